@@ -1,0 +1,28 @@
+# `make run` and `make test` set up everything they need; the rest are the parts they are made of.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install run test lint clean
+.DEFAULT_GOAL := test
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench,dev]'
+	touch $@
+
+install: .venv/.installed
+
+run: install
+	$(BIN)/python -m bench
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,1 @@
+"""Oarlock's benchmark: what the fan-out costs, and who is slow."""

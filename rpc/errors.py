@@ -1,0 +1,41 @@
+"""Two ways for a call to fail, and whose fault it was: try again later, or stop.
+
+Nothing of aiohttp, httptools or the socket layer leaks past these; the cause is chained.
+"""
+
+from __future__ import annotations
+
+
+class PluginError(Exception):
+    """A call to a plugin failed. Never raised itself: it is always one of the two below.
+
+    Attributes: ``plugin`` its configured name, ``method`` the canonical method name, ``reason`` what went wrong
+    without those two, ``status`` the HTTP status where one was received, else None.
+    """
+
+    def __init__(self, plugin: str, method: str, reason: str, *, status: int | None = None) -> None:
+        super().__init__(plugin, method, reason)
+        self.plugin = plugin
+        self.method = method
+        self.reason = reason
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin!r}, {self.method}: {self.reason}"
+
+
+class TransientError(PluginError):
+    """The transport died before a complete reply, or the plugin asked for patience: worth another try.
+
+    ``retry_after`` is the plugin's own wish in seconds (RFC 9110, 10.2.3), None where it expressed none.
+    """
+
+    def __init__(
+        self, plugin: str, method: str, reason: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(plugin, method, reason, status=status)
+        self.retry_after = retry_after
+
+
+class FatalError(PluginError):
+    """The bytes are complete but wrong: the same request would fail again, so it is never retried."""

@@ -1,0 +1,47 @@
+"""Lanes: two ways for bytes to travel to a plugin and back, behind one interface.
+
+A lane knows connections and HTTP/1.1; it does not know what a method, a reply or a status means. It raises one of two
+errors, by the one rule of the protocol: the transport died before a complete reply (`Broken`), or the bytes came and
+are not the HTTP reply that was asked for (`Malformed`). Everything else is a `Response`, whatever its status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import NamedTuple, Protocol
+
+
+class Response(NamedTuple):
+    """One complete HTTP reply. ``retry_after`` is that header's value as sent, None where there is none."""
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+
+
+class LaneError(Exception):
+    """Base of what a lane raises; the message says what happened in terms of the connection."""
+
+
+class Broken(LaneError):
+    """The transport died before a complete reply: refused, reset, TLS failure, timeout, name not found."""
+
+
+class Malformed(LaneError):
+    """The reply is not one we may accept: bad framing, over a cap, an encoding that was not asked for."""
+
+
+class Lane(Protocol):
+    """One plugin's connections. Not shared between event loops; `post` may be called concurrently."""
+
+    def post(self, path: str, body: bytes) -> Awaitable[Response]:
+        """Send one POST with a JSON body and return the complete reply, whatever its status.
+
+        Raises `Broken` or `Malformed`. Cancelling the awaitable abandons the call, and its connection is closed unless
+        the reply had already been read to its end.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection; calls in flight end with `Broken`. Idempotent."""
+        ...

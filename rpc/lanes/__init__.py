@@ -7,8 +7,9 @@ are not the HTTP reply that was asked for (`Malformed`). Everything else is a `R
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 
 class Response(NamedTuple):
@@ -24,7 +25,27 @@ class LaneError(Exception):
 
 
 class Broken(LaneError):
-    """The transport died before a complete reply: refused, reset, TLS failure, timeout, name not found."""
+    """The transport died before a complete reply: reset, closed early, or one of the four below."""
+
+
+class Unreachable(Broken):
+    """No connection could be made: refused, name not found, socket file missing, connect timeout."""
+
+
+class Untrusted(Unreachable):
+    """The TLS handshake failed: a bad, expired or foreign certificate."""
+
+
+class TimedOut(Broken):
+    """Connected, but no complete reply within the total timeout of the call."""
+
+
+class Exhausted(Broken):
+    """This machine's fault, never the plugin's: out of file descriptors, ports or memory."""
+
+
+OWN_FAULTS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""The ``errno`` of a failed connect that makes it `Exhausted` rather than `Unreachable`."""
 
 
 class Malformed(LaneError):
@@ -32,7 +53,13 @@ class Malformed(LaneError):
 
 
 class Lane(Protocol):
-    """One plugin's connections. Not shared between event loops; `post` may be called concurrently."""
+    """One plugin's connections. Not shared between event loops; `post` may be called concurrently.
+
+    Every lane is made inside the running loop as ``SomeLane(address, timeout=seconds, max_body=bytes, headers={...})``:
+    ``timeout`` is the total time of one `post`, connect included; ``headers`` (the token) go with each request, besides
+    Host, Content-Type, Content-Length and ``Accept-Encoding: identity``, which are the lane's own. ``path`` is complete:
+    the address's prefix is already in it.
+    """
 
     def post(self, path: str, body: bytes) -> Awaitable[Response]:
         """Send one POST with a JSON body and return the complete reply, whatever its status.

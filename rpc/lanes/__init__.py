@@ -11,6 +11,21 @@ import errno
 from collections.abc import Awaitable
 from typing import Final, NamedTuple, Protocol
 
+import orjson
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of a reply's head, status line and headers together; more is `Malformed`."""
+MAX_HEADERS: Final = 100
+"""Header lines of one reply; more is `Malformed`."""
+MAX_INTERIM: Final = 16
+"""Interim (1xx) replies before the final one; more is `Malformed`."""
+MAX_NEWCOMERS: Final = 6
+"""Connections to one plugin, opened or opening, that still wait for their first reply.
+
+Python's ``http.server`` listens with a backlog of 5: six such connections are served without a stall, a seventh has its
+SYN dropped and sent again a second later.
+"""
+
 
 class Response(NamedTuple):
     """One complete HTTP reply. ``retry_after`` is that header's value as sent, None where there is none."""
@@ -52,12 +67,24 @@ class Malformed(LaneError):
     """The reply is not one we may accept: bad framing, over a cap, an encoding that was not asked for."""
 
 
+def is_whole(body: bytes) -> bool:
+    """Whether a close-delimited 200 that ended in a reset arrived whole: its own JSON is all there is to tell by.
+
+    (Python's ``http.server`` resets each time, since it closes without having read the request's body.)
+    """
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
 class Lane(Protocol):
     """One plugin's connections. Not shared between event loops; `post` may be called concurrently.
 
-    Every lane is made inside the running loop as ``SomeLane(address, timeout=seconds, max_body=bytes, headers={...})``:
+    Every lane is made inside the running loop as ``SomeLane(address, timeout=seconds, max_body=bytes, headers={})``:
     ``timeout`` is the total time of one `post`, connect included; ``headers`` (the token) go with each request, besides
-    Host, Content-Type, Content-Length and ``Accept-Encoding: identity``, which are the lane's own. ``path`` is complete:
+    Host, Content-Type, Content-Length and ``Accept-Encoding: identity``, which are the lane's own. ``path`` is whole:
     the address's prefix is already in it.
     """
 

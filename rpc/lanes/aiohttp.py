@@ -1,0 +1,303 @@
+"""The aiohttp lane: https and anything odd, and the reference that the wire lane is held against.
+
+aiohttp is a browser-minded client, so most of this file takes liberties away from it: redirects, cookies, proxies from
+the environment and decompression are off, and what it leaves unbounded or untold (interim replies, the size of a head,
+which connections are new) is watched in the protocol class.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, Self
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError, RawResponseMessage
+from aiohttp.streams import StreamReader
+from aiohttp.tracing import Trace
+from yarl import URL
+
+from rpc.address import Address
+from rpc.lanes import (
+    MAX_HEAD,
+    MAX_HEADERS,
+    MAX_INTERIM,
+    MAX_NEWCOMERS,
+    OWN_FAULTS,
+    Broken,
+    Exhausted,
+    LaneError,
+    Malformed,
+    Response,
+    TimedOut,
+    Unreachable,
+    Untrusted,
+    is_whole,
+)
+
+# A connect must fail a little before the whole call does, so that a blackholed plugin is told from a slow one.
+_CONNECT_SHARE: Final = 0.9
+
+
+class _Protocol(ResponseHandler):
+    """One connection: counts what arrives on it, and lets no byte through that no call has asked for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.replies = 0
+        self.heard = False
+        self.reset: BaseException | None = None
+        self.malformed = False
+        self.on_settled: Callable[[], None] | None = None
+        self._awaiting = False
+        self._interim = 0
+
+    def set_response_params(self, **options: Any) -> None:
+        self.heard = False
+        self._awaiting = True
+        self._interim = 0
+        super().set_response_params(**options)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        # One head at a time: aiohttp's parser drops a complete reply when bad bytes follow it in the same read.
+        while self._awaiting and (end := data.find(b"\r\n\r\n")) >= 0 and end + 4 < len(data):
+            super().data_received(data[: end + 4])
+            data = data[end + 4 :]
+        super().data_received(data)
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        if not self._awaiting:
+            self.force_close()
+            if self.transport is not None:
+                self.transport.close()
+            return
+        status = data[0].code
+        if 100 <= status < 200 and status != 101:
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                self._awaiting = False
+                self.set_exception(HttpProcessingError(code=status, message=f"over {MAX_INTERIM} interim replies"))
+                if self.transport is not None:
+                    self.transport.close()
+            return
+        self._awaiting = False
+        self.replies += 1
+        self._settle()
+        super().feed_data(data, size)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        self._awaiting = False
+        self.malformed = self.malformed or isinstance(exc, HttpProcessingError)
+        super().set_exception(exc, exc if exc_cause is None else exc_cause)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.reset = exc
+        self._settle()
+        super().connection_lost(exc)
+
+    def _settle(self) -> None:
+        """From now on this connection does not wait for its first reply."""
+        if self.on_settled is not None:
+            self.on_settled()
+            self.on_settled = None
+
+
+def _make_protocol(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return _Protocol(loop)
+
+
+class _TCPConnector(aiohttp.TCPConnector):
+    """Opens a bounded number of connections at a time, see `MAX_NEWCOMERS`."""
+
+    def __init__(self, newcomers: asyncio.Semaphore, **options: Any) -> None:
+        super().__init__(limit=0, **options)
+        self._newcomers = newcomers
+        self._factory = functools.partial(_make_protocol, self._loop)
+
+    async def _create_connection(
+        self, req: ClientRequest, traces: list[Trace], limits: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        return await _open(self._newcomers, super()._create_connection(req, traces, limits))
+
+
+class _UnixConnector(aiohttp.UnixConnector):
+    """The same for a unix socket, whose full backlog refuses at once instead of stalling."""
+
+    def __init__(self, newcomers: asyncio.Semaphore, path: str, **options: Any) -> None:
+        super().__init__(path, limit=0, **options)
+        self._newcomers = newcomers
+        self._factory = functools.partial(_make_protocol, self._loop)
+
+    async def _create_connection(
+        self, req: ClientRequest, traces: list[Trace], limits: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        return await _open(self._newcomers, super()._create_connection(req, traces, limits))
+
+
+async def _open(
+    newcomers: asyncio.Semaphore, connecting: Coroutine[object, object, ResponseHandler]
+) -> ResponseHandler:
+    try:
+        await newcomers.acquire()
+    except asyncio.CancelledError:
+        connecting.close()
+        raise
+    try:
+        protocol = await connecting
+    except BaseException:
+        newcomers.release()
+        raise
+    if isinstance(protocol, _Protocol) and protocol.is_connected():
+        protocol.on_settled = newcomers.release
+    else:
+        newcomers.release()
+    return protocol
+
+
+class _Stale(Exception):
+    """A connection used before died without a byte of reply: the peer closed it while idle, and saw no request."""
+
+
+class _Response(aiohttp.ClientResponse):
+    """A reply that knows its connection for longer than aiohttp does."""
+
+    connection_protocol: _Protocol
+
+    async def start(self, connection: Connection) -> Self:
+        protocol = connection.protocol
+        assert isinstance(protocol, _Protocol)
+        self.connection_protocol = protocol
+        earlier = protocol.replies
+        try:
+            await super().start(connection)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            if earlier and not protocol.heard:
+                raise _Stale from error
+            raise
+        return self
+
+
+class AiohttpLane:
+    """A `rpc.lanes.Lane` on one aiohttp session."""
+
+    def __init__(self, address: Address, *, timeout: float, max_body: int, headers: Mapping[str, str]) -> None:
+        self._address = address
+        self._max_body = max_body
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=timeout * _CONNECT_SHARE)
+        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **headers}
+        self._urls: dict[str, URL] = {}
+        self._newcomers = asyncio.Semaphore(MAX_NEWCOMERS)
+        self._closed = False
+        self._session = self._make_session(force_close=False)
+        self._replays: aiohttp.ClientSession | None = None
+
+    def _make_session(self, *, force_close: bool) -> aiohttp.ClientSession:
+        connector: aiohttp.BaseConnector
+        if self._address.scheme == "unix":
+            connector = _UnixConnector(self._newcomers, self._address.socket, force_close=force_close)
+        else:
+            connector = _TCPConnector(self._newcomers, force_close=force_close)
+        return aiohttp.ClientSession(
+            connector=connector,
+            headers=self._headers,
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            response_class=_Response,
+            max_line_size=MAX_HEAD,
+            max_field_size=MAX_HEAD,
+            max_headers=MAX_HEADERS,
+        )
+
+    async def post(self, path: str, body: bytes) -> Response:
+        """See `rpc.lanes.Lane.post`."""
+        if self._closed:
+            raise Broken("the client was closed")
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = URL(self._address.origin + path, encoded=True)
+        try:
+            try:
+                return await self._post(self._session, url, body)
+            except _Stale:
+                if self._replays is None:
+                    self._replays = self._make_session(force_close=True)
+                return await self._post(self._replays, url, body)
+        except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError) as error:
+            raise _translate(error) from error
+
+    async def _post(self, session: aiohttp.ClientSession, url: URL, body: bytes) -> Response:
+        async with session.post(url, data=body, allow_redirects=False) as response:
+            assert isinstance(response, _Response)
+            protocol = response.connection_protocol
+            headers = response.headers
+            if sum(len(name) + len(value) + 4 for name, value in response.raw_headers) > MAX_HEAD:
+                raise Malformed(f"the reply's head is over {MAX_HEAD} bytes")
+            encoding = headers.get("Content-Encoding", "identity")
+            if encoding.strip().lower() != "identity":
+                raise Malformed(f"the reply has Content-Encoding {encoding[:64]!r}, and none was asked for")
+            if (response.content_length or 0) > self._max_body:
+                raise Malformed(f"the reply's body is {response.content_length} bytes, {self._max_body} are allowed")
+            try:
+                content = await self._read(response.content)
+            except aiohttp.ClientPayloadError as error:
+                if protocol.malformed:
+                    raise Malformed(f"bad framing of the reply's body: {error.__cause__ or error}") from error
+                raise Broken("the connection was closed in the middle of the reply's body") from error
+            # The end of a close-delimited body is the end of the connection, so a reset may have cut it short.
+            cut = protocol.reset is not None and response.status == 200 and _is_close_delimited(response)
+            if cut and not is_whole(content):
+                raise Broken(f"the connection was reset in the middle of the reply's body: {protocol.reset}")
+            return Response(response.status, content, headers.get("Retry-After"))
+
+    async def _read(self, stream: StreamReader) -> bytes:
+        content = await stream.readany()
+        if stream.at_eof() and len(content) <= self._max_body:
+            return content
+        chunks = [content]
+        size = len(content)
+        while chunk := await stream.readany():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._max_body:
+                break
+        if size > self._max_body:
+            raise Malformed(f"the reply's body is over {self._max_body} bytes")
+        return b"".join(chunks)
+
+    async def aclose(self) -> None:
+        """See `rpc.lanes.Lane.aclose`."""
+        self._closed = True
+        for session in (self._session, self._replays):
+            if session is not None:
+                await session.close()
+
+
+def _is_close_delimited(response: aiohttp.ClientResponse) -> bool:
+    return response.content_length is None and "Transfer-Encoding" not in response.headers
+
+
+def _translate(error: BaseException) -> LaneError:
+    """aiohttp's many exceptions as our two, by whose fault it was."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return Untrusted(f"TLS failed: {error}")
+        case aiohttp.ConnectionTimeoutError():
+            return Unreachable("no connection within the connect timeout")
+        case aiohttp.ClientConnectorError():
+            kind = Exhausted if error.errno in OWN_FAULTS else Unreachable
+            return kind(str(error))
+        case TimeoutError():
+            return TimedOut("no complete reply within the timeout")
+        case aiohttp.ClientResponseError() | HttpProcessingError():
+            return Malformed(f"not an HTTP reply we can accept: {error.message}")
+        case aiohttp.ServerDisconnectedError():
+            return Broken("the connection was closed before the reply")
+        case _:
+            return Broken(f"the connection broke before the reply: {error}")

@@ -1,0 +1,199 @@
+"""What a plugin may answer: strict JSON into one frozen struct per kind of method.
+
+Most replies are `{}`, and cost one comparison. The rest goes through orjson, which already refuses a BOM, NaN,
+infinity, bad UTF-8 and trailing text. It keeps the last of two equal keys and nests to 1024, though, so those two rules
+are ours: counting bytes proves nearly every reply innocent, and only what cannot be proved so is looked at again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import orjson
+
+from rpc.durations import parse_duration
+from rpc.methods import Method
+
+MAX_DEPTH: Final = 200
+"""Objects and arrays within one another, the outermost counted."""
+
+Phase = Literal["Pending", "Running", "Succeeded", "Skipped", "Failed", "Error", "Omitted"]
+"""Argo's node phases (``NodePhase`` in its API), as a plugin may set them."""
+
+
+class IllegalReply(ValueError):
+    """The body is not a reply of this protocol; the message says what is wrong and where (``$.node.phase``)."""
+
+
+class NodeResult(msgspec.Struct, frozen=True):
+    """What a plugin says of a node; None is "not said". ``outputs`` has Argo's shape, unknown fields kept."""
+
+    phase: Phase | None = None
+    message: str | None = None
+    outputs: dict[str, Any] | None = None
+    progress: str | None = None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A reply, of whatever method. Compare with `EMPTY` first, then take the subclass that the method has."""
+
+
+class WorkflowReply(Reply, frozen=True):
+    """Of ``workflow.*``: an RFC 7386 merge patch for the workflow."""
+
+    workflow: dict[str, Any] | None = None
+
+
+class NodeReply(Reply, frozen=True):
+    """Of ``node.*`` and ``template.execute``. ``requeue``: ask again in so many seconds."""
+
+    node: NodeResult | None = None
+    requeue: float | None = None
+
+
+class ParametersReply(Reply, frozen=True):
+    """Of ``parameters.add``: values for substitution, by name."""
+
+    parameters: dict[str, str] | None = None
+
+
+EMPTY: Final = Reply()
+"""The one reply to which every `{}` is decoded, so that ``reply is EMPTY`` is all that a caller need ask."""
+
+
+class _Scalar(msgspec.Struct):
+    """Argo's ``AnyString``: a parameter's value may be sent as any scalar, and is a string from then on."""
+
+    name: str
+    value: str | int | float | bool | None = None
+
+
+class _Artifact(msgspec.Struct):
+    name: str
+
+
+class _Outputs(msgspec.Struct):
+    """As much of Argo's ``Outputs`` as an engine relies on."""
+
+    parameters: list[_Scalar] | None = None
+    artifacts: list[_Artifact] | None = None
+    result: str | None = None
+    exitCode: str | None = None
+
+
+_Text = Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class _NodeReplyAsSent(msgspec.Struct):
+    node: NodeResult | None = None
+    requeue: _Text | None = None
+
+
+_KINDS: Final[dict[Method, type[WorkflowReply | NodeReply | ParametersReply]]] = {
+    Method.WORKFLOW_PRE_OPERATE: WorkflowReply,
+    Method.WORKFLOW_POST_OPERATE: WorkflowReply,
+    Method.NODE_PRE_EXECUTE: NodeReply,
+    Method.NODE_POST_EXECUTE: NodeReply,
+    Method.PARAMETERS_ADD: ParametersReply,
+    Method.TEMPLATE_EXECUTE: NodeReply,
+}
+_FIELDS: Final = {kind: frozenset(kind.__struct_fields__) for kind in (*_KINDS.values(), NodeResult)}
+
+
+def decode(method: Method, body: bytes) -> tuple[Reply, int]:
+    """The reply in `body`, and how many fields unknown to the protocol it had. Raises `IllegalReply`."""
+    if not body:
+        return EMPTY, 0
+    document = decode_object(body)
+    return validate(method, document) if document else (EMPTY, 0)
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """The one JSON object that `body` must be, by RFC 8259 and without its leniencies. Raises `IllegalReply`."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise IllegalReply(f"not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise IllegalReply(f"expected a JSON object, got {_json_type(document)}")
+    colons = body.count(b":")
+    if colons > 1 or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        keys, depth = _measure(document)
+        if depth > MAX_DEPTH:
+            raise IllegalReply(f"nested {depth} deep, {MAX_DEPTH} is the most")
+        if keys != colons:  # a colon that is no key's is in a string, or was of a key that came twice
+            _refuse_duplicates(body)
+    return document
+
+
+def validate(method: Method, document: dict[str, Any]) -> tuple[Reply, int]:
+    """`document` as the reply to `method`, and its count of unknown fields. Raises `IllegalReply`."""
+    kind = _KINDS[method]
+    unknown = len(document.keys() - _FIELDS[kind])
+    try:
+        if kind is not NodeReply:
+            return msgspec.convert(document, kind), unknown
+        sent = msgspec.convert(document, _NodeReplyAsSent)
+        node = sent.node
+        if node is not None:
+            unknown += len(document["node"].keys() - _FIELDS[NodeResult])
+            if node.outputs is not None:
+                _settle_outputs(node.outputs)
+    except msgspec.ValidationError as error:
+        raise IllegalReply(str(error)) from None
+    return NodeReply(node, _seconds(sent.requeue)), unknown
+
+
+def _seconds(requeue: str | None) -> float | None:
+    if requeue is None:
+        return None
+    try:
+        return parse_duration(requeue)
+    except ValueError as error:
+        raise IllegalReply(f"{error} - at `$.requeue`") from None
+
+
+def _settle_outputs(outputs: dict[str, Any]) -> None:
+    try:
+        typed = msgspec.convert(outputs, _Outputs)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        where = text.replace("`$", "`$.node.outputs", 1) if "`$" in text else f"{text} - at `$.node.outputs`"
+        raise IllegalReply(where) from None
+    for parameter, sent in zip(typed.parameters or (), outputs.get("parameters") or (), strict=True):
+        if parameter.value is not None and not isinstance(parameter.value, str):
+            sent["value"] = orjson.dumps(parameter.value).decode()
+
+
+def _measure(document: dict[str, Any]) -> tuple[int, int]:
+    """How many keys all objects have together, and how deep the nesting goes."""
+    keys = depth = 0
+    level: list[Any] = [document]
+    while level:
+        depth += 1
+        inner: list[Any] = []
+        for container in level:
+            if type(container) is dict:
+                keys += len(container)
+                container = container.values()
+            inner += [value for value in container if type(value) is dict or type(value) is list]
+        level = inner
+    return keys, depth
+
+
+def _refuse_duplicates(body: bytes) -> None:
+    def pairs(items: list[tuple[str, object]]) -> None:
+        seen: set[str] = set()
+        for key, _ in items:
+            if key in seen:
+                raise IllegalReply(f"the key {key[:64]!r} comes twice in one object")
+            seen.add(key)
+
+    # The values were parsed before; as strings they can neither overflow nor take long.
+    json.loads(body, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+
+
+def _json_type(value: object) -> str:
+    return {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")

@@ -1,0 +1,183 @@
+"""What may be said in ``plugins.toml``: every key, its type, its default, and what it means.
+
+The structs are the schema: a key that is not a field here is an error, and the ``description`` of a field is what its
+error message says was expected.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from rpc.address import parse_address
+from rpc.durations import parse_duration
+
+
+class FieldError(ValueError):
+    """Values that are each of the right type and still wrong; ``field`` is the key to complain about."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class Seconds(float):
+    """A length of time greater than zero; written as Go writes it (``"50ms"``, ``"1h30m"``) in a file."""
+
+    @classmethod
+    def parse(cls, value: object) -> Seconds:
+        """Raises `ValueError`, whose message says what was expected."""
+        if not isinstance(value, str):
+            raise ValueError(f'expected a duration in quotes, such as "500ms", "2m" or "1h30m", got {show(value)}')
+        seconds = cls(parse_duration(value))
+        if not seconds > 0:
+            raise ValueError(f"expected a duration greater than zero, got {show(value)}")
+        return seconds
+
+
+class Token(str):
+    """A bearer token (RFC 6750, 2.1), which its repr does not show. ``file`` is where it was read, if in a file."""
+
+    file: Path | None = None
+
+    def __repr__(self) -> str:
+        return "Token(...)"
+
+    @classmethod
+    def read(cls, file: Path) -> Token:
+        """The token that is all of `file`, but for blanks around it. Raises `ValueError`, which never quotes it."""
+        try:
+            text = file.read_text("utf-8").strip()
+        except OSError as error:
+            raise ValueError(f"cannot read {file}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"expected a token in {file}, got bytes that are not text") from None
+        if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", text):
+            found = "got characters that a token cannot have" if text else "it is empty"
+            raise ValueError(f"expected a token in {file}, {found}")
+        token = cls(text)
+        token.file = file
+        return token
+
+
+Count = Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+Duration = Annotated[Seconds, Meta(description='a duration such as "1s"')]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What all tables have in common: fixed once read, and no keys but the documented ones."""
+
+
+class EngineSettings(Settings, frozen=True):
+    """``[engine]``. ``loop_deadline``: seconds that one loop over all workflows may take."""
+
+    enabled: Annotated[bool, Meta(description="true or false")] = False
+    loop_deadline: Duration = Seconds(30.0)
+
+
+class RetrySettings(Settings, frozen=True):
+    """``retry = {...}``: of one call, when it failed in a way that may pass.
+
+    ``attempts`` counts the first one, so that 1 means no retries. The delays, in seconds, grow exponentially from
+    ``backoff`` to ``max_backoff``, with full jitter.
+    """
+
+    attempts: Count = 3
+    backoff: Duration = Seconds(0.05)
+    max_backoff: Duration = Seconds(1.0)
+
+    def __post_init__(self) -> None:
+        if self.max_backoff < self.backoff:
+            raise FieldError("max_backoff", f"expected at least backoff ({self.backoff:g}s), got {self.max_backoff:g}s")
+
+
+class BreakerSettings(Settings, frozen=True):
+    """``breaker = {...}``: when to stop calling a plugin for a while.
+
+    It opens when at least ``min_calls`` ended in the last ``window`` seconds and ``failure_ratio`` of them failed by
+    the plugin's fault; after ``open_for`` seconds a probe may close it.
+    """
+
+    failure_ratio: Annotated[float, Meta(gt=0, le=1, description="a number above 0, 1 at most")] = 0.5
+    min_calls: Count = 20
+    window: Duration = Seconds(10.0)
+    open_for: Duration = Seconds(5.0)
+
+
+FailurePolicy = Literal["abort", "ignore"]
+Mode = Literal["apply", "observe"]
+Payload = Literal["metadata", "full"]
+
+
+class PluginConfig(Settings, frozen=True, kw_only=True):
+    """One ``[[plugins]]`` table. Raises `ValueError` for an address or a name that cannot be.
+
+    ``timeout`` is in seconds and covers a whole attempt, connect included; ``max_body`` is in bytes, of a reply.
+    ``failure_policy``, ``mode`` and ``payload`` are for the engine; everything else says how to call the plugin.
+    """
+
+    name: Annotated[str, Meta(description='a name, such as "hello"')]
+    address: Annotated[str, Meta(description="an http://, https:// or unix:/// address")]
+    protocol: Annotated[Literal["auto", "short", "go", "v1"], Meta(description='"auto", "short", "go" or "v1"')] = (
+        "auto"
+    )
+    lane: Annotated[Literal["auto", "aiohttp", "wire"], Meta(description='"auto", "aiohttp" or "wire"')] = "auto"
+    timeout: Duration = Seconds(1.0)
+    concurrency: Annotated[
+        Annotated[int, Meta(ge=1)] | Literal["adaptive"], Meta(description='"adaptive" or a whole number, 1 or more')
+    ] = "adaptive"
+    max_body: Annotated[int, Meta(ge=1, description="a number of bytes, 1 or more")] = 4 * 1024 * 1024
+    token: Annotated[Token | None, Meta(description="the name of a file")] = msgspec.field(
+        default=None, name="token_file"
+    )
+    failure_policy: Annotated[FailurePolicy, Meta(description='"abort" or "ignore"')] = "abort"
+    mode: Annotated[Mode, Meta(description='"apply" or "observe"')] = "apply"
+    payload: Annotated[Payload, Meta(description='"metadata" or "full"')] = "metadata"
+    retry: Annotated[RetrySettings, Meta(description="a table")] = RetrySettings()
+    breaker: Annotated[BreakerSettings, Meta(description="a table")] = BreakerSettings()
+
+    def __post_init__(self) -> None:
+        if not self.name.strip() or self.name != self.name.strip() or not self.name.isprintable():
+            raise FieldError(
+                "name", f"expected a name with no control characters or blanks around it, got {show(self.name)}"
+            )
+        try:
+            address = parse_address(self.address)
+        except ValueError as error:
+            raise FieldError("address", str(error)) from None
+        if self.lane == "wire" and address.scheme == "https":
+            raise FieldError("lane", 'expected "auto" or "aiohttp" for an https:// address, got "wire"')
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is configured. ``plugins`` in calling order: those of the file, then those of the ConfigMaps.
+
+    ``sources`` are the files and folders all this was read from, which are those to watch for changes.
+    """
+
+    engine: EngineSettings = EngineSettings()
+    plugins: tuple[PluginConfig, ...] = ()
+    sources: tuple[Path, ...] = ()
+
+
+def show(value: object, limit: int = 60) -> str:
+    """`value` as one would write it in TOML, cut to `limit` characters and always on one line."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            text = msgspec.json.encode(value).decode()
+            return text if len(text) <= limit else f'{text[:limit]}..."'
+        case dict():
+            return "a table"
+        case list() | tuple():
+            return "an array"
+        case None:
+            return "null"
+        case _:
+            return str(value)

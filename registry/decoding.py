@@ -1,0 +1,108 @@
+"""From a parsed document to the structs of `registry.config`, with errors that say where and what was expected."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+
+import msgspec
+
+from registry.config import FieldError, Seconds, Token, show
+from registry.errors import ConfigError
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+_PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
+_KEY: Final = re.compile(r"Object (?P<what>contains unknown|missing required) field `(?P<key>.*)`", re.DOTALL)
+
+
+def decode(document: object, into: type[S], *, file: Path, at: str = "", lax: bool = False) -> S:
+    """`document`, found in `file` at the key path `at`, as a struct.
+
+    Relative names of other files in it are taken from `file`'s folder. `lax` reads numbers and booleans from strings,
+    for documents whose values can only be strings. Raises `ConfigError`.
+    """
+    try:
+        return msgspec.convert(document, into, strict=not lax, dec_hook=_hook(file.parent))
+    except msgspec.ValidationError as error:
+        place, reason = _explain(error, document, into)
+        raise ConfigError(file, _join(at, place), reason) from None
+
+
+def _hook(folder: Path) -> Callable[[type, object], object]:
+    def hook(type_: type, value: object) -> object:
+        if type_ is Seconds:
+            return Seconds.parse(value)
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"expected the name of a file, got {show(value)}")
+        assert type_ is Token
+        return Token.read(folder / value)
+
+    return hook
+
+
+def _explain(error: msgspec.ValidationError, document: object, into: type[msgspec.Struct]) -> tuple[str, str]:
+    """The place and the reason. msgspec's text has the place; its reasons are in terms of Python and are replaced."""
+    match = _PLACED.fullmatch(str(error))
+    assert match is not None
+    path = match["path"] or ""
+    if isinstance(error.__cause__, FieldError):
+        return _join(path, error.__cause__.field), error.__cause__.reason
+    if error.__cause__ is not None:
+        return path, str(error.__cause__)
+    if key := _KEY.fullmatch(match["text"]):
+        place = _join(path, _quoted(key["key"]))
+        if key["what"] == "contains unknown":
+            known = [field.encode_name for field in msgspec.structs.fields(_bare(_hint_at(path, into)))]
+            return place, unknown_key(key["key"], known)
+        return place, f"expected {_expected(place, into)}, got nothing"
+    return path, f"expected {_expected(path, into)}, got {show(_value_at(path, document))}"
+
+
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """The reason given for a key that is none of `known`."""
+    if close := difflib.get_close_matches(key, known, 1):
+        return f"unknown key, did you mean {close[0]}?"
+    return f"unknown key, expected one of {', '.join(known)}"
+
+
+def _steps(path: str) -> list[str | int]:
+    return [int(index) if index else key for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path)]
+
+
+def _value_at(path: str, document: Any) -> object:
+    for step in _steps(path):
+        document = document[step]
+    return document
+
+
+def _expected(path: str, struct: type[msgspec.Struct]) -> str:
+    """The description of the field at `path`, or that of the list that it is an item of."""
+    hint = _hint_at(path, struct)
+    return next((str(meta.description) for meta in get_args(hint)[1:] if isinstance(meta, msgspec.Meta)), "a table")
+
+
+def _hint_at(path: str, struct: type[msgspec.Struct]) -> Any:
+    hint: Any = struct
+    for step in _steps(path):
+        if isinstance(step, int):
+            hint = get_args(_bare(hint))[0]
+        else:
+            hint = next(f.type for f in msgspec.structs.fields(_bare(hint)) if f.encode_name == step)
+    return hint
+
+
+def _bare(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _quoted(key: str) -> str:
+    """A key as TOML would have it: bare where it may be."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else show(key)
+
+
+def _join(*parts: str) -> str:
+    return ".".join(part for part in parts if part)

@@ -1,0 +1,81 @@
+"""Reading ``plugins.toml`` and what it refers to; everything is checked before anything is used."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from msgspec import Meta
+
+from registry.config import Config, EngineSettings, PluginConfig, Settings, show
+from registry.configmaps import Found, manifest_files, plugins_in
+from registry.decoding import decode
+from registry.errors import ConfigError
+from registry.text import read_text
+
+_POSITION: Final = re.compile(r"(?P<reason>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)")
+
+
+class _Document(Settings, frozen=True):
+    """The file's own tables; `Config` is what comes of them."""
+
+    engine: Annotated[EngineSettings, Meta(description="a table, [engine]")] = EngineSettings()
+    plugins: Annotated[tuple[PluginConfig, ...], Meta(description="tables, each under [[plugins]]")] = ()
+    configmaps: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, description="the name of a file or folder")], ...],
+        Meta(description="an array of names of files and folders"),
+    ] = ()
+
+
+def load_config(path: str | PathLike[str]) -> Config:
+    """The configuration in the TOML file `path`, and in the ConfigMap manifests and token files that it names.
+
+    Relative names in it start from its own folder. Reads files, opens no connection. Raises `ConfigError`, for the
+    first fault found.
+    """
+    file = Path(path)
+    document = decode(_parse(file), _Document, file=file)
+    found = [Found(file, f"plugins[{index}].name", plugin) for index, plugin in enumerate(document.plugins)]
+    folders_and_files = [file.parent / name for name in document.configmaps]
+    for index, source in enumerate(folders_and_files):
+        try:
+            manifests = manifest_files(source)
+        except OSError as error:
+            raise ConfigError(file, f"configmaps[{index}]", f"cannot read {source}: {error.strerror}") from None
+        for manifest in manifests:
+            found += plugins_in(manifest)
+    _refuse_duplicates(found)
+    plugins = tuple(plugin for _, _, plugin in found)
+    tokens = [plugin.token.file for plugin in plugins if plugin.token is not None and plugin.token.file is not None]
+    return Config(engine=document.engine, plugins=plugins, sources=(file, *folders_and_files, *tokens))
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    text = read_text(file)
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = _POSITION.fullmatch(str(error))
+        reason, line, column = match.group("reason", "line", "column") if match else (str(error), None, None)
+        if line is None:  # "at end of document"
+            line, column = text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1
+        raise ConfigError(file, f"line {line}, column {column}", f"not TOML: {reason}") from None
+    except RecursionError:
+        raise ConfigError(file, "", "not TOML that can be read: nested too deeply") from None
+    if not document:
+        raise ConfigError(file, "", "expected [engine], [[plugins]] or configmaps, got an empty file")
+    return document
+
+
+def _refuse_duplicates(found: list[Found]) -> None:
+    first: dict[str, Found] = {}
+    for one in found:
+        other = first.setdefault(one.plugin.name, one)
+        if other is not one:
+            where = other.path if other.file == one.file else f"{other.file}: {other.path}"
+            raise ConfigError(
+                one.file, one.path, f"expected a name of its own, {show(one.plugin.name)} is that of {where}"
+            )

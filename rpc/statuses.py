@@ -1,0 +1,56 @@
+"""The protocol's status table: what a complete HTTP reply means for the call."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from rpc.errors import FatalError, PluginError, TransientError
+from rpc.lanes import Response
+
+PATIENCE: Final = frozenset({429, 502, 503, 504})
+"""The plugin, or a proxy before it, cannot answer now."""
+
+EXCERPT: Final = 256
+"""Bytes of a refused reply's body that its error shows."""
+
+
+def refusal(plugin: str, method: str, response: Response) -> PluginError:
+    """The error for a status that is neither a reply (200, 204) nor 404."""
+    status, body, retry_after = response
+    reason = f"status {status}{excerpt(body)}"
+    if status in PATIENCE:
+        return TransientError(plugin, method, reason, status=status, retry_after=parse_retry_after(retry_after))
+    return FatalError(plugin, method, reason, status=status)
+
+
+def illegal(plugin: str, method: str, response: Response, why: Exception) -> FatalError:
+    """The error for a 200 whose body is not a reply of this protocol."""
+    return FatalError(plugin, method, f"illegal reply: {why}{excerpt(response.body)}", status=response.status)
+
+
+def excerpt(body: bytes) -> str:
+    """The first bytes of a body on one line, ready to be appended to a reason."""
+    if not body:
+        return ", empty body"
+    text = body[:EXCERPT].decode("utf-8", "backslashreplace")
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return f", body: {shown}{'...' if len(body) > EXCERPT else ''}"
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header, whole seconds or an HTTP date (RFC 9110, 10.2.3); None where it is neither."""
+    if value is None:
+        return None
+    value = value.strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())

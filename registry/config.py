@@ -131,7 +131,7 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
     concurrency: Annotated[
         Annotated[int, Meta(ge=1)] | Literal["adaptive"], Meta(description='"adaptive" or a whole number, 1 or more')
     ] = "adaptive"
-    max_body: Annotated[int, Meta(ge=1, description="a number of bytes, 1 or more")] = 4 * 1024 * 1024
+    max_body: Annotated[int, Meta(ge=2, description="a number of bytes, 2 or more")] = 4 * 1024 * 1024
     token: Annotated[Token | None, Meta(description="the name of a file")] = msgspec.field(
         default=None, name="token_file"
     )
@@ -157,12 +157,18 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All that is configured. ``plugins`` in calling order: those of the file, then those of the ConfigMaps.
 
-    ``sources`` are the files and folders all this was read from, which are those to watch for changes.
+    ``sources`` are the files and folders all this was read from, which are those to watch for changes. Raises
+    `ValueError` for two plugins of one name.
     """
 
     engine: EngineSettings = EngineSettings()
     plugins: tuple[PluginConfig, ...] = ()
     sources: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [plugin.name for plugin in self.plugins]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two plugins have the same name: {', '.join(sorted(twice))}")
 
 
 def show(value: object, limit: int = 60) -> str:

@@ -1,0 +1,237 @@
+"""The plugins there are: from a configuration to open clients, kept right while the configuration changes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import structlog
+
+from registry.config import Config, PluginConfig
+from registry.errors import ConfigError
+from registry.generations import Generations, Plugin
+from registry.loading import load_config
+from registry.watching import changes
+from rpc import Client
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What came of reading the configuration again: plugin names, by what happened to them.
+
+    ``generation`` is the number of the list now in force. With ``error`` set nothing changed.
+    """
+
+    generation: int
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    error: ConfigError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryStats:
+    """``generation`` counts the lists of plugins so far, ``draining`` those replaced and still leased.
+
+    ``reloads`` and ``rejected`` count the times the configuration was found changed, for better and for worse.
+    """
+
+    generation: int
+    plugins: int
+    draining: int
+    reloads: int
+    rejected: int
+
+
+def connect(config: PluginConfig) -> Client:
+    """A client for one plugin, to be opened with ``async with``."""
+    return Client(
+        config.address,
+        name=config.name,
+        lane=config.lane,
+        protocol=config.protocol,
+        timeout=config.timeout,
+        concurrency=config.concurrency,
+        token=config.token,
+        max_body=config.max_body,
+    )
+
+
+def enabled_by(config: Config) -> str | None:
+    """What turns plugins on: ``"config"``, ``"ARGO_PLUGINS"``, or None where they are off."""
+    if config.engine.enabled:
+        return "config"
+    return "ARGO_PLUGINS" if os.environ.get("ARGO_PLUGINS") == "true" else None
+
+
+class Registry:
+    """The plugins of a configuration, each with a client of its own; an async context manager that closes them all.
+
+        async with Registry("plugins.toml") as registry:
+            with registry.lease() as plugins:
+                for plugin in plugins:
+                    await plugin.client.call("workflow.preOperate", {"workflow": workflow})
+
+    There are none unless they are enabled, by ``[engine] enabled = true`` or ARGO_PLUGINS=true in the environment.
+
+    Made from a file, it follows that file, its ConfigMaps and its token files, unless ``watch`` is false. A new
+    configuration is checked before anything is swapped: a bad, half-written or missing one leaves all as it was, and is
+    logged. A plugin keeps its client, and all that it learnt, unless the way to call it changed. ``on_reload`` is told
+    what came of each change. Raises `ConfigError` when made.
+    """
+
+    def __init__(
+        self,
+        config: Config | str | PathLike[str],
+        *,
+        watch: bool = True,
+        on_reload: Callable[[Reload], object] | None = None,
+    ) -> None:
+        self._file = None if isinstance(config, Config) else Path(config)
+        self._config = config if isinstance(config, Config) else load_config(config)
+        self._watch = watch and self._file is not None
+        self._on_reload = on_reload
+        self._enabled_by: str | None = ""  # nothing said of it yet
+        self._in_force: dict[str, PluginConfig] = {}
+        self._clients: dict[PluginConfig, Client] = {}
+        self._generations = Generations()
+        self._reloading = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._open = False
+        self._reloads = self._rejected = 0
+        self._last_error = ""
+
+    async def __aenter__(self) -> Self:
+        self._open = True
+        await self._put_in_force(self._config)
+        if self._watch:
+            self._following = asyncio.create_task(self._follow(), name="registry: follow the configuration")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop following the configuration and close every client, leased or not. Idempotent."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+            self._following = None
+        async with self._reloading:
+            self._open = False
+            self._close(self._generations.clients())
+            self._generations, self._clients, self._in_force = Generations(), {}, {}
+            await asyncio.gather(*self._closing)
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._config
+
+    @property
+    def stats(self) -> RegistryStats:
+        """The figures at this moment."""
+        current = self._generations.current
+        return RegistryStats(
+            current.number, len(current.plugins), self._generations.draining, self._reloads, self._rejected
+        )
+
+    def snapshot(self) -> tuple[Plugin, ...]:
+        """The plugins at this moment, in calling order. To call them take a `lease`: it keeps their clients open."""
+        return self._generations.current.plugins
+
+    @contextmanager
+    def lease(self) -> Iterator[tuple[Plugin, ...]]:
+        """The plugins at this moment; their clients stay open until the end of the ``with``, whatever is reloaded."""
+        generation = self._generations.lease()
+        try:
+            yield generation.plugins
+        finally:
+            self._close(self._generations.release(generation))
+
+    async def reload(self) -> Reload:
+        """Read the configuration again now, from its file, and put it in force; a bad one changes nothing.
+
+        Only news is logged and told: neither an unchanged configuration nor the same fault as last time.
+        """
+        if self._file is None:
+            raise ValueError("this registry was made from a Config: there is no file to read again")
+        async with self._reloading:
+            if not self._open:
+                raise RuntimeError("the registry is not open: use it inside `async with`")
+            try:
+                config = await asyncio.to_thread(load_config, self._file)
+            except ConfigError as error:
+                record = Reload(self._generations.current.number, error=error)
+                if str(error) == self._last_error:
+                    return record
+                self._last_error = str(error)
+                self._rejected += 1
+                _log.error("configuration rejected, keeping the old one", error=str(error))
+            else:
+                self._last_error = ""
+                if config == self._config:
+                    return Reload(self._generations.current.number)
+                record = await self._put_in_force(config)
+                self._reloads += 1
+                _log.info("configuration reloaded", generation=record.generation)
+        if self._on_reload is not None:
+            self._on_reload(record)
+        return record
+
+    async def _follow(self) -> None:
+        try:
+            async for _ in changes(lambda: self._config.sources):
+                await self.reload()
+        except Exception:
+            _log.exception("the configuration is no longer followed")
+
+    async def _put_in_force(self, config: Config) -> Reload:
+        """Open what is new, replace the list in one step, then close what nobody can reach any more."""
+        enabled = enabled_by(config)
+        if enabled != self._enabled_by:
+            self._enabled_by = enabled
+            if enabled:
+                _log.info("plugins enabled", by=enabled)
+            else:
+                _log.info("plugins disabled", hint="set enabled = true in [engine], or ARGO_PLUGINS=true")
+        before, after = self._in_force, {plugin.name: plugin for plugin in config.plugins if enabled}
+        record = Reload(
+            self._generations.current.number + 1,
+            added=tuple(name for name in after if name not in before),
+            changed=tuple(name for name in after if name in before and before[name] != after[name]),
+            removed=tuple(name for name in before if name not in after),
+        )
+        for name in (*record.added, *record.changed):
+            _log.info("loading plugin", name=name)
+        for name in record.removed:
+            _log.info("removing plugin", name=name)
+        clients: dict[PluginConfig, Client] = {}
+        for plugin in after.values():
+            clients[_route(plugin)] = self._clients.get(_route(plugin)) or await connect(plugin).__aenter__()
+        plugins = tuple(Plugin(p.name, clients[_route(p)], p.failure_policy, p.mode, p.payload) for p in after.values())
+        self._config, self._in_force, self._clients = config, after, clients
+        self._close(self._generations.replace(plugins))
+        return record
+
+    def _close(self, clients: Iterable[Client]) -> None:
+        """Close in the background, since a pass that ends must not wait for it; `aclose` does."""
+        for client in clients:
+            task = asyncio.create_task(client.aclose(), name=f"registry: close {client.name}")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+
+def _route(plugin: PluginConfig) -> PluginConfig:
+    """What of `plugin` its client depends on: all but what is for the engine."""
+    return msgspec.structs.replace(plugin, failure_policy="abort", mode="apply", payload="metadata")

@@ -1,1 +1,1 @@
-"""Oarlock's benchmark: what the fan-out costs, and who is slow."""
+"""What the fan-out costs: scenarios, peers on the same server, and a report that says where it was measured."""

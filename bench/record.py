@@ -1,0 +1,178 @@
+"""The shape of what a run writes: one JSON document that the tables, the page and `compare` are all made from.
+
+Times are seconds unless the name says otherwise, rates are calls/s, memory is bytes. A field is None, and a list
+empty, where the run was not asked for it or could not have it; ``missing`` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median_low
+
+import msgspec
+
+from bench.machine import Machine
+
+
+class Loop(msgspec.Struct, frozen=True, kw_only=True):
+    """One loop of one workflow through every plugin.
+
+    ``added_rss_bytes`` is the peak of the engine's resident memory in the loop over what it was with the graph loaded.
+    ``outside_calling`` is the share of the loop in which no call was in flight; only an observed loop knows it.
+    """
+
+    seconds: float
+    calls: int
+    calls_per_second: float
+    cpu_us_per_call: float
+    added_rss_bytes: int
+    errors: int
+    outside_calling: float | None = None
+
+
+class Bin(msgspec.Struct, frozen=True):
+    """Calls whose latency was at least ``above`` and less than ``below``, in milliseconds."""
+
+    above: float
+    below: float
+    calls: int
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """From handing a call to the client to its reply, in milliseconds, waiting for a connection included."""
+
+    p50: float
+    p99: float
+    max: float
+    bins: list[Bin] = []
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """``second`` after the loop's start, and the calls/s since the moment before."""
+
+    second: float
+    calls_per_second: float
+
+
+class PluginRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One plugin in the observed loop; ``served`` is the plugin's own count, where it keeps one."""
+
+    name: str
+    address: str
+    calls: int
+    errors: int
+    latency_ms: Latency
+    connections: int | None = None
+    served: int | None = None
+
+
+class PeerRound(msgspec.Struct, frozen=True, kw_only=True):
+    """One peer in one round. ``served`` is how many requests the server counted."""
+
+    calls: int
+    seconds: float
+    calls_per_second: float
+    cpu_us_per_call: float
+    errors: int
+    served: int
+
+
+class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The medians of a peer's rounds."""
+
+    name: str
+    server: str
+    calls: int
+    seconds: float
+    calls_per_second: float
+    cpu_us_per_call: float
+    errors: int
+    rounds: list[PeerRound]
+
+
+class ScenarioRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One scenario, by its median loop."""
+
+    name: str
+    about: str
+    server: str
+    nodes: int
+    plugins: int
+    request_bytes: int
+    loop: Loop
+    latency_ms: Latency | None = None
+    graph_bytes_per_node: float | None = None
+
+
+class Micro(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a call on its own, the best of several repetitions."""
+
+    name: str
+    about: str
+    us: float
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """A ratio to reach (``at_least``) or to stay under, and what this run measured."""
+
+    name: str
+    limit: float
+    at_least: bool
+    measured: float
+    unit: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole run."""
+
+    machine: Machine
+    started: str
+    scenario: str
+    server: str
+    lane: str
+    nodes: int
+    plugins: int
+    connections: int
+    request_bytes: int
+    calls_per_loop: int
+    loops: list[Loop]
+    load_seconds: float
+    graph_bytes_per_node: float
+    latency_ms: Latency
+    per_plugin: list[PluginRow] = []
+    timeline: list[Moment] = []
+    peers: list[PeerRow] = []
+    scenarios: list[ScenarioRow] = []
+    micro: list[Micro] = []
+    bars: list[Bar] = []
+    missing: dict[str, str] = {}
+
+
+def typical(loops: Sequence[Loop]) -> Loop:
+    """The loop of median duration: a figure that was measured, where a mean would be nobody's."""
+    middle = median_low([loop.seconds for loop in loops])
+    return next(loop for loop in loops if loop.seconds == middle)
+
+
+class Unreadable(Exception):
+    """A file is not a record that this version wrote; the message names the file and the place in it."""
+
+
+def write(record: Record, file: Path) -> None:
+    """Write `record` as indented JSON."""
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+
+def read(file: Path) -> Record:
+    """Read what `write` wrote; raises `Unreadable`."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Record)
+    except OSError as error:
+        raise Unreadable(f"{file}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise Unreadable(f"{file}: {error}") from error

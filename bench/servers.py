@@ -1,0 +1,106 @@
+"""The servers that are measured against, each a process of its own, each gone when the bench is.
+
+Peers are compared on nginx: a server slower than the clients would make them all look alike. The SDK's own server
+plays the plugins where a plugin has to do something: reply with a patch, take its time, count its calls.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from string import Template
+
+from bench import processes
+from rpc.methods import Method
+
+START_SECONDS = 10.0
+_CONFIG = Template((Path(__file__).parent / "nginx.conf").read_text())
+
+
+class Missing(Exception):
+    """A server or peer that cannot be had on this machine; the message says which, and why."""
+
+
+class Nginx:
+    """A running nginx with one worker, which answers ``{}`` to some methods and 404 to everything else."""
+
+    def __init__(self, version: str, port: int) -> None:
+        self.name = version
+        self.address = f"http://127.0.0.1:{port}"
+        self._port = port
+
+    def requests(self) -> int:
+        """Requests answered so far, by the server's own count (the one asking is in it)."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=START_SECONDS)
+        try:
+            connection.request("GET", "/-/status")
+            page = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+        return int(page.split("requests")[1].split()[2])
+
+
+def nginx_version() -> str:
+    """``nginx 1.22.1``; raises `Missing` where it is not installed."""
+    if shutil.which("nginx") is None:
+        raise Missing("nginx is not installed")
+    said = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r"nginx/(\S+)", said)
+    return f"nginx {found[1]}" if found else "nginx"
+
+
+@contextmanager
+def nginx(methods: Collection[Method]) -> Iterator[Nginx]:
+    """Serve `methods` from nginx on a free port, its worker bound to the last core where there are several.
+
+    Raises `Missing` where nginx is not installed or does not start.
+    """
+    version = nginx_version()
+    cores = processes.cores()
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="oarlock-nginx-") as prefix, ExitStack() as stack:
+        locations = (f"location = /{method} {{ return 200 '{{}}'; }}" for method in methods)
+        config = Path(prefix, "nginx.conf")
+        config.write_text(
+            _CONFIG.substitute(
+                prefix=prefix,
+                port=port,
+                affinity=f"worker_cpu_affinity {1 << cores[-1]:b};" if len(cores) > 1 else "",
+                locations="\n        ".join(locations),
+            )
+        )
+        process = stack.enter_context(processes.child(["nginx", "-p", prefix, "-c", str(config), "-e", "stderr"]))
+        assert process.stderr is not None
+        said = processes.Drain(process.stderr)
+        if not _listens(process, port):
+            processes.stop(process)
+            raise Missing(f"nginx does not start: {said.text().decode(errors='replace').strip()}")
+        yield Nginx(version, port)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+        else:
+            return True
+    return False

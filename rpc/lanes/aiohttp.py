@@ -292,7 +292,7 @@ def _translate(error: BaseException) -> LaneError:
             return Unreachable("no connection within the connect timeout")
         case aiohttp.ClientConnectorError():
             kind = Exhausted if error.errno in OWN_FAULTS else Unreachable
-            return kind(str(error))
+            return kind(f"cannot connect: {error.os_error.strerror or error.os_error}")
         case TimeoutError():
             return TimedOut("no complete reply within the timeout")
         case aiohttp.ClientResponseError() | HttpProcessingError():

@@ -1,0 +1,132 @@
+"""The plugin an author writes: functions by method, and the server around them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import uvloop
+
+from rpc.methods import SPELLINGS, Method, path
+from rpc.plugin.connection import Connection, Handler, Unavailable
+
+__all__ = ["Handler", "Plugin", "Unavailable"]
+
+# Seconds that a peer has to take its last reply when the plugin stops.
+_FLUSH: Final = 0.25
+
+_H = TypeVar("_H", bound=Handler)
+_log = logging.getLogger(__name__)
+
+
+class Plugin:
+    """A named set of functions, one per method it implements; the other methods are answered with 404.
+
+    ``token``, where given, must come with each request as ``Authorization: Bearer <token>``: without one the answer is
+    401, with another 403. A request body over ``max_body`` bytes is refused with 413.
+    """
+
+    def __init__(self, name: str, *, token: str | None = None, max_body: int = 64 * 1024 * 1024) -> None:
+        self.name = name
+        self.max_body = max_body
+        self.authorization = None if token is None else f"Bearer {token}".encode()
+        self.routes: dict[bytes, Handler] = {}
+
+    def on(self, method: str) -> Callable[[_H], _H]:
+        """Register the decorated function, sync or async, for `method`, a canonical name such as ``node.preExecute``.
+
+        An exception it raises is logged and answered with 500, which the engine takes as fatal; `Unavailable` with 503,
+        which is tried again. Raises `ValueError` for a name that is no method or has a function already.
+        """
+        known = Method(method)
+        paths = [path(known, spelling).encode() for spelling in SPELLINGS]
+        if paths[0] in self.routes:
+            raise ValueError(f"plugin {self.name!r} has a function for {method} already")
+
+        def register(handler: _H) -> _H:
+            self.routes.update(dict.fromkeys(paths, handler))
+            return handler
+
+        return register
+
+    @contextlib.asynccontextmanager
+    async def serve(
+        self, host: str = "127.0.0.1", port: int = 0, *, unix: str | os.PathLike[str] | None = None, grace: float = 0.0
+    ) -> AsyncIterator[str]:
+        """Serve inside the running loop; yields the address, ``http://host:port`` or ``unix:///path``.
+
+        Port 0 takes a free one. At the end new connections are refused, idle ones closed, and functions that still run
+        have `grace` seconds before they are cancelled.
+        """
+        loop = asyncio.get_running_loop()
+        connections: set[Connection] = set()
+
+        def accept() -> Connection:
+            return Connection(self, connections, loop)
+
+        if unix is not None:
+            socket = _absolute(unix)
+            server = await loop.create_unix_server(accept, socket, backlog=1024)
+            address = f"unix://{socket}"
+        else:
+            server = await loop.create_server(accept, host, port, backlog=1024)
+            actual = server.sockets[0].getsockname()
+            shown = f"[{host}]" if ":" in host else host
+            address = f"http://{shown}:{actual[1]}"
+        try:
+            yield address
+        finally:
+            server.close()
+            await _drain(connections, grace)
+            await server.wait_closed()
+            if unix is not None:
+                socket.unlink(missing_ok=True)
+
+    def run(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 4355,
+        *,
+        unix: str | os.PathLike[str] | None = None,
+        grace: float = 5.0,
+    ) -> None:
+        """Serve on uvloop until SIGTERM or SIGINT; functions that still run then have `grace` seconds to finish."""
+        if not logging.getLogger().hasHandlers():
+            logging.basicConfig(level=logging.INFO, format="level=%(levelname)s msg=%(message)s")
+        uvloop.run(self._run(host, port, unix, grace))
+
+    async def _run(self, host: str, port: int, unix: str | os.PathLike[str] | None, grace: float) -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with self.serve(host, port, unix=unix, grace=grace) as address:
+            _log.info('"plugin is listening" name=%s address=%s', self.name, address)
+            await stop.wait()
+
+
+def _absolute(unix: str | os.PathLike[str]) -> Path:
+    return Path(unix).absolute()
+
+
+async def _drain(connections: set[Connection], grace: float) -> None:
+    for connection in list(connections):
+        connection.stop()
+    running = {connection.task for connection in connections if connection.task is not None}
+    if running:
+        _, late = await asyncio.wait(running, timeout=grace)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+    closed = {connection.lost for connection in connections}
+    if closed:  # what was answered is still on its way to the peer, who has a moment to read it
+        await asyncio.wait(closed, timeout=_FLUSH)
+    for connection in list(connections):
+        connection.abort()
+        await connection.lost

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 
 from registry.config import PluginConfig
 from registry.registry import connect
-from rpc import Client, FatalError, Method, PluginError, TransientError
+from rpc import Client, FatalError, Method, PluginError
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A method that the plugin has; ``status`` is that of its answer where it was no reply."""
+    """A method that the plugin has; ``note`` says what is wrong with its answer to no arguments, if anything is."""
 
     method: Method
     spelling: str | None
-    status: int | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +42,27 @@ async def check_plugin(plugin: PluginConfig, clock: Callable[[], float] = time.p
     """Call every method of one plugin with empty arguments, one after the other. Raises nothing for its failures."""
     answered: list[Answered] = []
     async with connect(plugin) as client:
-        for method in Method:
-            try:
-                found = await _ask(client, method)
-            except PluginError as error:
-                return Checkup(plugin, tuple(answered), problem=error.reason)
-            if found is not None:
-                answered.append(found)
-        if not answered:
-            return Checkup(plugin)
-        # Once more: the first call also had to connect, and to find the spelling.
-        start = clock()
         try:
+            for method in Method:
+                answered += await _ask(client, method)
+            if not answered:
+                return Checkup(plugin)
+            # Once more: the first call also had to connect, and to find the spelling.
+            start = clock()
             await _ask(client, answered[0].method)
+            return Checkup(plugin, tuple(answered), clock() - start)
         except PluginError as error:
             return Checkup(plugin, tuple(answered), problem=error.reason)
-        return Checkup(plugin, tuple(answered), clock() - start)
 
 
-async def _ask(client: Client, method: Method) -> Answered | None:
-    """Whether the plugin has `method`. Raises where its answer is not one to a call: it is down, or refuses us."""
-    status = None
+async def _ask(client: Client, method: Method) -> list[Answered]:
+    """What it answered, nothing for 404. Raises where that is no answer to a call: it is down, or refuses us."""
+    note = None
     try:
         if await client.call(method, {}) is None:
-            return None
-    except TransientError:
-        raise
+            return []
     except FatalError as error:
         if error.status in (None, 401, 403):
             raise
-        status = error.status
-    return Answered(method, client.spelling(method), status)
+        note = "illegal reply" if error.status in (200, 204) else f"status {error.status}"
+    return [Answered(method, client.spelling(method), note)]

@@ -45,7 +45,7 @@ def check(file: Path) -> None:
     Lists the methods each plugin has, the spelling it answers to, and how long a call takes. To find out, each method
     is called once per spelling with {} for arguments, and one of them a second time. That names no workflow, so a
     plugin has nothing to act on; one that acts whatever it is sent will act. Anything but 404 counts as having the
-    method; a status in brackets is what the plugin made of the empty arguments.
+    method; what is in brackets is what the plugin made of the empty arguments.
 
     Exit code 0: all can be called. 1: one or more cannot (unreachable, overloaded, token refused, or not HTTP). 2: the
     configuration is wrong.
@@ -94,5 +94,5 @@ def _methods(checkup: Checkup) -> Text:
     if not checkup.answered:
         return Text("none: 404 to everything", style="yellow")
     return Text("\n").join(
-        Text(answered.method + (f" ({answered.status})" if answered.status else "")) for answered in checkup.answered
+        Text(answered.method + (f" ({answered.note})" if answered.note else "")) for answered in checkup.answered
     )

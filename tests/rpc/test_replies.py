@@ -1,0 +1,171 @@
+"""Strict decoding of a reply: what is taken, what is refused, and how it says where."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpc.methods import Method
+from rpc.replies import (
+    EMPTY,
+    MAX_DEPTH,
+    IllegalReply,
+    NodeReply,
+    NodeResult,
+    ParametersReply,
+    WorkflowReply,
+    decode,
+    decode_object,
+)
+
+NODE = Method.NODE_PRE_EXECUTE
+
+
+@pytest.mark.parametrize("body", [b"{}", b"", b" { } ", b"{}\n"])
+@pytest.mark.parametrize("method", list(Method))
+def test_nothing_is_always_the_one_empty_reply(method: Method, body: bytes) -> None:
+    reply, unknown = decode(method, body)
+    assert reply is EMPTY
+    assert unknown == 0
+
+
+def test_a_node_result_is_typed() -> None:
+    body = b"""{"node": {"phase": "Succeeded", "message": "Hello", "progress": "1/2", "outputs": {"exitCode": "0",
+        "result": "r", "parameters": [{"name": "p", "value": "v", "description": "kept"}],
+        "artifacts": [{"name": "a", "s3": {"key": "k"}}], "extra": 1}}, "requeue": "1m30s"}"""
+    reply, unknown = decode(NODE, body)
+    outputs = {
+        "exitCode": "0",
+        "result": "r",
+        "parameters": [{"name": "p", "value": "v", "description": "kept"}],
+        "artifacts": [{"name": "a", "s3": {"key": "k"}}],
+        "extra": 1,
+    }
+    assert reply == NodeReply(NodeResult("Succeeded", "Hello", outputs, "1/2"), 90.0)
+    assert unknown == 0
+
+
+def test_a_scalar_parameter_value_becomes_a_string_as_in_argo() -> None:
+    parameters = b'[{"name": "a", "value": 5}, {"name": "b", "value": true}, {"name": "c"}]'
+    body = b'{"node": {"outputs": {"parameters": ' + parameters + b"}}}"
+    reply, _ = decode(NODE, body)
+    assert isinstance(reply, NodeReply)
+    assert reply.node is not None
+    assert reply.node.outputs == {
+        "parameters": [{"name": "a", "value": "5"}, {"name": "b", "value": "true"}, {"name": "c"}]
+    }
+
+
+def test_a_patch_and_parameters_are_typed() -> None:
+    patch, _ = decode(Method.WORKFLOW_POST_OPERATE, b'{"workflow": {"metadata": {"labels": null}}}')
+    assert patch == WorkflowReply({"metadata": {"labels": None}})
+    parameters, _ = decode(Method.PARAMETERS_ADD, b'{"parameters": {"hello": "good: morning"}}')
+    assert parameters == ParametersReply({"hello": "good: morning"})
+
+
+def test_unknown_fields_are_ignored_and_counted() -> None:
+    reply, unknown = decode(NODE, b'{"node": {"message": "m", "new": 1, "newer": 2}, "workflow": {}, "parameters": {}}')
+    assert reply == NodeReply(NodeResult(message="m"))
+    assert unknown == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"\xef\xbb\xbf{}", "BOM"),
+        (b'{"node": NaN}', "not JSON"),
+        (b'{"node": {"outputs": {"x": Infinity}}}', "not JSON"),
+        (b'{"node": {"outputs": {"x": 1e999}}}', "infinity"),
+        (b'{"node": {"outputs": {"x": -1e999}}}', "infinity"),
+        (b"{} {}", "not JSON"),
+        (b'{"node": {}', "not JSON"),
+        (b"<html>Welcome</html>", "not JSON"),
+        (b'{"node": {"message": "\xff"}}', "not JSON"),
+        (b"null", "got null"),
+        (b"[]", "got an array"),
+        (b'"x"', "got a string"),
+        (b"true", "got a boolean"),
+        (b"1", "got a number"),
+        (b'{"node": {"message": "a", "message": "b"}}', "'message' comes twice"),
+        (b'{"node": null, "n\\u006fde": null}', "'node' comes twice"),
+        (b'{"node": {"outputs": {"x": [{"a": ":", "a": 1}]}}}', "'a' comes twice"),
+        (b'{"node": {"phase": "Done"}}', "'Done' - at `$.node.phase`"),
+        (b'{"node": {"phase": ""}}', "$.node.phase"),
+        (b'{"node": []}', "$.node"),
+        (b'{"node": {"message": 5}}', "$.node.message"),
+        (b'{"node": {"progress": 5}}', "$.node.progress"),
+        (b'{"node": {"outputs": []}}', "$.node.outputs"),
+        (b'{"node": {"outputs": {"exitCode": 0}}}', "$.node.outputs.exitCode"),
+        (b'{"node": {"outputs": {"result": {}}}}', "$.node.outputs.result"),
+        (b'{"node": {"outputs": {"parameters": {}}}}', "$.node.outputs.parameters"),
+        (b'{"node": {"outputs": {"parameters": [{"value": "v"}]}}}', "$.node.outputs.parameters[0]"),
+        (b'{"node": {"outputs": {"parameters": [{"name": "n", "value": []}]}}}', "$.node.outputs.parameters[0].value"),
+        (b'{"node": {"outputs": {"artifacts": [{}]}}}', "$.node.outputs.artifacts[0]"),
+        (b'{"requeue": 5}', "$.requeue"),
+        (b'{"requeue": "soon"}', "$.requeue"),
+        (b'{"requeue": "-1s"}', "$.requeue"),
+    ],
+)
+def test_an_illegal_reply_is_refused_with_its_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(IllegalReply) as caught:
+        decode(NODE, body)
+    assert reason in str(caught.value)
+
+
+def test_wrong_types_in_the_other_replies() -> None:
+    with pytest.raises(IllegalReply, match=r"\$\.workflow"):
+        decode(Method.WORKFLOW_PRE_OPERATE, b'{"workflow": []}')
+    with pytest.raises(IllegalReply, match=r"\$\.parameters"):
+        decode(Method.PARAMETERS_ADD, b'{"parameters": {"a": 1}}')
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_nesting_is_allowed_to_200_and_no_deeper(opening: bytes, closing: bytes) -> None:
+    def nested(depth: int) -> bytes:
+        return b'{"workflow":' + opening * (depth - 1) + b"1" + closing * (depth - 1) + b"}"
+
+    decode_object(nested(MAX_DEPTH))
+    with pytest.raises(IllegalReply, match=r"nested 201 deep"):
+        decode_object(nested(MAX_DEPTH + 1))
+    with pytest.raises(IllegalReply):
+        decode_object(nested(5000))
+
+
+def test_many_brackets_side_by_side_are_not_deep() -> None:
+    assert decode_object(b'{"workflow": [' + b"[]," * 500 + b"[]]}") == {"workflow": [[]] * 501}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=4), children, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(max_size=4), json_values, max_size=4))
+def test_what_the_standard_library_writes_is_read_back(document: dict[str, Any]) -> None:
+    # Lone surrogates are no Unicode text, and refused.
+    body = json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        with pytest.raises(IllegalReply):
+            decode_object(body)
+    else:
+        assert decode_object(body) == document
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "c:", "{"]), json_values), min_size=1, max_size=5))
+def test_a_key_that_comes_twice_is_always_found(items: list[tuple[str, Any]]) -> None:
+    inner = ",".join(f"{json.dumps(key)}:{json.dumps(value)}" for key, value in items)
+    body = f'{{"workflow": [{{{inner}}}]}}'.encode()
+    keys = [key for key, _ in items]
+    if len(set(keys)) == len(keys):
+        assert decode_object(body) == {"workflow": [dict(items)]}
+    else:
+        with pytest.raises(IllegalReply, match="comes twice"):
+            decode_object(body)

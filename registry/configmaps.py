@@ -85,8 +85,9 @@ def _documents(file: Path) -> list[Any]:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(file, place, f"not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(file, "", f"not YAML: {' '.join(str(error).split())}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(file, f"line {line}", f"not YAML: {error.reason}") from None
     except ValueError as error:  # a date such as 2020-99-99
         raise ConfigError(file, "", f"not YAML: {error}") from None
     except RecursionError:

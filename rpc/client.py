@@ -155,8 +155,8 @@ class Client:
 
     async def _send(self, method: Method, path: str, body: bytes) -> Response:
         permits = self._permits
-        if permits.free > 0:
-            permits.free -= 1
+        if permits.in_flight < permits.limit:
+            permits.in_flight += 1
         else:
             await permits.wait()
         try:

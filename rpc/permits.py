@@ -1,4 +1,4 @@
-"""How many calls one plugin has in flight at most; the rest wait their turn, first come first served."""
+"""How many calls may be in flight at a time; the rest wait their turn, first come first served."""
 
 from __future__ import annotations
 
@@ -7,19 +7,28 @@ from collections import deque
 
 
 class Permits:
-    """A bounded number of permits. Taking a free one is two attribute accesses for the caller:
+    """A semaphore whose limit may change at any time. Taking a free permit costs its caller two attributes:
 
-        if permits.free > 0:
-            permits.free -= 1
+        if permits.in_flight < permits.limit:
+            permits.in_flight += 1
         else:
             await permits.wait()
 
-    and each is given back with `release`.
+    and `release` gives it back. Whenever some wait, as many as the limit allows are in flight.
     """
 
+    __slots__ = ("_waiting", "in_flight", "limit")
+
     def __init__(self, limit: int) -> None:
-        self.free = limit
+        self.limit = limit
+        """Read it; `resize` sets it."""
+        self.in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a permit."""
+        return sum(not turn.done() for turn in self._waiting)
 
     async def wait(self) -> None:
         """Wait for a permit and take it. Cancelled, it takes none."""
@@ -28,17 +37,26 @@ class Permits:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                self._waiting.remove(turn)
-            else:  # handed over and cancelled in one turn of the loop
+            if not turn.cancelled():  # handed over and cancelled in the same turn of the loop
                 self.release()
             raise
 
     def release(self) -> None:
-        """Give one permit back: to the first in the queue, who need not compete for it, or to the stock."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
+        """Give one permit back; it goes to the first who waits, if any, with nobody to compete."""
+        self.in_flight -= 1
+        if self._waiting:
+            self._hand_over()
+
+    def resize(self, limit: int) -> None:
+        """Set the limit. Permits taken beyond a lower one are not called back, only not handed out again."""
+        self.limit = limit
+        if self._waiting:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        waiting = self._waiting
+        while waiting and self.in_flight < self.limit:
+            turn = waiting.popleft()
+            if not turn.done():  # else cancelled: it was left here, since searching the queue for it takes longer
+                self.in_flight += 1
                 turn.set_result(None)
-                return
-        self.free += 1

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine, Mapping
+import ssl
+from collections.abc import Mapping
 from typing import Any, Final, Self
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from aiohttp.streams import StreamReader
-from aiohttp.tracing import Trace
 from yarl import URL
 
 from rpc.address import Address
@@ -38,6 +37,7 @@ from rpc.lanes import (
     Untrusted,
     is_whole,
 )
+from rpc.permits import Permits
 
 # A connect must fail a little before the whole call does, so that a blackholed plugin is told from a slow one.
 _CONNECT_SHARE: Final = 0.9
@@ -46,13 +46,13 @@ _CONNECT_SHARE: Final = 0.9
 class _Protocol(ResponseHandler):
     """One connection: counts what arrives on it, and lets no byte through that no call has asked for."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, permits: Permits) -> None:
         super().__init__(loop)
+        self._permits = permits
         self.replies = 0
         self.heard = False
         self.reset: BaseException | None = None
         self.malformed = False
-        self.on_settled: Callable[[], None] | None = None
         self._awaiting = False
         self._interim = 0
 
@@ -86,8 +86,9 @@ class _Protocol(ResponseHandler):
                     self.transport.close()
             return
         self._awaiting = False
+        if self.replies == 0:  # not a newcomer any more: there is room for another
+            self._permits.resize(self._permits.limit + 1)
         self.replies += 1
-        self._settle()
         super().feed_data(data, size)
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
@@ -97,66 +98,9 @@ class _Protocol(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.reset = exc
-        self._settle()
+        if self.replies:
+            self._permits.resize(self._permits.limit - 1)
         super().connection_lost(exc)
-
-    def _settle(self) -> None:
-        """From now on this connection does not wait for its first reply."""
-        if self.on_settled is not None:
-            self.on_settled()
-            self.on_settled = None
-
-
-def _make_protocol(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
-    return _Protocol(loop)
-
-
-class _TCPConnector(aiohttp.TCPConnector):
-    """Opens a bounded number of connections at a time, see `MAX_NEWCOMERS`."""
-
-    def __init__(self, newcomers: asyncio.Semaphore, **options: Any) -> None:
-        super().__init__(limit=0, **options)
-        self._newcomers = newcomers
-        self._factory = functools.partial(_make_protocol, self._loop)
-
-    async def _create_connection(
-        self, req: ClientRequest, traces: list[Trace], limits: aiohttp.ClientTimeout
-    ) -> ResponseHandler:
-        return await _open(self._newcomers, super()._create_connection(req, traces, limits))
-
-
-class _UnixConnector(aiohttp.UnixConnector):
-    """The same for a unix socket, whose full backlog refuses at once instead of stalling."""
-
-    def __init__(self, newcomers: asyncio.Semaphore, path: str, **options: Any) -> None:
-        super().__init__(path, limit=0, **options)
-        self._newcomers = newcomers
-        self._factory = functools.partial(_make_protocol, self._loop)
-
-    async def _create_connection(
-        self, req: ClientRequest, traces: list[Trace], limits: aiohttp.ClientTimeout
-    ) -> ResponseHandler:
-        return await _open(self._newcomers, super()._create_connection(req, traces, limits))
-
-
-async def _open(
-    newcomers: asyncio.Semaphore, connecting: Coroutine[object, object, ResponseHandler]
-) -> ResponseHandler:
-    try:
-        await newcomers.acquire()
-    except asyncio.CancelledError:
-        connecting.close()
-        raise
-    try:
-        protocol = await connecting
-    except BaseException:
-        newcomers.release()
-        raise
-    if isinstance(protocol, _Protocol) and protocol.is_connected():
-        protocol.on_settled = newcomers.release
-    else:
-        newcomers.release()
-    return protocol
 
 
 class _Stale(Exception):
@@ -182,6 +126,10 @@ class _Response(aiohttp.ClientResponse):
         return self
 
 
+def _make_protocol(loop: asyncio.AbstractEventLoop, permits: Permits) -> ResponseHandler:
+    return _Protocol(loop, permits)
+
+
 class AiohttpLane:
     """A `rpc.lanes.Lane` on one aiohttp session."""
 
@@ -191,7 +139,9 @@ class AiohttpLane:
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=timeout * _CONNECT_SHARE)
         self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **headers}
         self._urls: dict[str, URL] = {}
-        self._newcomers = asyncio.Semaphore(MAX_NEWCOMERS)
+        # As many calls as connections that have replied before, and the newcomers. Those who wait here are not being
+        # timed: the plugin has not been asked yet.
+        self._permits = Permits(MAX_NEWCOMERS)
         self._closed = False
         self._session = self._make_session(force_close=False)
         self._replays: aiohttp.ClientSession | None = None
@@ -199,9 +149,12 @@ class AiohttpLane:
     def _make_session(self, *, force_close: bool) -> aiohttp.ClientSession:
         connector: aiohttp.BaseConnector
         if self._address.scheme == "unix":
-            connector = _UnixConnector(self._newcomers, self._address.socket, force_close=force_close)
+            connector = aiohttp.UnixConnector(self._address.socket, limit=0, force_close=force_close)
         else:
-            connector = _TCPConnector(self._newcomers, force_close=force_close)
+            # A context of its own is read now, with SSL_CERT_FILE as it is now; aiohttp's was read at its import.
+            tls = ssl.create_default_context() if self._address.scheme == "https" else True
+            connector = aiohttp.TCPConnector(limit=0, force_close=force_close, ssl=tls)
+        connector._factory = functools.partial(_make_protocol, asyncio.get_running_loop(), self._permits)
         return aiohttp.ClientSession(
             connector=connector,
             headers=self._headers,
@@ -217,12 +170,17 @@ class AiohttpLane:
 
     async def post(self, path: str, body: bytes) -> Response:
         """See `rpc.lanes.Lane.post`."""
-        if self._closed:
-            raise Broken("the client was closed")
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = URL(self._address.origin + path, encoded=True)
+        permits = self._permits
+        if permits.in_flight < permits.limit:
+            permits.in_flight += 1
+        else:
+            await permits.wait()
         try:
+            if self._closed:
+                raise Broken("the client was closed")
             try:
                 return await self._post(self._session, url, body)
             except _Stale:
@@ -231,6 +189,8 @@ class AiohttpLane:
                 return await self._post(self._replays, url, body)
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError) as error:
             raise _translate(error) from error
+        finally:
+            permits.release()
 
     async def _post(self, session: aiohttp.ClientSession, url: URL, body: bytes) -> Response:
         async with session.post(url, data=body, allow_redirects=False) as response:
@@ -287,7 +247,7 @@ def _translate(error: BaseException) -> LaneError:
     """aiohttp's many exceptions as our two, by whose fault it was."""
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return Untrusted(f"TLS failed: {error}")
+            return Untrusted(f"TLS failed: {error.__cause__ or error}")
         case aiohttp.ConnectionTimeoutError():
             return Unreachable("no connection within the connect timeout")
         case aiohttp.ClientConnectorError():

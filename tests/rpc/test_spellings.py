@@ -1,0 +1,130 @@
+"""Finding the spelling by the 404 rule, and remembering what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rpc import EMPTY, Client, FatalError, Method, TransientError
+from rpc.methods import SPELLINGS, Spelling, path
+from rpc.plugin import Plugin
+
+NODE = Method.NODE_PRE_EXECUTE
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("concurrent", [1, 1000])
+async def test_the_proposals_plugin_is_asked_once_per_spelling(
+    spelling: Spelling, concurrent: int, proposal_plugin: Callable[[str], Any]
+) -> None:
+    implemented = path(Method.WORKFLOW_PRE_OPERATE, spelling)
+    plugin = proposal_plugin(implemented)
+    async with Client(plugin.address, timeout=30) as client:
+        replies = await asyncio.gather(
+            *(client.exchange(Method.WORKFLOW_PRE_OPERATE, b"{}") for _ in range(concurrent))
+        )
+        assert all(reply is EMPTY for reply in replies)
+        assert client.spelling(Method.WORKFLOW_PRE_OPERATE) == spelling
+        for method in list(Method)[1:]:
+            assert client.supports(method)
+            refusals = await asyncio.gather(*(client.exchange(method, b'{"a": 1}') for _ in range(concurrent)))
+            assert refusals == [None] * concurrent
+            assert not client.supports(method)
+    assert plugin.asked.pop(implemented) == concurrent
+    assert all(times == 1 for times in plugin.asked.values())
+    assert len(plugin.asked) == 5 * 3 + SPELLINGS.index(spelling)
+
+
+async def test_the_spelling_found_is_tried_first_for_other_methods(scripted: Any, http: Any) -> None:
+    peer = await scripted(http("404 Not Found"), http("200 OK", b"{}"))
+    async with Client(peer.address) as client:
+        await client.call("workflow.preOperate", {})
+        await client.call("node.preExecute", {})
+    assert list(peer.paths) == [
+        "/workflow.preOperate",
+        "/WorkflowLifecycleHook.WorkflowPreOperate",
+        "/NodeLifecycleHook.NodePreExecute",
+    ]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+async def test_a_fixed_spelling_is_the_only_one_used(spelling: Spelling, scripted: Any, http: Any) -> None:
+    peer = await scripted(http("404 Not Found"))
+    async with Client(peer.address, protocol=spelling) as client:
+        assert await client.call("node.preExecute", {}) is None
+        assert await client.call("node.preExecute", {}) is None
+        assert not client.supports(NODE)
+    assert peer.paths == {path(NODE, spelling): 1}
+
+
+@pytest.mark.parametrize("status", ["500 Oops", "503 Busy", "405 No"])
+async def test_any_answer_but_404_settles_the_spelling(status: str, scripted: Any, http: Any) -> None:
+    peer = await scripted(http("404 Not Found"), http(status), http("200 OK", b"{}"))
+    async with Client(peer.address) as client:
+        with pytest.raises((FatalError, TransientError)):
+            await client.call("node.preExecute", {})
+        assert client.spelling(NODE) == "go"
+        assert await client.call("node.preExecute", {}) == {}
+
+
+async def test_a_method_that_is_gone_later_is_remembered_as_refused(scripted: Any, http: Any) -> None:
+    peer = await scripted(http("200 OK", b"{}"), http("404 Not Found"))
+    async with Client(peer.address) as client:
+        assert await client.exchange(NODE, b"{}") is EMPTY
+        assert await client.exchange(NODE, b"{}") is None
+        assert await client.exchange(NODE, b"{}") is None
+    assert len(peer.requests) == 2
+
+
+async def test_when_nobody_is_home_all_who_wait_are_told_at_once() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        async with Client(f"http://127.0.0.1:{reserved.getsockname()[1]}") as client:
+            outcomes = await asyncio.gather(*(client.exchange(NODE, b"{}") for _ in range(50)), return_exceptions=True)
+    assert all(isinstance(outcome, TransientError) for outcome in outcomes)
+    assert len({id(outcome) for outcome in outcomes}) == 50
+
+
+async def test_the_asking_goes_on_when_the_one_who_asks_is_cancelled() -> None:
+    gate = asyncio.Event()
+    plugin = Plugin("p")
+
+    @plugin.on("node.preExecute")
+    async def hold(args: dict[str, Any]) -> None:
+        started.set()
+        await gate.wait()
+
+    started = asyncio.Event()
+    async with plugin.serve() as address, Client(address, timeout=30) as client:
+        calls = [asyncio.ensure_future(client.exchange(NODE, b"{}")) for _ in range(5)]
+        await started.wait()
+        calls[0].cancel()
+        calls[1].cancel()
+        gate.set()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes[:2]] == [asyncio.CancelledError] * 2
+    assert outcomes[2:] == [EMPTY] * 3
+
+
+async def test_a_plugin_that_comes_back_is_asked_again() -> None:
+    first, second = Plugin("first"), Plugin("second")
+    first.on("workflow.preOperate")(lambda args: None)
+    second.on("workflow.preOperate")(lambda args: None)
+    second.on("node.preExecute")(lambda args: {"node": {"message": "new"}})
+    async with first.serve() as address:
+        port = int(address.rpartition(":")[2])
+        client = await Client(address).__aenter__()
+        assert await client.call("node.preExecute", {}) is None
+        assert await client.call("workflow.preOperate", {}) == {}
+    with pytest.raises(TransientError):
+        await client.call("workflow.preOperate", {})
+    async with second.serve(port=port):
+        assert not client.supports(NODE)
+        assert await client.call("workflow.preOperate", {}) == {}
+        assert client.supports(NODE)
+        assert await client.call("node.preExecute", {}) == {"node": {"message": "new"}}
+        await client.aclose()

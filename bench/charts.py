@@ -53,7 +53,7 @@ def peers(rows: Sequence[PeerRow], field: str, *, digits: str, best: str) -> str
 
 def bars(rows: Sequence[Bar]) -> str:
     """Each ratio as the share of its limit: the limits make one vertical line, and the good side is told by colour."""
-    values = [
+    values: list[Spec] = [
         {
             "name": f"{row.name}  ({'≥' if row.at_least else '≤'} {row.limit:g}{row.unit})",
             "share": min(row.measured / row.limit, 2.0),

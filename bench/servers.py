@@ -11,15 +11,18 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from string import Template
 
+import msgspec
+
 from bench import processes
-from rpc.methods import Method
+from bench.plugin_server import Behaviour, Counted
 
 START_SECONDS = 10.0
 _CONFIG = Template((Path(__file__).parent / "nginx.conf").read_text())
@@ -30,18 +33,18 @@ class Missing(Exception):
 
 
 class Nginx:
-    """A running nginx with one worker, which answers ``{}`` to some methods and 404 to everything else."""
+    """A running nginx with one worker, which answers as the behaviours say, and 404 to everything else."""
 
-    def __init__(self, version: str, port: int) -> None:
+    def __init__(self, version: str, port: int, plugins: int) -> None:
         self.name = version
-        self.address = f"http://127.0.0.1:{port}"
+        self.addresses = [f"http://127.0.0.1:{port}/{number}" for number in range(plugins)]
         self._port = port
 
     def requests(self) -> int:
         """Requests answered so far, by the server's own count (the one asking is in it)."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=START_SECONDS)
         try:
-            connection.request("GET", "/-/status")
+            connection.request("GET", "/status")
             page = connection.getresponse().read().decode()
         finally:
             connection.close()
@@ -58,16 +61,20 @@ def nginx_version() -> str:
 
 
 @contextmanager
-def nginx(methods: Collection[Method]) -> Iterator[Nginx]:
-    """Serve `methods` from nginx on a free port, its worker bound to the last core where there are several.
+def nginx(behaviours: Sequence[Behaviour]) -> Iterator[Nginx]:
+    """Serve all behaviours from one nginx on a free port, its worker bound to the last core where there are several.
 
-    Raises `Missing` where nginx is not installed or does not start.
+    It cannot wait: latencies are not looked at. Raises `Missing` where nginx is not installed or does not start.
     """
     version = nginx_version()
     cores = processes.cores()
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="oarlock-nginx-") as prefix, ExitStack() as stack:
-        locations = (f"location = /{method} {{ return 200 '{{}}'; }}" for method in methods)
+        locations = (
+            f"location = /{number}/{method} {{ return 200 '{msgspec.json.encode(reply).decode()}'; }}"
+            for number, behaviour in enumerate(behaviours)
+            for method, reply in behaviour.replies.items()
+        )
         config = Path(prefix, "nginx.conf")
         config.write_text(
             _CONFIG.substitute(
@@ -83,7 +90,52 @@ def nginx(methods: Collection[Method]) -> Iterator[Nginx]:
         if not _listens(process, port):
             processes.stop(process)
             raise Missing(f"nginx does not start: {said.text().decode(errors='replace').strip()}")
-        yield Nginx(version, port)
+        yield Nginx(version, port, len(behaviours))
+
+
+class PluginServers:
+    """Running plugin processes, in the order of their behaviours."""
+
+    def __init__(self, processes: Sequence[subprocess.Popen[bytes]], addresses: Sequence[str]) -> None:
+        self.name = "SDK plugins"
+        self.addresses = list(addresses)
+        self.processes = list(processes)
+
+    def stop(self) -> list[Counted | None]:
+        """Stop them all; returns what each served, None for one that did not live to tell."""
+        for process in self.processes:
+            process.terminate()
+        return [_last_words(process) for process in self.processes]
+
+
+@contextmanager
+def plugins(behaviours: Iterable[Behaviour]) -> Iterator[PluginServers]:
+    """Run one plugin process per behaviour. Raises `Missing` where one does not start."""
+    with ExitStack() as stack:
+        running: list[subprocess.Popen[bytes]] = []
+        for behaviour in behaviours:
+            told = msgspec.json.encode(behaviour).decode()
+            command = [sys.executable, "-m", "bench.plugin_server", told]
+            running.append(stack.enter_context(processes.child(command)))
+        yield PluginServers(running, [_first_words(process) for process in running])
+
+
+def _first_words(process: subprocess.Popen[bytes]) -> str:
+    assert process.stdout is not None
+    assert process.stderr is not None
+    address = process.stdout.readline().decode().strip()
+    if not address:
+        reason = process.stderr.read().decode(errors="replace").strip().splitlines()
+        raise Missing(f"a plugin does not start: {reason[-1] if reason else 'it said nothing'}")
+    return address
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> Counted | None:
+    assert process.stdout is not None
+    try:
+        return msgspec.json.decode(process.stdout.read(), type=Counted)
+    except msgspec.DecodeError:
+        return None
 
 
 def free_port() -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -35,7 +36,7 @@ def _latency(scale: float = 1.0) -> Latency:
     edges = [scale * 0.1 * 1.25**step for step in range(16)]
     bins = [
         Bin(low, high, int(90_000 * math.exp(-(((step - 6) / 3) ** 2))))
-        for step, (low, high) in enumerate(zip(edges, edges[1:], strict=False))
+        for step, (low, high) in enumerate(itertools.pairwise(edges))
     ]
     return Latency(p50=0.38 * scale, p99=1.2 * scale, max=3.4 * scale, bins=bins)
 

@@ -1,0 +1,63 @@
+"""The ratios that Oarlock holds itself to, from the figures of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from bench.record import Bar, Loop, PeerRound, PeerRow
+
+MIB = 1 << 20
+
+
+def over_peers(rows: Sequence[PeerRow]) -> list[Bar]:
+    """What a call costs against other clients on the same server; a missing peer gives no bar."""
+    by_name = {row.name: row for row in rows}
+
+    def ratio(peer: str, figure: Callable[[PeerRound], float]) -> float | None:
+        # Round by round, because what a neighbour does to the machine it does to both sides of one round.
+        if peer not in by_name or "oarlock" not in by_name:
+            return None
+        pairs = zip(by_name["oarlock"].rounds, by_name[peer].rounds, strict=True)
+        return median(figure(ours) / figure(theirs) for ours, theirs in pairs)
+
+    bars = [
+        _bar("calls/s over wrk's", 0.90, True, ratio("wrk", _speed)),
+        _bar("client CPU per call over wrk's", 1.4, False, ratio("wrk", _cpu)),
+        _bar("calls/s over Go net/http's", 2.3, True, ratio("Go net/http", _speed)),
+        _bar("calls/s over aiohttp's", 5.0, True, ratio("aiohttp", _speed)),
+    ]
+    return [bar for bar in bars if bar is not None]
+
+
+def over_graph(loops: Sequence[Loop], graph_bytes_per_node: float) -> list[Bar]:
+    """What the graph costs, and what the loop adds to it: the worst loop counts."""
+    outside = [loop.outside_calling for loop in loops if loop.outside_calling is not None]
+    added = max(loop.added_rss_bytes for loop in loops) / MIB
+    bars = [
+        _bar("memory added by a loop", 32.0, False, added, " MiB"),
+        _bar("share of the loop outside calling", 10.0, False, max(outside) * 100 if outside else None, " %"),
+        _bar("memory per node of the loaded graph", 1536.0, False, graph_bytes_per_node, " B"),
+    ]
+    return [bar for bar in bars if bar is not None]
+
+
+def over_scale(small: Sequence[Loop], large: Sequence[Loop]) -> Bar:
+    """CPU per call on a graph of 1M nodes over that on one of 10k, loops taken in turns."""
+    pairs = zip(small, large, strict=True)
+    growth = median(many.cpu_us_per_call / few.cpu_us_per_call for few, many in pairs)
+    return Bar(name="CPU per call at 1M nodes over 10k", limit=1.15, at_least=False, measured=growth)
+
+
+def _bar(name: str, limit: float, at_least: bool, measured: float | None, unit: str = "") -> Bar | None:
+    if measured is None:
+        return None
+    return Bar(name=name, limit=limit, at_least=at_least, measured=measured, unit=unit)
+
+
+def _speed(one: PeerRound) -> float:
+    return one.calls_per_second
+
+
+def _cpu(one: PeerRound) -> float:
+    return one.cpu_us_per_call

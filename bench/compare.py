@@ -1,0 +1,89 @@
+"""Two runs side by side: what changed, by how much, and whether the two can be compared at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.record import Record, typical
+
+# Below this, a difference is what two runs of the same code show.
+_NOISE = 0.03
+
+
+class Figure(NamedTuple):
+    """One figure of a run; ``more_is_better`` says which way is good."""
+
+    value: float
+    more_is_better: bool
+
+
+def figures(record: Record) -> dict[str, Figure]:
+    """Every figure of a run by a name that the same figure has in another run."""
+    return {name: Figure(value, more) for name, value, more in _figures(record)}
+
+
+def _figures(record: Record) -> Iterator[tuple[str, float, bool]]:
+    loop = typical(record.loops)
+    yield "loop, s", loop.seconds, False
+    yield "calls/s", loop.calls_per_second, True
+    yield "CPU per call, µs", loop.cpu_us_per_call, False
+    yield "added memory, MiB", loop.added_rss_bytes / (1 << 20), False
+    yield "memory per node, B", record.graph_bytes_per_node, False
+    yield "latency p50, ms", record.latency_ms.p50, False
+    yield "latency p99, ms", record.latency_ms.p99, False
+    for peer in record.peers:
+        yield f"{peer.name}: calls/s", peer.calls_per_second, True
+        yield f"{peer.name}: CPU per call, µs", peer.cpu_us_per_call, False
+    for scenario in record.scenarios:
+        yield f"{scenario.name}: calls/s", scenario.loop.calls_per_second, True
+        yield f"{scenario.name}: CPU per call, µs", scenario.loop.cpu_us_per_call, False
+    for part in record.micro:
+        yield f"{part.name}, µs", part.us, False
+    for bar in record.bars:
+        yield f"bar: {bar.name}{bar.unit and ',' + bar.unit}", bar.measured, bar.at_least
+
+
+def show(before: Record, after: Record, console: Console) -> None:
+    """Print the comparison, `before` on the left; what differs in how they were measured comes first."""
+    for what, one, other in _circumstances(before, after):
+        if one != other:
+            console.print(f"[yellow]not the same {what}:[/] {one} [yellow]and[/] {other}", highlight=False)
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column("")
+    for heading in ("A", "B", "change"):
+        table.add_column(heading, justify="right")
+    old, new = figures(before), figures(after)
+    for name in [name for name in old if name in new]:
+        table.add_row(name, _plain(old[name].value), _plain(new[name].value), _change(old[name], new[name]))
+    console.print(table)
+    for label, only in (("A", old.keys() - new.keys()), ("B", new.keys() - old.keys())):
+        if only:
+            console.print(f"only in {label}: {', '.join(sorted(only))}", style="dim", highlight=False)
+
+
+def _circumstances(before: Record, after: Record) -> Iterator[tuple[str, object, object]]:
+    one, other = before.machine, after.machine
+    yield "processor", f"{one.cpu}, {one.cores} cores", f"{other.cpu}, {other.cores} cores"
+    yield "kernel", one.kernel, other.kernel
+    yield "Python", one.python, other.python
+    yield "commit", one.commit, other.commit
+    for what in ("scenario", "server", "lane", "nodes", "plugins", "connections"):
+        yield what, getattr(before, what), getattr(after, what)
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _change(old: Figure, new: Figure) -> str:
+    if not old.value:
+        return "" if not new.value else "from zero"
+    change = new.value / old.value - 1
+    if abs(change) < _NOISE:
+        return f"[dim]{change:+.1%}[/]"
+    good = (change > 0) == old.more_is_better
+    return f"[{'green' if good else 'red'}]{change:+.1%} {'better' if good else 'worse'}[/]"

@@ -116,6 +116,7 @@ class Registry:
         await self._put_in_force(self._config)
         if self._watch:
             self._following = asyncio.create_task(self._follow(), name="registry: follow the configuration")
+            await asyncio.sleep(0)  # the watch begins with the task's first step
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -133,7 +133,7 @@ def replaced(old: str, new: str) -> str:
         ("kind: [", "line 1, column 8: not YAML: expected the node content, but found '<stream end>'"),
         ("kind: x\n\x07", "line 2: not YAML: special characters are not allowed"),
         ("when: 2020-99-99", "not YAML: month must be in 1..12"),
-        ("a: " + "[" * 3000, "nested too deeply"),
+        ("a: " + "[" * 500, "nested too deeply"),
         (b"a: \xe9", "line 1: expected UTF-8, got the byte 0xe9"),
         ("hello", 'document 1: expected a Kubernetes manifest, got "hello"'),
         ("kind: Secret\n---\n- 1\n", "document 2: expected a Kubernetes manifest, got an array"),

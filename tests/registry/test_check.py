@@ -1,0 +1,142 @@
+"""``python -m registry check`` against plugins that are there, are not, and are something else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from registry import PluginConfig
+from registry.checking import Answered, check_plugin
+from registry.cli import check, main
+from rpc import Method
+
+OK = (200, b"{}")
+
+
+def run(file: Path) -> Result:
+    return CliRunner().invoke(main, ["check", "--config", str(file)], env={"COLUMNS": "140"})
+
+
+def plugins(**addresses: str) -> str:
+    tables = [f'[[plugins]]\nname = "{name}"\naddress = "{address}"\n' for name, address in addresses.items()]
+    return "[engine]\nenabled = true\n" + "".join(tables)
+
+
+def rows(output: str) -> list[list[str]]:
+    """The cells of the table, of each line that has any."""
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in output.splitlines() if line.strip()]
+
+
+def test_lists_methods_and_spelling(toml: Callable[[str], Path], serve: Callable[..., Any]) -> None:
+    hello = serve({"/workflow.preOperate": OK, "/node.preExecute": (500, b"no node")})
+    other = serve({"/api/v1/template.execute": OK})
+    result = run(toml(plugins(hello=hello.address, other=other.address)))
+    assert (result.exit_code, result.stderr) == (0, "")
+    header, _, first, second, third = rows(result.stdout)
+    assert header == ["plugin", "address", "methods", "spelling", "latency"]
+    assert first[:4] == ["hello", hello.address, "workflow.preOperate", "short"]
+    assert first[4].endswith(" ms")
+    assert second == ["node.preExecute (status 500)"]
+    assert third[:4] == ["other", other.address, "template.execute", "v1"]
+
+
+def test_sends_nothing_but_empty_arguments(toml: Callable[[str], Path], serve: Callable[..., Any]) -> None:
+    hello = serve()
+    assert run(toml(plugins(hello=hello.address))).exit_code == 0
+    assert {body for _, body in hello.asked} == {b"{}"}
+    paths = [path for path, _ in hello.asked]
+    assert paths.count("/workflow.preOperate") == 2
+    assert all(paths.count(path) == 1 for path in paths if path != "/workflow.preOperate")
+
+
+def test_one_that_is_not_there_fails_the_check(
+    toml: Callable[[str], Path], serve: Callable[..., Any], unused_tcp_port: int
+) -> None:
+    hello = serve()
+    result = run(toml(plugins(hello=hello.address, gone=f"http://127.0.0.1:{unused_tcp_port}")))
+    assert result.exit_code == 1
+    hello_row, gone_row = rows(result.stdout)[2:4]
+    assert hello_row[2] == "workflow.preOperate"
+    assert gone_row[0] == "gone"
+    assert "connect" in gone_row[2].lower()
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"), [((401, b"who?"), "status 401, body: who?"), ((503, b""), "status 503, empty body")]
+)
+def test_one_that_will_not_have_us_fails_the_check(
+    toml: Callable[[str], Path], serve: Callable[..., Any], answer: tuple[int, bytes], problem: str
+) -> None:
+    hello = serve({"/workflow.preOperate": answer})
+    result = run(toml(plugins(hello=hello.address)))
+    assert result.exit_code == 1
+    assert rows(result.stdout)[2][2] == problem
+
+
+def test_one_without_any_method_is_pointed_out(toml: Callable[[str], Path], serve: Callable[..., Any]) -> None:
+    result = run(toml(plugins(hello=serve({}).address)))
+    assert result.exit_code == 0
+    assert rows(result.stdout)[2][2] == "none: 404 to everything"
+
+
+async def test_an_answer_that_is_no_reply_is_noted(serve: Callable[..., Any]) -> None:
+    page = serve({"/workflow.preOperate": (200, b"<html>")})
+    checkup = await check_plugin(PluginConfig(name="page", address=page.address))
+    assert checkup.answered == (Answered(Method.WORKFLOW_PRE_OPERATE, "short", "illegal reply"),)
+
+
+async def test_the_latency_is_that_of_one_call(serve: Callable[..., Any]) -> None:
+    times = iter([10.0, 10.25])
+    checkup = await check_plugin(PluginConfig(name="hello", address=serve().address), clock=lambda: next(times))
+    assert checkup.latency == 0.25
+
+
+def test_the_token_is_sent(toml: Callable[[str], Path], serve: Callable[..., Any], tmp_path: Path) -> None:
+    hello = serve()
+    (tmp_path / "token").write_text("abc\n")
+    assert run(toml(plugins(hello=hello.address) + 'token_file = "token"\n')).exit_code == 0
+    assert hello.tokens == {"Bearer abc"}
+
+
+def test_names_are_not_taken_for_markup(toml: Callable[[str], Path], serve: Callable[..., Any]) -> None:
+    text = plugins(hello=serve().address).replace('"hello"', '"[red]x[/red]"')
+    assert rows(run(toml(text)).stdout)[2][0] == "[red]x[/red]"
+
+
+def test_says_when_plugins_are_off(toml: Callable[[str], Path], serve: Callable[..., Any]) -> None:
+    result = run(toml(plugins(hello=serve().address).replace("true", "false")))
+    assert result.exit_code == 0
+    assert result.stderr == "Plugins are disabled: set enabled = true in [engine], or ARGO_PLUGINS=true.\n"
+
+
+def test_no_plugins_is_no_error(toml: Callable[[str], Path]) -> None:
+    file = toml("[engine]\nenabled = true\n")
+    result = run(file)
+    assert (result.exit_code, result.stdout) == (0, f"{file}: no plugins\n")
+
+
+def test_a_bad_configuration_is_one_line_and_exit_code_2(toml: Callable[[str], Path]) -> None:
+    file = toml("[engine]\nenabled = 1\n")
+    result = run(file)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"Error: {file}: engine.enabled: expected true or false, got 1\n"
+
+
+def test_the_file_is_plugins_toml_unless_said_otherwise(tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "registry", "check"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr == "Error: plugins.toml: cannot be read: No such file or directory\n"
+
+
+def test_the_help_says_what_is_sent() -> None:
+    result = CliRunner().invoke(check, ["--help"])
+    assert result.exit_code == 0
+    assert "called once per spelling with {}" in " ".join(result.output.split())

@@ -1,0 +1,27 @@
+"""The functions that Argo adds to the expression language: `asInt`, `asFloat`, `toJson`, `jsonpath` and `sprig.*`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from engine.expressions.builtins import floating, integer
+from engine.expressions.functions import namespace
+from engine.expressions.jsonpath import query
+from engine.expressions.sprig import SPRIG
+from engine.expressions.values import from_json, go_json
+
+
+def _to_json(value: Any) -> str:
+    return go_json(value)
+
+
+def _jsonpath(text: str, path: str) -> object:
+    return query(path, from_json(text))
+
+
+FUNCTIONS: Final[Mapping[str, object]] = {
+    **namespace({"asInt": integer, "asFloat": floating, "toJson": _to_json, "jsonpath": _jsonpath}),
+    "sprig": SPRIG,
+}
+"""What every expression finds beside its variables; a variable of the same name is hidden, as in Argo."""

@@ -1,0 +1,66 @@
+"""Functions that expressions can call: their arguments checked against annotations, as Go's compiler checks types."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from engine.expressions.errors import Invalid
+from engine.expressions.gotime import Duration, Time
+from engine.expressions.values import is_number, type_name
+
+_KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
+    "str": ("string", lambda value: isinstance(value, str)),
+    "int": ("int", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    "float": ("float", is_number),
+    "bool": ("bool", lambda value: isinstance(value, bool)),
+    "list[Any]": ("array", lambda value: isinstance(value, list)),
+    "Mapping[Any, Any]": ("map", lambda value: isinstance(value, Mapping)),
+    "Time": ("time.Time", lambda value: isinstance(value, Time)),
+    "Duration": ("time.Duration", lambda value: isinstance(value, Duration)),
+    "Any": ("any", lambda value: True),
+    "": ("any", lambda value: True),
+}
+"""What an annotation asks for: the name of the type in errors, and the check."""
+
+
+class Function:
+    """A Python function as an expression sees it. ``clock`` parameters are filled in by the evaluation."""
+
+    __slots__ = ("_checks", "_implementation", "_least", "_most", "_rest", "_wants_clock", "name")
+
+    def __init__(self, name: str, implementation: Callable[..., object]) -> None:
+        self.name = name
+        self._implementation = implementation
+        parameters = list(inspect.signature(implementation).parameters.values())
+        self._wants_clock = bool(parameters) and parameters[0].name == "clock"
+        if self._wants_clock:
+            parameters = parameters[1:]
+        positional = [parameter for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+        variadic = [parameter for parameter in parameters if parameter.kind is parameter.VAR_POSITIONAL]
+        self._checks = [_kind(parameter) for parameter in positional]
+        self._rest = _kind(variadic[0]) if variadic else None
+        self._least = sum(parameter.default is parameter.empty for parameter in positional)
+        self._most = None if variadic else len(positional)
+
+    def __call__(self, arguments: Sequence[object], clock: Callable[[], float]) -> object:
+        """Calls it; raises `Invalid` for a wrong number or type of arguments, or as the function itself does."""
+        count = len(arguments)
+        if count < self._least or (self._most is not None and count > self._most):
+            few = "not enough" if count < self._least else "too many"
+            raise Invalid(f"{few} arguments to call {self.name}")
+        for position, argument in enumerate(arguments):
+            check = self._checks[position] if position < len(self._checks) else self._rest
+            if check is not None and not check[1](argument):
+                raise Invalid(f"cannot use {type_name(argument)} as argument (type {check[0]}) to call {self.name}")
+        return self._implementation(clock, *arguments) if self._wants_clock else self._implementation(*arguments)
+
+
+def _kind(parameter: inspect.Parameter) -> tuple[str, Callable[[object], bool]]:
+    return _KINDS["" if parameter.annotation is parameter.empty else parameter.annotation]
+
+
+def namespace(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Function]:
+    """Functions by the names they have in expressions."""
+    return {name: Function(name, implementation) for name, implementation in functions.items()}

@@ -1,0 +1,325 @@
+"""Text to syntax tree: the grammar of expr.lark, and the precedence of its operators."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from lark import Lark, Token, Transformer, v_args
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
+
+from engine.expressions import nodes
+from engine.expressions.builtins import BUILTINS
+from engine.expressions.errors import ExpressionError, Invalid
+from engine.expressions.nesting import MAX_DEPTH, check_nesting
+from engine.expressions.nodes import Node
+from engine.expressions.predicates import OPTIONAL, Predicate
+from engine.expressions.values import parse_float
+
+MAX_LENGTH: Final = 64 * 1024
+"""Characters in an expression."""
+
+# expr's table; `??` binds tightest of all, and everything but `**` associates to the left.
+_PRECEDENCE: Final = {
+    "|": 0,
+    **dict.fromkeys(("or", "||"), 10),
+    **dict.fromkeys(("and", "&&"), 15),
+    **dict.fromkeys(("==", "!=", "<", ">", ">=", "<=", "in", "matches", "contains", "startsWith", "endsWith"), 20),
+    "..": 25,
+    **dict.fromkeys("+-", 30),
+    **dict.fromkeys("*/%", 60),
+    **dict.fromkeys(("**", "^"), 100),
+    "??": 500,
+}
+_PREFIX: Final = {"not": 50, "!": 50, "-": 90, "+": 90}
+_ALIASES: Final = {"or": "||", "and": "&&", "^": "**"}
+_COMPARISONS: Final = frozenset({"<", ">", "<=", ">="})
+_ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL)
+_SIMPLE_ESCAPES: Final = dict(zip("abfnrtv\\'\"`?", "\a\b\f\n\r\t\v\\'\"`?", strict=True))
+
+
+def parse(text: str) -> Node:
+    """The syntax tree of an expression; raises `ExpressionError` with the place of the first mistake."""
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"expression is longer than {MAX_LENGTH} characters")
+    try:
+        check_nesting(text)
+        tree: Any = _parser().parse(text)
+    except VisitError as error:
+        if isinstance(error.orig_exc, Invalid):
+            raise ExpressionError(str(error.orig_exc), text, error.orig_exc.offset) from None
+        raise
+    except UnexpectedInput as error:
+        raise ExpressionError(_explain(error), text, _place(error, text)) from None
+    except Invalid as error:
+        raise ExpressionError(str(error), text, error.offset) from None
+    _check_depth(tree, text)
+    assert isinstance(tree, Node)
+    return tree
+
+
+@cache
+def _parser() -> Lark:
+    grammar = Path(__file__).with_name("expr.lark").read_text()
+    return Lark(grammar, parser="lalr", transformer=_Build(), maybe_placeholders=True)
+
+
+def _explain(error: UnexpectedInput) -> str:
+    match error:
+        case UnexpectedToken(token=token) if token.type != "$END":
+            return f"unexpected token {str(token)!r}"
+        case UnexpectedCharacters():
+            return f"unrecognized character {error.char!r}"
+        case _:
+            return "unexpected end of expression"
+
+
+def _place(error: UnexpectedInput, text: str) -> int:
+    at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+    return len(text) if at_end or error.pos_in_stream is None else error.pos_in_stream
+
+
+def _check_depth(tree: Node, text: str) -> None:
+    """Walks the tree without recursion, so that evaluating it may recurse."""
+    pending = [(tree, 0)]
+    while pending:
+        node, depth = pending.pop()
+        if depth > MAX_DEPTH:
+            raise ExpressionError("expression is nested too deeply", text, node.offset)
+        for child in node.children():
+            # A long sum leans to the left, and `Binary` walks that side in a loop.
+            leans = isinstance(node, nodes.Binary) and child is node.left and isinstance(child, nodes.Binary)
+            pending.append((child, depth if leans else depth + 1))
+
+
+class _Operators:
+    """Folds a flat list of operands and operators into a tree, as expr's own parser climbs precedences."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+        self.position = 0
+
+    def peek(self) -> Token | None:
+        item = self.items[self.position] if self.position < len(self.items) else None
+        return item if isinstance(item, Token) else None
+
+    def operand(self) -> Node:
+        item = self.items[self.position]
+        self.position += 1
+        if isinstance(item, Token):
+            return nodes.Unary(_offset(item), str(item), self.fold(_PREFIX[item]))
+        assert isinstance(item, Node)
+        return item
+
+    def fold(self, least: int) -> Node:
+        left = self.operand()
+        previous = ""
+        while (token := self.peek()) is not None:
+            negated = token.startswith("not")
+            operator = token.split()[-1]
+            precedence = _PRECEDENCE[operator]
+            if precedence < least:
+                break
+            if previous == "??" and operator not in ("??", "|"):
+                raise _fail(f"operator {operator} and ?? cannot be mixed, put one in parentheses", token)
+            self.position += 1
+            left = self.piped(left) if operator == "|" else self.binary(token, operator, left)
+            if negated:
+                left = nodes.Unary(_offset(token), "not", left)
+            previous = operator
+        return left
+
+    def piped(self, left: Node) -> Node:
+        item = self.items[self.position]
+        self.position += 1
+        assert isinstance(item, Node)
+        hole: Node = item
+        while not isinstance(hole, nodes.Hole):
+            hole = next(hole.children()) if not isinstance(hole, nodes.Call) else hole.arguments[0]
+        hole.content = left
+        return item
+
+    def binary(self, token: Token, operator: str, left: Node) -> Node:
+        precedence = _PRECEDENCE[operator]
+        right = self.fold(precedence if operator in ("**", "^") else precedence + 1)
+        result: Node = nodes.Binary(_offset(token), _ALIASES.get(operator, operator), left, right)
+        # `a < b < c` means `a < b && b < c`.
+        while operator in _COMPARISONS and (follower := self.peek()) is not None and follower in _COMPARISONS:
+            self.position += 1
+            third = self.fold(precedence + 1)
+            link = nodes.Binary(_offset(follower), str(follower), right, third)
+            result = nodes.Binary(_offset(follower), "&&", result, link)
+            right = third
+        return result
+
+
+class _Build(Transformer[Token, Any]):
+    """Makes nodes while the parser runs, so that no parse tree is kept. Methods are named for the grammar's rules."""
+
+    def start(self, children: list[Any]) -> Node:
+        return _node(children[0])
+
+    def chain(self, children: list[Any]) -> Node:
+        return _Operators(children).fold(0)
+
+    def prefix(self, children: list[Token]) -> Token:
+        return children[0]
+
+    def property(self, children: list[Any]) -> Node:
+        return nodes.Constant(_offset(children[0]), str(children[0]))
+
+    @v_args(inline=True)
+    def number(self, token: Token) -> Node:
+        text = token.replace("_", "").lower()
+        if text[:2] in ("0x", "0o", "0b"):
+            number: int | float = int(text, 0)
+        else:
+            number = parse_float(text) if any(mark in text for mark in ".e") else int(text)
+        if (number.bit_length() > 63) if isinstance(number, int) else number == float("inf"):
+            raise _fail("number literal is too large", token)
+        return nodes.Constant(_offset(token), number)
+
+    @v_args(inline=True)
+    def string(self, token: Token) -> Node:
+        return nodes.Constant(_offset(token), _unescape(token))
+
+    @v_args(inline=True)
+    def raw_string(self, token: Token) -> Node:
+        return nodes.Constant(_offset(token), str(token)[1:-1])
+
+    @v_args(inline=True)
+    def name(self, token: Token) -> Node:
+        constants = {"true": True, "false": False, "nil": None}
+        if token in constants:
+            return nodes.Constant(_offset(token), constants[token])
+        return nodes.Name(_offset(token), str(token))
+
+    @v_args(inline=True)
+    def pointer(self, token: Token) -> Node:
+        return nodes.Pointer(_offset(token), str(token))
+
+    @v_args(inline=True)
+    def pointer_member(self, key: Node) -> Node:
+        return nodes.Fetch(key.offset, nodes.Pointer(key.offset, "#"), key, optional=False)
+
+    @v_args(inline=True)
+    def member(self, container: Node, key: Node) -> Node:
+        return nodes.Fetch(key.offset, container, key, optional=False)
+
+    @v_args(inline=True)
+    def optional_member(self, container: Node, key: Node) -> Node:
+        return nodes.Fetch(key.offset, container, key, optional=True)
+
+    index, optional_index = member, optional_member
+
+    @v_args(inline=True)
+    def slice(self, sliced: Node, start: Node | None, stop: Node | None) -> Node:
+        return nodes.Slice(sliced.offset, sliced, start, stop)
+
+    def arguments(self, children: list[Any]) -> tuple[Node, ...]:
+        return tuple(child for child in children if child is not None)
+
+    @v_args(inline=True)
+    def call(self, callee: Node, arguments: tuple[Node, ...]) -> Node:
+        if isinstance(callee, nodes.Name) and callee.name in BUILTINS:
+            return nodes.Builtin(callee.offset, BUILTINS[callee.name], arguments)
+        return nodes.Call(callee.offset, callee, arguments)
+
+    @v_args(inline=True)
+    def piped_call(self, name: Token, arguments: tuple[Node, ...]) -> Node:
+        hole = nodes.Hole(_offset(name), nodes.Constant(_offset(name), None))
+        callee = nodes.Name(_offset(name), str(name))
+        if name in BUILTINS:
+            return nodes.Builtin(callee.offset, BUILTINS[name], (hole, *arguments))
+        return nodes.Call(callee.offset, callee, (hole, *arguments))
+
+    @v_args(inline=True)
+    def predicate_call(self, name: Token, array: Node, test: Node | None = None, extra: Node | None = None) -> Node:
+        return _predicate(name, array, test, extra)
+
+    @v_args(inline=True)
+    def piped_predicate(self, name: Token, test: Node | None = None, extra: Node | None = None) -> Node:
+        array = nodes.Hole(_offset(name), nodes.Constant(_offset(name), None))
+        return _predicate(name, array, test, extra)
+
+    @v_args(inline=True)
+    def predicate(self, body: Node) -> Node:
+        return body
+
+    def array(self, children: list[Any]) -> Node:
+        elements = self.arguments(children)
+        return nodes.Array(elements[0].offset if elements else 0, elements)
+
+    def map(self, children: list[Any]) -> Node:
+        pairs = tuple(child for child in children if child is not None)
+        return nodes.Map(pairs[0][0].offset if pairs else 0, pairs)
+
+    @v_args(inline=True)
+    def pair(self, key: Node, value: Node) -> tuple[Node, Node]:
+        return key, value
+
+    @v_args(inline=True)
+    def name_key(self, token: Token) -> Node:
+        return nodes.Constant(_offset(token), str(token))
+
+    string_key = string
+
+    @v_args(inline=True)
+    def key(self, node: Node) -> Node:
+        return node
+
+    @v_args(inline=True)
+    def conditional(self, condition: Node, then: Node, otherwise: Node) -> Node:
+        return nodes.Conditional(condition.offset, condition, then, otherwise)
+
+    @v_args(inline=True)
+    def elvis(self, condition: Node, otherwise: Node) -> Node:
+        return nodes.Conditional(condition.offset, condition, condition, otherwise)
+
+    @v_args(inline=True)
+    def let(self, name: Token, bound: Node, body: Node) -> Node:
+        return nodes.Let(_offset(name), str(name), bound, body)
+
+    @v_args(inline=True)
+    def sequence(self, first: Node, rest: Node) -> Node:
+        return nodes.Sequence(first.offset, first, rest)
+
+
+def _predicate(name: Token, array: Node, test: Node | None, extra: Node | None) -> Node:
+    if test is None and name not in OPTIONAL:
+        raise _fail(f"not enough arguments to call {name}", name)
+    if extra is not None and name not in ("reduce", "sortBy"):
+        raise _fail(f"too many arguments to call {name}", name)
+    return Predicate(_offset(name), str(name), array, test, extra)
+
+
+def _offset(token: Token) -> int:
+    return token.start_pos or 0
+
+
+def _node(value: object) -> Node:
+    assert isinstance(value, Node)
+    return value
+
+
+def _fail(reason: str, token: Token) -> Invalid:
+    error = Invalid(reason)
+    error.offset = _offset(token)
+    return error
+
+
+def _unescape(token: Token) -> str:
+    def replace(escape: re.Match[str]) -> str:
+        code = escape[1] or escape[2] or escape[3]
+        if code or escape[4]:
+            number = int(code, 16) if code else int(escape[4], 8)
+            if number > 0x10FFFF or 0xD800 <= number < 0xE000:
+                raise _fail("invalid escape in string", token)
+            return chr(number)
+        if escape[5] not in _SIMPLE_ESCAPES:
+            raise _fail(f"invalid escape \\{escape[5]} in string", token)
+        return _SIMPLE_ESCAPES[escape[5]]
+
+    return _ESCAPE.sub(replace, str(token)[1:-1])

@@ -1,0 +1,5 @@
+"""Manifests: files in, Workflows, templates and ConfigMaps out."""
+
+from engine.manifests.loading import Document, Manifest, ManifestError, Manifests, load
+
+__all__ = ["Document", "Manifest", "ManifestError", "Manifests", "load"]

@@ -1,0 +1,140 @@
+"""Manifests: YAML and JSON files read into the documents that Kubernetes would see, within hard limits.
+
+Scalars mean what they mean to sigs.k8s.io/yaml, which Argo reads manifests with: `yes` and `off` are booleans, dates
+are strings. Unknown fields and the order of keys are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from engine.manifests.documents import MAX_BYTES, BadDocument, read_json, read_yaml
+
+Document = dict[str, Any]
+
+KINDS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "ConfigMap")
+
+log = structlog.get_logger(__name__)
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used; the message is one line that names file, document and place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One document, and where it came from: ``index`` counts the documents of a file from 1."""
+
+    document: Document
+    path: Path
+    index: int
+
+    @property
+    def name(self) -> str:
+        """The document's own name, or its `generateName`; empty where it has neither."""
+        metadata = self.document.get("metadata") or {}
+        return metadata.get("name") or metadata.get("generateName") or ""
+
+    def __str__(self) -> str:
+        return f"{self.path}, document {self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """Everything that was in some files. Templates and ConfigMaps are by name; of two of one name the later counts."""
+
+    workflows: list[Manifest] = field(default_factory=list)
+    workflow_templates: dict[str, Manifest] = field(default_factory=dict)
+    cluster_workflow_templates: dict[str, Manifest] = field(default_factory=dict)
+    config_maps: dict[str, Manifest] = field(default_factory=dict)
+
+
+def load(paths: Iterable[Path]) -> Manifests:
+    """Reads all documents of all files.
+
+    A `List` counts as its items; kinds that workflows do not need are skipped with a log line. Raises `ManifestError`
+    for a file that is missing, empty, too large or malformed, and for a document that is no Kubernetes object.
+    """
+    manifests = Manifests()
+    for path in paths:
+        found = False
+        for manifest in _unfold(path):
+            found = True
+            _file(manifest, manifests)
+        if not found:
+            raise ManifestError(f"{path}: expected a manifest, found nothing")
+    return manifests
+
+
+def _file(manifest: Manifest, manifests: Manifests) -> None:
+    shelves = {
+        "WorkflowTemplate": manifests.workflow_templates,
+        "ClusterWorkflowTemplate": manifests.cluster_workflow_templates,
+        "ConfigMap": manifests.config_maps,
+    }
+    kind = manifest.document["kind"]
+    if kind == "Workflow":
+        manifests.workflows.append(manifest)
+    elif kind in shelves:
+        if not (manifest.document.get("metadata") or {}).get("name"):
+            raise ManifestError(f"{manifest}: expected metadata.name, a {kind} is known by it")
+        shelves[kind][manifest.name] = manifest
+    else:
+        log.info("skipping manifest", path=str(manifest.path), document=manifest.index, kind=kind)
+
+
+def _unfold(path: Path) -> Iterator[Manifest]:
+    for index, document in _read(path):
+        where = f"{path}, document {index}"
+        for item in _items(document, where):
+            _check(item, where)
+            yield Manifest(item, path, index)
+
+
+def _items(document: Any, where: str) -> Iterator[Any]:
+    if isinstance(document, dict) and document.get("kind") == "List":
+        items = document.get("items") or []
+        if not isinstance(items, list):
+            raise ManifestError(f"{where}: expected items to be a list")
+        yield from items
+    else:
+        yield document
+
+
+def _check(document: Any, where: str) -> None:
+    if not isinstance(document, dict):
+        raise ManifestError(f"{where}: expected a mapping, found {_kind_of(document)}")
+    kind = document.get("kind")
+    if not isinstance(kind, str) or not kind:
+        raise ManifestError(f"{where}: expected a kind, such as {', '.join(KINDS)}")
+    metadata = document.get("metadata")
+    if metadata is not None and not isinstance(metadata, dict):
+        raise ManifestError(f"{where}: expected metadata to be a mapping, found {_kind_of(metadata)}")
+
+
+def _kind_of(value: object) -> str:
+    names = {dict: "a mapping", list: "a list", str: "a string", bool: "a boolean", type(None): "nothing"}
+    return names.get(type(value), "a number")
+
+
+def _read(path: Path) -> Iterator[tuple[int, Any]]:
+    """The documents of a file that hold anything, numbered from 1."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ManifestError(f"{path}: expected at most {MAX_BYTES >> 20} MiB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ManifestError(f"{path}: {error.strerror or error}") from error
+    index = 0
+    try:
+        for index, document in enumerate([read_json(data)] if path.suffix == ".json" else read_yaml(data), 1):
+            if document is not None:
+                yield index, document
+    except BadDocument as error:
+        place = f":{error.line}:{error.column}" if error.line else ""
+        raise ManifestError(f"{path}{place}: {error}") from error

@@ -1,0 +1,260 @@
+"""`{{...}}` tags, compiled: a document's JSON text is split at its tags once, so filling them in is a join.
+
+Argo substitutes in the JSON text of a template, and so do we (its util/template): what is put in is escaped, not
+scanned again, and a tag ends at the first `}}`. Simple tags name a variable; `{{=...}}` tags hold an expression.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from engine.expressions.errors import ExpressionError, Invalid
+from engine.expressions.program import Program, compile_expression
+from engine.expressions.values import go_json
+
+Scope = Mapping[str, Any]
+"""Argo's variable names in full (`inputs.parameters.x`) and their values: strings; None for an output that was never
+made; and for `item` any JSON value."""
+
+Clock = Callable[[], float]
+
+# Where these are unknown an expression waits for them instead of seeing nil (Argo's variablesToCheck).
+_AWAITED: Final = frozenset(
+    {
+        "item",
+        "retries",
+        "lastRetry.exitCode",
+        "lastRetry.status",
+        "lastRetry.duration",
+        "lastRetry.message",
+        "workflow.status",
+        "workflow.failures",
+    }
+)
+
+
+class SubstitutionError(ValueError):
+    """A tag that cannot be filled in; the message is one line in Argo's words."""
+
+
+class UnresolvedError(SubstitutionError):
+    """A tag that names a variable which does not exist; ``tag`` is what stands between the braces."""
+
+    def __init__(self, tag: str, message: str | None = None) -> None:
+        self.tag = tag
+        super().__init__(message or f"failed to resolve {{{{{tag}}}}}")
+
+
+class _Mode:
+    """What becomes of tags that cannot be filled in: which must be, and which stay as they are."""
+
+    __slots__ = ("allow_unresolved", "clock", "required")
+
+    def __init__(self, allow_unresolved: bool, required: Collection[str], clock: Clock) -> None:
+        self.allow_unresolved = allow_unresolved
+        self.required = required
+        self.clock = clock
+
+    def must_resolve(self, name: str) -> bool:
+        """Whether the absence of this variable is an error."""
+        if not self.allow_unresolved:
+            return True
+        return any(name == prefix or name.startswith(f"{prefix}.") for prefix in self.required)
+
+
+class _Simple:
+    """A tag that names a variable: `{{inputs.parameters.x}}`, with or without spaces inside the braces."""
+
+    __slots__ = ("name", "raw")
+
+    def __init__(self, raw: str) -> None:
+        self.raw = raw
+        self.name = raw.strip()
+
+    def fill(self, scope: Scope, mode: _Mode) -> bytes:
+        value = self._find(scope)
+        if value is not None:
+            return _escape(item_text(value))
+        if self.name in scope:
+            raise SubstitutionError(f"failed to resolve {{{{{self.raw}}}}} to string")
+        # Go templates and the like may stand around a tag: `{{- with "{{inputs.parameters.x}}" -}}`.
+        outer, braces, inner = self.raw.rpartition("{{")
+        if braces and outer and isinstance(scope.get(inner), str):
+            return f"{{{{{outer}".encode() + _escape(scope[inner])
+        # Artifacts may be optional, which is decided where they are looked up.
+        optional = mode.allow_unresolved and ".outputs.artifacts." in self.name
+        if mode.must_resolve(self.name) and not optional:
+            raise UnresolvedError(self.raw)
+        return f"{{{{{self.raw}}}}}".encode()
+
+    def _find(self, scope: Scope) -> object:
+        try:
+            return scope[self.name]
+        except KeyError:
+            item = scope.get("item") if self.name.startswith("item.") else None
+            return item.get(self.name[5:]) if isinstance(item, Mapping) else None
+
+
+class _Expression:
+    """A tag that holds an expression: `{{=asInt(inputs.parameters.x) + 1}}`."""
+
+    __slots__ = ("_program", "name", "raw")
+
+    def __init__(self, raw: str) -> None:
+        self.raw = raw
+        try:
+            # Within a JSON text the quotes of the expression are escaped.
+            self.name: str = orjson.loads(f'"{raw[1:]}"')
+        except ValueError:
+            self.name = raw[1:]
+        self._program: Program | None = None
+
+    def fill(self, scope: Scope, mode: _Mode) -> bytes:
+        missing: list[str] = []
+        try:
+            program = self._program = self._program or compile_expression(self.name)
+            env = environment(scope, {name.partition(".")[0] for name in program.identifiers})
+            missing = [name for name in program.identifiers if not _has(env, name)]
+            for name in missing:
+                if mode.must_resolve(name):
+                    raise UnresolvedError(self.raw, f"failed to evaluate expression: {name} is missing")
+            result = None if not _AWAITED.isdisjoint(missing) else program.run(env, clock=mode.clock)
+            if result is not None:
+                return _escape(result if isinstance(result, str) else go_json(result))
+        except (ExpressionError, Invalid) as error:
+            if not missing:
+                raise SubstitutionError(f"failed to evaluate expression: {error}") from error
+        if missing:
+            # Nil and errors alike may come of the variables that are not there yet.
+            return f"{{{{{self.raw}}}}}".encode()
+        raise SubstitutionError(f"failed to evaluate expression {self.name!r}: the result is nil")
+
+
+class Text:
+    """A JSON text split at its tags. Immutable, and shared by all that render it."""
+
+    __slots__ = ("_parts", "_slots", "tags")
+
+    def __init__(self, text: str) -> None:
+        self._parts: list[bytes] = []
+        self._slots: list[tuple[int, str, _Simple | _Expression]] = []
+        position = 0
+        while (start := text.find("{{", position)) >= 0:
+            end = text.find("}}", start + 2)
+            if end < 0:
+                raise SubstitutionError(f'Cannot find end tag="}}}}" starting from {text[start : start + 40]!r}')
+            raw = text[start + 2 : end]
+            tag = _Expression(raw) if raw.startswith("=") else _Simple(raw)
+            self._parts += (text[position:start].encode(), b"")
+            self._slots.append((len(self._parts) - 1, tag.name, tag))
+            position = end + 2
+        self._parts.append(text[position:].encode())
+        self.tags: frozenset[str] = frozenset(name for _, name, _ in self._slots)
+        """What stands between the braces: names of variables, and for `{{=...}}` the expression without the `=`."""
+
+    def render(
+        self,
+        scope: Scope,
+        *,
+        allow_unresolved: bool = False,
+        required: Collection[str] = (),
+        clock: Clock = time.time,
+    ) -> bytes:
+        """The JSON text with its tags filled in; a text without tags is the same bytes object every time.
+
+        With ``allow_unresolved``, tags that cannot be filled in yet stay as they are, but for those whose variable is,
+        or is below, one of ``required`` (`item`, `tasks`: Argo's strict prefixes). ``clock`` is what `now()` reads, in
+        seconds since 1970. Raises `UnresolvedError`, or `SubstitutionError` where an expression fails.
+        """
+        if not self._slots:
+            return self._parts[0]
+        parts = self._parts.copy()
+        mode = None
+        for index, name, tag in self._slots:
+            value = scope.get(name)
+            if type(value) is str and type(tag) is _Simple:
+                parts[index] = _escape(value)
+            else:
+                mode = mode or _Mode(allow_unresolved, required, clock)
+                parts[index] = tag.fill(scope, mode)
+        return b"".join(parts)
+
+
+def compile_json(document: object) -> Text:
+    """The text of a JSON document, ready to be rendered; raises `SubstitutionError` for a tag that never ends."""
+    return Text(orjson.dumps(document).decode())
+
+
+def render_string(
+    text: str,
+    scope: Scope,
+    *,
+    allow_unresolved: bool = False,
+    required: Collection[str] = (),
+    clock: Clock = time.time,
+) -> str:
+    """A single string with its tags filled in, by the same rules as `Text.render`."""
+    if "{{" not in text:
+        return text
+    rendered = _compile_string(text).render(scope, allow_unresolved=allow_unresolved, required=required, clock=clock)
+    result: str = orjson.loads(rendered)
+    return result
+
+
+@lru_cache(maxsize=1024)
+def _compile_string(text: str) -> Text:
+    return compile_json(text)
+
+
+def item_text(value: object) -> str:
+    """A value as a tag puts it into a string: strings as they are, `2.0` as `2`, maps and lists as JSON."""
+    return value if isinstance(value, str) else go_json(value)
+
+
+def environment(scope: Scope, roots: Collection[str] | None = None) -> dict[str, object]:
+    """The nested view of a scope that expressions see: `{"inputs": {"parameters": {"x": "1"}}}`.
+
+    Where both `a` and `a.b` exist the more specific one counts, as in Argo. ``roots`` limits the view to variables
+    that begin with one of these names.
+    """
+    env: dict[str, object] = {}
+    for name in scope:
+        path = name.split(".")
+        if roots is not None and path[0] not in roots:
+            continue
+        here = env
+        for segment in path[:-1]:
+            below = here.get(segment)
+            if not isinstance(below, dict):
+                below = here[segment] = {}
+            here = below
+        if not isinstance(here.get(path[-1]), dict):
+            here[path[-1]] = _variable(scope[name])
+    return env
+
+
+def _variable(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: item_text(element) for key, element in value.items()}
+    return value if value is None else item_text(value)
+
+
+def _has(env: Mapping[str, object], name: str) -> bool:
+    here: object = env
+    for segment in name.split("."):
+        if not isinstance(here, Mapping) or segment not in here:
+            return False
+        here = here[segment]
+    return True
+
+
+def _escape(value: str) -> bytes:
+    try:
+        return orjson.dumps(value)[1:-1]
+    except orjson.JSONEncodeError as error:
+        raise SubstitutionError(f"a value is no valid text: {error}") from error

@@ -1,0 +1,93 @@
+"""Getting a connected socket: names resolved once for all who wait, IPv6 and IPv4 raced (RFC 8305), within a time."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from aiohappyeyeballs import AddrInfoType, start_connection
+
+from rpc.address import Address
+from rpc.lanes import OWN_FAULTS, Exhausted, Unreachable
+
+_STAGGER: Final = 0.25
+"""Seconds that one address family is given before the other is tried too (RFC 8305, section 8)."""
+_TRUST: Final = 10.0
+"""Seconds for which a resolved name is believed; a failed connect ends that at once."""
+
+
+class Dialer:
+    """Dials one address. ``timeout``: seconds for name and connect together."""
+
+    def __init__(self, address: Address, *, timeout: float, clock: Callable[[], float]) -> None:
+        self._address = address
+        self._timeout = timeout
+        self._clock = clock
+        self._resolving: asyncio.Task[Sequence[AddrInfoType]] | None = None
+        self._addresses: Sequence[AddrInfoType] = ()
+        self._believed_until = 0.0
+        self._last_good: AddrInfoType | None = None
+
+    async def dial(self) -> socket.socket:
+        """A connected, non-blocking socket, the caller's to close. Raises `Unreachable`, `Exhausted`."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await (self._dial_unix() if self._address.scheme == "unix" else self._dial_tcp())
+        except TimeoutError as error:
+            raise Unreachable(f"no connection to {self._address} within the connect timeout") from error
+        except (OSError, RuntimeError, UnicodeError) as error:  # RuntimeError is uvloop's, UnicodeError of a bad name
+            kind = Exhausted if isinstance(error, OSError) and error.errno in OWN_FAULTS else Unreachable
+            raise kind(f"cannot connect to {self._address}: {error}") from error
+
+    def close(self) -> None:
+        """Stop resolving. (The system's resolver cannot be interrupted; its answer is dropped.)"""
+        if self._resolving is not None:
+            self._resolving.cancel()
+
+    async def _dial_unix(self) -> socket.socket:
+        connecting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connecting.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connecting, self._address.socket)
+        except BaseException:
+            connecting.close()
+            raise
+        return connecting
+
+    async def _dial_tcp(self) -> socket.socket:
+        if self._clock() >= self._believed_until:
+            await self._resolve()
+        if self._last_good is not None:
+            try:
+                return await start_connection([self._last_good])
+            except (OSError, RuntimeError):
+                self._last_good = None
+        try:
+            connected = await start_connection(self._addresses, happy_eyeballs_delay=_STAGGER)
+        except BaseException:
+            self._believed_until = 0.0
+            raise
+        peer = connected.getpeername()
+        self._last_good = next((info for info in self._addresses if info[4] == peer), None)
+        return connected
+
+    async def _resolve(self) -> None:
+        resolving = self._resolving
+        if resolving is None:
+            resolving = self._resolving = asyncio.create_task(self._look_up())
+            resolving.add_done_callback(self._resolved)
+        # Shielded: a caller whose time is up must not take the answer from the others.
+        await asyncio.shield(resolving)
+
+    async def _look_up(self) -> Sequence[AddrInfoType]:
+        loop = asyncio.get_running_loop()
+        return await loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
+
+    def _resolved(self, resolving: asyncio.Task[Sequence[AddrInfoType]]) -> None:
+        self._resolving = None
+        if not resolving.cancelled() and resolving.exception() is None:
+            self._addresses = resolving.result()
+            self._believed_until = self._clock() + _TRUST
+            self._last_good = None

@@ -74,7 +74,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EngineSettings(Settings, frozen=True):
-    """``[engine]``. ``loop_deadline``: seconds that one loop over all workflows may take."""
+    """``[engine]``. ``loop_deadline``: seconds that one loop over all workflows may take.
+
+    ``enabled`` turns plugins on, and so does ARGO_PLUGINS=true in the environment.
+    """
 
     enabled: Annotated[bool, Meta(description="true or false")] = False
     loop_deadline: Duration = Seconds(30.0)

@@ -1,20 +1,30 @@
 """How to call one plugin, fast and safely; and, in `rpc.plugin`, how to be one."""
 
+from rpc.breaker import BreakerPolicy
+from rpc.budget import Budget
 from rpc.client import Client
-from rpc.errors import FatalError, PluginError, TransientError
+from rpc.errors import FatalError, NotSent, PluginError, TransientError
 from rpc.methods import Method
 from rpc.replies import EMPTY, NodeReply, NodeResult, ParametersReply, Reply, WorkflowReply
+from rpc.retries import RetryPolicy
+from rpc.stats import ClientStats, Outcome
 
 __all__ = [
     "EMPTY",
+    "BreakerPolicy",
+    "Budget",
     "Client",
+    "ClientStats",
     "FatalError",
     "Method",
     "NodeReply",
     "NodeResult",
+    "NotSent",
+    "Outcome",
     "ParametersReply",
     "PluginError",
     "Reply",
+    "RetryPolicy",
     "TransientError",
     "WorkflowReply",
 ]

@@ -1,25 +1,39 @@
-"""One plugin, called: spelling, permits, the status table and the two errors, above the lane that carries the bytes."""
+"""One plugin, called: spelling, breaker, permits, retries and the status table, above the lane that carries the bytes.
+
+The way of a call that goes well is `Client.exchange`, `Client._send` and the lane; everything else is off that way.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import orjson
 
-from rpc.address import Address, parse_address
-from rpc.errors import FatalError, TransientError
-from rpc.lanes import Broken, Lane, Malformed, Response, Unreachable
+from rpc.address import parse_address
+from rpc.breaker import Breaker, BreakerPolicy
+from rpc.budget import Budget
+from rpc.errors import FatalError, NotSent, TransientError
+from rpc.lanes import Broken, Exhausted, Lane, LaneError, Malformed, Response, TimedOut, Unreachable, Untrusted
 from rpc.lanes.aiohttp import AiohttpLane
+from rpc.lanes.wire import WireLane
+from rpc.limiter import Limiter
 from rpc.methods import Method, Spelling
 from rpc.permits import Permits
 from rpc.replies import EMPTY, IllegalReply, Reply, decode, decode_object, validate
+from rpc.retries import RetryPolicy, retry
 from rpc.spellings import Spellings
-from rpc.statuses import illegal, refusal
+from rpc.stats import ClientStats, Histogram, Outcome
+from rpc.statuses import PATIENCE, illegal, refusal
 
 LaneName = Literal["auto", "aiohttp", "wire"]
 Protocol = Literal["auto"] | Spelling
+
+_log = logging.getLogger(__name__)
 
 
 class Client:
@@ -28,7 +42,8 @@ class Client:
     ``address`` is an http, https or ``unix:///path`` address; ``name`` is what errors and statistics call the plugin,
     by default its address. ``timeout`` is the total time of one HTTP exchange in seconds, ``concurrency`` the most of
     them at a time, ``max_body`` the most bytes of a reply that are read; ``token`` is sent as a bearer token
-    (RFC 6750). Raises `ValueError` where one of them makes no sense.
+    (RFC 6750). ``budget`` is given where several clients are to share one. Raises `ValueError` where one of them makes
+    no sense.
     """
 
     def __init__(
@@ -42,6 +57,9 @@ class Client:
         concurrency: int | Literal["adaptive"] = "adaptive",
         token: str | None = None,
         max_body: int = 4 * 1024 * 1024,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        breaker: BreakerPolicy = BreakerPolicy(),  # noqa: B008 - frozen
+        budget: Budget | None = None,
     ) -> None:
         self.address = parse_address(address)
         self.name = name or address
@@ -55,23 +73,36 @@ class Client:
             raise ValueError("the wire lane does not speak https; use lane 'auto' or 'aiohttp'")
         if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
             raise ValueError("a token is printable ASCII")
-        self._make_lane = _lane_class(lane, self.address)
+        self._lane_name = lane
         self._timeout = timeout
         self._max_body = max_body
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+
+        now = monotonic()
         self._spellings = Spellings(protocol, self.address.prefix)
         self._paths = self._spellings.paths
-        self._permits = Permits(64 if concurrency == "adaptive" else concurrency)
         self._asking: dict[Method, asyncio.Future[TransientError | None]] = {}
+        self._limiter = Limiter(now) if concurrency == "adaptive" else None
+        self._permits = Permits(self._limiter.limit if self._limiter else int(concurrency))
+        self._breaker = Breaker(breaker)
+        self._policy = retry
+        self._budget = budget or Budget(now)
         self._unreachable = False
         self._lane: Lane | None = None
         self._post: Callable[[str, bytes], Awaitable[Response]] = _never_opened
 
+        self._answered = 0  # complete HTTP replies
+        self._turn = now  # when the breaker and the limiter are to be told how many they were
+        self._told = 0
+        self._outcomes = dict.fromkeys(Outcome, 0)
+        self._failures = 0  # attempts that ended otherwise
+        self._retries = self._unknown_fields = self._credited = 0
+        self._latency = Histogram()
+
     async def __aenter__(self) -> Self:
         if self._lane is None:
-            self._lane = self._make_lane(
-                self.address, timeout=self._timeout, max_body=self._max_body, headers=self._headers
-            )
+            make = AiohttpLane if self._lane_name == "aiohttp" or self.address.scheme == "https" else WireLane
+            self._lane = make(self.address, timeout=self._timeout, max_body=self._max_body, headers=self._headers)
             self._post = self._lane.post
         return self
 
@@ -87,6 +118,34 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client {self.name!r} at {self.address}>"
 
+    @property
+    def budget(self) -> Budget:
+        """What its retries are paid from."""
+        return self._budget
+
+    @property
+    def stats(self) -> ClientStats:
+        """What it has seen so far."""
+        outcomes = self._outcomes | {Outcome.ANSWERED: self._answered - self._answered_badly()}
+        permits = self._permits
+        return ClientStats(
+            name=self.name,
+            attempts=sum(outcomes.values()),
+            retries=self._retries,
+            outcomes=MappingProxyType(outcomes),
+            unknown_fields=self._unknown_fields,
+            breaker=self._breaker.state(monotonic()),
+            breaker_opened=self._breaker.opened,
+            limit=permits.limit,
+            in_flight=permits.in_flight,
+            waiting=permits.waiting,
+            latency=self._latency.summary(),
+        )
+
+    def _answered_badly(self) -> int:
+        bad = (Outcome.UNSUPPORTED, Outcome.BUSY, Outcome.BAD_STATUS, Outcome.ILLEGAL)
+        return sum(self._outcomes[outcome] for outcome in bad)
+
     def supports(self, method: Method) -> bool:
         """False once the plugin has answered 404 in every spelling; calling it would be answered without being sent."""
         return method not in self._spellings.refused
@@ -95,94 +154,146 @@ class Client:
         """The spelling in which the plugin has answered `method`, None where it has not (yet)."""
         return self._spellings.found.get(method)
 
-    async def call(self, method: str, args: Mapping[str, object]) -> dict[str, Any] | None:
+    async def call(
+        self, method: str, args: Mapping[str, object], *, deadline: float | None = None
+    ) -> dict[str, Any] | None:
         """Call `method` by its canonical name and return the plugin's reply, ``None`` where it is unsupported.
 
-        ``args`` is the JSON object to send. Raises `TransientError`, `FatalError`, and `ValueError` for a name that is
-        no method of the protocol.
+        ``args`` is the JSON object to send, ``deadline`` as for `exchange`. Raises `TransientError`, `FatalError`, and
+        `ValueError` for a name that is no method of the protocol.
         """
         known = Method(method)
         try:
             body = orjson.dumps(args)
         except orjson.JSONEncodeError as error:
             raise FatalError(self.name, known, f"the arguments cannot be sent as JSON: {error}") from error
-        response = await self._request(known, body)
+        response = await self._request(known, body, deadline)
         if response is None:
             return None
         if not response.body:
             return {}
         try:
             document = decode_object(response.body)
-            validate(known, document)
+            self._unknown_fields += validate(known, document)[1]
         except IllegalReply as error:
-            raise illegal(self.name, known, response, error) from error
+            raise self._illegal(known, response, error) from error
         return document
 
-    async def exchange(self, method: Method, body: bytes) -> Reply | None:
+    async def exchange(self, method: Method, body: bytes, deadline: float | None = None) -> Reply | None:
         """Send `body`, an encoded JSON object, and return the typed reply, None where the method is unsupported.
 
-        A reply without content is `EMPTY`. Raises `TransientError` and `FatalError`.
+        A reply without content is `EMPTY`. After ``deadline``, in the loop's time, nothing is sent any more. Raises
+        `TransientError` once retries are used up too, at once as `NotSent`, and `FatalError`.
         """
-        response = await self._request(method, body)
+        response = await self._request(method, body, deadline)
         if response is None:
             return None
         content = response.body
         if content == b"{}" or not content:
             return EMPTY
         try:
-            reply, _ = decode(method, content)
+            reply, unknown = decode(method, content)
         except IllegalReply as error:
-            raise illegal(self.name, method, response, error) from error
+            raise self._illegal(method, response, error) from error
+        self._unknown_fields += unknown
         return reply
 
-    async def _request(self, method: Method, body: bytes) -> Response | None:
+    async def _request(self, method: Method, body: bytes, deadline: float | None) -> Response | None:
         """The plugin's 200 or 204, None for a method it does not have, else one of the two errors."""
-        path = self._paths.get(method)
-        if path is not None:
-            response = await self._send(method, path, body)
-        else:
-            discovered = await self._discover(method, body)
-            if discovered is None:
-                return None
-            response = discovered
-        status = response.status
-        if status == 200 or status == 204:
-            return response
-        if status == 404:
-            self._spellings.refuse(method)
-            return None
-        raise refusal(self.name, method, response)
+        try:
+            path = self._paths.get(method)
+            if path is None or not self._breaker.closed:
+                return await self._attempt(method, body, deadline)
+            response = await self._send(method, path, body, deadline)
+            return response if response.status == 200 else self._judge(method, response)
+        except TransientError as failure:
+            if isinstance(failure, NotSent):
+                raise
+            return await self._try_again(failure, method, body, deadline)
 
-    async def _send(self, method: Method, path: str, body: bytes) -> Response:
+    async def _try_again(
+        self, failure: TransientError, method: Method, body: bytes, deadline: float | None
+    ) -> Response | None:
+        async def again() -> Response | None:
+            self._retries += 1
+            return await self._attempt(method, body, deadline)
+
+        return await retry(
+            again, failure, self._policy, self._budget, deadline=deadline, clock=monotonic, sleep=asyncio.sleep
+        )
+
+    async def _attempt(self, method: Method, body: bytes, deadline: float | None) -> Response | None:
+        """One attempt in full generality: as the breaker's probe, finding the spelling."""
+        probing = False
+        if not self._breaker.closed:
+            probing = self._breaker.try_probe(monotonic())
+            if not probing:
+                raise self._not_sent(method, Outcome.BREAKER_OPEN)
+        verdict: bool | None = None
+        try:
+            path = self._paths.get(method)
+            if path is None:
+                response = await self._discover(method, body, deadline, probing=probing)
+            else:
+                response = await self._send(method, path, body, deadline, probing=probing)
+            response = None if response is None else self._judge(method, response)
+            verdict = True
+            return response
+        except TransientError as error:
+            verdict = False if _blames_the_peer(error) else None
+            raise
+        except FatalError:
+            verdict = True  # wrong as it is, it is an answer
+            raise
+        finally:
+            if probing:
+                self._breaker.end_probe(monotonic(), verdict)
+                if self._breaker.closed:
+                    _log.info("plugin answers again, breaker closed: %s", self.name)
+
+    async def _send(
+        self, method: Method, path: str, body: bytes, deadline: float | None, *, probing: bool = False
+    ) -> Response:
         permits = self._permits
         if permits.in_flight < permits.limit:
             permits.in_flight += 1
         else:
             await permits.wait()
         try:
+            if not self._breaker.closed and not probing:  # it opened while this call waited
+                raise self._not_sent(method, Outcome.BREAKER_OPEN)
+            start = monotonic()
+            if deadline is not None and start >= deadline:
+                raise self._not_sent(method, Outcome.PAST_DEADLINE)
             response = await self._post(path, body)
-        except Broken as error:
-            self._unreachable = self._unreachable or isinstance(error, Unreachable)
-            raise TransientError(self.name, method, str(error)) from error
-        except Malformed as error:
-            raise FatalError(self.name, method, str(error)) from error
+        except LaneError as error:
+            raise self._failed(method, error) from error
+        except asyncio.CancelledError:
+            self._outcomes[Outcome.CANCELLED] += 1
+            raise
         finally:
             permits.release()
+        now = monotonic()
+        if now >= self._turn:
+            self._tell(now)
+        self._answered = answered = self._answered + 1
+        if not answered & 7:
+            self._latency.add(now - start)
         if self._unreachable:  # it is back, and may have been changed meanwhile
             self._unreachable = False
             self._spellings.forget()
         return response
 
-    async def _discover(self, method: Method, body: bytes) -> Response | None:
+    async def _discover(self, method: Method, body: bytes, deadline: float | None, *, probing: bool) -> Response | None:
         """Ask for a method not known yet, spelling by spelling. One caller asks, the others wait for what it learns."""
         spellings = self._spellings
         while (asking := self._asking.get(method)) is not None:
             # Shielded: a waiter that is cancelled must not take the others with it.
             failure = await asyncio.shield(asking)
             if failure is not None:
-                raise TransientError(self.name, method, failure.reason) from failure
+                raise type(failure)(self.name, method, failure.reason) from failure
             if (path := self._paths.get(method)) is not None:
-                return await self._send(method, path, body)
+                return await self._send(method, path, body, deadline, probing=probing)
         if method in spellings.refused:
             return None
         answer = self._asking[method] = asyncio.get_running_loop().create_future()
@@ -190,13 +301,14 @@ class Client:
         try:
             for spelling, path in spellings.candidates(method):
                 try:
-                    response = await self._send(method, path, body)
+                    response = await self._send(method, path, body, deadline, probing=probing)
                 except FatalError:
                     spellings.settle(method, spelling)
                     raise
                 if response.status != 404:
                     spellings.settle(method, spelling)
                     return response
+                self._outcomes[Outcome.UNSUPPORTED] += 1
             spellings.refuse(method)
             return None
         except TransientError as error:
@@ -206,11 +318,90 @@ class Client:
             del self._asking[method]
             answer.set_result(failure)
 
+    # What came of an attempt, told to those who keep count.
 
-def _lane_class(lane: LaneName, address: Address) -> Any:
-    if lane == "aiohttp" or address.scheme == "https":
-        return AiohttpLane
-    return AiohttpLane  # the wire lane is on its way
+    def _judge(self, method: Method, response: Response) -> Response | None:
+        """The status table, for a complete reply."""
+        status = response.status
+        if status == 200 or status == 204:
+            return response
+        if status == 404:
+            self._outcomes[Outcome.UNSUPPORTED] += 1
+            self._spellings.refuse(method)
+            return None
+        if status in PATIENCE:
+            # 429 says that we call too often, not that anything is broken.
+            self._count_failure(Outcome.BUSY, blame=status != 429)
+        else:
+            self._outcomes[Outcome.BAD_STATUS] += 1
+        raise refusal(self.name, method, response)
+
+    def _illegal(self, method: Method, response: Response, why: IllegalReply) -> FatalError:
+        self._outcomes[Outcome.ILLEGAL] += 1
+        return illegal(self.name, method, response, why)
+
+    def _failed(self, method: Method, error: LaneError) -> TransientError | FatalError:
+        """The error for a reply that did not arrive."""
+        if isinstance(error, Malformed):
+            self._outcomes[Outcome.MALFORMED] += 1
+            return FatalError(self.name, method, str(error))
+        outcome = next(outcome for kind, outcome in _BROKEN.items() if isinstance(error, kind))
+        if outcome is Outcome.UNTRUSTED and not self._unreachable:
+            _log.error("plugin cannot be trusted: %s: %s", self.name, error)
+        self._unreachable = self._unreachable or isinstance(error, Unreachable)
+        self._count_failure(outcome, blame=outcome is not Outcome.OWN_FAULT)
+        return TransientError(self.name, method, str(error))
+
+    def _not_sent(self, method: Method, outcome: Literal[Outcome.BREAKER_OPEN, Outcome.PAST_DEADLINE]) -> NotSent:
+        self._outcomes[outcome] += 1
+        if outcome is Outcome.PAST_DEADLINE:
+            return NotSent(self.name, method, "the deadline has passed, nothing was sent")
+        return NotSent(self.name, method, "it has failed too often, nothing is sent for now (breaker open)")
+
+    def _count_failure(self, outcome: Outcome, *, blame: bool) -> None:
+        now = monotonic()
+        self._outcomes[outcome] += 1
+        self._failures += 1
+        self._tell(now)
+        if blame and self._breaker.record(now, failures=1):
+            _log.warning("plugin fails too often, breaker open: %s", self.name)
+        if self._limiter is not None:
+            self._limiter.refused(now)
+            self._permits.resize(self._limiter.limit)
+
+    def _tell(self, now: float) -> None:
+        """Pass on what was only counted: successes to the breaker, calls to the budget, both to the limiter."""
+        good = self._answered - self._outcomes[Outcome.BUSY]
+        if good > self._told:
+            self._breaker.record(min(now, self._turn), successes=good - self._told)
+            self._told = good
+        calls = self._answered + self._failures - self._retries
+        self._budget.calls += max(0, calls - self._credited)
+        self._credited = max(calls, self._credited)
+        self._turn = now + self._breaker.step
+        limiter = self._limiter
+        if limiter is not None:
+            if now >= limiter.until:
+                limiter.advance(now, self._answered, self._permits.waits)
+                if limiter.limit != self._permits.limit:
+                    self._permits.resize(limiter.limit)
+            self._turn = min(self._turn, limiter.until)
+
+
+# Most special first.
+_BROKEN: dict[type[Broken], Outcome] = {
+    Untrusted: Outcome.UNTRUSTED,
+    Unreachable: Outcome.UNREACHABLE,
+    TimedOut: Outcome.TIMED_OUT,
+    Exhausted: Outcome.OWN_FAULT,
+    Broken: Outcome.BROKEN,
+}
+
+
+def _blames_the_peer(error: TransientError) -> bool:
+    if error.status is not None:
+        return error.status != 429
+    return isinstance(error.__cause__, Broken) and not isinstance(error.__cause__, Exhausted)
 
 
 async def _never_opened(path: str, body: bytes) -> Response:

@@ -37,5 +37,9 @@ class TransientError(PluginError):
         self.retry_after = retry_after
 
 
+class NotSent(TransientError):
+    """Nothing was sent: the plugin's breaker is open, the deadline has passed, or the client was closed."""
+
+
 class FatalError(PluginError):
     """The bytes are complete but wrong: the same request would fail again, so it is never retried."""

@@ -17,12 +17,14 @@ class Permits:
     and `release` gives it back. Whenever some wait, as many as the limit allows are in flight.
     """
 
-    __slots__ = ("_waiting", "in_flight", "limit")
+    __slots__ = ("_waiting", "in_flight", "limit", "waits")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         """Read it; `resize` sets it."""
         self.in_flight = 0
+        self.waits = 0
+        """How many have had to wait so far."""
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -34,6 +36,7 @@ class Permits:
         """Wait for a permit and take it. Cancelled, it takes none."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        self.waits += 1
         try:
             await turn
         except asyncio.CancelledError:

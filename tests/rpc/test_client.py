@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rpc import EMPTY, Client, FatalError, Method, NodeReply, NodeResult, TransientError
+from rpc.retries import RetryPolicy
 
 NODE = Method.NODE_PRE_EXECUTE
 
@@ -25,7 +26,8 @@ async def connect(lane: Any) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
     opened: list[Client] = []
 
     async def open_client(address: str, **options: Any) -> Client:
-        client = Client(address, name="p", lane=lane, **{"protocol": "short", **options})
+        once = RetryPolicy(attempts=1)
+        client = Client(address, name="p", lane=lane, **{"protocol": "short", "retry": once, **options})
         opened.append(client)
         return await client.__aenter__()
 

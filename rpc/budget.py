@@ -1,0 +1,46 @@
+"""The retry budget: however much fails, retries stay a fifth of the calls, with ten a second on top for when few come.
+
+Without one, retries multiply the load on a plugin just when it has too much. (Finagle's RetryBudget; Google's "Site
+Reliability Engineering", chapter 22.)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+RATIO: Final = 0.2
+"""Retries earned by a call."""
+RATE: Final = 10.0
+"""Retries earned by a second."""
+LIFETIME: Final = 10.0
+"""Seconds until what was earned and not spent is worth nothing: a good hour must not pay for a storm."""
+
+
+class Budget:
+    """Shared by any number of clients, and whatever else sends again what was sent before. Told the time."""
+
+    def __init__(self, now: float) -> None:
+        self.calls = 0
+        """Add one for each call, not for its retries."""
+        self.spent = 0
+        """Retries that were let through."""
+        self.refused = 0
+        """Retries that were not."""
+        self._counted = 0
+        self._time = now
+        self._balance = RATE
+
+    def spend(self, now: float) -> bool:
+        """Take the price of one retry, if it is there."""
+        elapsed = max(0.0, now - self._time)
+        recent = min(1.0, LIFETIME / elapsed) if elapsed else 1.0
+        earned = RATIO * (self.calls - self._counted) * recent + RATE * min(elapsed, LIFETIME)
+        self._balance = self._balance * max(0.0, 1.0 - elapsed / LIFETIME) + earned
+        self._counted = self.calls
+        self._time = now
+        if self._balance < 1.0:
+            self.refused += 1
+            return False
+        self._balance -= 1.0
+        self.spent += 1
+        return True

@@ -1,0 +1,99 @@
+"""What a client has seen, as a frozen record that may be kept, compared and printed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from rpc.breaker import BreakerState
+
+
+class Outcome(StrEnum):
+    """What can come of one attempt. The last four were never sent, or never answered by no fault of the plugin."""
+
+    ANSWERED = "answered"
+    UNSUPPORTED = "unsupported"  # 404
+    BUSY = "busy"  # 429, 502, 503, 504
+    BAD_STATUS = "bad_status"  # any other status
+    ILLEGAL = "illegal"  # 200 with a body that is no reply of this protocol
+    MALFORMED = "malformed"  # not HTTP as we may accept it
+    UNREACHABLE = "unreachable"
+    UNTRUSTED = "untrusted"  # TLS
+    TIMED_OUT = "timed_out"
+    BROKEN = "broken"  # reset or closed before the reply was complete
+    OWN_FAULT = "own_fault"  # out of file descriptors, ports, memory or time on this machine
+    BREAKER_OPEN = "breaker_open"
+    PAST_DEADLINE = "past_deadline"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds from the first byte sent to the whole reply read, of one attempt in eight; 0 where none was timed.
+
+    Percentiles are upper bounds, at most 9 % too high.
+    """
+
+    samples: int
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStats:
+    """One client, from its start to now. ``outcomes`` has every `Outcome`, at zero where there was none.
+
+    ``attempts`` are calls and their ``retries``. ``limit``, ``in_flight`` and ``waiting`` are of now.
+    """
+
+    name: str
+    attempts: int
+    retries: int
+    outcomes: Mapping[Outcome, int]
+    unknown_fields: int
+    breaker: BreakerState
+    breaker_opened: int
+    limit: int
+    in_flight: int
+    waiting: int
+    latency: Latency
+
+
+_PER_OCTAVE: Final = 8
+_SMALLEST: Final = 1e-6
+_OCTAVES: Final = 27  # to 134 seconds
+
+
+class Histogram:
+    """Durations in buckets that grow by 9 % each, from a microsecond up."""
+
+    def __init__(self) -> None:
+        self._buckets = [0] * (_PER_OCTAVE * _OCTAVES)
+        self._max = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        if seconds > self._max:
+            self._max = seconds
+        bucket = int(math.log2(seconds / _SMALLEST) * _PER_OCTAVE) if seconds > _SMALLEST else 0
+        self._buckets[min(bucket, len(self._buckets) - 1)] += 1
+
+    def summary(self) -> Latency:
+        """Percentiles of what was counted."""
+        return Latency(
+            sum(self._buckets), self._percentile(0.50), self._percentile(0.90), self._percentile(0.99), self._max
+        )
+
+    def _percentile(self, share: float) -> float:
+        rank = math.ceil(share * sum(self._buckets))
+        seen = 0
+        for bucket, count in enumerate(self._buckets):
+            seen += count
+            if count and seen >= rank:
+                return min(self._max, _SMALLEST * math.exp2((bucket + 1) / _PER_OCTAVE))
+        return 0.0

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.expressions.builtins import floating, integer
+from engine.expressions.evaluation import Run
 from engine.expressions.functions import namespace
 from engine.expressions.jsonpath import query
+from engine.expressions.parse import parse
 from engine.expressions.sprig import SPRIG
 from engine.expressions.values import from_json, go_json
 
@@ -16,8 +18,17 @@ def _to_json(value: Any) -> str:
     return go_json(value)
 
 
-def _jsonpath(text: str, path: str) -> object:
-    return query(path, from_json(text))
+def _jsonpath(run: Run, text: str, path: str) -> object:
+    def evaluate(expression: str, env: Mapping[str, object]) -> object:
+        # Filters use up the budget of the expression they are part of, and have no functions but the language's own.
+        inner = Run(env, {}, run.clock)
+        inner.steps, inner.volume = run.steps, run.volume
+        try:
+            return parse(expression).evaluate(inner)
+        finally:
+            run.steps, run.volume = inner.steps, inner.volume
+
+    return query(path, from_json(text), evaluate)
 
 
 FUNCTIONS: Final[Mapping[str, object]] = {

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from engine.expressions.errors import Invalid
+from engine.expressions.evaluation import Run
 from engine.expressions.functions import Function, namespace
 from engine.expressions.gotime import RFC3339, Duration, Time, Zone, parse_time
 from engine.expressions.predicates import sort_by
@@ -246,8 +247,8 @@ def _date(text: str, layout: str = "", zone: str = "") -> Time:
     raise Invalid(f"invalid date {text}")
 
 
-def _now(clock: Callable[[], float]) -> Time:
-    return Time.at(clock())
+def _now(run: Run) -> Time:
+    return Time.at(run.clock())
 
 
 def _bits(operation: Callable[[int, int], int]) -> Callable[[int, int], object]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from engine.expressions.errors import Invalid
+from engine.expressions.evaluation import Run
 from engine.expressions.gotime import Duration, Time
 from engine.expressions.values import is_number, type_name
 
@@ -26,16 +27,16 @@ _KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
 
 
 class Function:
-    """A Python function as an expression sees it. ``clock`` parameters are filled in by the evaluation."""
+    """A Python function as an expression sees it. A first parameter named ``run`` is the evaluation it is part of."""
 
-    __slots__ = ("_checks", "_implementation", "_least", "_most", "_rest", "_wants_clock", "name")
+    __slots__ = ("_checks", "_implementation", "_least", "_most", "_rest", "_wants_run", "name")
 
     def __init__(self, name: str, implementation: Callable[..., object]) -> None:
         self.name = name
         self._implementation = implementation
         parameters = list(inspect.signature(implementation).parameters.values())
-        self._wants_clock = bool(parameters) and parameters[0].name == "clock"
-        if self._wants_clock:
+        self._wants_run = bool(parameters) and parameters[0].name == "run"
+        if self._wants_run:
             parameters = parameters[1:]
         positional = [parameter for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
         variadic = [parameter for parameter in parameters if parameter.kind is parameter.VAR_POSITIONAL]
@@ -44,17 +45,18 @@ class Function:
         self._least = sum(parameter.default is parameter.empty for parameter in positional)
         self._most = None if variadic else len(positional)
 
-    def __call__(self, arguments: Sequence[object], clock: Callable[[], float]) -> object:
+    def __call__(self, arguments: Sequence[object], run: Run) -> object:
         """Calls it; raises `Invalid` for a wrong number or type of arguments, or as the function itself does."""
         count = len(arguments)
         if count < self._least or (self._most is not None and count > self._most):
             few = "not enough" if count < self._least else "too many"
             raise Invalid(f"{few} arguments to call {self.name}")
         for position, argument in enumerate(arguments):
+            run.read(argument)
             check = self._checks[position] if position < len(self._checks) else self._rest
             if check is not None and not check[1](argument):
                 raise Invalid(f"cannot use {type_name(argument)} as argument (type {check[0]}) to call {self.name}")
-        return self._implementation(clock, *arguments) if self._wants_clock else self._implementation(*arguments)
+        return self._implementation(run, *arguments) if self._wants_run else self._implementation(*arguments)
 
 
 def _kind(parameter: inspect.Parameter) -> tuple[str, Callable[[object], bool]]:

@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from engine.expressions.errors import Invalid
+from engine.expressions.evaluation import Run
 from engine.expressions.functions import Function
 from engine.expressions.operations import BINARY, boolean, negate
-from engine.expressions.values import MAX_SIZE, BoundMethod, fetch, go_string, is_number, truncate, type_name
-
-MAX_STEPS: Final = 1_000_000
-"""Nodes that one evaluation may visit."""
-
-MAX_VOLUME: Final = 64 * MAX_SIZE
-"""Elements and characters that one evaluation may make in all, which bounds what loops build up."""
-
-
-class Run:
-    """One evaluation: the variables it sees and the budget it has left.
-
-    ``local`` holds what `let` and the predicates have bound; ``env`` the variables from outside.
-    """
-
-    __slots__ = ("clock", "env", "functions", "local", "steps", "volume")
-
-    def __init__(self, env: Mapping[str, object], functions: Mapping[str, object], clock: Callable[[], float]) -> None:
-        self.env = env
-        self.functions = functions
-        self.clock = clock
-        self.local: dict[str, object] = {}
-        self.steps = MAX_STEPS
-        self.volume = MAX_VOLUME
-
-    def charge(self, value: object) -> object:
-        """Counts a value that was made; raises `Invalid` once the evaluation has made too much."""
-        if isinstance(value, str | list | dict):
-            size = len(value)
-            self.volume -= size
-            if size > MAX_SIZE or self.volume < 0:
-                raise Invalid("memory budget exceeded")
-        return value
+from engine.expressions.values import BoundMethod, fetch, go_string, is_number, truncate, type_name
 
 
 @dataclass(slots=True, eq=False)
@@ -52,10 +21,8 @@ class Node:
 
     def evaluate(self, run: Run) -> Any:
         """The node's value; raises `Invalid` with the place of the innermost node concerned."""
-        run.steps -= 1
         try:
-            if run.steps < 0:
-                raise Invalid("step budget exceeded")
+            run.step()
             return self.value(run)
         except Invalid as error:
             if error.offset is None:
@@ -144,7 +111,7 @@ class Slice(Node):
         if not isinstance(value, str | list):
             raise Invalid(f"cannot slice {type_name(value)}")
         start, stop = self._bound(self.start, run), self._bound(self.stop, run)
-        return run.charge(value[slice(start, stop)])
+        return run.made(value[slice(start, stop)])
 
     def _bound(self, node: Node | None, run: Run) -> int | None:
         if node is None:
@@ -164,11 +131,11 @@ class Call(Node):
         function = self.callee.evaluate(run)
         arguments = [argument.evaluate(run) for argument in self.arguments]
         if isinstance(function, BoundMethod):
-            return run.charge(function(*arguments))
+            return run.made(function(*arguments))
         if not isinstance(function, Function):
             name = f" {self.callee.name}" if isinstance(self.callee, Name) else ""
             raise Invalid(f"{type_name(function)}{name} is not callable")
-        return run.charge(function(arguments, run.clock))
+        return run.made(function(arguments, run))
 
 
 @dataclass(slots=True, eq=False)
@@ -180,7 +147,7 @@ class Builtin(Node):
 
     def value(self, run: Run) -> Any:
         arguments = [argument.evaluate(run) for argument in self.arguments]
-        return run.charge(self.function(arguments, run.clock))
+        return run.made(self.function(arguments, run))
 
 
 @dataclass(slots=True, eq=False)
@@ -226,7 +193,7 @@ class Binary(Node):
         return result
 
     def apply(self, left: Any, run: Run) -> object:
-        run.steps -= 1
+        run.step()
         match self.operator:
             case "&&":
                 return boolean(left, "&&") and boolean(self.right.evaluate(run), "&&")
@@ -235,8 +202,9 @@ class Binary(Node):
             case "??":
                 return self.right.evaluate(run) if left is None else left
         right = self.right.evaluate(run)
-        run.steps -= len(right) if isinstance(right, list) and self.operator == "in" else 0
-        return run.charge(BINARY[self.operator](left, right))
+        run.read(left)
+        run.read(right)
+        return run.made(BINARY[self.operator](left, right))
 
 
 @dataclass(slots=True, eq=False)
@@ -255,7 +223,7 @@ class Array(Node):
     elements: tuple[Node, ...]
 
     def value(self, run: Run) -> Any:
-        return run.charge([element.evaluate(run) for element in self.elements])
+        return run.made([element.evaluate(run) for element in self.elements])
 
 
 @dataclass(slots=True, eq=False)
@@ -269,7 +237,7 @@ class Map(Node):
             if not isinstance(name, str | int | float | bool):
                 raise Invalid(f"a map key must be a string, not {type_name(name)}")
             result[name if isinstance(name, str) else go_string(name)] = value.evaluate(run)
-        return run.charge(result)
+        return run.made(result)
 
 
 @dataclass(slots=True, eq=False)

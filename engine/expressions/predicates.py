@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.expressions.errors import Invalid
-from engine.expressions.nodes import Node, Run
+from engine.expressions.evaluation import Run
+from engine.expressions.nodes import Node
 from engine.expressions.operations import add, boolean
 from engine.expressions.values import go_string, is_number, sort_key, type_name
 
@@ -25,7 +26,7 @@ class Predicate(Node):
         array = self.array.evaluate(run)
         if not isinstance(array, list):
             raise Invalid(f"builtin {self.name} takes only array (got {type_name(array)})")
-        return run.charge(PREDICATES[self.name](self, array, run))
+        return run.made(PREDICATES[self.name](self, array, run))
 
     def results(self, array: list[Any], run: Run) -> Iterator[Any]:
         """The predicate's value for each element in turn, or the element itself where there is no predicate."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 from engine.expressions import nodes
 from engine.expressions.argo import FUNCTIONS
 from engine.expressions.errors import ExpressionError, Invalid
+from engine.expressions.evaluation import Run
 from engine.expressions.parse import parse
 
 
@@ -31,7 +32,7 @@ class Program:
         1970, and is what `now()` reads.
         """
         try:
-            return self._tree.evaluate(nodes.Run(env, FUNCTIONS, clock))
+            return self._tree.evaluate(Run(env, FUNCTIONS, clock))
         except Invalid as error:
             raise ExpressionError(str(error), self.text, error.offset) from error
 

@@ -109,25 +109,17 @@ def compare(operator: str, left: Any, right: Any) -> bool:
             return bool(left >= right)
 
 
-def go_float(value: float, *, low: int = -4, high: int = 21) -> str:
-    """The shortest text that gives the float back, with an exponent outside 10^low to 10^high, as Go formats it."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
+def go_float(value: float) -> str:
+    """The shortest text that gives the float back, with an exponent below 1e-4 and from 1e21 on: Go's `%v`."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
     if value == 0:
         return "-0" if math.copysign(1, value) < 0 else "0"
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    assert isinstance(exponent, int)
-    magnitude = len(digits) + exponent - 1
-    text = "".join(map(str, digits))
-    if magnitude < low or magnitude >= high:
-        point = f".{text[1:]}" if len(text) > 1 else ""
-        text = f"{text[0]}{point}e{'-' if magnitude < 0 else '+'}{abs(magnitude):02d}"
-    else:
-        text = f"{Decimal(repr(value)).normalize():f}"
-        return text
-    return f"-{text}" if sign else text
+    number = Decimal(repr(value)).normalize()
+    if -4 <= number.adjusted() < 21:
+        return f"{number:f}"
+    mantissa, _, exponent = f"{number:e}".partition("e")
+    return f"{mantissa}e{exponent[0]}{exponent[1:]:0>2}"
 
 
 def go_string(value: object) -> str:

@@ -1,0 +1,176 @@
+"""sprig's arithmetic, which turns anything into a number first: text that is none counts as 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import reduce
+from typing import Any, Final
+
+from engine.expressions.errors import Invalid
+from engine.expressions.values import MAX_SIZE, go_string, int64, parse_float, parse_int, truncate
+
+
+def to_int(value: Any) -> int:
+    """Any value as an integer, as the Go library `cast` does it; 0 for what is no number."""
+    try:
+        match value:
+            case bool() | int():
+                return int(value)
+            case float():
+                return truncate(value)
+            case str():
+                whole, _, zeros = value.partition(".")
+                return parse_int(value if zeros.strip("0") else whole)
+    except Invalid:
+        pass
+    return 0
+
+
+def to_float(value: Any) -> float:
+    """Any value as a float, as the Go library `cast` does it; 0 for what is no number."""
+    try:
+        match value:
+            case bool() | int() | float():
+                return float(value)
+            case str():
+                return parse_float(value)
+    except Invalid:
+        pass
+    return 0.0
+
+
+def _add(*values: Any) -> int:
+    return int64(sum(map(to_int, values)))
+
+
+def _subtract(left: Any, right: Any) -> int:
+    return int64(to_int(left) - to_int(right))
+
+
+def _divide(left: Any, right: Any) -> int:
+    dividend, divisor = to_int(left), to_int(right)
+    if divisor == 0:
+        raise Invalid("integer divide by zero")
+    size = abs(dividend) // abs(divisor)
+    return int64(size if (dividend < 0) == (divisor < 0) else -size)
+
+
+def _modulo(left: Any, right: Any) -> int:
+    return int64(to_int(left) - to_int(right) * _divide(left, right))
+
+
+def _multiply(first: Any, *rest: Any) -> int:
+    return reduce(lambda product, value: int64(product * to_int(value)), rest, to_int(first))
+
+
+def _decimal(operation: Callable[[Decimal, Decimal], Decimal], name: str) -> Callable[..., object]:
+    def function(first: Any, *rest: Any) -> float:
+        try:
+            return float(reduce(operation, (Decimal(repr(to_float(value))) for value in (first, *rest))))
+        except ArithmeticError as error:
+            raise Invalid(f"{name}: {type(error).__name__}") from error
+
+    return function
+
+
+def _maximum(first: Any, *rest: Any) -> int:
+    return max(map(to_int, (first, *rest)))
+
+
+def _minimum(first: Any, *rest: Any) -> int:
+    return min(map(to_int, (first, *rest)))
+
+
+def _maximum_float(first: Any, *rest: Any) -> float:
+    return max(map(to_float, (first, *rest)))
+
+
+def _minimum_float(first: Any, *rest: Any) -> float:
+    return min(map(to_float, (first, *rest)))
+
+
+def _round(value: Any, places: int, threshold: float = 0.5) -> float:
+    if abs(places) > 300:
+        raise Invalid("round: places out of range")
+    scale = 10.0**places
+    scaled = to_float(value) * scale
+    if not math.isfinite(scaled):
+        return scaled
+    up = math.modf(scaled)[0] >= threshold
+    return float(math.ceil(scaled) if up else math.floor(scaled)) / scale
+
+
+def _whole(rounding: Callable[[float], float]) -> Callable[..., object]:
+    def function(value: Any) -> float:
+        number = to_float(value)
+        return float(rounding(number)) if math.isfinite(number) else number
+
+    return function
+
+
+def _to_decimal(value: Any) -> int:
+    try:
+        return int64(int(go_string(value)[:24], 8))
+    except ValueError:
+        return 0
+
+
+def until_step(start: int, stop: int, step: int) -> list[Any]:
+    """The integers from start towards stop, which is left out; none where the step leads away."""
+    if step == 0 or (stop < start) != (step < 0):
+        return []
+    if abs(stop - start) // abs(step) > MAX_SIZE:
+        raise Invalid("memory budget exceeded")
+    return list(range(start, stop, step))
+
+
+def _until(count: int) -> list[Any]:
+    return until_step(0, count, -1 if count < 0 else 1)
+
+
+def _sequence(*bounds: int) -> str:
+    match bounds:
+        case (end,):
+            start, step = 1, 1 if end >= 1 else -1
+        case (start, end):
+            step = 1 if end >= start else -1
+        case (start, step, end):
+            if end < start and step > 0:
+                return ""
+        case _:
+            return ""
+    stop = end + (1 if end >= start else -1)
+    return " ".join(map(str, until_step(start, stop, step)))
+
+
+FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
+    "add": _add,
+    "add1": lambda value: _add(value, 1),
+    "add1f": lambda value: _decimal(Decimal.__add__, "add1f")(value, 1),
+    "addf": _decimal(Decimal.__add__, "addf"),
+    "atoi": to_int,
+    "biggest": _maximum,
+    "ceil": _whole(math.ceil),
+    "div": _divide,
+    "divf": _decimal(Decimal.__truediv__, "divf"),
+    "float64": to_float,
+    "floor": _whole(math.floor),
+    "int": to_int,
+    "int64": to_int,
+    "max": _maximum,
+    "maxf": _maximum_float,
+    "min": _minimum,
+    "minf": _minimum_float,
+    "mod": _modulo,
+    "mul": _multiply,
+    "mulf": _decimal(Decimal.__mul__, "mulf"),
+    "round": _round,
+    "seq": _sequence,
+    "sub": _subtract,
+    "subf": _decimal(Decimal.__sub__, "subf"),
+    "toDecimal": _to_decimal,
+    "until": _until,
+    "untilStep": until_step,
+}

@@ -1,0 +1,108 @@
+"""sprig's regular expressions, which are RE2's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import re2
+
+from engine.expressions.builtins import bounded
+from engine.expressions.errors import Invalid
+from engine.expressions.regex import compile_pattern, matches
+
+# `$1`, `${1}`, `$name` and `$$` in a replacement.
+_REFERENCE: Final = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})", re.ASCII)
+
+
+def _match(pattern: str, text: str) -> bool:
+    try:
+        return matches(text, pattern)
+    except Invalid:
+        return False
+
+
+def _must_match(pattern: str, text: str) -> bool:
+    return matches(text, pattern)
+
+
+def _find(pattern: str, text: str) -> str:
+    found = compile_pattern(pattern).search(text)
+    return found.group() if found else ""
+
+
+def _find_all(pattern: str, text: str, count: int) -> list[Any]:
+    found = [match.group() for match in compile_pattern(pattern).finditer(text)]
+    return found if count < 0 else found[:count]
+
+
+def _replace_all(pattern: str, text: str, replacement: str) -> str:
+    return _replaced(pattern, text, lambda match: _expand(match, replacement))
+
+
+def _replace_all_literal(pattern: str, text: str, replacement: str) -> str:
+    return _replaced(pattern, text, lambda match: replacement)
+
+
+def _replaced(pattern: str, text: str, replacement: Callable[[re2._Match[str]], str]) -> str:
+    parts: list[str] = []
+    position = size = 0
+    for match in compile_pattern(pattern).finditer(text):
+        start, end = match.span()
+        parts += (text[position:start], replacement(match))
+        size += len(parts[-1])
+        bounded(size + len(text))
+        position = end
+    return "".join((*parts, text[position:]))
+
+
+def _expand(match: re2._Match[str], replacement: str) -> str:
+    def group(reference: re.Match[str]) -> str:
+        if reference[1]:
+            return "$"
+        name = reference[2] or reference[3]
+        try:
+            return match.group(int(name) if name.isdigit() else name) or ""
+        except (IndexError, KeyError):
+            return ""
+
+    return _REFERENCE.sub(group, replacement)
+
+
+def _split(pattern: str, text: str, count: int) -> list[Any]:
+    if count == 0:
+        return []
+    parts: list[str] = []
+    position = 0
+    for match in compile_pattern(pattern).finditer(text):
+        start, end = match.span()
+        if 0 < count == len(parts) + 1:
+            break
+        if end == 0 or (start == end == len(text)):
+            # Go does not split before the first character nor after the last.
+            continue
+        parts.append(text[position:start])
+        position = end
+    return [*parts, text[position:]]
+
+
+def _quote_meta(text: str) -> str:
+    return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
+
+
+FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
+    "mustRegexFind": _find,
+    "mustRegexFindAll": _find_all,
+    "mustRegexMatch": _must_match,
+    "mustRegexReplaceAll": _replace_all,
+    "mustRegexReplaceAllLiteral": _replace_all_literal,
+    "mustRegexSplit": _split,
+    "regexFind": _find,
+    "regexFindAll": _find_all,
+    "regexMatch": _match,
+    "regexQuoteMeta": _quote_meta,
+    "regexReplaceAll": _replace_all,
+    "regexReplaceAllLiteral": _replace_all_literal,
+    "regexSplit": _split,
+}

@@ -1,5 +1,6 @@
 """Which plugins there are: TOML, ConfigMaps and reload, turned into clients to call."""
 
+from registry.checking import find_unreachable
 from registry.config import BreakerSettings, Config, EngineSettings, PluginConfig, RetrySettings, Seconds, Token
 from registry.errors import ConfigError
 from registry.generations import Plugin
@@ -20,5 +21,6 @@ __all__ = [
     "Seconds",
     "Token",
     "connect",
+    "find_unreachable",
     "load_config",
 ]

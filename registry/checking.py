@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from registry.config import PluginConfig
-from registry.registry import connect
+from registry.config import Config, PluginConfig
+from registry.registry import connect, enabled_by
 from rpc import Client, FatalError, Method, PluginError
+from rpc.address import parse_address
+from rpc.knocking import knock
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,17 @@ class Checkup:
     answered: tuple[Answered, ...] = ()
     latency: float | None = None
     problem: str | None = None
+
+
+async def find_unreachable(config: Config) -> str | None:
+    """The first plugin that cannot be connected to and may not be missing, as ``plugins[0].address: …``; else None."""
+    if not enabled_by(config):
+        return None
+    for index, plugin in enumerate(config.plugins):
+        problem = await knock(parse_address(plugin.address), plugin.timeout)
+        if problem is not None and plugin.failure_policy == "abort" and plugin.mode == "apply":
+            return f"plugins[{index}].address: {problem}"
+    return None
 
 
 async def check_plugin(plugin: PluginConfig, clock: Callable[[], float] = time.perf_counter) -> Checkup:

@@ -71,6 +71,15 @@ def load(paths: Iterable[Path]) -> Manifests:
     return manifests
 
 
+def load_mapping(path: Path) -> dict[str, Any]:
+    """The one mapping in a YAML or JSON file that is no manifest, read as strictly; raises `ManifestError`."""
+    documents = [document for _, document in _read(path)]
+    if len(documents) != 1 or not isinstance(documents[0], dict):
+        found = _kind_of(documents[0]) if len(documents) == 1 else f"{len(documents)} documents"
+        raise ManifestError(f"{path}: expected one mapping, found {found}")
+    return documents[0]
+
+
 def _file(manifest: Manifest, manifests: Manifests) -> None:
     shelves = {
         "WorkflowTemplate": manifests.workflow_templates,

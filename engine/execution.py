@@ -1,0 +1,46 @@
+"""How a leaf runs is the embedder's: the Executor protocol, and the two executors that need no cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from engine.node import Node
+    from engine.workflow import Workflow
+
+Document = Mapping[str, Any]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What became of a leaf.
+
+    ``phase`` is Succeeded, Failed, Error, Skipped, or Running for a daemon that is up; ``outputs`` has Argo's JSON
+    shape (``result``, ``exitCode``, ``parameters``, ``artifacts``); ``containers`` tells the containers of a container
+    set apart, by name.
+    """
+
+    phase: str
+    message: str = ""
+    outputs: dict[str, Any] | None = None
+    pod_ip: str = ""
+    containers: dict[str, Result] | None = None
+
+
+class Executor(Protocol):
+    """Runs leaves. Called between passes, never while one is under way."""
+
+    def start(self, workflow: Workflow, template: Document, node: Node) -> Result | None:
+        """Begin to run a leaf, its template substituted; a result, or None for "it runs".
+
+        What comes later is told with `Engine.report`. The pass that decided this is committed; a crash may still make
+        the same start come again, with the same `node.id`, so an executor that starts real things keys them by it.
+        An exception makes the node Error with its text.
+        """
+        ...
+
+    def stop(self, workflow: Workflow, node: Node) -> None:
+        """End what `start` began: a daemon whose boundary ended, a leaf that timed out or was terminated."""
+        ...

@@ -1,0 +1,118 @@
+"""The outcomes file: how the leaves of a simulated run end, by template or by node."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from engine.manifests import ManifestError, load_mapping
+from engine.node import Node
+from rpc.durations import parse_duration
+
+_ATTEMPT: Final = re.compile(r"\((\d+)\)$")
+
+Scalar = str | int | float | bool
+
+
+class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """How a leaf ends. ``duration`` is a number of seconds or Go's notation; ``parameters`` are its outputs by name."""
+
+    phase: Annotated[str, Meta(pattern="^(Succeeded|Failed|Error|Skipped)$")] = "Succeeded"
+    message: str = ""
+    exit_code: Scalar | None = None
+    result: Scalar | None = None
+    parameters: dict[str, Scalar] = {}
+    duration: Scalar = 0
+
+    @property
+    def seconds(self) -> float:
+        """The duration in seconds. Raises `ValueError`."""
+        return float(self.duration) if not isinstance(self.duration, str) else parse_duration(self.duration)
+
+    def check(self) -> None:
+        """Raises `ValueError` where the duration is none."""
+        if not 0 <= self.seconds < float("inf"):
+            raise ValueError(f"expected a duration of 0 or more, got {self.duration!r}")
+
+
+class Outcomes:
+    """Outcomes by template name or ``node:<display name>``; what is not named succeeds at once.
+
+    A list gives successive attempts: the attempts of a retried node by their number, else one start after the other.
+    The last entry goes on for ever.
+    """
+
+    def __init__(self, outcomes: Mapping[str, Sequence[Outcome]] | None = None) -> None:
+        self._outcomes = dict(outcomes or {})
+        self._starts: dict[str, int] = {}
+
+    @classmethod
+    def load(cls, path: Path) -> Outcomes:
+        """Read a YAML or JSON file. Raises `ManifestError` that names the file, the place and what was expected."""
+        document = load_mapping(path)
+        outcomes: dict[str, list[Outcome]] = {}
+        for key, value in document.items():
+            try:
+                outcomes[key] = msgspec.convert(value if isinstance(value, list) else [value], list[Outcome])
+                for each in outcomes[key]:
+                    each.check()
+            except (msgspec.ValidationError, ValueError) as error:
+                raise ManifestError(f"{path}: {key}: {error}") from None
+            if value == []:
+                raise ManifestError(f"{path}: {key}: expected at least one outcome")
+        return cls(outcomes)
+
+    def of(self, template: str, node: Node) -> Outcome:
+        """How this start of the node ends."""
+        attempt = _ATTEMPT.search(node.name)
+        names = [f"node:{node.display_name}", template]
+        if attempt is not None:
+            names.insert(1, f"node:{_ATTEMPT.sub('', node.display_name)}")
+        key = next((name for name in names if name in self._outcomes), None)
+        if key is None:
+            return _SUCCESS
+        outcomes = self._outcomes[key]
+        if attempt is not None:
+            number = int(attempt.group(1))
+        else:
+            number = self._starts[key] = self._starts.get(key, -1) + 1
+        return outcomes[min(number, len(outcomes) - 1)]
+
+    def named(self, display_name: str) -> Outcome | None:
+        """The outcome given for a node of that display name, if any: what a container of a container set asks for."""
+        found = self._outcomes.get(f"node:{display_name}")
+        return found[0] if found else None
+
+
+_SUCCESS: Final = Outcome()
+
+
+def text_of_scalar(value: Scalar) -> str:
+    """A scalar as a parameter's value."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def outputs_of(outcome: Outcome, template: Mapping[str, Any], *, default_exit_code: bool) -> dict[str, Any]:
+    """The outputs a simulated leaf reports: its result, exit code, and a value for every parameter it declares."""
+    outputs: dict[str, Any] = {}
+    parameters = {name: text_of_scalar(value) for name, value in outcome.parameters.items()}
+    if outcome.phase == "Succeeded":
+        outputs["result"] = ""
+        for declared in (template.get("outputs") or {}).get("parameters") or ():
+            source = declared.get("valueFrom") or {}
+            if declared.get("value") is None and source.get("default") is None:
+                parameters.setdefault(declared["name"], "")
+    if parameters:
+        outputs["parameters"] = [{"name": name, "value": value} for name, value in parameters.items()]
+    if outcome.result is not None:
+        outputs["result"] = text_of_scalar(outcome.result)
+    if outcome.exit_code is not None:
+        outputs["exitCode"] = text_of_scalar(outcome.exit_code)
+    elif default_exit_code:
+        outputs["exitCode"] = "0" if outcome.phase == "Succeeded" else "1"
+    return outputs

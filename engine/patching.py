@@ -1,0 +1,72 @@
+"""What a plugin's reply does to a workflow or a node, and what it may not do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from engine.node import FULFILLED, Node
+from rpc import NodeResult
+
+IDENTITY: Final = ("name", "namespace", "uid")
+"""The fields of `metadata` that say which workflow it is; no patch may change them."""
+
+
+class IllegalChange(Exception):
+    """A reply that is well-formed and still not acceptable: the message says what it tried to change."""
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """The target with an RFC 7386 merge patch applied; what the patch does not touch is shared, nothing is changed."""
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
+
+
+def patch_workflow(document: dict[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """The workflow's document as a plugin wants it. Raises `IllegalChange`.
+
+    A plugin may patch what is a user's or a controller's to set. The workflow's identity is not, nor are its nodes,
+    which have methods of their own; and metadata, spec and status stay mappings.
+    """
+    if "nodes" in (patch.get("status") or {}):
+        raise IllegalChange("status.nodes may not be patched: use node.preExecute and node.postExecute")
+    patched: dict[str, Any] = merge_patch(document, patch)
+    for field in ("metadata", "spec", "status"):
+        if not isinstance(patched.get(field), dict):
+            raise IllegalChange(f"{field} may not become {patched.get(field)!r}")
+    for field in IDENTITY:
+        before, after = document["metadata"].get(field), patched["metadata"].get(field)
+        if before != after:
+            raise IllegalChange(f"metadata.{field} may not be changed from {before!r} to {after!r}")
+    for field in ("kind", "apiVersion"):
+        if document.get(field) != patched.get(field):
+            raise IllegalChange(f"{field} may not be changed from {document.get(field)!r} to {patched.get(field)!r}")
+    for kind in ("labels", "annotations"):
+        values = patched["metadata"].get(kind, {})
+        if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+            raise IllegalChange(f"metadata.{kind} may only hold strings")
+    return patched
+
+
+def apply_result(node: Node, result: NodeResult) -> None:
+    """Let a plugin's word on a node count. Raises `IllegalChange` where it would take a finished node back.
+
+    `outputs` replace those fields of the node's outputs that they name.
+    """
+    if result.phase is not None and result.phase != node.phase:
+        if node.phase in FULFILLED and result.phase not in FULFILLED:
+            raise IllegalChange(f"node {node.name!r} is {node.phase} and may not become {result.phase} again")
+        node.phase = result.phase
+    if result.message is not None:
+        node.message = result.message
+    if result.progress is not None:
+        node.progress = result.progress
+    if result.outputs is not None:
+        node.outputs = {**(node.outputs or {}), **result.outputs}

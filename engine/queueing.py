@@ -1,0 +1,83 @@
+"""The queue of workflows to reconcile: keys, not objects, in the manner of Kubernetes' workqueue."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+
+
+class Queue:
+    """Keys that want a pass. A key is in it once however often it is added, and never handed out while in flight.
+
+    A synchronous state machine; whoever uses it does the waiting. First come, first served, so that a key which is
+    added again and again stands behind those that wait for their first turn.
+    """
+
+    def __init__(self) -> None:
+        self._ready: deque[str] = deque()
+        self._wanted: set[str] = set()
+        self._in_flight: set[str] = set()
+        self._later: list[tuple[float, str]] = []
+        self._due: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        """How many keys are ready to be handed out."""
+        return len(self._ready)
+
+    @property
+    def in_flight(self) -> int:
+        """How many keys are handed out and not yet done."""
+        return len(self._in_flight)
+
+    def add(self, key: str) -> None:
+        """Want a pass over `key`; while one is under way, another one after it."""
+        self._due.pop(key, None)
+        if key in self._wanted:
+            return
+        self._wanted.add(key)
+        if key not in self._in_flight:
+            self._ready.append(key)
+
+    def add_at(self, key: str, when: float) -> None:
+        """Want a pass over `key` at `when`, in the time that `wake` is told; the earliest wish counts."""
+        if key in self._wanted or self._due.get(key, when + 1) <= when:
+            return
+        self._due[key] = when
+        heapq.heappush(self._later, (when, key))
+
+    def wake(self, now: float) -> None:
+        """Make the keys ready whose time has come."""
+        while self._later and self._later[0][0] <= now:
+            when, key = heapq.heappop(self._later)
+            if self._due.get(key) == when:
+                self.add(key)
+
+    @property
+    def next_due(self) -> float | None:
+        """When `wake` will make another key ready, None where none is waiting for its time."""
+        while self._later and self._due.get(self._later[0][1]) != self._later[0][0]:
+            heapq.heappop(self._later)
+        return self._later[0][0] if self._later else None
+
+    def get(self) -> str | None:
+        """Hand out the next key, None where none is ready; the caller says `done` when its pass is over."""
+        if not self._ready:
+            return None
+        key = self._ready.popleft()
+        self._wanted.discard(key)
+        self._in_flight.add(key)
+        return key
+
+    def done(self, key: str) -> None:
+        """The pass over `key` is over; if it was added meanwhile it is ready again."""
+        self._in_flight.discard(key)
+        if key in self._wanted:
+            self._ready.append(key)
+
+    def discard(self, key: str) -> None:
+        """Forget `key`: it wants no more passes."""
+        self._due.pop(key, None)
+        if key in self._wanted:
+            self._wanted.discard(key)
+            if key in self._ready:
+                self._ready.remove(key)

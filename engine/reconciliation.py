@@ -1,0 +1,293 @@
+"""One pass over one workflow: stage, ask the plugins, walk the graph, commit; or leave no trace of having tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from engine.execution import Result
+from engine.fanout import fan_out
+from engine.graph import Graph, Invocation, leaves
+from engine.graph.admission import Admission
+from engine.graph.entry import Entry
+from engine.graph.graph import timestamp
+from engine.graph.nodes import NodeStore
+from engine.locks import Locks, lock_requests
+from engine.memo import Memos
+from engine.node import ERROR, FAILED
+from engine.plugins import NodeHooks, Skips, WorkflowHooks
+from engine.specification import InvalidSpec, context_of, spec_in_force, validate
+from engine.template import Library
+from engine.variables import MissingParameter, parse_time, workflow_scope
+from engine.workflow import LABEL_COMPLETED, LABEL_PHASE, Workflow
+from registry import Plugin
+from rpc import FatalError
+
+Document = Mapping[str, Any]
+
+WORKERS: Final = 128
+"""How many nodes of one workflow are being visited at a time; how many calls travel is each plugin's own limit."""
+
+_log = structlog.get_logger()
+
+
+class Surroundings:
+    """What all workflows of an engine share: templates and ConfigMaps to refer to, locks and memos to contend for."""
+
+    def __init__(
+        self, library: Library | None = None, config_maps: Mapping[str, Document] | None = None, workers: int = WORKERS
+    ) -> None:
+        self.library = library or Library()
+        self.config_maps = config_maps or {}
+        self.workers = workers
+        self.locks = Locks()
+        self.memos = Memos()
+        self.skips = Skips()
+        self.visited = 0
+
+
+class Run:
+    """One workflow under reconciliation: the workflow, the walk over its graph, and what leaves have reported."""
+
+    def __init__(self, workflow: Workflow, surroundings: Surroundings) -> None:
+        self.workflow = workflow
+        self.inbox: dict[str, Result] = {}
+        self.started: set[str] = set()
+        """Leaves that this engine's executor was given and has not ended."""
+        self._surroundings = surroundings
+        self._spec: Document | None = None
+        self._spec_source: object = None
+        self._graph: Graph | None = None
+        self._entry: Entry | None = None
+        self.woken: set[str] = set()
+        """Workflows that wait for a lock which the last pass gave back."""
+
+    async def reconcile(self, plugins: Sequence[Plugin], now: float) -> None:
+        """Make one pass at `now` (seconds since the epoch).
+
+        Raises `TransientError` where the pass is aborted: then the workflow is what it was before, to the byte.
+        """
+        workflow = self.workflow
+        if workflow.finished:
+            return
+        hooks = WorkflowHooks(plugins, self._surroundings.skips)
+        old = workflow.document
+        try:
+            document = _running(old, now)
+            try:
+                document = await hooks.pre_operate(document, workflow.nodes)
+                document = await self._walk(document, plugins, now)
+                document = await hooks.post_operate(old, document, workflow.nodes)
+            except FatalError as error:
+                document = self._fatal(document, str(error), now)
+            except (InvalidSpec, MissingParameter) as error:
+                document = _finished(document, FAILED, f"invalid spec: {error}", now)
+        except BaseException:
+            self._rollback()
+            raise
+        self._commit(document)
+
+    async def _walk(self, document: dict[str, Any], plugins: Sequence[Plugin], now: float) -> dict[str, Any]:
+        """Visit every node that wants it until nothing more can follow; returns the document with the outcome."""
+        if document["spec"].get("suspend"):
+            return document
+        graph = self._graph
+        if graph is None or (document["spec"] is not self._spec_source and document["spec"] != self._spec_source):
+            graph = self._build(document, now)
+        entry = self._entry
+        assert entry is not None
+        graph.set_time(now)
+        self._apply_shutdown(document, graph)
+        if not self._has_lock(graph):
+            return document
+        if not entry.started:
+            entry.start()
+        for node_id, result in self.inbox.items():
+            if node_id in graph.live:
+                leaves.report(graph, graph.live[node_id], result)
+        graph.tick()
+        node_hooks = NodeHooks(plugins, graph, document, self._surroundings.skips)
+        wave = graph.first_wave()
+        while wave:
+            await self._visit(wave, node_hooks)
+            for invocation in wave:
+                graph.visited(invocation)
+            graph.settle()
+            self._surroundings.visited += len(wave)
+            wave = graph.take_fresh()
+            node_hooks.refresh()
+        document = _with_outputs(document, graph.global_outputs)
+        if entry.outcome is not None:
+            document = _finished(document, *entry.outcome, now)
+        return document
+
+    async def _visit(self, wave: Sequence[Invocation], hooks: NodeHooks) -> None:
+        await fan_out(hooks.visit, wave, min(len(wave), self._surroundings.workers))
+
+    def _build(self, document: dict[str, Any], now: float) -> Graph:
+        """The walk from its beginning; nodes that exist already are taken over. Raises `InvalidSpec`."""
+        workflow, surroundings = self.workflow, self._surroundings
+        spec = spec_in_force(document, surroundings.library)
+        context = context_of(document, spec, surroundings.library)
+        validate(spec, context)
+        scope = workflow_scope(document, spec, surroundings.config_maps)
+        admission = Admission(spec, workflow.key, surroundings.config_maps, surroundings.locks, surroundings.memos)
+        graph = Graph(NodeStore(workflow.name, workflow.nodes), scope, admission)
+        graph.set_time(now)
+        self._entry = Entry(graph, spec, context, document["status"]["startedAt"])
+        self._graph, self._spec, self._spec_source = graph, spec, document["spec"]
+        deadline = spec.get("activeDeadlineSeconds")
+        if deadline is not None:
+            graph.at(parse_time(document["status"]["startedAt"]).timestamp() + float(deadline), graph.expire)
+        return graph
+
+    def _apply_shutdown(self, document: Document, graph: Graph) -> None:
+        strategy = document["spec"].get("shutdown")
+        if strategy and not graph.shutdown:
+            graph.shutdown = strategy
+            graph.fail_unfinished(
+                f"workflow shutdown with strategy:  {strategy}", spare_exit_handlers=strategy == "Stop"
+            )
+
+    def _has_lock(self, graph: Graph) -> bool:
+        """Whether the workflow holds the locks it asks for as a whole; if not, it waits in Pending."""
+        assert self._spec is not None
+        synchronization = self._spec.get("synchronization")
+        if not synchronization:
+            return True
+        locks, key = self._surroundings.locks, self.workflow.key
+        requests = lock_requests(synchronization, self.workflow.namespace, self._surroundings.config_maps)
+        return locks.acquire(requests, key, key)
+
+    def _fatal(self, document: dict[str, Any], message: str, now: float) -> dict[str, Any]:
+        """A workflow hook said what cannot be: what the pass did to the nodes is undone, and the workflow is Error."""
+        self._rollback()
+        return _finished(document, ERROR, message, now)
+
+    def _rollback(self) -> None:
+        """As if the pass had not been: nodes as they were, locks given back. The walk is begun anew if it had moved."""
+        graph = self._graph
+        if graph is None:
+            return
+        graph.admission.rollback()
+        if graph.store.rollback() or graph.starts or graph.stops or not graph.live:
+            self._graph = self._entry = None
+
+    def _commit(self, document: dict[str, Any]) -> None:
+        self.workflow.document = document
+        self.inbox.clear()
+        self.woken = set()
+        graph = self._graph
+        if graph is not None:
+            graph.store.commit()
+            self.woken = graph.admission.commit()
+        if self.workflow.finished:
+            self._release_lock()
+
+    def _release_lock(self) -> None:
+        synchronization = (self._spec or {}).get("synchronization")
+        if synchronization:
+            locks = self._surroundings.locks
+            for name, _ in lock_requests(synchronization, self.workflow.namespace, self._surroundings.config_maps):
+                self.woken |= locks.release(name, self.workflow.key)
+
+    # What the engine asks between passes
+
+    def take_starts(self) -> list[tuple[Invocation, bytes]]:
+        """The leaves to start now that the pass is committed, each with its substituted template as JSON."""
+        graph = self._graph
+        if graph is None:
+            return []
+        starts, graph.starts = graph.starts, []
+        due = []
+        for invocation in starts:
+            if invocation.node_id not in self.started and not graph.store[invocation.node_id].fulfilled:
+                self.started.add(invocation.node_id)
+                due.append((invocation, graph.render(invocation)))
+        return due
+
+    def take_stops(self) -> list[str]:
+        """The ids of leaves to stop now that the pass is committed."""
+        graph = self._graph
+        if graph is None:
+            return []
+        stops, graph.stops = graph.stops, []
+        due = [node_id for node_id in stops if node_id in self.started]
+        self.started.difference_update(stops)
+        return due
+
+    @property
+    def next_timer(self) -> float | None:
+        """When the walk has something to do by itself (a suspend, a deadline, a retry), in seconds since the epoch."""
+        return self._graph.next_timer if self._graph is not None else None
+
+    @property
+    def requeue_at(self) -> float | None:
+        """When a plugin wants to be asked again, in seconds since the epoch."""
+        if self._graph is None:
+            return None
+        wishes = [each.requeue_at for each in self._graph.live.values() if each.requeue_at is not None]
+        return min(wishes, default=None)
+
+    def waiting_for(self) -> str:
+        """What an unfinished workflow waits for, in words."""
+        if self.workflow.document["spec"].get("suspend"):
+            return "the workflow is suspended"
+        graph = self._graph
+        if graph is None or not graph.live:
+            return "nothing was started"
+        kinds: dict[str, list[str]] = {}
+        for invocation in graph.live.values():
+            if invocation.resolved.is_leaf and invocation.body is None:
+                node = graph.store[invocation.node_id]
+                what = {"Suspend": "suspended"}.get(node.type, node.phase.lower())
+                kinds.setdefault(what, []).append(node.display_name)
+        return "; ".join(
+            f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+            for what, names in kinds.items()
+        )
+
+
+def _with_status(document: dict[str, Any], labels: Mapping[str, str], **fields: Any) -> dict[str, Any]:
+    metadata = {**document["metadata"], "labels": {**(document["metadata"].get("labels") or {}), **labels}}
+    return {**document, "metadata": metadata, "status": {**document["status"], **fields}}
+
+
+def _running(document: dict[str, Any], now: float) -> dict[str, Any]:
+    """The workflow as every pass but its last leaves it: Running since its first pass, labelled for plugins to see."""
+    if document["status"].get("phase") == "Running":
+        return document
+    started = document["status"].get("startedAt") or timestamp(now)
+    labels = {LABEL_PHASE: "Running", LABEL_COMPLETED: "false"}
+    document = _with_status(document, labels, phase="Running", startedAt=started)
+    if not document["metadata"].get("creationTimestamp"):
+        document["metadata"]["creationTimestamp"] = started
+    return document
+
+
+def _finished(document: dict[str, Any], phase: str, message: str, now: float) -> dict[str, Any]:
+    labels = {LABEL_PHASE: phase, LABEL_COMPLETED: "true"}
+    others = [each for each in document["status"].get("conditions") or () if each.get("type") != "Completed"]
+    fields: dict[str, Any] = {
+        "phase": phase,
+        "finishedAt": timestamp(now),
+        "conditions": [*others, {"type": "Completed", "status": "True"}],
+    }
+    if message:
+        fields["message"] = message
+    return _with_status(document, labels, **fields)
+
+
+def _with_outputs(document: dict[str, Any], outputs: Mapping[str, Mapping[str, Document]]) -> dict[str, Any]:
+    """Global outputs are kept in the workflow's status, the last word on each name."""
+    if not any(outputs.values()):
+        return document
+    merged: dict[str, Any] = dict(document["status"].get("outputs") or {})
+    for kind, named in outputs.items():
+        kept = {each["name"]: each for each in merged.get(kind) or ()}
+        kept.update(named)
+        if kept:
+            merged[kind] = list(kept.values())
+    return {**document, "status": {**document["status"], "outputs": merged}}

@@ -1,0 +1,118 @@
+"""A workflow in memory: its document as it was loaded, and its nodes, each replaced only when a pass commits."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from engine.node import Node, encode, from_dict, to_dict
+
+LABEL_PHASE: Final = "workflows.argoproj.io/phase"
+LABEL_COMPLETED: Final = "workflows.argoproj.io/completed"
+COMPLETED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
+
+_SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # what Kubernetes draws generated names from
+
+
+class InvalidWorkflow(ValueError):
+    """A document that is no Workflow at all: the message names the field and what was expected."""
+
+
+class Workflow:
+    """One workflow: everything but its nodes in `document`, the nodes by id in `nodes`.
+
+    Neither is changed in place by anyone but a committing pass: `document` is replaced by a new dict that shares what
+    did not change. Unknown fields survive untouched.
+    """
+
+    __slots__ = ("document", "key", "name", "namespace", "nodes")
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        """Take a Workflow as Argo writes it, `status.nodes` included. Raises `InvalidWorkflow`."""
+        metadata, status, spec = (_mapping(document, field) for field in ("metadata", "status", "spec"))
+        if document.get("kind", "Workflow") != "Workflow":
+            raise InvalidWorkflow(f"kind: expected Workflow, got {document.get('kind')!r}")
+        if "spec" not in document:
+            raise InvalidWorkflow("spec: expected a mapping, got nothing")
+        metadata = dict(metadata)
+        if not metadata.get("name"):
+            metadata["name"] = _generated_name(metadata.get("generateName"), document)
+        for field in ("name", "namespace", "uid"):
+            if not isinstance(metadata.get(field, ""), str):
+                raise InvalidWorkflow(f"metadata.{field}: expected a string, got {metadata[field]!r}")
+        self.name: str = metadata["name"]
+        self.namespace: str = metadata.get("namespace") or "default"
+        metadata["namespace"] = self.namespace
+        metadata.setdefault("uid", str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.namespace}/{self.name}")))
+        self.key = f"{self.namespace}/{self.name}"
+        nodes = _mapping(status, "nodes", "status.nodes")
+        status = {field: value for field, value in status.items() if field != "nodes"}
+        self.document: dict[str, Any] = {**document, "metadata": metadata, "spec": spec, "status": status}
+        self.nodes: dict[str, Node] = {}
+        for node_id, node in nodes.items():
+            try:
+                self.nodes[node_id] = from_dict(node)
+            except (msgspec.ValidationError, AttributeError) as error:
+                raise InvalidWorkflow(f"status.nodes[{node_id}]: {error}") from error
+
+    @property
+    def phase(self) -> str:
+        """``status.phase``; empty before the first pass."""
+        phase: str = self.document["status"].get("phase") or ""
+        return phase
+
+    @property
+    def message(self) -> str:
+        """``status.message``."""
+        message: str = self.document["status"].get("message") or ""
+        return message
+
+    @property
+    def finished(self) -> bool:
+        """Whether the workflow reached Succeeded, Failed or Error; such a workflow is never touched again."""
+        return self.phase in COMPLETED_PHASES
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole document in Argo's shape, nodes included and sorted by id as Go marshals a map."""
+        if not self.nodes:
+            return self.document
+        nodes = {node_id: to_dict(self.nodes[node_id]) for node_id in sorted(self.nodes)}
+        return {**self.document, "status": {**self.document["status"], "nodes": nodes}}
+
+    def encode(self) -> bytes:
+        """`to_dict` as JSON, without building it: equal bytes mean that nothing at all has changed."""
+        if not self.nodes:
+            return orjson.dumps(self.document)
+        nodes = b",".join(orjson.dumps(node_id) + b":" + encode(self.nodes[node_id]) for node_id in sorted(self.nodes))
+        status = orjson.Fragment(_with_nodes(orjson.dumps(self.document["status"]), nodes))
+        return orjson.dumps({**self.document, "status": status})
+
+    def __repr__(self) -> str:
+        return f"<Workflow {self.key} {self.phase or 'new'}, {len(self.nodes)} nodes>"
+
+
+def _with_nodes(status: bytes, nodes: bytes) -> bytes:
+    separator = b"" if status == b"{}" else b","
+    return status[:-1] + separator + b'"nodes":{' + nodes + b"}}"
+
+
+def _mapping(document: Mapping[str, Any], field: str, path: str = "") -> dict[str, Any]:
+    value = document.get(field)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidWorkflow(f"{path or field}: expected a mapping, got {type(value).__name__}")
+    return value
+
+
+def _generated_name(prefix: object, document: Mapping[str, Any]) -> str:
+    """A name for `generateName`, drawn from the document's content: the same input gives the same run."""
+    if not isinstance(prefix, str) or not prefix:
+        raise InvalidWorkflow("metadata.name: expected a name, or a metadata.generateName")
+    digest = hashlib.sha256(orjson.dumps(document)).digest()
+    return prefix + "".join(_SUFFIX_ALPHABET[byte % len(_SUFFIX_ALPHABET)] for byte in digest[:5])

@@ -14,8 +14,8 @@ from typing import Any, Final
 import orjson
 
 from engine.expressions.errors import ExpressionError, Invalid
+from engine.expressions.gotext import go_json
 from engine.expressions.program import Program, compile_expression
-from engine.expressions.values import go_json
 
 Scope = Mapping[str, Any]
 """Argo's variable names in full (`inputs.parameters.x`) and their values: strings; None for an output that was never

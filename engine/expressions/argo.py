@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.expressions.builtins import floating, integer
+from engine.expressions.builtins.conversions import floating, integer
 from engine.expressions.evaluation import Run
 from engine.expressions.functions import namespace
+from engine.expressions.gotext import from_json, go_json
 from engine.expressions.jsonpath import query
 from engine.expressions.parse import parse
 from engine.expressions.sprig import SPRIG
-from engine.expressions.values import from_json, go_json
 
 
 def _to_json(value: Any) -> str:

@@ -18,7 +18,7 @@ MAX_VOLUME: Final = 64 * MAX_SIZE
 class Run:
     """What an evaluation knows.
 
-    ``local`` holds what `let` and predicates have bound, ``env`` the variables from outside; ``clock`` gives the seconds
+    ``local`` holds what `let` and predicates have bound, ``env`` the variables from outside; ``clock`` gives seconds
     since 1970.
     """
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from engine.expressions.errors import Invalid
 from engine.expressions.evaluation import Run
-from engine.expressions.gotime import Duration, Time
+from engine.expressions.times import Duration, Time, Zone
 from engine.expressions.values import is_number, type_name
 
-_KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
+_KINDS: Final[Mapping[object, tuple[str, Callable[[object], bool]]]] = {
     "str": ("string", lambda value: isinstance(value, str)),
     "int": ("int", lambda value: isinstance(value, int) and not isinstance(value, bool)),
     "float": ("float", is_number),
@@ -20,8 +20,9 @@ _KINDS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "Mapping[Any, Any]": ("map", lambda value: isinstance(value, Mapping)),
     "Time": ("time.Time", lambda value: isinstance(value, Time)),
     "Duration": ("time.Duration", lambda value: isinstance(value, Duration)),
+    "Zone": ("time.Location", lambda value: isinstance(value, Zone)),
     "Any": ("any", lambda value: True),
-    "": ("any", lambda value: True),
+    inspect.Parameter.empty: ("any", lambda value: True),
 }
 """What an annotation asks for: the name of the type in errors, and the check."""
 
@@ -38,10 +39,10 @@ class Function:
         self._wants_run = bool(parameters) and parameters[0].name == "run"
         if self._wants_run:
             parameters = parameters[1:]
-        positional = [parameter for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+        positional = [parameter for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL]
         variadic = [parameter for parameter in parameters if parameter.kind is parameter.VAR_POSITIONAL]
-        self._checks = [_kind(parameter) for parameter in positional]
-        self._rest = _kind(variadic[0]) if variadic else None
+        self._checks = [_KINDS[parameter.annotation] for parameter in positional]
+        self._rest = _KINDS[variadic[0].annotation] if variadic else None
         self._least = sum(parameter.default is parameter.empty for parameter in positional)
         self._most = None if variadic else len(positional)
 
@@ -59,10 +60,33 @@ class Function:
         return self._implementation(run, *arguments) if self._wants_run else self._implementation(*arguments)
 
 
-def _kind(parameter: inspect.Parameter) -> tuple[str, Callable[[object], bool]]:
-    return _KINDS["" if parameter.annotation is parameter.empty else parameter.annotation]
-
-
 def namespace(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Function]:
     """Functions by the names they have in expressions."""
     return {name: Function(name, implementation) for name, implementation in functions.items()}
+
+
+def on_text(method: Callable[[str], object]) -> Callable[[str], object]:
+    """A method of `str` that takes no arguments, as a function."""
+
+    def function(text: str) -> object:
+        return method(text)
+
+    return function
+
+
+def on_texts(method: Callable[[str, str], object]) -> Callable[[str, str], object]:
+    """A method of `str` that takes another, as a function of the text first: `hasPrefix(text, prefix)`."""
+
+    def function(text: str, other: str) -> object:
+        return method(text, other)
+
+    return function
+
+
+def text_last(method: Callable[[str, str], object]) -> Callable[[str, str], object]:
+    """A method of `str` that takes another, as a function of the text last: `sprig.hasPrefix(prefix, text)`."""
+
+    def function(other: str, text: str) -> object:
+        return method(text, other)
+
+    return function

@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from engine.expressions.errors import ExpressionError, Invalid
-from engine.expressions.values import MAX_SIZE, go_string, is_number, type_name
+from engine.expressions.gotext import go_string
+from engine.expressions.values import bounded, is_number, type_name
 
 Evaluate = Callable[[str, Mapping[str, object]], object]
 """Evaluates an expression over variables: what filters and scripts are run by."""
@@ -55,8 +56,7 @@ def query(path: str, value: object, evaluate: Evaluate) -> object:
             if single and step.single and not matches:
                 raise Invalid(f"jsonpath: {step.text} not found in {type_name(element)}")
             following += matches
-            if len(following) > MAX_SIZE:
-                raise Invalid("memory budget exceeded")
+            bounded(len(following))
         single = single and step.single
         found = following
     return found[0] if single else found

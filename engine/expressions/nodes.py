@@ -9,8 +9,10 @@ from typing import Any, Final
 from engine.expressions.errors import Invalid
 from engine.expressions.evaluation import Run
 from engine.expressions.functions import Function
+from engine.expressions.gotext import go_string
+from engine.expressions.members import Method, fetch
 from engine.expressions.operations import BINARY, boolean, negate
-from engine.expressions.values import BoundMethod, fetch, go_string, is_number, truncate, type_name
+from engine.expressions.values import is_number, truncate, type_name
 
 
 @dataclass(slots=True, eq=False)
@@ -130,9 +132,7 @@ class Call(Node):
     def value(self, run: Run) -> Any:
         function = self.callee.evaluate(run)
         arguments = [argument.evaluate(run) for argument in self.arguments]
-        if isinstance(function, BoundMethod):
-            return run.made(function(*arguments))
-        if not isinstance(function, Function):
+        if not isinstance(function, Function | Method):
             name = f" {self.callee.name}" if isinstance(self.callee, Name) else ""
             raise Invalid(f"{type_name(function)}{name} is not callable")
         return run.made(function(arguments, run))

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from engine.expressions.errors import Invalid
-from engine.expressions.gotime import Duration, Time
+from engine.expressions.gotext import go_string
 from engine.expressions.regex import matches
-from engine.expressions.values import MAX_SIZE, compare, equal, go_string, int64, is_number, truncate, type_name
+from engine.expressions.times import Duration, Time
+from engine.expressions.values import bounded, compare, equal, int64, is_number, truncate, type_name
 
 
 def _undefined(operator: str, left: object, right: object) -> Invalid:
@@ -98,8 +99,7 @@ def span(left: Any, right: Any) -> object:
     if not (is_number(left) and is_number(right)):
         raise _undefined("..", left, right)
     first, last = truncate(float(left)) if isinstance(left, float) else left, truncate(right)
-    if last - first >= MAX_SIZE:
-        raise Invalid("memory budget exceeded")
+    bounded(last - first + 1)
     return list(range(first, last + 1))
 
 

@@ -15,27 +15,13 @@ from engine.expressions.builtins import BUILTINS
 from engine.expressions.errors import ExpressionError, Invalid
 from engine.expressions.nesting import MAX_DEPTH, check_nesting
 from engine.expressions.nodes import Node
+from engine.expressions.precedence import fold, misplaced
 from engine.expressions.predicates import OPTIONAL, Predicate
 from engine.expressions.values import parse_float
 
 MAX_LENGTH: Final = 64 * 1024
 """Characters in an expression."""
 
-# expr's table; `??` binds tightest of all, and everything but `**` associates to the left.
-_PRECEDENCE: Final = {
-    "|": 0,
-    **dict.fromkeys(("or", "||"), 10),
-    **dict.fromkeys(("and", "&&"), 15),
-    **dict.fromkeys(("==", "!=", "<", ">", ">=", "<=", "in", "matches", "contains", "startsWith", "endsWith"), 20),
-    "..": 25,
-    **dict.fromkeys("+-", 30),
-    **dict.fromkeys("*/%", 60),
-    **dict.fromkeys(("**", "^"), 100),
-    "??": 500,
-}
-_PREFIX: Final = {"not": 50, "!": 50, "-": 90, "+": 90}
-_ALIASES: Final = {"or": "||", "and": "&&", "^": "**"}
-_COMPARISONS: Final = frozenset({"<", ">", "<=", ">="})
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL)
 _SIMPLE_ESCAPES: Final = dict(zip("abfnrtv\\'\"`?", "\a\b\f\n\r\t\v\\'\"`?", strict=True))
 
@@ -95,67 +81,6 @@ def _check_depth(tree: Node, text: str) -> None:
             pending.append((child, depth if leans else depth + 1))
 
 
-class _Operators:
-    """Folds a flat list of operands and operators into a tree, as expr's own parser climbs precedences."""
-
-    def __init__(self, items: list[Any]) -> None:
-        self.items = items
-        self.position = 0
-
-    def peek(self) -> Token | None:
-        item = self.items[self.position] if self.position < len(self.items) else None
-        return item if isinstance(item, Token) else None
-
-    def operand(self) -> Node:
-        item = self.items[self.position]
-        self.position += 1
-        if isinstance(item, Token):
-            return nodes.Unary(_offset(item), str(item), self.fold(_PREFIX[item]))
-        assert isinstance(item, Node)
-        return item
-
-    def fold(self, least: int) -> Node:
-        left = self.operand()
-        previous = ""
-        while (token := self.peek()) is not None:
-            negated = token.startswith("not")
-            operator = token.split()[-1]
-            precedence = _PRECEDENCE[operator]
-            if precedence < least:
-                break
-            if previous == "??" and operator not in ("??", "|"):
-                raise _fail(f"operator {operator} and ?? cannot be mixed, put one in parentheses", token)
-            self.position += 1
-            left = self.piped(left) if operator == "|" else self.binary(token, operator, left)
-            if negated:
-                left = nodes.Unary(_offset(token), "not", left)
-            previous = operator
-        return left
-
-    def piped(self, left: Node) -> Node:
-        item = self.items[self.position]
-        self.position += 1
-        assert isinstance(item, Node)
-        hole: Node = item
-        while not isinstance(hole, nodes.Hole):
-            hole = next(hole.children()) if not isinstance(hole, nodes.Call) else hole.arguments[0]
-        hole.content = left
-        return item
-
-    def binary(self, token: Token, operator: str, left: Node) -> Node:
-        precedence = _PRECEDENCE[operator]
-        right = self.fold(precedence if operator in ("**", "^") else precedence + 1)
-        result: Node = nodes.Binary(_offset(token), _ALIASES.get(operator, operator), left, right)
-        # `a < b < c` means `a < b && b < c`.
-        while operator in _COMPARISONS and (follower := self.peek()) is not None and follower in _COMPARISONS:
-            self.position += 1
-            third = self.fold(precedence + 1)
-            link = nodes.Binary(_offset(follower), str(follower), right, third)
-            result = nodes.Binary(_offset(follower), "&&", result, link)
-            right = third
-        return result
-
-
 class _Build(Transformer[Token, Any]):
     """Makes nodes while the parser runs, so that no parse tree is kept. Methods are named for the grammar's rules."""
 
@@ -163,7 +88,7 @@ class _Build(Transformer[Token, Any]):
         return _node(children[0])
 
     def chain(self, children: list[Any]) -> Node:
-        return _Operators(children).fold(0)
+        return fold(children)
 
     def prefix(self, children: list[Token]) -> Token:
         return children[0]
@@ -179,7 +104,7 @@ class _Build(Transformer[Token, Any]):
         else:
             number = parse_float(text) if any(mark in text for mark in ".e") else int(text)
         if (number.bit_length() > 63) if isinstance(number, int) else number == float("inf"):
-            raise _fail("number literal is too large", token)
+            raise misplaced("number literal is too large", token)
         return nodes.Constant(_offset(token), number)
 
     @v_args(inline=True)
@@ -290,9 +215,9 @@ class _Build(Transformer[Token, Any]):
 
 def _predicate(name: Token, array: Node, test: Node | None, extra: Node | None) -> Node:
     if test is None and name not in OPTIONAL:
-        raise _fail(f"not enough arguments to call {name}", name)
+        raise misplaced(f"not enough arguments to call {name}", name)
     if extra is not None and name not in ("reduce", "sortBy"):
-        raise _fail(f"too many arguments to call {name}", name)
+        raise misplaced(f"too many arguments to call {name}", name)
     return Predicate(_offset(name), str(name), array, test, extra)
 
 
@@ -305,22 +230,16 @@ def _node(value: object) -> Node:
     return value
 
 
-def _fail(reason: str, token: Token) -> Invalid:
-    error = Invalid(reason)
-    error.offset = _offset(token)
-    return error
-
-
 def _unescape(token: Token) -> str:
     def replace(escape: re.Match[str]) -> str:
         code = escape[1] or escape[2] or escape[3]
         if code or escape[4]:
             number = int(code, 16) if code else int(escape[4], 8)
             if number > 0x10FFFF or 0xD800 <= number < 0xE000:
-                raise _fail("invalid escape in string", token)
+                raise misplaced("invalid escape in string", token)
             return chr(number)
         if escape[5] not in _SIMPLE_ESCAPES:
-            raise _fail(f"invalid escape \\{escape[5]} in string", token)
+            raise misplaced(f"invalid escape \\{escape[5]} in string", token)
         return _SIMPLE_ESCAPES[escape[5]]
 
     return _ESCAPE.sub(replace, str(token)[1:-1])

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from engine.expressions.builtins.arrays import sort_by
 from engine.expressions.errors import Invalid
 from engine.expressions.evaluation import Run
+from engine.expressions.gotext import go_string
 from engine.expressions.nodes import Node
 from engine.expressions.operations import add, boolean
-from engine.expressions.values import go_string, is_number, sort_key, type_name
+from engine.expressions.values import is_number, sort_key, type_name
 
 
 @dataclass(slots=True, eq=False)
@@ -80,17 +82,6 @@ def _sort_by(call: Predicate, array: list[Any], run: Run) -> object:
     keys = [sort_key(key) for key in call.results(array, run)]
     order = call.extra.evaluate(run) if call.extra is not None else "asc"
     return sort_by(array, keys, order)
-
-
-def sort_by(array: list[Any], keys: list[Any], order: object) -> list[Any]:
-    """The elements in the order of their keys; `order` is asc or desc, equal keys stay in place."""
-    if order not in ("asc", "desc"):
-        raise Invalid(f"invalid order {go_string(order)}, expected asc or desc")
-    try:
-        indices = sorted(range(len(array)), key=keys.__getitem__, reverse=order == "desc")
-    except TypeError as error:
-        raise Invalid(f"cannot sort values of different types: {error}") from error
-    return [array[index] for index in indices]
 
 
 def _reduce(call: Predicate, array: list[Any], run: Run) -> object:

@@ -35,6 +35,8 @@ class Program:
             return self._tree.evaluate(Run(env, FUNCTIONS, clock))
         except Invalid as error:
             raise ExpressionError(str(error), self.text, error.offset) from error
+        except RecursionError as error:
+            raise ExpressionError("values are nested too deeply", self.text) from error
 
 
 @lru_cache(maxsize=4096)

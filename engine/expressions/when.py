@@ -16,10 +16,11 @@ from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
 
 from engine.expressions.errors import ExpressionError, Invalid
-from engine.expressions.gotime import RFC3339, parse_time
+from engine.expressions.gotext import go_string
 from engine.expressions.nesting import check_nesting
 from engine.expressions.regex import matches
-from engine.expressions.values import go_string, parse_float
+from engine.expressions.times import RFC3339, Time
+from engine.expressions.values import parse_float
 
 Thunk = Callable[[], Any]
 
@@ -266,7 +267,7 @@ def _time(text: str) -> float | None:
     if ":" in text or text.count("-") == 2:
         for layout in _TIME_LAYOUTS:
             try:
-                return float(parse_time(layout, text).unix())
+                return float(Time.parse(layout, text).unix())
             except Invalid:
                 continue
     return None

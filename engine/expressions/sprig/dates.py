@@ -8,19 +8,18 @@ from typing import Any, Final
 
 from engine.expressions.errors import Invalid
 from engine.expressions.evaluation import Run
-from engine.expressions.gotime import Duration, Time, Zone, parse_time
-from engine.expressions.values import go_string
+from engine.expressions.gotext import go_string
+from engine.expressions.times import HOUR, MINUTE, SECOND, Duration, Time, Zone
 
 _ZERO: Final = Time(datetime(1, 1, 1, tzinfo=UTC))
-_SECOND: Final = 10**9
-_DAY: Final = 86_400 * _SECOND
+_DAY: Final = 24 * HOUR
 _ROUND_UNITS: Final = (
     (365 * _DAY, "y"),
     (30 * _DAY, "mo"),
     (_DAY, "d"),
-    (3600 * _SECOND, "h"),
-    (60 * _SECOND, "m"),
-    (_SECOND, "s"),
+    (HOUR, "h"),
+    (MINUTE, "m"),
+    (SECOND, "s"),
 )
 
 
@@ -43,11 +42,7 @@ def _date(run: Run, layout: str, date: Any) -> str:
 
 
 def _date_in_zone(run: Run, layout: str, date: Any, zone: str) -> str:
-    moment = _moment(run, date).moment
-    try:
-        return Time(moment.astimezone(_zone(zone))).format(layout)
-    except OverflowError as error:
-        raise Invalid(f"time out of range: {error}") from error
+    return _moment(run, date).within(_zone(zone)).format(layout)
 
 
 def _html_date(run: Run, date: Any) -> str:
@@ -64,7 +59,7 @@ def _now(run: Run) -> Time:
 
 def _ago(run: Run, date: Any) -> str:
     elapsed = Time.at(run.clock()).minus(_moment(run, date)).nanoseconds
-    return str(Duration(round(elapsed / _SECOND) * _SECOND))
+    return str(Duration(round(elapsed / SECOND) * SECOND))
 
 
 def _modify(change: str, date: Time) -> Time:
@@ -80,7 +75,7 @@ def _must_modify(change: str, date: Time) -> Time:
 
 def _duration(seconds: Any) -> str:
     text = go_string(seconds)
-    return str(Duration(int(text) * _SECOND if text.lstrip("-").isdecimal() and len(text) < 12 else 0))
+    return str(Duration(int(text) * SECOND if text.lstrip("-").isdecimal() and len(text) < 12 else 0))
 
 
 def _duration_round(run: Run, duration: Any) -> str:
@@ -106,13 +101,13 @@ def _duration_round(run: Run, duration: Any) -> str:
 
 def _to_date(layout: str, text: str) -> Time:
     try:
-        return parse_time(layout, text)
+        return Time.parse(layout, text)
     except Invalid:
         return _ZERO
 
 
 def _must_to_date(layout: str, text: str) -> Time:
-    return parse_time(layout, text)
+    return Time.parse(layout, text)
 
 
 def _unix_epoch(date: Time) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from engine.expressions.errors import Invalid
-from engine.expressions.gotime import Duration, Time
-from engine.expressions.values import equal, go_string, type_name
+from engine.expressions.gotext import go_string
+from engine.expressions.times import Duration, Time
+from engine.expressions.values import equal, type_name
 
 _GO_TYPES: Final = {
     "nil": ("<nil>", "invalid"),
@@ -20,6 +21,7 @@ _GO_TYPES: Final = {
     "func": ("func", "func"),
     "time.Time": ("time.Time", "struct"),
     "time.Duration": ("time.Duration", "int64"),
+    "time.Location": ("*time.Location", "ptr"),
 }
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from engine.expressions.builtins import decode64, encode64
+from engine.expressions.builtins.conversions import decode64, encode64, encoded
 from engine.expressions.errors import Invalid
-from engine.expressions.values import from_json, go_json
+from engine.expressions.gotext import from_json, go_json
 
 
 def _base64_decode(text: str) -> str:
@@ -25,7 +25,7 @@ def _base64_decode(text: str) -> str:
 
 
 def _base32_encode(text: str) -> str:
-    return base64.b32encode(text.encode()).decode()
+    return base64.b32encode(encoded(text)).decode()
 
 
 def _base32_decode(text: str) -> str:
@@ -60,13 +60,13 @@ def _to_raw_json(value: Any) -> str:
 
 def _digest(algorithm: str) -> Callable[..., object]:
     def function(text: str) -> str:
-        return hashlib.new(algorithm, text.encode(), usedforsecurity=False).hexdigest()
+        return hashlib.new(algorithm, encoded(text), usedforsecurity=False).hexdigest()
 
     return function
 
 
 def _adler32(text: str) -> str:
-    return str(zlib.adler32(text.encode()))
+    return str(zlib.adler32(encoded(text)))
 
 
 def _base(path: str) -> str:

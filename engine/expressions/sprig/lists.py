@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from engine.expressions.builtins import bounded, unique
+from engine.expressions.builtins.arrays import concatenate, unique
 from engine.expressions.errors import Invalid
 from engine.expressions.sprig.dicts import empty
 from engine.expressions.sprig.numbers import to_int
@@ -48,10 +48,6 @@ def _compact(array: list[Any]) -> list[Any]:
     return [element for element in array if not empty(element)]
 
 
-def _unique(array: list[Any]) -> list[Any]:
-    return unique(array)
-
-
 def _without(array: list[Any], *omitted: Any) -> list[Any]:
     return [element for element in array if not any(equal(element, each) for each in omitted)]
 
@@ -74,11 +70,6 @@ def _slice(array: Any, *bounds: Any) -> object:
     return array[start:stop] if array else None
 
 
-def _concat(*arrays: list[Any]) -> list[Any]:
-    bounded(sum(map(len, arrays)))
-    return [element for array in arrays for element in array]
-
-
 def _chunk(size: int, array: list[Any]) -> list[Any]:
     if size < 1:
         raise Invalid("chunk size must be positive")
@@ -98,14 +89,14 @@ _FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
     "rest": _rest,
     "reverse": _reverse,
     "slice": _slice,
-    "uniq": _unique,
+    "uniq": unique,
     "without": _without,
 }
 
 FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
     **_FUNCTIONS,
     **{f"must{name[0].upper()}{name[1:]}": function for name, function in _FUNCTIONS.items()},
-    "concat": _concat,
+    "concat": concatenate,
     "list": _list,
     "tuple": _list,
 }

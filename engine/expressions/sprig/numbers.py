@@ -9,7 +9,8 @@ from functools import reduce
 from typing import Any, Final
 
 from engine.expressions.errors import Invalid
-from engine.expressions.values import MAX_SIZE, go_string, int64, parse_float, parse_int, truncate
+from engine.expressions.gotext import go_string
+from engine.expressions.values import bounded, int64, parse_float, parse_int, truncate
 
 
 def to_int(value: Any) -> int:
@@ -121,8 +122,7 @@ def until_step(start: int, stop: int, step: int) -> list[Any]:
     """The integers from start towards stop, which is left out; none where the step leads away."""
     if step == 0 or (stop < start) != (step < 0):
         return []
-    if abs(stop - start) // abs(step) > MAX_SIZE:
-        raise Invalid("memory budget exceeded")
+    bounded(abs(stop - start) // abs(step))
     return list(range(start, stop, step))
 
 

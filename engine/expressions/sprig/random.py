@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from engine.expressions.builtins import bounded
 from engine.expressions.errors import Invalid
+from engine.expressions.values import bounded
 
 
 def _characters(alphabet: str) -> Callable[..., object]:

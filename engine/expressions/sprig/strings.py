@@ -6,28 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from engine.expressions import builtins
-from engine.expressions.builtins import SPACE, bounded, repeated
+from engine.expressions.builtins import text as texts
 from engine.expressions.errors import Invalid
-from engine.expressions.values import go_string
-
-_QUOTED: Final = {"\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"}
-
-
-def go_quote(text: str) -> str:
-    """Go's `%q`: the text as a Go string literal."""
-
-    def character(each: str) -> str:
-        if each in '"\\':
-            return f"\\{each}"
-        if each in _QUOTED:
-            return _QUOTED[each]
-        if each.isprintable():
-            return each
-        code = ord(each)
-        return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-    return '"' + "".join(map(character, text)) + '"'
+from engine.expressions.functions import on_text, text_last
+from engine.expressions.gotext import go_quote, go_string
+from engine.expressions.values import bounded
 
 
 def strings_of(value: Any) -> list[str]:
@@ -38,27 +21,7 @@ def strings_of(value: Any) -> list[str]:
 
 
 def _trim(text: str) -> str:
-    return text.strip(SPACE)
-
-
-def _trim_all(characters: str, text: str) -> str:
-    return text.strip(characters)
-
-
-def _trim_suffix(suffix: str, text: str) -> str:
-    return text.removesuffix(suffix)
-
-
-def _trim_prefix(prefix: str, text: str) -> str:
-    return text.removeprefix(prefix)
-
-
-def _upper(text: str) -> str:
-    return text.upper()
-
-
-def _lower(text: str) -> str:
-    return text.lower()
+    return text.strip(texts.SPACE)
 
 
 def _title(text: str) -> str:
@@ -67,10 +30,6 @@ def _title(text: str) -> str:
 
 def _untitle(text: str) -> str:
     return re.sub(r"(?<!\S)\w", lambda letter: letter[0].lower(), text)
-
-
-def _swapcase(text: str) -> str:
-    return text.swapcase()
 
 
 def _nospace(text: str) -> str:
@@ -82,7 +41,7 @@ def _initials(text: str) -> str:
 
 
 def _repeat(count: int, text: str) -> str:
-    return repeated(text, count)
+    return texts.repeated(text, count)
 
 
 def _substring(start: int, end: int, text: str) -> str:
@@ -116,18 +75,6 @@ def _abbreviate_both(offset: int, width: int, text: str) -> str:
     return f"...{text[len(text) - (width - 3) :]}"
 
 
-def _contains(part: str, text: str) -> bool:
-    return part in text
-
-
-def _has_prefix(prefix: str, text: str) -> bool:
-    return text.startswith(prefix)
-
-
-def _has_suffix(suffix: str, text: str) -> bool:
-    return text.endswith(suffix)
-
-
 def _quote(*values: Any) -> str:
     return " ".join(go_quote(go_string(value)) for value in values if value is not None)
 
@@ -153,7 +100,7 @@ def _nindent(spaces: int, text: str) -> str:
 
 
 def _replace(old: str, new: str, text: str) -> str:
-    return builtins.replace(text, old, new)
+    return texts.replace(text, old, new)
 
 
 def _plural(one: str, many: str, count: int) -> str:
@@ -183,15 +130,15 @@ def _numbered(parts: list[Any]) -> dict[str, Any]:
 
 
 def _split(separator: str, text: str) -> dict[str, Any]:
-    return _numbered(builtins.split(text, separator))
+    return _numbered(texts.split(text, separator))
 
 
 def _splitn(separator: str, count: int, text: str) -> dict[str, Any]:
-    return _numbered(builtins.split(text, separator, count))
+    return _numbered(texts.split(text, separator, count))
 
 
 def _split_list(separator: str, text: str) -> list[Any]:
-    return builtins.split(text, separator)
+    return texts.split(text, separator)
 
 
 def _join(separator: str, value: Any) -> str:
@@ -217,16 +164,16 @@ FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
     "abbrevboth": _abbreviate_both,
     "camelcase": _camelcase,
     "cat": _cat,
-    "contains": _contains,
+    "contains": text_last(str.__contains__),
     "fail": _fail,
-    "hasPrefix": _has_prefix,
-    "hasSuffix": _has_suffix,
+    "hasPrefix": text_last(str.startswith),
+    "hasSuffix": text_last(str.endswith),
     "hello": lambda: "Hello!",
     "indent": _indent,
     "initials": _initials,
     "join": _join,
     "kebabcase": _kebabcase,
-    "lower": _lower,
+    "lower": on_text(str.lower),
     "nindent": _nindent,
     "nospace": _nospace,
     "plural": _plural,
@@ -240,16 +187,16 @@ FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
     "splitn": _splitn,
     "squote": _squote,
     "substr": _substring,
-    "swapcase": _swapcase,
+    "swapcase": on_text(str.swapcase),
     "title": _title,
     "toString": lambda value: go_string(value),
     "toStrings": _to_strings,
     "trim": _trim,
-    "trimAll": _trim_all,
-    "trimPrefix": _trim_prefix,
-    "trimSuffix": _trim_suffix,
-    "trimall": _trim_all,
+    "trimAll": text_last(str.strip),
+    "trimPrefix": text_last(str.removeprefix),
+    "trimSuffix": text_last(str.removesuffix),
+    "trimall": text_last(str.strip),
     "trunc": _truncate,
     "untitle": _untitle,
-    "upper": _upper,
+    "upper": on_text(str.upper),
 }

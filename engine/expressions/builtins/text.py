@@ -1,0 +1,73 @@
+"""expr's functions on strings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from engine.expressions.errors import Invalid
+from engine.expressions.functions import on_text, on_texts
+from engine.expressions.values import bounded, type_name
+
+SPACE: Final = "\t\n\v\f\r \x85\xa0"
+"""What Go's strings.TrimSpace takes off, within Latin-1."""
+
+
+def repeated(text: str, count: int) -> str:
+    """The text `count` times over."""
+    if count < 0:
+        raise Invalid("negative repeat count")
+    bounded(len(text) * count)
+    return text * count
+
+
+def split(text: str, separator: str, limit: int = -1) -> list[Any]:
+    """Go's strings.SplitN: an empty separator splits into characters, `limit` bounds the number of parts."""
+    if limit == 0:
+        return []
+    if not separator:
+        parts = list(text)
+        return parts if limit < 0 or len(parts) <= limit else [*parts[: limit - 1], "".join(parts[limit - 1 :])]
+    return list(text.split(separator, limit - 1 if limit > 0 else -1))
+
+
+def _split_after(text: str, separator: str, limit: int = -1) -> list[Any]:
+    parts = split(text, separator, limit)
+    return [*(part + separator for part in parts[:-1]), *parts[-1:]]
+
+
+def join(parts: list[Any], separator: str = "") -> str:
+    """The strings of a list with a separator between them."""
+    for part in parts:
+        if not isinstance(part, str):
+            raise Invalid(f"cannot join {type_name(part)}")
+    bounded(sum(map(len, parts)) + len(separator) * len(parts))
+    return separator.join(parts)
+
+
+def replace(text: str, old: str, new: str) -> str:
+    """Replaces every occurrence; an empty `old` matches around each character."""
+    bounded(len(text) + text.count(old) * len(new))
+    return text.replace(old, new)
+
+
+def _trim(text: str, characters: str = SPACE) -> str:
+    return text.strip(characters)
+
+
+FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
+    "hasPrefix": on_texts(str.startswith),
+    "hasSuffix": on_texts(str.endswith),
+    "indexOf": on_texts(str.find),
+    "join": join,
+    "lastIndexOf": on_texts(str.rfind),
+    "lower": on_text(str.lower),
+    "repeat": repeated,
+    "replace": replace,
+    "split": split,
+    "splitAfter": _split_after,
+    "trim": _trim,
+    "trimPrefix": on_texts(str.removeprefix),
+    "trimSuffix": on_texts(str.removesuffix),
+    "upper": on_text(str.upper),
+}

@@ -1,0 +1,160 @@
+"""Go's durations, times and time zones as values of expressions. Times keep microseconds where Go keeps nanoseconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import total_ordering
+from typing import Final, Self
+from zoneinfo import ZoneInfo
+
+from engine.expressions.errors import Invalid
+from engine.expressions.layouts import format_moment, parse_moment
+
+RFC3339: Final = "2006-01-02T15:04:05Z07:00"
+RFC3339_NANO: Final = "2006-01-02T15:04:05.999999999Z07:00"
+
+MICROSECOND: Final = 10**3
+MILLISECOND: Final = 10**6
+SECOND: Final = 10**9
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+
+_UNITS: Final = {
+    "ns": 1,
+    **dict.fromkeys(("us", "µs", "μs"), MICROSECOND),
+    "ms": MILLISECOND,
+    "s": SECOND,
+    "m": MINUTE,
+    "h": HOUR,
+}
+_TERM: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+
+
+@total_ordering
+class Duration:
+    """A span of time in nanoseconds; printed as Go prints it (`1h30m0s`)."""
+
+    __slots__ = ("nanoseconds",)
+
+    def __init__(self, nanoseconds: int) -> None:
+        self.nanoseconds = nanoseconds
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads `1h30m`, `-1.5s`, `300ms`; every number needs its unit. Raises `Invalid`."""
+        unsigned = text[1:] if text[:1] in ("+", "-") else text
+        total = position = 0
+        while term := _TERM.match(unsigned, position):
+            number, unit = term[1], _UNITS[term[2]]
+            total += round(float(number) * unit) if "." in number else int(number[:20]) * unit
+            position = term.end()
+        if (not unsigned or position < len(unsigned) or total >= 1 << 63) and unsigned != "0":
+            raise Invalid(f"time: invalid duration {text[:80]!r}")
+        return cls(-total if text[0] == "-" else total)
+
+    def __str__(self) -> str:
+        size = abs(self.nanoseconds)
+        sign = "-" if self.nanoseconds < 0 else ""
+        if size < SECOND:
+            for unit, suffix in ((MILLISECOND, "ms"), (MICROSECOND, "µs")):
+                if size >= unit:
+                    return f"{sign}{_decimal(size, unit)}{suffix}"
+            return f"{sign}{size}ns" if size else "0s"
+        minutes, rest = divmod(size, MINUTE)
+        hours, minutes = divmod(minutes, 60)
+        text = f"{_decimal(rest, SECOND)}s"
+        if hours:
+            return f"{sign}{hours}h{minutes}m{text}"
+        return f"{sign}{minutes}m{text}" if minutes else f"{sign}{text}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Duration) and self.nanoseconds == other.nanoseconds
+
+    def __lt__(self, other: Duration) -> bool:
+        return self.nanoseconds < other.nanoseconds
+
+    def __hash__(self) -> int:
+        return hash(self.nanoseconds)
+
+
+def _decimal(size: int, unit: int) -> str:
+    whole, rest = divmod(size, unit)
+    return f"{whole}.{rest:0{len(str(unit)) - 1}d}".rstrip("0").rstrip(".")
+
+
+@total_ordering
+class Time:
+    """A moment with a time zone; printed as Go prints it."""
+
+    __slots__ = ("moment",)
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    @classmethod
+    def at(cls, seconds: float) -> Self:
+        """The moment so many seconds after 1970, in UTC; raises `Invalid` outside the years 1 to 9999."""
+        try:
+            return cls(datetime.fromtimestamp(seconds, UTC))
+        except (OverflowError, OSError, ValueError) as error:
+            raise Invalid(f"time out of range: {seconds}") from error
+
+    @classmethod
+    def parse(cls, layout: str, text: str, zone: tzinfo = UTC) -> Self:
+        """Reads a time in a Go layout; a text without a zone is in `zone`. Raises `Invalid`."""
+        return cls(parse_moment(layout, text, zone))
+
+    def unix(self) -> int:
+        """Whole seconds since 1970."""
+        return int((self.moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1))
+
+    def add(self, duration: Duration) -> Time:
+        """The moment so much later; raises `Invalid` outside the years 1 to 9999."""
+        try:
+            return Time(self.moment + timedelta(microseconds=duration.nanoseconds // MICROSECOND))
+        except OverflowError as error:
+            raise Invalid(f"time out of range: {self} + {duration}") from error
+
+    def minus(self, other: Time) -> Duration:
+        """How much later this moment is than another."""
+        return Duration((self.moment - other.moment) // timedelta(microseconds=1) * MICROSECOND)
+
+    def within(self, zone: tzinfo) -> Time:
+        """The same moment on the clocks of a time zone; raises `Invalid` outside the years 1 to 9999."""
+        try:
+            return Time(self.moment.astimezone(zone))
+        except OverflowError as error:
+            raise Invalid(f"time out of range: {self}") from error
+
+    def format(self, layout: str) -> str:
+        """The text of this moment in a Go layout."""
+        return format_moment(self.moment, layout)
+
+    def __str__(self) -> str:
+        return self.format("2006-01-02 15:04:05.999999999 -0700 MST")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Time) and self.moment == other.moment
+
+    def __lt__(self, other: Time) -> bool:
+        return self.moment < other.moment
+
+    def __hash__(self) -> int:
+        return hash(self.moment)
+
+
+class Zone:
+    """A time zone by its name in the IANA database. `Local` is UTC, so that an expression reads alike everywhere."""
+
+    __slots__ = ("info", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        try:
+            self.info: tzinfo = UTC if name in ("", "UTC", "Local") else ZoneInfo(name)
+        except (OSError, ValueError, LookupError) as error:
+            raise Invalid(f"unknown time zone {name[:80]}") from error
+
+    def __str__(self) -> str:
+        return self.name or "UTC"

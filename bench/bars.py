@@ -42,11 +42,11 @@ def over_graph(loops: Sequence[Loop], graph_bytes_per_node: float) -> list[Bar]:
     return [bar for bar in bars if bar is not None]
 
 
-def over_scale(small: Sequence[Loop], large: Sequence[Loop]) -> Bar:
-    """CPU per call on a graph of 1M nodes over that on one of 10k, loops taken in turns."""
-    pairs = zip(small, large, strict=True)
-    growth = median(many.cpu_us_per_call / few.cpu_us_per_call for few, many in pairs)
-    return Bar(name="CPU per call at 1M nodes over 10k", limit=1.15, at_least=False, measured=growth)
+def over_scale(few: int, small: Sequence[Loop], many: int, large: Sequence[Loop]) -> Bar:
+    """CPU per call on a graph of `many` nodes over that on one of `few`, loops taken in turns."""
+    growth = median(b.cpu_us_per_call / a.cpu_us_per_call for a, b in zip(small, large, strict=True))
+    name = f"CPU per call at {many:,} nodes over {few:,}"
+    return Bar(name=name, limit=1.15, at_least=False, measured=growth)
 
 
 def _bar(name: str, limit: float, at_least: bool, measured: float | None, unit: str = "") -> Bar | None:

@@ -19,7 +19,8 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     """One loop of one workflow through every plugin.
 
     ``added_rss_bytes`` is the peak of the engine's resident memory in the loop over what it was with the graph loaded.
-    ``outside_calling`` is the share of the loop in which no call was in flight; only an observed loop knows it.
+    ``outside_calling`` is the share of the loop in which no call was in flight; only a loop that was observed call by
+    call knows it. ``aborted`` is why the pass left no trace, where it did.
     """
 
     seconds: float
@@ -29,6 +30,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     added_rss_bytes: int
     errors: int
     outside_calling: float | None = None
+    aborted: str | None = None
 
 
 class Bin(msgspec.Struct, frozen=True):
@@ -56,14 +58,20 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class PluginRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One plugin in the observed loop; ``served`` is the plugin's own count, where it keeps one."""
+    """One plugin in the observed loop; ``failures`` counts failed attempts by what came of them.
+
+    ``limit`` is how many calls at a time it was sent at the end. ``sent`` counts the requests of the whole run, warm-up
+    included, and ``served`` those that the plugin counted, None where it keeps no count or did not live to tell.
+    """
 
     name: str
     address: str
     calls: int
     errors: int
+    failures: dict[str, int]
+    limit: int
     latency_ms: Latency
-    connections: int | None = None
+    sent: int
     served: int | None = None
 
 
@@ -154,9 +162,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def typical(loops: Sequence[Loop]) -> Loop:
-    """The loop of median duration: a figure that was measured, where a mean would be nobody's."""
-    middle = median_low([loop.seconds for loop in loops])
-    return next(loop for loop in loops if loop.seconds == middle)
+    """The loop of median duration: a figure that was measured, where a mean would be nobody's.
+
+    An observed loop, slowed by being observed, is taken only where there is no other.
+    """
+    candidates = [loop for loop in loops if loop.outside_calling is None] or loops
+    middle = median_low([loop.seconds for loop in candidates])
+    return next(loop for loop in candidates if loop.seconds == middle)
 
 
 class Unreadable(Exception):

@@ -62,6 +62,13 @@ def installed(on: Collection[int]) -> Iterator[tuple[list[Peer], dict[str, str]]
         yield present, missing
 
 
+def lane(name: str) -> Peer:
+    """Oarlock's own client on one of its lanes, with no engine around it."""
+    on = processes.cores()[:-1]
+    command = [sys.executable, "-m", "bench.peers.lane_client"]
+    return Peer(f"{name} lane", lambda task: _told(command, task, on, name))
+
+
 def _python(module: str, library: str, on: Collection[int]) -> Callable[[Task], Outcome]:
     if find_spec(library) is None:
         raise Missing(f"{library} is not installed")
@@ -83,9 +90,9 @@ def _alone(send: Callable[[Task], Outcome]) -> Callable[[Task], Outcome]:
     return lambda task: send(msgspec.structs.replace(task, connections=1))
 
 
-def _told(command: list[str], task: Task, on: Collection[int]) -> Outcome:
+def _told(command: list[str], task: Task, on: Collection[int], *more: str) -> Outcome:
     """Run a program that takes a task and answers with an outcome."""
-    done = processes.run([*command, msgspec.json.encode(task).decode()], on=on, timeout=_patience(task))
+    done = processes.run([*command, msgspec.json.encode(task).decode(), *more], on=on, timeout=_patience(task))
     if done.code:
         raise Failed(_last_line(done.errors))
     return msgspec.json.decode(done.output, type=Outcome)

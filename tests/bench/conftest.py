@@ -99,7 +99,11 @@ def record() -> Record:
                 address=f"unix:/tmp/{number}.sock",
                 calls=100_000,
                 errors=0,
+                failures={},
+                limit=12,
                 latency_ms=_latency(4.0 if number == 3 else 1.0),
+                sent=105_000,
+                served=105_000,
             )
             for number in range(1, 6)
         ],

@@ -78,7 +78,9 @@ def test_growth_is_the_median_of_the_loops_taken_in_turns(record: Record) -> Non
     def loops(*cpu: float) -> list[records.Loop]:
         return [msgspec.structs.replace(record.loops[0], cpu_us_per_call=each) for each in cpu]
 
-    assert over_scale(loops(10, 20, 10), loops(11, 22, 30)).measured == pytest.approx(1.1)
+    bar = over_scale(10, loops(10, 20, 10), 1000, loops(11, 22, 30))
+    assert bar.measured == pytest.approx(1.1)
+    assert bar.name == "CPU per call at 1,000 nodes over 10"
 
 
 def test_the_typical_loop_is_one_that_was_measured(record: Record) -> None:

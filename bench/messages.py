@@ -1,0 +1,97 @@
+"""What the bench and the engine's process say to each other, a line of JSON each.
+
+The engine runs in a process of its own so that its processor time and memory are its own: not the progress bar's, not
+the page's, not what a peer left behind.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from bench.record import Latency, Moment
+from bench.workflows import Leaf
+from rpc.client import LaneName
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """On the command line: which plugins, and the workflow to loop over.
+
+    The plugins are those of the file ``config``, or else one per address. ``concurrency`` is each one's, None for
+    adaptive. With ``fresh`` every loop has a workflow of its own, from its creation on; else all loops are over one
+    whose leaves stay pending, loaded beforehand.
+    """
+
+    nodes: int
+    addresses: list[str] = []
+    config: str | None = None
+    lane: LaneName = "auto"
+    concurrency: int | None = None
+    leaf: Leaf = "container"
+    padding: int = 0
+    fresh: bool = False
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The graph is loaded and the connections are warm. ``body`` is a `node.preExecute` as the plugins get it."""
+
+    pid: int
+    load_seconds: float
+    graph_bytes_per_node: float
+    body: str
+    plugins: list[str]
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    """So far in this loop."""
+
+    seconds: float
+    calls: int
+    nodes: int
+    errors: int
+
+
+class PluginSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """One plugin, as seen from this side. ``failures`` counts attempts that failed by what came of them.
+
+    ``calls`` are this loop's, ``sent`` all since the start, warm-up included.
+    """
+
+    name: str
+    address: str
+    calls: int
+    sent: int
+    limit: int
+    failures: dict[str, int]
+    latency_ms: Latency | None = None
+
+
+class Looped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A loop ended. ``aborted`` is why, where its end was not the workflow's.
+
+    Latencies and the time outside of calls are known only where the loop was observed.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    plugins: list[PluginSeen]
+    timeline: list[Moment]
+    aborted: str | None = None
+    outside_calling: float | None = None
+    latency_ms: Latency | None = None
+
+    @property
+    def calls(self) -> int:
+        return sum(plugin.calls for plugin in self.plugins)
+
+    @property
+    def errors(self) -> int:
+        return sum(sum(plugin.failures.values()) for plugin in self.plugins)
+
+
+class Trouble(msgspec.Struct, frozen=True, tag=True):
+    """The process cannot go on, and why; it ends after this."""
+
+    reason: str
+
+
+Message = Ready | Progress | Looped | Trouble

@@ -1,0 +1,121 @@
+"""Measurements taken in turns: what a neighbour does to the machine in one round, it does to everyone in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+from bench import peers
+from bench.engine_process import Measured
+from bench.measuring import Engaged, Plan, loop
+from bench.peers.window import Task
+from bench.processes import Stuck
+from bench.record import Loop, PeerRound, PeerRow
+from bench.servers import Nginx
+from rpc.methods import Method
+
+OURS = "oarlock"
+
+
+class Compared(NamedTuple):
+    """Our loops, a row for everyone, and why some have none."""
+
+    loops: list[Measured]
+    rows: list[PeerRow]
+    missing: dict[str, str]
+
+
+def against_peers(
+    subject: Engaged, server: Nginx, present: Sequence[peers.Peer], connections: int, rounds: int, plan: Plan
+) -> Compared:
+    """Let the engine and each peer send the same body to the same server, `rounds` times in turns.
+
+    Every other round goes the other way round, so that nobody always runs on a machine warmed by the same neighbour. A
+    peer that fails once is out.
+    """
+    loops: list[Measured] = []
+    taken: dict[str, list[PeerRound]] = {OURS: []}
+    missing: dict[str, str] = {}
+    body = subject.engine.ready.body
+    for number in range(rounds):
+        entrants = [None, *(peer for peer in present if peer.name not in missing)]
+        for peer in reversed(entrants) if number % 2 else entrants:
+            doing = f"round {number + 1} of {rounds}: {OURS if peer is None else peer.name}"
+            before = server.requests()
+            if peer is None:
+                measured = loop(subject, doing, False, plan)
+                loops.append(measured)
+                taken[OURS].append(_ours(measured.loop, server.requests() - before - 1))
+                continue
+            plan.watch(doing, 0, None)
+            # As many calls as the engine makes: each of its nodes is sent through each plugin.
+            calls = int(subject.nodes * plan.plugins * peer.share)
+            task = Task(
+                url=f"{server.addresses[0]}/{Method.NODE_PRE_EXECUTE}", body=body, calls=calls, connections=connections
+            )
+            try:
+                outcome = peer.send(task)
+            except (peers.Failed, Stuck) as reason:
+                missing[peer.name] = str(reason)
+                continue
+            taken.setdefault(peer.name, []).append(
+                PeerRound(
+                    calls=outcome.calls,
+                    seconds=outcome.seconds,
+                    calls_per_second=outcome.calls / outcome.seconds,
+                    cpu_us_per_call=outcome.cpu_seconds / outcome.calls * 1e6,
+                    errors=outcome.errors,
+                    served=server.requests() - before - 1,
+                )
+            )
+    rows = [_row(name, server.name, taken[name]) for name in taken if name not in missing]
+    return Compared(loops, rows, missing)
+
+
+def in_turns(few: Engaged, many: Engaged, rounds: int, plan: Plan) -> tuple[list[Loop], list[Loop]]:
+    """Loops over a small graph and a large one, in turns; of the small one, as many as make half as many calls."""
+    small, large = [], []
+    repeat = max(1, many.nodes // few.nodes // 10)
+    for number in range(rounds):
+        doing = f"round {number + 1} of {rounds}: {few.nodes:,} and {many.nodes:,} nodes"
+        small.append(_together([loop(few, doing, False, plan).loop for _ in range(repeat)]))
+        large.append(loop(many, doing, False, plan).loop)
+    return small, large
+
+
+def _together(loops: Sequence[Loop]) -> Loop:
+    """Several loops as if they were one."""
+    calls, seconds = sum(each.calls for each in loops), sum(each.seconds for each in loops)
+    return Loop(
+        seconds=seconds,
+        calls=calls,
+        calls_per_second=calls / seconds,
+        cpu_us_per_call=sum(each.cpu_us_per_call * each.calls for each in loops) / calls,
+        added_rss_bytes=max(each.added_rss_bytes for each in loops),
+        errors=sum(each.errors for each in loops),
+    )
+
+
+def _ours(one: Loop, served: int) -> PeerRound:
+    return PeerRound(
+        calls=one.calls,
+        seconds=one.seconds,
+        calls_per_second=one.calls_per_second,
+        cpu_us_per_call=one.cpu_us_per_call,
+        errors=one.errors,
+        served=served,
+    )
+
+
+def _row(name: str, server: str, rounds: list[PeerRound]) -> PeerRow:
+    return PeerRow(
+        name=name,
+        server=server,
+        calls=int(median(each.calls for each in rounds)),
+        seconds=median(each.seconds for each in rounds),
+        calls_per_second=median(each.calls_per_second for each in rounds),
+        cpu_us_per_call=median(each.cpu_us_per_call for each in rounds),
+        errors=sum(each.errors for each in rounds),
+        rounds=rounds,
+    )

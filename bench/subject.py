@@ -1,0 +1,209 @@
+"""The engine under measurement, in a process of its own: loads a graph, then loops whenever it is told to.
+
+Reads ``loop`` or ``observe`` from standard input, a line each, and answers in `bench.messages` until the input ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+import psutil
+import uvloop
+
+from bench.latencies import Latencies
+from bench.messages import Load, Looped, Message, PluginSeen, Progress, Ready, Trouble
+from bench.observation import Observation, WatchedRegistry
+from bench.peers.window import cpu_seconds
+from bench.record import Moment
+from bench.workflows import fan_out
+from engine import Engine, ManifestError, PendingExecutor, Workflow
+from registry import ConfigError, Plugin, load_config
+from registry.config import Config, EngineSettings, PluginConfig
+from rpc.stats import Outcome
+
+_TICK = 0.1
+_WARM_UP = 500
+"""Nodes of the workflow with which connections are opened and methods found before anything is measured."""
+
+_GOOD = (Outcome.ANSWERED, Outcome.UNSUPPORTED)
+_UNSENT = (Outcome.BREAKER_OPEN, Outcome.PAST_DEADLINE)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """One plugin's attempts so far."""
+
+    calls: int
+    failures: dict[str, int]
+
+    def since(self, before: _Counts) -> _Counts:
+        failures = {name: count - before.failures.get(name, 0) for name, count in self.failures.items()}
+        return _Counts(self.calls - before.calls, {name: count for name, count in failures.items() if count})
+
+
+class Subject:
+    """An engine, and the workflow that it loops over."""
+
+    def __init__(self, load: Load, registry: WatchedRegistry, engine: Engine) -> None:
+        self._load = load
+        self._registry = registry
+        self._engine = engine
+        self._loops = 0
+        self._workflow: Workflow | None = None
+
+    async def prepare(self) -> Ready:
+        """Warm up, and load the graph without a call."""
+        load, registry, engine = self._load, self._registry, self._engine
+        observation = registry.observation = Observation()
+        small = fan_out(_WARM_UP, leaf=load.leaf, padding=load.padding)
+        for _ in range(2):
+            await engine.reconcile(small)
+        registry.observation = None
+        gc.collect()
+        before, began = _resident(), time.perf_counter()
+        if not load.fresh:
+            self._workflow = fan_out(load.nodes, leaf=load.leaf, padding=load.padding)
+            registry.hidden = True
+            await engine.reconcile(self._workflow)
+            registry.hidden = False
+        seconds = time.perf_counter() - began
+        gc.collect()
+        return Ready(
+            pid=psutil.Process().pid,
+            load_seconds=seconds,
+            graph_bytes_per_node=(_resident() - before) / load.nodes,
+            body=observation.body.decode(),
+            plugins=[plugin.name for plugin in registry.snapshot()],
+        )
+
+    async def loop(self, observe: bool) -> Looped:
+        """One pass over the workflow, through every plugin."""
+        self._loops += 1
+        workflow = self._workflow
+        if workflow is None:
+            load = self._load
+            workflow = fan_out(load.nodes, leaf=load.leaf, padding=load.padding, name=f"fan-out-{self._loops}")
+        observation = self._registry.observation = Observation() if observe else None
+        before = self._counts()
+        timeline: list[Moment] = []
+        cpu, began = cpu_seconds(), time.perf_counter()
+        ticking = asyncio.create_task(self._tick(before, began, timeline))
+        try:
+            result = await self._engine.reconcile(workflow)
+        finally:
+            seconds, used = time.perf_counter() - began, cpu_seconds() - cpu
+            ticking.cancel()
+            self._registry.observation = None
+        with suppress(asyncio.CancelledError):
+            await ticking
+        looped = Looped(
+            seconds=seconds,
+            cpu_seconds=used,
+            plugins=self._seen(before, observation),
+            timeline=timeline,
+            aborted=None if result.aborted is None else str(result.aborted),
+        )
+        if observation is None:
+            return looped
+        observation.end()
+        whole = Latencies.merged(observation.latencies.values()).figures()
+        return msgspec.structs.replace(looped, outside_calling=observation.idle / seconds, latency_ms=whole)
+
+    async def _tick(self, before: dict[str, _Counts], began: float, timeline: list[Moment]) -> None:
+        last, last_calls = began, 0
+        while True:
+            await asyncio.sleep(_TICK)
+            now = time.perf_counter()
+            so_far = {name: counts.since(before[name]) for name, counts in self._counts().items()}
+            calls = sum(counts.calls for counts in so_far.values())
+            timeline.append(Moment(now - began, (calls - last_calls) / (now - last)))
+            last, last_calls = now, calls
+            # Plugins are called in their order, so the last of those that take part tells how many nodes are through.
+            nodes = next((counts.calls for counts in reversed(so_far.values()) if counts.calls), 0)
+            errors = sum(sum(counts.failures.values()) for counts in so_far.values())
+            say(Progress(now - began, calls, min(nodes, self._load.nodes), errors))
+
+    def _counts(self) -> dict[str, _Counts]:
+        return {plugin.name: _count(plugin) for plugin in self._registry.snapshot()}
+
+    def _seen(self, before: dict[str, _Counts], observation: Observation | None) -> list[PluginSeen]:
+        seen = []
+        for plugin in self._registry.snapshot():
+            now = _count(plugin)
+            counts = now.since(before[plugin.name])
+            latencies = observation.latencies.get(plugin.name) if observation is not None else None
+            seen.append(
+                PluginSeen(
+                    name=plugin.name,
+                    address=str(plugin.client.address),
+                    calls=counts.calls,
+                    sent=now.calls,
+                    limit=plugin.client.stats.limit,
+                    failures=counts.failures,
+                    latency_ms=None if latencies is None else latencies.figures(),
+                )
+            )
+        return seen
+
+
+def _count(plugin: Plugin) -> _Counts:
+    outcomes = plugin.client.stats.outcomes
+    sent = sum(count for outcome, count in outcomes.items() if outcome not in _UNSENT)
+    return _Counts(sent, {outcome: count for outcome, count in outcomes.items() if count and outcome not in _GOOD})
+
+
+def _resident() -> int:
+    resident: int = psutil.Process().memory_info().rss
+    return resident
+
+
+def configured(load: Load) -> Config:
+    """The plugins to call: those of a file, switched on whatever it says, or one per address.
+
+    A plugin of our own that fails is passed over and counted: a loop that nobody waits for is better ended than right.
+    Raises `ConfigError`.
+    """
+    if load.config is None:
+        plugins = tuple(
+            PluginConfig(
+                name=f"plugin-{number}",
+                address=address,
+                concurrency=load.concurrency or "adaptive",
+                failure_policy="ignore",
+            )
+            for number, address in enumerate(load.addresses, start=1)
+        )
+    else:
+        plugins = load_config(load.config).plugins
+    if load.lane != "auto":
+        plugins = tuple(msgspec.structs.replace(plugin, lane=load.lane) for plugin in plugins)
+    return Config(engine=EngineSettings(enabled=True), plugins=plugins)
+
+
+def say(message: Message) -> None:
+    """Answer the bench."""
+    sys.stdout.write(msgspec.json.encode(message).decode() + "\n")
+    sys.stdout.flush()
+
+
+async def _main(load: Load) -> None:
+    registry = WatchedRegistry(configured(load), watch=False)
+    async with Engine(registry, executor=PendingExecutor()) as engine:
+        subject = Subject(load, registry, engine)
+        say(await subject.prepare())
+        while order := await asyncio.to_thread(sys.stdin.readline):
+            say(await subject.loop(observe=order.strip() == "observe"))
+
+
+if __name__ == "__main__":
+    try:
+        uvloop.run(_main(msgspec.json.decode(sys.argv[1], type=Load)))
+    except (ConfigError, ManifestError) as error:
+        say(Trouble(str(error)))
+        sys.exit(2)

@@ -167,7 +167,10 @@ class Client:
             body = orjson.dumps(args)
         except orjson.JSONEncodeError as error:
             raise FatalError(self.name, known, f"the arguments cannot be sent as JSON: {error}") from error
-        response = await self._request(known, body, deadline)
+        try:
+            response = await self._attempt(known, body, deadline)
+        except TransientError as failure:
+            response = await self._try_again(failure, known, body, deadline)
         if response is None:
             return None
         if not response.body:
@@ -185,7 +188,16 @@ class Client:
         A reply without content is `EMPTY`. After ``deadline``, in the loop's time, nothing is sent any more. Raises
         `TransientError` once retries are used up too, at once as `NotSent`, and `FatalError`.
         """
-        response = await self._request(method, body, deadline)
+        path = self._paths.get(method)
+        try:
+            if path is None or not self._breaker.closed:
+                response = await self._attempt(method, body, deadline)
+            else:
+                response = await self._send(method, path, body, deadline)
+                if response.status != 200:
+                    response = self._judge(method, response)
+        except TransientError as failure:
+            response = await self._try_again(failure, method, body, deadline)
         if response is None:
             return None
         content = response.body
@@ -198,22 +210,12 @@ class Client:
         self._unknown_fields += unknown
         return reply
 
-    async def _request(self, method: Method, body: bytes, deadline: float | None) -> Response | None:
-        """The plugin's 200 or 204, None for a method it does not have, else one of the two errors."""
-        try:
-            path = self._paths.get(method)
-            if path is None or not self._breaker.closed:
-                return await self._attempt(method, body, deadline)
-            response = await self._send(method, path, body, deadline)
-            return response if response.status == 200 else self._judge(method, response)
-        except TransientError as failure:
-            if isinstance(failure, NotSent):
-                raise
-            return await self._try_again(failure, method, body, deadline)
-
     async def _try_again(
         self, failure: TransientError, method: Method, body: bytes, deadline: float | None
     ) -> Response | None:
+        if isinstance(failure, NotSent):
+            raise failure
+
         async def again() -> Response | None:
             self._retries += 1
             return await self._attempt(method, body, deadline)
@@ -277,7 +279,7 @@ class Client:
         if now >= self._turn:
             self._tell(now)
         self._answered = answered = self._answered + 1
-        if not answered & 7:
+        if not answered & 15:
             self._latency.add(now - start)
         if self._unreachable:  # it is back, and may have been changed meanwhile
             self._unreachable = False
@@ -366,7 +368,7 @@ class Client:
         if blame and self._breaker.record(now, failures=1):
             _log.warning("plugin fails too often, breaker open: %s", self.name)
         if self._limiter is not None:
-            self._limiter.refused(now)
+            self._limiter.refused(now, self._answered - self._outcomes[Outcome.BUSY])
             self._permits.resize(self._limiter.limit)
 
     def _tell(self, now: float) -> None:
@@ -382,7 +384,7 @@ class Client:
         limiter = self._limiter
         if limiter is not None:
             if now >= limiter.until:
-                limiter.advance(now, self._answered, self._permits.waits)
+                limiter.advance(now, good, self._permits.waits)
                 if limiter.limit != self._permits.limit:
                     self._permits.resize(limiter.limit)
             self._turn = min(self._turn, limiter.until)

@@ -32,7 +32,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds from the first byte sent to the whole reply read, of one attempt in eight; 0 where none was timed.
+    """Seconds from the first byte sent to the whole reply read, of one attempt in sixteen; 0 where none was timed.
 
     Percentiles are upper bounds, at most 9 % too high.
     """

@@ -95,7 +95,7 @@ class Client:
         self._turn = now  # when the breaker and the limiter are to be told how many they were
         self._told = 0
         self._outcomes = dict.fromkeys(Outcome, 0)
-        self._failures = 0  # attempts that ended otherwise
+        self._failures = 0  # attempts without one
         self._retries = self._unknown_fields = self._credited = 0
         self._latency = Histogram()
 
@@ -351,6 +351,7 @@ class Client:
         if outcome is Outcome.UNTRUSTED and not self._unreachable:
             _log.error("plugin cannot be trusted: %s: %s", self.name, error)
         self._unreachable = self._unreachable or isinstance(error, Unreachable)
+        self._failures += 1
         self._count_failure(outcome, blame=outcome is not Outcome.OWN_FAULT)
         return TransientError(self.name, method, str(error))
 
@@ -363,7 +364,6 @@ class Client:
     def _count_failure(self, outcome: Outcome, *, blame: bool) -> None:
         now = monotonic()
         self._outcomes[outcome] += 1
-        self._failures += 1
         self._tell(now)
         if blame and self._breaker.record(now, failures=1):
             _log.warning("plugin fails too often, breaker open: %s", self.name)

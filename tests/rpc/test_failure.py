@@ -1,0 +1,322 @@
+"""A client whose plugin fails: breaker, retries, deadlines, and what the statistics say of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rpc import (
+    EMPTY,
+    BreakerPolicy,
+    Budget,
+    Client,
+    FatalError,
+    Method,
+    NotSent,
+    Outcome,
+    RetryPolicy,
+    TransientError,
+)
+from rpc.plugin import Plugin, Unavailable
+
+NODE = Method.NODE_PRE_EXECUTE
+ONCE = RetryPolicy(attempts=1)
+QUICK = RetryPolicy(attempts=3, backoff=0.001, max_backoff=0.001)
+TOUCHY = BreakerPolicy(failure_ratio=0.5, min_calls=4, window=60.0, open_for=3600.0)
+
+
+@pytest.fixture(params=["aiohttp", "wire"])
+def lane(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of this machine on which nobody listens, and nobody will."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
+
+
+class Moody:
+    """A plugin that raises, waits or answers, as its ``mood`` says."""
+
+    def __init__(self) -> None:
+        self.plugin = Plugin("moody")
+        self.plugin.on("node.preExecute")(self.answer)
+        self.mood: list[Exception] = []
+        self.calls = 0
+        self.arrivals: asyncio.Queue[None] = asyncio.Queue()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def answer(self, args: dict[str, Any]) -> None:
+        self.calls += 1
+        self.arrivals.put_nowait(None)
+        await self.gate.wait()
+        if self.mood:
+            raise self.mood.pop()
+
+    async def arrived(self, calls: int) -> None:
+        """Wait until so many calls have come since this was last waited for."""
+        for _ in range(calls):
+            await self.arrivals.get()
+
+
+def open_after(breaker: Any, seconds: float) -> None:
+    """Let the time pass that a breaker stays open."""
+    breaker._open_until -= seconds
+
+
+async def test_an_open_breaker_sends_nothing_and_says_so(lane: Any, caplog: pytest.LogCaptureFixture) -> None:
+    moody = Moody()
+    async with moody.plugin.serve() as address, Client(address, lane=lane, retry=ONCE, breaker=TOUCHY) as client:
+        moody.mood = [Unavailable("no") for _ in range(4)]
+        for _ in range(4):
+            with pytest.raises(TransientError, match="503"):
+                await client.exchange(NODE, b"{}")
+        assert client.stats.breaker == "open"
+        assert "breaker open" in caplog.text
+        for _ in range(100):
+            with pytest.raises(NotSent, match="breaker open"):
+                await client.exchange(NODE, b"{}")
+        assert moody.calls == 4
+        assert client.stats.outcomes[Outcome.BREAKER_OPEN] == 100
+
+
+async def test_one_probe_closes_it_again(lane: Any) -> None:
+    moody = Moody()
+    async with moody.plugin.serve() as address, Client(address, lane=lane, retry=ONCE, breaker=TOUCHY) as client:
+        moody.mood = [Unavailable("no") for _ in range(4)]
+        for _ in range(4):
+            with contextlib.suppress(TransientError):
+                await client.exchange(NODE, b"{}")
+        open_after(client._breaker, 3600)
+        moody.gate.clear()
+        probe = asyncio.ensure_future(client.exchange(NODE, b"{}"))
+        await moody.arrived(5)
+        with pytest.raises(NotSent):
+            await client.exchange(NODE, b"{}")
+        moody.gate.set()
+        assert await probe is EMPTY
+        assert client.stats.breaker == "closed"
+        assert await client.exchange(NODE, b"{}") is EMPTY
+
+
+async def test_a_cancelled_probe_leaves_the_way_free_for_another(lane: Any) -> None:
+    moody = Moody()
+    async with moody.plugin.serve() as address, Client(address, lane=lane, retry=ONCE, breaker=TOUCHY) as client:
+        moody.mood = [Unavailable("no") for _ in range(4)]
+        for _ in range(4):
+            with contextlib.suppress(TransientError):
+                await client.exchange(NODE, b"{}")
+        open_after(client._breaker, 3600)
+        moody.gate.clear()
+        probe = asyncio.ensure_future(client.exchange(NODE, b"{}"))
+        await moody.arrived(5)
+        probe.cancel()
+        await asyncio.gather(probe, return_exceptions=True)
+        moody.gate.set()
+        assert await client.exchange(NODE, b"{}") is EMPTY
+        assert client.stats.breaker == "closed"
+
+
+async def test_a_fatal_answer_is_an_answer_to_the_breaker(lane: Any) -> None:
+    moody = Moody()
+    async with moody.plugin.serve() as address, Client(address, lane=lane, breaker=TOUCHY) as client:
+        moody.mood = [ValueError("mine") for _ in range(20)]
+        for _ in range(20):
+            with pytest.raises(FatalError):
+                await client.exchange(NODE, b"{}")
+        assert client.stats.breaker == "closed"
+        assert client.stats.outcomes[Outcome.BAD_STATUS] == 20
+        assert client.stats.retries == 0
+
+
+async def test_too_many_requests_do_not_open_the_breaker(scripted: Any, http: Any, lane: Any) -> None:
+    peer = await scripted(http("429 Slow"))
+    async with Client(peer.address, lane=lane, retry=ONCE, breaker=TOUCHY) as client:
+        for _ in range(20):
+            with pytest.raises(TransientError):
+                await client.exchange(NODE, b"{}")
+        assert client.stats.breaker == "closed"
+        assert client.stats.outcomes[Outcome.BUSY] == 20
+        assert client.stats.limit < 4
+
+
+async def test_our_own_lack_of_descriptors_does_not_open_the_breaker(
+    lane: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rpc.lanes import Exhausted
+
+    async def exhausted(path: str, body: bytes) -> Any:
+        raise Exhausted("too many open files")
+
+    async with Client("http://127.0.0.1:1", lane=lane, retry=ONCE, breaker=TOUCHY) as client:
+        monkeypatch.setattr(client, "_post", exhausted)
+        for _ in range(20):
+            with pytest.raises(TransientError, match="too many open files"):
+                await client.exchange(NODE, b"{}")
+        assert client.stats.breaker == "closed"
+        assert client.stats.outcomes[Outcome.OWN_FAULT] == 20
+
+
+async def test_cancelled_calls_do_not_open_the_breaker(lane: Any) -> None:
+    moody = Moody()
+    async with moody.plugin.serve() as address, Client(address, lane=lane, timeout=30, breaker=TOUCHY) as client:
+        await client.exchange(NODE, b"{}")
+        moody.gate.clear()
+        calls = [asyncio.ensure_future(client.exchange(NODE, b"{}")) for _ in range(20)]
+        await moody.arrived(5)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert client.stats.breaker == "closed"
+        assert client.stats.in_flight == client.stats.waiting == 0
+        moody.gate.set()
+        assert await client.exchange(NODE, b"{}") is EMPTY
+
+
+async def test_those_who_wait_for_a_permit_are_spared_when_it_opens(lane: Any) -> None:
+    moody = Moody()
+    async with moody.plugin.serve() as address:
+        client = await Client(address, lane=lane, retry=ONCE, breaker=TOUCHY, concurrency=4, timeout=30).__aenter__()
+        await client.exchange(NODE, b"{}")
+        moody.gate.clear()
+        moody.mood = [Unavailable("no") for _ in range(4)]
+        calls = [asyncio.ensure_future(client.exchange(NODE, b"{}")) for _ in range(50)]
+        await moody.arrived(5)
+        moody.gate.set()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert client.stats.breaker == "open"
+        await client.aclose()
+    assert sum(isinstance(outcome, NotSent) for outcome in outcomes) >= 42
+    assert moody.calls <= 9
+
+
+async def test_a_transient_failure_is_retried(lane: Any) -> None:
+    moody = Moody()
+    async with moody.plugin.serve() as address, Client(address, lane=lane, retry=QUICK) as client:
+        moody.mood = [Unavailable("no"), Unavailable("no")]
+        assert await client.exchange(NODE, b"{}") is EMPTY
+        moody.mood = [Unavailable("no"), Unavailable("no")]
+        assert await client.call("node.preExecute", {}) == {}
+        assert moody.calls == 6
+        assert client.stats.retries == 4
+        assert client.stats.attempts == 6
+        assert client.budget.spent == 4
+
+
+async def test_clients_may_share_a_budget(lane: Any) -> None:
+    budget = Budget(time.monotonic() + 3600)  # a clock that stands still for it: only the first ten are free
+    moody = Moody()
+    moody.mood = [Unavailable("no") for _ in range(1000)]
+    patient = BreakerPolicy(min_calls=10_000)
+    async with (
+        moody.plugin.serve() as address,
+        Client(address, lane=lane, retry=QUICK, budget=budget, breaker=patient) as one,
+        Client(address, lane=lane, retry=QUICK, budget=budget, breaker=patient) as other,
+    ):
+        for client in (one, other):
+            for _ in range(50):
+                with pytest.raises(TransientError):
+                    await client.exchange(NODE, b"{}")
+        assert budget.calls == 100
+        assert one.stats.retries + other.stats.retries == budget.spent
+        assert moody.calls <= 1.2 * 100 + 10
+        assert budget.refused > 0
+
+
+async def test_after_the_deadline_nothing_is_sent(lane: Any) -> None:
+    moody = Moody()
+    async with moody.plugin.serve() as address, Client(address, lane=lane) as client:
+        past = asyncio.get_running_loop().time()
+        with pytest.raises(NotSent, match="deadline"):
+            await client.exchange(NODE, b"{}", past)
+        with pytest.raises(NotSent, match="deadline"):
+            await client.call("node.preExecute", {}, deadline=past)
+        assert moody.calls == 0
+        assert await client.exchange(NODE, b"{}", past + 3600) is EMPTY
+        assert client.stats.outcomes[Outcome.PAST_DEADLINE] == 2
+
+
+async def test_a_plugin_that_is_not_there_is_counted_as_such(lane: Any, closed_port: int) -> None:
+    async with Client(f"http://127.0.0.1:{closed_port}", lane=lane, retry=ONCE) as client:
+        with pytest.raises(TransientError):
+            await client.exchange(NODE, b"{}")
+        assert client.stats.outcomes[Outcome.UNREACHABLE] == 1
+
+
+async def test_an_untrusted_plugin_is_logged_loudly_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rpc.lanes import Untrusted
+
+    async def untrusted(path: str, body: bytes) -> Any:
+        raise Untrusted("TLS failed: certificate has expired")
+
+    async with Client("https://localhost:1", name="p", retry=ONCE) as client:
+        monkeypatch.setattr(client, "_post", untrusted)
+        for _ in range(3):
+            with pytest.raises(TransientError):
+                await client.exchange(NODE, b"{}")
+        assert client.stats.outcomes[Outcome.UNTRUSTED] == 3
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.ERROR, "plugin cannot be trusted: p: TLS failed: certificate has expired")
+    ]
+
+
+async def test_statistics_start_at_zero_and_are_frozen() -> None:
+    stats = Client("http://localhost:1", name="p").stats
+    assert set(stats.outcomes) == set(Outcome)
+    assert not any(stats.outcomes.values())
+    assert (stats.name, stats.attempts, stats.breaker, stats.limit, stats.in_flight) == ("p", 0, "closed", 4, 0)
+    assert stats.latency.samples == stats.latency.p99 == 0
+    with pytest.raises(AttributeError):
+        stats.attempts = 1  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        stats.outcomes[Outcome.BUSY] = 1  # type: ignore[index]
+
+
+async def test_every_outcome_is_counted_once(scripted: Any, http: Any, lane: Any) -> None:
+    peer = await scripted(
+        http("200 OK", b"{}"),
+        http("200 OK", b'{"requeue": "1s", "own": 1}'),
+        http("200 OK", b"null"),
+        http("503 Busy"),
+        http("500 Oops"),
+        b"SSH-2.0\r\n\r\n",
+        http("404 Not Found"),
+    )
+    async with Client(peer.address, lane=lane, protocol="short", retry=ONCE) as client:
+        for _ in range(7):
+            with contextlib.suppress(TransientError, FatalError):
+                await client.exchange(NODE, b"{}")
+        stats = client.stats
+    assert {outcome: count for outcome, count in stats.outcomes.items() if count} == {
+        Outcome.ANSWERED: 2,
+        Outcome.ILLEGAL: 1,
+        Outcome.BUSY: 1,
+        Outcome.BAD_STATUS: 1,
+        Outcome.MALFORMED: 1,
+        Outcome.UNSUPPORTED: 1,
+    }
+    assert stats.attempts == 7
+    assert stats.unknown_fields == 1
+
+
+async def test_latencies_are_sampled(lane: Any) -> None:
+    moody = Moody()
+    async with moody.plugin.serve() as address, Client(address, lane=lane) as client:
+        for _ in range(64):
+            await client.exchange(NODE, b"{}")
+        latency = client.stats.latency
+    assert latency.samples == 4
+    assert 0 < latency.p50 <= latency.p90 <= latency.p99 <= latency.max

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from registry.errors import ConfigError
 from registry.generations import Generations, Plugin
 from registry.loading import load_config
 from registry.watching import changes
-from rpc import Client
+from rpc import BreakerPolicy, Budget, Client, RetryPolicy
 
 _log = structlog.get_logger()
 
@@ -52,8 +53,8 @@ class RegistryStats:
     rejected: int
 
 
-def connect(config: PluginConfig) -> Client:
-    """A client for one plugin, to be opened with ``async with``."""
+def connect(config: PluginConfig, budget: Budget | None = None) -> Client:
+    """A client for one plugin, to be opened with ``async with``. ``budget``: what its retries share with others'."""
     return Client(
         config.address,
         name=config.name,
@@ -63,6 +64,9 @@ def connect(config: PluginConfig) -> Client:
         concurrency=config.concurrency,
         token=config.token,
         max_body=config.max_body,
+        retry=RetryPolicy(**msgspec.structs.asdict(config.retry)),
+        breaker=BreakerPolicy(**msgspec.structs.asdict(config.breaker)),
+        budget=budget,
     )
 
 
@@ -104,6 +108,8 @@ class Registry:
         self._in_force: dict[str, PluginConfig] = {}
         self._clients: dict[PluginConfig, Client] = {}
         self._generations = Generations()
+        self.budget = Budget(time.monotonic())
+        """What all plugins' retries are paid from."""
         self._reloading = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -219,7 +225,9 @@ class Registry:
             _log.info("removing plugin", name=name)
         clients: dict[PluginConfig, Client] = {}
         for plugin in after.values():
-            clients[_route(plugin)] = self._clients.get(_route(plugin)) or await connect(plugin).__aenter__()
+            clients[_route(plugin)] = (
+                self._clients.get(_route(plugin)) or await connect(plugin, self.budget).__aenter__()
+            )
         plugins = tuple(Plugin(p.name, clients[_route(p)], p.failure_policy, p.mode, p.payload) for p in after.values())
         self._config, self._in_force, self._clients = config, after, clients
         self._close(self._generations.replace(plugins))

@@ -188,7 +188,7 @@ class AiohttpLane:
                     self._replays = self._make_session(force_close=True)
                 return await self._post(self._replays, url, body)
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError) as error:
-            raise _translate(error) from error
+            raise self._translate(error) from error
         finally:
             permits.release()
 
@@ -231,6 +231,25 @@ class AiohttpLane:
             raise Malformed(f"the reply's body is over {self._max_body} bytes")
         return b"".join(chunks)
 
+    def _translate(self, error: BaseException) -> LaneError:
+        """aiohttp's many exceptions as our two, by whose fault it was."""
+        match error:
+            case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+                return Untrusted(f"TLS failed: {error.__cause__ or error}")
+            case aiohttp.ConnectionTimeoutError():
+                return Unreachable("no connection within the connect timeout")
+            case aiohttp.ClientConnectorError():
+                kind = Exhausted if error.errno in OWN_FAULTS else Unreachable
+                return kind(f"cannot connect: {error.os_error.strerror or error.os_error}")
+            case TimeoutError():
+                return TimedOut(f"no complete reply within {self._timeout.total:g} s")
+            case aiohttp.ClientResponseError() | HttpProcessingError():
+                return Malformed(f"not an HTTP reply we can accept: {error.message}")
+            case aiohttp.ServerDisconnectedError():
+                return Broken("the connection was closed before the reply")
+            case _:
+                return Broken(f"the connection broke before the reply: {error}")
+
     async def aclose(self) -> None:
         """See `rpc.lanes.Lane.aclose`."""
         self._closed = True
@@ -241,23 +260,3 @@ class AiohttpLane:
 
 def _is_close_delimited(response: aiohttp.ClientResponse) -> bool:
     return response.content_length is None and "Transfer-Encoding" not in response.headers
-
-
-def _translate(error: BaseException) -> LaneError:
-    """aiohttp's many exceptions as our two, by whose fault it was."""
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return Untrusted(f"TLS failed: {error.__cause__ or error}")
-        case aiohttp.ConnectionTimeoutError():
-            return Unreachable("no connection within the connect timeout")
-        case aiohttp.ClientConnectorError():
-            kind = Exhausted if error.errno in OWN_FAULTS else Unreachable
-            return kind(f"cannot connect: {error.os_error.strerror or error.os_error}")
-        case TimeoutError():
-            return TimedOut("no complete reply within the timeout")
-        case aiohttp.ClientResponseError() | HttpProcessingError():
-            return Malformed(f"not an HTTP reply we can accept: {error.message}")
-        case aiohttp.ServerDisconnectedError():
-            return Broken("the connection was closed before the reply")
-        case _:
-            return Broken(f"the connection broke before the reply: {error}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from rpc import EMPTY, Client, FatalError, Method, NodeReply, NodeResult, TransientError
+from rpc import EMPTY, Client, FatalError, Method, NodeReply, NodeResult, Outcome, TransientError
 from rpc.retries import RetryPolicy
 
 NODE = Method.NODE_PRE_EXECUTE
@@ -150,6 +152,27 @@ async def test_silence_is_transient_at_the_timeout(connect: Any) -> None:
     with pytest.raises(TransientError):
         await client.exchange(NODE, b"{}")
     await client.aclose()
+    server.close()
+
+
+async def test_a_reply_that_came_while_we_were_held_up_is_not_the_plugins_fault(lane: Any) -> None:
+    """Both lanes may deliver it or not; neither may blame the plugin."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        time.sleep(0.3)  # noqa: ASYNC251 - this is what is tested: it blocks the client's loop too
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with Client(address, lane=lane, timeout=0.1, retry=RetryPolicy(attempts=1)) as client:
+        with contextlib.suppress(TransientError):
+            await client.exchange(NODE, b"{}")
+        assert client.stats.outcomes[Outcome.TIMED_OUT] == 0
+        assert client.stats.outcomes[Outcome.ANSWERED] + client.stats.outcomes[Outcome.OWN_FAULT] == 1
     server.close()
 
 

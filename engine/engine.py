@@ -153,7 +153,7 @@ class Engine:
             del self._runs[workflow.key]
             return PassResult()
         times = [when for when in (run.next_timer, run.requeue_at) if when is not None]
-        after = 0.0 if run.inbox else max(min(times) - self.clock(), 0.0) if times else None
+        after = 0.0 if run.has_news else max(min(times) - self.clock(), 0.0) if times else None
         return PassResult(requeue_after=after)
 
     def report(self, workflow: Workflow, node_id: str, result: Result) -> None:
@@ -165,7 +165,6 @@ class Engine:
         if run is None:
             return
         run.inbox[node_id] = result
-        run.started.discard(node_id)
         self._wake(workflow.key)
 
     def _run(self, workflow: Workflow) -> Run:

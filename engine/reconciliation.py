@@ -16,7 +16,7 @@ from engine.graph.graph import timestamp
 from engine.graph.nodes import NodeStore
 from engine.locks import Locks, lock_requests
 from engine.memo import Memos
-from engine.node import ERROR, FAILED
+from engine.node import ERROR, FAILED, RUNNING
 from engine.plugins import NodeHooks, Skips, WorkflowHooks
 from engine.specification import InvalidSpec, context_of, spec_in_force, validate
 from engine.template import Library
@@ -54,6 +54,8 @@ class Run:
     def __init__(self, workflow: Workflow, surroundings: Surroundings) -> None:
         self.workflow = workflow
         self.inbox: dict[str, Result] = {}
+        """What leaves have reported and no committed pass has taken up."""
+        self._taken: dict[str, Result] = {}
         self.started: set[str] = set()
         """Leaves that this engine's executor was given and has not ended."""
         self._surroundings = surroundings
@@ -74,6 +76,7 @@ class Run:
             return
         hooks = WorkflowHooks(plugins, self._surroundings.skips)
         old = workflow.document
+        self._taken = {}
         try:
             document = _running(old, now)
             try:
@@ -104,9 +107,8 @@ class Run:
             return document
         if not entry.started:
             entry.start()
-        for node_id, result in self.inbox.items():
-            if node_id in graph.live:
-                leaves.report(graph, graph.live[node_id], result)
+        self._taken = dict(self.inbox)  # more may be reported while the plugins are being asked
+        untold = self._tell(graph, self._taken)
         graph.tick()
         node_hooks = NodeHooks(plugins, graph, document, self._surroundings.skips)
         wave = graph.first_wave()
@@ -115,6 +117,7 @@ class Run:
             for invocation in wave:
                 graph.visited(invocation)
             graph.settle()
+            untold = self._tell(graph, untold)  # a walk that was begun anew meets its leaves one by one
             self._surroundings.visited += len(wave)
             wave = graph.take_fresh()
             node_hooks.refresh()
@@ -122,6 +125,13 @@ class Run:
         if entry.outcome is not None:
             document = _finished(document, *entry.outcome, now)
         return document
+
+    @staticmethod
+    def _tell(graph: Graph, reports: dict[str, Result]) -> dict[str, Result]:
+        """Let the reports count whose leaves the walk has met; returns those of the others."""
+        for node_id in [node_id for node_id in reports if node_id in graph.live]:
+            leaves.report(graph, graph.live[node_id], reports[node_id])
+        return {node_id: result for node_id, result in reports.items() if node_id not in graph.live}
 
     async def _visit(self, wave: Sequence[Invocation], hooks: NodeHooks) -> None:
         await fan_out(hooks.visit, wave, min(len(wave), self._surroundings.workers))
@@ -177,7 +187,11 @@ class Run:
 
     def _commit(self, document: dict[str, Any]) -> None:
         self.workflow.document = document
-        self.inbox.clear()
+        for node_id, result in self._taken.items():
+            if self.inbox.get(node_id) is result:
+                del self.inbox[node_id]
+                if result.phase != RUNNING:  # a daemon that is up is still to be stopped
+                    self.started.discard(node_id)
         self.woken = set()
         graph = self._graph
         if graph is not None:
@@ -206,6 +220,7 @@ class Run:
             if invocation.node_id not in self.started and not graph.store[invocation.node_id].fulfilled:
                 self.started.add(invocation.node_id)
                 due.append((invocation, graph.render(invocation)))
+            invocation.variables = None  # read from the node again where somebody asks
         return due
 
     def take_stops(self) -> list[str]:
@@ -217,6 +232,11 @@ class Run:
         due = [node_id for node_id in stops if node_id in self.started]
         self.started.difference_update(stops)
         return due
+
+    @property
+    def has_news(self) -> bool:
+        """Whether leaves have reported something that the next pass would take up."""
+        return bool(self.inbox) and not self.workflow.document["spec"].get("suspend")
 
     @property
     def next_timer(self) -> float | None:

@@ -73,7 +73,7 @@ class Step:
     ``call`` is what each of its invocations is made from; ``loop`` what is expanded before, None for a plain step.
     """
 
-    __slots__ = ("call", "continue_on", "document", "hooks", "loop", "mentions", "name")
+    __slots__ = ("call", "continue_on", "document", "hooks", "item_keys", "loop", "mentions", "name")
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -82,6 +82,8 @@ class Step:
         self.loop: Text | None = compile_json(loop) if loop else None
         skipped = {*LOOPS, "depends", "dependencies", "hooks", "onExit", "continueOn"}
         self.call: Text = call_text({key: value for key, value in document.items() if key not in skipped})
+        self.item_keys = tuple(sorted(tag[5:] for tag in self.call.tags if tag.startswith("item.")))
+        """The keys that every item of the loop must have."""
         self.continue_on: Document = document.get("continueOn") or {}
         self.mentions = mentions(document)
         hooks = {name: hook for name, hook in (document.get("hooks") or {}).items() if hook is not None}

@@ -53,6 +53,7 @@ class Admission:
         self.memoized: list[tuple[tuple[str, str], Node]] = []
         """Finished nodes whose outputs are remembered when the pass commits."""
         self._waiting: deque[Invocation] = deque()
+        self._references: dict[tuple[Any, str, bytes], Document] = {}
         self._boundaries: list[Invocation] = []
 
     def admit(self, graph: Graph, invocation: Invocation, existing: Node | None) -> None:
@@ -80,39 +81,32 @@ class Admission:
         boundary = invocation.boundary
         if boundary is None:
             return True
-        template = boundary.resolved
-        if template.fail_fast and boundary.failures:
-            self._wait(boundary, invocation)
-            return False
-        if template.parallelism is not None and boundary.active >= template.parallelism:
-            self._wait(boundary, invocation)
-            return False
-        return True
-
-    def _wait(self, boundary: Invocation, invocation: Invocation) -> None:
-        if boundary.waiting is None:
-            boundary.waiting = deque()
-        if not boundary.waiting:
+        template, inside = boundary.resolved, boundary.inside
+        assert inside is not None
+        failed = template.fail_fast and inside.failures
+        full = template.parallelism is not None and inside.active >= template.parallelism
+        if not failed and not full:
+            return True
+        if not inside.waiting:
             self._boundaries.append(boundary)
-        boundary.waiting.append(invocation)
+        inside.waiting.append(invocation)
+        return False
 
     def retry_waiting(self, graph: Graph) -> None:
         """Let in what may come in now."""
         for boundary in list(self._boundaries):
-            waiting, template = boundary.waiting, boundary.resolved
-            if graph.store[boundary.node_id].fulfilled:
-                waiting = None
-            elif template.fail_fast and boundary.failures and boundary.pods == 0:
-                assert boundary.body is not None
+            template, inside = boundary.resolved, boundary.inside
+            assert inside is not None
+            waiting, failed = inside.waiting, template.fail_fast and inside.failures
+            if failed and inside.pods == 0 and boundary.body is not None:
                 boundary.body.abandon(FAILED, FAIL_FAST)
                 graph.finish(boundary, FAILED, FAIL_FAST)
-                waiting = None
+            if graph.store[boundary.node_id].fulfilled:
+                waiting.clear()
             if not waiting:
-                boundary.waiting = None
                 self._boundaries.remove(boundary)
                 continue
-            blocked = template.fail_fast and boundary.failures
-            while waiting and not blocked and (template.parallelism is None or boundary.active < template.parallelism):
+            while waiting and not failed and (template.parallelism is None or inside.active < template.parallelism):
                 if self.parallelism is not None and self.active_pods >= self.parallelism:
                     break
                 self._open(graph, waiting.popleft(), None)
@@ -130,7 +124,9 @@ class Admission:
     def _open(self, graph: Graph, invocation: Invocation, existing: Node | None) -> None:
         template = invocation.resolved
         inputs: msgspec.Raw | None = existing.inputs if existing is not None else None
-        if invocation.variables is None and existing is None:
+        if existing is None and isinstance(invocation.parent, Retry):
+            inputs = graph.store[invocation.parent.invocation.node_id].inputs
+        elif existing is None:
             try:
                 scope = Scope(graph.scope, template.fixed)
                 arguments = invocation.call.get("arguments") or {}
@@ -138,6 +134,7 @@ class Admission:
             except BindingError as error:
                 graph.refuse(invocation, str(error))
                 return
+        invocation.call = call = self._reference(invocation.call)
         settings = self.settings(graph, invocation)
         strategy = None if invocation.attempt is not None else settings.get("retryStrategy", self.default_retry)
         node = existing or graph.create(
@@ -145,8 +142,8 @@ class Admission:
             RETRY if strategy is not None else template.node_type,
             RUNNING if strategy is not None else PENDING,
             invocation.boundary,
-            template_name=invocation.call.get("template") or "",
-            template_ref=invocation.call.get("templateRef"),
+            template_name=call["template"],
+            template_ref=call["templateRef"],
             template_scope=invocation.context.scope,
             inputs=inputs,
         )
@@ -162,6 +159,12 @@ class Admission:
                 self.locked.append(invocation)
                 return
         self._proceed(graph, invocation, node)
+
+    def _reference(self, call: Document) -> Document:
+        """What is still needed of a call once its arguments are bound; the same object for all turns of a loop."""
+        ref = call.get("templateRef")
+        key = (call.get("name"), call.get("template") or "", orjson.dumps(ref) if ref else b"")
+        return self._references.setdefault(key, {"name": key[0], "template": key[1], "templateRef": ref})
 
     def _proceed(self, graph: Graph, invocation: Invocation, node: Node) -> None:
         """The node may be visited; a retried one is represented by its attempts."""
@@ -183,8 +186,10 @@ class Admission:
         if node.type == POD:
             self.active_pods += change
         if invocation.boundary is not None and node.type in _COUNTED:
-            invocation.boundary.active += change
-            invocation.boundary.pods += change * (node.type == POD)
+            inside = invocation.boundary.inside
+            assert inside is not None
+            inside.active += change
+            inside.pods += change * (node.type == POD)
 
     def release(self, graph: Graph, invocation: Invocation, node: Node) -> None:
         """The node is fulfilled: its place is free, its locks are given back, its outputs remembered."""

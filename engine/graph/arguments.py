@@ -16,6 +16,9 @@ from engine.variables import config_map_value, text_of
 Document = Mapping[str, Any]
 
 
+_encoder = msgspec.json.Encoder()
+
+
 class BindingError(Exception):
     """Arguments that do not fit the template's inputs; the message is the node's."""
 
@@ -64,7 +67,8 @@ def bind(
             if bound_artifact is not None:
                 inputs["artifacts"].append(bound_artifact)
                 variables[f"inputs.artifacts.{artifact['name']}"] = bound_artifact
-    return msgspec.Raw(orjson.dumps(inputs)), variables
+    # Not orjson: the bytes that it returns keep the kilobytes they were built in, and these live as long as the node.
+    return msgspec.Raw(_encoder.encode(inputs)), variables
 
 
 def variables_of(inputs: msgspec.Raw | None) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from engine.expressions import ExpressionError
@@ -133,15 +135,15 @@ class Dag:
         scope = Scope(self.scope)
         self._read_ancestors(name, scope)
         try:
-            calls = list(expand(task, scope, self.template.context))
+            calls = expand(task, scope, self.template.context)
+            first = next(calls)
         except ExpansionError as error:
             self._skip(name, node_name, ERROR, str(error))
             return
-        if task.loop is not None and calls[0].suffix:
-            self._execute_loop(name, node_name, calls, scope, existing)
-            return
-        (call,) = calls
-        self.run(self, self.index[name], node_name, call, task, scope, existing)
+        if first.suffix:
+            self._execute_loop(name, node_name, chain([first], calls), scope, existing)
+        else:
+            self.run(self, self.index[name], node_name, first, task, scope, existing)
 
     def run(
         self, parent: Parent, key: int, name: str, call: Call, task: Step, scope: Scope, existing: Node | None
@@ -162,7 +164,9 @@ class Dag:
             invocation = Invocation(parent, key, name, call.document, self.template.context, self.invocation)
             self.graph.invoke(invocation, existing)
 
-    def _execute_loop(self, name: str, node_name: str, calls: list[Call], scope: Scope, existing: Node | None) -> None:
+    def _execute_loop(
+        self, name: str, node_name: str, calls: Iterator[Call], scope: Scope, existing: Node | None
+    ) -> None:
         task = self.tasks[name]
         group = existing or self.graph.create(
             node_name,
@@ -176,8 +180,9 @@ class Dag:
         )
         self.groups.append(group.id)
         self.child_created(self.index[name], group.id)
-        loop = Loop(self, name, group.id, len(calls))
+        loop = Loop(self, name, group.id)
         for key, call in enumerate(calls):
+            loop.pending += 1
             child = f"{node_name}{call.suffix}"
             adopted = self.graph.store.adopt(child)
             if adopted is not None and adopted.type == SKIPPED_TYPE:
@@ -299,11 +304,11 @@ class Dag:
 class Loop:
     """The turns of one looped task: the children of its TaskGroup node."""
 
-    def __init__(self, dag: Dag, task: str, group: str, pending: int) -> None:
+    def __init__(self, dag: Dag, task: str, group: str) -> None:
         self.dag = dag
         self.task = task
         self.group = group
-        self.pending = pending
+        self.pending = 0
         self.phase = SUCCEEDED
 
     def child_created(self, key: int, node_id: str) -> None:

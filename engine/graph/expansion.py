@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -20,6 +21,11 @@ Document = Mapping[str, Any]
 
 class ExpansionError(Exception):
     """A step that cannot be called; the message is that of the node it makes Error."""
+
+
+def prime(calls: Iterator[Call]) -> Iterator[Call]:
+    """The same calls, the first one already made: what is wrong with the step is raised now."""
+    return chain([next(calls)], calls)
 
 
 class Call:
@@ -40,25 +46,30 @@ def expand(step: Step, scope: Scope, context: Context) -> Iterator[Call]:
     """The calls that a step makes, one for a plain step, one an item for a loop, a skipped one for an empty loop.
 
     Raises `ExpansionError` where a tag, a loop or an artifact cannot be resolved: Argo's resolveReferences and
-    expandStep, which fail the group or the task before any node is made.
+    expandStep, which fail the group or the task before any node is made. So whatever is wrong is raised before the
+    first call is yielded; after that the calls of a loop come one by one, since a million of them do not fit at once.
     """
     if step.loop is None:
         yield _call(step, "", scope, context, looped=False)
         return
     try:
         loop = orjson.loads(step.loop.render(scope))
-        turns = iter(items(loop))
+        turns = items(loop, needed=step.item_keys)
     except (LoopError, SubstitutionError, ExpressionError) as error:
         # A `when` that is false protects a loop over something that was never made.
         if not _protected(step, scope):
             raise ExpansionError(str(error)) from error
         turns = iter(())
-    empty = True
-    for turn in turns:
-        empty = False
-        yield _call(step, turn.suffix, Scope(scope, turn.values), context, looped=True)
-    if empty:
+    first = next(turns, None)
+    if first is None:
         yield Call("", step.document, "Skipped, empty params", None)
+        return
+    yield _call(step, first.suffix, Scope(scope, first.values), context, looped=True)
+    for turn in turns:
+        try:
+            yield _call(step, turn.suffix, Scope(scope, turn.values), context, looped=True)
+        except ExpansionError as error:
+            yield Call(turn.suffix, step.document, None, str(error))
 
 
 def _call(step: Step, suffix: str, scope: Scope, context: Context, *, looped: bool) -> Call:

@@ -15,7 +15,7 @@ from engine.graph.arguments import variables_of
 from engine.graph.dag import Dag, dependencies
 from engine.graph.entry import Entry
 from engine.graph.hooked import HookedCall
-from engine.graph.invocation import Body, Invocation, Parent
+from engine.graph.invocation import Body, Inside, Invocation, Parent
 from engine.graph.nodes import NodeStore
 from engine.graph.steps import Steps
 from engine.node import (
@@ -222,7 +222,7 @@ class Graph:
                 self.starts.append(invocation)
         else:
             body: Body = Steps(self, invocation) if template.kind == "steps" else Dag(self, invocation)
-            invocation.body = body
+            invocation.body, invocation.inside = body, Inside()
             body.start()
 
     # Ends
@@ -287,13 +287,12 @@ class Graph:
             return
         node.daemoned, node.pod_ip = True, pod_ip
         if invocation.boundary is not None:
-            if invocation.boundary.daemons is None:
-                invocation.boundary.daemons = []
-            invocation.boundary.daemons.append(invocation)
+            assert invocation.boundary.inside is not None
+            invocation.boundary.inside.daemons.append(invocation)
         self.emit(invocation.parent, invocation.key, node)
 
     def _end_daemons(self, boundary: Invocation) -> None:
-        for daemon in boundary.daemons or ():
+        for daemon in boundary.inside.daemons if boundary.inside is not None else ():
             node = self.store[daemon.node_id]
             if self.live.pop(daemon.node_id, None) is None or node.fulfilled:
                 continue
@@ -319,7 +318,8 @@ class Graph:
 
     def _count_failure(self, invocation: Invocation, node: Node) -> None:
         if invocation.boundary is not None and node.unsuccessful and invocation.attempt is None:
-            invocation.boundary.failures += 1
+            assert invocation.boundary.inside is not None
+            invocation.boundary.inside.failures += 1
 
     # Events
 

@@ -34,6 +34,22 @@ class Body(Parent, Protocol):
         ...
 
 
+class Inside:
+    """What an invocation of steps or a DAG counts of those it is the boundary of."""
+
+    __slots__ = ("active", "daemons", "failures", "pods", "waiting")
+
+    def __init__(self) -> None:
+        self.active = 0
+        """Unfinished pods, steps and DAGs."""
+        self.pods = 0
+        """Unfinished pods."""
+        self.failures = 0
+        self.waiting: deque[Invocation] = deque()
+        """Calls for which there was no room yet."""
+        self.daemons: list[Invocation] = []
+
+
 class Invocation:
     """A template called under a name. It has a node, `node_id`, once it was admitted.
 
@@ -42,18 +58,15 @@ class Invocation:
     """
 
     __slots__ = (
-        "active",
         "attempt",
         "body",
         "boundary",
         "call",
         "context",
-        "daemons",
-        "deadline",
         "depth",
         "executing",
         "extra",
-        "failures",
+        "inside",
         "key",
         "locks",
         "memo",
@@ -62,12 +75,10 @@ class Invocation:
         "on_exit",
         "parent",
         "parked",
-        "pods",
         "queued",
         "requeue_at",
         "template",
         "variables",
-        "waiting",
     )
 
     def __init__(
@@ -100,15 +111,9 @@ class Invocation:
         # Parked: its node exists and is not to be visited, since attempts stand for it or it waits for a lock.
         self.parked = False
         self.requeue_at: float | None = None
-        self.deadline: float | None = None
         self.locks: list[str] | None = None
         self.memo: tuple[str, str] | None = None
-        # What a boundary counts: its unfinished children, the pods among them, and its failures.
-        self.active = 0
-        self.pods = 0
-        self.failures = 0
-        self.waiting: deque[Invocation] | None = None
-        self.daemons: list[Invocation] | None = None
+        self.inside: Inside | None = None
 
     @property
     def resolved(self) -> Template:

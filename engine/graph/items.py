@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -28,14 +28,23 @@ class Item(NamedTuple):
     values: dict[str, Any]
 
 
-def items(loop: Mapping[str, Any]) -> Iterator[Item]:
-    """The turns of a loop whose tags are already substituted. Raises `LoopError`."""
+def items(loop: Mapping[str, Any], needed: Collection[str] = ()) -> Iterator[Item]:
+    """The turns of a loop whose tags are already substituted; every item must have the `needed` keys.
+
+    Raises `LoopError` at once, not in the middle of the turns.
+    """
     if loop.get("withItems") is not None:
         values: Iterable[Any] = loop["withItems"]
     elif loop.get("withParam") is not None:
         values = _param(loop["withParam"])
     else:
         values = _sequence(loop["withSequence"])
+    if needed:
+        values = list(values)
+        for index, value in enumerate(values):
+            for key in needed:
+                if not isinstance(value, dict) or key not in value:
+                    raise LoopError(f"failed to resolve {{{{item.{key}}}}}: item {index} has no {key!r}")
     return (_item(index, value) for index, value in enumerate(values))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.graph.expansion import Call, ExpansionError, expand
+from engine.graph.expansion import Call, ExpansionError, expand, prime
 from engine.graph.hooked import HookedCall
 from engine.graph.invocation import Invocation
 from engine.graph.outputs import OutputError, default_variables, loop_variables, step_variables, template_outputs
@@ -66,37 +66,41 @@ class Steps:
         self._start_group(group)
 
     def _start_group(self, group: Node) -> None:
-        self.owners, self.children, self.failure = [], [], None
-        calls: list[Call] = []
-        context = self.template.context
+        self.owners, self.children, self.pending, self.failure = [], [], 0, None
         try:
-            for step in self.template.steps[self.index]:
-                for call in expand(step, self.scope, context):
-                    calls.append(call)
-                    self.owners.append(step)
+            steps = [(step, prime(expand(step, self.scope, self.template.context))) for step in self._steps()]
         except ExpansionError as error:
             self._end_group(ERROR, str(error))
             return
-        self.pending = len(calls)
-        self.children = [""] * len(calls)
-        for key, call in enumerate(calls):
-            step = self.owners[key]
-            name = f"{group.name}.{step.name}{call.suffix}"
-            existing = self.graph.store.adopt(name)
-            if existing is not None and existing.type == SKIPPED_TYPE:
-                self.graph.emit(self, key, existing)
-            elif call.error is not None:
-                self._skip(key, name, call, ERROR, call.error)
-            elif call.skipped is not None:
-                self._skip(key, name, call, SKIPPED, call.skipped)
-            elif step.hooks:
-                HookedCall(
-                    self.graph, self, key, name, call.document, step, self.invocation, self.scope, "steps", existing
-                ).start()
-            else:
-                self.graph.invoke(Invocation(self, key, name, call.document, context, self.invocation), existing)
-        if not calls:
+        # Children are done only once the graph settles, so none of them is before all of them are counted.
+        for step, calls in steps:
+            for call in calls:
+                self.owners.append(step)
+                self.children.append("")
+                self.pending += 1
+                self._make(len(self.owners) - 1, f"{group.name}.{step.name}{call.suffix}", call, step)
+        if not self.owners:
             self._assess_group()
+
+    def _steps(self) -> list[Step]:
+        return self.template.steps[self.index]
+
+    def _make(self, key: int, name: str, call: Call, step: Step) -> None:
+        graph = self.graph
+        existing = graph.store.adopt(name)
+        if existing is not None and existing.type == SKIPPED_TYPE:
+            graph.emit(self, key, existing)
+        elif call.error is not None:
+            self._skip(key, name, call, ERROR, call.error)
+        elif call.skipped is not None:
+            self._skip(key, name, call, SKIPPED, call.skipped)
+        elif step.hooks:
+            HookedCall(
+                graph, self, key, name, call.document, step, self.invocation, self.scope, "steps", existing
+            ).start()
+        else:
+            context = self.template.context
+            graph.invoke(Invocation(self, key, name, call.document, context, self.invocation), existing)
 
     def _skip(self, key: int, name: str, call: Call, phase: str, message: str) -> None:
         node = self.graph.create_skipped(name, call.document, self.invocation, phase, message)

@@ -1,0 +1,90 @@
+"""Plugins on real sockets, engines that call them, and the command line as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import Engine, Executor
+from registry import Config, EngineSettings, PluginConfig, Registry
+from rpc.methods import Method, Spelling
+from tests.acceptance.peer import Answer, Peer
+
+
+@pytest.fixture
+async def plugin() -> AsyncIterator[Callable[..., Any]]:
+    """``await plugin({"node.preExecute": {}}, spelling="go")`` starts a `Peer`, which has no other methods."""
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            answers: Mapping[str, Answer], *, spelling: Spelling | None = None, token: str | None = None
+        ) -> Peer:
+            for method in answers:
+                Method(method)
+            peer = Peer(answers, spelling, token)
+            await peer.start()
+            stack.push_async_callback(peer.stop)
+            return peer
+
+        yield start
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Callable[..., Any]]:
+    """``await engine(peer, (other, {"payload": "full"}))`` is an open engine that calls them, in that order."""
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            *peers: Peer | tuple[Peer, dict[str, Any]], executor: Executor | None = None, **options: Any
+        ) -> Engine:
+            plugins = []
+            for number, each in enumerate(peers, start=1):
+                peer, settings = each if isinstance(each, tuple) else (each, {})
+                plugins.append(PluginConfig(**{"name": f"plugin-{number}", "address": peer.address, **settings}))
+            registry = Registry(Config(engine=EngineSettings(enabled=True), plugins=tuple(plugins)))
+            return await stack.enter_async_context(Engine(registry, executor=executor, **options))
+
+        yield start
+
+
+@pytest.fixture(autouse=True)
+async def _no_task_is_left() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    assert not left, f"leaked: {left}"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def oarlock(tmp_path: Path) -> Callable[..., Ended]:
+    """``oarlock("run", "wf.yaml")`` runs the command line in `tmp_path`."""
+
+    def run(*arguments: str, module: str = "engine", env: Mapping[str, str] | None = None) -> Ended:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", module, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **(env or {})},
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    return run

@@ -1,0 +1,153 @@
+"""An embedder's executor, whose leaves take their time and report to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine import Engine, Node, Result, Workflow
+from tests.acceptance.manifests import by_name, container, steps, workflow
+
+
+class Recorder:
+    """Starts nothing and remembers what it was told; the test reports."""
+
+    def __init__(self) -> None:
+        self.started: dict[str, str] = {}
+        self.templates: dict[str, Mapping[str, Any]] = {}
+        self.stopped: list[str] = []
+
+    def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Result | None:
+        assert node.display_name not in self.started, "started twice"
+        self.started[node.display_name] = node.id
+        self.templates[node.display_name] = template
+        return None
+
+    def stop(self, workflow: Workflow, node: Node) -> None:
+        self.stopped.append(node.display_name)
+
+
+def two_branches() -> Workflow:
+    return workflow(
+        {"name": "main", "steps": [[{"name": "a", "template": "leaf"}, {"name": "b", "template": "leaf"}]]},
+        container("leaf"),
+    )
+
+
+async def test_a_leaf_that_reports_while_a_pass_is_under_way_is_taken_up_by_the_next(plugin, engine):
+    """The pass has read its reports by the time it asks about nodes; what comes then must not be lost."""
+    leaves = Recorder()
+    work = two_branches()
+    running: Engine
+
+    def report_b(args: dict[str, Any]) -> dict[str, Any]:
+        if len(leaves.started) == 2 and work.nodes[leaves.started["b"]].phase == "Running":
+            running.report(work, leaves.started["b"], Result("Succeeded"))
+        return {}
+
+    peer = await plugin({"node.preExecute": report_b})
+    running = await engine(peer, executor=leaves)
+    await running.reconcile(work)
+    running.report(work, leaves.started["a"], Result("Succeeded"))
+    await running.reconcile(work)
+    assert by_name(work)["b"].phase == "Running"
+    result = await running.reconcile(work)
+    assert not result.aborted
+    assert by_name(work)["b"].phase == "Succeeded"
+    assert work.phase == "Succeeded"
+
+
+async def test_a_report_outlives_an_aborted_pass(plugin, engine):
+    leaves = Recorder()
+    work = two_branches()
+    peer = await plugin({"workflow.postOperate": {}})
+    running = await engine(peer, executor=leaves)
+    await running.reconcile(work)
+    for node_id in leaves.started.values():
+        running.report(work, node_id, Result("Succeeded"))
+    peer.answers["workflow.postOperate"] = 503
+    assert (await running.reconcile(work)).aborted
+    assert work.phase == "Running"
+    peer.answers["workflow.postOperate"] = {}
+    await running.reconcile(work)
+    assert work.phase == "Succeeded"
+
+
+async def test_a_report_waits_while_the_workflow_is_suspended(engine):
+    leaves = Recorder()
+    work = two_branches()
+    running = await engine(executor=leaves)
+    await running.reconcile(work)
+    running.report(work, leaves.started["a"], Result("Succeeded"))
+    work.document["spec"]["suspend"] = True
+    result = await running.reconcile(work)
+    assert by_name(work)["a"].phase == "Running"
+    assert result.requeue_after is None, "nothing will change until somebody resumes it"
+    del work.document["spec"]["suspend"]
+    await running.reconcile(work)
+    assert by_name(work)["a"].phase == "Succeeded"
+
+
+async def test_leaves_start_once_the_pass_is_committed_and_never_twice(plugin, engine):
+    leaves = Recorder()
+    work = workflow(steps("a"), container("leaf"))
+    peer = await plugin({"workflow.postOperate": 503})
+    running = await engine(peer, executor=leaves)
+    assert (await running.reconcile(work)).aborted
+    assert leaves.started == {}
+    peer.answers["workflow.postOperate"] = {}
+    for _ in range(3):
+        await running.reconcile(work)
+    assert list(leaves.started) == ["a"]
+
+
+async def test_a_daemon_is_stopped_when_what_it_serves_has_ended(engine):
+    leaves = Recorder()
+    work = workflow(
+        {"name": "main", "steps": [[{"name": "server", "template": "server"}], [{"name": "a", "template": "leaf"}]]},
+        container("server", daemon=True),
+        container("leaf"),
+    )
+    running = await engine(executor=leaves)
+    await running.reconcile(work)
+    running.report(work, leaves.started["server"], Result("Running", pod_ip="10.0.0.7"))
+    await running.reconcile(work)
+    running.report(work, leaves.started["a"], Result("Succeeded"))
+    await running.reconcile(work)
+    assert work.phase == "Succeeded"
+    assert leaves.stopped == ["server"]
+
+
+async def test_an_executor_that_raises_makes_its_node_error(engine):
+    class Broken(Recorder):
+        def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Result | None:
+            raise OSError("no room")
+
+    work = workflow(container("main"))
+    running = await engine(executor=Broken())
+    await running.run([work])
+    assert work.phase == "Error"
+    assert work.message == "OSError: no room"
+
+
+async def test_the_executor_sees_the_template_with_its_tags_substituted(engine):
+    leaves = Recorder()
+    work = workflow(
+        {
+            "name": "main",
+            "steps": [
+                [
+                    {
+                        "name": "a",
+                        "template": "say",
+                        "arguments": {"parameters": [{"name": "text", "value": "{{workflow.name}}"}]},
+                    }
+                ]
+            ],
+        },
+        container("say", "echo", "{{inputs.parameters.text}}", inputs={"parameters": [{"name": "text"}]}),
+        name="shout",
+    )
+    running = await engine(executor=leaves)
+    await running.reconcile(work)
+    assert leaves.templates["a"]["container"]["command"] == ["echo", "shout"]

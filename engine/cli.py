@@ -60,8 +60,7 @@ main.add_command(check)
 @click.option("--executor", type=click.Choice(["simulated", "pending"]), default="simulated", show_default=True,
               help="simulated: leaves end as --outcomes says; pending: they run for ever.")  # fmt: skip
 @click.option("--outcomes", type=click.Path(path_type=Path), help="How leaves end; what is not named succeeds.")
-@click.option("--timeout", type=Duration(), default="60s", show_default=True,
-              help="Give up after this long, in simulated time.")  # fmt: skip
+@click.option("--timeout", type=Duration(), help="Give up after this long, in simulated time; never, without it.")
 @click.option("--output", type=click.Choice(["summary", "json", "yaml"]), default="summary", show_default=True,
               help="What to write to standard output.")  # fmt: skip
 @click.option("--verbose", is_flag=True, help="Log what the engine does, too.")
@@ -70,7 +69,7 @@ def run(
     config: Path | None,
     executor: str,
     outcomes: Path | None,
-    timeout: float,
+    timeout: float | None,
     output: str,
     verbose: bool,
 ) -> None:
@@ -126,7 +125,7 @@ def _workflows(manifests: Manifests) -> list[Workflow]:
     return list(workflows.values())
 
 
-async def _run(engine: Engine, workflows: list[Workflow], timeout: float, config: Path | None) -> None:
+async def _run(engine: Engine, workflows: list[Workflow], timeout: float | None, config: Path | None) -> None:
     async with engine:
         if engine.registry is not None:
             problem = await find_unreachable(engine.registry.config)
@@ -175,6 +174,6 @@ def _write(workflows: list[Workflow], output: str) -> None:
             if len(workflows) == 1
             else [orjson.Fragment(workflow.encode()) for workflow in workflows]
         )
-        click.echo(orjson.dumps(documents, option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps(documents))
         return
     click.echo(yaml.dump_all((workflow.to_dict() for workflow in workflows), sort_keys=False), nl=False)

@@ -126,27 +126,24 @@ class _Chunks:
         self.complete = False
         self.surplus = False
         self._room = max_body
-        self._trailers = 0
-        self._trailer_bytes = 0
         self._silence = 0
+        self._trailers = self._trailer_bytes = 0
         self._parser = be_lenient(HttpResponseParser(self))
         self._parser.feed_data(_CHUNKED_HEAD)
-        self._trailers = 0
-        self._trailer_bytes = 0
+        self._trailers = self._trailer_bytes = 0  # that head's own line does not count
 
     def feed(self, data: bytes) -> None:
         """Raises `Malformed`, unless the reply was complete before the bad bytes came."""
         self._silence += len(data)
         # llhttp says nothing of line ends after the last chunk, so the last four bytes, the most that a message may
         # end in, are fed one by one: then we know whether anything was left over.
-        edge = len(data) - 4
+        edge = max(len(data) - 4, 0)
         try:
-            if edge > 0:
-                self._parser.feed_data(data[:edge])
-            for at in range(max(edge, 0), len(data)):
+            self._parser.feed_data(data[:edge])
+            for at in range(edge, len(data)):
                 if self.complete:
                     self.surplus = True
-                    return
+                    break
                 self._parser.feed_data(data[at : at + 1])
         except HttpParserError as error:
             if not self.complete:
@@ -157,10 +154,9 @@ class _Chunks:
         if self._trailers > MAX_HEADERS or self._trailer_bytes > MAX_HEAD or self._silence > MAX_HEAD + len(data):
             raise Malformed(f"the reply's trailers are over {MAX_HEADERS} lines or {MAX_HEAD} bytes")
 
-    def on_message_begin(self) -> None:
-        self.surplus = self.complete
-
     def on_body(self, data: bytes) -> None:
+        if self.complete:  # of a second reply, sent on the heels of ours
+            return
         self._silence = 0
         self._room -= len(data)
         self.body.append(data)

@@ -14,7 +14,8 @@ from engine.node import encode
 from rpc.methods import Method
 from rpc.replies import decode
 
-_REPEATS = 5
+_REPEATS = 20
+_NUMBER = 5_000
 
 
 def codec() -> list[Micro]:
@@ -47,6 +48,5 @@ def codec() -> list[Micro]:
 
 
 def _timed(name: str, about: str, part: Callable[[], object]) -> Micro:
-    timer = timeit.Timer(part)
-    number, _ = timer.autorange()
-    return Micro(name=name, about=about, us=min(timer.repeat(_REPEATS, number)) / number * 1e6)
+    seconds = timeit.repeat(part, number=_NUMBER, repeat=_REPEATS)
+    return Micro(name=name, about=about, us=min(seconds) / _NUMBER * 1e6)

@@ -10,31 +10,36 @@ from rich.table import Table
 
 from bench.record import Record, typical
 
-# Below this, a difference is what two runs of the same code show.
+# Below this share, a difference is what two runs of the same code show.
 _NOISE = 0.03
+# Memory comes in pages and arenas: less than this is nothing.
+_MIB_OF_NOISE = 1.0
 
 
 class Figure(NamedTuple):
-    """One figure of a run; ``more_is_better`` says which way is good."""
+    """One figure of a run; ``more_is_better`` says which way is good, ``noise`` what difference says nothing."""
 
     value: float
     more_is_better: bool
+    noise: float = 0.0
 
 
 def figures(record: Record) -> dict[str, Figure]:
     """Every figure of a run by a name that the same figure has in another run."""
-    return {name: Figure(value, more) for name, value, more in _figures(record)}
+    named = {name: Figure(value, more) for name, value, more in _figures(record)}
+    return {name: each._replace(noise=_MIB_OF_NOISE) if "MiB" in name else each for name, each in named.items()}
 
 
 def _figures(record: Record) -> Iterator[tuple[str, float, bool]]:
-    loop = typical(record.loops)
-    yield "loop, s", loop.seconds, False
-    yield "calls/s", loop.calls_per_second, True
-    yield "CPU per call, µs", loop.cpu_us_per_call, False
-    yield "added memory, MiB", loop.added_rss_bytes / (1 << 20), False
-    yield "memory per node, B", record.graph_bytes_per_node, False
-    yield "latency p50, ms", record.latency_ms.p50, False
-    yield "latency p99, ms", record.latency_ms.p99, False
+    if record.loops:
+        loop = typical(record.loops)
+        yield "loop, s", loop.seconds, False
+        yield "calls/s", loop.calls_per_second, True
+        yield "CPU per call, µs", loop.cpu_us_per_call, False
+        yield "added memory, MiB", loop.added_rss_bytes / (1 << 20), False
+        yield "memory per node, B", record.graph_bytes_per_node, False
+        yield "latency p50, ms", record.latency_ms.p50, False
+        yield "latency p99, ms", record.latency_ms.p99, False
     for peer in record.peers:
         yield f"{peer.name}: calls/s", peer.calls_per_second, True
         yield f"{peer.name}: CPU per call, µs", peer.cpu_us_per_call, False
@@ -62,7 +67,9 @@ def show(before: Record, after: Record, console: Console) -> None:
     console.print(table)
     for label, only in (("A", old.keys() - new.keys()), ("B", new.keys() - old.keys())):
         if only:
-            console.print(f"only in {label}: {', '.join(sorted(only))}", style="dim", highlight=False)
+            # A peer or a scenario has several figures: once is enough.
+            subjects = sorted({name.removeprefix("bar: ").partition(":")[0] for name in only})
+            console.print(f"only in {label}: {', '.join(subjects)}", style="dim", highlight=False)
 
 
 def _circumstances(before: Record, after: Record) -> Iterator[tuple[str, object, object]]:
@@ -81,9 +88,9 @@ def _plain(value: float) -> str:
 
 def _change(old: Figure, new: Figure) -> str:
     if not old.value:
-        return "" if not new.value else "from zero"
+        return "" if abs(new.value) <= old.noise else "from zero"
     change = new.value / old.value - 1
-    if abs(change) < _NOISE:
+    if abs(change) < _NOISE or abs(new.value - old.value) < old.noise:
         return f"[dim]{change:+.1%}[/]"
     good = (change > 0) == old.more_is_better
     return f"[{'green' if good else 'red'}]{change:+.1%} {'better' if good else 'worse'}[/]"

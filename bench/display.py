@@ -46,7 +46,7 @@ class Display:
         if self._line is None or doing != self._doing:
             if self._line is not None:
                 self._bars.remove_task(self._line)
-            elif not self._console.is_terminal:
+            if not self._console.is_terminal:
                 self._console.print(doing, highlight=False)
             self._doing = doing
             self._line = self._bars.add_task(doing, total=nodes or None, speed="", errors="")

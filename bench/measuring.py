@@ -105,6 +105,11 @@ class Figures(NamedTuple):
         shown = typical([each.loop for each in self.loops]) if self.loops else None
         return next((each.said.timeline for each in self.loops if each.loop is shown), [])
 
+    @property
+    def lanes(self) -> str:
+        """The lane that the calls took, or both."""
+        return " and ".join(sorted({plugin.lane for plugin in self.plugins}))
+
     def row(self, name: str, about: str) -> ScenarioRow:
         """All of this in a line."""
         return ScenarioRow(
@@ -160,6 +165,7 @@ def _plugins(observed: Measured, counted: list[Counted | None]) -> list[PluginRo
             PluginRow(
                 name=seen.name,
                 address=seen.address,
+                lane=seen.lane,
                 calls=seen.calls,
                 errors=sum(seen.failures.values()),
                 failures=seen.failures,

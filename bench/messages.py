@@ -58,6 +58,7 @@ class PluginSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     address: str
+    lane: str
     calls: int
     sent: int
     limit: int

@@ -27,7 +27,7 @@ def render(record: Record) -> str:
     )
     return environment.get_template("page.html.j2").render(
         record=record,
-        typical=typical(record.loops),
+        typical=typical(record.loops) if record.loops else None,
         pictures={name: Markup(svg) for name, svg in _pictures(record).items()},
     )
 

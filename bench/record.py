@@ -66,6 +66,7 @@ class PluginRow(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     address: str
+    lane: str
     calls: int
     errors: int
     failures: dict[str, int]

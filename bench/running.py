@@ -14,7 +14,7 @@ from bench.machine import machine
 from bench.measuring import NOTHING, Figures, Plan, ServerName, engaged, figures, loop, measure
 from bench.record import Bar, Micro, PeerRow, Record
 from bench.scenarios import DEFAULT, SCENARIOS
-from bench.servers import Missing, Nginx, nginx_version
+from bench.servers import Missing, Nginx, PluginServers, nginx_version
 
 PARTS = ("codec", "lanes")
 """What can be asked for beside scenarios: parts of a call on their own."""
@@ -61,12 +61,15 @@ class Run:
                 plan = plan._replace(profile=None)  # the flame graph is of the first
         micro = self._parts()
         name, first = next(iter(done.items()), ("", NOTHING))
+        if first.server == PluginServers.name:
+            gone = "its process did not live to the end of the run"
+            self._missing |= {plugin.name: gone for plugin in first.plugins if plugin.served is None}
         return Record(
             machine=machine(),
             started=started,
             scenario=name,
             server=first.server,
-            lane=plan.lane,
+            lane=first.lanes,
             nodes=first.nodes,
             plugins=len(first.plugins),
             connections=wish.connections,

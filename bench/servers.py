@@ -96,8 +96,9 @@ def nginx(behaviours: Sequence[Behaviour]) -> Iterator[Nginx]:
 class PluginServers:
     """Running plugin processes, in the order of their behaviours."""
 
+    name = "SDK plugins"
+
     def __init__(self, processes: Sequence[subprocess.Popen[bytes]], addresses: Sequence[str]) -> None:
-        self.name = "SDK plugins"
         self.addresses = list(addresses)
         self.processes = list(processes)
 

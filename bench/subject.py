@@ -55,6 +55,7 @@ class Subject:
         self._registry = registry
         self._engine = engine
         self._loops = 0
+        self._lanes = {plugin.name: _lane(plugin) for plugin in registry.config.plugins}
         self._workflow: Workflow | None = None
 
     async def prepare(self) -> Ready:
@@ -142,6 +143,7 @@ class Subject:
                 PluginSeen(
                     name=plugin.name,
                     address=str(plugin.client.address),
+                    lane=self._lanes[plugin.name],
                     calls=counts.calls,
                     sent=now.calls,
                     limit=plugin.client.stats.limit,
@@ -156,6 +158,13 @@ def _count(plugin: Plugin) -> _Counts:
     outcomes = plugin.client.stats.outcomes
     sent = sum(count for outcome, count in outcomes.items() if outcome not in _UNSENT)
     return _Counts(sent, {outcome: count for outcome, count in outcomes.items() if count and outcome not in _GOOD})
+
+
+def _lane(plugin: PluginConfig) -> str:
+    """The lane that `auto` comes to."""
+    if plugin.lane != "auto":
+        return plugin.lane
+    return "aiohttp" if plugin.address.startswith("https:") else "wire"
 
 
 def _resident() -> int:

@@ -16,9 +16,11 @@ _MIB = 1 << 20
 
 def show(record: Record, console: Console) -> None:
     """Print the tables for which there are figures."""
-    parts: list[RenderableType] = [_headline(record), _loops(record)]
+    parts: list[RenderableType] = []
+    if record.loops:
+        parts += [_headline(record), _loops(record), _remarks(record)]
     if record.per_plugin:
-        parts.append(_plugins(record.per_plugin))
+        parts += [_plugins(record.per_plugin), *_failures(record.per_plugin)]
     if record.peers:
         parts.append(_peers(record.peers, record.connections))
     if record.scenarios:
@@ -39,48 +41,64 @@ def _headline(record: Record) -> Text:
     )
     if loop.errors:
         line.append(f"  {loop.errors:,} errors", "bold red")
+    for each in record.loops:
+        if each.aborted:
+            line.append(f"\na pass was aborted: {each.aborted}", "red")
     return line
 
 
 def _loops(record: Record) -> Table:
-    table = _table("loop", "time", "calls", "calls/s", "CPU/call", "added memory", "errors")
+    table = _table("loop", "time, s", "calls", "calls/s", "CPU/call, µs", "added memory, MiB", "errors")
     for number, loop in enumerate(record.loops, start=1):
-        table.add_row(str(number), f"{loop.seconds:.2f} s", f"{loop.calls:,}", *_costs(loop), _errors(loop.errors))
-    latency = record.latency_ms
-    table.caption = (
-        f"p50 {latency.p50:.2f} ms, p99 {latency.p99:.2f} ms, max {latency.max:.1f} ms a call; "
-        f"graph loaded in {record.load_seconds:.1f} s, {record.graph_bytes_per_node:,.0f} bytes a node; "
-        f"bodies of {record.request_bytes:,} bytes"
-    )
-    table.caption_justify = "left"
+        table.add_row(str(number), *_costs(loop), _errors(loop.errors))
     return table
 
 
-def _costs(loop: Loop) -> tuple[str, str, str]:
+def _remarks(record: Record) -> Text:
+    latency = record.latency_ms
+    return Text(
+        f"p50 {latency.p50:.2f} ms, p99 {latency.p99:.2f} ms, max {latency.max:.1f} ms a call. "
+        f"Graph: loaded in {record.load_seconds:.1f} s, {record.graph_bytes_per_node:,.0f} bytes a node. "
+        f"Requests: {record.request_bytes:,} bytes and their heads.",
+        style="dim",
+    )
+
+
+def _costs(loop: Loop) -> tuple[str, ...]:
     return (
+        f"{loop.seconds:.2f}",
+        f"{loop.calls:,}",
         f"{loop.calls_per_second:,.0f}",
-        f"{loop.cpu_us_per_call:.1f} µs",
-        f"{loop.added_rss_bytes / _MIB:.1f} MiB",
+        f"{loop.cpu_us_per_call:.1f}",
+        f"{loop.added_rss_bytes / _MIB:.1f}",
     )
 
 
 def _plugins(rows: Sequence[PluginRow]) -> Table:
-    table = _table("plugin", "calls", "p50", "p99", "max", "errors")
+    table = _table("plugin", "calls", "p50, ms", "p99, ms", "max, ms", "errors")
     for row in rows:
-        times = (f"{time:.2f} ms" for time in (row.latency_ms.p50, row.latency_ms.p99, row.latency_ms.max))
+        times = (f"{time:.2f}" for time in (row.latency_ms.p50, row.latency_ms.p99, row.latency_ms.max))
         table.add_row(Text(row.name), f"{row.calls:,}", *times, _errors(row.errors))
     return table
 
 
+def _failures(rows: Sequence[PluginRow]) -> list[Text]:
+    return [
+        Text(f"{row.name}: " + ", ".join(f"{count:,} {outcome}" for outcome, count in row.failures.items()), "red")
+        for row in rows
+        if row.failures
+    ]
+
+
 def _peers(rows: Sequence[PeerRow], connections: int) -> Table:
-    table = _table(f"peer, {connections} connections", "calls", "time", "calls/s", "CPU/call", "errors")
+    table = _table(f"peer, {connections} connections", "time, s", "calls", "calls/s", "CPU/call, µs", "errors")
     for row in sorted(rows, key=lambda row: -row.calls_per_second):
         table.add_row(
             row.name,
+            f"{row.seconds:.2f}",
             f"{row.calls:,}",
-            f"{row.seconds:.2f} s",
             f"{row.calls_per_second:,.0f}",
-            f"{row.cpu_us_per_call:.1f} µs",
+            f"{row.cpu_us_per_call:.1f}",
             _errors(row.errors),
             style="bold" if row.name == "oarlock" else "",
         )
@@ -88,17 +106,16 @@ def _peers(rows: Sequence[PeerRow], connections: int) -> Table:
 
 
 def _scenarios(rows: Sequence[ScenarioRow]) -> Table:
-    table = _table("scenario", "nodes", "calls", "time", "calls/s", "CPU/call", "added memory", "p99", "errors")
+    table = _table("scenario", "nodes", "time, s", "calls", "calls/s", "µs", "MiB", "p99, ms", "errors")
     for row in rows:
-        p99 = f"{row.latency_ms.p99:.2f} ms" if row.latency_ms else ""
-        time, calls = f"{row.loop.seconds:.2f} s", f"{row.loop.calls:,}"
-        table.add_row(row.name, f"{row.nodes:,}", calls, time, *_costs(row.loop), p99, _errors(row.loop.errors))
+        p99 = f"{row.latency_ms.p99:.1f}" if row.latency_ms else ""
+        table.add_row(row.name, f"{row.nodes:,}", *_costs(row.loop), p99, _errors(row.loop.errors))
     return table
 
 
 def _micro(rows: Sequence[Micro]) -> Table:
     table = _table("part of a call", "µs", "")
-    table.columns[2].justify = "left"
+    table.columns[2].justify, table.columns[2].no_wrap = "left", False
     for row in rows:
         table.add_row(row.name, f"{row.us:.3g}", Text(row.about, style="dim"))
     return table
@@ -118,9 +135,9 @@ def _bars(rows: Sequence[Bar]) -> Table:
 
 def _table(first: str, *headings: str) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for heading in headings:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 

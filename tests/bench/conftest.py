@@ -96,7 +96,8 @@ def record() -> Record:
         per_plugin=[
             PluginRow(
                 name=f"plugin-{number}",
-                address=f"unix:/tmp/{number}.sock",
+                address=f"unix:///run/{number}.sock",
+                lane="wire",
                 calls=100_000,
                 errors=0,
                 failures={},

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ def test_merged_counts_are_those_of_all_calls(one: list[float], other: list[floa
 def test_bins_are_adjacent_and_hold_every_call(times: list[float]) -> None:
     bins = of(times).figures().bins
     assert sum(bin.calls for bin in bins) == len(times)
-    assert all(left.below == right.above for left, right in zip(bins, bins[1:], strict=False))
+    assert all(left.below == right.above for left, right in itertools.pairwise(bins))
     assert all(bin.calls for bin in bins[:1] + bins[-1:])
 
 

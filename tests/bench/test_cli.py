@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from bench import record as records
+from bench.cli import main
+from bench.record import Record
+from bench.servers import free_port
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_run_prints_a_table_and_writes_json_and_a_page(tmp_path: Path) -> None:
+    done = run(
+        "--nodes", "300", "--plugins", "2", "--loops", "2", "--json", tmp_path / "a.json", "--html", tmp_path / "a.html"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "602 calls in" in done.stdout
+    assert "Traceback" not in done.stderr
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert (document["nodes"], document["plugins"], document["calls_per_loop"]) == (300, 2, 602)
+    assert [loop["calls"] for loop in document["loops"]] == [602, 602]
+    assert document["graph_bytes_per_node"] > 0
+    assert document["lane"] == "wire"
+    assert document["server"] == "SDK plugins"
+    assert "--nodes 300" in document["machine"]["command"]
+    assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_peers_and_bars_are_in_one_record(tmp_path: Path) -> None:
+    done = run("--nodes", "100", "--peers", "--rounds", "1", "--connections", "4", "--json", tmp_path / "a.json")
+    assert done.returncode == 0, done.stderr
+    record = records.read(tmp_path / "a.json")
+    names = [row.name for row in record.peers]
+    assert names[0] == "oarlock"
+    assert {"aiohttp", "sequential Python"} <= set(names)
+    assert not set(names) & set(record.missing)
+    assert record.server.startswith("nginx")
+    assert all(row.errors == 0 and row.server == record.server for row in record.peers)
+    measured = {bar.name for bar in record.bars}
+    assert {"calls/s over aiohttp's", "memory added by a loop", "CPU per call at 1,000 nodes over 10"} <= measured
+    assert ("calls/s over wrk's" in measured) == (shutil.which("wrk") is not None)
+    assert ("calls/s over Go net/http's" in measured) == (shutil.which("go") is not None)
+
+
+def test_a_missing_server_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    done = run("--nodes", "20", "--plugins", "1", "--peers", "--json", tmp_path / "a.json")
+    assert done.returncode == 0, done.stderr
+    assert "missing: nginx: nginx is not installed" in done.stdout
+    record = records.read(tmp_path / "a.json")
+    assert record.peers == []
+    assert record.loops[0].calls == 21
+
+
+def test_parts_of_a_call_can_be_had_without_a_loop(tmp_path: Path) -> None:
+    done = run("--scenario", "codec", "--json", tmp_path / "a.json", "--html", tmp_path / "a.html")
+    assert done.returncode == 0, done.stderr
+    assert "encode a node" in done.stdout
+    record = records.read(tmp_path / "a.json")
+    assert record.loops == []
+    assert all(part.us > 0 for part in record.micro)
+    assert "Parts of a call" in (tmp_path / "a.html").read_text()
+
+
+def test_ones_own_plugins_are_called_switched_on_or_not(tmp_path: Path) -> None:
+    config = tmp_path / "plugins.toml"
+    config.write_text(
+        f'[[plugins]]\nname = "nobody"\naddress = "http://127.0.0.1:{free_port()}"\n'
+        'failure_policy = "abort"\nretry = { attempts = 1 }\n'
+    )
+    done = run("--nodes", "20", "--config", config, "--json", tmp_path / "a.json")
+    assert done.returncode == 1
+    assert "a pass was aborted" in done.stdout
+    assert "Traceback" not in done.stderr
+    (loop,) = records.read(tmp_path / "a.json").loops
+    assert loop.aborted is not None
+    assert loop.errors > 0
+
+
+def test_a_profile_is_a_flame_graph_of_the_engine(tmp_path: Path) -> None:
+    done = run("--nodes", "2000", "--plugins", "1", "--profile", tmp_path / "flame.svg")
+    if "Permission denied" in done.stderr or "Operation not permitted" in done.stderr:
+        pytest.skip("the kernel does not let py-spy look at a child")
+    assert done.returncode == 0, done.stderr
+    drawn = (tmp_path / "flame.svg").read_text()
+    assert "<svg" in drawn
+    assert "reconcile" in drawn
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--nodes", "0"], "0 is not in the range"),
+        (["--nodes", "many"], "not a valid integer"),
+        (["--loops", "-1"], "-1 is not in the range"),
+        (["--lane", "fast"], "'fast' is not one of"),
+        (["--scenario", "happy"], "'happy' is not one of"),
+        (["--config", "nowhere.toml"], "nowhere.toml"),
+        (["--config", "plugins.toml", "--peers"], "leave out --peers"),
+        (["--peers", "--profile", "flame.svg"], "leave out --peers"),
+        (["--json", "no/such/folder/a.json"], "no/such/folder/a.json: cannot write there"),
+        (["compare", "nowhere.json", "nowhere.json"], "nowhere.json: No such file"),
+        (["compare", "one.json"], "Missing argument"),
+        (["--frobnicate"], "No such option"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(arguments: list[str], said: str) -> None:
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2
+    assert said in done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_configuration_without_plugins_is_bad_input(tmp_path: Path) -> None:
+    config = tmp_path / "plugins.toml"
+    config.write_text("[engine]\nenabled = true\n")
+    done = CliRunner().invoke(main, ["--config", str(config)])
+    assert (done.exit_code, "no plugins" in done.output) == (2, True)
+
+
+def test_a_comparison_says_what_is_better_and_what_cannot_be_compared(record: Record, tmp_path: Path) -> None:
+    loops = [msgspec.structs.replace(loop, seconds=loop.seconds / 2) for loop in record.loops]
+    machine = msgspec.structs.replace(record.machine, cpu="Another")
+    faster = msgspec.structs.replace(record, loops=loops, machine=machine, peers=record.peers[:1])
+    records.write(record, tmp_path / "a.json")
+    records.write(faster, tmp_path / "b.json")
+    done = CliRunner().invoke(main, ["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    assert done.exit_code == 0
+    assert re.search(r"loop, s +5\.1 +2\.55 +-50\.0% better", done.output)
+    assert "not the same processor" in done.output
+    assert "only in A: Go net/http" in done.output
+
+
+def test_the_same_run_compared_with_itself_differs_in_nothing(record: Record, tmp_path: Path) -> None:
+    records.write(record, tmp_path / "a.json")
+    done = CliRunner().invoke(main, ["compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")])
+    assert "better" not in done.output
+    assert "worse" not in done.output

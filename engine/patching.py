@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from engine.node import FULFILLED, Node
 from rpc import NodeResult
 
@@ -56,10 +58,14 @@ def patch_workflow(document: dict[str, Any], patch: Mapping[str, Any]) -> dict[s
 
 
 def apply_result(node: Node, result: NodeResult) -> None:
-    """Let a plugin's word on a node count. Raises `IllegalChange` where it would take a finished node back.
+    """Let a plugin's word on a node count. Raises `IllegalChange`.
 
-    `outputs` replace those fields of the node's outputs that they name.
+    It may neither make it another node nor take a finished one back. `outputs` replace those fields of the node's
+    outputs that they name.
     """
+    for field, before, after in (("id", node.id, result.id), ("name", node.name, result.name)):
+        if after is not UNSET and after != before:
+            raise IllegalChange(f"the node's {field} may not be changed from {before!r} to {after!r}")
     if result.phase is not None and result.phase != node.phase:
         if node.phase in FULFILLED and result.phase not in FULFILLED:
             raise IllegalChange(f"node {node.name!r} is {node.phase} and may not become {result.phase} again")

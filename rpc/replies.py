@@ -28,12 +28,17 @@ class IllegalReply(ValueError):
 
 
 class NodeResult(msgspec.Struct, frozen=True):
-    """What a plugin says of a node; None is "not said". ``outputs`` has Argo's shape, unknown fields kept."""
+    """What a plugin says of a node; None is "not said". ``outputs`` has Argo's shape, unknown fields kept.
+
+    ``id`` and ``name`` are there for plugins that send back the whole node: what they say must be true.
+    """
 
     phase: Phase | None = None
     message: str | None = None
     outputs: dict[str, Any] | None = None
     progress: str | None = None
+    id: str | msgspec.UnsetType | None = msgspec.UNSET
+    name: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Reply(msgspec.Struct, frozen=True):

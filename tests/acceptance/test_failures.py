@@ -1,0 +1,282 @@
+"""What a plugin's failures do: nothing by halves, and to nobody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine import Engine, PendingExecutor, Result
+from registry import Config, EngineSettings, PluginConfig, Registry, RetrySettings
+from tests.acceptance.manifests import by_name, container, loop, steps, workflow
+from tests.acceptance.test_reports import Recorder
+
+NO_RETRIES = {"retry": RetrySettings(attempts=1)}
+
+
+def refusing(name: str, status: int):
+    """Refuse the node of that name, let all others pass."""
+    return lambda args: status if args["node"]["displayName"] == name else {}
+
+
+class TestTransient:
+    """The pass is aborted: it leaves no trace, and a later one goes on."""
+
+    @pytest.mark.parametrize("status", [429, 502, 503, 504])
+    @pytest.mark.parametrize(
+        "method",
+        ["workflow.preOperate", "parameters.add", "node.preExecute", "node.postExecute", "workflow.postOperate"],
+    )
+    async def test_it_leaves_the_workflow_as_it_was_to_the_byte(self, method, status, plugin, engine):
+        patching = await plugin({"workflow.preOperate": {"workflow": {"metadata": {"annotations": {"a": "b"}}}}})
+        failing = await plugin({method: {}})
+        leaves = Recorder()
+        running = await engine(patching, failing, executor=leaves)
+        work = workflow(steps("a", "b"), container("leaf", "echo", "{{workflow.name}}"))
+        await running.reconcile(work)
+        running.report(work, leaves.started["a"], Result("Succeeded"))
+        before = work.encode()
+        failing.answers[method] = status
+        result = await running.reconcile(work)
+        assert result.aborted is not None
+        assert result.aborted.plugin == "plugin-2"
+        assert result.aborted.status == status
+        assert result.requeue_after > 0
+        assert work.encode() == before
+        failing.answers[method] = {}
+        assert (await running.reconcile(work)).aborted is None
+        assert by_name(work)["a"].phase == "Succeeded"
+        assert work.encode() != before
+        assert by_name(work)["b"].phase == "Running"
+        assert list(leaves.started) == ["a", "b"]
+
+    async def test_in_the_middle_of_a_large_pass_it_leaves_no_node_changed(self, plugin, engine):
+        peer = await plugin({"node.preExecute": lambda args: {"node": {"message": "changed"}}})
+        running = await engine(peer, executor=PendingExecutor())
+        work = workflow(loop(200), container("leaf"))
+        await running.reconcile(work)
+        before = work.encode()
+        seen = []
+
+        def until_the_fiftieth(args):
+            seen.append(args)
+            return {"node": {"message": "changed again"}} if len(seen) <= 50 else 503
+
+        peer.answers["node.preExecute"] = until_the_fiftieth
+        assert (await running.reconcile(work)).aborted is not None
+        assert work.encode() == before
+        assert len(seen) < 150, "the rest was not sent"
+
+    async def test_the_run_goes_on_by_itself_when_it_has_passed(self, plugin, engine):
+        refusals = iter([503] * 7)
+        peer = await plugin({"node.preExecute": lambda args: next(refusals, {})})
+        running = await engine(peer)
+        work = workflow(steps("a", "b"), container("leaf"))
+        await running.run([work])
+        assert work.phase == "Succeeded"
+        assert running.stats.aborted >= 1
+
+    async def test_no_other_workflow_notices(self, plugin, engine):
+        def refuse(args):
+            return 503 if args["workflow"]["metadata"]["name"] == "unlucky" else {}
+
+        peer = await plugin({"node.preExecute": refuse})
+        running = await engine(peer)
+        lucky, unlucky = (workflow(steps("a"), container("leaf"), name=name) for name in ("lucky", "unlucky"))
+        before = unlucky.encode()
+        assert (await running.reconcile(unlucky)).aborted is not None
+        await running.reconcile(lucky)
+        await running.reconcile(lucky)
+        assert lucky.phase == "Succeeded"
+        assert unlucky.encode() == before
+
+    async def test_a_plugin_that_dies_in_mid_run_and_comes_back_does_not_keep_the_run_from_ending(self, plugin, engine):
+        peer = await plugin({"node.preExecute": {}})
+        leaves = Recorder()
+        running = await engine((peer, NO_RETRIES), executor=leaves)
+        work = workflow(steps("a", "b"), container("leaf"))
+        await running.reconcile(work)
+        await peer.stop()
+        running.report(work, leaves.started["a"], Result("Succeeded"))
+        before = work.encode()
+        for _ in range(3):
+            assert (await running.reconcile(work)).aborted is not None
+        assert work.encode() == before
+        await peer.start()
+        await running.reconcile(work)
+        running.report(work, leaves.started["b"], Result("Succeeded"))
+        await running.run([work])
+        assert work.phase == "Succeeded"
+
+
+class TestFatal:
+    """The same request would fail again: the node or the workflow is Error, and says whose fault it is."""
+
+    async def test_in_a_node_hook_the_node_is_error_and_the_graph_decides(self, plugin, engine):
+        peer = await plugin({"node.preExecute": refusing("a", 500)})
+        running = await engine(peer)
+        work = workflow(steps("a", "b"), container("leaf"))
+        await running.run([work])
+        assert by_name(work)["a"].phase == "Error"
+        assert by_name(work)["a"].message == "plugin 'plugin-1', node.preExecute: status 500, body: no, not now"
+        assert "b" not in by_name(work), "the steps after it never began"
+        assert work.phase == "Failed", "a steps template makes Failed of a child's Error"
+
+    async def test_in_a_node_hook_of_a_task_that_may_fail_the_workflow_succeeds(self, plugin, engine):
+        peer = await plugin({"node.preExecute": refusing("a", 500)})
+        running = await engine(peer)
+        tasks = [
+            {"name": "a", "template": "leaf", "continueOn": {"error": True}},
+            {"name": "b", "template": "leaf", "dependencies": ["a"]},
+        ]
+        work = workflow({"name": "main", "dag": {"tasks": tasks}}, container("leaf"))
+        await running.run([work])
+        assert by_name(work)["a"].phase == "Error"
+        assert by_name(work)["b"].phase == "Succeeded"
+        assert work.phase == "Succeeded"
+
+    @pytest.mark.parametrize("method", ["node.preExecute", "node.postExecute"])
+    async def test_a_pass_with_a_fatal_node_is_committed_all_the_same(self, method, plugin, engine):
+        def answer(args):
+            return 500 if args.get("node", args.get("new"))["displayName"] == "each(3:3)" else {}
+
+        peer = await plugin({method: answer})
+        running = await engine(peer, executor=PendingExecutor())
+        work = workflow(loop(5), container("leaf"))
+        await running.reconcile(work)
+        phases = {name: node.phase for name, node in by_name(work).items() if node.type == "Pod"}
+        assert phases.pop("each(3:3)") == "Error"
+        assert set(phases.values()) == {"Running"}
+
+    @pytest.mark.parametrize("method", ["workflow.preOperate", "workflow.postOperate", "parameters.add"])
+    async def test_in_a_workflow_hook_the_workflow_is_error(self, method, plugin, engine):
+        peer = await plugin({method: 500})
+        running = await engine(peer)
+        work = workflow(steps("a"), container("leaf"))
+        await running.run([work])
+        assert work.phase == "Error"
+        assert work.message == f"plugin 'plugin-1', {method}: status 500, body: no, not now"
+        assert work.document["metadata"]["labels"]["workflows.argoproj.io/phase"] == "Error"
+        assert work.document["metadata"]["labels"]["workflows.argoproj.io/completed"] == "true"
+        assert len(peer.args(method)) == 1, "never retried"
+
+    @pytest.mark.parametrize(
+        ("patch", "complaint"),
+        [
+            ({"metadata": {"name": "other"}}, "metadata.name may not be changed from 'work' to 'other'"),
+            ({"metadata": {"namespace": None}}, "metadata.namespace may not be changed from 'default' to None"),
+            ({"metadata": {"uid": "1"}}, "metadata.uid may not be changed"),
+            ({"metadata": None}, "metadata may not become None"),
+            ({"kind": "CronWorkflow"}, "kind may not be changed from 'Workflow' to 'CronWorkflow'"),
+            ({"status": {"nodes": {"x": {}}}}, "status.nodes may not be patched"),
+        ],
+    )
+    async def test_a_patch_that_changes_identity_is_refused(self, patch, complaint, plugin, engine):
+        peer = await plugin({"workflow.preOperate": {"workflow": patch}})
+        running = await engine(peer)
+        work = workflow(container("main"))
+        uid = work.document["metadata"]["uid"]
+        await running.run([work])
+        assert work.phase == "Error"
+        assert work.message.startswith("plugin 'plugin-1', workflow.preOperate: ")
+        assert complaint in work.message
+        assert (work.document["metadata"]["name"], work.document["metadata"]["uid"]) == ("work", uid)
+
+    @pytest.mark.parametrize("field", ["id", "name"])
+    async def test_a_node_result_that_changes_identity_is_refused(self, field, plugin, engine):
+        peer = await plugin({"node.preExecute": {"node": {field: "other"}}})
+        running = await engine(peer)
+        work = workflow(container("main"))
+        await running.run([work])
+        assert work.phase == "Error"
+        assert "plugin-1" in work.message
+        assert field in work.message
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            {"node": {"phase": "Done"}},
+            {"node": {"phase": "Succeeded", "outputs": {"parameters": "none"}}},
+            {"node": {"message": 5}},
+            {"node": []},
+            {"requeue": "soon"},
+            {"requeue": 5},
+        ],
+    )
+    async def test_a_reply_of_the_wrong_shape_makes_the_node_error(self, answer, plugin, engine):
+        peer = await plugin({"node.preExecute": answer})
+        running = await engine(peer)
+        work = workflow(container("main"))
+        await running.run([work])
+        assert work.phase == "Error"
+        assert by_name(work)["work"].message.startswith("plugin 'plugin-1', node.preExecute: illegal reply: ")
+
+    async def test_a_finished_node_may_not_be_taken_back(self, plugin, engine):
+        peer = await plugin({"node.postExecute": {"node": {"phase": "Running"}}})
+        running = await engine(peer)
+        work = workflow(container("main"))
+        await running.run([work])
+        assert work.phase == "Error"
+        assert "may not become Running again" in work.message
+
+
+class TestPolicies:
+    """`failure_policy = "ignore"` and `mode = "observe"`: a plugin that nobody depends on."""
+
+    @pytest.mark.parametrize("settings", [{"failure_policy": "ignore"}, {"mode": "observe"}])
+    @pytest.mark.parametrize("status", [500, 503])
+    async def test_its_failures_are_passed_over_and_counted(self, settings, status, plugin, engine):
+        methods = [
+            "workflow.preOperate",
+            "parameters.add",
+            "node.preExecute",
+            "node.postExecute",
+            "workflow.postOperate",
+        ]
+        bad = await plugin(dict.fromkeys(methods, status))
+        good = await plugin({"node.preExecute": {"node": {"message": "seen"}}})
+        running = await engine((bad, settings), good)
+        work = workflow(steps("a"), container("leaf"))
+        await running.run([work])
+        assert work.phase == "Succeeded"
+        assert by_name(work)["a"].phase == "Succeeded"
+        assert "a" in good.nodes("node.preExecute")
+        assert running.stats.failures_ignored >= len(methods)
+        assert running.stats.aborted == 0
+
+    async def test_one_that_is_ignored_still_has_its_answers_applied(self, plugin, engine):
+        peer = await plugin({"node.preExecute": {"node": {"phase": "Succeeded", "message": "Hello"}}})
+        running = await engine((peer, {"failure_policy": "ignore"}))
+        work = workflow(container("main"))
+        await running.run([work])
+        assert by_name(work)["work"].message == "Hello"
+
+    async def test_an_observer_is_called_and_its_answers_change_nothing(self, plugin, engine):
+        answers = {
+            "workflow.preOperate": {"workflow": {"metadata": {"annotations": {"by": "observer"}}}},
+            "parameters.add": {"parameters": {"hello": "observer"}},
+            "node.preExecute": {"node": {"phase": "Failed"}},
+            "node.postExecute": {"node": {"message": "observed"}},
+            "workflow.postOperate": {"workflow": {"metadata": {"name": "other"}}},
+            "template.execute": {"node": {"phase": "Succeeded"}},
+        }
+        peer = await plugin(answers)
+        running = await engine((peer, {"mode": "observe"}))
+        work, left_alone = workflow(container("main")), workflow(container("main"), name="left-alone")
+        await running.run([work, left_alone])
+        assert work.phase == left_alone.phase == "Succeeded"
+        assert "annotations" not in work.document["metadata"]
+        assert by_name(work)["work"].message == ""
+        for method in answers.keys() - {"template.execute"}:
+            assert peer.args(method), method
+        executed = workflow({"name": "main", "plugin": {"x": {}}}, name="executed")
+        await running.run([executed])
+        assert executed.phase == "Error"
+        assert executed.message == "no plugin executed the template"
+
+    async def test_a_plugin_that_is_not_enabled_is_not_called(self, plugin):
+        peer = await plugin({"workflow.preOperate": {}})
+        config = Config(engine=EngineSettings(enabled=False), plugins=(PluginConfig(name="a", address=peer.address),))
+        work = workflow(container("main"))
+        async with Engine(Registry(config)) as running:
+            await running.run([work])
+        assert work.phase == "Succeeded"
+        assert peer.paths == []

@@ -1,0 +1,120 @@
+"""The plugin that the proposal printed, as people have it: http.server, one thread, no lengths, the body never read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rpc.methods import PATHS, Method
+from tests.acceptance.manifests import container, loop, workflow
+
+SOURCE = """
+import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        if self.path == "{path}":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({{}}).encode("utf-8"))
+        else:
+            self.send_response(404)
+            self.end_headers()
+
+if __name__ == "__main__":
+    server = HTTPServer(("localhost", 0), Handler)
+    print(server.server_port, flush=True)
+    server.serve_forever()
+"""
+
+
+class Running:
+    """The plugin as a process; its access log tells what it was asked."""
+
+    def __init__(self, path: str, folder: Path) -> None:
+        file = folder / "plugin.py"
+        file.write_text(SOURCE.format(path=path))
+        self._log = (folder / "access.log").open("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, str(file)], stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+        assert self._process.stdout is not None
+        self.address = f"http://localhost:{int(self._process.stdout.readline())}"
+
+    def asked(self) -> Counter[tuple[str, str]]:
+        """How often each path was answered with which status."""
+        self._log.seek(0)
+        lines = [line.split('"') for line in self._log]
+        return Counter((request.split()[1], status.split()[0]) for _, request, status in lines)
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.communicate()
+        self._log.close()
+
+
+@pytest.fixture
+def proposal_plugin(tmp_path: Path) -> Iterator[Callable[[str], Running]]:
+    started: list[Running] = []
+
+    def start(path: str) -> Running:
+        started.append(Running(path, tmp_path))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+@pytest.mark.parametrize("path", ["/workflow.preOperate", "/WorkflowLifecycleHook.WorkflowPreOperate"])
+def test_the_proposals_own_plugin_sees_a_hundred_nodes_succeed(path, proposal_plugin, oarlock, tmp_path):
+    running = proposal_plugin(path)
+    (tmp_path / "plugins.toml").write_text(
+        f'[engine]\nenabled = true\n[[plugins]]\nname = "hello"\naddress = "{running.address}"\n'
+    )
+    document = workflow(loop(100), container("leaf")).to_dict()
+    (tmp_path / "work.yaml").write_text(yaml.safe_dump(document))
+
+    done = oarlock("run", "work.yaml", "--config", "plugins.toml", "--output", "json")
+
+    assert done.code == 0, done.err
+    ended = json.loads(done.out)
+    assert ended["status"]["phase"] == "Succeeded"
+    leaves = [node for node in ended["status"]["nodes"].values() if node["type"] == "Pod"]
+    assert len(leaves) == 100
+    assert {node["phase"] for node in leaves} == {"Succeeded"}
+    assert "aborted" not in done.err
+
+    asked = running.asked()
+    answered = {path for path, status in asked if status == "200"}
+    assert answered == {path}
+    refused = {path: count for (path, status), count in asked.items() if status == "404"}
+    assert set(refused.values()) == {1}, "no path that it does not know was asked for twice"
+    methods = Counter(PATHS[path] for path in refused)
+    assert methods[Method.NODE_PRE_EXECUTE] == 3, "asked in each spelling before it is given up"
+
+
+def test_it_is_not_hurt_by_concurrency(proposal_plugin, oarlock, tmp_path):
+    """It implements a node hook: hundreds of calls at a time would overflow its listen backlog of five."""
+    running = proposal_plugin("/node.preExecute")
+    (tmp_path / "plugins.toml").write_text(
+        f'[engine]\nenabled = true\n[[plugins]]\nname = "hello"\naddress = "{running.address}"\n'
+    )
+    document = workflow(loop(100), container("leaf")).to_dict()
+    (tmp_path / "work.yaml").write_text(yaml.safe_dump(document))
+
+    done = oarlock("run", "work.yaml", "--config", "plugins.toml", "--output", "json")
+
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["status"]["phase"] == "Succeeded"
+    asked = running.asked()
+    assert asked["/node.preExecute", "200"] >= 100
+    assert "aborted" not in done.err, "no call was lost"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter
-from typing import cast
+from typing import Any, cast
 
 from bench.latencies import Latencies
 from registry import Plugin, Registry
@@ -53,10 +53,10 @@ class Observation:
 
 
 class _Observed:
-    """What the engine uses of a client, timed."""
+    """A client whose every exchange is timed; in all else it is the client."""
 
     def __init__(self, client: Client, observation: Observation) -> None:
-        self.supports = client.supports
+        self._client = client
         self._exchange = client.exchange
         self._observation = observation
         self._latencies = observation.latencies.setdefault(client.name, Latencies())
@@ -67,6 +67,9 @@ class _Observed:
             return await self._exchange(method, body)
         finally:
             self._observation.ended(began, self._latencies)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
 
 
 class WatchedRegistry(Registry):
@@ -84,5 +87,5 @@ class WatchedRegistry(Registry):
         observation = self.observation
         if observation is None:
             return tuple(plugins)
-        # Only the engine sees the stand-in, and it uses no more of a client than the stand-in has.
+        # To the type checker a stand-in is no client; to the engine it is, since it has all that a client has.
         return tuple(replace(each, client=cast(Client, _Observed(each.client, observation))) for each in plugins)

@@ -17,8 +17,8 @@ from typing import Any, Final, Self
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.http import HttpProcessingError, RawResponseMessage
-from aiohttp.streams import StreamReader
+from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11, RawResponseMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from yarl import URL
 
 from rpc.address import Address
@@ -55,40 +55,54 @@ class _Protocol(ResponseHandler):
         self.replies = 0
         self.heard = False
         self.reset: BaseException | None = None
-        self.malformed = False
         self._awaiting = False
         self._interim = 0
+        self._last = b""  # three bytes, so that an empty line cut in two is found
+        self._body: StreamReader = EMPTY_PAYLOAD
+        self._remaining: int | None = 0  # bytes of a body whose length was told
 
     def set_response_params(self, **options: Any) -> None:
         self.heard = False
+        self._last = b""
         self._awaiting = True
         self._interim = 0
         super().set_response_params(**options)
 
     def data_received(self, data: bytes) -> None:
+        """Feed aiohttp's parser no more than one message part at a time.
+
+        It loses a complete reply when bad bytes follow it in the same read, and says nothing of blank lines there.
+        """
         self.heard = True
-        # One head at a time: aiohttp's parser drops a complete reply when bad bytes follow it in the same read.
-        while self._awaiting and (end := data.find(b"\r\n\r\n")) >= 0 and end + 4 < len(data):
-            super().data_received(data[: end + 4])
-            data = data[end + 4 :]
-        super().data_received(data)
+        while data:
+            if not self._awaiting and (self._body.is_eof() or self._remaining == 0):
+                self._end()  # more than was asked for
+                return
+            end = len(data)
+            if not self._awaiting and self._remaining is not None:
+                end = min(end, self._remaining)
+                self._remaining -= end
+            elif (blank := (self._last + data).find(b"\r\n\r\n")) >= 0:
+                end = blank + 4 - len(self._last)
+            self._last = (self._last + data[:end])[-3:]
+            super().data_received(data[:end])
+            data = data[end:]
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        message, body = data
         if not self._awaiting:
-            self.force_close()
-            if self.transport is not None:
-                self.transport.close()
+            self._end()
             return
-        status = data[0].code
-        if 100 <= status < 200 and status != 101:
+        if 100 <= message.code < 200 and message.code != 101:
             self._interim += 1
             if self._interim > MAX_INTERIM:
-                self._awaiting = False
-                self.set_exception(HttpProcessingError(code=status, message=f"over {MAX_INTERIM} interim replies"))
-                if self.transport is not None:
-                    self.transport.close()
+                self.set_exception(HttpProcessingError(message=f"over {MAX_INTERIM} interim replies"))
+                self._end()
             return
         self._awaiting = False
+        self._body = body
+        length = message.headers.get("Content-Length", "")
+        self._remaining = int(length) if length.isdecimal() and not message.chunked else None
         if self.replies == 0:  # not a newcomer any more: there is room for another
             self._permits.resize(self._permits.limit + 1)
         self.replies += 1
@@ -96,7 +110,8 @@ class _Protocol(ResponseHandler):
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         self._awaiting = False
-        self.malformed = self.malformed or isinstance(exc, HttpProcessingError)
+        if isinstance(exc, HttpProcessingError) and not self._body.is_eof():
+            self._body.set_exception(exc)  # else whoever reads the body would wait for ever
         super().set_exception(exc, exc if exc_cause is None else exc_cause)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -104,6 +119,11 @@ class _Protocol(ResponseHandler):
         if self.replies:
             self._permits.resize(self._permits.limit - 1)
         super().connection_lost(exc)
+
+    def _end(self) -> None:
+        self.force_close()
+        if self.transport is not None:
+            self.transport.close()
 
 
 class _Stale(Exception):
@@ -210,37 +230,31 @@ class AiohttpLane:
         async with session.post(url, data=body, allow_redirects=False) as response:
             assert isinstance(response, _Response)
             protocol = response.connection_protocol
-            headers = response.headers
-            if sum(len(name) + len(value) + 4 for name, value in response.raw_headers) > MAX_HEAD:
-                raise Malformed(f"the reply's head is over {MAX_HEAD} bytes")
-            encoding = headers.get("Content-Encoding", "identity")
-            if encoding.strip().lower() != "identity":
-                raise Malformed(f"the reply has Content-Encoding {encoding[:64]!r}, and none was asked for")
-            if (response.content_length or 0) > self._max_body:
-                raise Malformed(f"the reply's body is {response.content_length} bytes, {self._max_body} are allowed")
             try:
-                content = await self._read(response.content)
-            except aiohttp.ClientPayloadError as error:
-                if protocol.malformed:
-                    raise Malformed(f"bad framing of the reply's body: {error.__cause__ or error}") from error
-                raise Broken("the connection was closed in the middle of the reply's body") from error
-            # The end of a close-delimited body is the end of the connection, so a reset may have cut it short.
-            cut = protocol.reset is not None and response.status == 200 and _is_close_delimited(response)
-            if cut and not is_whole(content):
-                raise Broken(f"the connection was reset in the middle of the reply's body: {protocol.reset}")
-            return Response(response.status, content, headers.get("Retry-After"))
+                _check_head(response)
+                content = await self._read(response)
+                # The end of a close-delimited body is the end of the connection, so a reset may have cut it short.
+                cut = protocol.reset is not None and response.status == 200 and _is_close_delimited(response)
+                if cut and not is_whole(content):
+                    raise Broken(f"the connection was reset in the middle of the reply's body: {protocol.reset}")
+            except LaneError:
+                protocol.abort()
+                raise
+            return Response(response.status, content, response.headers.get("Retry-After"))
 
-    async def _read(self, stream: StreamReader) -> bytes:
-        content = await stream.readany()
-        if stream.at_eof() and len(content) <= self._max_body:
-            return content
-        chunks = [content]
-        size = len(content)
-        while chunk := await stream.readany():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._max_body:
-                break
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        size = response.content_length or 0
+        chunks: list[bytes] = []
+        if size <= self._max_body:
+            size = 0
+            try:
+                while chunk := await response.content.readany():
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    if size > self._max_body:
+                        break
+            except aiohttp.ClientPayloadError as error:
+                raise Broken("the connection was closed in the middle of the reply's body") from error
         if size > self._max_body:
             raise Malformed(f"the reply's body is over {self._max_body} bytes")
         return b"".join(chunks)
@@ -270,6 +284,22 @@ class AiohttpLane:
         for session in (self._session, self._replays):
             if session is not None:
                 await session.close()
+
+
+def _check_head(response: aiohttp.ClientResponse) -> None:
+    """Refuse what aiohttp lets pass. Raises `Malformed`."""
+    if response.version not in (HttpVersion10, HttpVersion11):
+        raise Malformed(f"the reply is in HTTP/{'.'.join(map(str, response.version or ()))}")
+    if response.status == 101:
+        raise Malformed("the plugin switched protocols, and was not asked to")
+    if sum(len(name) + len(value) + 4 for name, value in response.raw_headers) > MAX_HEAD:
+        raise Malformed(f"the reply's head is over {MAX_HEAD} bytes")
+    codings = [coding.strip().lower() for coding in response.headers.getall("Transfer-Encoding", ())]
+    if codings not in ([], ["chunked"]):
+        raise Malformed(f"the reply has a Transfer-Encoding of {', '.join(codings)[:64]!r}, only chunked is known")
+    for encoding in response.headers.getall("Content-Encoding", ()):
+        if encoding.strip().lower() != "identity":
+            raise Malformed(f"the reply has Content-Encoding {encoding[:64]!r}, and none was asked for")
 
 
 def _is_close_delimited(response: aiohttp.ClientResponse) -> bool:

@@ -12,8 +12,10 @@ from typing import Any, Final
 import orjson
 
 from engine.graph import Graph, Invocation
+from engine.journal import Journal
 from engine.node import ERROR, RUNNING, Node, encode
 from engine.patching import IllegalChange, apply_result, patch_workflow
+from engine.statistics import Counts
 from engine.substitution import SubstitutionError
 from registry import Plugin
 from rpc import (
@@ -22,6 +24,7 @@ from rpc import (
     Method,
     NodeReply,
     ParametersReply,
+    PluginError,
     Reply,
     TransientError,
     WorkflowReply,
@@ -37,23 +40,51 @@ EXECUTE_RETRY: Final = 1.0
 """Seconds until a plugin is asked again to execute a template after a transient failure that named no delay."""
 
 
-class Skips:
-    """How often a plugin's failure was passed over, since its policy is to ignore them or it only observes."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-
-def _tolerated(plugin: Plugin) -> bool:
+def may_fail(plugin: Plugin) -> bool:
+    """Whether the plugin's failures are passed over: it is to be ignored then, or its replies never count anyway."""
     return plugin.failure_policy == "ignore" or plugin.mode == "observe"
+
+
+class Caller:
+    """Asks plugins on behalf of one workflow: passes over the failures of those that may fail, remembers answers."""
+
+    def __init__(self, journal: Journal, counts: Counts) -> None:
+        self.journal = journal
+        self.counts = counts
+
+    def passes_over(self, plugin: Plugin) -> bool:
+        """Whether a failure of this plugin does not matter, which is then counted."""
+        if may_fail(plugin):
+            self.counts.failures_passed_over += 1
+            return True
+        return False
+
+    async def ask(self, plugin: Plugin, method: Method, about: str, body: bytes) -> Reply:
+        """The plugin's reply if it is to count, else `EMPTY`. Raises `TransientError` and `FatalError`.
+
+        `about` is the node's id, empty where the question is about the workflow.
+        """
+        digest = hash(body)
+        reply = self.journal.find(plugin.name, method, about, digest) if self.journal.resuming else None
+        if reply is None:
+            try:
+                reply = await plugin.client.exchange(method, body)
+            except PluginError:
+                if not self.passes_over(plugin):
+                    raise
+                return EMPTY
+            self.journal.keep(plugin.name, method, about, digest, reply)
+        else:
+            self.counts.answers_resumed += 1
+        return EMPTY if reply is None or plugin.mode == "observe" else reply
 
 
 class WorkflowHooks:
     """`workflow.preOperate` and `workflow.postOperate`, in the order of the plugins."""
 
-    def __init__(self, plugins: Sequence[Plugin], skips: Skips) -> None:
+    def __init__(self, plugins: Sequence[Plugin], caller: Caller) -> None:
         self._plugins = plugins
-        self._skips = skips
+        self._caller = caller
 
     async def pre_operate(self, document: dict[str, Any], nodes: dict[str, Node]) -> dict[str, Any]:
         """The document as the plugins want it. Raises `TransientError` and `FatalError`."""
@@ -75,19 +106,15 @@ class WorkflowHooks:
         return document
 
     async def _call(self, plugin: Plugin, method: Method, body: bytes, document: dict[str, Any]) -> dict[str, Any]:
-        try:
-            reply = await plugin.client.exchange(method, body)
-            if plugin.mode == "observe" or not isinstance(reply, WorkflowReply) or reply.workflow is None:
-                return document
-            try:
-                return patch_workflow(document, reply.workflow)
-            except IllegalChange as error:
-                raise FatalError(plugin.name, method, str(error)) from error
-        except (TransientError, FatalError):
-            if not _tolerated(plugin):
-                raise
-            self._skips.count += 1
+        reply = await self._caller.ask(plugin, method, "", body)
+        if not isinstance(reply, WorkflowReply) or reply.workflow is None:
             return document
+        try:
+            return patch_workflow(document, reply.workflow)
+        except IllegalChange as error:
+            if self._caller.passes_over(plugin):
+                return document
+            raise FatalError(plugin.name, method, str(error)) from error
 
 
 def _encoded(document: dict[str, Any], nodes: dict[str, Node], plugin: Plugin) -> bytes:
@@ -105,10 +132,11 @@ class NodeHooks:
     changed. A transient failure leaves `visit` as `TransientError`; a fatal one makes the node Error.
     """
 
-    def __init__(self, plugins: Sequence[Plugin], graph: Graph, document: dict[str, Any], skips: Skips) -> None:
+    def __init__(self, plugins: Sequence[Plugin], graph: Graph, document: dict[str, Any], caller: Caller) -> None:
         self._plugins = plugins
         self._graph = graph
-        self._skips = skips
+        self._caller = caller
+        self._journal = caller.journal
         self._workflows: dict[str, bytes] = {"metadata": orjson.dumps({"metadata": document["metadata"]})}
         if any(plugin.payload == "full" for plugin in plugins):
             self._workflows["full"] = orjson.dumps(document)
@@ -152,14 +180,8 @@ class NodeHooks:
             text = self._graph.render(invocation)
             for plugin in self._supporting[ADD]:
                 body = b"".join((b'{"workflow":', self._workflows[plugin.payload], b',"template":', text, b"}"))
-                try:
-                    reply = await plugin.client.exchange(ADD, body)
-                except TransientError:
-                    if _tolerated(plugin):
-                        self._skips.count += 1
-                        continue
-                    raise
-                if isinstance(reply, ParametersReply) and reply.parameters and plugin.mode == "apply":
+                reply = await self._caller.ask(plugin, ADD, invocation.node_id, body)
+                if isinstance(reply, ParametersReply) and reply.parameters:
                     invocation.extra.update(reply.parameters)
         if template.required:
             scope = self._graph.scope_of(invocation)
@@ -190,31 +212,59 @@ class NodeHooks:
     # Calls
 
     async def _chain(self, method: Method, invocation: Invocation, node: Node, before: Node | None) -> None:
-        """One node through all plugins that know the method; `before` is the node's old state where that is told."""
-        payload, body = "", b""
-        for plugin in self._supporting[method]:
-            if plugin.payload != payload:
-                payload = plugin.payload
-                body = self._body(payload, invocation, node, before)
-            try:
-                reply = await plugin.client.exchange(method, body)
-                if reply is EMPTY or reply is None or plugin.mode == "observe":
+        """One node through all plugins that know the method; `before` is the node's old state where that is told.
+
+        This is where nearly all calls are made, so what `Caller.ask` does is done here without its coroutine, and for
+        a chain in which nobody has anything to say only once.
+        """
+        plugins, journal, about = self._supporting[method], self._journal, node.id
+        payload = plugins[0].payload
+        body = self._body(payload, invocation, node, before)
+        first = digest = hash(body)
+        if journal.resuming and journal.silent(method, about, first):
+            self._caller.counts.answers_resumed += len(plugins)
+            return
+        # Those from `since` on were sent this very body and had nothing to say; should the pass be aborted now, they
+        # are not asked again.
+        since, position, silent, stale = 0, 0, True, False
+        try:
+            for position, plugin in enumerate(plugins):
+                if stale or plugin.payload != payload:
+                    self._keep_silence(plugins[since:position], method, about, digest)
+                    since, payload, stale = position, plugin.payload, False
+                    body = self._body(payload, invocation, node, before)
+                    digest = hash(body)
+                reply = journal.find(plugin.name, method, about, digest) if journal.resuming else None
+                try:
+                    if reply is None:
+                        reply = await plugin.client.exchange(method, body)
+                    else:
+                        self._caller.counts.answers_resumed += 1
+                    if reply is EMPTY or reply is None or plugin.mode == "observe":
+                        continue
+                    silent = False
+                    journal.keep(plugin.name, method, about, digest, reply)
+                    node = self._apply(plugin, method, invocation, reply)
+                except PluginError:
+                    if not self._caller.passes_over(plugin):
+                        raise
                     continue
-                node = self._apply(plugin, method, invocation, reply)
-            except TransientError:
-                if not _tolerated(plugin):
-                    raise
-                self._skips.count += 1
-                continue
-            except FatalError as error:
-                if not _tolerated(plugin):
-                    self._fail(invocation, str(error))
+                if method is PRE and node.fulfilled:
                     return
-                self._skips.count += 1
-                continue
-            payload = ""  # the node has changed: the next plugin is sent the new one
-            if method is PRE and node.fulfilled:
-                return
+                self._keep_silence(plugins[since:position], method, about, digest)
+                since, stale = position + 1, True  # the next plugin is sent what this one made of the node
+        except FatalError as error:
+            self._fail(invocation, str(error))
+        except BaseException:
+            self._keep_silence(plugins[since:position], method, about, digest)
+            raise
+        else:
+            if silent:
+                journal.keep_silence(method, about, first)
+
+    def _keep_silence(self, plugins: Sequence[Plugin], method: Method, about: str, digest: int) -> None:
+        for plugin in plugins:
+            self._journal.keep(plugin.name, method, about, digest, EMPTY)
 
     def _body(self, payload: str, invocation: Invocation, node: Node, before: Node | None) -> bytes:
         if before is None:
@@ -245,25 +295,18 @@ class NodeHooks:
         if invocation.requeue_at is not None and invocation.requeue_at > self._graph.now:
             return
         invocation.requeue_at = None
-        workflow = self._workflows
         text = self._graph.render(invocation)
         for plugin in self._supporting[EXECUTE]:
-            body = b"".join((b'{"workflow":', workflow[plugin.payload], b',"template":', text, b"}"))
+            body = b"".join((b'{"workflow":', self._workflows[plugin.payload], b',"template":', text, b"}"))
             try:
-                reply = await plugin.client.exchange(EXECUTE, body)
-                if not isinstance(reply, NodeReply) or plugin.mode == "observe":
+                reply = await self._caller.ask(plugin, EXECUTE, invocation.node_id, body)
+                if not isinstance(reply, NodeReply):
                     continue
                 node = self._apply(plugin, EXECUTE, invocation, reply)
             except TransientError as error:
-                if _tolerated(plugin):
-                    self._skips.count += 1
-                    continue
                 invocation.requeue_at = self._graph.now + (error.retry_after or EXECUTE_RETRY)
                 return
             except FatalError as error:
-                if _tolerated(plugin):
-                    self._skips.count += 1
-                    continue
                 self._fail(invocation, str(error))
                 return
             if not node.fulfilled and node.phase != RUNNING:

@@ -14,16 +14,18 @@ from engine.graph.admission import Admission
 from engine.graph.entry import Entry
 from engine.graph.graph import timestamp
 from engine.graph.nodes import NodeStore
+from engine.journal import Journal
 from engine.locks import Locks, lock_requests
 from engine.memo import Memos
 from engine.node import ERROR, FAILED, RUNNING
-from engine.plugins import NodeHooks, Skips, WorkflowHooks
+from engine.plugins import Caller, NodeHooks, WorkflowHooks, may_fail
 from engine.specification import InvalidSpec, context_of, spec_in_force, validate
+from engine.statistics import Counts
 from engine.template import Library
 from engine.variables import MissingParameter, parse_time, workflow_scope
 from engine.workflow import LABEL_COMPLETED, LABEL_PHASE, Workflow
 from registry import Plugin
-from rpc import FatalError
+from rpc import FatalError, Method, TransientError
 
 Document = Mapping[str, Any]
 
@@ -44,8 +46,7 @@ class Surroundings:
         self.workers = workers
         self.locks = Locks()
         self.memos = Memos()
-        self.skips = Skips()
-        self.visited = 0
+        self.counts = Counts()
 
 
 class Run:
@@ -59,10 +60,16 @@ class Run:
         self.started: set[str] = set()
         """Leaves that this engine's executor was given and has not ended."""
         self._surroundings = surroundings
+        self._journal = Journal()
+        self._caller = Caller(self._journal, surroundings.counts)
+        self._stamp = 0.0
         self._spec: Document | None = None
         self._spec_source: object = None
         self._graph: Graph | None = None
         self._entry: Entry | None = None
+        self.aborts = 0
+        """Passes aborted one after the other, up to now."""
+        self.abort_reason = ""
         self.woken: set[str] = set()
         """Workflows that wait for a lock which the last pass gave back."""
 
@@ -74,11 +81,15 @@ class Run:
         workflow = self.workflow
         if workflow.finished:
             return
-        hooks = WorkflowHooks(plugins, self._surroundings.skips)
+        _refuse_while_open(plugins)
+        self._journal.begin(plugins)
+        # What a resumed pass makes is dated as the aborted one dated it, so that its questions are the same.
+        self._stamp = self._journal.resumed_at or now
+        hooks = WorkflowHooks(plugins, self._caller)
         old = workflow.document
         self._taken = {}
         try:
-            document = _running(old, now)
+            document = _running(old, self._stamp)
             try:
                 document = await hooks.pre_operate(document, workflow.nodes)
                 document = await self._walk(document, plugins, now)
@@ -89,6 +100,7 @@ class Run:
                 document = _finished(document, FAILED, f"invalid spec: {error}", now)
         except BaseException:
             self._rollback()
+            self._journal.resumed_at = self._stamp
             raise
         self._commit(document)
 
@@ -101,7 +113,7 @@ class Run:
             graph = self._build(document, now)
         entry = self._entry
         assert entry is not None
-        graph.set_time(now)
+        graph.set_time(now, self._stamp)
         self._apply_shutdown(document, graph)
         if not self._has_lock(graph):
             return document
@@ -110,7 +122,7 @@ class Run:
         self._taken = dict(self.inbox)  # more may be reported while the plugins are being asked
         untold = self._tell(graph, self._taken)
         graph.tick()
-        node_hooks = NodeHooks(plugins, graph, document, self._surroundings.skips)
+        node_hooks = NodeHooks(plugins, graph, document, self._caller)
         wave = graph.first_wave()
         while wave:
             await self._visit(wave, node_hooks)
@@ -118,7 +130,7 @@ class Run:
                 graph.visited(invocation)
             graph.settle()
             untold = self._tell(graph, untold)  # a walk that was begun anew meets its leaves one by one
-            self._surroundings.visited += len(wave)
+            self._surroundings.counts.nodes_visited += len(wave)
             wave = graph.take_fresh()
             node_hooks.refresh()
         document = _with_outputs(document, graph.global_outputs)
@@ -145,7 +157,7 @@ class Run:
         scope = workflow_scope(document, spec, surroundings.config_maps)
         admission = Admission(spec, workflow.key, surroundings.config_maps, surroundings.locks, surroundings.memos)
         graph = Graph(NodeStore(workflow.name, workflow.nodes), scope, admission)
-        graph.set_time(now)
+        graph.set_time(now, self._stamp)
         self._entry = Entry(graph, spec, context, document["status"]["startedAt"])
         self._graph, self._spec, self._spec_source = graph, spec, document["spec"]
         deadline = spec.get("activeDeadlineSeconds")
@@ -187,6 +199,7 @@ class Run:
 
     def _commit(self, document: dict[str, Any]) -> None:
         self.workflow.document = document
+        self._journal.clear()
         for node_id, result in self._taken.items():
             if self.inbox.get(node_id) is result:
                 del self.inbox[node_id]
@@ -268,6 +281,15 @@ class Run:
             f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
             for what, names in kinds.items()
         )
+
+
+def _refuse_while_open(plugins: Sequence[Plugin]) -> None:
+    """Abort before any work while the breaker of a plugin is open that the pass cannot do without."""
+    for plugin in plugins:
+        client = plugin.client
+        if client.stats.breaker == "open" and not may_fail(plugin) and any(map(client.supports, Method)):
+            reason = "it has failed too often, nothing is sent for now (breaker open)"
+            raise TransientError(plugin.name, Method.WORKFLOW_PRE_OPERATE, reason)
 
 
 def _with_status(document: dict[str, Any], labels: Mapping[str, str], **fields: Any) -> dict[str, Any]:

@@ -72,10 +72,10 @@ class Graph:
 
     # Time
 
-    def set_time(self, now: float) -> None:
-        """Seconds since the epoch at which this pass happens, as far as nodes can tell."""
+    def set_time(self, now: float, stamp: float) -> None:
+        """When this pass happens, and when it is dated by what it writes to nodes, in seconds since the epoch."""
         self.now = now
-        self.timestamp = timestamp(now)
+        self.timestamp = timestamp(stamp)
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         """Have `action` called by the first `tick` at or after `when` (seconds since the epoch)."""

@@ -29,7 +29,7 @@ from rpc.stats import Outcome
 
 _TICK = 0.1
 _WARM_UP = 500
-"""Nodes of the workflow with which connections are opened and methods found before anything is measured."""
+"""Nodes at most of the workflow with which connections are opened and methods found before anything is measured."""
 
 _GOOD = (Outcome.ANSWERED, Outcome.UNSUPPORTED)
 _UNSENT = (Outcome.BREAKER_OPEN, Outcome.PAST_DEADLINE)
@@ -62,7 +62,7 @@ class Subject:
         """Warm up, and load the graph without a call."""
         load, registry, engine = self._load, self._registry, self._engine
         observation = registry.observation = Observation()
-        small = fan_out(_WARM_UP, leaf=load.leaf, padding=load.padding)
+        small = fan_out(min(_WARM_UP, load.nodes), leaf=load.leaf, padding=load.padding)
         for _ in range(2):
             await engine.reconcile(small)
         registry.observation = None

@@ -75,7 +75,7 @@ def proposal_plugin(tmp_path: Path) -> Iterator[Callable[[str], Running]]:
 
 
 @pytest.mark.parametrize("path", ["/workflow.preOperate", "/WorkflowLifecycleHook.WorkflowPreOperate"])
-def test_the_proposals_own_plugin_sees_a_hundred_nodes_succeed(path, proposal_plugin, oarlock, tmp_path):
+def test_the_proposals_own_plugin_sees_a_hundred_nodes_succeed(path, proposal_plugin, process, tmp_path):
     running = proposal_plugin(path)
     (tmp_path / "plugins.toml").write_text(
         f'[engine]\nenabled = true\n[[plugins]]\nname = "hello"\naddress = "{running.address}"\n'
@@ -83,7 +83,7 @@ def test_the_proposals_own_plugin_sees_a_hundred_nodes_succeed(path, proposal_pl
     document = workflow(loop(100), container("leaf")).to_dict()
     (tmp_path / "work.yaml").write_text(yaml.safe_dump(document))
 
-    done = oarlock("run", "work.yaml", "--config", "plugins.toml", "--output", "json")
+    done = process("-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--output", "json")
 
     assert done.code == 0, done.err
     ended = json.loads(done.out)
@@ -102,7 +102,7 @@ def test_the_proposals_own_plugin_sees_a_hundred_nodes_succeed(path, proposal_pl
     assert methods[Method.NODE_PRE_EXECUTE] == 3, "asked in each spelling before it is given up"
 
 
-def test_it_is_not_hurt_by_concurrency(proposal_plugin, oarlock, tmp_path):
+def test_it_is_not_hurt_by_concurrency(proposal_plugin, process, tmp_path):
     """It implements a node hook: hundreds of calls at a time would overflow its listen backlog of five."""
     running = proposal_plugin("/node.preExecute")
     (tmp_path / "plugins.toml").write_text(
@@ -111,7 +111,7 @@ def test_it_is_not_hurt_by_concurrency(proposal_plugin, oarlock, tmp_path):
     document = workflow(loop(100), container("leaf")).to_dict()
     (tmp_path / "work.yaml").write_text(yaml.safe_dump(document))
 
-    done = oarlock("run", "work.yaml", "--config", "plugins.toml", "--output", "json")
+    done = process("-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--output", "json")
 
     assert done.code == 0, done.err
     assert json.loads(done.out)["status"]["phase"] == "Succeeded"

@@ -1,0 +1,237 @@
+"""The command line: outputs, exit codes, simulated time."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import yaml
+
+from tests.acceptance.manifests import container, loop, steps, workflow
+
+
+@pytest.fixture
+def wf(tmp_path):
+    """Write a workflow to a file of its name."""
+
+    def write(*templates, name="work", **spec):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(workflow(*templates, name=name, **spec).to_dict()))
+        return f"{name}.yaml"
+
+    return write
+
+
+@pytest.fixture
+def sick_plugin(tmp_path):
+    """A configuration with one plugin, which answers 503 to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(503)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        (tmp_path / "sick.toml").write_text(
+            f'[engine]\nenabled = true\n[[plugins]]\nname = "sick"\naddress = "{address}"\n'
+        )
+        yield "sick.toml"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def outcomes(tmp_path):
+    def write(document):
+        (tmp_path / "outcomes.yaml").write_text(yaml.safe_dump(document))
+        return "outcomes.yaml"
+
+    return write
+
+
+def test_the_summary_shows_the_phases_as_a_tree(wf, oarlock):
+    done = oarlock("run", wf(steps("a", "b"), container("leaf")))
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "work Succeeded  5 Succeeded",
+        "└── work Succeeded",
+        "    ├── a Succeeded",
+        "    └── b Succeeded",
+    ]
+    assert done.err == ""
+
+
+@pytest.mark.parametrize("module", ["engine", "engine.cli"])
+def test_it_is_a_process_like_any_other(module, wf, process):
+    """`oarlock` is `engine.cli:main` too; both import without a warning, and say nothing but what was asked for."""
+    start = ["-m", "engine"] if module == "engine" else ["-c", "from engine.cli import main; main()"]
+    done = process(*start, "run", wf(container("main")), "--output", "json")
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["status"]["phase"] == "Succeeded"
+
+
+def test_json_is_one_object_in_argos_shape(wf, oarlock):
+    done = oarlock("run", wf(container("main")), "--output", "json")
+    document = json.loads(done.out)
+    assert document["kind"] == "Workflow"
+    assert document["metadata"]["labels"]["workflows.argoproj.io/phase"] == "Succeeded"
+    (node,) = document["status"]["nodes"].values()
+    assert {"id", "name", "displayName", "type", "phase", "startedAt", "finishedAt", "templateName"} <= node.keys()
+
+
+def test_json_of_several_workflows_is_a_list_in_their_order(wf, oarlock):
+    files = [wf(container("main"), name=name) for name in ("b", "a")]
+    done = oarlock("run", *files, "--output", "json")
+    assert [each["metadata"]["name"] for each in json.loads(done.out)] == ["b", "a"]
+
+
+def test_yaml_can_be_run_again(wf, oarlock, tmp_path):
+    done = oarlock("run", wf(steps("a"), container("leaf")), "--output", "yaml")
+    (tmp_path / "ended.yaml").write_text(done.out)
+    again = oarlock("run", "ended.yaml", "--output", "yaml")
+    assert (again.code, again.out) == (0, done.out), "what has ended is left as it is"
+
+
+def test_logs_go_to_standard_error_and_results_to_standard_output(wf, oarlock, tmp_path):
+    (tmp_path / "plugins.toml").write_text("[engine]\nenabled = true\n")
+    done = oarlock("run", wf(container("main")), "--config", "plugins.toml", "--output", "json")
+    json.loads(done.out)
+    assert done.err == 'level=info msg="plugins enabled" by=config\n'
+
+
+def test_the_environment_enables_plugins_as_in_the_proposal(wf, oarlock, tmp_path):
+    (tmp_path / "plugins.toml").write_text("configmaps = []\n")
+    done = oarlock("run", wf(container("main")), "--config", "plugins.toml", env={"ARGO_PLUGINS": "true"})
+    assert done.err == 'level=info msg="plugins enabled" by=ARGO_PLUGINS\n'
+
+
+class TestExitCodes:
+    def test_0_where_all_succeeded(self, wf, oarlock):
+        assert oarlock("run", wf(container("main")), wf(container("main"), name="other")).code == 0
+
+    @pytest.mark.parametrize("phase", ["Failed", "Error"])
+    def test_1_where_one_did_not(self, phase, wf, outcomes, oarlock):
+        files = wf(container("good")), wf(container("bad"), name="other")
+        assert oarlock("run", *files, "--outcomes", outcomes({"bad": {"phase": phase}})).code == 1
+
+    def test_3_where_one_is_suspended_and_it_says_so(self, wf, oarlock):
+        done = oarlock("run", wf(steps("approve", template="wait"), {"name": "wait", "suspend": {}}))
+        assert done.code == 3
+        assert done.err == "default/work is not finished: 1 suspended (approve)\n"
+
+    def test_3_where_leaves_are_pending(self, wf, oarlock):
+        done = oarlock("run", wf(loop(5), container("leaf")), "--executor", "pending")
+        assert done.code == 3
+        expected = "5 running (each(0:0), each(1:1), each(2:2), …)"
+        assert done.err == f"default/work is not finished: {expected}\n"
+
+    def test_3_where_a_leaf_takes_longer_than_the_timeout(self, wf, outcomes, oarlock):
+        file = outcomes({"main": {"duration": "1h"}})
+        done = oarlock("run", wf(container("main")), "--outcomes", file, "--timeout", "30m")
+        assert done.code == 3
+        assert done.err == "default/work is not finished: 1 running (work)\n"
+
+    def test_3_where_a_plugin_never_recovers(self, wf, sick_plugin, oarlock):
+        done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "500ms")
+        assert done.code == 3
+        *_, last = done.err.splitlines()
+        assert last.startswith("default/work is not finished: plugin 'sick', workflow.preOperate: status 503")
+
+    def test_an_invalid_spec_is_failed_with_the_reason_and_no_nodes(self, wf, oarlock):
+        done = oarlock("run", wf(steps("a", template="nowhere")), "--output", "json")
+        assert done.code == 1
+        status = json.loads(done.out)["status"]
+        assert status["phase"] == "Failed"
+        assert status["message"].startswith("invalid spec: templates.main.steps[0].a")
+        assert "nowhere" in status["message"]
+        assert not status.get("nodes")
+
+
+class TestSimulatedTime:
+    """What takes hours is over at once, and the nodes still say how long it took."""
+
+    def test_a_suspend_of_five_minutes(self, wf, oarlock):
+        done = oarlock("run", wf(steps("rest"), {"name": "leaf", "suspend": {"duration": "5m"}}), "--output", "yaml")
+        assert done.code == 0
+        assert seconds_taken(yaml.safe_load(done.out)["status"], "rest") == 300
+
+    def test_durations_retries_and_deadlines(self, wf, outcomes, oarlock):
+        leaf = container("leaf", retryStrategy={"limit": 3, "backoff": {"duration": "10m", "factor": 2}})
+        file = outcomes({"leaf": [{"phase": "Failed", "duration": "1h"}, {"phase": "Succeeded", "duration": 60}]})
+        done = oarlock("run", wf(steps("a"), leaf), "--outcomes", file, "--output", "yaml")
+        assert done.code == 0, done.err
+        assert seconds_taken(yaml.safe_load(done.out)["status"], "a") == 3600 + 600 + 60
+
+    def test_a_deadline_ends_what_would_run_on(self, wf, outcomes, oarlock):
+        file = outcomes({"leaf": {"duration": "2h"}})
+        work = wf(steps("a"), container("leaf"), activeDeadlineSeconds=600)
+        done = oarlock("run", work, "--outcomes", file, "--output", "yaml")
+        assert done.code == 1
+        status = yaml.safe_load(done.out)["status"]
+        assert status["phase"] == "Failed"
+        assert seconds_taken(status, "a") == 600
+
+
+def seconds_taken(status, name):
+    (node,) = [node for node in status["nodes"].values() if node["displayName"] == name]
+    started, finished = (yaml.safe_load(node[field]) for field in ("startedAt", "finishedAt"))
+    return (finished - started).total_seconds()
+
+
+def test_outcomes_say_how_leaves_end(wf, outcomes, oarlock):
+    template = container("leaf", outputs={"parameters": [{"name": "colour", "valueFrom": {"path": "/tmp/colour"}}]})
+    main = {
+        "name": "main",
+        "steps": [
+            [{"name": "a", "template": "leaf"}],
+            [{"name": "b", "template": "leaf", "when": "{{steps.a.outputs.parameters.colour}} == red"}],
+        ],
+    }
+    file = outcomes(
+        {"node:a": {"parameters": {"colour": "red"}, "result": "7"}, "node:b": {"phase": "Failed", "exitCode": 3}}
+    )
+    done = oarlock("run", wf(main, template), "--outcomes", file, "--output", "json")
+    assert done.code == 1
+    nodes = {node["displayName"]: node for node in json.loads(done.out)["status"]["nodes"].values()}
+    assert nodes["a"]["outputs"]["result"] == "7"
+    assert (nodes["b"]["phase"], nodes["b"]["outputs"]["exitCode"]) == ("Failed", "3")
+
+
+def test_templates_are_found_in_further_files(wf, oarlock, tmp_path):
+    shared = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "WorkflowTemplate",
+        "metadata": {"name": "shared"},
+        "spec": {"templates": [container("leaf")]},
+    }
+    (tmp_path / "shared.yaml").write_text(yaml.safe_dump(shared))
+    main = {"name": "main", "steps": [[{"name": "a", "templateRef": {"name": "shared", "template": "leaf"}}]]}
+    assert oarlock("run", wf(main), "shared.yaml").code == 0
+
+
+def test_interrupted_it_stops_without_a_traceback(wf, sick_plugin, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engine", "run", wf(container("main")), "--config", sick_plugin],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    while "pass aborted" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert "Traceback" not in told

@@ -20,8 +20,9 @@ from engine.engine import Engine
 from engine.execution import Executor
 from engine.manifests import ManifestError, Manifests, load
 from engine.outcomes import Outcomes
+from engine.signals import draining
 from engine.simulation import PendingExecutor, SimulatedExecutor
-from engine.summary import summarize
+from engine.summary import show_statistics, summarize
 from engine.workflow import InvalidWorkflow, Workflow
 from registry import ConfigError, Registry, find_unreachable
 from registry.cli import BadInput, check
@@ -63,6 +64,7 @@ main.add_command(check)
 @click.option("--timeout", type=Duration(), help="Give up after this long, in simulated time; never, without it.")
 @click.option("--output", type=click.Choice(["summary", "json", "yaml"]), default="summary", show_default=True,
               help="What to write to standard output.")  # fmt: skip
+@click.option("--stats", is_flag=True, help="Write the counters of the engine and its plugins to standard error.")
 @click.option("--verbose", is_flag=True, help="Log what the engine does, too.")
 def run(
     files: tuple[Path, ...],
@@ -71,12 +73,14 @@ def run(
     outcomes: Path | None,
     timeout: float | None,
     output: str,
+    stats: bool,
     verbose: bool,
 ) -> None:
     """Reconcile the workflows in WF.yaml... to their end.
 
     WorkflowTemplates and ConfigMaps that they refer to are given as further files. Time is simulated: suspends,
-    deadlines and durations take no time, and --timeout counts them all the same.
+    deadlines and durations take no time, and --timeout counts them all the same. SIGTERM and Ctrl-C let the passes
+    under way end; a second one does not.
 
     Exit code 0: all Succeeded. 1: some Failed or Error. 2: bad input. 3: not finished.
     """
@@ -99,7 +103,7 @@ def run(
         cluster_workflow_templates={name: each.document for name, each in manifests.cluster_workflow_templates.items()},
         config_maps={name: each.document for name, each in manifests.config_maps.items()},
     )
-    uvloop.run(_run(engine, workflows, timeout, config))
+    uvloop.run(_run(engine, workflows, timeout, config, stats=stats))
     _write(workflows, output)
     unfinished = [workflow for workflow in workflows if not workflow.finished]
     for workflow in unfinished:
@@ -125,14 +129,18 @@ def _workflows(manifests: Manifests) -> list[Workflow]:
     return list(workflows.values())
 
 
-async def _run(engine: Engine, workflows: list[Workflow], timeout: float | None, config: Path | None) -> None:
+async def _run(
+    engine: Engine, workflows: list[Workflow], timeout: float | None, config: Path | None, *, stats: bool
+) -> None:
     async with engine:
         if engine.registry is not None:
             problem = await find_unreachable(engine.registry.config)
             if problem is not None:
                 raise BadInput(f"{config}: {problem}")
-        with _progress(engine, len(workflows)):
+        with _progress(engine, len(workflows)), draining(engine):
             await engine.run(workflows, timeout=timeout)
+        if stats:
+            show_statistics(engine, Console(stderr=True))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What a person wants to see of a finished run: the phases, as a tree."""
+"""What a person wants to see of a run: the phases as a tree, the counters as tables."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+from rich import box
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from engine.engine import Engine
 from engine.node import Node
 from engine.workflow import Workflow
 
@@ -48,3 +52,25 @@ def _line(name: str, phase: str, message: str) -> Text:
     if message:
         line.append(f"  {message}", "dim")
     return line
+
+
+def show_statistics(engine: Engine, console: Console) -> None:
+    """Print the counters of the engine and of each of its plugins."""
+    table = Table(box=box.SIMPLE, title="engine", title_justify="left", show_header=False)
+    for name, value in msgspec.structs.asdict(engine.stats).items():
+        table.add_row(name.replace("_", " "), f"{value:,}")
+    console.print(table)
+    for plugin in engine.registry.snapshot() if engine.registry is not None else ():
+        stats = plugin.client.stats
+        table = Table(box=box.SIMPLE, title=f"plugin {plugin.name}", title_justify="left", show_header=False)
+        for outcome, count in stats.outcomes.items():
+            if count:
+                table.add_row(outcome.replace("_", " "), f"{count:,}")
+        table.add_row("retries", f"{stats.retries:,}")
+        table.add_row("breaker", f"{stats.breaker}, opened {stats.breaker_opened} times")
+        table.add_row("concurrency limit", f"{stats.limit}")
+        latency = stats.latency
+        if latency.samples:
+            milliseconds = (f"{seconds * 1000:.1f}" for seconds in (latency.p50, latency.p99, latency.max))
+            table.add_row("latency p50, p99, max", " ".join(milliseconds) + " ms")
+        console.print(table)

@@ -1,0 +1,40 @@
+"""SIGTERM and Ctrl-C: the first one lets what is under way end, the second does not."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import structlog
+
+from engine.engine import Engine
+
+GRACE: Final = 10.0
+"""Seconds that the passes under way have after the first signal; a Kubernetes pod has 30 in all."""
+
+_log = structlog.get_logger()
+
+
+@contextmanager
+def draining(engine: Engine) -> Iterator[None]:
+    """Within this block SIGTERM and SIGINT drain the engine instead of ending the process."""
+    loop = asyncio.get_running_loop()
+    received = 0
+
+    def drain(number: signal.Signals) -> None:
+        nonlocal received
+        received += 1
+        grace = GRACE if received == 1 else 0.0
+        _log.warning("stopping", signal=number.name, grace=f"{grace:g}s")
+        engine.drain(grace)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, drain, number)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

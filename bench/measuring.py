@@ -74,9 +74,9 @@ def engaged(scenario: Scenario, nodes: int, server: ServerName, plan: Plan) -> I
             else:
                 running = stack.enter_context(servers.plugins(behaviours))
             load = msgspec.structs.replace(load, addresses=running.addresses)
-        # Next to nginx, which has a core to itself, the engine gets the others; next to several plugins it takes what
+        # Nginx has a core to itself, and then so has the engine, like every peer; next to several plugins it takes what
         # it can, as it would anywhere.
-        on = processes.cores()[:-1] if isinstance(running, Nginx) else []
+        on = processes.split_cores()[0] if isinstance(running, Nginx) else []
         plan.watch("loading the graph", nodes, None)
         engine = stack.enter_context(engine_process(load, on=on, profile=plan.profile))
         yield Engaged(engine, running, nodes)

@@ -38,6 +38,12 @@ def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
+def split_cores() -> tuple[list[int], list[int]]:
+    """A core for the client and a core for the server, as lists; both empty, which is anywhere, where there is one."""
+    usable = cores()
+    return (usable[-2:-1], usable[-1:]) if len(usable) > 1 else ([], [])
+
+
 def raise_on_sigterm() -> None:
     """Make SIGTERM unwind the stack as Ctrl-C does, so that every context manager stops what it started."""
 

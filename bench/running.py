@@ -113,7 +113,7 @@ class Run:
             subject = stack.enter_context(engaged(SCENARIOS[DEFAULT], self._nodes(DEFAULT), "nginx", plan))
             server = subject.server
             assert isinstance(server, Nginx)
-            present, missing = stack.enter_context(peers.installed(processes.cores()[:-1]))
+            present, missing = stack.enter_context(peers.installed())
             compared = rounds.against_peers(subject, server, present, wish.connections, wish.rounds, plan)
             observed = loop(subject, "the same, call by call", True, plan)
             done = figures(subject, [*compared.loops, observed])

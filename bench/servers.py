@@ -67,7 +67,7 @@ def nginx(behaviours: Sequence[Behaviour]) -> Iterator[Nginx]:
     It cannot wait: latencies are not looked at. Raises `Missing` where nginx is not installed or does not start.
     """
     version = nginx_version()
-    cores = processes.cores()
+    _, cores = processes.split_cores()
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="oarlock-nginx-") as prefix, ExitStack() as stack:
         locations = (
@@ -80,7 +80,7 @@ def nginx(behaviours: Sequence[Behaviour]) -> Iterator[Nginx]:
             _CONFIG.substitute(
                 prefix=prefix,
                 port=port,
-                affinity=f"worker_cpu_affinity {1 << cores[-1]:b};" if len(cores) > 1 else "",
+                affinity=f"worker_cpu_affinity {1 << cores[0]:b};" if cores else "",
                 locations="\n        ".join(locations),
             )
         )

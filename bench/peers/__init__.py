@@ -40,8 +40,9 @@ class Failed(Exception):
 
 
 @contextmanager
-def installed(on: Collection[int]) -> Iterator[tuple[list[Peer], dict[str, str]]]:
-    """The peers that can be had here, running on the cores `on`, and the reason for each that cannot."""
+def installed() -> Iterator[tuple[list[Peer], dict[str, str]]]:
+    """The peers that can be had here, each running on the client's core, and the reason for each that cannot."""
+    on, _ = processes.split_cores()
     with tempfile.TemporaryDirectory(prefix="oarlock-peers-") as folder:
         present: list[Peer] = []
         missing: dict[str, str] = {}
@@ -64,7 +65,7 @@ def installed(on: Collection[int]) -> Iterator[tuple[list[Peer], dict[str, str]]
 
 def lane(name: str) -> Peer:
     """Oarlock's own client on one of its lanes, with no engine around it."""
-    on = processes.cores()[:-1]
+    on, _ = processes.split_cores()
     command = [sys.executable, "-m", "bench.peers.lane_client"]
     return Peer(f"{name} lane", lambda task: _told(command, task, on, name))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench import peers, processes, servers
+from bench import peers, servers
 from bench.peers.window import Task
 from bench.plugin_server import Behaviour
 from bench.servers import Nginx
@@ -24,7 +24,7 @@ def server() -> Iterator[Nginx]:
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[dict[str, peers.Peer]]:
-    with peers.installed(processes.cores()[:1]) as (present, _):
+    with peers.installed() as (present, _):
         yield {peer.name: peer for peer in present}
 
 
@@ -72,7 +72,7 @@ def test_wrk_reports_what_the_server_saw(server: Nginx, installed: dict[str, pee
 
 def test_peers_that_are_not_installed_are_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with peers.installed([]) as (present, missing):
+    with peers.installed() as (present, missing):
         assert {peer.name for peer in present} == {"aiohttp", "pyreqwest", "sequential Python"}
     assert missing == {
         "wrk": "wrk is not installed",

@@ -83,7 +83,7 @@ class Reader:
         seen = len(buffer)
         buffer += data
         while True:
-            if buffer[:1] in (b"\r", b"\n"):  # llhttp skips empty lines before a status line
+            if buffer and buffer[0] in b"\r\n":  # llhttp skips empty lines before a status line
                 stripped = buffer.lstrip(b"\r\n")
                 seen -= len(buffer) - len(stripped)
                 self._buffer = buffer = stripped

@@ -20,6 +20,7 @@ from engine.engine import Engine
 from engine.execution import Executor
 from engine.manifests import ManifestError, Manifests, load
 from engine.outcomes import Outcomes
+from engine.shape import WrongType, check_shape
 from engine.signals import draining
 from engine.simulation import PendingExecutor, SimulatedExecutor
 from engine.summary import show_statistics, summarize
@@ -87,7 +88,7 @@ def run(
     configure_logs("info" if verbose or config else "warning")
     try:
         manifests = load(files)
-        workflows = _workflows(manifests)
+        workflows = _workflows(files, manifests)
         leaves: Executor = PendingExecutor()
         if executor == "simulated":
             leaves = SimulatedExecutor(Outcomes.load(outcomes) if outcomes is not None else None)
@@ -114,7 +115,12 @@ def run(
         sys.exit(FAILED)
 
 
-def _workflows(manifests: Manifests) -> list[Workflow]:
+def _workflows(files: tuple[Path, ...], manifests: Manifests) -> list[Workflow]:
+    for template in (*manifests.workflow_templates.values(), *manifests.cluster_workflow_templates.values()):
+        try:
+            check_shape(template.document)
+        except WrongType as error:
+            raise ManifestError(f"{template}: {error}") from error
     workflows: dict[str, Workflow] = {}
     for manifest in manifests.workflows:
         try:
@@ -125,7 +131,7 @@ def _workflows(manifests: Manifests) -> list[Workflow]:
             raise ManifestError(f"{manifest}: metadata.name: there are two workflows {workflow.key!r}")
         workflows[workflow.key] = workflow
     if not workflows:
-        raise ManifestError("expected at least one manifest of kind Workflow, found none")
+        raise ManifestError(f"{', '.join(map(str, files))}: expected a manifest of kind Workflow, found none")
     return list(workflows.values())
 
 

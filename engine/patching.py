@@ -8,6 +8,7 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from engine.node import FULFILLED, Node
+from engine.shape import WrongType, check_shape
 from rpc import NodeResult
 
 IDENTITY: Final = ("name", "namespace", "uid")
@@ -50,6 +51,10 @@ def patch_workflow(document: dict[str, Any], patch: Mapping[str, Any]) -> dict[s
     for field in ("kind", "apiVersion"):
         if document.get(field) != patched.get(field):
             raise IllegalChange(f"{field} may not be changed from {document.get(field)!r} to {patched.get(field)!r}")
+    try:
+        check_shape(patched)
+    except WrongType as error:
+        raise IllegalChange(str(error)) from None
     for kind in ("labels", "annotations"):
         values = patched["metadata"].get(kind, {})
         if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):

@@ -11,6 +11,7 @@ import msgspec
 import orjson
 
 from engine.node import Node, encode, from_dict, to_dict
+from engine.shape import WrongType, check_shape
 
 LABEL_PHASE: Final = "workflows.argoproj.io/phase"
 LABEL_COMPLETED: Final = "workflows.argoproj.io/completed"
@@ -34,23 +35,24 @@ class Workflow:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         """Take a Workflow as Argo writes it, `status.nodes` included. Raises `InvalidWorkflow`."""
-        metadata, status, spec = (_mapping(document, field) for field in ("metadata", "status", "spec"))
         if document.get("kind", "Workflow") != "Workflow":
             raise InvalidWorkflow(f"kind: expected Workflow, got {document.get('kind')!r}")
-        if "spec" not in document:
+        if document.get("spec") is None:
             raise InvalidWorkflow("spec: expected a mapping, got nothing")
-        metadata = dict(metadata)
+        try:
+            check_shape(document)
+        except WrongType as error:
+            raise InvalidWorkflow(str(error)) from None
+        spec, status = document["spec"], document.get("status") or {}
+        metadata = dict(document.get("metadata") or {})
         if not metadata.get("name"):
             metadata["name"] = _generated_name(metadata.get("generateName"), document)
-        for field in ("name", "namespace", "uid"):
-            if not isinstance(metadata.get(field, ""), str):
-                raise InvalidWorkflow(f"metadata.{field}: expected a string, got {metadata[field]!r}")
         self.name: str = metadata["name"]
         self.namespace: str = metadata.get("namespace") or "default"
         metadata["namespace"] = self.namespace
         metadata.setdefault("uid", str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.namespace}/{self.name}")))
         self.key = f"{self.namespace}/{self.name}"
-        nodes = _mapping(status, "nodes", "status.nodes")
+        nodes = status.get("nodes") or {}
         status = {field: value for field, value in status.items() if field != "nodes"}
         self.document: dict[str, Any] = {**document, "metadata": metadata, "spec": spec, "status": status}
         self.nodes: dict[str, Node] = {}
@@ -101,18 +103,9 @@ def _with_nodes(status: bytes, nodes: bytes) -> bytes:
     return status[:-1] + separator + b'"nodes":{' + nodes + b"}}"
 
 
-def _mapping(document: Mapping[str, Any], field: str, path: str = "") -> dict[str, Any]:
-    value = document.get(field)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InvalidWorkflow(f"{path or field}: expected a mapping, got {type(value).__name__}")
-    return value
-
-
-def _generated_name(prefix: object, document: Mapping[str, Any]) -> str:
+def _generated_name(prefix: str | None, document: Mapping[str, Any]) -> str:
     """A name for `generateName`, drawn from the document's content: the same input gives the same run."""
-    if not isinstance(prefix, str) or not prefix:
+    if not prefix:
         raise InvalidWorkflow("metadata.name: expected a name, or a metadata.generateName")
     digest = hashlib.sha256(orjson.dumps(document)).digest()
     return prefix + "".join(_SUFFIX_ALPHABET[byte % len(_SUFFIX_ALPHABET)] for byte in digest[:5])

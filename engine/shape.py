@@ -1,0 +1,329 @@
+"""The shape of a workflow: as much of Argo's types as the engine relies on, checked before anything is reconciled.
+
+Argo's clients and its controller decode manifests into Go structs, and refuse one where a field is of the wrong type.
+Here documents stay documents, with all that is unknown in them; these structs only say what the known fields may be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+Text = str | None
+Flag = bool | None
+Whole = int | None
+Scalar = str | int | float | bool | None
+"""What Argo reads as an IntOrString or AnyString: a number, or a text that may be a tag."""
+
+
+class WrongType(ValueError):
+    """A field of the wrong type; the message says where it is, what was expected and what was found."""
+
+
+class Shape(msgspec.Struct, kw_only=True, rename="camel"):
+    """Any field may be missing or null, but for those that give a thing its name."""
+
+
+class Reference(Shape):
+    """``templateRef`` and ``workflowTemplateRef``."""
+
+    name: Text = None
+    template: Text = None
+    cluster_scope: Flag = None
+
+
+class KeyReference(Shape):
+    """``configMapKeyRef``."""
+
+    name: Scalar = None
+    key: Scalar = None
+
+
+class ValueFrom(Shape):
+    """Where a parameter's value comes from."""
+
+    path: Text = None
+    parameter: Text = None
+    expression: Text = None
+    config_map_key_ref: KeyReference | None = None
+
+
+class Parameter(Shape):
+    """Of arguments, inputs and outputs. Its value may be of any type: it is a text from then on."""
+
+    name: str
+    value_from: ValueFrom | None = None
+    enum: list[Any] | None = None
+    global_name: Text = None
+
+
+class Artifact(Shape):
+    """Of arguments, inputs and outputs."""
+
+    name: str
+    path: Text = None
+    from_: Text = msgspec.field(default=None, name="from")
+    from_expression: Text = None
+    global_name: Text = None
+    optional: Flag = None
+
+
+class Values(Shape):
+    """``arguments``, ``inputs`` and ``outputs``."""
+
+    parameters: list[Parameter] | None = None
+    artifacts: list[Artifact] | None = None
+
+
+class Hook(Shape):
+    """One entry of ``hooks``."""
+
+    template: Text = None
+    template_ref: Reference | None = None
+    arguments: Values | None = None
+    expression: Text = None
+
+
+class ContinueOn(Shape):
+    """What of a step's failure is none of its parent's."""
+
+    error: Flag = None
+    failed: Flag = None
+
+
+class Sequence(Shape):
+    """``withSequence``."""
+
+    count: Scalar = None
+    start: Scalar = None
+    end: Scalar = None
+    format: Text = None
+
+
+class Call(Shape):
+    """What steps and tasks have in common."""
+
+    name: str
+    template: Text = None
+    template_ref: Reference | None = None
+    inline: Template | None = None
+    arguments: Values | None = None
+    when: Text = None
+    with_items: list[Any] | None = None
+    with_param: str | list[Any] | None = None
+    with_sequence: Sequence | None = None
+    hooks: dict[str, Hook | None] | None = None
+    on_exit: Text = None
+    continue_on: ContinueOn | None = None
+
+
+class Task(Call):
+    """A task of a DAG."""
+
+    depends: Text = None
+    dependencies: list[str] | None = None
+
+
+class Dag(Shape):
+    """``dag``."""
+
+    tasks: list[Task] | None = None
+    target: Text = None
+    fail_fast: Flag = None
+
+
+class Suspend(Shape):
+    """``suspend``."""
+
+    duration: Scalar = None
+
+
+class Backoff(Shape):
+    """Of a retry strategy."""
+
+    duration: Scalar = None
+    factor: Scalar = None
+    max_duration: Scalar = None
+    cap: Scalar = None
+
+
+class RetryStrategy(Shape):
+    """``retryStrategy``."""
+
+    limit: Scalar = None
+    retry_policy: Text = None
+    backoff: Backoff | None = None
+    expression: Text = None
+
+
+class Semaphore(Shape):
+    """One lock of ``synchronization`` that several may hold."""
+
+    config_map_key_ref: KeyReference | None = None
+    namespace: Text = None
+
+
+class Mutex(Shape):
+    """One lock of ``synchronization`` that one may hold."""
+
+    name: Text = None
+    namespace: Text = None
+
+
+class Synchronization(Shape):
+    """``synchronization``."""
+
+    semaphore: Semaphore | None = None
+    semaphores: list[Semaphore] | None = None
+    mutex: Mutex | None = None
+    mutexes: list[Mutex] | None = None
+
+
+class Cache(Shape):
+    """Of ``memoize``."""
+
+    config_map: KeyReference | None = None
+
+
+class Memoize(Shape):
+    """``memoize``."""
+
+    key: Scalar = None
+    max_age: Text = None
+    cache: Cache | None = None
+
+
+class Container(Shape):
+    """One of ``containerSet.containers``."""
+
+    name: str
+    dependencies: list[str] | None = None
+
+
+class ContainerSet(Shape):
+    """``containerSet``."""
+
+    containers: list[Container] | None = None
+
+
+class Metadata(Shape):
+    """What the engine reads of any ``metadata``."""
+
+    labels: dict[str, Any] | None = None
+    annotations: dict[str, Any] | None = None
+
+
+class Template(Shape):
+    """One template; what is for pods alone is left to those who run them."""
+
+    name: Text = None
+    inputs: Values | None = None
+    outputs: Values | None = None
+    steps: list[list[Call]] | None = None
+    dag: Dag | None = None
+    suspend: Suspend | None = None
+    container: dict[str, Any] | None = None
+    container_set: ContainerSet | None = None
+    script: dict[str, Any] | None = None
+    resource: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+    http: dict[str, Any] | None = None
+    plugin: dict[str, Any] | None = None
+    annotations: dict[str, Any] | None = None
+    metadata: Metadata | None = None
+    daemon: Flag = None
+    fail_fast: Flag = None
+    parallelism: Whole = None
+    active_deadline_seconds: Scalar = None
+    timeout: Scalar = None
+    retry_strategy: RetryStrategy | None = None
+    synchronization: Synchronization | None = None
+    memoize: Memoize | None = None
+
+
+class Spec(Shape):
+    """``spec`` of a Workflow or a WorkflowTemplate."""
+
+    entrypoint: Text = None
+    arguments: Values | None = None
+    templates: list[Template] | None = None
+    template_defaults: Template | None = None
+    workflow_template_ref: Reference | None = None
+    hooks: dict[str, Hook | None] | None = None
+    on_exit: Text = None
+    parallelism: Whole = None
+    suspend: Flag = None
+    shutdown: Text = None
+    active_deadline_seconds: Whole = None
+    retry_strategy: RetryStrategy | None = None
+    synchronization: Synchronization | None = None
+    workflow_metadata: Metadata | None = None
+
+
+class Status(Shape):
+    """``status``; its nodes are checked when they become `engine.node.Node`."""
+
+    nodes: dict[str, Any] | None = None
+    phase: Text = None
+    message: Text = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    conditions: list[dict[str, Any]] | None = None
+    outputs: Values | None = None
+
+
+class ObjectMetadata(Metadata):
+    """``metadata`` of a workflow."""
+
+    name: Text = None
+    generate_name: Text = None
+    namespace: Text = None
+    uid: Text = None
+    creation_timestamp: datetime | None = None
+
+
+class Document(Shape):
+    """A Workflow, a WorkflowTemplate or a ClusterWorkflowTemplate."""
+
+    metadata: ObjectMetadata | None = None
+    spec: Spec | None = None
+    status: Status | None = None
+
+
+_PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<place>.*)`)?", re.DOTALL)
+_MISMATCH: Final = re.compile(r"Expected `(?P<wanted>.*)`, got `(?P<found>.*)`")
+_MISSING: Final = re.compile(r"Object missing required field `(?P<field>.*)`")
+_NAMES: Final = {
+    "object": "a mapping",
+    "array": "a list",
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "a boolean",
+    "null": "nothing",
+}
+
+
+def check_shape(document: Mapping[str, Any]) -> None:
+    """Raise `WrongType` for the first field that is of another type than Argo's."""
+    try:
+        msgspec.convert(document, Document)
+    except msgspec.ValidationError as error:
+        raise WrongType(_explain(str(error))) from None
+
+
+def _explain(text: str) -> str:
+    """msgspec's message in the words of a manifest: ``spec.templates[0].steps: expected a list, got a string``."""
+    placed = _PLACED.fullmatch(text)
+    assert placed is not None
+    reason = placed["text"]
+    if mismatch := _MISMATCH.fullmatch(reason):
+        wanted = [_NAMES.get(each, each) for each in mismatch["wanted"].split(" | ") if each != "null"]
+        reason = f"expected {' or '.join(wanted)}, got {_NAMES.get(mismatch['found'], mismatch['found'])}"
+    elif missing := _MISSING.fullmatch(reason):
+        reason = f"expected a {missing['field']}, got none"
+    return f"{placed['place']}: {reason}" if placed["place"] else reason

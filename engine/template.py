@@ -182,8 +182,8 @@ class Context:
             return self._compiled[key]
         if reference.get("templateRef"):
             ref = reference["templateRef"]
-            context = self.library.context(ref["name"], cluster=bool(ref.get("clusterScope")))
-            return context.local(ref["template"])
+            context = self.library.context(ref.get("name") or "", cluster=bool(ref.get("clusterScope")))
+            return context.local(ref.get("template") or "")
         return self.local(reference.get("template") or "")
 
     def local(self, name: str) -> Template:

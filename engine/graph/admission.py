@@ -16,7 +16,7 @@ from engine.locks import Locks, lock_requests
 from engine.memo import Memos
 from engine.node import DAG, ERROR, FAILED, PENDING, POD, RETRY, RUNNING, STEPS, SUCCEEDED, Node
 from engine.scope import Scope
-from engine.substitution import render_string
+from engine.substitution import SubstitutionError, render_string
 from engine.template import InvalidTemplate
 
 if TYPE_CHECKING:
@@ -135,7 +135,11 @@ class Admission:
                 graph.refuse(invocation, str(error))
                 return
         invocation.call = call = self._reference(invocation.call)
-        settings = self.settings(graph, invocation)
+        try:
+            settings = self.settings(graph, invocation)
+        except SubstitutionError as error:
+            graph.refuse(invocation, str(error))
+            return
         strategy = None if invocation.attempt is not None else settings.get("retryStrategy", self.default_retry)
         node = existing or graph.create(
             invocation.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -88,8 +88,8 @@ class EngineProcess:
 
 
 @contextmanager
-def engine_process(load: Load, *, on: Collection[int] = (), profile: Path | None = None) -> Iterator[EngineProcess]:
-    """Start an engine on the cores `on`, with `profile` under py-spy, which writes a flame graph there at the end.
+def engine_process(load: Load, *, profile: Path | None = None) -> Iterator[EngineProcess]:
+    """Start an engine, with `profile` under py-spy, which writes a flame graph there at the end.
 
     Raises `EngineFailed` where it does not get as far as a loaded graph.
     """
@@ -97,7 +97,7 @@ def engine_process(load: Load, *, on: Collection[int] = (), profile: Path | None
     if profile is not None:
         spy = str(Path(sys.executable).with_name("py-spy"))
         command = [spy, "record", "--rate", "250", "--format", "flamegraph", "--output", str(profile), "--", *command]
-    with processes.child(command, on=on, stdin=subprocess.PIPE) as process:
+    with processes.child(command, stdin=subprocess.PIPE) as process:
         assert process.stderr is not None
         yield EngineProcess(process, processes.Drain(process.stderr))
 

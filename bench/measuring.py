@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from bench import processes, servers
+from bench import servers
 from bench.engine_process import EngineProcess, Measured, engine_process
 from bench.messages import Load, Progress
 from bench.plugin_server import Counted
@@ -74,11 +74,8 @@ def engaged(scenario: Scenario, nodes: int, server: ServerName, plan: Plan) -> I
             else:
                 running = stack.enter_context(servers.plugins(behaviours))
             load = msgspec.structs.replace(load, addresses=running.addresses)
-        # Nginx has a core to itself, and then so has the engine, like every peer; next to several plugins it takes what
-        # it can, as it would anywhere.
-        on = processes.split_cores()[0] if isinstance(running, Nginx) else []
         plan.watch("loading the graph", nodes, None)
-        engine = stack.enter_context(engine_process(load, on=on, profile=plan.profile))
+        engine = stack.enter_context(engine_process(load, profile=plan.profile))
         yield Engaged(engine, running, nodes)
 
 

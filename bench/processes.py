@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import IO, NamedTuple
@@ -33,17 +33,6 @@ class Stuck(Exception):
     """A child did not finish in the time it was given, and was killed."""
 
 
-def cores() -> list[int]:
-    """The cores this process may run on, lowest first; empty where the platform cannot say."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-
-
-def split_cores() -> tuple[list[int], list[int]]:
-    """A core for the client and a core for the server, as lists; both empty, which is anywhere, where there is one."""
-    usable = cores()
-    return (usable[-2:-1], usable[-1:]) if len(usable) > 1 else ([], [])
-
-
 def raise_on_sigterm() -> None:
     """Make SIGTERM unwind the stack as Ctrl-C does, so that every context manager stops what it started."""
 
@@ -54,19 +43,16 @@ def raise_on_sigterm() -> None:
 
 
 @contextmanager
-def child(
-    command: Sequence[str], *, on: Collection[int] = (), stdin: int | None = subprocess.DEVNULL
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` with pipes for its output, on the cores in `on` (anywhere, where empty); stop it at the end.
+def child(command: Sequence[str], *, stdin: int | None = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `command` with pipes for its output; stop it at the end.
 
     A session of its own keeps the terminal's Ctrl-C from it: the bench alone decides in which order things stop.
     """
     if shutil.which("setpriv"):
         command = ["setpriv", "--pdeathsig", "TERM", "--", *command]
-    with _affinity(on):
-        process = subprocess.Popen(
-            command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
+    process = subprocess.Popen(
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
     try:
         yield process
     finally:
@@ -88,9 +74,9 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def run(command: Sequence[str], *, on: Collection[int] = (), timeout: float) -> Finished:
+def run(command: Sequence[str], *, timeout: float) -> Finished:
     """Run `command` to its end and account for it. Raises `Stuck` after `timeout` seconds."""
-    with child(command, on=on) as process:
+    with child(command) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         errors = Drain(process.stderr)
@@ -131,17 +117,3 @@ class Drain:
         """All that the child wrote; waits until it closed the stream."""
         self._thread.join()
         return self._bytes
-
-
-@contextmanager
-def _affinity(on: Collection[int]) -> Iterator[None]:
-    """Children inherit the mask, and runtimes that size themselves by it (Go) read it before we could set theirs."""
-    if not on or not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, on)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)

@@ -7,6 +7,7 @@ plays the plugins where a plugin has to do something: reply with a patch, take i
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import shutil
 import socket
@@ -64,10 +65,10 @@ def nginx_version() -> str:
 def nginx(behaviours: Sequence[Behaviour]) -> Iterator[Nginx]:
     """Serve all behaviours from one nginx on a free port, its worker bound to the last core where there are several.
 
-    It cannot wait: latencies are not looked at. Raises `Missing` where nginx is not installed or does not start.
+    Clients are bound to none: those with several threads may use what the server leaves. It cannot wait: latencies are not looked at. Raises `Missing` where nginx is not installed or does not start.
     """
     version = nginx_version()
-    _, cores = processes.split_cores()
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="oarlock-nginx-") as prefix, ExitStack() as stack:
         locations = (
@@ -80,7 +81,7 @@ def nginx(behaviours: Sequence[Behaviour]) -> Iterator[Nginx]:
             _CONFIG.substitute(
                 prefix=prefix,
                 port=port,
-                affinity=f"worker_cpu_affinity {1 << cores[0]:b};" if cores else "",
+                affinity=f"worker_cpu_affinity {1 << cores[-1]:b};" if len(cores) > 1 else "",
                 locations="\n        ".join(locations),
             )
         )

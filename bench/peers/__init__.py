@@ -1,7 +1,7 @@
 """Other clients, made to do the same: as many POSTs of one body, over as many connections, to the same server.
 
-Each runs in a process of its own, on the core that the server does not use, and is asked for two figures: calls/s, and
-the processor time a call cost it by the operating system's accounting, which a noisy neighbour moves less.
+Each runs in a process of its own and is asked for two figures: calls/s, and the processor time that a call cost it by
+the operating system's accounting, which a noisy neighbour moves less.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,8 +41,7 @@ class Failed(Exception):
 
 @contextmanager
 def installed() -> Iterator[tuple[list[Peer], dict[str, str]]]:
-    """The peers that can be had here, each running on the client's core, and the reason for each that cannot."""
-    on, _ = processes.split_cores()
+    """The peers that can be had here, and the reason for each that cannot."""
     with tempfile.TemporaryDirectory(prefix="oarlock-peers-") as folder:
         present: list[Peer] = []
         missing: dict[str, str] = {}
@@ -53,30 +52,29 @@ def installed() -> Iterator[tuple[list[Peer], dict[str, str]]]:
             except Missing as reason:
                 missing[name] = str(reason)
 
-        offer("wrk", lambda: _wrk(Path(folder), on))
-        offer("Go net/http", lambda: _go(Path(folder), on))
-        offer("aiohttp", lambda: _python("aiohttp_client", "aiohttp", on))
-        offer("pyreqwest", lambda: _python("pyreqwest_client", "pyreqwest", on))
+        offer("wrk", lambda: _wrk(Path(folder)))
+        offer("Go net/http", lambda: _go(Path(folder)))
+        offer("aiohttp", lambda: _python("aiohttp_client", "aiohttp"))
+        offer("pyreqwest", lambda: _python("pyreqwest_client", "pyreqwest"))
         # One call at a time has the same speed however many there are, and 500k of them take a minute.
-        offer("sequential Go", lambda: _alone(_go(Path(folder), on)), share=0.1)
-        offer("sequential Python", lambda: _alone(_python("sequential", "http", on)), share=0.1)
+        offer("sequential Go", lambda: _alone(_go(Path(folder))), share=0.1)
+        offer("sequential Python", lambda: _alone(_python("sequential", "http")), share=0.1)
         yield present, missing
 
 
 def lane(name: str) -> Peer:
     """Oarlock's own client on one of its lanes, with no engine around it."""
-    on, _ = processes.split_cores()
     command = [sys.executable, "-m", "bench.peers.lane_client"]
-    return Peer(f"{name} lane", lambda task: _told(command, task, on, name))
+    return Peer(f"{name} lane", lambda task: _told(command, task, name))
 
 
-def _python(module: str, library: str, on: Collection[int]) -> Callable[[Task], Outcome]:
+def _python(module: str, library: str) -> Callable[[Task], Outcome]:
     if find_spec(library) is None:
         raise Missing(f"{library} is not installed")
-    return lambda task: _told([sys.executable, "-m", f"bench.peers.{module}"], task, on)
+    return lambda task: _told([sys.executable, "-m", f"bench.peers.{module}"], task)
 
 
-def _go(folder: Path, on: Collection[int]) -> Callable[[Task], Outcome]:
+def _go(folder: Path) -> Callable[[Task], Outcome]:
     if shutil.which("go") is None:
         raise Missing("no Go compiler is installed")
     program = folder / "client"
@@ -84,22 +82,22 @@ def _go(folder: Path, on: Collection[int]) -> Callable[[Task], Outcome]:
         built = processes.run(["go", "build", "-o", str(program), str(_HERE / "client.go")], timeout=300)
         if built.code:
             raise Missing(f"the Go program does not build: {_last_line(built.errors)}")
-    return lambda task: _told([str(program)], task, on)
+    return lambda task: _told([str(program)], task)
 
 
 def _alone(send: Callable[[Task], Outcome]) -> Callable[[Task], Outcome]:
     return lambda task: send(msgspec.structs.replace(task, connections=1))
 
 
-def _told(command: list[str], task: Task, on: Collection[int], *more: str) -> Outcome:
+def _told(command: list[str], task: Task, *more: str) -> Outcome:
     """Run a program that takes a task and answers with an outcome."""
-    done = processes.run([*command, msgspec.json.encode(task).decode(), *more], on=on, timeout=_patience(task))
+    done = processes.run([*command, msgspec.json.encode(task).decode(), *more], timeout=_patience(task))
     if done.code:
         raise Failed(_last_line(done.errors))
     return msgspec.json.decode(done.output, type=Outcome)
 
 
-def _wrk(folder: Path, on: Collection[int]) -> Callable[[Task], Outcome]:
+def _wrk(folder: Path) -> Callable[[Task], Outcome]:
     """wrk counts seconds, not calls: a short run finds its speed, a second one lasts about as long as the calls do.
 
     It has no interpreter to start, so the processor time of its whole life counts.
@@ -111,7 +109,7 @@ def _wrk(folder: Path, on: Collection[int]) -> Callable[[Task], Outcome]:
         body = folder / "body"
         body.write_text(task.body)
         options = ["-t", "1", "-c", str(task.connections), "-d", f"{seconds}s", "-s", str(_HERE / "wrk.lua")]
-        done = processes.run(["wrk", *options, task.url, "--", str(body)], on=on, timeout=seconds + 30)
+        done = processes.run(["wrk", *options, task.url, "--", str(body)], timeout=seconds + 30)
         if done.code:
             raise Failed(_last_line(done.errors))
         outcome = msgspec.json.decode(done.output.splitlines()[-1], type=Outcome)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple, Protocol, cast
 
 from rpc.lanes import LaneError, Malformed, Response
@@ -36,7 +38,6 @@ class Owner(Protocol):
     idle: list[Connection]
     waiting: deque[Call]
 
-    def connected(self, connection: Connection) -> None: ...
     def answered(self, connection: Connection, *, reusable: bool) -> None: ...
     def remember(self, data: bytes, reply: Response) -> None: ...
     def employ(self, connection: Connection) -> None: ...
@@ -56,6 +57,7 @@ class Connection(asyncio.Protocol):
         "_is_tcp",
         "call",
         "deadline",
+        "early",
         "gone",
         "lane",
         "reader",
@@ -71,9 +73,9 @@ class Connection(asyncio.Protocol):
         self.lane = lane
         self.socket = connected
         self._is_tcp = connected.family != socket.AF_UNIX
-        self.transport: asyncio.Transport | None = None
         self.call: Reply | None = None
         self.reader: Reader | None = Reader(lane.max_body)
+        self.early: list[Callable[[], None]] | None = []
         self.request = b""
         self.deadline = deadline
         self.used = False
@@ -81,11 +83,20 @@ class Connection(asyncio.Protocol):
         self.gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = stream = cast(asyncio.Transport, transport)
-        self.write = stream.write
+        self.transport = cast(asyncio.Transport, transport)
+        self.write = self.transport.write
         # With no room in the buffer, pause_writing means precisely that the request could not be sent at once.
-        stream.set_write_buffer_limits(high=0)
-        self.lane.connected(self)
+        self.transport.set_write_buffer_limits(high=0)
+
+    def begin(self) -> None:
+        """From now on events are acted upon; those that came before are made up for.
+
+        Called once the event loop has let go of the new transport: uvloop closes a file descriptor twice, the second
+        time perhaps somebody else's, when a transport is closed from within `connection_made`.
+        """
+        early, self.early = self.early, None
+        for event in early or ():
+            event()
 
     def send(self, call: Call, deadline: float) -> None:
         self.call = call.future
@@ -111,6 +122,9 @@ class Connection(asyncio.Protocol):
         self._read(data)
 
     def _read(self, data: bytes) -> None:
+        if self.early is not None:
+            self.early.append(partial(self._read, data))
+            return
         call, reader = self.call, self.reader
         if call is None:
             self.lane.drop(self)  # nobody asked
@@ -158,9 +172,15 @@ class Connection(asyncio.Protocol):
         self.uploading = False
 
     def eof_received(self) -> None:
+        if self.early is not None:
+            self.early.append(self.eof_received)
+            return
         self._ended(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.early is not None:
+            self.early.append(partial(self.connection_lost, exc))
+            return
         if exc is not None and self.call is not None:
             self._salvage()
         self._ended(exc)

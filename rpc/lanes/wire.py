@@ -132,17 +132,20 @@ class WireLane:
             self._pool.refused()
             raise
         connection = Connection(self, connected, deadline)
-        family, loop = connected.family, self._loop
-        connect = loop.create_unix_connection if family == socket.AF_UNIX else loop.create_connection
+        loop = self._loop
+        connect = loop.create_unix_connection if connected.family == socket.AF_UNIX else loop.create_connection
         try:
             await connect(lambda: connection, sock=connected)
-        except BaseException as error:
-            connected.close()
-            if connection.transport is None:
-                if not isinstance(error, OSError):
-                    self._pool.refused()
-                    raise
-                self._refused(Unreachable(f"the connection broke as it was made: {error}"))
+        except OSError as error:
+            self._refused(Unreachable(f"the connection broke as it was made: {error}"))
+            return
+        except BaseException:
+            self._pool.refused()
+            raise
+        self._sockets += 1
+        self._pool.opened(connection)
+        self.employ(connection)
+        connection.begin()
 
     def _refused(self, error: LaneError) -> None:
         self._pool.refused()
@@ -150,12 +153,6 @@ class WireLane:
         if call is not None:
             call.future.set_exception(error)
         self._open_more()
-
-    def connected(self, connection: Connection) -> None:
-        """A connection has come up."""
-        self._sockets += 1
-        self._pool.opened(connection)
-        self.employ(connection)
 
     def disconnected(self) -> None:
         """A socket has been closed, on our side too."""
@@ -204,8 +201,7 @@ class WireLane:
         self._pool.lost(connection, silent=silent and prompt)
         if not self._pool.steady:
             self.known_bytes = b""
-        if connection.transport is not None:
-            connection.transport.abort()
+        connection.transport.abort()
         self._open_more()
 
     def _sweep(self, now: float) -> float | None:

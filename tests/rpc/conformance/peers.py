@@ -26,6 +26,8 @@ class Line:
         self.writer = writer
         self.head = b""
         self.closed = asyncio.Event()
+        self.reached = asyncio.Event()
+        self.unhang = asyncio.Event()
 
     async def request(self) -> bytes:
         """Read one whole request and return its body; the head is kept."""
@@ -84,14 +86,23 @@ class Peer:
         self.address = Address("http")
         self.failures: list[BaseException] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._arrived = asyncio.Event()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = Line(reader, writer)
         self.lines.append(line)
+        self._arrived.set()
         script = self.scripts[min(len(self.lines), len(self.scripts)) - 1]
         task = asyncio.get_running_loop().create_task(self._follow(script, line))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def connected(self, count: int) -> None:
+        """Wait until there have been `count` connections."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.lines) < count:
+                self._arrived.clear()
+                await self._arrived.wait()
 
     async def _follow(self, script: Script, line: Line) -> None:
         try:

@@ -1,0 +1,203 @@
+"""Rows "connect" of the faults."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rpc.address import Address
+from rpc.lanes import MAX_NEWCOMERS, Broken, Exhausted, Lane, Unreachable
+from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, Line, Peer, outcome, serve_well
+
+MakeLane = Callable[..., Lane]
+MakePeer = Callable[..., Awaitable[Peer]]
+SHORT = 0.2
+
+
+@pytest.fixture
+def blackhole() -> Iterator[Callable[[int], Any]]:
+    """``blackhole(family)`` is the address of a listener whose backlog is full: it drops every further SYN."""
+    opened: list[socket.socket] = []
+
+    def make(family: int) -> Any:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        opened.append(listener)
+        listener.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            filler = socket.socket(family, socket.SOCK_STREAM)
+            opened.append(filler)
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        return listener.getsockname()
+
+    yield make
+    for it in opened:
+        it.close()
+
+
+def answer_lookups(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], Awaitable[Any]]) -> list[str]:
+    """Let the loop resolve names by `answer`, and addresses as ever; the list tells which names were asked for."""
+    asked: list[str] = []
+    loop = asyncio.get_running_loop()
+    resolve = loop.getaddrinfo
+
+    async def getaddrinfo(host: str, port: int, **options: Any) -> Any:
+        if host[0].isdigit() or ":" in host:
+            return await resolve(host, port, **options)
+        asked.append(host)
+        return await answer()
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+async def test_refused(lane: MakeLane) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        assert await outcome(lane(Address("http", *unheard.getsockname())).post("/", b"{}")) is Unreachable
+
+
+async def test_blackholed_syn_fails_at_the_connect_timeout(lane: MakeLane, blackhole: Callable[[int], Any]) -> None:
+    it = lane(Address("http", *blackhole(socket.AF_INET)), timeout=SHORT)
+    assert await outcome(it.post("/", b"{}")) is Unreachable
+
+
+async def test_blackholed_syn_fails_all_who_wait_for_it(lane: MakeLane, blackhole: Callable[[int], Any]) -> None:
+    it = lane(Address("http", *blackhole(socket.AF_INET)), timeout=SHORT)
+    outcomes = await asyncio.gather(*(outcome(it.post("/", b"{}")) for _ in range(MAX_NEWCOMERS)))
+    assert set(outcomes) == {Unreachable}
+
+
+async def test_name_that_does_not_exist(lane: MakeLane, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail() -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    asked = answer_lookups(monkeypatch, fail)
+    assert await outcome(lane(Address("http", "nowhere.invalid", 80)).post("/", b"{}")) is Unreachable
+    assert asked == ["nowhere.invalid"]
+
+
+async def test_slow_lookup_does_not_block_the_loop(lane: MakeLane, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    async def block() -> Any:
+        await asyncio.get_running_loop().run_in_executor(None, answered.wait)
+        return []
+
+    answer_lookups(monkeypatch, block)
+    call = asyncio.ensure_future(outcome(lane(Address("http", "slow.invalid", 80), timeout=SHORT).post("/", b"{}")))
+    turns = 0
+    while not call.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    answered.set()
+    assert call.result() is Unreachable
+    assert turns > 5
+
+
+async def test_one_lookup_serves_all_who_wait_for_it(
+    lane: MakeLane, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = await peer(serve_well)
+
+    async def resolve() -> Any:
+        await asyncio.sleep(0)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", it.address.port))]
+
+    asked = answer_lookups(monkeypatch, resolve)
+    under_test = lane(Address("http", "plugin.test", it.address.port))
+    outcomes = await asyncio.gather(*(outcome(under_test.post("/", b"{}")) for _ in range(20)))
+    assert set(outcomes) == {GOOD_REPLY}
+    assert asked == ["plugin.test"]
+
+
+@pytest.mark.parametrize("dead", ["refused", "blackholed"])
+async def test_aaaa_dead_and_a_alive_is_delivered(
+    dead: str, lane: MakeLane, peer: MakePeer, blackhole: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = await peer(serve_well)
+    ipv6 = blackhole(socket.AF_INET6) if dead == "blackholed" else ("::1", it.address.port, 0, 0)
+
+    async def resolve() -> Any:
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ipv6),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", it.address.port)),
+        ]
+
+    answer_lookups(monkeypatch, resolve)
+    assert await outcome(lane(Address("http", "both.test", it.address.port)).post("/", b"{}")) == GOOD_REPLY
+
+
+@pytest.mark.parametrize("ending", ["fin", "reset"])
+async def test_accepted_and_closed_at_once(ending: str, lane: MakeLane, peer: MakePeer) -> None:
+    async def script(line: Line) -> None:
+        line.reset() if ending == "reset" else line.fin()
+
+    it = await peer(script, serve_well)
+    under_test = lane(it.address)
+    got = await outcome(under_test.post("/", b"{}"))
+    assert isinstance(got, type)
+    assert issubclass(got, Broken)
+    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+
+
+async def test_unix_socket_is_served(lane: MakeLane, peer: MakePeer, tmp_path: Path) -> None:
+    it = await peer(serve_well, path=str(tmp_path / "plugin.sock"))
+    assert await outcome(lane(it.address).post("/", b"{}")) == GOOD_REPLY
+    assert b"host: localhost\r\n" in it.lines[0].head.lower()
+
+
+async def test_unix_socket_missing(lane: MakeLane, tmp_path: Path) -> None:
+    it = lane(Address("unix", socket=str(tmp_path / "missing.sock")))
+    assert await outcome(it.post("/", b"{}")) is Unreachable
+
+
+async def test_unix_socket_that_nobody_listens_on(lane: MakeLane, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as unheard:
+        unheard.bind(str(tmp_path / "plugin.sock"))
+        assert (
+            await outcome(lane(Address("unix", socket=str(tmp_path / "plugin.sock"))).post("/", b"{}")) is Unreachable
+        )
+
+
+async def test_listen_backlog_is_not_filled(lane: MakeLane, peer: MakePeer) -> None:
+    """At most so many connections that have not given a reply, however many calls there are."""
+    go_on = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        await line.request()
+        await go_on.wait()
+        await line.send(GOOD)
+        await serve_well(line)
+
+    it = await peer(script)
+    under_test = lane(it.address)
+    calls = [asyncio.ensure_future(outcome(under_test.post("/", b"{}"))) for _ in range(50)]
+    await it.connected(MAX_NEWCOMERS)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(it.lines) == MAX_NEWCOMERS
+    go_on.set()
+    assert set(await asyncio.gather(*calls)) == {GOOD_REPLY}
+
+
+async def test_out_of_file_descriptors_is_our_own_fault(lane: MakeLane, peer: MakePeer) -> None:
+    it = await peer(serve_well)
+    under_test = lane(it.address)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as probe:
+        lowest_free = probe.fileno()
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+        assert await outcome(under_test.post("/", b"{}")) is Exhausted
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY

@@ -1,0 +1,302 @@
+"""What a person can get wrong: one line on standard error that says where, the right exit code, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine import Engine, InvalidWorkflow, Workflow
+
+GOOD = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: work}
+spec:
+  entrypoint: main
+  templates: [{name: main, container: {image: busybox}}]
+"""
+
+
+def with_spec(spec: str) -> str:
+    return f"kind: Workflow\nmetadata: {{name: work}}\nspec: {spec}\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "complaint"),
+    [
+        ("gone.yaml", None, "gone.yaml: No such file or directory"),
+        ("wf.yaml", "", "wf.yaml: expected a manifest, found nothing"),
+        ("wf.yaml", "a: [1,\nb: 2", "wf.yaml:3:1: "),
+        ("wf.yaml", "kind: Workflow\n\tspec: {}", "wf.yaml:2:1: found a tab character that violates indentation"),
+        ("wf.json", '{"kind": "Workflow",}', "wf.json:1:21: "),
+        ("wf.yaml", b"kind: \xff", "wf.yaml: "),
+        ("wf.yaml", "just words", "wf.yaml, document 1: expected a mapping, found a string"),
+        ("wf.yaml", "kind: Pod\nmetadata: {name: a}", "wf.yaml: expected a manifest of kind Workflow, found none"),
+        ("wf.yaml", "spec: {}", "wf.yaml, document 1: expected a kind, such as Workflow"),
+        ("wf.yaml", "kind: Workflow\nspec: {}", "wf.yaml, document 1: metadata.name: expected a name"),
+        (
+            "wf.yaml",
+            "kind: Workflow\nmetadata: {name: a}",
+            "wf.yaml, document 1: spec: expected a mapping, got nothing",
+        ),
+        ("wf.yaml", f"{GOOD}---\n{GOOD}", "wf.yaml, document 2: metadata.name: there are two workflows 'default/work'"),
+        ("wf.yaml", "kind: Workflow\nkind: Pod", "wf.yaml:2:1: key 'kind' is given twice"),
+        ("wf.yaml", f"{GOOD}x: .nan", "wf.yaml:7:4: expected a finite number, found .nan"),
+        ("wf.yaml", "x: " + "[" * 5000 + "]" * 5000, "wf.yaml:1:203: nested more than 200 levels deep"),
+        ("wf.yaml", with_spec("[]"), "wf.yaml, document 1: spec: expected a mapping, got a list"),
+        ("wf.yaml", with_spec("{templates: {}}"), "spec.templates: expected a list, got a mapping"),
+        ("wf.yaml", with_spec("{templates: [{steps: [{name: a}]}]}"), "spec.templates[0].steps[0]: expected a list"),
+        ("wf.yaml", with_spec("{templates: [{dag: {tasks: [{template: a}]}}]}"), "tasks[0]: expected a name, got none"),
+        ("wf.yaml", with_spec("{parallelism: two}"), "spec.parallelism: expected a whole number, got a string"),
+        ("wf.yaml", with_spec("{arguments: {parameters: [a]}}"), "spec.arguments.parameters[0]: expected a mapping"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read(file, text, complaint, oarlock, tmp_path):
+    if text is not None:
+        (tmp_path / file).write_bytes(text if isinstance(text, bytes) else text.encode())
+    done = oarlock("run", file)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.count("\n") == 1
+    assert done.err.startswith(f"Error: {file}")
+    assert complaint in done.err
+
+
+def test_aliases_cannot_blow_a_manifest_up(oarlock, tmp_path):
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for this, last in zip("bcdefghij", "abcdefghi", strict=True):
+        lines.append(f"{this}: &{this} [{', '.join([f'*{last}'] * 9)}]")
+    (tmp_path / "bomb.yaml").write_text("\n".join(lines))
+    done = oarlock("run", "bomb.yaml")
+    assert done.code == 2
+    assert done.err.startswith("Error: bomb.yaml:")
+    assert "aliases stand for" in done.err
+
+
+def test_a_template_of_the_wrong_shape_in_a_further_file(oarlock, tmp_path):
+    (tmp_path / "wf.yaml").write_text(GOOD)
+    (tmp_path / "shared.yaml").write_text(with_spec("{templates: 1}").replace("Workflow", "WorkflowTemplate"))
+    done = oarlock("run", "wf.yaml", "shared.yaml")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "Error: shared.yaml, document 1: spec.templates: expected a list, got a whole number\n"
+
+
+LEAF = "{name: leaf, container: {}}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("{templates: []}", "spec.entrypoint is required"),
+        (f"{{entrypoint: nowhere, templates: [{LEAF}]}}", "template name 'nowhere' undefined"),
+        ("{entrypoint: a, templates: [{name: a, steps: [[{name: b, template: c}]]}]}", "template name 'c' undefined"),
+        ("{entrypoint: a, templates: [{name: a, container: {}}, {name: a, container: {}}]}", "is not unique"),
+        ("{entrypoint: a, templates: [{name: a}]}", "must have exactly one of"),
+        ("{entrypoint: a, templates: [{name: a, steps: [[{name: b, templateRef: {name: c}}]]}]}", '"c" not found'),
+        (
+            f"{{entrypoint: a, templates: [{LEAF}, {{name: a, dag: {{tasks: ["
+            "{name: b, template: leaf, dependencies: [d]}, {name: c, template: leaf, dependencies: [b]}, "
+            "{name: d, template: leaf, dependencies: [c]}]}}]}",
+            "dependency cycle detected: b->d->c->b",
+        ),
+        (
+            f"{{entrypoint: a, templates: [{LEAF}, {{name: a, dag: {{tasks: ["
+            "{name: x, template: leaf}, {name: x, template: leaf}]}}]}",
+            "tasks[1].name 'x' is not unique",
+        ),
+        (
+            f"{{entrypoint: a, templates: [{LEAF}, {{name: a, dag: {{tasks: ["
+            "{name: b, template: leaf, dependencies: [c]}]}}]}",
+            "dependency 'c' not defined",
+        ),
+    ],
+)
+def test_a_spec_that_argo_refuses_is_failed_with_the_reason_and_no_nodes(spec, reason, oarlock, tmp_path):
+    (tmp_path / "wf.yaml").write_text(with_spec(spec))
+    done = oarlock("run", "wf.yaml", "--output", "json")
+    assert (done.code, done.err) == (1, "")
+    status = json.loads(done.out)["status"]
+    assert status["phase"] == "Failed"
+    assert status["message"].startswith("invalid spec: ")
+    assert reason in status["message"]
+    assert "nodes" not in status
+
+
+PLUGIN = '[[plugins]]\nname = "a"\naddress = "http://localhost:1"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (None, "plugins.toml: cannot be read: No such file or directory"),
+        ("", "plugins.toml: expected [engine], [[plugins]] or configmaps, got an empty file"),
+        ("[engine\n", "plugins.toml: line 1, column 8: not TOML: "),
+        ("[engine]\nenable = true\n", "plugins.toml: engine.enable: unknown key, did you mean enabled?"),
+        (f"{PLUGIN}timout = '1s'\n", "plugins.toml: plugins[0].timout: unknown key, did you mean timeout?"),
+        (f"{PLUGIN}timeout = 1\n", "plugins.toml: plugins[0].timeout: expected a duration in quotes"),
+        (f"{PLUGIN}timeout = '0s'\n", "plugins.toml: plugins[0].timeout: expected a duration greater than zero"),
+        ("[[plugins]]\nname = 'a'\n", "plugins.toml: plugins[0].address: expected an http://, https:// or unix:///"),
+        (
+            "[[plugins]]\nname = 'a'\naddress = 'ftp://x'\n",
+            "plugins.toml: plugins[0].address: 'ftp://x' is not an http",
+        ),
+        (PLUGIN * 2, 'plugins.toml: plugins[1].name: expected a name of its own, "a" is that of plugins[0].name'),
+        ("configmaps = ['gone/']\n", "plugins.toml: configmaps[0]: cannot read gone: No such file or directory"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used(text, complaint, oarlock, tmp_path):
+    (tmp_path / "wf.yaml").write_text(GOOD)
+    if text is not None:
+        (tmp_path / "plugins.toml").write_text(text)
+    for command in (["run", "wf.yaml"], ["check"]):
+        done = oarlock(*command, "--config", "plugins.toml")
+        assert (done.code, done.out) == (2, "")
+        assert done.err.count("\n") == 1
+        assert done.err.startswith(f"Error: {complaint}")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_a_plugin_with_nobody_home(oarlock, tmp_path):
+    port = free_port()
+    (tmp_path / "wf.yaml").write_text(GOOD)
+    (tmp_path / "plugins.toml").write_text("[engine]\nenabled = true\n" + PLUGIN.replace(":1", f":{port}"))
+    done = oarlock("run", "wf.yaml", "--config", "plugins.toml")
+    assert (done.code, done.out) == (2, "")
+    *_, last = done.err.splitlines()
+    reason = f"nobody answers at http://localhost:{port}: Connection refused"
+    assert last == f"Error: plugins.toml: plugins[0].address: {reason}"
+
+
+@pytest.mark.parametrize("policy", ["failure_policy = 'ignore'", "mode = 'observe'"])
+def test_a_plugin_that_may_be_missing_is_no_bad_input(policy, oarlock, tmp_path):
+    (tmp_path / "wf.yaml").write_text(GOOD)
+    plugin = PLUGIN.replace(":1", f":{free_port()}") + policy
+    (tmp_path / "plugins.toml").write_text(f"[engine]\nenabled = true\n{plugin}\n")
+    assert oarlock("run", "wf.yaml", "--config", "plugins.toml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (None, "outcomes.yaml: No such file or directory"),
+        ("- a", "outcomes.yaml: expected one mapping, found a list"),
+        ("main: {phase: Done}", "outcomes.yaml: main: "),
+        ("main: {phas: Failed}", "outcomes.yaml: main: "),
+        ("main: {duration: soon}", "outcomes.yaml: main: 'soon' is not a duration"),
+        ("main: []", "outcomes.yaml: main: expected at least one outcome"),
+    ],
+)
+def test_an_outcomes_file_that_cannot_be_used(text, complaint, oarlock, tmp_path):
+    (tmp_path / "wf.yaml").write_text(GOOD)
+    if text is not None:
+        (tmp_path / "outcomes.yaml").write_text(text)
+    done = oarlock("run", "wf.yaml", "--outcomes", "outcomes.yaml")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert done.err.startswith(f"Error: {complaint}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "Missing argument 'WF.yaml...'."),
+        (["wf.yaml", "--timeout", "soon"], "'soon' is not a duration such as 500ms, 2m or 1h30m"),
+        (["wf.yaml", "--output", "xml"], "'xml' is not one of 'summary', 'json', 'yaml'."),
+        (["wf.yaml", "--executor", "real"], "'real' is not one of 'simulated', 'pending'."),
+        (["wf.yaml", "--nosuch"], "No such option '--nosuch'"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense(arguments, complaint, oarlock, tmp_path):
+    (tmp_path / "wf.yaml").write_text(GOOD)
+    done = oarlock("run", *arguments)
+    assert done.code == 2
+    assert complaint in done.err
+
+
+def test_a_process_shows_no_traceback_either(process, tmp_path):
+    (tmp_path / "wf.yaml").write_text("kind: Workflow\n  spec: {")
+    done = process("-m", "engine", "run", "wf.yaml")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "Error: wf.yaml:2:7: mapping values are not allowed in this context\n"
+
+
+WHOLE = {
+    "metadata": {"name": "work"},
+    "spec": {
+        "entrypoint": "main",
+        "arguments": {"parameters": [{"name": "p", "value": "1"}]},
+        "onExit": "leaf",
+        "parallelism": 3,
+        "templates": [
+            {
+                "name": "main",
+                "inputs": {"parameters": [{"name": "q", "default": "2"}]},
+                "dag": {
+                    "tasks": [
+                        {"name": "a", "template": "leaf", "withItems": [1, {"k": "v"}]},
+                        {"name": "b", "template": "steps", "dependencies": ["a"], "when": "1 == 1"},
+                        {
+                            "name": "c",
+                            "template": "wait",
+                            "depends": "a.Succeeded || b",
+                            "hooks": {"exit": {"template": "leaf"}},
+                        },
+                    ]
+                },
+            },
+            {"name": "steps", "steps": [[{"name": "x", "template": "leaf", "withSequence": {"count": "2"}}]]},
+            {"name": "wait", "suspend": {"duration": "5m"}, "timeout": "1h"},
+            {
+                "name": "leaf",
+                "container": {"image": "busybox", "command": ["echo", "{{workflow.parameters.p}}"]},
+                "outputs": {"parameters": [{"name": "o", "valueFrom": {"path": "/o", "default": "d"}}]},
+                "retryStrategy": {"limit": "2", "backoff": {"duration": "1s", "factor": 2}},
+            },
+        ],
+    },
+}
+
+
+def places(value, path=()):
+    """The path of everything inside a document."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+def replaced(value, path, by):
+    if not path:
+        return by
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(value[path[0]], path[1:], by)
+    return copy
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    path=st.sampled_from(list(places(WHOLE))),
+    by=st.none()
+    | st.booleans()
+    | st.integers(-2, 5)
+    | st.sampled_from(["", "x", "{{", "{{x}}", "{{=1+}}", "{{item}}", "5m", "a b"])
+    | st.sampled_from([[], {}, [1], ["a"], [[]], [{}], {"a": 1}, 1.5]),
+)
+async def test_whatever_stands_in_a_field_the_workflow_ends_or_is_refused(path, by):
+    try:
+        workflow = Workflow(replaced(WHOLE, path, by))
+    except InvalidWorkflow:
+        return
+    async with Engine() as engine:
+        await engine.run([workflow], timeout=24 * 3600)
+        assert workflow.finished or engine.waiting_for(workflow)
+    json.loads(workflow.encode())

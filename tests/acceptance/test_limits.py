@@ -1,0 +1,163 @@
+"""What a slow, dead or hung plugin costs: a deadline, a breaker, and nobody else anything."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from engine import Engine, PendingExecutor
+from registry import BreakerSettings, Config, EngineSettings, PluginConfig, Registry, RetrySettings, Seconds
+from rpc import TransientError
+from tests.acceptance.manifests import container, loop, workflow
+
+
+async def test_a_hung_plugin_ends_the_pass_at_the_deadline_and_is_sent_nothing_more(plugin: Any) -> None:
+    leave = asyncio.Event()
+
+    async def hang(args: dict[str, Any]) -> dict[str, Any]:
+        await leave.wait()
+        return {}
+
+    peer = await plugin({"node.preExecute": hang})
+    config = Config(
+        engine=EngineSettings(enabled=True, loop_deadline=Seconds(0.2)),
+        plugins=(PluginConfig(name="hung", address=peer.address, timeout=Seconds(60), concurrency=4),),
+    )
+    async with Engine(Registry(config)) as oarlock:
+        work = workflow(loop(100), container("leaf"))
+        before = work.encode()
+        result = await oarlock.reconcile(work)
+        assert str(result.aborted) == "the pass took longer than loop_deadline, 0.2s"
+        assert work.encode() == before
+        assert len(peer.args("node.preExecute")) <= 4
+        assert oarlock.registry is not None
+        assert oarlock.registry.snapshot()[0].client.stats.in_flight == 0
+        leave.set()
+
+
+async def test_a_pass_cut_off_by_the_deadline_goes_on_where_it_stopped(plugin: Any) -> None:
+    turn = asyncio.Event()
+
+    async def slow(args: dict[str, Any]) -> dict[str, Any]:
+        if args["node"]["displayName"] != "work" and not turn.is_set():
+            await turn.wait()
+        return {}
+
+    peer = await plugin({"node.preExecute": slow})
+    config = Config(
+        engine=EngineSettings(enabled=True, loop_deadline=Seconds(0.2)),
+        plugins=(PluginConfig(name="slow", address=peer.address, timeout=Seconds(60)),),
+    )
+    async with Engine(Registry(config)) as oarlock:
+        work = workflow(loop(3), container("leaf"))
+        assert (await oarlock.reconcile(work)).aborted is not None
+        turn.set()
+        assert (await oarlock.reconcile(work)).aborted is None
+        assert peer.nodes("node.preExecute").count("work") == 1
+
+
+async def test_an_open_breaker_aborts_before_any_work(plugin: Any, engine: Any) -> None:
+    peer = await plugin({"node.preExecute": 503})
+    breaker = BreakerSettings(min_calls=3, open_for=Seconds(3600))
+    oarlock = await engine((peer, {"retry": RetrySettings(attempts=1), "breaker": breaker}))
+    work = workflow(loop(1000), container("leaf"))
+    for _ in range(10):
+        await oarlock.reconcile(work)
+    sent = len(peer.paths)
+    visited = oarlock.stats.nodes_visited
+    result = await oarlock.reconcile(work)
+    assert isinstance(result.aborted, TransientError)
+    assert "breaker open" in str(result.aborted)
+    assert len(peer.paths) == sent
+    assert oarlock.stats.nodes_visited == visited
+    assert work.nodes == {}
+
+
+async def test_a_dead_plugin_that_may_fail_does_not_stop_the_others(plugin: Any, engine: Any) -> None:
+    dead, alive = await plugin({"node.preExecute": {}}), await plugin({"node.preExecute": {"node": {"message": "ok"}}})
+    oarlock = await engine((dead, {"failure_policy": "ignore", "retry": RetrySettings(attempts=1)}), alive)
+    await dead.stop()
+    work = workflow(loop(50), container("leaf"))
+    await oarlock.run([work])
+    assert work.phase == "Succeeded"
+    assert {node.message for node in work.nodes.values() if node.type == "Pod"} == {"ok"}
+    assert oarlock.stats.failures_passed_over > 0
+
+
+async def test_small_workflows_do_not_wait_for_a_large_one(plugin: Any, engine: Any) -> None:
+    ends: list[str] = []
+
+    def seen(args: dict[str, Any]) -> dict[str, Any]:
+        if args["new"]["status"]["phase"] == "Succeeded":
+            ends.append(args["new"]["metadata"]["name"])
+        return {}
+
+    peer = await plugin({"node.preExecute": {}, "workflow.postOperate": seen})
+    oarlock = await engine(peer)
+    large = workflow(loop(2000), container("leaf"), name="large")
+    small = [workflow(loop(3), container("leaf"), name=f"small-{number}") for number in range(30)]
+    await oarlock.run([large, *small])
+    assert ends[-1] == "large"
+    assert len(ends) == 31
+
+
+async def test_one_workflow_that_always_fails_holds_up_nobody_else(plugin: Any, engine: Any) -> None:
+    finished: set[str] = set()
+
+    def judge(args: dict[str, Any]) -> Any:
+        return 503 if args["workflow"]["metadata"]["name"] == "bad" else {}
+
+    def count(args: dict[str, Any]) -> dict[str, Any]:
+        if args["new"]["status"]["phase"] == "Succeeded":
+            finished.add(args["new"]["metadata"]["name"])
+        if len(finished) == 10:
+            oarlock.drain(60)
+        return {}
+
+    peer = await plugin({"workflow.preOperate": judge, "workflow.postOperate": count})
+    oarlock = await engine((peer, {"breaker": BreakerSettings(min_calls=10**6)}))
+    bad = workflow(container("leaf"), name="bad")
+    good = [workflow(loop(2), container("leaf"), name=f"good-{number}") for number in range(10)]
+    await oarlock.run([bad, *good])
+    assert {each.phase for each in good} == {"Succeeded"}
+    assert bad.phase == ""
+    assert "503" in oarlock.waiting_for(bad)
+
+
+async def test_draining_lets_the_pass_under_way_end_and_begins_no_other(plugin: Any, engine: Any) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def wait(args: dict[str, Any]) -> dict[str, Any]:
+        entered.set()
+        await leave.wait()
+        return {}
+
+    peer = await plugin({"workflow.preOperate": wait})
+    oarlock = await engine(peer, executor=PendingExecutor())
+    work = workflow(container("leaf"))
+    run = asyncio.create_task(oarlock.run([work]))
+    await entered.wait()
+    oarlock.drain(60)
+    leave.set()
+    await run
+    assert work.phase == "Running"
+    assert oarlock.stats.passes == 1
+
+
+async def test_draining_without_grace_aborts_the_pass_under_way(plugin: Any, engine: Any) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def hang(args: dict[str, Any]) -> dict[str, Any]:
+        entered.set()
+        await leave.wait()
+        return {}
+
+    oarlock = await engine((await plugin({"workflow.preOperate": hang}), {"timeout": 60.0}))
+    work = workflow(container("leaf"))
+    before = work.encode()
+    run = asyncio.create_task(oarlock.run([work]))
+    await entered.wait()
+    oarlock.drain(0)
+    await run
+    leave.set()
+    assert work.encode() == before

@@ -1,0 +1,105 @@
+"""An aborted pass leaves no trace, and is not begun from zero."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from engine import Workflow
+from registry import RetrySettings
+from tests.acceptance.manifests import container, loop, workflow
+
+ONCE: dict[str, Any] = {"retry": RetrySettings(attempts=1), "concurrency": 4}
+"""No retries within a pass, so that every failure aborts it."""
+
+
+class Flaky:
+    """Answers `reply`, but with 503 to every `period`-th call."""
+
+    def __init__(self, period: int, reply: Any) -> None:
+        self.period = period
+        self.reply = reply
+        self.calls = 0
+        self.answered: Counter[str] = Counter()
+
+    def __call__(self, args: dict[str, Any]) -> Any:
+        self.calls += 1
+        if self.calls % self.period == 0:
+            return 503
+        self.answered[args["node"]["name"]] += 1
+        return self.reply
+
+
+async def passes_until_committed(engine: Any, work: Workflow) -> int:
+    for number in range(1, 100):
+        before = work.encode()
+        result = await engine.reconcile(work)
+        if result.aborted is None:
+            return number
+        assert work.encode() == before
+    raise AssertionError("it never ends")
+
+
+async def test_a_pass_that_fails_again_and_again_asks_hardly_anything_twice(plugin: Any, engine: Any) -> None:
+    silent, flaky = Flaky(10**9, {}), Flaky(60, {})
+    peers = [await plugin({"node.preExecute": each}) for each in (silent, flaky)]
+    oarlock = await engine(*((peer, ONCE) for peer in peers), workers=4)
+    work = workflow(loop(300), container("leaf"))
+    passes = await passes_until_committed(oarlock, work)
+    aborts = passes - 1
+    assert aborts >= 5
+    # What is asked again is what was in flight at an abort: of one worker the failure itself, of the others one chain.
+    assert silent.calls <= 301 + 4 * aborts
+    assert flaky.calls <= 301 + 4 * aborts
+    assert oarlock.stats.answers_resumed > 0
+
+
+async def test_what_a_plugin_changed_before_the_abort_is_in_the_committed_workflow(plugin: Any, engine: Any) -> None:
+    flaky = Flaky(40, {"node": {"message": "seen"}})
+    oarlock = await engine((await plugin({"node.preExecute": flaky}), ONCE), workers=4)
+    disturbed, undisturbed = (workflow(loop(200), container("leaf")) for _ in range(2))
+    assert await passes_until_committed(oarlock, disturbed) > 3
+    calm = await engine(await plugin({"node.preExecute": {"node": {"message": "seen"}}}))
+    await calm.reconcile(undisturbed)
+    messages = [{node.name: node.message for node in work.nodes.values()} for work in (disturbed, undisturbed)]
+    assert messages[0] == messages[1]
+    assert max(flaky.answered.values()) <= 2
+
+
+async def test_answers_to_workflow_hooks_and_parameters_are_kept_too(plugin: Any, engine: Any) -> None:
+    failures = iter([503, 503])
+    peer = await plugin(
+        {
+            "workflow.preOperate": {"workflow": {"metadata": {"annotations": {"seen": "yes"}}}},
+            "parameters.add": {"parameters": {"hello": "good morning"}},
+            "node.preExecute": lambda args: next(failures, {}),
+        }
+    )
+    oarlock = await engine((peer, ONCE))
+    work = workflow(container("leaf", "echo", "{{hello}}"))
+    assert await passes_until_committed(oarlock, work) == 3
+    assert len(peer.args("workflow.preOperate")) == 1
+    assert len(peer.args("parameters.add")) == 1
+    assert work.document["metadata"]["annotations"] == {"seen": "yes"}
+
+
+async def test_a_pass_that_completes_drops_what_it_was_told(plugin: Any, engine: Any) -> None:
+    peer = await plugin({"node.preExecute": {}})
+    oarlock = await engine(peer)
+    work = workflow(container("leaf"))
+    await oarlock.run([work])
+    again = workflow(container("leaf"))
+    await oarlock.run([again])
+    assert len(peer.args("node.preExecute")) == 2
+    assert oarlock.stats.answers_resumed == 0
+
+
+async def test_another_list_of_plugins_is_asked_afresh(plugin: Any, engine: Any) -> None:
+    failures = iter([503])
+    first = await plugin({"workflow.preOperate": {}, "node.preExecute": lambda args: next(failures, {})})
+    oarlock = await engine((first, ONCE))
+    work = workflow(container("leaf"))
+    assert (await oarlock.reconcile(work)).aborted is not None
+    second = await engine((first, ONCE))
+    assert (await second.reconcile(work)).aborted is None
+    assert len(first.args("workflow.preOperate")) == 2

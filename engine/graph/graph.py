@@ -202,7 +202,8 @@ class Graph:
             return
         node = self.store.touch(node.id)
         reason = self.closed(invocation) if invocation.resolved.is_leaf and not node.started_at else None
-        node.phase, node.message = (RUNNING, "") if reason is None else (FAILED, reason)
+        node.phase = RUNNING if reason is None else FAILED
+        node.message = reason or node.message  # what a plugin said of it stays
         node.started_at = node.started_at or self.timestamp
 
     def _execute(self, invocation: Invocation) -> None:
@@ -241,7 +242,7 @@ class Graph:
             return
         node = self.store.touch(invocation.node_id)
         node.phase = phase
-        node.message = message
+        node.message = message or node.message
         if outputs is not None:
             node.outputs = outputs
         if outbound:

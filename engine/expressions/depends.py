@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
@@ -23,41 +23,49 @@ DEFAULT_RESULTS: Final = ("Succeeded", "Skipped", "Daemoned")
 Lookup = Callable[[str, str], bool]
 """Whether a task, by name, has come to a result, one of `RESULTS`."""
 
+ContinueOn = Mapping[str, Collection[str]]
+"""Results, beside the default ones, that a bare task name asks for."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Any:
     terms: tuple[_Term, ...]
 
-    def evaluate(self, lookup: Lookup) -> bool:
-        return any(term.evaluate(lookup) for term in self.terms)
+    def evaluate(self, lookup: Lookup, continue_on: ContinueOn) -> bool:
+        return any(term.evaluate(lookup, continue_on) for term in self.terms)
 
 
 @dataclass(frozen=True, slots=True)
 class _All:
     terms: tuple[_Term, ...]
 
-    def evaluate(self, lookup: Lookup) -> bool:
-        return all(term.evaluate(lookup) for term in self.terms)
+    def evaluate(self, lookup: Lookup, continue_on: ContinueOn) -> bool:
+        return all(term.evaluate(lookup, continue_on) for term in self.terms)
 
 
 @dataclass(frozen=True, slots=True)
 class _Not:
     term: _Term
 
-    def evaluate(self, lookup: Lookup) -> bool:
-        return not self.term.evaluate(lookup)
+    def evaluate(self, lookup: Lookup, continue_on: ContinueOn) -> bool:
+        return not self.term.evaluate(lookup, continue_on)
 
 
 @dataclass(frozen=True, slots=True)
-class _Result:
-    task: str
-    results: tuple[str, ...]
+class _Task:
+    """A task by its bare name, or one result of it."""
 
-    def evaluate(self, lookup: Lookup) -> bool:
-        return any(lookup(self.task, result) for result in self.results)
+    name: str
+    result: str | None
+
+    def evaluate(self, lookup: Lookup, continue_on: ContinueOn) -> bool:
+        if self.result is not None:
+            return lookup(self.name, self.result)
+        results = (*DEFAULT_RESULTS, *continue_on.get(self.name, ()))
+        return any(lookup(self.name, result) for result in results)
 
 
-_Term = _Any | _All | _Not | _Result
+_Term = _Any | _All | _Not | _Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +76,37 @@ class Depends:
     tasks: tuple[str, ...]
     looped: tuple[str, ...]
     _term: _Term
+    _continue_on: ContinueOn
 
     def evaluate(self, lookup: Lookup) -> bool:
         """Whether the task may run, given what has come of the others."""
-        return self._term.evaluate(lookup)
+        return self._term.evaluate(lookup, self._continue_on)
 
 
-def parse_depends(text: str, continue_on: Mapping[str, Collection[str]] | None = None) -> Depends:
+def parse_depends(text: str, continue_on: ContinueOn | None = None) -> Depends:
     """Parses `A && (B.Failed || !C.Succeeded)`; raises `ExpressionError` with the place of the first mistake.
 
     A bare name means Succeeded, Skipped or Daemoned. ``continue_on`` adds results to that for tasks whose `continueOn`
     says so: `{"A": ("Errored", "Failed")}`.
     """
-    build = _Build(continue_on or {})
     try:
         check_nesting(text)
-        term: _Term = build.transform(_parser().parse(text))
-    except Invalid as error:
-        raise ExpressionError(str(error), text, error.offset) from None
+        term: Any = _parser().parse(text)
     except VisitError as error:
         raise ExpressionError(str(error.orig_exc), text, getattr(error.orig_exc, "offset", None)) from None
     except UnexpectedInput as error:
         raise ExpressionError(*_explain(error, text)) from None
-    return Depends(tuple(build.tasks), tuple(build.looped), term)
+    except Invalid as error:
+        raise ExpressionError(str(error), text, error.offset) from None
+    tasks = list(_tasks(term))
+    looped = (task.name for task in tasks if task.result in ("AnySucceeded", "AllFailed"))
+    names = dict.fromkeys(task.name for task in tasks)
+    return Depends(tuple(names), tuple(dict.fromkeys(looped)), term, continue_on or {})
 
 
 @cache
 def _parser() -> Lark:
-    return Lark(Path(__file__).with_name("depends.lark").read_text(), parser="lalr")
+    return Lark(Path(__file__).with_name("depends.lark").read_text(), parser="lalr", transformer=_Build())
 
 
 def _explain(error: UnexpectedInput, text: str) -> tuple[str, str, int]:
@@ -108,14 +119,19 @@ def _explain(error: UnexpectedInput, text: str) -> tuple[str, str, int]:
             return "unexpected end of the expression", text, len(text)
 
 
-class _Build(Transformer[Token, _Term]):
-    """Makes terms, and notes the tasks they name."""
+def _tasks(term: _Term) -> Iterator[_Task]:
+    match term:
+        case _Task():
+            yield term
+        case _Not():
+            yield from _tasks(term.term)
+        case _:
+            for part in term.terms:
+                yield from _tasks(part)
 
-    def __init__(self, continue_on: Mapping[str, Collection[str]]) -> None:
-        super().__init__()
-        self.continue_on = continue_on
-        self.tasks: dict[str, None] = {}
-        self.looped: dict[str, None] = {}
+
+class _Build(Transformer[Token, _Term]):
+    """Makes terms while the parser runs."""
 
     def start(self, children: list[_Term]) -> _Term:
         return children[0]
@@ -126,22 +142,17 @@ class _Build(Transformer[Token, _Term]):
     def conjunction(self, children: list[_Term]) -> _Term:
         return _All(tuple(children))
 
-    def task(self, children: list[Token]) -> _Result:
-        name = str(children[0])
-        self.tasks[name] = None
-        return _Result(name, (*DEFAULT_RESULTS, *self.continue_on.get(name, ())))
+    def negation(self, children: list[_Term]) -> _Term:
+        term = children[0]
+        return term.term if isinstance(term, _Not) else _Not(term)
 
-    def result(self, children: list[Token]) -> _Result:
+    def task(self, children: list[Token]) -> _Term:
+        return _Task(str(children[0]), None)
+
+    def result(self, children: list[Token]) -> _Term:
         name, _, result = children[0].partition(".")
         if result not in RESULTS:
             error = Invalid(f"task result '{result}' for task '{name}' is invalid")
             error.offset = children[0].start_pos
             raise error
-        self.tasks[name] = None
-        if result in ("AnySucceeded", "AllFailed"):
-            self.looped[name] = None
-        return _Result(name, (result,))
-
-    def negation(self, children: list[_Term]) -> _Term:
-        term = children[0]
-        return term.term if isinstance(term, _Not) else _Not(term)
+        return _Task(name, result)

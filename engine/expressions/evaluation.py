@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from engine.expressions.errors import Invalid
-from engine.expressions.values import MAX_SIZE
+from engine.expressions.values import MAX_SIZE, bounded
 
 MAX_STEPS: Final = 1_000_000
 """Nodes that one evaluation may visit."""
 
-MAX_VOLUME: Final = 64 * MAX_SIZE
-"""Elements and characters that one evaluation may make or look through, which bounds what loops build up."""
+MAX_VOLUME: Final = 4 * MAX_SIZE
+"""Elements that one evaluation may make or look through in all; eight characters of a string count as one."""
 
 
 class Run:
@@ -41,18 +41,15 @@ class Run:
     def made(self, value: object) -> object:
         """Counts a value that was made, and gives it back; raises `Invalid` once there is too much."""
         if isinstance(value, str | list | dict):
-            size = len(value)
-            self.volume -= size
-            if size > MAX_SIZE or self.volume < 0:
-                raise Invalid("memory budget exceeded")
+            bounded(len(value))
+            self.read(value)
         return value
 
     def read(self, value: object) -> None:
         """Counts a value that an operation looks through; raises `Invalid` once there is too much."""
         if isinstance(value, str):
-            # The text functions of Python go through 16 characters in the time that an element of a list takes.
-            self.volume -= len(value) >> 4
+            self.volume -= len(value) >> 3
         elif isinstance(value, list | dict):
             self.volume -= len(value)
         if self.volume < 0:
-            raise Invalid("time budget exceeded")
+            raise Invalid("memory budget exceeded")

@@ -11,7 +11,7 @@ import orjson
 
 from engine.expressions.errors import Invalid
 from engine.expressions.times import RFC3339_NANO, Duration, Time, Zone
-from engine.expressions.values import type_name
+from engine.expressions.values import Visits, type_name
 
 
 def go_float(value: float) -> str:
@@ -27,8 +27,8 @@ def go_float(value: float) -> str:
     return f"{mantissa}e{exponent[0]}{exponent[1:]:0>2}"
 
 
-def go_string(value: object) -> str:
-    """Go's `%v`: what `string()` gives and what `+` of sprig's string functions join."""
+def go_string(value: object, visits: Visits | None = None) -> str:
+    """Go's `%v`: what `string()` gives and sprig's functions on strings make of other values."""
     match value:
         case None:
             return "<nil>"
@@ -41,24 +41,29 @@ def go_string(value: object) -> str:
         case str():
             return value
         case list():
-            return f"[{' '.join(map(go_string, value))}]"
+            visits = visits or Visits()
+            visits.count()
+            return f"[{' '.join(go_string(element, visits) for element in value)}]"
         case Mapping():
-            return f"map[{' '.join(f'{key}:{go_string(value[key])}' for key in sorted(value, key=str))}]"
+            visits = visits or Visits()
+            visits.count()
+            return f"map[{' '.join(f'{key}:{go_string(value[key], visits)}' for key in sorted(value, key=str))}]"
         case _:
             return str(value)
 
 
-def _plain(value: object) -> object:
+def _plain(value: object, visits: Visits) -> object:
     """A copy of a value that orjson writes as Go would: whole floats as integers, times as text."""
+    visits.count()
     match value:
         case float():
             if not math.isfinite(value):
                 raise Invalid(f"json: unsupported value: {go_string(value)}")
             return int(value) if value.is_integer() and abs(value) < 2**53 else value
         case list():
-            return [_plain(element) for element in value]
+            return [_plain(element, visits) for element in value]
         case Mapping():
-            return {str(key): _plain(element) for key, element in value.items()}
+            return {str(key): _plain(element, visits) for key, element in value.items()}
         case None | bool() | int() | str():
             return value
         case Time():
@@ -74,11 +79,11 @@ def _plain(value: object) -> object:
 _HTML: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
-def go_json(value: object, *, indent: bool = False, html: bool = True) -> str:
+def go_json(value: object, *, indent: bool = False, html: bool = True, visits: Visits | None = None) -> str:
     """The JSON text that Go's json.Marshal writes: sorted keys, `<`, `>` and `&` escaped unless `html` is False."""
     option = orjson.OPT_SORT_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
     try:
-        text = orjson.dumps(_plain(value), option=option).decode()
+        text = orjson.dumps(_plain(value, visits or Visits()), option=option).decode()
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise Invalid(f"json: {error}") from error
     if html:

@@ -17,9 +17,9 @@ def fetch(container: Any, key: Any) -> object:
     """`container[key]` and `container.key`: nil for a missing key of a map. Raises `Invalid` as expr does."""
     match container:
         case Mapping():
-            if isinstance(key, str | int | float | bool):
-                return container.get(key)
-            raise Invalid(f"cannot use {type_name(key)} as a key of a map")
+            if isinstance(key, list | Mapping):
+                raise Invalid(f"cannot use {type_name(key)} as a key of a map")
+            return container.get(key)
         case list() if is_number(key):
             index = truncate(float(key))
             if not -len(container) <= index < len(container):

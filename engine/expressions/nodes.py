@@ -202,9 +202,23 @@ class Binary(Node):
             case "??":
                 return self.right.evaluate(run) if left is None else left
         right = self.right.evaluate(run)
+        if self.operator in ("==", "!="):
+            self.check_types(left, right, run)
         run.read(left)
         run.read(right)
         return run.made(BINARY[self.operator](left, right))
+
+    def check_types(self, left: object, right: object, run: Run) -> None:
+        """Refuses `item == 1`: expr knows the types of literals and of variables, and so that this is never true."""
+        kinds = []
+        for node, value in ((self.left, left), (self.right, right)):
+            known = isinstance(node, Constant) or (isinstance(node, Name) and node.name in run.env)
+            if not known or value is None or (isinstance(node, Name) and node.name in run.local):
+                return
+            kinds.append("number" if is_number(value) else type_name(value))
+        if kinds[0] != kinds[1]:
+            types = f"{type_name(left)} and {type_name(right)}"
+            raise Invalid(f"invalid operation: {self.operator} (mismatched types {types})")
 
 
 @dataclass(slots=True, eq=False)

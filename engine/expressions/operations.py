@@ -74,7 +74,7 @@ def remainder(left: Any, right: Any) -> object:
         raise _undefined("%", left, right)
     if right == 0:
         raise Invalid("integer divide by zero")
-    return int(math.fmod(left, right)) if abs(left) < 2**53 > abs(right) else left - right * _quotient(left, right)
+    return left - right * _quotient(left, right)
 
 
 def _quotient(left: int, right: int) -> int:
@@ -111,9 +111,9 @@ def contains(left: Any, right: Any) -> bool:
         case list():
             return any(equal(left, element) for element in right)
         case Mapping():
-            if isinstance(left, str | int | float | bool):
-                return left in right
-            raise Invalid(f"cannot use {type_name(left)} as index to map")
+            if isinstance(left, list | Mapping):
+                raise Invalid(f"cannot use {type_name(left)} as a key of a map")
+            return left in right
     raise Invalid(f'operator "in" not defined on {type_name(right)}')
 
 

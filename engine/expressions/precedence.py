@@ -8,6 +8,7 @@ from lark import Token
 
 from engine.expressions import nodes
 from engine.expressions.errors import Invalid
+from engine.expressions.nesting import MAX_DEPTH
 from engine.expressions.nodes import Node
 
 # expr's table; `??` binds tightest of all, and everything but `**` associates to the left.
@@ -49,6 +50,7 @@ class _Operators:
     def __init__(self, items: list[Any]) -> None:
         self.items = items
         self.position = 0
+        self.depth = 0
 
     def peek(self) -> Token | None:
         item = self.items[self.position] if self.position < len(self.items) else None
@@ -63,6 +65,9 @@ class _Operators:
         return item
 
     def fold(self, least: int) -> Node:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Invalid("expression is nested too deeply")
         left = self.operand()
         previous = ""
         while (token := self.peek()) is not None:
@@ -78,6 +83,7 @@ class _Operators:
             if negated:
                 left = nodes.Unary((token.start_pos or 0), "not", left)
             previous = operator
+        self.depth -= 1
         return left
 
     def piped(self, left: Node) -> Node:

@@ -9,7 +9,6 @@ from typing import Any, Final
 from engine.expressions.builtins.arrays import sort_by
 from engine.expressions.errors import Invalid
 from engine.expressions.evaluation import Run
-from engine.expressions.gotext import go_string
 from engine.expressions.nodes import Node
 from engine.expressions.operations import add, boolean
 from engine.expressions.values import is_number, sort_key, type_name
@@ -72,9 +71,9 @@ def _find_last(call: Predicate, array: list[Any], run: Run) -> int | None:
 def _group_by(call: Predicate, array: list[Any], run: Run) -> object:
     groups: dict[object, list[Any]] = {}
     for element, key in zip(array, call.results(array, run), strict=True):
-        if not isinstance(key, str | int | float | bool):
+        if isinstance(key, list | dict):
             raise Invalid(f"cannot group by {type_name(key)}")
-        groups.setdefault(key if isinstance(key, str) else go_string(key), []).append(element)
+        groups.setdefault(key, []).append(element)
     return groups
 
 

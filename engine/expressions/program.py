@@ -23,7 +23,7 @@ class Program:
     def __init__(self, text: str) -> None:
         self.text = text
         self._tree = parse(text)
-        self.identifiers: tuple[str, ...] = tuple(dict.fromkeys(_identifiers(self._tree, frozenset())))
+        self.identifiers: tuple[str, ...] = tuple(dict.fromkeys(_identifiers(self._tree)))
 
     def run(self, env: Mapping[str, object], *, clock: Callable[[], float] = time.time) -> object:
         """The expression's value; raises `ExpressionError` with the place of what failed.
@@ -50,27 +50,30 @@ def evaluate(expression: str, env: Mapping[str, object], *, clock: Callable[[], 
     return compile_expression(expression).run(env, clock=clock)
 
 
-def _identifiers(node: nodes.Node, bound: frozenset[str]) -> Iterator[str]:
-    match node:
-        case nodes.Name():
-            if node.name not in bound and node.name not in FUNCTIONS and node.name != "$env":
-                yield node.name
-        case nodes.Let():
-            yield from _identifiers(node.bound, bound)
-            yield from _identifiers(node.body, bound | {node.name})
-        case _:
-            for child in node.children():
-                yield from _identifiers(child, bound)
-            path = _path(node)
-            if path is not None and path[0] not in bound and path[0] not in FUNCTIONS:
-                yield ".".join(path)
+def _identifiers(tree: nodes.Node) -> Iterator[str]:
+    """The variables that a tree names, each behind what it is a part of. Walks without recursion, as sums lean far."""
+    pending: list[tuple[nodes.Node | str, frozenset[str]]] = [(tree, frozenset())]
+    while pending:
+        node, bound = pending.pop()
+        match node:
+            case str():
+                yield node
+            case nodes.Name(name=name):
+                if name not in bound and name not in FUNCTIONS and name != "$env":
+                    yield name
+            case nodes.Let():
+                pending += ((node.body, bound | {node.name}), (node.bound, bound))
+            case _:
+                path = _path(node)
+                if path and path[0] not in bound and path[0] not in FUNCTIONS:
+                    pending.append((".".join(path), bound))
+                pending += ((child, bound) for child in reversed(list(node.children())))
 
 
-def _path(node: nodes.Node) -> list[str] | None:
-    match node:
-        case nodes.Name():
-            return [node.name]
-        case nodes.Fetch(container=container, key=nodes.Constant(constant=str() as key)):
-            path = _path(container)
-            return None if path is None else [*path, key]
-    return None
+def _path(node: nodes.Node) -> list[str]:
+    """The names that lead to a member, such as `["inputs", "parameters", "x"]`; empty where one is computed."""
+    path: list[str] = []
+    while isinstance(node, nodes.Fetch) and isinstance(node.key, nodes.Constant) and isinstance(node.key.constant, str):
+        path.append(node.key.constant)
+        node = node.container
+    return [node.name, *reversed(path)] if isinstance(node, nodes.Name) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -14,19 +15,23 @@ _OPTIONS.log_errors = False
 
 
 @lru_cache(maxsize=256)
-def compile_pattern(pattern: str) -> re2._Regexp[str]:
-    """A compiled pattern; raises `Invalid` for one that RE2 refuses."""
+def _compile(pattern: str) -> re2._Regexp[str]:
     try:
         return re2.compile(pattern, _OPTIONS)
-    except (re2.error, UnicodeEncodeError) as error:
-        reason = error.args[0] if error.args else error
-        text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise Invalid(f"error parsing regexp: {text}") from error
+    except re2.error as error:
+        reason = error.args[0]
+        raise Invalid(f"error parsing regexp: {reason.decode(errors='replace')}") from error
+
+
+def find_all(pattern: str, text: str) -> Iterator[re2._Match[str]]:
+    """The matches of a pattern, from left to right; raises `Invalid` for a pattern that RE2 refuses."""
+    try:
+        yield from _compile(pattern).finditer(text)
+    except UnicodeEncodeError as error:
+        # Half of a surrogate pair, which Go's strings cannot hold.
+        raise Invalid(f"invalid text: {error.reason}") from error
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Whether the pattern occurs in the text."""
-    try:
-        return compile_pattern(pattern).search(text) is not None
-    except UnicodeEncodeError as error:
-        raise Invalid(f"invalid text: {error}") from error
+    """Whether the pattern occurs in the text; raises `Invalid` for a pattern that RE2 refuses."""
+    return next(find_all(pattern, text), None) is not None

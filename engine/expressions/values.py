@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from itertools import repeat
 from typing import Any, Final
 
 from engine.expressions.errors import Invalid
@@ -85,15 +86,34 @@ def truncate(value: float) -> int:
     return int64(int(value))
 
 
-def equal(left: object, right: object) -> bool:
+class Visits:
+    """Counts the elements that a walk through nested values sees. `[x, x]`, nested 60 times, has 2^60 of them."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_SIZE
+
+    def count(self) -> None:
+        """Counts one; raises `Invalid` where the walk takes too long."""
+        self.left -= 1
+        if self.left < 0:
+            raise Invalid("memory budget exceeded")
+
+
+def equal(left: object, right: object, visits: Visits | None = None) -> bool:
     """Equality of any two values: numbers by value, the rest by type and content, recursively."""
     if is_number(left) and is_number(right):
         return left == right
+    if type(left) is not type(right) or not isinstance(left, list | dict):
+        return type(left) is type(right) and left == right
+    visits = visits or Visits()
+    visits.count()
     if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(equal, left, right))
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(equal(left[key], right[key]) for key in left)
-    return type(left) is type(right) and left == right
+        return len(left) == len(right) and all(map(equal, left, right, repeat(visits)))
+    assert isinstance(left, dict)
+    assert isinstance(right, dict)
+    return left.keys() == right.keys() and all(equal(left[key], right[key], visits) for key in left)
 
 
 def compare(operator: str, left: Any, right: Any) -> bool:

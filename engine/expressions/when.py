@@ -41,6 +41,9 @@ _TIME_LAYOUTS: Final = (
 """Quoted strings that look like one of these count as the seconds since 1970."""
 
 
+_SYMBOLS: Final = re.compile(r"""[^\w\s()'"]+""")
+
+
 @lru_cache(maxsize=4096)
 def evaluate_when(text: str) -> bool:
     """Whether the condition holds; an empty one does.
@@ -55,7 +58,7 @@ def evaluate_when(text: str) -> bool:
         check_nesting(text)
         condition: Any = _parser().parse(text)
     except UnexpectedInput as error:
-        raise ExpressionError(f"Invalid 'when' expression '{text}': {_explain(error)}", text) from None
+        raise ExpressionError(f"Invalid 'when' expression '{text}': {_explain(error, text)}", text) from None
     except VisitError as error:
         raise ExpressionError(f"Invalid 'when' expression '{text}': {error.orig_exc}", text) from None
     except Invalid as error:
@@ -74,12 +77,16 @@ def _parser() -> Lark:
     return Lark(Path(__file__).with_name("when.lark").read_text(), parser="lalr", transformer=_Build())
 
 
-def _explain(error: UnexpectedInput) -> str:
+def _explain(error: UnexpectedInput, text: str) -> str:
     match error:
         case UnexpectedToken(token=token) if token.type != "$END":
             return f"unexpected {str(token)!r} at column {error.column}"
+        case UnexpectedCharacters() if error.char in "'\"":
+            return "Unclosed string literal"
         case UnexpectedCharacters():
-            return f"""Invalid token: '{error.char}' (hint: try wrapping the affected expression in quotes ("))"""
+            run = _SYMBOLS.match(text, error.pos_in_stream or 0)
+            token = run[0] if run else error.char
+            return f"""Invalid token: '{token}' (hint: try wrapping the affected expression in quotes ("))"""
         case _:
             return "Unexpected end of expression"
 

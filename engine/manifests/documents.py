@@ -17,8 +17,10 @@ import yaml
 
 from engine.manifests.scalars import resolve
 
-MAX_BYTES: Final = 128 * 1024 * 1024
-"""Bytes in a file; also characters and nodes that the aliases of one document may stand for."""
+MAX_ALIASED: Final = 32 * 1024 * 1024
+"""What the aliases of one document may stand for, in characters, a node counting for `NODE` of them."""
+
+NODE: Final = 64
 
 MAX_DEPTH: Final = 200
 """Levels of mappings and lists."""
@@ -32,7 +34,7 @@ _PLAIN_TAGS: Final[dict[str, tuple[type, ...]]] = {
     f"{_TAG}null": (type(None),),
 }
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger()
 
 
 class BadDocument(ValueError):
@@ -44,10 +46,13 @@ class BadDocument(ValueError):
         self.column = column
 
 
-def read_yaml(data: bytes) -> Iterator[Any]:
-    """The documents of a YAML text: dict, list, str, int, float, bool and None. Raises `BadDocument`."""
+def read_yaml(data: bytes, source: str) -> Iterator[Any]:
+    """The documents of a YAML text: dict, list, str, int, float, bool and None. Raises `BadDocument`.
+
+    ``source`` is what warnings call it.
+    """
     try:
-        yield from _Builder(yaml.CSafeLoader(data)).documents()
+        yield from _Builder(yaml.CSafeLoader(data), source).documents()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = error.problem or error.context or "cannot be parsed"
@@ -85,14 +90,15 @@ _MERGE: Final = _Merge()
 class _Builder:
     """Builds documents from events, with a stack of its own in place of recursion.
 
-    A document's weight is the number of its characters and nodes, aliases written out.
+    ``weight`` is the size of the document so far, aliases written out; ``aliased`` what of it is due to them.
     """
 
-    def __init__(self, loader: yaml.CSafeLoader) -> None:
+    def __init__(self, loader: yaml.CSafeLoader, source: str) -> None:
+        self.source = source
         self.next_event = loader.get_event
         self.stack: list[_Frame] = []
         self.anchors: dict[str, tuple[Any, int]] = {}
-        self.weight = 0
+        self.weight = self.aliased = 0
         self.root: Any = None
 
     def documents(self) -> Iterator[Any]:
@@ -101,7 +107,7 @@ class _Builder:
                 yield self._document()
 
     def _document(self) -> Any:
-        self.anchors, self.weight = {}, 0
+        self.anchors, self.weight, self.aliased = {}, 0, 0
         while True:
             event: Any = self.next_event()
             kind = type(event)
@@ -109,7 +115,7 @@ class _Builder:
                 value = self._scalar(event)
                 self._add(value, event)
                 if event.anchor is not None:
-                    self.anchors[event.anchor] = (value, len(event.value) + 1)
+                    self.anchors[event.anchor] = (value, len(event.value) + NODE)
             elif kind is yaml.MappingStartEvent:
                 self._open({}, event)
             elif kind is yaml.SequenceStartEvent:
@@ -123,7 +129,7 @@ class _Builder:
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
         text: str = event.value
-        self.weight += len(text) + 1
+        self.weight += len(text) + NODE
         if event.tag is None:
             if not event.implicit[0]:
                 return text
@@ -157,7 +163,7 @@ class _Builder:
         # Argo takes the last. Anywhere else, two values for one key mean that somebody reads the wrong one.
         lenient = parent is not None and (parent.lenient or parent.key == "metadata")
         self.stack.append(_Frame(value, event.anchor, lenient, self.weight))
-        self.weight += 1
+        self.weight += NODE
 
     def _close(self, event: Any) -> None:
         frame = self.stack.pop()
@@ -174,8 +180,9 @@ class _Builder:
             raise _bad(f"alias *{event.anchor} stands for nothing that comes before it", event)
         value, weight = self.anchors[event.anchor]
         self.weight += weight
-        if self.weight > MAX_BYTES:
-            raise _bad(f"aliases stand for more than {MAX_BYTES >> 20} MiB", event)
+        self.aliased += weight
+        if self.aliased > MAX_ALIASED:
+            raise _bad("aliases stand for too much", event)
         # A copy, so that nobody who changes one place changes another.
         self._add(_copy(value), event)
 
@@ -209,7 +216,8 @@ class _Builder:
         if value in frame.value:
             if not frame.lenient:
                 raise _bad(f"key {value[:80]!r} is given twice", event)
-            log.warning("key is given twice, the last counts", key=value, line=event.start_mark.line + 1)
+            place = f"{self.source}:{event.start_mark.line + 1}"
+            _log.warning("key is given twice, the last counts", key=value, place=place)
         return value
 
 
@@ -230,8 +238,8 @@ class _Repeated(dict[str, Any]):
     repeated = ""
 
 
-def read_json(data: bytes) -> Any:
-    """The document of a JSON text. Raises `BadDocument`."""
+def read_json(data: bytes, source: str) -> Iterator[Any]:
+    """The document of a JSON text; the arguments and errors are those of `read_yaml`."""
     try:
         value = json.loads(data.decode(), object_pairs_hook=_object, parse_constant=_not_finite)
     except json.JSONDecodeError as error:
@@ -240,7 +248,7 @@ def read_json(data: bytes) -> Any:
         raise BadDocument(f"nested more than {MAX_DEPTH} levels deep") from error
     except ValueError as error:
         raise BadDocument(" ".join(str(error).split())) from error
-    return _checked(value, 0, lenient=False)
+    yield _checked(value, source)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -256,28 +264,26 @@ def _not_finite(text: str) -> float:
     raise BadDocument(f"expected a finite number, found {text}")
 
 
-def _checked(value: Any, depth: int, *, lenient: bool) -> Any:
+def _checked(value: Any, source: str, depth: int = 0, *, lenient: bool = False) -> Any:
     match value:
+        case dict() | list() if depth >= MAX_DEPTH:
+            raise BadDocument(f"nested more than {MAX_DEPTH} levels deep")
         case dict():
-            if depth >= MAX_DEPTH:
-                raise BadDocument(f"nested more than {MAX_DEPTH} levels deep")
             if isinstance(value, _Repeated):
                 if not lenient:
                     raise BadDocument(f"key {value.repeated[:80]!r} is given twice")
-                log.warning("key is given twice, the last counts", key=value.repeated)
+                _log.warning("key is given twice, the last counts", key=value.repeated, place=source)
             return {
-                key: _checked(element, depth + 1, lenient=lenient or key == "metadata")
+                key: _checked(element, source, depth + 1, lenient=lenient or key == "metadata")
                 for key, element in value.items()
             }
         case list():
-            if depth >= MAX_DEPTH:
-                raise BadDocument(f"nested more than {MAX_DEPTH} levels deep")
-            return [_checked(element, depth + 1, lenient=lenient) for element in value]
+            return [_checked(element, source, depth + 1, lenient=lenient) for element in value]
         case bool() | str() | None:
             return value
         case int():
             return value if -(1 << 63) <= value < 1 << 64 else float(value)
+        case _ if not math.isfinite(value):
+            raise BadDocument("expected a finite number, found one beyond the range of 64 bits")
         case _:
-            if not math.isfinite(value):
-                raise BadDocument("expected a finite number, found one beyond the range of 64 bits")
             return value

@@ -13,13 +13,16 @@ from typing import Any, Final
 
 import structlog
 
-from engine.manifests.documents import MAX_BYTES, BadDocument, read_json, read_yaml
+from engine.manifests.documents import BadDocument, read_json, read_yaml
 
 Document = dict[str, Any]
 
 KINDS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "ConfigMap")
 
-log = structlog.get_logger(__name__)
+MAX_BYTES: Final = 128 * 1024 * 1024
+"""Bytes in a file."""
+
+_log = structlog.get_logger()
 
 
 class ManifestError(ValueError):
@@ -94,25 +97,26 @@ def _file(manifest: Manifest, manifests: Manifests) -> None:
             raise ManifestError(f"{manifest}: expected metadata.name, a {kind} is known by it")
         shelves[kind][manifest.name] = manifest
     else:
-        log.info("skipping manifest", path=str(manifest.path), document=manifest.index, kind=kind)
+        _log.info("skipping manifest", path=str(manifest.path), document=manifest.index, kind=kind)
 
 
 def _unfold(path: Path) -> Iterator[Manifest]:
     for index, document in _read(path):
         where = f"{path}, document {index}"
-        for item in _items(document, where):
-            _check(item, where)
+        for item, place in _items(document, where):
+            _check(item, place)
             yield Manifest(item, path, index)
 
 
-def _items(document: Any, where: str) -> Iterator[Any]:
-    if isinstance(document, dict) and document.get("kind") == "List":
-        items = document.get("items") or []
-        if not isinstance(items, list):
-            raise ManifestError(f"{where}: expected items to be a list")
-        yield from items
-    else:
-        yield document
+def _items(document: Any, where: str) -> Iterator[tuple[Any, str]]:
+    if not isinstance(document, dict) or document.get("kind") != "List":
+        yield document, where
+        return
+    items = document.get("items") or []
+    if not isinstance(items, list):
+        raise ManifestError(f"{where}: expected items to be a list, found {_kind_of(items)}")
+    for number, item in enumerate(items, 1):
+        yield item, f"{where}, item {number}"
 
 
 def _check(document: Any, where: str) -> None:
@@ -134,14 +138,16 @@ def _kind_of(value: object) -> str:
 def _read(path: Path) -> Iterator[tuple[int, Any]]:
     """The documents of a file that hold anything, numbered from 1."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ManifestError(f"{path}: expected at most {MAX_BYTES >> 20} MiB")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            # Not by what stat says: the path may be a pipe.
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror or error}") from error
-    index = 0
+    if len(data) > MAX_BYTES:
+        raise ManifestError(f"{path}: expected at most {MAX_BYTES >> 20} MiB")
+    read = read_json if path.suffix == ".json" else read_yaml
     try:
-        for index, document in enumerate([read_json(data)] if path.suffix == ".json" else read_yaml(data), 1):
+        for index, document in enumerate(read(data, str(path)), 1):
             if document is not None:
                 yield index, document
     except BadDocument as error:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_json, go_string
 from engine.expressions.members import fetch
-from engine.expressions.values import bounded, is_number, sort_key, type_name
+from engine.expressions.values import Visits, bounded, is_number, sort_key, type_name
 
 
 def _length(value: Any) -> int:
@@ -48,10 +48,12 @@ def _sort(array: list[Any], order: str = "asc") -> list[Any]:
 def unique(array: list[Any]) -> list[Any]:
     """The first of each group of equal elements."""
     first: dict[object, Any] = {}
+    visits = Visits()
     for element in array:
-        is_plain = is_number(element) or not isinstance(element, list | Mapping)
-        key = ("plain", is_number(element), type(element) is bool, element) if is_plain else ("json", go_json(element))
-        first.setdefault(key, element)
+        if isinstance(element, list | Mapping):
+            first.setdefault(("nested", go_json(element, visits=visits)), element)
+        else:
+            first.setdefault((is_number(element), type(element) is bool, element), element)
     return list(first.values())
 
 

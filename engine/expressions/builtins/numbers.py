@@ -54,7 +54,7 @@ def _extreme(name: str, choose: Callable[[Any], Any]) -> Callable[..., object]:
 def _average(name: str, average: Callable[[list[float]], float]) -> Callable[..., object]:
     def function(*values: Any) -> object:
         numbers = [float(number) for number in _numbers(name, values)]
-        return average(numbers) if numbers else 0
+        return average(numbers) if numbers else 0.0
 
     return function
 

@@ -45,10 +45,10 @@ def join(parts: list[Any], separator: str = "") -> str:
     return separator.join(parts)
 
 
-def replace(text: str, old: str, new: str) -> str:
-    """Replaces every occurrence; an empty `old` matches around each character."""
+def replace(text: str, old: str, new: str, count: int = -1) -> str:
+    """Replaces the first `count` occurrences, or all; an empty `old` matches around each character."""
     bounded(len(text) + text.count(old) * len(new))
-    return text.replace(old, new)
+    return text.replace(old, new, count)
 
 
 def _trim(text: str, characters: str = SPACE) -> str:

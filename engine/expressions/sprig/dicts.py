@@ -118,8 +118,8 @@ def _dig(*path: Any) -> object:
         raise Invalid("dig needs at least three arguments")
     *keys, fallback, here = path
     for key in keys:
-        if not isinstance(here, Mapping):
-            raise Invalid(f"dig: {type_name(here)} has no keys")
+        if not isinstance(here, Mapping) or not isinstance(key, str):
+            raise Invalid(f"dig: cannot fetch {type_name(key)} from {type_name(here)}")
         if key not in here:
             return fallback
         here = here[key]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import posixpath
 import zlib
@@ -31,8 +30,8 @@ def _base32_encode(text: str) -> str:
 def _base32_decode(text: str) -> str:
     try:
         return base64.b32decode(text.replace("\n", "").replace("\r", "")).decode(errors="replace")
-    except binascii.Error as error:
-        return f"illegal base32 data: {error}"
+    except ValueError:
+        return "illegal base32 data"
 
 
 def _from_json(text: str) -> object:

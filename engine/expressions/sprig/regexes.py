@@ -9,7 +9,7 @@ from typing import Any, Final
 import re2
 
 from engine.expressions.errors import Invalid
-from engine.expressions.regex import compile_pattern, matches
+from engine.expressions.regex import find_all, matches
 from engine.expressions.values import bounded
 
 # `$1`, `${1}`, `$name` and `$$` in a replacement.
@@ -28,12 +28,12 @@ def _must_match(pattern: str, text: str) -> bool:
 
 
 def _find(pattern: str, text: str) -> str:
-    found = compile_pattern(pattern).search(text)
+    found = next(find_all(pattern, text), None)
     return found.group() if found else ""
 
 
 def _find_all(pattern: str, text: str, count: int) -> list[Any]:
-    found = [match.group() for match in compile_pattern(pattern).finditer(text)]
+    found = [match.group() for match in find_all(pattern, text)]
     return found if count < 0 else found[:count]
 
 
@@ -48,7 +48,7 @@ def _replace_all_literal(pattern: str, text: str, replacement: str) -> str:
 def _replaced(pattern: str, text: str, replacement: Callable[[re2._Match[str]], str]) -> str:
     parts: list[str] = []
     position = size = 0
-    for match in compile_pattern(pattern).finditer(text):
+    for match in find_all(pattern, text):
         start, end = match.span()
         parts += (text[position:start], replacement(match))
         size += len(parts[-1])
@@ -75,7 +75,7 @@ def _split(pattern: str, text: str, count: int) -> list[Any]:
         return []
     parts: list[str] = []
     position = 0
-    for match in compile_pattern(pattern).finditer(text):
+    for match in find_all(pattern, text):
         start, end = match.span()
         if 0 < count == len(parts) + 1:
             break

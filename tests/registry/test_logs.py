@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +69,14 @@ def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) 
     structlog.get_logger().info("not this")
     structlog.get_logger().warning("this")
     assert capsys.readouterr().err == "level=warning msg=this\n"
+
+
+def test_what_is_logged_by_other_means_looks_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("warning")
+    log = logging.getLogger("rpc.client")
+    log.info("not this")
+    log.warning("plugin fails too often: %s", "hello")
+    assert capsys.readouterr().err == 'level=warning msg="plugin fails too often: hello"\n'
 
 
 def test_the_library_configures_nothing_by_itself(toml: Callable[[str], Path]) -> None:

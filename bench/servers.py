@@ -65,7 +65,8 @@ def nginx_version() -> str:
 def nginx(behaviours: Sequence[Behaviour]) -> Iterator[Nginx]:
     """Serve all behaviours from one nginx on a free port, its worker bound to the last core where there are several.
 
-    Clients are bound to none: those with several threads may use what the server leaves. It cannot wait: latencies are not looked at. Raises `Missing` where nginx is not installed or does not start.
+    Clients are bound to none: those with several threads may use what the server leaves. It cannot wait, so latencies
+    are not looked at. Raises `Missing` where nginx is not installed or does not start.
     """
     version = nginx_version()
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

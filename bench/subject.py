@@ -24,12 +24,14 @@ from bench.record import Moment
 from bench.workflows import fan_out
 from engine import Engine, ManifestError, PendingExecutor, Workflow
 from registry import ConfigError, Plugin, load_config
-from registry.config import Config, EngineSettings, PluginConfig
+from registry.config import Config, EngineSettings, PluginConfig, Seconds
 from rpc.stats import Outcome
 
 _TICK = 0.1
 _WARM_UP = 500
 """Nodes at most of the workflow with which connections are opened and methods found before anything is measured."""
+
+_PATIENCE = Seconds(10.0)
 
 _GOOD = (Outcome.ANSWERED, Outcome.UNSUPPORTED)
 _UNSENT = (Outcome.BREAKER_OPEN, Outcome.PAST_DEADLINE)
@@ -176,7 +178,7 @@ def configured(load: Load) -> Config:
     """The plugins to call: those of a file, switched on whatever it says, or one per address.
 
     A plugin of our own that fails is passed over and counted: a loop that nobody waits for is better ended than right.
-    Raises `ConfigError`.
+    It may take its time, too, on a machine that the bench itself overloads. Raises `ConfigError`.
     """
     if load.config is None:
         plugins = tuple(
@@ -185,6 +187,7 @@ def configured(load: Load) -> Config:
                 address=address,
                 concurrency=load.concurrency or "adaptive",
                 failure_policy="ignore",
+                timeout=_PATIENCE,
             )
             for number, address in enumerate(load.addresses, start=1)
         )

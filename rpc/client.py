@@ -6,34 +6,35 @@ The way of a call that goes well is `Client.exchange`, `Client._send` and the la
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
-from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import orjson
+import structlog
 
 from rpc.address import parse_address
-from rpc.breaker import Breaker, BreakerPolicy
+from rpc.breaker import BreakerPolicy
 from rpc.budget import Budget
 from rpc.errors import FatalError, NotSent, TransientError
 from rpc.lanes import Broken, Exhausted, Lane, LaneError, Malformed, Response, TimedOut, Unreachable, Untrusted
 from rpc.lanes.aiohttp import AiohttpLane
 from rpc.lanes.wire import WireLane
-from rpc.limiter import Limiter
+from rpc.ledger import Ledger
 from rpc.methods import Method, Spelling
-from rpc.permits import Permits
 from rpc.replies import EMPTY, IllegalReply, Reply, decode, decode_object, validate
 from rpc.retries import RetryPolicy, retry
 from rpc.spellings import Spellings
-from rpc.stats import ClientStats, Histogram, Outcome
+from rpc.stats import ClientStats, Outcome
 from rpc.statuses import PATIENCE, illegal, refusal
 
 LaneName = Literal["auto", "aiohttp", "wire"]
 Protocol = Literal["auto"] | Spelling
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
+
+_DEFAULT_RETRY = RetryPolicy()
+_DEFAULT_BREAKER = BreakerPolicy()
 
 
 class Client:
@@ -57,8 +58,8 @@ class Client:
         concurrency: int | Literal["adaptive"] = "adaptive",
         token: str | None = None,
         max_body: int = 4 * 1024 * 1024,
-        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
-        breaker: BreakerPolicy = BreakerPolicy(),  # noqa: B008 - frozen
+        retry: RetryPolicy = _DEFAULT_RETRY,
+        breaker: BreakerPolicy = _DEFAULT_BREAKER,
         budget: Budget | None = None,
     ) -> None:
         self.address = parse_address(address)
@@ -78,26 +79,16 @@ class Client:
         self._max_body = max_body
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
-        now = monotonic()
         self._spellings = Spellings(protocol, self.address.prefix)
         self._paths = self._spellings.paths
         self._asking: dict[Method, asyncio.Future[TransientError | None]] = {}
-        self._limiter = Limiter(now) if concurrency == "adaptive" else None
-        self._permits = Permits(self._limiter.limit if self._limiter else int(concurrency))
-        self._breaker = Breaker(breaker)
+        self._ledger = Ledger(self.name, None if concurrency == "adaptive" else concurrency, breaker, budget)
+        self._breaker = self._ledger.breaker
+        self._permits = self._ledger.permits
         self._policy = retry
-        self._budget = budget or Budget(now)
         self._unreachable = False
         self._lane: Lane | None = None
         self._post: Callable[[str, bytes], Awaitable[Response]] = _never_opened
-
-        self._answered = 0  # complete HTTP replies
-        self._turn = now  # when the breaker and the limiter are to be told how many they were
-        self._told = 0
-        self._outcomes = dict.fromkeys(Outcome, 0)
-        self._failures = 0  # attempts without one
-        self._retries = self._unknown_fields = self._credited = 0
-        self._latency = Histogram()
 
     async def __aenter__(self) -> Self:
         if self._lane is None:
@@ -121,30 +112,12 @@ class Client:
     @property
     def budget(self) -> Budget:
         """What its retries are paid from."""
-        return self._budget
+        return self._ledger.budget
 
     @property
     def stats(self) -> ClientStats:
         """What it has seen so far."""
-        outcomes = self._outcomes | {Outcome.ANSWERED: self._answered - self._answered_badly()}
-        permits = self._permits
-        return ClientStats(
-            name=self.name,
-            attempts=sum(outcomes.values()),
-            retries=self._retries,
-            outcomes=MappingProxyType(outcomes),
-            unknown_fields=self._unknown_fields,
-            breaker=self._breaker.state(monotonic()),
-            breaker_opened=self._breaker.opened,
-            limit=permits.limit,
-            in_flight=permits.in_flight,
-            waiting=permits.waiting,
-            latency=self._latency.summary(),
-        )
-
-    def _answered_badly(self) -> int:
-        bad = (Outcome.UNSUPPORTED, Outcome.BUSY, Outcome.BAD_STATUS, Outcome.ILLEGAL)
-        return sum(self._outcomes[outcome] for outcome in bad)
+        return self._ledger.summary()
 
     def supports(self, method: Method) -> bool:
         """False once the plugin has answered 404 in every spelling; calling it would be answered without being sent."""
@@ -177,7 +150,7 @@ class Client:
             return {}
         try:
             document = decode_object(response.body)
-            self._unknown_fields += validate(known, document)[1]
+            self._ledger.unknown_fields += validate(known, document)[1]
         except IllegalReply as error:
             raise self._illegal(known, response, error) from error
         return document
@@ -207,7 +180,7 @@ class Client:
             reply, unknown = decode(method, content)
         except IllegalReply as error:
             raise self._illegal(method, response, error) from error
-        self._unknown_fields += unknown
+        self._ledger.unknown_fields += unknown
         return reply
 
     async def _try_again(
@@ -217,11 +190,11 @@ class Client:
             raise failure
 
         async def again() -> Response | None:
-            self._retries += 1
+            self._ledger.retries += 1
             return await self._attempt(method, body, deadline)
 
         return await retry(
-            again, failure, self._policy, self._budget, deadline=deadline, clock=monotonic, sleep=asyncio.sleep
+            again, failure, self._policy, self.budget, deadline=deadline, clock=monotonic, sleep=asyncio.sleep
         )
 
     async def _attempt(self, method: Method, body: bytes, deadline: float | None) -> Response | None:
@@ -249,9 +222,7 @@ class Client:
             raise
         finally:
             if probing:
-                self._breaker.end_probe(monotonic(), verdict)
-                if self._breaker.closed:
-                    _log.info("plugin answers again, breaker closed: %s", self.name)
+                self._ledger.end_probe(verdict)
 
     async def _send(
         self, method: Method, path: str, body: bytes, deadline: float | None, *, probing: bool = False
@@ -271,16 +242,17 @@ class Client:
         except LaneError as error:
             raise self._failed(method, error) from error
         except asyncio.CancelledError:
-            self._outcomes[Outcome.CANCELLED] += 1
+            self._ledger.outcomes[Outcome.CANCELLED] += 1
             raise
         finally:
             permits.release()
         now = monotonic()
-        if now >= self._turn:
-            self._tell(now)
-        self._answered = answered = self._answered + 1
+        ledger = self._ledger
+        if now >= ledger.turn:
+            ledger.tell(now)
+        ledger.answered = answered = ledger.answered + 1
         if not answered & 15:
-            self._latency.add(now - start)
+            ledger.latency.add(now - start)
         if self._unreachable:  # it is back, and may have been changed meanwhile
             self._unreachable = False
             self._spellings.forget()
@@ -310,7 +282,7 @@ class Client:
                 if response.status != 404:
                     spellings.settle(method, spelling)
                     return response
-                self._outcomes[Outcome.UNSUPPORTED] += 1
+                self._ledger.outcomes[Outcome.UNSUPPORTED] += 1
             spellings.refuse(method)
             return None
         except TransientError as error:
@@ -328,66 +300,37 @@ class Client:
         if status == 200 or status == 204:
             return response
         if status == 404:
-            self._outcomes[Outcome.UNSUPPORTED] += 1
+            self._ledger.outcomes[Outcome.UNSUPPORTED] += 1
             self._spellings.refuse(method)
             return None
         if status in PATIENCE:
             # 429 says that we call too often, not that anything is broken.
-            self._count_failure(Outcome.BUSY, blame=status != 429)
+            self._ledger.fail(Outcome.BUSY, blame=status != 429)
         else:
-            self._outcomes[Outcome.BAD_STATUS] += 1
+            self._ledger.outcomes[Outcome.BAD_STATUS] += 1
         raise refusal(self.name, method, response)
 
     def _illegal(self, method: Method, response: Response, why: IllegalReply) -> FatalError:
-        self._outcomes[Outcome.ILLEGAL] += 1
+        self._ledger.outcomes[Outcome.ILLEGAL] += 1
         return illegal(self.name, method, response, why)
 
     def _failed(self, method: Method, error: LaneError) -> TransientError | FatalError:
         """The error for a reply that did not arrive."""
         if isinstance(error, Malformed):
-            self._outcomes[Outcome.MALFORMED] += 1
+            self._ledger.outcomes[Outcome.MALFORMED] += 1
             return FatalError(self.name, method, str(error))
         outcome = next(outcome for kind, outcome in _BROKEN.items() if isinstance(error, kind))
         if outcome is Outcome.UNTRUSTED and not self._unreachable:
-            _log.error("plugin cannot be trusted: %s: %s", self.name, error)
+            _log.error("plugin cannot be trusted", name=self.name, problem=str(error))
         self._unreachable = self._unreachable or isinstance(error, Unreachable)
-        self._failures += 1
-        self._count_failure(outcome, blame=outcome is not Outcome.OWN_FAULT)
+        self._ledger.fail(outcome, blame=outcome is not Outcome.OWN_FAULT)
         return TransientError(self.name, method, str(error))
 
     def _not_sent(self, method: Method, outcome: Literal[Outcome.BREAKER_OPEN, Outcome.PAST_DEADLINE]) -> NotSent:
-        self._outcomes[outcome] += 1
+        self._ledger.outcomes[outcome] += 1
         if outcome is Outcome.PAST_DEADLINE:
             return NotSent(self.name, method, "the deadline has passed, nothing was sent")
         return NotSent(self.name, method, "it has failed too often, nothing is sent for now (breaker open)")
-
-    def _count_failure(self, outcome: Outcome, *, blame: bool) -> None:
-        now = monotonic()
-        self._outcomes[outcome] += 1
-        self._tell(now)
-        if blame and self._breaker.record(now, failures=1):
-            _log.warning("plugin fails too often, breaker open: %s", self.name)
-        if self._limiter is not None:
-            self._limiter.refused(now, self._answered - self._outcomes[Outcome.BUSY])
-            self._permits.resize(self._limiter.limit)
-
-    def _tell(self, now: float) -> None:
-        """Pass on what was only counted: successes to the breaker, calls to the budget, both to the limiter."""
-        good = self._answered - self._outcomes[Outcome.BUSY]
-        if good > self._told:
-            self._breaker.record(min(now, self._turn), successes=good - self._told)
-            self._told = good
-        calls = self._answered + self._failures - self._retries
-        self._budget.calls += max(0, calls - self._credited)
-        self._credited = max(calls, self._credited)
-        self._turn = now + self._breaker.step
-        limiter = self._limiter
-        if limiter is not None:
-            if now >= limiter.until:
-                limiter.advance(now, good, self._permits.waits)
-                if limiter.limit != self._permits.limit:
-                    self._permits.resize(limiter.limit)
-            self._turn = min(self._turn, limiter.until)
 
 
 # Most special first.

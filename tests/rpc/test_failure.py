@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from rpc import (
     EMPTY,
@@ -75,15 +75,16 @@ def open_after(breaker: Any, seconds: float) -> None:
     breaker._open_until -= seconds
 
 
-async def test_an_open_breaker_sends_nothing_and_says_so(lane: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_open_breaker_sends_nothing_and_says_so(lane: Any) -> None:
     moody = Moody()
     async with moody.plugin.serve() as address, Client(address, lane=lane, retry=ONCE, breaker=TOUCHY) as client:
         moody.mood = [Unavailable("no") for _ in range(4)]
-        for _ in range(4):
-            with pytest.raises(TransientError, match="503"):
-                await client.exchange(NODE, b"{}")
+        with capture_logs() as logs:
+            for _ in range(4):
+                with pytest.raises(TransientError, match="503"):
+                    await client.exchange(NODE, b"{}")
         assert client.stats.breaker == "open"
-        assert "breaker open" in caplog.text
+        assert logs == [{"log_level": "warning", "event": "plugin fails too often, breaker open", "name": client.name}]
         for _ in range(100):
             with pytest.raises(NotSent, match="breaker open"):
                 await client.exchange(NODE, b"{}")
@@ -255,9 +256,7 @@ async def test_a_plugin_that_is_not_there_is_counted_as_such(lane: Any, closed_p
         assert client.stats.outcomes[Outcome.UNREACHABLE] == 1
 
 
-async def test_an_untrusted_plugin_is_logged_loudly_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_untrusted_plugin_is_logged_loudly_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from rpc.lanes import Untrusted
 
     async def untrusted(path: str, body: bytes) -> Any:
@@ -265,13 +264,13 @@ async def test_an_untrusted_plugin_is_logged_loudly_once(
 
     async with Client("https://localhost:1", name="p", retry=ONCE) as client:
         monkeypatch.setattr(client, "_post", untrusted)
-        for _ in range(3):
-            with pytest.raises(TransientError):
-                await client.exchange(NODE, b"{}")
+        with capture_logs() as logs:
+            for _ in range(3):
+                with pytest.raises(TransientError):
+                    await client.exchange(NODE, b"{}")
         assert client.stats.outcomes[Outcome.UNTRUSTED] == 3
-    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.ERROR, "plugin cannot be trusted: p: TLS failed: certificate has expired")
-    ]
+    problem = "TLS failed: certificate has expired"
+    assert logs == [{"log_level": "error", "event": "plugin cannot be trusted", "name": "p", "problem": problem}]
 
 
 async def test_statistics_start_at_zero_and_are_frozen() -> None:

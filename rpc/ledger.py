@@ -1,0 +1,99 @@
+"""What came of each attempt at one plugin, counted, and told to those who decide by it: breaker, limiter and budget.
+
+A success is only counted where it happens, since there are a hundred thousand a second. The others are told of it when
+`turn` has come, or when something fails, whichever is first.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from types import MappingProxyType
+
+import structlog
+
+from rpc.breaker import Breaker, BreakerPolicy
+from rpc.budget import Budget
+from rpc.limiter import Limiter
+from rpc.permits import Permits
+from rpc.stats import ClientStats, Histogram, Outcome
+
+_log = structlog.get_logger()
+
+
+class Ledger:
+    """The accounts of one client, and the state machines that live on them. ``concurrency`` None is adaptive."""
+
+    def __init__(self, name: str, concurrency: int | None, breaker: BreakerPolicy, budget: Budget | None) -> None:
+        now = monotonic()
+        self.name = name
+        self.breaker = Breaker(breaker)
+        self.limiter = Limiter(now) if concurrency is None else None
+        self.permits = Permits(concurrency or Limiter(now).limit)
+        self.budget = budget or Budget(now)
+        self.outcomes = dict.fromkeys(Outcome, 0)
+        self.answered = 0
+        """Complete HTTP replies, good or bad; the rest of ``outcomes[ANSWERED]`` follows from it."""
+        self.turn = now
+        """When `tell` is due."""
+        self.retries = 0
+        self.unknown_fields = 0
+        self.latency = Histogram()
+        self._unanswered = 0
+        self._told = 0
+        self._credited = 0
+
+    def fail(self, outcome: Outcome, *, blame: bool) -> None:
+        """An attempt was turned away, or not answered at all. ``blame``: it was the plugin's fault."""
+        now = monotonic()
+        self.outcomes[outcome] += 1
+        if outcome is not Outcome.BUSY:
+            self._unanswered += 1
+        self.tell(now)
+        if blame and self.breaker.record(now, failures=1):
+            _log.warning("plugin fails too often, breaker open", name=self.name)
+        if self.limiter is not None:
+            self.limiter.refused(now, self.answered - self.outcomes[Outcome.BUSY])
+            self.permits.resize(self.limiter.limit)
+
+    def end_probe(self, answered: bool | None) -> None:
+        """The breaker's probe has ended, see `Breaker.end_probe`."""
+        self.breaker.end_probe(monotonic(), answered)
+        if answered:
+            _log.info("plugin answers again, breaker closed", name=self.name)
+
+    def tell(self, now: float) -> None:
+        """Pass on what was only counted: successes to breaker and limiter, calls to the budget."""
+        good = self.answered - self.outcomes[Outcome.BUSY]
+        if good > self._told:
+            # All of them before `turn`, or they would have been told then.
+            self.breaker.record(min(now, self.turn), successes=good - self._told)
+            self._told = good
+        calls = self.answered + self._unanswered - self.retries
+        self.budget.calls += max(0, calls - self._credited)
+        self._credited = max(calls, self._credited)
+        self.turn = now + self.breaker.step
+        limiter = self.limiter
+        if limiter is not None:
+            if now >= limiter.until:
+                limiter.advance(now, good, self.permits.waits)
+                if limiter.limit != self.permits.limit:
+                    self.permits.resize(limiter.limit)
+            self.turn = min(self.turn, limiter.until)
+
+    def summary(self) -> ClientStats:
+        """Everything, as of now."""
+        bad = sum(self.outcomes[it] for it in (Outcome.UNSUPPORTED, Outcome.BUSY, Outcome.BAD_STATUS, Outcome.ILLEGAL))
+        outcomes = self.outcomes | {Outcome.ANSWERED: self.answered - bad}
+        return ClientStats(
+            name=self.name,
+            attempts=sum(outcomes.values()),
+            retries=self.retries,
+            outcomes=MappingProxyType(outcomes),
+            unknown_fields=self.unknown_fields,
+            breaker=self.breaker.state(monotonic()),
+            breaker_opened=self.breaker.opened,
+            limit=self.permits.limit,
+            in_flight=self.permits.in_flight,
+            waiting=self.permits.waiting,
+            latency=self.latency.summary(),
+        )

@@ -13,10 +13,11 @@ import orjson
 
 from engine.graph import Graph, Invocation
 from engine.journal import Journal
-from engine.node import ERROR, RUNNING, Node, encode
+from engine.node import ERROR, FULFILLED, RUNNING, Node, encode
 from engine.patching import IllegalChange, apply_result, patch_workflow
 from engine.statistics import Counts
-from engine.substitution import SubstitutionError
+from engine.substitution import SubstitutionError, UnresolvedError
+from engine.template import Template
 from registry import Plugin
 from rpc import (
     EMPTY,
@@ -135,12 +136,13 @@ class NodeHooks:
     def __init__(self, plugins: Sequence[Plugin], graph: Graph, document: dict[str, Any], caller: Caller) -> None:
         self._plugins = plugins
         self._graph = graph
+        self._nodes = graph.store.nodes
         self._caller = caller
         self._journal = caller.journal
         self._workflows: dict[str, bytes] = {"metadata": orjson.dumps({"metadata": document["metadata"]})}
         if any(plugin.payload == "full" for plugin in plugins):
             self._workflows["full"] = orjson.dumps(document)
-        self._heads: dict[tuple[str, int], bytes] = {}
+        self._heads: dict[str, dict[Template, bytes]] = {"metadata": {}, "full": {}}
         self._supporting: dict[Method, list[Plugin]] = {}
         self.refresh()
 
@@ -151,29 +153,31 @@ class NodeHooks:
 
     async def visit(self, invocation: Invocation) -> None:
         """Call the plugins for one node and let what they answer count."""
-        node = self._graph.store[invocation.node_id]
-        is_plugin = invocation.resolved.kind == "plugin"
-        if not node.fulfilled:
+        node = self._nodes[invocation.node_id]
+        if node.phase not in FULFILLED:
+            is_plugin = invocation.resolved.kind == "plugin"
             if not is_plugin:
                 invocation.requeue_at = None
-            problem = None if invocation.executing else await self._prepare(invocation)
-            if problem is not None:
-                self._fail(invocation, problem)
-            elif self._supporting[PRE]:
-                await self._chain(PRE, invocation, node, None)
-            if is_plugin and not self._graph.store[node.id].fulfilled:
-                await self._execute(invocation)
+            try:
+                if not invocation.executing:
+                    await self._prepare(invocation)
+                if self._supporting[PRE]:
+                    await self._chain(PRE, invocation, node, None)
+                if is_plugin and not self._nodes[node.id].fulfilled:
+                    await self._execute(invocation)
+            except SubstitutionError as error:
+                self._fail(invocation, str(error))
         if self._supporting[POST]:
             self._graph.begin(invocation)
             before = self._graph.store.before(invocation.node_id)
-            node = self._graph.store[invocation.node_id]
+            node = self._nodes[invocation.node_id]
             if (before.phase, before.message, before.outputs) != (node.phase, node.message, node.outputs):
                 await self._chain(POST, invocation, node, before)
 
     # Substitution
 
-    async def _prepare(self, invocation: Invocation) -> str | None:
-        """Ask for parameters and substitute; returns what keeps the node from running."""
+    async def _prepare(self, invocation: Invocation) -> None:
+        """Ask for parameters and substitute. Raises `SubstitutionError` where that leaves something to be resolved."""
         template = invocation.resolved
         if self._supporting[ADD] and invocation.extra is None:
             invocation.extra = {}
@@ -187,26 +191,19 @@ class NodeHooks:
             scope = self._graph.scope_of(invocation)
             for tag in template.required:
                 if scope.get(tag) is None:
-                    return f"failed to resolve {{{{{tag}}}}}"
-        if template.text.tags:
-            try:
-                self._graph.render(invocation)
-            except SubstitutionError as error:
-                return str(error)
-        return None
+                    raise UnresolvedError(tag)
+        if template.text.tags and not self._supporting[PRE]:
+            self._graph.render(invocation)  # it is for the executor, then; better to fail now than when it starts
 
     def _head(self, payload: str, invocation: Invocation) -> bytes:
-        """``{"workflow":…,"template":…``, the part of the arguments that a template's nodes have in common."""
+        """``{"workflow":…,"template":…,"``, the part of the arguments that a template's nodes have in common."""
         template = invocation.resolved
-        if template.text.tags:
-            return b"".join(
-                (b'{"workflow":', self._workflows[payload], b',"template":', self._graph.render(invocation))
-            )
-        key = (payload, id(template))
-        head = self._heads.get(key)
+        head = self._heads[payload].get(template)
         if head is None:
-            text = template.text.render(self._graph.scope)
-            head = self._heads[key] = b"".join((b'{"workflow":', self._workflows[payload], b',"template":', text))
+            text = self._graph.render(invocation)
+            head = b"".join((b'{"workflow":', self._workflows[payload], b',"template":', text, b',"'))
+            if not template.text.tags:
+                self._heads[payload][template] = head
         return head
 
     # Calls
@@ -218,10 +215,11 @@ class NodeHooks:
         a chain in which nobody has anything to say only once.
         """
         plugins, journal, about = self._supporting[method], self._journal, node.id
+        resuming = journal.resuming
         payload = plugins[0].payload
         body = self._body(payload, invocation, node, before)
         first = digest = hash(body)
-        if journal.resuming and journal.silent(method, about, first):
+        if resuming and journal.silent(method, about, first):
             self._caller.counts.answers_resumed += len(plugins)
             return
         # Those from `since` on were sent this very body and had nothing to say; should the pass be aborted now, they
@@ -234,7 +232,7 @@ class NodeHooks:
                     since, payload, stale = position, plugin.payload, False
                     body = self._body(payload, invocation, node, before)
                     digest = hash(body)
-                reply = journal.find(plugin.name, method, about, digest) if journal.resuming else None
+                reply = journal.find(plugin.name, method, about, digest) if resuming else None
                 try:
                     if reply is None:
                         reply = await plugin.client.exchange(method, body)
@@ -268,9 +266,9 @@ class NodeHooks:
 
     def _body(self, payload: str, invocation: Invocation, node: Node, before: Node | None) -> bytes:
         if before is None:
-            return b"".join((self._head(payload, invocation), b',"node":', encode(node), b"}"))
+            return b"".join((self._head(payload, invocation), b'node":', encode(node), b"}"))
         old, new = encode(before), encode(node)
-        return b"".join((self._head(payload, invocation), b',"old":', old, b',"new":', new, b"}"))
+        return b"".join((self._head(payload, invocation), b'old":', old, b',"new":', new, b"}"))
 
     def _apply(self, plugin: Plugin, method: Method, invocation: Invocation, reply: Reply) -> Node:
         store = self._graph.store

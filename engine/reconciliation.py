@@ -126,8 +126,10 @@ class Run:
         wave = graph.first_wave()
         while wave:
             await self._visit(wave, node_hooks)
+            undo = graph.store.undo
             for invocation in wave:
-                graph.visited(invocation)
+                if invocation.node_id in undo or not invocation.executing:  # else nothing has come of the visit
+                    graph.visited(invocation)
             graph.settle()
             untold = self._tell(graph, untold)  # a walk that was begun anew meets its leaves one by one
             self._surroundings.counts.nodes_visited += len(wave)

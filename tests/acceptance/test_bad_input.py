@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -159,27 +158,20 @@ def test_a_configuration_that_cannot_be_used(text, complaint, oarlock, tmp_path)
         assert done.err.startswith(f"Error: {complaint}")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def test_a_plugin_with_nobody_home(oarlock, tmp_path):
-    port = free_port()
+def test_a_plugin_with_nobody_home(oarlock, tmp_path, free_port):
     (tmp_path / "wf.yaml").write_text(GOOD)
-    (tmp_path / "plugins.toml").write_text("[engine]\nenabled = true\n" + PLUGIN.replace(":1", f":{port}"))
+    (tmp_path / "plugins.toml").write_text("[engine]\nenabled = true\n" + PLUGIN.replace(":1", f":{free_port}"))
     done = oarlock("run", "wf.yaml", "--config", "plugins.toml")
     assert (done.code, done.out) == (2, "")
     *_, last = done.err.splitlines()
-    reason = f"nobody answers at http://localhost:{port}: Connection refused"
+    reason = f"nobody answers at http://localhost:{free_port}: Connection refused"
     assert last == f"Error: plugins.toml: plugins[0].address: {reason}"
 
 
 @pytest.mark.parametrize("policy", ["failure_policy = 'ignore'", "mode = 'observe'"])
-def test_a_plugin_that_may_be_missing_is_no_bad_input(policy, oarlock, tmp_path):
+def test_a_plugin_that_may_be_missing_is_no_bad_input(policy, oarlock, tmp_path, free_port):
     (tmp_path / "wf.yaml").write_text(GOOD)
-    plugin = PLUGIN.replace(":1", f":{free_port()}") + policy
+    plugin = PLUGIN.replace(":1", f":{free_port}") + policy
     (tmp_path / "plugins.toml").write_text(f"[engine]\nenabled = true\n{plugin}\n")
     assert oarlock("run", "wf.yaml", "--config", "plugins.toml").code == 0
 

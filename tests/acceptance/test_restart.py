@@ -1,0 +1,70 @@
+"""A plugin's process dies in the middle of a run and is started again: the run ends well all the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.acceptance.manifests import container, loop, workflow
+
+PLUGIN = """
+import os, sys
+from rpc.plugin import Plugin
+
+plugin = Plugin("mortal")
+calls = 0
+
+@plugin.on("node.preExecute")
+def count(args):
+    global calls
+    calls += 1
+    if calls == int(sys.argv[2]):
+        os._exit(9)
+    return {"node": {"message": "seen"}}
+
+plugin.run(port=int(sys.argv[1]))
+"""
+
+
+def start(folder: Path, port: int, lives: int) -> subprocess.Popen[str]:
+    """The plugin, listening."""
+    (folder / "plugin.py").write_text(PLUGIN)
+    process = subprocess.Popen(
+        [sys.executable, "plugin.py", str(port), str(lives)], cwd=folder, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    assert "listening" in process.stderr.readline()
+    return process
+
+
+def test_killing_a_plugin_in_mid_run_and_restarting_it_ends_in_a_finished_run(tmp_path, free_port):
+    (tmp_path / "plugins.toml").write_text(
+        f'[engine]\nenabled = true\n[[plugins]]\nname = "mortal"\naddress = "http://127.0.0.1:{free_port}"\n'
+        'breaker = { open_for = "100ms" }\n'
+    )
+    (tmp_path / "work.yaml").write_text(yaml.safe_dump(workflow(loop(300), container("leaf")).to_dict()))
+    first = start(tmp_path, free_port, lives=100)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--output", "json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert first.wait(timeout=30) == 9
+    first.communicate()
+    second = start(tmp_path, free_port, lives=0)
+    out, err = run.communicate(timeout=40)
+    second.terminate()
+    second.communicate()
+    assert run.returncode == 0, err
+    assert "Traceback" not in err
+    ended = json.loads(out)
+    assert ended["status"]["phase"] == "Succeeded"
+    leaves = [node for node in ended["status"]["nodes"].values() if node["type"] == "Pod"]
+    assert len(leaves) == 300
+    assert {node["phase"] for node in leaves} == {"Succeeded"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import math
 import ssl
 from collections.abc import Mapping
@@ -44,6 +45,7 @@ from rpc.permits import Permits
 _CONNECT_SHARE: Final = 0.9
 # A timeout noticed so many seconds late says nothing of the plugin: its reply may be lying in the socket.
 _LATE: Final = 0.05
+_LARGE: Final = 1 << 20
 
 
 class _Protocol(ResponseHandler):
@@ -113,6 +115,18 @@ class _Protocol(ResponseHandler):
         if isinstance(exc, HttpProcessingError) and not self._body.is_eof():
             self._body.set_exception(exc)  # else whoever reads the body would wait for ever
         super().set_exception(exc, exc if exc_cause is None else exc_cause)
+
+    def close(self) -> None:
+        self._let_go()
+        super().close()
+
+    def abort(self) -> None:
+        self._let_go()
+        super().abort()
+
+    def _let_go(self) -> None:
+        if not self._body.is_eof():  # whoever still reads the body would wait for ever
+            self._body.set_exception(aiohttp.ClientPayloadError("closed"))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.reset = exc
@@ -184,7 +198,7 @@ class AiohttpLane:
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(
                 total=self._timeout,
-                sock_connect=self._timeout * _CONNECT_SHARE,
+                connect=self._timeout * _CONNECT_SHARE,
                 ceil_threshold=math.inf,  # aiohttp rounds timeouts over 5 s up to whole seconds, unless told not to
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -227,7 +241,9 @@ class AiohttpLane:
             permits.release()
 
     async def _post(self, session: aiohttp.ClientSession, url: URL, body: bytes) -> Response:
-        async with session.post(url, data=body, allow_redirects=False) as response:
+        # Sent as a file, a large body is written piece by piece; aiohttp warns of one that is not.
+        data = body if len(body) < _LARGE else io.BytesIO(body)
+        async with session.post(url, data=data, allow_redirects=False) as response:
             assert isinstance(response, _Response)
             protocol = response.connection_protocol
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -69,8 +70,9 @@ class Dialer:
         except BaseException:
             self._believed_until = 0.0
             raise
-        peer = connected.getpeername()
-        self._last_good = next((info for info in self._addresses if info[4] == peer), None)
+        with contextlib.suppress(OSError):  # it may have hung up already, which the first write will tell
+            peer = connected.getpeername()
+            self._last_good = next((info for info in self._addresses if info[4] == peer), None)
         return connected
 
     async def _resolve(self) -> None:

@@ -127,10 +127,13 @@ async def test_a_call_cancelled_while_it_queues_is_not_sent(lane: MakeLane, peer
 
 
 async def test_a_storm_of_cancellations_leaves_nothing(lane: MakeLane, peer: MakePeer) -> None:
+    async def post() -> object:
+        return await outcome(under_test.post("/", b"{}"))
+
     it = await peer(serve_well)
     under_test = lane(it.address)
     for round_ in range(20):
-        calls = [asyncio.ensure_future(outcome(under_test.post("/", b"{}"))) for _ in range(30)]
+        calls = [asyncio.ensure_future(post()) for _ in range(30)]
         for _ in range(round_):
             await asyncio.sleep(0)
         for call in calls:

@@ -197,10 +197,17 @@ class Engine:
         Cancelling it aborts the passes under way.
         """
         for workflow in workflows:
-            if not workflow.finished:
-                self._run(workflow)
-                self._loop.wake(workflow.key)
+            self.submit(workflow)
         await self._loop.run(timeout)
+
+    def submit(self, workflow: Workflow) -> None:
+        """Have `run` see to this workflow too, the one under way or the next; a finished workflow is none of its.
+
+        To be called from the event loop's thread.
+        """
+        if not workflow.finished:
+            self._run(workflow)
+            self._loop.wake(workflow.key)
 
     def drain(self, grace: float) -> None:
         """Have `run` begin no more passes and return once those under way are over, or after `grace` seconds.

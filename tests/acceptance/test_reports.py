@@ -151,3 +151,25 @@ async def test_the_executor_sees_the_template_with_its_tags_substituted(engine):
     running = await engine(executor=leaves)
     await running.reconcile(work)
     assert leaves.templates["a"]["container"]["command"] == ["echo", "shout"]
+
+
+async def test_a_workflow_submitted_during_a_run_is_part_of_it(engine):
+    first, second = two_branches(), workflow(container("main"), name="late")
+    running: Engine
+
+    class Submitting(Recorder):
+        def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Result | None:
+            running.submit(second)
+            return Result("Succeeded")
+
+    running = await engine(executor=Submitting())
+    await running.run([first])
+    assert (first.phase, second.phase) == ("Succeeded", "Succeeded")
+
+
+async def test_a_workflow_submitted_before_a_run_is_part_of_it(engine):
+    running = await engine()
+    work = two_branches()
+    running.submit(work)
+    await running.run([])
+    assert work.phase == "Succeeded"

@@ -32,12 +32,14 @@ _POSITIVE = click.IntRange(min=1)
 @click.option("--plugins", type=_POSITIVE, default=5, show_default=True, help="Plugins that each node is sent through.")
 @click.option("--loops", type=_POSITIVE, default=1, show_default=True, help="Loops; the last is timed call by call.")
 @click.option("--lane", type=click.Choice(["auto", "aiohttp", "wire"]), default="auto", show_default=True)
-@click.option("--concurrency", type=_POSITIVE, help="Calls in flight at most, for each plugin; adaptive without it.")
+@click.option("--concurrency", type=_POSITIVE, help="Calls in flight for each plugin; else adaptive.")
 @click.option("--config", type=_FILE, help="Call the plugins of this plugins.toml in place of our own.")
 @click.option("--server", type=click.Choice(["nginx", "plugins"]), help="Who answers, where it can.")
 @click.option("--peers", is_flag=True, help="Compare with other clients on nginx, and with the bars.")
 @click.option("--rounds", type=_POSITIVE, default=5, show_default=True, help="Rounds of peers, in turns.")
-@click.option("--connections", type=_POSITIVE, default=64, show_default=True, help="Connections of each peer.")
+@click.option(
+    "--connections", type=_POSITIVE, default=60, show_default=True, help="Connections of each client, with --peers."
+)
 @click.option(
     "--scenario",
     "scenarios",
@@ -90,6 +92,8 @@ def main(
         rounds=rounds,
         connections=connections,
     )
+    if peers and concurrency is None:
+        concurrency = max(1, connections // plugins)
     with Display(Console(stderr=True)) as display:
         plan = Plan(plugins, lane, concurrency, config, profile, display.watch)
         try:

@@ -32,7 +32,7 @@ def test_a_run_prints_a_table_and_writes_json_and_a_page(tmp_path: Path) -> None
     document = json.loads((tmp_path / "a.json").read_text())
     assert (document["nodes"], document["plugins"], document["calls_per_loop"]) == (300, 2, 602)
     assert [loop["calls"] for loop in document["loops"]] == [602, 602]
-    assert document["graph_bytes_per_node"] > 0
+    assert isinstance(document["graph_bytes_per_node"], float)
     assert document["lane"] == "wire"
     assert document["server"] == "SDK plugins"
     assert "--nodes 300" in document["machine"]["command"]

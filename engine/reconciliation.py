@@ -239,11 +239,13 @@ class Run:
         return due
 
     def take_stops(self) -> list[str]:
-        """The ids of leaves to stop now that the pass is committed."""
+        """The ids of leaves to stop now that the pass is committed; all that still run once the workflow is over."""
         graph = self._graph
-        if graph is None:
-            return []
-        stops, graph.stops = graph.stops, []
+        stops: list[str] = []
+        if graph is not None:
+            stops, graph.stops = graph.stops, []
+        if self.workflow.finished:
+            stops = sorted(self.started)
         due = [node_id for node_id in stops if node_id in self.started]
         self.started.difference_update(stops)
         return due

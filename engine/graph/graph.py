@@ -191,6 +191,8 @@ class Graph:
         """The plugins have had their say about the node: it may be finished, held back, or go on as it would."""
         node = self.store[invocation.node_id]
         if node.fulfilled:
+            if invocation.executing and invocation.resolved.is_leaf:
+                self.stops.append(node.id)  # a plugin may have fulfilled what an executor still runs
             self._complete(invocation)
         elif not invocation.executing and invocation.requeue_at is None:
             self._execute(invocation)

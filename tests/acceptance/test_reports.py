@@ -118,6 +118,31 @@ async def test_a_daemon_is_stopped_when_what_it_serves_has_ended(engine):
     assert leaves.stopped == ["server"]
 
 
+async def test_a_running_leaf_that_a_plugin_fulfils_is_stopped(plugin, engine):
+    peer = await plugin({"node.preExecute": {}})
+    leaves = Recorder()
+    work = workflow(steps("a", "b"), container("leaf"))
+    running = await engine(peer, executor=leaves)
+    await running.reconcile(work)
+    enough = {"node": {"phase": "Succeeded", "message": "that will do"}}
+    peer.answers["node.preExecute"] = lambda args: enough if args["node"]["displayName"] == "a" else {}
+    await running.reconcile(work)
+    assert leaves.stopped == ["a"]
+    assert list(leaves.started) == ["a", "b"]
+
+
+async def test_what_still_runs_is_stopped_when_a_plugin_ends_the_workflow(plugin, engine):
+    peer = await plugin({"workflow.preOperate": {}})
+    leaves = Recorder()
+    work = two_branches()
+    running = await engine(peer, executor=leaves)
+    await running.reconcile(work)
+    peer.answers["workflow.preOperate"] = 500
+    await running.reconcile(work)
+    assert work.phase == "Error"
+    assert sorted(leaves.stopped) == ["a", "b"]
+
+
 async def test_an_executor_that_raises_makes_its_node_error(engine):
     class Broken(Recorder):
         def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Result | None:

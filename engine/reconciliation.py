@@ -12,18 +12,17 @@ from engine.fanout import fan_out
 from engine.graph import Graph, Invocation, leaves
 from engine.graph.admission import Admission
 from engine.graph.entry import Entry
-from engine.graph.graph import timestamp
 from engine.graph.nodes import NodeStore
-from engine.journal import Journal
+from engine.hooks import Caller, Journal, NodeHooks, WorkflowHooks, may_fail
 from engine.locks import Locks, lock_requests
 from engine.memo import Memos
 from engine.node import ERROR, FAILED, RUNNING
-from engine.plugins import Caller, NodeHooks, WorkflowHooks, may_fail
 from engine.specification import InvalidSpec, context_of, spec_in_force, validate
 from engine.statistics import Counts
+from engine.status import finished, running, with_outputs
 from engine.template import Library
 from engine.variables import MissingParameter, parse_time, workflow_scope
-from engine.workflow import LABEL_COMPLETED, LABEL_PHASE, Workflow
+from engine.workflow import Workflow
 from registry import Plugin
 from rpc import FatalError, Method, TransientError
 
@@ -89,7 +88,7 @@ class Run:
         old = workflow.document
         self._taken = {}
         try:
-            document = _running(old, self._stamp)
+            document = running(old, self._stamp)
             try:
                 document = await hooks.pre_operate(document, workflow.nodes)
                 document = await self._walk(document, plugins, now)
@@ -97,7 +96,7 @@ class Run:
             except FatalError as error:
                 document = self._fatal(document, str(error), now)
             except (InvalidSpec, MissingParameter) as error:
-                document = _finished(document, FAILED, f"invalid spec: {error}", now)
+                document = finished(document, FAILED, f"invalid spec: {error}", now)
         except BaseException:
             self._rollback()
             self._journal.resumed_at = self._stamp
@@ -135,9 +134,9 @@ class Run:
             self._surroundings.counts.nodes_visited += len(wave)
             wave = graph.take_fresh()
             node_hooks.refresh()
-        document = _with_outputs(document, graph.global_outputs)
+        document = with_outputs(document, graph.global_outputs)
         if entry.outcome is not None:
-            document = _finished(document, *entry.outcome, now)
+            document = finished(document, *entry.outcome, now)
         return document
 
     @staticmethod
@@ -188,7 +187,7 @@ class Run:
     def _fatal(self, document: dict[str, Any], message: str, now: float) -> dict[str, Any]:
         """A workflow hook said what cannot be: what the pass did to the nodes is undone, and the workflow is Error."""
         self._rollback()
-        return _finished(document, ERROR, message, now)
+        return finished(document, ERROR, message, now)
 
     def _rollback(self) -> None:
         """As if the pass had not been: nodes as they were, locks given back. The walk is begun anew if it had moved."""
@@ -294,46 +293,3 @@ def _refuse_while_open(plugins: Sequence[Plugin]) -> None:
         if client.stats.breaker == "open" and not may_fail(plugin) and any(map(client.supports, Method)):
             reason = "it has failed too often, nothing is sent for now (breaker open)"
             raise TransientError(plugin.name, Method.WORKFLOW_PRE_OPERATE, reason)
-
-
-def _with_status(document: dict[str, Any], labels: Mapping[str, str], **fields: Any) -> dict[str, Any]:
-    metadata = {**document["metadata"], "labels": {**(document["metadata"].get("labels") or {}), **labels}}
-    return {**document, "metadata": metadata, "status": {**document["status"], **fields}}
-
-
-def _running(document: dict[str, Any], now: float) -> dict[str, Any]:
-    """The workflow as every pass but its last leaves it: Running since its first pass, labelled for plugins to see."""
-    if document["status"].get("phase") == "Running":
-        return document
-    started = document["status"].get("startedAt") or timestamp(now)
-    labels = {LABEL_PHASE: "Running", LABEL_COMPLETED: "false"}
-    document = _with_status(document, labels, phase="Running", startedAt=started)
-    if not document["metadata"].get("creationTimestamp"):
-        document["metadata"]["creationTimestamp"] = started
-    return document
-
-
-def _finished(document: dict[str, Any], phase: str, message: str, now: float) -> dict[str, Any]:
-    labels = {LABEL_PHASE: phase, LABEL_COMPLETED: "true"}
-    others = [each for each in document["status"].get("conditions") or () if each.get("type") != "Completed"]
-    fields: dict[str, Any] = {
-        "phase": phase,
-        "finishedAt": timestamp(now),
-        "conditions": [*others, {"type": "Completed", "status": "True"}],
-    }
-    if message:
-        fields["message"] = message
-    return _with_status(document, labels, **fields)
-
-
-def _with_outputs(document: dict[str, Any], outputs: Mapping[str, Mapping[str, Document]]) -> dict[str, Any]:
-    """Global outputs are kept in the workflow's status, the last word on each name."""
-    if not any(outputs.values()):
-        return document
-    merged: dict[str, Any] = dict(document["status"].get("outputs") or {})
-    for kind, named in outputs.items():
-        kept = {each["name"]: each for each in merged.get(kind) or ()}
-        kept.update(named)
-        if kept:
-            merged[kind] = list(kept.values())
-    return {**document, "status": {**document["status"], "outputs": merged}}

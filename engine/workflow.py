@@ -13,8 +13,6 @@ import orjson
 from engine.node import Node, encode, from_dict, to_dict
 from engine.shape import WrongType, check_shape
 
-LABEL_PHASE: Final = "workflows.argoproj.io/phase"
-LABEL_COMPLETED: Final = "workflows.argoproj.io/completed"
 COMPLETED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
 
 _SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # what Kubernetes draws generated names from

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.patching import IllegalChange, merge_patch, patch_workflow
+from engine.hooks.patching import IllegalChange, merge_patch, patch_workflow
 
 # The cases of RFC 7386, appendix A, that concern objects.
 CASES: list[tuple[Any, Any, Any]] = [

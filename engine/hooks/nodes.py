@@ -1,7 +1,7 @@
-"""The six methods in their places: which calls a workflow and its nodes need, and what comes of the replies.
+"""The four methods about nodes, in their places.
 
-How calls travel is `rpc`'s business. The argument prefix, that is the workflow and the template, is encoded once and
-spliced in front of each node; a node is encoded once for all plugins until one of them changes it.
+The argument prefix, that is the workflow and the template, is encoded once and spliced in front of each node; a node is
+encoded once for all plugins until one of them changes it.
 """
 
 from __future__ import annotations
@@ -12,24 +12,13 @@ from typing import Any, Final
 import orjson
 
 from engine.graph import Graph, Invocation
-from engine.journal import Journal
+from engine.hooks.calling import Caller
+from engine.hooks.patching import IllegalChange, apply_result
 from engine.node import ERROR, FULFILLED, RUNNING, Node, encode
-from engine.patching import IllegalChange, apply_result, patch_workflow
-from engine.statistics import Counts
 from engine.substitution import SubstitutionError, UnresolvedError
 from engine.template import Template
 from registry import Plugin
-from rpc import (
-    EMPTY,
-    FatalError,
-    Method,
-    NodeReply,
-    ParametersReply,
-    PluginError,
-    Reply,
-    TransientError,
-    WorkflowReply,
-)
+from rpc import EMPTY, FatalError, Method, NodeReply, ParametersReply, PluginError, Reply, TransientError
 
 PRE: Final = Method.NODE_PRE_EXECUTE
 POST: Final = Method.NODE_POST_EXECUTE
@@ -39,91 +28,6 @@ ADD: Final = Method.PARAMETERS_ADD
 NOBODY_EXECUTED: Final = "no plugin executed the template"
 EXECUTE_RETRY: Final = 1.0
 """Seconds until a plugin is asked again to execute a template after a transient failure that named no delay."""
-
-
-def may_fail(plugin: Plugin) -> bool:
-    """Whether the plugin's failures are passed over: it is to be ignored then, or its replies never count anyway."""
-    return plugin.failure_policy == "ignore" or plugin.mode == "observe"
-
-
-class Caller:
-    """Asks plugins on behalf of one workflow: passes over the failures of those that may fail, remembers answers."""
-
-    def __init__(self, journal: Journal, counts: Counts) -> None:
-        self.journal = journal
-        self.counts = counts
-
-    def passes_over(self, plugin: Plugin) -> bool:
-        """Whether a failure of this plugin does not matter, which is then counted."""
-        if may_fail(plugin):
-            self.counts.failures_passed_over += 1
-            return True
-        return False
-
-    async def ask(self, plugin: Plugin, method: Method, about: str, body: bytes) -> Reply:
-        """The plugin's reply if it is to count, else `EMPTY`. Raises `TransientError` and `FatalError`.
-
-        `about` is the node's id, empty where the question is about the workflow.
-        """
-        digest = hash(body)
-        reply = self.journal.find(plugin.name, method, about, digest) if self.journal.resuming else None
-        if reply is None:
-            try:
-                reply = await plugin.client.exchange(method, body)
-            except PluginError:
-                if not self.passes_over(plugin):
-                    raise
-                return EMPTY
-            self.journal.keep(plugin.name, method, about, digest, reply)
-        else:
-            self.counts.answers_resumed += 1
-        return EMPTY if reply is None or plugin.mode == "observe" else reply
-
-
-class WorkflowHooks:
-    """`workflow.preOperate` and `workflow.postOperate`, in the order of the plugins."""
-
-    def __init__(self, plugins: Sequence[Plugin], caller: Caller) -> None:
-        self._plugins = plugins
-        self._caller = caller
-
-    async def pre_operate(self, document: dict[str, Any], nodes: dict[str, Node]) -> dict[str, Any]:
-        """The document as the plugins want it. Raises `TransientError` and `FatalError`."""
-        for plugin in self._plugins:
-            if plugin.client.supports(Method.WORKFLOW_PRE_OPERATE):
-                body = b'{"workflow":' + _encoded(document, nodes, plugin) + b"}"
-                document = await self._call(plugin, Method.WORKFLOW_PRE_OPERATE, body, document)
-        return document
-
-    async def post_operate(
-        self, old: dict[str, Any], document: dict[str, Any], nodes: dict[str, Node]
-    ) -> dict[str, Any]:
-        """The document as the plugins want it, told what it was before the pass."""
-        for plugin in self._plugins:
-            if plugin.client.supports(Method.WORKFLOW_POST_OPERATE):
-                # The nodes as they were are not kept whole; a plugin that wants them sees the new ones.
-                body = b"".join((b'{"old":', orjson.dumps(old), b',"new":', _encoded(document, nodes, plugin), b"}"))
-                document = await self._call(plugin, Method.WORKFLOW_POST_OPERATE, body, document)
-        return document
-
-    async def _call(self, plugin: Plugin, method: Method, body: bytes, document: dict[str, Any]) -> dict[str, Any]:
-        reply = await self._caller.ask(plugin, method, "", body)
-        if not isinstance(reply, WorkflowReply) or reply.workflow is None:
-            return document
-        try:
-            return patch_workflow(document, reply.workflow)
-        except IllegalChange as error:
-            if self._caller.passes_over(plugin):
-                return document
-            raise FatalError(plugin.name, method, str(error)) from error
-
-
-def _encoded(document: dict[str, Any], nodes: dict[str, Node], plugin: Plugin) -> bytes:
-    """The workflow for a workflow hook: without its nodes, unless the plugin is configured to be sent everything."""
-    if plugin.payload != "full" or not nodes:
-        return orjson.dumps(document)
-    encoded = {key: orjson.Fragment(encode(nodes[key])) for key in sorted(nodes)}
-    return orjson.dumps({**document, "status": {**document["status"], "nodes": encoded}})
 
 
 class NodeHooks:

@@ -1,0 +1,11 @@
+"""The six methods in their places: which calls a workflow and its nodes need, and what comes of the replies.
+
+How the calls travel is `rpc`'s business.
+"""
+
+from engine.hooks.calling import Caller, may_fail
+from engine.hooks.journal import Journal
+from engine.hooks.nodes import NodeHooks
+from engine.hooks.workflows import WorkflowHooks
+
+__all__ = ["Caller", "Journal", "NodeHooks", "WorkflowHooks", "may_fail"]

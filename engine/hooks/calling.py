@@ -1,0 +1,47 @@
+"""Asking a plugin on behalf of one workflow: whose failures matter, and what need not be asked again."""
+
+from __future__ import annotations
+
+from engine.hooks.journal import Journal
+from engine.statistics import Counts
+from registry import Plugin
+from rpc import EMPTY, Method, PluginError, Reply
+
+
+def may_fail(plugin: Plugin) -> bool:
+    """Whether the plugin's failures are passed over: it is to be ignored then, or its replies never count anyway."""
+    return plugin.failure_policy == "ignore" or plugin.mode == "observe"
+
+
+class Caller:
+    """Asks plugins on behalf of one workflow: passes over the failures of those that may fail, remembers answers."""
+
+    def __init__(self, journal: Journal, counts: Counts) -> None:
+        self.journal = journal
+        self.counts = counts
+
+    def passes_over(self, plugin: Plugin) -> bool:
+        """Whether a failure of this plugin does not matter, which is then counted."""
+        if may_fail(plugin):
+            self.counts.failures_passed_over += 1
+            return True
+        return False
+
+    async def ask(self, plugin: Plugin, method: Method, about: str, body: bytes) -> Reply:
+        """The plugin's reply if it is to count, else `EMPTY`. Raises `TransientError` and `FatalError`.
+
+        `about` is the node's id, empty where the question is about the workflow.
+        """
+        digest = hash(body)
+        reply = self.journal.find(plugin.name, method, about, digest) if self.journal.resuming else None
+        if reply is None:
+            try:
+                reply = await plugin.client.exchange(method, body)
+            except PluginError:
+                if not self.passes_over(plugin):
+                    raise
+                return EMPTY
+            self.journal.keep(plugin.name, method, about, digest, reply)
+        else:
+            self.counts.answers_resumed += 1
+        return EMPTY if reply is None or plugin.mode == "observe" else reply

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -223,19 +223,17 @@ class Run:
 
     # What the engine asks between passes
 
-    def take_starts(self) -> list[tuple[Invocation, bytes]]:
+    def take_starts(self) -> Iterator[tuple[Invocation, bytes]]:
         """The leaves to start now that the pass is committed, each with its substituted template as JSON."""
         graph = self._graph
         if graph is None:
-            return []
+            return
         starts, graph.starts = graph.starts, []
-        due = []
         for invocation in starts:
             if invocation.node_id not in self.started and not graph.store[invocation.node_id].fulfilled:
                 self.started.add(invocation.node_id)
-                due.append((invocation, graph.render(invocation)))
+                yield invocation, graph.render(invocation)
             invocation.variables = None  # read from the node again where somebody asks
-        return due
 
     def take_stops(self) -> list[str]:
         """The ids of leaves to stop now that the pass is committed; all that still run once the workflow is over."""

@@ -1,7 +1,7 @@
 """One connection of the wire lane: bytes of one call out, bytes of its reply in.
 
 The last reply that came in one piece is remembered, and bytes equal to it, on a connection at a message boundary, mean
-the same reply: parsing is a pure function, so it need not be done again. All else goes through `rpc.lanes.reading`.
+the same reply: parsing is a pure function, so it need not be done again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Owner(Protocol):
     waiting: deque[Call]
 
     def answered(self, connection: Connection, *, reusable: bool) -> None: ...
-    def remember(self, data: bytes, reply: Response) -> None: ...
+    def recognize(self, data: bytes) -> Response | None: ...
     def employ(self, connection: Connection) -> None: ...
     def replay(self, call: Call) -> None: ...
     def drop(self, connection: Connection, *, silent: bool = False) -> None: ...
@@ -105,17 +105,18 @@ class Connection(asyncio.Protocol):
         self.write(call.request)
 
     def data_received(self, data: bytes) -> None:
-        lane = self.lane
-        if data == lane.known_bytes and self.reader is None:
-            call = self.call
-            if call is not None:
+        call = self.call
+        if self.reader is None and call is not None:
+            lane = self.lane
+            reply = lane.known_reply if data == lane.known_bytes else lane.recognize(data)
+            if reply is not None:
                 self.call = None
                 if lane.waiting:
                     lane.employ(self)
                 else:
                     lane.idle.append(self)
                 try:
-                    call.set_result(lane.known_reply)
+                    call.set_result(reply)
                 except asyncio.InvalidStateError:
                     return  # cancelled; the connection is none the worse for it
                 return
@@ -131,7 +132,6 @@ class Connection(asyncio.Protocol):
             return
         if reader is None:
             reader = self.reader = Reader(self.lane.max_body)
-        in_one_piece = reader.untouched
         try:
             reply = reader.feed(data)
         except Malformed as error:
@@ -144,8 +144,6 @@ class Connection(asyncio.Protocol):
         # A reply to half a request is honoured, but the other half can be neither sent nor left out.
         reusable = reader.reusable and not self.uploading
         self.lane.answered(self, reusable=reusable)
-        if in_one_piece and reusable:
-            self.lane.remember(data, reply)
         if not call.done():
             call.set_result(reply)
 

@@ -6,7 +6,6 @@ over, so what follows a head is decided here and carried out in `rpc.lanes.readi
 
 from __future__ import annotations
 
-import functools
 from typing import Final, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -69,8 +68,6 @@ def read_lines(raw: bytes) -> _Lines:
     return lines
 
 
-# A server's replies differ in their bodies, but within one second (the Date header) rarely in their heads.
-@functools.lru_cache(maxsize=16)
 def parse_head(raw: bytes) -> Head:
     """Parse a whole head, its empty line included. Raises `Malformed`."""
     if len(raw) > MAX_HEAD:

@@ -18,7 +18,7 @@ from rpc.lanes import Broken, Exhausted, LaneError, Response, TimedOut, Unreacha
 from rpc.lanes.connection import Call, Connection, Reply
 from rpc.lanes.dialing import Dialer
 from rpc.lanes.pool import Pool
-from rpc.lanes.reading import Reader
+from rpc.lanes.reading import Reader, read_at_once
 from rpc.lanes.sweeping import Sweeper
 
 _CONNECT_SHARE: Final = 0.9
@@ -60,6 +60,7 @@ class WireLane:
         self._pool: Pool[Connection, Call] = Pool()
         self.idle = self._pool.idle
         self.waiting = self._pool.waiting
+        self._steady = False
         self.known_bytes = b""
         self.known_reply = Response(204, b"")
         self._openings: set[asyncio.Task[None]] = set()
@@ -180,17 +181,29 @@ class WireLane:
     def answered(self, connection: Connection, *, reusable: bool) -> None:
         """`connection` has read a reply to its end."""
         connection.used = True
-        if not self._pool.answered(connection, reusable=reusable):
+        kept = self._pool.answered(connection, reusable=reusable)
+        self._reconsider()
+        if not kept:
             self.drop(connection)
             return
         if self._pool.connections[connection] < 2:
             connection.reader = Reader(self.max_body)
         self.employ(connection)
 
-    def remember(self, data: bytes, reply: Response) -> None:
-        """Bytes equal to `data` will be taken for `reply` from now on."""
-        if self._pool.steady:
+    def recognize(self, data: bytes) -> Response | None:
+        """The reply that `data` is, if it is a plain one and leaves nothing to decide; the next such may be known."""
+        if not self._steady:
+            return None
+        reply = read_at_once(data, self.max_body)
+        if reply is not None:
             self.known_bytes, self.known_reply = data, reply
+        return reply
+
+    def _reconsider(self) -> None:
+        """Take short cuts only as long as a reply means nothing to the pool."""
+        self._steady = self._pool.steady
+        if not self._steady:
+            self.known_bytes = b""
 
     def drop(self, connection: Connection, *, silent: bool = False) -> None:
         """Close `connection` if it is still open, and forget it. `silent`: the peer closed it, without a word."""
@@ -199,8 +212,7 @@ class WireLane:
         connection.gone = True
         prompt = self._clock() - (connection.deadline - self._timeout) < _PROMPT
         self._pool.lost(connection, silent=silent and prompt)
-        if not self._pool.steady:
-            self.known_bytes = b""
+        self._reconsider()
         connection.transport.abort()
         self._open_more()
 
@@ -232,8 +244,7 @@ class WireLane:
         idle = self._pool.make_way(newcomer)
         if idle is not None:
             self.drop(idle)
-        elif not self._pool.steady:
-            self.known_bytes = b""
+        self._reconsider()
 
     def _timed_out(self, late: float) -> LaneError:
         if late > _LATE:

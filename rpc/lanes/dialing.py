@@ -40,7 +40,8 @@ class Dialer:
             raise Unreachable(f"no connection to {self._address} within the connect timeout") from error
         except (OSError, RuntimeError, UnicodeError) as error:  # RuntimeError is uvloop's, UnicodeError of a bad name
             kind = Exhausted if isinstance(error, OSError) and error.errno in OWN_FAULTS else Unreachable
-            raise kind(f"cannot connect to {self._address}: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            raise kind(f"cannot connect to {self._address}: {why}") from error
 
     def close(self) -> None:
         """Stop resolving. (The system's resolver cannot be interrupted; its answer is dropped.)"""

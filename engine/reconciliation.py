@@ -204,8 +204,8 @@ class Run:
         for node_id, result in self._taken.items():
             if self.inbox.get(node_id) is result:
                 del self.inbox[node_id]
-                if result.phase != RUNNING:  # a daemon that is up is still to be stopped
-                    self.started.discard(node_id)
+            if result.phase != RUNNING:  # a daemon that is up is still to be stopped
+                self.started.discard(node_id)
         self.woken = set()
         graph = self._graph
         if graph is not None:

@@ -101,6 +101,24 @@ async def test_leaves_start_once_the_pass_is_committed_and_never_twice(plugin, e
     assert list(leaves.started) == ["a"]
 
 
+async def test_a_leaf_whose_end_is_reported_again_during_the_pass_is_not_stopped(plugin, engine):
+    leaves = Recorder()
+    work = two_branches()
+    running: Engine
+
+    def report_again(args: dict[str, Any]) -> dict[str, Any]:
+        if args["new"]["phase"] == "Succeeded" and args["new"]["displayName"] == "a":
+            running.report(work, leaves.started["a"], Result("Succeeded"))
+        return {}
+
+    running = await engine(await plugin({"node.postExecute": report_again}), executor=leaves)
+    await running.reconcile(work)
+    running.report(work, leaves.started["a"], Result("Succeeded"))
+    await running.reconcile(work)
+    assert by_name(work)["a"].phase == "Succeeded"
+    assert leaves.stopped == []
+
+
 async def test_a_daemon_is_stopped_when_what_it_serves_has_ended(engine):
     leaves = Recorder()
     work = workflow(

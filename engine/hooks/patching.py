@@ -38,7 +38,8 @@ def patch_workflow(document: dict[str, Any], patch: Mapping[str, Any]) -> dict[s
     A plugin may patch what is a user's or a controller's to set. The workflow's identity is not, nor are its nodes,
     which have methods of their own; and metadata, spec and status stay mappings.
     """
-    if "nodes" in (patch.get("status") or {}):
+    status = patch.get("status")
+    if isinstance(status, Mapping) and "nodes" in status:
         raise IllegalChange("status.nodes may not be patched: use node.preExecute and node.postExecute")
     patched: dict[str, Any] = merge_patch(document, patch)
     for field in ("metadata", "spec", "status"):

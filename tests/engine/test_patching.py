@@ -64,6 +64,8 @@ DOCUMENT = {
         ({"metadata": {"labels": {"a": 1}}}, "metadata.labels"),
         ({"spec": None}, "spec"),
         ({"status": []}, "status"),
+        ({"status": 5}, "status"),
+        ({"status": "nodes"}, "status"),
         ({"status": {"nodes": {}}}, "status.nodes"),
         ({"kind": "Pod"}, "kind"),
     ],

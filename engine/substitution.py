@@ -16,6 +16,7 @@ import orjson
 from engine.expressions.errors import ExpressionError, Invalid
 from engine.expressions.gotext import go_json
 from engine.expressions.program import Program, compile_expression
+from engine.scope import Scope as LayeredScope
 
 Scope = Mapping[str, Any]
 """Argo's variable names in full (`inputs.parameters.x`) and their values: strings; None for an output that was never
@@ -118,7 +119,7 @@ class _Expression:
         missing: list[str] = []
         try:
             program = self._program = self._program or compile_expression(self.name)
-            env = environment(scope, {name.partition(".")[0] for name in program.identifiers})
+            env = _variables(program, scope)
             missing = [name for name in program.identifiers if not _has(env, name)]
             for name in missing:
                 if mode.must_resolve(name):
@@ -213,7 +214,10 @@ def _compile_string(text: str) -> Text:
 
 def item_text(value: object) -> str:
     """A value as a tag puts it into a string: strings as they are, `2.0` as `2`, maps and lists as JSON."""
-    return value if isinstance(value, str) else go_json(value)
+    try:
+        return value if isinstance(value, str) else go_json(value)
+    except Invalid as error:
+        raise SubstitutionError(str(error)) from error
 
 
 def environment(scope: Scope, roots: Collection[str] | None = None) -> dict[str, object]:
@@ -223,25 +227,41 @@ def environment(scope: Scope, roots: Collection[str] | None = None) -> dict[str,
     that begin with one of these names.
     """
     env: dict[str, object] = {}
-    for name in scope:
-        path = name.split(".")
-        if roots is not None and path[0] not in roots:
-            continue
-        here = env
-        for segment in path[:-1]:
-            below = here.get(segment)
-            if not isinstance(below, dict):
-                below = here[segment] = {}
-            here = below
-        if not isinstance(here.get(path[-1]), dict):
-            here[path[-1]] = _variable(scope[name])
+    for name, value in (scope.flatten() if isinstance(scope, LayeredScope) else scope).items():
+        if roots is None or name.partition(".")[0] in roots:
+            _put(env, name, value)
     return env
 
 
-def _variable(value: object) -> object:
+def _variables(program: Program, scope: Scope) -> dict[str, object]:
+    """The part of the view that a program can see, without a look at every variable where that can be helped."""
+    if program.sees_all:
+        return environment(scope)
+    env: dict[str, object] = {}
+    rest = set()
+    for name in program.leaves:
+        value = scope.get(name)
+        # The JSON of a whole (`inputs.parameters`, a map as `item`) may hide the variables that are its parts.
+        if type(value) is str and not value.startswith(("{", "[")):
+            _put(env, name, value)
+        else:
+            rest.add(name.partition(".")[0])
+    return env | environment(scope, rest) if rest else env
+
+
+def _put(env: dict[str, object], name: str, value: object) -> None:
+    *stem, leaf = name.split(".")
+    for segment in stem:
+        below = env.get(segment)
+        if not isinstance(below, dict):
+            below = env[segment] = {}
+        env = below
+    if isinstance(env.get(leaf), dict):
+        return
     if isinstance(value, Mapping):
-        return {key: item_text(element) for key, element in value.items()}
-    return value if value is None else item_text(value)
+        env[leaf] = {key: item_text(element) for key, element in value.items()}
+    else:
+        env[leaf] = None if value is None else item_text(value)
 
 
 def _has(env: Mapping[str, object], name: str) -> bool:

@@ -110,3 +110,6 @@ _DURATION: Final = namespace(
         "String": lambda duration: str(duration),
     }
 )
+
+METHODS: Final = (*_TIME, *_DURATION)
+"""The names of all methods."""

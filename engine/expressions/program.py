@@ -17,13 +17,18 @@ class Program:
     """An expression, parsed once, to be run any number of times.
 
     ``identifiers`` are the variables it names, in order of appearance, as far as they can be read off the text:
-    `inputs.parameters.x` gives `inputs`, `inputs.parameters` and `inputs.parameters.x`.
+    `inputs.parameters.x` gives `inputs`, `inputs.parameters` and `inputs.parameters.x`, of which ``leaves`` has the
+    last. ``sees_all`` says that the expression names `$env`, the variables as a whole.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._tree = parse(text)
-        self.identifiers: tuple[str, ...] = tuple(dict.fromkeys(_identifiers(self._tree)))
+        named = dict.fromkeys(_identifiers(self._tree))
+        self.sees_all = "$env" in named
+        self.identifiers: tuple[str, ...] = tuple(name for name in named if not name.startswith("$env"))
+        stems = {name.rpartition(".")[0] for name in self.identifiers}
+        self.leaves: tuple[str, ...] = tuple(name for name in self.identifiers if name not in stems)
 
     def run(self, env: Mapping[str, object], *, clock: Callable[[], float] = time.time) -> object:
         """The expression's value; raises `ExpressionError` with the place of what failed.
@@ -59,7 +64,7 @@ def _identifiers(tree: nodes.Node) -> Iterator[str]:
             case str():
                 yield node
             case nodes.Name(name=name):
-                if name not in bound and name not in FUNCTIONS and name != "$env":
+                if name not in bound and name not in FUNCTIONS:
                     yield name
             case nodes.Let():
                 pending += ((node.body, bound | {node.name}), (node.bound, bound))

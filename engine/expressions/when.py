@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -15,14 +14,12 @@ from typing import Any, Final
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
 
+from engine.expressions.conditions import Thunk, fold
 from engine.expressions.errors import ExpressionError, Invalid
 from engine.expressions.gotext import go_string
 from engine.expressions.nesting import check_nesting
-from engine.expressions.regex import matches
 from engine.expressions.times import RFC3339, Time
 from engine.expressions.values import parse_float
-
-Thunk = Callable[[], Any]
 
 _TIME_LAYOUTS: Final = (
     "Mon Jan _2 15:04:05 2006",
@@ -41,6 +38,10 @@ _TIME_LAYOUTS: Final = (
 """Quoted strings that look like one of these count as the seconds since 1970."""
 
 
+# What nearly every condition is, two plain words compared; with 100,000 items it pays not to parse each of them.
+_OPERAND: Final = r"""(?:(?!(?:true|false|in|IN)\b)([^\W\d_]\w*)|'([^'"\\:-]*)'|"([^'"\\:-]*)")"""
+_PLAIN: Final = re.compile(rf"\s*{_OPERAND}\s*(==|!=)\s*{_OPERAND}\s*")
+
 _SYMBOLS: Final = re.compile(r"""[^\w\s()'"]+""")
 
 
@@ -54,6 +55,11 @@ def evaluate_when(text: str) -> bool:
     """
     if not text:
         return True
+    if plain := _PLAIN.fullmatch(text):
+        left, right = (
+            next(word for word in words if word is not None) for words in (plain.group(1, 2, 3), plain.group(5, 6, 7))
+        )
+        return (left == right) is (plain[4] == "==")
     try:
         check_nesting(text)
         condition: Any = _parser().parse(text)
@@ -91,94 +97,17 @@ def _explain(error: UnexpectedInput, text: str) -> str:
             return "Unexpected end of expression"
 
 
-def _unfit(value: object, operator: str, wanted: str) -> Invalid:
-    return Invalid(f"Value '{go_string(value)}' cannot be used with the {operator}, it is not a {wanted}")
-
-
-def _numbers(operator: str, function: Callable[[float, float], float]) -> Callable[[Any, Any], object]:
-    def operation(left: Any, right: Any) -> object:
-        for value in (left, right):
-            if not isinstance(value, float):
-                raise _unfit(value, f"modifier '{operator}'", "number")
-        try:
-            return function(left, right)
-        except (ArithmeticError, ValueError):
-            return math.nan
-
-    return operation
-
-
-def _add(left: Any, right: Any) -> object:
-    if isinstance(left, str) or isinstance(right, str):
-        return go_string(left) + go_string(right)
-    return _numbers("+", float.__add__)(left, right)
-
-
-def _ordered(operator: str, function: Callable[[Any, Any], bool]) -> Callable[[Any, Any], object]:
-    def operation(left: Any, right: Any) -> object:
-        if type(left) is not type(right) or not isinstance(left, str | float):
-            raise _unfit(left, f"comparator '{operator}'", "number")
-        return function(left, right)
-
-    return operation
-
-
-def _equal(left: Any, right: Any) -> bool:
-    return type(left) is type(right) and bool(left == right)
-
-
-def _matches(left: Any, right: Any) -> bool:
-    for value in (left, right):
-        if not isinstance(value, str):
-            raise _unfit(value, "comparator '=~'", "string")
-    return matches(left, right)
-
-
-def _in(left: Any, right: Any) -> bool:
-    if not isinstance(right, list):
-        raise _unfit(right, "comparator 'in'", "array")
-    return any(_equal(left, element) for element in right)
-
-
-def _divide(left: float, right: float) -> float:
-    if right:
-        return left / right
-    return math.nan if not left else math.copysign(math.inf, left)
-
-
-_OPERATIONS: Final[Mapping[str, Callable[[Any, Any], object]]] = {
-    "==": _equal,
-    "!=": lambda left, right: not _equal(left, right),
-    "<": _ordered("<", lambda left, right: left < right),
-    "<=": _ordered("<=", lambda left, right: left <= right),
-    ">": _ordered(">", lambda left, right: left > right),
-    ">=": _ordered(">=", lambda left, right: left >= right),
-    "=~": _matches,
-    "!~": lambda left, right: not _matches(left, right),
-    "in": _in,
-    "IN": _in,
-    "+": _add,
-    "-": _numbers("-", float.__sub__),
-    "*": _numbers("*", float.__mul__),
-    "/": _numbers("/", _divide),
-    "%": _numbers("%", math.fmod),
-    "**": _numbers("**", math.pow),
-    "&": _numbers("&", lambda left, right: float(int(left) & int(right))),
-    "|": _numbers("|", lambda left, right: float(int(left) | int(right))),
-    "^": _numbers("^", lambda left, right: float(int(left) ^ int(right))),
-    "<<": _numbers("<<", lambda left, right: float((int(left) << min(int(right), 64)) & (1 << 64) - 1)),
-    ">>": _numbers(">>", lambda left, right: float(int(left) >> min(int(right), 64))),
-}
-
-
 class _Build(Transformer[Token, Any]):
     """Makes thunks while the parser runs; what is not reached (`false && x > 1`) is never evaluated."""
 
     def start(self, children: list[Thunk]) -> Thunk:
         return children[0]
 
-    def clause(self, children: list[Thunk]) -> Thunk:
-        return children[0]
+    def chain(self, children: list[Any]) -> Thunk:
+        return fold(children)
+
+    def values(self, children: list[Thunk]) -> Thunk:
+        return lambda: [child() for child in children]
 
     def number(self, children: list[Token]) -> Thunk:
         text = str(children[0])
@@ -190,16 +119,16 @@ class _Build(Transformer[Token, Any]):
         return lambda: value
 
     def string(self, children: list[Token]) -> Thunk:
-        text = _unescape(children[0][1:-1])
+        text = _unescape(str(children[0])[1:-1])
         value = _time(text)
         return lambda: text if value is None else value
 
     def bracketed(self, children: list[Token]) -> Thunk:
-        text = _unescape(children[0][1:-1])
+        text = _unescape(str(children[0])[1:-1])
         return lambda: text
 
     def word(self, children: list[Token]) -> Thunk:
-        text = _unescape(children[0])
+        text = _unescape(str(children[0]))
         # To govaluate a dot reads a field of a variable, and there are no variables.
         name, dot, _ = text.partition(".")
         if dot:
@@ -207,67 +136,21 @@ class _Build(Transformer[Token, Any]):
         return lambda: text
 
     def prefix(self, children: list[Any]) -> Thunk:
-        operator, operand = str(children[0]), children[1]
+        symbol, operand = str(children[0]), children[1]
 
         def apply() -> object:
             value = operand()
-            if operator == "!" and isinstance(value, bool):
+            if symbol == "!" and isinstance(value, bool):
                 return not value
-            if operator != "!" and isinstance(value, float):
-                return -value if operator == "-" else float(~int(value))
-            raise Invalid(f"Value '{go_string(value)}' cannot be used with the prefix '{operator}'")
-
-        return apply
-
-    def values(self, children: list[Thunk]) -> Thunk:
-        return lambda: [child() for child in children]
-
-    def comparison(self, children: list[Any]) -> Thunk:
-        first, rest = children[0], list(zip(map(str, children[1::2]), children[2::2], strict=True))
-
-        def apply() -> object:
-            result = first()
-            for operator, operand in rest:
-                result = _OPERATIONS[operator](result, operand())
-            return result
-
-        return apply
-
-    bits = shift = sum = product = power = comparison
-
-    def disjunction(self, children: list[Any]) -> Thunk:
-        stop = children[1] == "||"
-
-        def apply() -> object:
-            for operand in children[::2]:
-                value = operand()
-                if not isinstance(value, bool):
-                    raise _unfit(value, f"logical operator '{children[1]}'", "bool")
-                if value is stop:
-                    return stop
-            return not stop
-
-        return apply
-
-    conjunction = disjunction
-
-    def ternary(self, children: list[Any]) -> Thunk:
-        def apply() -> object:
-            result = children[0]()
-            for operator, operand in zip(map(str, children[1::2]), children[2::2], strict=True):
-                if operator == "?":
-                    if not isinstance(result, bool):
-                        raise _unfit(result, "ternary operator '?'", "bool")
-                    result = operand() if result else None
-                elif result is None:
-                    result = operand()
-            return result
+            if symbol != "!" and isinstance(value, float) and math.isfinite(value):
+                return -value if symbol == "-" else float(~int(value))
+            raise Invalid(f"Value '{go_string(value)}' cannot be used with the prefix '{symbol}'")
 
         return apply
 
 
 def _unescape(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL) if "\\" in text else text
 
 
 def _time(text: str) -> float | None:

@@ -87,6 +87,23 @@ def test_any_condition_holds_or_not_or_is_refused(text: str) -> None:
         assert evaluate_when(text) in (True, False)
 
 
+OPERANDS = st.sampled_from(
+    ["a", "b", "'a'", '"a"', "''", "true", "'true'", "in", "input", "1", "'1'", "'2024-01-01'", "a_b"]
+)
+
+
+@given(OPERANDS, st.sampled_from(["==", "!=", " == ", "  != "]), OPERANDS)
+def test_plain_comparisons_mean_what_parsed_ones_mean(left: str, operator: str, right: str) -> None:
+    def outcome(condition: str) -> object:
+        try:
+            return evaluate_when(condition)
+        except ExpressionError:
+            return None
+
+    # Parentheses keep it from being taken for a plain one.
+    assert outcome(f"{left}{operator}{right}") is outcome(f"({left}){operator}{right}")
+
+
 @given(
     st.text(max_size=40)
     | st.lists(st.sampled_from(["A", "b-1.Failed", "&&", "||", "!", "(", ")", "C.Nope"]), max_size=16).map(" ".join),

@@ -76,6 +76,11 @@ def test_conditions_that_hold(condition: str) -> None:
         "heads == tails",
         "heads == Heads",
         "1 == '1'",
+        "'true' == true",
+        "true != true",
+        "heads != heads",
+        "'' == heads",
+        "'heads' != \"heads\"",
         "true == 'true'",
         "a == ab",
         "1 > 2 || 2 > 3",
@@ -95,6 +100,7 @@ def test_conditions_that_do_not_hold(condition: str) -> None:
     [
         (" == heads", "unexpected '=='"),
         ("heads == ", "Unexpected end of expression"),
+        ("in == in", "unexpected 'in'"),
         ("heads = heads", "Invalid token: '='"),
         (
             "{{steps.a.outputs.result}} == YES",

@@ -101,7 +101,7 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections; calls in flight end with `TransientError`. Idempotent."""
+        """Close all connections; calls in flight end with `NotSent`, which is transient. Idempotent."""
         lane, self._lane, self._post = self._lane, None, _closed
         if lane is not None:
             await lane.aclose()
@@ -316,6 +316,9 @@ class Client:
 
     def _failed(self, method: Method, error: LaneError) -> TransientError | FatalError:
         """The error for a reply that did not arrive."""
+        if self._lane is None:
+            self._ledger.outcomes[Outcome.CANCELLED] += 1
+            return NotSent(self.name, method, "the client was closed")
         if isinstance(error, Malformed):
             self._ledger.outcomes[Outcome.MALFORMED] += 1
             return FatalError(self.name, method, str(error))

@@ -38,7 +38,7 @@ class TransientError(PluginError):
 
 
 class NotSent(TransientError):
-    """Nothing was sent: the plugin's breaker is open, the deadline has passed, or the client was closed."""
+    """Nothing is sent (any more): the breaker is open, the deadline has passed, or the client was closed."""
 
 
 class FatalError(PluginError):

@@ -66,20 +66,21 @@ class Limiter:
         self._cut_until = now
 
     def advance(self, now: float, answered: int, waits: int) -> None:
-        """An interval may be over. ``answered`` counts all good replies so far, ``waits`` all calls that had to wait.
+        """If the interval is over, judge it. ``answered`` counts all good replies so far, ``waits`` all calls that had to wait.
 
         Where less than half of them wait it is the callers who set the pace, and the limit cannot be judged by it.
         """
-        elapsed = now - self._began
+        if now < self.until:
+            return
         count = answered - self._answered
-        if elapsed <= 0.0 or 2 * (waits - self._waits) < count:
+        if 2 * (waits - self._waits) < count:
             self._begin(now, answered, waits)
             return
         if count < max(_CALLS, _ROUNDS * self.limit):
             # Too few to tell. A long silence is none of them: after a pause, count anew.
             self.until = now + _INTERVAL
             return
-        throughput = count / elapsed
+        throughput = count / (now - self._began)
         utility = throughput / self.limit**_DELAY_WEIGHT
         if self._starting:
             self._grow(utility)

@@ -77,7 +77,10 @@ def open_after(breaker: Any, seconds: float) -> None:
 
 async def test_an_open_breaker_sends_nothing_and_says_so(lane: Any) -> None:
     moody = Moody()
-    async with moody.plugin.serve() as address, Client(address, lane=lane, retry=ONCE, breaker=TOUCHY) as client:
+    async with (
+        moody.plugin.serve() as address,
+        Client(address, lane=lane, timeout=30, retry=ONCE, breaker=TOUCHY) as client,
+    ):
         moody.mood = [Unavailable("no") for _ in range(4)]
         with capture_logs() as logs:
             for _ in range(4):
@@ -94,7 +97,10 @@ async def test_an_open_breaker_sends_nothing_and_says_so(lane: Any) -> None:
 
 async def test_one_probe_closes_it_again(lane: Any) -> None:
     moody = Moody()
-    async with moody.plugin.serve() as address, Client(address, lane=lane, retry=ONCE, breaker=TOUCHY) as client:
+    async with (
+        moody.plugin.serve() as address,
+        Client(address, lane=lane, timeout=30, retry=ONCE, breaker=TOUCHY) as client,
+    ):
         moody.mood = [Unavailable("no") for _ in range(4)]
         for _ in range(4):
             with contextlib.suppress(TransientError):
@@ -113,7 +119,10 @@ async def test_one_probe_closes_it_again(lane: Any) -> None:
 
 async def test_a_cancelled_probe_leaves_the_way_free_for_another(lane: Any) -> None:
     moody = Moody()
-    async with moody.plugin.serve() as address, Client(address, lane=lane, retry=ONCE, breaker=TOUCHY) as client:
+    async with (
+        moody.plugin.serve() as address,
+        Client(address, lane=lane, timeout=30, retry=ONCE, breaker=TOUCHY) as client,
+    ):
         moody.mood = [Unavailable("no") for _ in range(4)]
         for _ in range(4):
             with contextlib.suppress(TransientError):
@@ -131,7 +140,7 @@ async def test_a_cancelled_probe_leaves_the_way_free_for_another(lane: Any) -> N
 
 async def test_a_fatal_answer_is_an_answer_to_the_breaker(lane: Any) -> None:
     moody = Moody()
-    async with moody.plugin.serve() as address, Client(address, lane=lane, breaker=TOUCHY) as client:
+    async with moody.plugin.serve() as address, Client(address, lane=lane, timeout=30, breaker=TOUCHY) as client:
         moody.mood = [ValueError("mine") for _ in range(20)]
         for _ in range(20):
             with pytest.raises(FatalError):
@@ -143,7 +152,7 @@ async def test_a_fatal_answer_is_an_answer_to_the_breaker(lane: Any) -> None:
 
 async def test_too_many_requests_do_not_open_the_breaker(scripted: Any, http: Any, lane: Any) -> None:
     peer = await scripted(http("429 Slow"))
-    async with Client(peer.address, lane=lane, retry=ONCE, breaker=TOUCHY) as client:
+    async with Client(peer.address, lane=lane, timeout=30, retry=ONCE, breaker=TOUCHY) as client:
         for _ in range(20):
             with pytest.raises(TransientError):
                 await client.exchange(NODE, b"{}")
@@ -160,7 +169,7 @@ async def test_our_own_lack_of_descriptors_does_not_open_the_breaker(
     async def exhausted(path: str, body: bytes) -> Any:
         raise Exhausted("too many open files")
 
-    async with Client("http://127.0.0.1:1", lane=lane, retry=ONCE, breaker=TOUCHY) as client:
+    async with Client("http://127.0.0.1:1", lane=lane, timeout=30, retry=ONCE, breaker=TOUCHY) as client:
         monkeypatch.setattr(client, "_post", exhausted)
         for _ in range(20):
             with pytest.raises(TransientError, match="too many open files"):
@@ -204,7 +213,7 @@ async def test_those_who_wait_for_a_permit_are_spared_when_it_opens(lane: Any) -
 
 async def test_a_transient_failure_is_retried(lane: Any) -> None:
     moody = Moody()
-    async with moody.plugin.serve() as address, Client(address, lane=lane, retry=QUICK) as client:
+    async with moody.plugin.serve() as address, Client(address, lane=lane, timeout=30, retry=QUICK) as client:
         moody.mood = [Unavailable("no"), Unavailable("no")]
         assert await client.exchange(NODE, b"{}") is EMPTY
         moody.mood = [Unavailable("no"), Unavailable("no")]
@@ -223,8 +232,8 @@ async def test_clients_may_share_a_budget(lane: Any) -> None:
     patient = BreakerPolicy(min_calls=10_000)
     async with (
         moody.plugin.serve() as address,
-        Client(address, lane=lane, retry=QUICK, budget=budget, breaker=patient) as one,
-        Client(address, lane=lane, retry=QUICK, budget=budget, breaker=patient) as other,
+        Client(address, lane=lane, timeout=30, retry=QUICK, budget=budget, breaker=patient) as one,
+        Client(address, lane=lane, timeout=30, retry=QUICK, budget=budget, breaker=patient) as other,
     ):
         for client in (one, other):
             for _ in range(50):
@@ -238,7 +247,7 @@ async def test_clients_may_share_a_budget(lane: Any) -> None:
 
 async def test_after_the_deadline_nothing_is_sent(lane: Any) -> None:
     moody = Moody()
-    async with moody.plugin.serve() as address, Client(address, lane=lane) as client:
+    async with moody.plugin.serve() as address, Client(address, lane=lane, timeout=30) as client:
         past = asyncio.get_running_loop().time()
         with pytest.raises(NotSent, match="deadline"):
             await client.exchange(NODE, b"{}", past)
@@ -250,7 +259,7 @@ async def test_after_the_deadline_nothing_is_sent(lane: Any) -> None:
 
 
 async def test_a_plugin_that_is_not_there_is_counted_as_such(lane: Any, closed_port: int) -> None:
-    async with Client(f"http://127.0.0.1:{closed_port}", lane=lane, retry=ONCE) as client:
+    async with Client(f"http://127.0.0.1:{closed_port}", lane=lane, timeout=30, retry=ONCE) as client:
         with pytest.raises(TransientError):
             await client.exchange(NODE, b"{}")
         assert client.stats.outcomes[Outcome.UNREACHABLE] == 1
@@ -295,7 +304,7 @@ async def test_every_outcome_is_counted_once(scripted: Any, http: Any, lane: Any
         b"SSH-2.0\r\n\r\n",
         http("404 Not Found"),
     )
-    async with Client(peer.address, lane=lane, protocol="short", retry=ONCE) as client:
+    async with Client(peer.address, lane=lane, timeout=30, protocol="short", retry=ONCE) as client:
         for _ in range(7):
             with contextlib.suppress(TransientError, FatalError):
                 await client.exchange(NODE, b"{}")
@@ -314,7 +323,7 @@ async def test_every_outcome_is_counted_once(scripted: Any, http: Any, lane: Any
 
 async def test_latencies_are_sampled(lane: Any) -> None:
     moody = Moody()
-    async with moody.plugin.serve() as address, Client(address, lane=lane) as client:
+    async with moody.plugin.serve() as address, Client(address, lane=lane, timeout=30) as client:
         for _ in range(64):
             await client.exchange(NODE, b"{}")
         latency = client.stats.latency

@@ -66,7 +66,7 @@ class Limiter:
         self._cut_until = now
 
     def advance(self, now: float, answered: int, waits: int) -> None:
-        """If the interval is over, judge it. ``answered`` counts all good replies so far, ``waits`` all calls that had to wait.
+        """Judge the interval, if it is over. ``answered`` counts all good replies so far, ``waits`` all calls that waited.
 
         Where less than half of them wait it is the callers who set the pace, and the limit cannot be judged by it.
         """
@@ -77,8 +77,7 @@ class Limiter:
             self._begin(now, answered, waits)
             return
         if count < max(_CALLS, _ROUNDS * self.limit):
-            # Too few to tell. A long silence is none of them: after a pause, count anew.
-            self.until = now + _INTERVAL
+            self.until = now + _INTERVAL  # too few to tell yet
             return
         throughput = count / (now - self._began)
         utility = throughput / self.limit**_DELAY_WEIGHT

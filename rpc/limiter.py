@@ -66,7 +66,7 @@ class Limiter:
         self._cut_until = now
 
     def advance(self, now: float, answered: int, waits: int) -> None:
-        """Judge the interval, if it is over. ``answered`` counts all good replies so far, ``waits`` all calls that waited.
+        """Judge the interval if it is over. ``answered`` counts all good replies so far, ``waits`` all that waited.
 
         Where less than half of them wait it is the callers who set the pace, and the limit cannot be judged by it.
         """

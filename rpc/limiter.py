@@ -29,7 +29,7 @@ _TOLERANCE: Final = 0.05
 # Intervals without growth until the starting phase is over.
 _DOUBTS: Final = 3
 # A trial compares limit * (1 + step) with limit / (1 + step).
-_STEP: Final = 0.15
+_STEP: Final = 0.3
 _MAX_STEP: Final = 1.0
 # A trial is decided after so many comparisons, at the earliest and at the latest, when their mean is so many standard
 # errors from zero.

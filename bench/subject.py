@@ -32,6 +32,7 @@ _WARM_UP = 500
 """Nodes at most of the workflow with which connections are opened and methods found before anything is measured."""
 
 _PATIENCE = Seconds(10.0)
+_HOUR = Seconds(3600.0)  # a loop that is measured is measured to its end, however slow the machine
 
 _GOOD = (Outcome.ANSWERED, Outcome.UNSUPPORTED)
 _UNSENT = (Outcome.BREAKER_OPEN, Outcome.PAST_DEADLINE)
@@ -181,6 +182,7 @@ def configured(load: Load) -> Config:
     It may take its time, too, on a machine that the bench itself overloads. Raises `ConfigError`.
     """
     if load.config is None:
+        engine = EngineSettings(enabled=True, loop_deadline=_HOUR)
         plugins = tuple(
             PluginConfig(
                 name=f"plugin-{number}",
@@ -192,10 +194,11 @@ def configured(load: Load) -> Config:
             for number, address in enumerate(load.addresses, start=1)
         )
     else:
-        plugins = load_config(load.config).plugins
+        config = load_config(load.config)
+        engine, plugins = msgspec.structs.replace(config.engine, enabled=True), config.plugins
     if load.lane != "auto":
         plugins = tuple(msgspec.structs.replace(plugin, lane=load.lane) for plugin in plugins)
-    return Config(engine=EngineSettings(enabled=True), plugins=plugins)
+    return Config(engine=engine, plugins=plugins)
 
 
 def say(message: Message) -> None:

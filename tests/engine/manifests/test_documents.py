@@ -192,9 +192,16 @@ def test_any_json_document_is_read_back(document: object) -> None:
     assert list(read_json(data, "text")) == [document]
 
 
+class Dumper(yaml.CSafeDumper):
+    """Quotes every string: what PyYAML takes for a plain one, `y` or `1e5`, is none to Kubernetes."""
+
+
+Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
 @given(JSON)
 def test_any_yaml_document_is_read_back(document: object) -> None:
-    text = yaml.dump(document, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False)
+    text = yaml.dump(document, Dumper=Dumper, allow_unicode=True, sort_keys=False)
     [result] = read_yaml(text.encode(), "text")
     assert same(result, document)
 

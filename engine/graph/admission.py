@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import orjson
 
-from engine.graph.arguments import BindingError, bind
+from engine.graph.arguments import BindingError, bind, variables_of
 from engine.graph.invocation import Invocation
 from engine.graph.retry import Retry
 from engine.locks import Locks, lock_requests
@@ -123,10 +123,14 @@ class Admission:
 
     def _open(self, graph: Graph, invocation: Invocation, existing: Node | None) -> None:
         template = invocation.resolved
-        inputs: msgspec.Raw | None = existing.inputs if existing is not None else None
-        if existing is None and isinstance(invocation.parent, Retry):
+        inputs: msgspec.Raw | None
+        if existing is not None:
+            invocation.node_id, inputs = existing.id, existing.inputs
+        elif isinstance(invocation.parent, Retry):
             inputs = graph.store[invocation.parent.invocation.node_id].inputs
-        elif existing is None:
+            if invocation.variables is None:
+                invocation.variables = variables_of(inputs)
+        else:
             try:
                 scope = Scope(graph.scope, template.fixed)
                 arguments = invocation.call.get("arguments") or {}

@@ -74,6 +74,26 @@ class TestTransient:
         assert work.phase == "Succeeded"
         assert running.stats.aborted >= 1
 
+    async def test_the_walk_is_begun_anew_where_settings_have_tags(self, plugin, engine):
+        """The nodes of an aborted pass's predecessors are found again, and so are the variables inside them."""
+        peer = await plugin({"workflow.postOperate": {}})
+        leaves = Recorder()
+        running = await engine((peer, NO_RETRIES), executor=leaves)
+        limited = {"retryStrategy": {"limit": "{{inputs.parameters.limit}}"}, "timeout": "{{inputs.parameters.limit}}h"}
+        limit = {"parameters": [{"name": "limit", "value": "2"}]}
+        main = {"name": "main", "inputs": limit, "steps": [[{"name": "a", "template": "leaf", "arguments": limit}]]}
+        work = workflow(main | limited, container("leaf", inputs={"parameters": [{"name": "limit"}]}, **limited))
+        await running.reconcile(work)
+        for attempt in ("a(0)", "a(1)"):
+            running.report(work, leaves.started[attempt], Result("Failed"))
+            peer.answers["workflow.postOperate"] = 503
+            assert (await running.reconcile(work)).aborted is not None
+            peer.answers["workflow.postOperate"] = {}
+            await running.reconcile(work)
+        running.report(work, leaves.started["a(2)"], Result("Succeeded"))
+        await running.reconcile(work)
+        assert work.phase == "Succeeded"
+
     async def test_no_other_workflow_notices(self, plugin, engine):
         def refuse(args):
             return 503 if args["workflow"]["metadata"]["name"] == "unlucky" else {}
@@ -167,9 +187,13 @@ class TestFatal:
             ({"metadata": None}, "metadata may not become None"),
             ({"kind": "CronWorkflow"}, "kind may not be changed from 'Workflow' to 'CronWorkflow'"),
             ({"status": {"nodes": {"x": {}}}}, "status.nodes may not be patched"),
+            ({"spec": {"templates": {}}}, "spec.templates: expected a list, got a mapping"),
+            ({"spec": {"templates": None, "entrypoint": 5}}, "spec.entrypoint: expected a string, got a whole number"),
+            ({"metadata": {"labels": {"a": 1}}}, "metadata.labels may only hold strings"),
+            ({"status": {"startedAt": "soon"}}, "status.startedAt: "),
         ],
     )
-    async def test_a_patch_that_changes_identity_is_refused(self, patch, complaint, plugin, engine):
+    async def test_a_patch_that_makes_another_thing_of_the_workflow_is_refused(self, patch, complaint, plugin, engine):
         peer = await plugin({"workflow.preOperate": {"workflow": patch}})
         running = await engine(peer)
         work = workflow(container("main"))

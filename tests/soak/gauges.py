@@ -1,0 +1,97 @@
+"""What the process holds on to: sampled while it runs, and judged by the trend."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final, NamedTuple
+
+import psutil
+
+MOST_PAIRS: Final = 300
+"""Samples that a trend is drawn through; with more, the medians of as many slices stand for them."""
+
+
+class Sample(NamedTuple):
+    """``seconds`` since the beginning; ``rss`` is resident memory in bytes."""
+
+    seconds: float
+    rss: int
+    descriptors: int
+    tasks: int
+
+
+class Gauges:
+    """Reads them off this process."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self.samples: list[Sample] = []
+
+    def read(self, seconds: float) -> Sample:
+        """Take a sample, `seconds` after the beginning."""
+        with self._process.oneshot():
+            rss, descriptors = self._process.memory_info().rss, self._process.num_fds()
+        sample = Sample(seconds, rss, descriptors, len(asyncio.all_tasks()))
+        self.samples.append(sample)
+        return sample
+
+    def cpu_seconds(self) -> float:
+        times = self._process.cpu_times()
+        return times.user + times.system
+
+    def open_files(self) -> Counter[str]:
+        """What the file descriptors of this process are: sockets, pipes, files by name."""
+        return Counter(_target(fd).partition(":[")[0] for fd in os.listdir("/proc/self/fd"))
+
+    def connections(self) -> set[tuple[str, int]]:
+        """Where this process has TCP connections to."""
+        return {
+            (connection.raddr.ip, connection.raddr.port)
+            for connection in self._process.net_connections("tcp")
+            if connection.raddr
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A figure over time: its median early and late, and by how much it grew from one end to the other."""
+
+    first: float
+    last: float
+    growth: float
+
+
+def trend(samples: list[tuple[float, float]]) -> Trend:
+    """The trend through (seconds, figure) pairs, three at least.
+
+    The slope is the median of the slopes between all pairs (Theil, 1950; Sen, 1968): bursts do not bend it.
+    """
+    size = -(-len(samples) // MOST_PAIRS)
+    slices = [samples[at : at + size] for at in range(0, len(samples), size)]
+    points = [
+        (statistics.median(seconds for seconds, _ in each), statistics.median(figure for _, figure in each))
+        for each in slices
+    ]
+    slope = statistics.median((y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(points, 2))
+    third = -(-len(points) // 3)
+    first, last = ([figure for _, figure in part] for part in (points[:third], points[-third:]))
+    return Trend(statistics.median(first), statistics.median(last), slope * (samples[-1][0] - samples[0][0]))
+
+
+def _target(fd: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:  # the listing's own
+        return "listing"
+
+
+def objects() -> int:
+    """How many objects the garbage collector knows, after it has run."""
+    gc.collect()
+    return len(gc.get_objects())

@@ -1,0 +1,36 @@
+"""The plugins of the soak, in calling order, and the process of each."""
+
+from __future__ import annotations
+
+from tests.soak.configuration import Listed, Options
+from tests.soak.processes import Processes
+
+
+def plugins(processes: Processes, seed: int) -> list[Listed]:
+    """Those whose word is counted come first and last; only those that may fail ever say something wrong."""
+
+    def faulty(name: str, kind: str, *, unix: bool = False) -> str:
+        module = "tests.soak.peers.faulty"
+        calm = (module, "calm", str(seed))
+        return processes.add(name, module, kind, str(seed), calm=calm, unix=unix).address
+
+    def sound(name: str, *, unix: bool = False) -> str:
+        return processes.add(name, "tests.soak.peers.sound", name, unix=unix).address
+
+    breaker: Options = {"breaker": {"min_calls": 10, "open_for": "200ms"}}
+    fixed: Options = {**breaker, "concurrency": 16}
+    hostile: Options = {"failure_policy": "ignore", "max_body": 1_000_000}
+    observed: Options = {"mode": "observe", "payload": "full", "concurrency": 16}
+    patient = ("600ms", "800ms")
+    plain = processes.add("plain", "tests.soak.peers.plain").address
+    return [
+        Listed("first", sound("first"), dict(breaker), patient, stays=True),
+        Listed("plain", plain, dict(breaker), patient, stays=True),
+        Listed("flaky", faulty("flaky", "flaky"), dict(fixed)),
+        Listed("flaky-unix", faulty("flaky-unix", "flaky", unix=True), dict(breaker)),
+        Listed("hostile", faulty("hostile", "hostile"), {**fixed, **hostile}),
+        Listed("liar", faulty("liar", "liar"), observed),
+        Listed("last", sound("last", unix=True), dict(breaker), patient, stays=True),
+        Listed("mapped-calm", faulty("mapped-calm", "calm", unix=True), {}, mapped=True),
+        Listed("mapped-hostile", faulty("mapped-hostile", "hostile"), dict(hostile), mapped=True),
+    ]

@@ -1,0 +1,25 @@
+"""A soak of a few seconds, with more faults than usual; the long one is ``make soak``."""
+
+from __future__ import annotations
+
+import pytest
+import uvloop
+
+from tests.soak.ledger import Promise
+from tests.soak.report import Settings
+from tests.soak.soak import soak
+
+
+@pytest.mark.timeout(240)
+def test_every_promise_is_kept_through_a_short_storm(tmp_path, monkeypatch):
+    monkeypatch.delenv("ARGO_PLUGINS", raising=False)
+    settings = Settings(seconds=5.0, seed=7, faults=5.0, rate=3.0, leaves=30, every=4.0)
+    report = uvloop.run(soak(settings, tmp_path, lambda text: None))
+    assert report.ledger.cases == {promise: [] for promise in Promise}
+    assert report.kept
+    untested = {promise for promise in Promise if not report.ledger.tested[promise]}
+    assert untested <= {Promise.DESCRIPTORS}, "its trend says nothing in so short a time"
+    assert report.done["killed"]
+    assert report.done["configuration changed"]
+    assert report.done["small workflows"]
+    assert report.done["large workflows"]

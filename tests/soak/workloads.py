@@ -1,0 +1,116 @@
+"""The workflows that go through the soak, and what must become of each, whatever happens to the plugins."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine import Workflow
+
+Template = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A workflow, the phase it must end in, and how often the leaves of each template must be started for it."""
+
+    workflow: Workflow
+    phase: str
+    starts: Counter[str]
+
+
+def leaf(name: str, *words: str, **fields: Any) -> Template:
+    return {"name": name, "container": {"image": "busybox", "command": ["echo", *words]}, **fields}
+
+
+def call(name: str, template: str, **fields: Any) -> dict[str, Any]:
+    return {"name": name, "template": template, **fields}
+
+
+TEMPLATES: Final = (
+    leaf("leaf"),
+    leaf("told", "{{word}}"),
+    leaf("again", retryStrategy={"limit": "2", "retryPolicy": "Always"}),
+    leaf("fails"),
+    leaf("hangs", activeDeadlineSeconds=1),
+    {"name": "asked", "plugin": {"soak": {}}},
+    {"name": "pause", "suspend": {"duration": "200ms"}},
+)
+"""Of leaves. What becomes of one is in its name: see `tests.soak.executor`."""
+
+
+def chain(dice: random.Random) -> tuple[Template, str, Counter[str]]:
+    main = {"name": "main", "steps": [[call(name, "leaf")] for name in "abc"]}
+    return main, "Succeeded", Counter(leaf=3)
+
+
+def fan(dice: random.Random) -> tuple[Template, str, Counter[str]]:
+    count = dice.randint(2, 8)
+    main = {
+        "name": "main",
+        "steps": [[call("each", "leaf", withSequence={"count": str(count)})], [call("all", "told")]],
+    }
+    return main, "Succeeded", Counter(leaf=count, told=1)
+
+
+def diamond(dice: random.Random) -> tuple[Template, str, Counter[str]]:
+    tasks = [
+        call("a", "told"),
+        call("b", "leaf", depends="a"),
+        call("c", "fails", depends="a.Succeeded"),
+        call("d", "leaf", depends="b && (c.Failed || c.Errored)"),
+        call("never", "leaf", depends="a.Failed"),
+    ]
+    return {"name": "main", "dag": {"tasks": tasks}}, "Succeeded", Counter(told=1, leaf=2, fails=1)
+
+
+def retried(dice: random.Random) -> tuple[Template, str, Counter[str]]:
+    main = {"name": "main", "steps": [[call("a", "again"), call("b", "leaf")]]}
+    return main, "Succeeded", Counter(again=2, leaf=1)
+
+
+def failing(dice: random.Random) -> tuple[Template, str, Counter[str]]:
+    main = {"name": "main", "steps": [[call("a", "fails")], [call("b", "leaf")]]}
+    return main, "Failed", Counter(fails=1, told=1)  # `told` is the exit handler
+
+
+def outsourced(dice: random.Random) -> tuple[Template, str, Counter[str]]:
+    main = {"name": "main", "steps": [[call("a", "asked"), call("b", "asked")], [call("c", "leaf")]]}
+    return main, "Succeeded", Counter(leaf=1)
+
+
+def timed(dice: random.Random) -> tuple[Template, str, Counter[str]]:
+    patient = {"continueOn": {"failed": True}}
+    main = {"name": "main", "steps": [[call("a", "pause"), call("b", "hangs", **patient)], [call("c", "leaf")]]}
+    return main, "Succeeded", Counter(hangs=1, leaf=1)
+
+
+SMALL: Final = (chain, fan, diamond, retried, failing, outsourced, timed)
+
+
+def small(dice: random.Random, name: str) -> Work:
+    """One of a handful of nodes."""
+    return _work(dice.choice(SMALL), dice, name)
+
+
+def large(dice: random.Random, name: str, leaves: int) -> Work:
+    """One of `leaves` nodes that all run at once, and one that comes after."""
+
+    def wide(dice: random.Random) -> tuple[Template, str, Counter[str]]:
+        first = call("each", "leaf", withSequence={"count": str(leaves - 1)})
+        main = {"name": "main", "steps": [[first], [call("all", "told")]]}
+        return main, "Succeeded", Counter(leaf=leaves - 1, told=1)
+
+    return _work(wide, dice, name)
+
+
+def _work(make: Callable[[random.Random], tuple[Template, str, Counter[str]]], dice: random.Random, name: str) -> Work:
+    main, phase, starts = make(dice)
+    spec: dict[str, Any] = {"entrypoint": "main", "templates": [main, *TEMPLATES]}
+    if phase == "Failed":
+        spec["onExit"] = "told"
+    document = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": name}, "spec": spec}
+    return Work(Workflow(document), phase, starts)

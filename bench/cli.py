@@ -25,6 +25,8 @@ from rpc.client import LaneName
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _POSITIVE = click.IntRange(min=1)
+_CONNECTIONS = 64
+"""Where wrk is at its fastest against one nginx worker."""
 
 
 @click.group(invoke_without_command=True)
@@ -32,14 +34,11 @@ _POSITIVE = click.IntRange(min=1)
 @click.option("--plugins", type=_POSITIVE, default=5, show_default=True, help="Plugins that each node is sent through.")
 @click.option("--loops", type=_POSITIVE, default=1, show_default=True, help="Loops; the last is timed call by call.")
 @click.option("--lane", type=click.Choice(["auto", "aiohttp", "wire"]), default="auto", show_default=True)
-@click.option("--concurrency", type=_POSITIVE, help="Calls in flight for each plugin; else adaptive.")
 @click.option("--config", type=_FILE, help="Call the plugins of this plugins.toml in place of our own.")
 @click.option("--server", type=click.Choice(["nginx", "plugins"]), help="Who answers, where it can.")
 @click.option("--peers", is_flag=True, help="Compare with other clients on nginx, and with the bars.")
 @click.option("--rounds", type=_POSITIVE, default=5, show_default=True, help="Rounds of peers, in turns.")
-@click.option(
-    "--connections", type=_POSITIVE, default=60, show_default=True, help="Connections of each client, with --peers."
-)
+@click.option("--connections", type=_POSITIVE, help="Calls under way at a time; with --peers 64, for them as well.")
 @click.option(
     "--scenario",
     "scenarios",
@@ -59,12 +58,11 @@ def main(
     plugins: int,
     loops: int,
     lane: LaneName,
-    concurrency: int | None,
     config: Path | None,
     server: ServerName | None,
     peers: bool,
     rounds: int,
-    connections: int,
+    connections: int | None,
     scenarios: tuple[str, ...],
     profile: Path | None,
     json_file: Path | None,
@@ -90,12 +88,11 @@ def main(
         server=server,
         peers=peers,
         rounds=rounds,
-        connections=connections,
+        connections=connections or _CONNECTIONS,
     )
-    if peers and concurrency is None:
-        concurrency = max(1, connections // plugins)
     with Display(Console(stderr=True)) as display:
-        plan = Plan(plugins, lane, concurrency, config, profile, display.watch)
+        workers = connections or (_CONNECTIONS if peers else None)
+        plan = Plan(plugins, lane, workers, config, profile, display.watch)
         try:
             done = Run(wish, plan).record()
         except (EngineFailed, Missing, ManifestError) as error:

@@ -61,6 +61,7 @@ class EngineProcess:
             calls=said.calls,
             calls_per_second=said.calls / said.seconds,
             cpu_us_per_call=said.cpu_seconds / max(said.calls, 1) * 1e6,
+            system_us_per_call=said.system_seconds / max(said.calls, 1) * 1e6,
             added_rss_bytes=memory.added,
             errors=said.errors,
             outside_calling=said.outside_calling,

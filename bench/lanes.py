@@ -27,5 +27,6 @@ def lanes(calls: int, connections: int, plan: Plan) -> list[Micro]:
             outcome = peers.lane(lane).send(told)
             speed = f"{outcome.calls / outcome.seconds:,.0f} calls/s over {connections} connections"
             cost = outcome.cpu_seconds / outcome.calls * 1e6
-            rows.append(Micro(name=f"one call, {lane} lane", about=f"CPU, no engine; {speed}", us=cost))
+            about = f"CPU, {outcome.system_seconds / outcome.cpu_seconds:.0%} of it the kernel's; no engine; {speed}"
+            rows.append(Micro(name=f"one call, {lane} lane", about=about, us=cost))
     return rows

@@ -30,11 +30,12 @@ def _nobody(doing: str, nodes: int, progress: Progress | None) -> None:
 
 
 class Plan(NamedTuple):
-    """What all measurements of a run have in common. ``concurrency`` is each plugin's, None for adaptive."""
+    """What all measurements of a run have in common. ``workers`` is how many nodes
+    are under way at a time, None for the engine's own number."""
 
     plugins: int = 5
     lane: LaneName = "auto"
-    concurrency: int | None = None
+    workers: int | None = None
     config: Path | None = None
     profile: Path | None = None
     watch: Watch = _nobody
@@ -60,7 +61,7 @@ def engaged(scenario: Scenario, nodes: int, server: ServerName, plan: Plan) -> I
         nodes=nodes,
         config=os.fspath(plan.config) if plan.config else None,
         lane=plan.lane,
-        concurrency=plan.concurrency,
+        workers=plan.workers,
         leaf=scenario.leaf,
         padding=scenario.padding,
         fresh=scenario.fresh,

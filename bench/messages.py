@@ -16,16 +16,16 @@ from rpc.client import LaneName
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """On the command line: which plugins, and the workflow to loop over.
 
-    The plugins are those of the file ``config``, or else one per address. ``concurrency`` is each one's, None for
-    adaptive. With ``fresh`` every loop has a workflow of its own, from its creation on; else all loops are over one
-    whose leaves stay pending, loaded beforehand.
+    The plugins are those of the file ``config``, or else one per address. ``workers`` is how many nodes are under way
+    at a time, None for the engine's own number. With ``fresh`` every loop has a workflow of its own, from its creation
+    on; else all loops are over one whose leaves stay pending, loaded beforehand.
     """
 
     nodes: int
     addresses: list[str] = []
     config: str | None = None
     lane: LaneName = "auto"
-    concurrency: int | None = None
+    workers: int | None = None
     leaf: Leaf = "container"
     padding: int = 0
     fresh: bool = False
@@ -74,6 +74,7 @@ class Looped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     seconds: float
     cpu_seconds: float
+    system_seconds: float
     plugins: list[PluginSeen]
     timeline: list[Moment]
     aborted: str | None = None

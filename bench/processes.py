@@ -21,12 +21,13 @@ GRACE_SECONDS = 5.0
 
 
 class Finished(NamedTuple):
-    """A child that ran to its end. ``cpu_seconds`` is user plus system time of all its threads (wait4(2))."""
+    """A child that ran to its end. Processor time is of all its threads (wait4(2)): user plus system, and system."""
 
     output: bytes
     errors: bytes
     code: int
     cpu_seconds: float
+    system_seconds: float
 
 
 class Stuck(Exception):
@@ -97,7 +98,7 @@ def run(command: Sequence[str], *, timeout: float) -> Finished:
         process.returncode = os.waitstatus_to_exitcode(status)
         if late.is_set():
             raise Stuck(f"{command[0]} did not finish in {timeout:.0f} s")
-        return Finished(output, errors.text(), process.returncode, usage.ru_utime + usage.ru_stime)
+        return Finished(output, errors.text(), process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_stime)
 
 
 class Drain:

@@ -1,7 +1,8 @@
 """The shape of what a run writes: one JSON document that the tables, the page and `compare` are all made from.
 
-Times are seconds unless the name says otherwise, rates are calls/s, memory is bytes. A field is None, and a list
-empty, where the run was not asked for it or could not have it; ``missing`` says why.
+Times are seconds unless the name says otherwise, rates are calls/s, memory is bytes. ``cpu_us_per_call`` is user plus
+system time by the operating system's accounting, ``system_us_per_call`` the kernel's part of it. A field is None, and a
+list empty, where the run was not asked for it or could not have it; ``missing`` says why.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     calls_per_second: float
     cpu_us_per_call: float
+    system_us_per_call: float
     added_rss_bytes: int
     errors: int
     outside_calling: float | None = None
@@ -83,6 +85,7 @@ class PeerRound(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     calls_per_second: float
     cpu_us_per_call: float
+    system_us_per_call: float
     errors: int
     served: int
 
@@ -96,6 +99,7 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     calls_per_second: float
     cpu_us_per_call: float
+    system_us_per_call: float
     errors: int
     rounds: list[PeerRound]
 

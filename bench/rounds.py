@@ -65,6 +65,7 @@ def against_peers(
                     seconds=outcome.seconds,
                     calls_per_second=outcome.calls / outcome.seconds,
                     cpu_us_per_call=outcome.cpu_seconds / outcome.calls * 1e6,
+                    system_us_per_call=outcome.system_seconds / outcome.calls * 1e6,
                     errors=outcome.errors,
                     served=server.requests() - before - 1,
                 )
@@ -92,6 +93,7 @@ def _together(loops: Sequence[Loop]) -> Loop:
         calls=calls,
         calls_per_second=calls / seconds,
         cpu_us_per_call=sum(each.cpu_us_per_call * each.calls for each in loops) / calls,
+        system_us_per_call=sum(each.system_us_per_call * each.calls for each in loops) / calls,
         added_rss_bytes=max(each.added_rss_bytes for each in loops),
         errors=sum(each.errors for each in loops),
     )
@@ -103,6 +105,7 @@ def _ours(one: Loop, served: int) -> PeerRound:
         seconds=one.seconds,
         calls_per_second=one.calls_per_second,
         cpu_us_per_call=one.cpu_us_per_call,
+        system_us_per_call=one.system_us_per_call,
         errors=one.errors,
         served=served,
     )
@@ -116,6 +119,7 @@ def _row(name: str, server: str, rounds: list[PeerRound]) -> PeerRow:
         seconds=median(each.seconds for each in rounds),
         calls_per_second=median(each.calls_per_second for each in rounds),
         cpu_us_per_call=median(each.cpu_us_per_call for each in rounds),
+        system_us_per_call=median(each.system_us_per_call for each in rounds),
         errors=sum(each.errors for each in rounds),
         rounds=rounds,
     )

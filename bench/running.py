@@ -33,7 +33,7 @@ class Wish(NamedTuple):
     server: ServerName | None = None
     peers: bool = False
     rounds: int = 5
-    connections: int = 60
+    connections: int = 64
 
 
 class Run:

@@ -19,10 +19,11 @@ import uvloop
 from bench.latencies import Latencies
 from bench.messages import Load, Looped, Message, PluginSeen, Progress, Ready, Trouble
 from bench.observation import Observation, WatchedRegistry
-from bench.peers.window import cpu_seconds
+from bench.peers.window import Used
 from bench.record import Moment
 from bench.workflows import fan_out
 from engine import Engine, ManifestError, PendingExecutor, Workflow
+from engine.reconciliation import WORKERS
 from registry import ConfigError, Plugin, load_config
 from registry.config import Config, EngineSettings, PluginConfig, Seconds
 from rpc.stats import Outcome
@@ -96,19 +97,20 @@ class Subject:
         observation = self._registry.observation = Observation() if observe else None
         before = self._counts()
         timeline: list[Moment] = []
-        cpu, began = cpu_seconds(), time.perf_counter()
+        used, began = Used.now(), time.perf_counter()
         ticking = asyncio.create_task(self._tick(before, began, timeline))
         try:
             result = await self._engine.reconcile(workflow)
         finally:
-            seconds, used = time.perf_counter() - began, cpu_seconds() - cpu
+            seconds, used = time.perf_counter() - began, Used.now().since(used)
             ticking.cancel()
             self._registry.observation = None
         with suppress(asyncio.CancelledError):
             await ticking
         looped = Looped(
             seconds=seconds,
-            cpu_seconds=used,
+            cpu_seconds=used.cpu,
+            system_seconds=used.system,
             plugins=self._seen(before, observation),
             timeline=timeline,
             aborted=None if result.aborted is None else str(result.aborted),
@@ -187,7 +189,6 @@ def configured(load: Load) -> Config:
             PluginConfig(
                 name=f"plugin-{number}",
                 address=address,
-                concurrency=load.concurrency or "adaptive",
                 failure_policy="ignore",
                 timeout=_PATIENCE,
             )
@@ -209,7 +210,7 @@ def say(message: Message) -> None:
 
 async def _main(load: Load) -> None:
     registry = WatchedRegistry(configured(load), watch=False)
-    async with Engine(registry, executor=PendingExecutor()) as engine:
+    async with Engine(registry, executor=PendingExecutor(), workers=load.workers or WORKERS) as engine:
         subject = Subject(load, registry, engine)
         say(await subject.prepare())
         while order := await asyncio.to_thread(sys.stdin.readline):

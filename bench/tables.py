@@ -48,9 +48,11 @@ def _headline(record: Record) -> Text:
 
 
 def _loops(record: Record) -> Table:
-    table = _table("loop", "time, s", "calls", "calls/s", "CPU/call, µs", "added memory, MiB", "errors")
+    table = _table("loop", "time, s", "calls", "calls/s", "CPU/call, µs", "kernel", "added MiB", "errors")
     for number, loop in enumerate(record.loops, start=1):
-        table.add_row(str(number), *_costs(loop), _errors(loop.errors))
+        time, calls, speed, cpu, memory = _costs(loop)
+        kernel = f"{loop.system_us_per_call:.1f}"
+        table.add_row(str(number), time, calls, speed, cpu, kernel, memory, _errors(loop.errors))
     return table
 
 
@@ -91,7 +93,9 @@ def _failures(rows: Sequence[PluginRow]) -> list[Text]:
 
 
 def _peers(rows: Sequence[PeerRow], connections: int) -> Table:
-    table = _table(f"peer, {connections} connections", "time, s", "calls", "calls/s", "CPU/call, µs", "errors")
+    table = _table(
+        f"peer, {connections} connections", "time, s", "calls", "calls/s", "CPU/call, µs", "kernel", "errors"
+    )
     for row in sorted(rows, key=lambda row: -row.calls_per_second):
         table.add_row(
             row.name,
@@ -99,6 +103,7 @@ def _peers(rows: Sequence[PeerRow], connections: int) -> Table:
             f"{row.calls:,}",
             f"{row.calls_per_second:,.0f}",
             f"{row.cpu_us_per_call:.1f}",
+            f"{row.system_us_per_call:.1f}",
             _errors(row.errors),
             style="bold" if row.name == "oarlock" else "",
         )

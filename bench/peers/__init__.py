@@ -113,7 +113,7 @@ def _wrk(folder: Path) -> Callable[[Task], Outcome]:
         if done.code:
             raise Failed(_last_line(done.errors))
         outcome = msgspec.json.decode(done.output.splitlines()[-1], type=Outcome)
-        outcome.cpu_seconds = done.cpu_seconds
+        outcome.cpu_seconds, outcome.system_seconds = done.cpu_seconds, done.system_seconds
         return outcome
 
     def send(task: Task) -> Outcome:

@@ -1,7 +1,8 @@
 // Go's net/http as its users would tune it: one transport that keeps every connection, and as many goroutines.
 // With one connection it is the sequential loop, each call sent when the one before it was answered.
 //
-// Argument: {"url", "body", "calls", "connections"}. Prints {"calls", "seconds", "cpu_seconds", "errors"}.
+// Argument: {"url", "body", "calls", "connections"}. Prints {"calls", "seconds", "cpu_seconds",
+// "system_seconds", "errors"}.
 package main
 
 import (
@@ -25,19 +26,21 @@ type task struct {
 }
 
 type outcome struct {
-	Calls      int64   `json:"calls"`
-	Seconds    float64 `json:"seconds"`
-	CPUSeconds float64 `json:"cpu_seconds"`
-	Errors     int64   `json:"errors"`
+	Calls         int64   `json:"calls"`
+	Seconds       float64 `json:"seconds"`
+	CPUSeconds    float64 `json:"cpu_seconds"`
+	SystemSeconds float64 `json:"system_seconds"`
+	Errors        int64   `json:"errors"`
 }
 
-// cpuSeconds is the user and system time that the operating system charged to this process.
-func cpuSeconds() float64 {
+// used is the user plus system time, and the system time alone, that the operating system charged to this process.
+func used() (cpu, system float64) {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		log.Fatal(err)
 	}
-	return float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e9
+	system = float64(usage.Stime.Nano()) / 1e9
+	return float64(usage.Utime.Nano())/1e9 + system, system
 }
 
 func post(client *http.Client, t task) bool {
@@ -81,10 +84,13 @@ func main() {
 		DisableCompression:  true,
 	}}
 	send(client, t, int64(t.Connections)*4)
-	cpu, start := cpuSeconds(), time.Now()
+	cpuBefore, systemBefore := used()
+	start := time.Now()
 	failed := send(client, t, t.Calls)
 	seconds := time.Since(start).Seconds()
-	if err := json.NewEncoder(os.Stdout).Encode(outcome{t.Calls, seconds, cpuSeconds() - cpu, failed}); err != nil {
+	cpu, system := used()
+	result := outcome{t.Calls, seconds, cpu - cpuBefore, system - systemBefore, failed}
+	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
 		log.Fatal(err)
 	}
 }

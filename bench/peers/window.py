@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,11 +32,15 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What came of a task. ``errors`` counts replies other than 200 and calls that got none."""
+    """What came of a task. ``errors`` counts replies other than 200 and calls that got none.
+
+    ``cpu_seconds`` is user plus system time, ``system_seconds`` the part of it that the kernel took.
+    """
 
     calls: int
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    system_seconds: float = 0.0
     errors: int = 0
 
 
@@ -53,16 +58,27 @@ def report(outcome: Outcome) -> None:
 def window(calls: int) -> Iterator[Outcome]:
     """Measure what happens inside: wall clock, and user plus system time of all threads (getrusage(2))."""
     outcome = Outcome(calls=calls)
-    cpu, start = cpu_seconds(), time.perf_counter()
+    before, start = Used.now(), time.perf_counter()
     yield outcome
     outcome.seconds = time.perf_counter() - start
-    outcome.cpu_seconds = cpu_seconds() - cpu
+    outcome.cpu_seconds, outcome.system_seconds = Used.now().since(before)
 
 
-def cpu_seconds() -> float:
-    """User plus system time of this process so far."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+class Used(NamedTuple):
+    """Processor time in seconds: user plus system, and system alone."""
+
+    cpu: float
+    system: float
+
+    @classmethod
+    def now(cls) -> Used:
+        """What this process has used so far."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return cls(usage.ru_utime + usage.ru_stime, usage.ru_stime)
+
+    def since(self, before: Used) -> Used:
+        """What was used after `before`."""
+        return Used(self.cpu - before.cpu, self.system - before.system)
 
 
 async def fan_out(post: Callable[[], Awaitable[bool]], calls: int, workers: int) -> int:

@@ -27,6 +27,7 @@ def _loop(seconds: float, calls: int = 500_000) -> Loop:
         calls=calls,
         calls_per_second=calls / seconds,
         cpu_us_per_call=11.0 * seconds / 5,
+        system_us_per_call=7.0 * seconds / 5,
         added_rss_bytes=9_000_000,
         errors=0,
     )
@@ -48,6 +49,7 @@ def _peer(name: str, rate: float, cpu: float, calls: int = 500_000) -> PeerRow:
             seconds=calls / (rate * factor),
             calls_per_second=rate * factor,
             cpu_us_per_call=cpu / factor,
+            system_us_per_call=cpu / factor / 2,
             errors=0,
             served=calls,
         )
@@ -60,6 +62,7 @@ def _peer(name: str, rate: float, cpu: float, calls: int = 500_000) -> PeerRow:
         seconds=calls / rate,
         calls_per_second=rate,
         cpu_us_per_call=cpu,
+        system_us_per_call=cpu / 2,
         errors=0,
         rounds=rounds,
     )

@@ -97,7 +97,7 @@ def test_a_plugin_whose_plug_is_pulled_costs_errors_and_not_the_loop() -> None:
 
 def test_somebody_who_watches_is_told_how_far_it_is() -> None:
     told: list[tuple[str, int, Progress | None]] = []
-    plan = Plan(plugins=1, concurrency=1, watch=lambda doing, nodes, progress: told.append((doing, nodes, progress)))
+    plan = Plan(plugins=1, workers=1, watch=lambda doing, nodes, progress: told.append((doing, nodes, progress)))
     measure("latency-20", SCENARIOS["latency-20"], 20, "plugins", 1, plan)
     assert [doing for doing, _, progress in told if progress is None] == ["loading the graph", "latency-20, loop 1"]
     seen = [progress for _, _, progress in told if progress is not None]

@@ -66,6 +66,8 @@ class Run:
         self._spec_source: object = None
         self._graph: Graph | None = None
         self._entry: Entry | None = None
+        self._begun: dict[str, dict[str, str] | None] = {}
+        """Nodes that were executing when a walk was given up, with the parameters that plugins had added to each."""
         self.aborts = 0
         """Passes aborted one after the other, up to now."""
         self.abort_reason = ""
@@ -118,6 +120,7 @@ class Run:
             return document
         if not entry.started:
             entry.start()
+            self._catch_up(graph)
         self._taken = dict(self.inbox)  # more may be reported while the plugins are being asked
         untold = self._tell(graph, self._taken)
         graph.tick()
@@ -196,7 +199,22 @@ class Run:
             return
         graph.admission.rollback()
         if graph.store.rollback() or graph.starts or graph.stops or not graph.live:
+            self._begun |= {key: each.extra for key, each in graph.live.items() if each.executing} | graph.ended
             self._graph = self._entry = None
+
+    def _catch_up(self, graph: Graph) -> None:
+        """Take a walk that was begun anew to where the last committed pass had left it, without asking anybody."""
+        begun, self._begun = self._begun, {}
+        if not begun:
+            return
+        graph.settle()
+        while fresh := graph.take_fresh():
+            for invocation in fresh:
+                node = graph.store[invocation.node_id]
+                if node.id in begun and node.phase == RUNNING and node.started_at:
+                    invocation.extra = begun[node.id]
+                    graph.visited(invocation)
+            graph.settle()
 
     def _commit(self, document: dict[str, Any]) -> None:
         self.workflow.document = document
@@ -210,6 +228,7 @@ class Run:
         graph = self._graph
         if graph is not None:
             graph.store.commit()
+            graph.ended = {}
             self.woken = graph.admission.commit()
         if self.workflow.finished:
             self._release_lock()

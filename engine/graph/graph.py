@@ -61,6 +61,8 @@ class Graph:
         """Leaves that the executor is to start once the pass commits."""
         self.stops: list[str] = []
         """Nodes whose leaves the executor is to stop once the pass commits."""
+        self.ended: dict[str, dict[str, str] | None] = {}
+        """Nodes that executed and ended in this pass, with the parameters that plugins had added to each."""
         self.watched: list[HookedCall | Entry] = []
         self.global_outputs: dict[str, dict[str, Document]] = {"parameters": {}, "artifacts": {}}
         self.shutdown = ""
@@ -264,6 +266,8 @@ class Graph:
         """Do what follows from a node having become fulfilled, however it did."""
         if self.live.pop(invocation.node_id, None) is None:
             return
+        if invocation.executing:
+            self.ended[invocation.node_id] = invocation.extra
         node = self.store.touch(invocation.node_id)
         node.started_at = node.started_at or self.timestamp
         node.finished_at = node.finished_at or self.timestamp

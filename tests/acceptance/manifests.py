@@ -6,6 +6,43 @@ from typing import Any
 
 from engine import Workflow
 
+WHOLE: dict[str, Any] = {
+    "metadata": {"name": "work"},
+    "spec": {
+        "entrypoint": "main",
+        "arguments": {"parameters": [{"name": "p", "value": "1"}]},
+        "onExit": "leaf",
+        "parallelism": 3,
+        "templates": [
+            {
+                "name": "main",
+                "inputs": {"parameters": [{"name": "q", "default": "2"}]},
+                "dag": {
+                    "tasks": [
+                        {"name": "a", "template": "leaf", "withItems": [1, {"k": "v"}]},
+                        {"name": "b", "template": "steps", "dependencies": ["a"], "when": "1 == 1"},
+                        {
+                            "name": "c",
+                            "template": "wait",
+                            "depends": "a.Succeeded || b",
+                            "hooks": {"exit": {"template": "leaf"}},
+                        },
+                    ]
+                },
+            },
+            {"name": "steps", "steps": [[{"name": "x", "template": "leaf", "withSequence": {"count": "2"}}]]},
+            {"name": "wait", "suspend": {"duration": "5m"}, "timeout": "1h"},
+            {
+                "name": "leaf",
+                "container": {"image": "busybox", "command": ["echo", "{{workflow.parameters.p}}"]},
+                "outputs": {"parameters": [{"name": "o", "valueFrom": {"path": "/o", "default": "d"}}]},
+                "retryStrategy": {"limit": "2", "backoff": {"duration": "1s", "factor": 2}},
+            },
+        ],
+    },
+}
+"""A workflow with something of everything."""
+
 
 def container(name: str, *command: str, **fields: Any) -> dict[str, Any]:
     """A template that runs a container."""

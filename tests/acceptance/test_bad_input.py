@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import Engine, InvalidWorkflow, Workflow
+from tests.acceptance.manifests import WHOLE
 
 GOOD = """\
 apiVersion: argoproj.io/v1alpha1
@@ -219,43 +220,6 @@ def test_a_process_shows_no_traceback_either(process, tmp_path):
     done = process("-m", "engine", "run", "wf.yaml")
     assert (done.code, done.out) == (2, "")
     assert done.err == "Error: wf.yaml:2:7: mapping values are not allowed in this context\n"
-
-
-WHOLE = {
-    "metadata": {"name": "work"},
-    "spec": {
-        "entrypoint": "main",
-        "arguments": {"parameters": [{"name": "p", "value": "1"}]},
-        "onExit": "leaf",
-        "parallelism": 3,
-        "templates": [
-            {
-                "name": "main",
-                "inputs": {"parameters": [{"name": "q", "default": "2"}]},
-                "dag": {
-                    "tasks": [
-                        {"name": "a", "template": "leaf", "withItems": [1, {"k": "v"}]},
-                        {"name": "b", "template": "steps", "dependencies": ["a"], "when": "1 == 1"},
-                        {
-                            "name": "c",
-                            "template": "wait",
-                            "depends": "a.Succeeded || b",
-                            "hooks": {"exit": {"template": "leaf"}},
-                        },
-                    ]
-                },
-            },
-            {"name": "steps", "steps": [[{"name": "x", "template": "leaf", "withSequence": {"count": "2"}}]]},
-            {"name": "wait", "suspend": {"duration": "5m"}, "timeout": "1h"},
-            {
-                "name": "leaf",
-                "container": {"image": "busybox", "command": ["echo", "{{workflow.parameters.p}}"]},
-                "outputs": {"parameters": [{"name": "o", "valueFrom": {"path": "/o", "default": "d"}}]},
-                "retryStrategy": {"limit": "2", "backoff": {"duration": "1s", "factor": 2}},
-            },
-        ],
-    },
-}
 
 
 def places(value, path=()):

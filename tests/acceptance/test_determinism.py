@@ -1,0 +1,81 @@
+"""However often passes are aborted on the way, a workflow ends as if none had been, and costs hardly more calls."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import Engine, Workflow
+from registry import BreakerSettings, Config, EngineSettings, PluginConfig, Registry, RetrySettings
+from rpc.plugin import Plugin, Unavailable
+from tests.acceptance.manifests import WHOLE
+
+START = 1_700_000_000.0
+HOOKS = ("workflow.preOperate", "workflow.postOperate", "node.preExecute", "node.postExecute", "parameters.add")
+
+
+def opinionated(refuse: Collection[int], calls: list[str]) -> Plugin:
+    """A plugin whose answers depend on the arguments alone; calls whose number is in `refuse` get a 503."""
+    plugin = Plugin("opinionated")
+
+    def answer(method: str) -> None:
+        @plugin.on(method)
+        def reply(args: dict[str, Any]) -> dict[str, Any]:
+            calls.append(method)
+            if len(calls) in refuse:
+                raise Unavailable("not this one")
+            digest = zlib.crc32(orjson.dumps(args))
+            if digest % 3:
+                return {}
+            text = f"{method} {digest}"
+            if method == "parameters.add":
+                return {"parameters": {"opinion": text}}
+            if method.startswith("workflow"):
+                return {"workflow": {"metadata": {"annotations": {method: text}}}}
+            return {"node": {"message": text, "progress": "1/2"}}
+
+    for method in HOOKS:
+        answer(method)
+    return plugin
+
+
+async def outcome(refuse: Collection[int]) -> tuple[bytes, int, int]:
+    """The workflow at its end, how many passes were aborted, and how many calls were made."""
+    now = START
+    calls: list[str] = []
+    work = Workflow(WHOLE)
+    async with opinionated(refuse, calls).serve() as address:
+        plugin = PluginConfig(
+            name="opinionated",
+            address=address,
+            concurrency=1,
+            retry=RetrySettings(attempts=1),
+            breaker=BreakerSettings(min_calls=1_000_000),
+        )
+        registry = Registry(Config(engine=EngineSettings(enabled=True), plugins=(plugin,)), watch=False)
+        async with Engine(registry, clock=lambda: now) as engine:
+            while not work.finished:
+                before = work.encode()
+                result = await engine.reconcile(work)
+                if result.aborted is not None:
+                    assert work.encode() == before
+                elif not work.finished:
+                    assert result.requeue_after is not None
+                    now += result.requeue_after
+            return work.encode(), engine.stats.aborted, len(calls)
+
+
+@settings(max_examples=25, deadline=None)
+@given(refuse=st.sets(st.integers(1, 50), min_size=1, max_size=30))
+async def test_aborted_passes_leave_no_mark_on_the_outcome(refuse):
+    undisturbed, aborted, calls = await outcome(())
+    assert aborted == 0
+    disturbed, aborted, calls_in_all = await outcome(refuse)
+    assert aborted > 0
+    assert disturbed == undisturbed
+    assert calls_in_all <= calls + 2 * aborted, "asked again is what was refused, and the one call that was in flight"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -40,7 +41,9 @@ class Dialer:
             raise Unreachable(f"no connection to {self._address} within the connect timeout") from error
         except (OSError, RuntimeError, UnicodeError) as error:  # RuntimeError is uvloop's, UnicodeError of a bad name
             kind = Exhausted if isinstance(error, OSError) and error.errno in OWN_FAULTS else Unreachable
-            why = getattr(error, "strerror", None) or error
+            # Of a refused connect asyncio only says that the call failed; a name's error has a negative number.
+            number = error.errno if isinstance(error, OSError) else None
+            why = os.strerror(number) if number and number > 0 else getattr(error, "strerror", None) or error
             raise kind(f"cannot connect to {self._address}: {why}") from error
 
     def close(self) -> None:

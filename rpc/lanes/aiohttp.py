@@ -11,8 +11,9 @@ import asyncio
 import functools
 import io
 import math
+import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
 import aiohttp
@@ -46,6 +47,8 @@ _CONNECT_SHARE: Final = 0.9
 # A timeout noticed so many seconds late says nothing of the plugin: its reply may be lying in the socket.
 _LATE: Final = 0.05
 _LARGE: Final = 1 << 20
+_FRAMING: Final = ("Content-Length", "Transfer-Encoding")
+_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
 
 
 class _Protocol(ResponseHandler):
@@ -59,8 +62,9 @@ class _Protocol(ResponseHandler):
         self.reset: BaseException | None = None
         self._awaiting = False
         self._interim = 0
-        self._last = b""  # three bytes, so that an empty line cut in two is found
+        self._last = b""  # two bytes of a body, so that an empty line cut in two is found
         self._body: StreamReader = EMPTY_PAYLOAD
+        self._chunked = False
         self._remaining: int | None = 0  # bytes of a body whose length was told
 
     def set_response_params(self, **options: Any) -> None:
@@ -81,12 +85,16 @@ class _Protocol(ResponseHandler):
                 self._end()  # more than was asked for
                 return
             end = len(data)
-            if not self._awaiting and self._remaining is not None:
+            if self._awaiting:  # only the parser knows which form of an empty line ends a head
+                end = data.find(b"\n") + 1 or end
+            elif self._remaining is not None:
                 end = min(end, self._remaining)
                 self._remaining -= end
-            elif (blank := (self._last + data).find(b"\r\n\r\n")) >= 0:
-                end = blank + 4 - len(self._last)
-            self._last = (self._last + data[:end])[-3:]
+            elif (blank := _BLANK_LINE.search(self._last + data)) is not None:
+                end = blank.end() - len(self._last)
+                self._last = b""
+            else:
+                self._last = (self._last + data)[-2:]
             super().data_received(data[:end])
             data = data[end:]
 
@@ -100,9 +108,13 @@ class _Protocol(ResponseHandler):
             if self._interim > MAX_INTERIM:
                 self.set_exception(HttpProcessingError(message=f"over {MAX_INTERIM} interim replies"))
                 self._end()
+            elif _has_blank_before_colon(message.raw_headers) or any(name in message.headers for name in _FRAMING):
+                self.set_exception(HttpProcessingError(message="an interim reply has a body"))
+                self._end()
             return
         self._awaiting = False
         self._body = body
+        self._chunked = bool(message.chunked)
         length = message.headers.get("Content-Length", "")
         self._remaining = int(length) if length.isdecimal() and not message.chunked else None
         if self.replies == 0:  # not a newcomer any more: there is room for another
@@ -112,24 +124,31 @@ class _Protocol(ResponseHandler):
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         self._awaiting = False
-        if isinstance(exc, HttpProcessingError) and not self._body.is_eof():
-            self._body.set_exception(exc)  # else whoever reads the body would wait for ever
+        if isinstance(exc, HttpProcessingError):
+            self._break_body(exc)
         super().set_exception(exc, exc if exc_cause is None else exc_cause)
 
     def close(self) -> None:
-        self._let_go()
+        self._break_body(aiohttp.ClientPayloadError("closed"))
         super().close()
 
     def abort(self) -> None:
-        self._let_go()
+        self._break_body(aiohttp.ClientPayloadError("closed"))
         super().abort()
 
-    def _let_go(self) -> None:
-        if not self._body.is_eof():  # whoever still reads the body would wait for ever
-            self._body.set_exception(aiohttp.ClientPayloadError("closed"))
+    def _break_body(self, error: Exception) -> None:
+        """Tell whoever reads the body that it has no end, or they would wait for ever.
+
+        One who was just woken by the end of a chunk goes back to sleep without a look at the exception, but not at EOF.
+        """
+        if not self._body.is_eof():
+            self._body.set_exception(error)
+            self._body.feed_eof()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.reset = exc
+        if self._chunked:  # aiohttp forgets that it is, where a trailer says Transfer-Encoding
+            self._break_body(aiohttp.ClientPayloadError("cut short"))
         if self.replies:
             self._permits.resize(self._permits.limit - 1)
         super().connection_lost(exc)
@@ -259,7 +278,7 @@ class AiohttpLane:
             return Response(response.status, content, response.headers.get("Retry-After"))
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        size = response.content_length or 0
+        size = 0 if response.status in (204, 304) else response.content_length or 0
         chunks: list[bytes] = []
         if size <= self._max_body:
             size = 0
@@ -269,6 +288,8 @@ class AiohttpLane:
                     size += len(chunk)
                     if size > self._max_body:
                         break
+                if (broken := response.content.exception()) is not None:
+                    raise broken
             except aiohttp.ClientPayloadError as error:
                 raise Broken("the connection was closed in the middle of the reply's body") from error
         if size > self._max_body:
@@ -306,16 +327,25 @@ def _check_head(response: aiohttp.ClientResponse) -> None:
     """Refuse what aiohttp lets pass. Raises `Malformed`."""
     if response.version not in (HttpVersion10, HttpVersion11):
         raise Malformed(f"the reply is in HTTP/{'.'.join(map(str, response.version or ()))}")
+    if response.status < 100:
+        raise Malformed(f"the reply has the status {response.status:03d}")
     if response.status == 101:
         raise Malformed("the plugin switched protocols, and was not asked to")
     if sum(len(name) + len(value) + 4 for name, value in response.raw_headers) > MAX_HEAD:
         raise Malformed(f"the reply's head is over {MAX_HEAD} bytes")
-    codings = [coding.strip().lower() for coding in response.headers.getall("Transfer-Encoding", ())]
+    if _has_blank_before_colon(response.raw_headers):
+        raise Malformed("a header of the reply has a blank before its colon")
+    codings = [coding.strip(" \t").lower() for coding in response.headers.getall("Transfer-Encoding", ())]
     if codings not in ([], ["chunked"]):
         raise Malformed(f"the reply has a Transfer-Encoding of {', '.join(codings)[:64]!r}, only chunked is known")
     for encoding in response.headers.getall("Content-Encoding", ()):
-        if encoding.strip().lower() != "identity":
+        if encoding.strip(" \t").lower() != "identity":
             raise Malformed(f"the reply has Content-Encoding {encoding[:64]!r}, and none was asked for")
+
+
+def _has_blank_before_colon(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether some would see a header, such as Content-Length, where others do not."""
+    return any(name[-1:] in b" \t" for name, _ in headers)
 
 
 def _is_close_delimited(response: aiohttp.ClientResponse) -> bool:

@@ -1,7 +1,7 @@
 """The head of a reply: status line and headers, read by llhttp (httptools) and judged by our own limits.
 
-llhttp bounds nothing (it takes a 10 MB header, or 100,000 of them) and cannot be told that a close-delimited reply is
-over, so what follows a head is decided here and carried out in `rpc.lanes.reading`.
+llhttp bounds nothing (it takes a 10 MB header, or 100,000 of them), does not say where a head ends and never that a
+close-delimited reply is over; so what follows a head is decided here and carried out in `rpc.lanes.reading`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from rpc.lanes import MAX_HEAD, MAX_HEADERS, Malformed
+from rpc.lanes import MAX_HEAD, MAX_HEADERS, MAX_INTERIM, Malformed
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
@@ -27,11 +27,6 @@ class Head(NamedTuple):
     keep_alive: bool
     retry_after: str | None
 
-    @property
-    def interim(self) -> bool:
-        """Whether this is only a 1xx, and the real head is still to come (RFC 9110, 15.2)."""
-        return self.status < 200
-
 
 def be_lenient(parser: HttpResponseParser) -> HttpResponseParser:
     """Make llhttp take what real servers send, as much as aiohttp does: folded lines and lines without CR."""
@@ -41,67 +36,95 @@ def be_lenient(parser: HttpResponseParser) -> HttpResponseParser:
     return parser
 
 
-class _Lines:
-    """Collects header lines for `parse_head`. Methods are named by httptools."""
+class HeadReader:
+    """Reads up to the end of the one final head, over the interim (1xx) ones before it (RFC 9110, 15.2).
+
+    ``head`` is None until then. Methods called ``on_`` are named by httptools.
+    """
+
+    __slots__ = ("_bytes", "_headers", "_interim", "_parser", "head")
 
     def __init__(self) -> None:
-        self.parser = be_lenient(HttpResponseParser(self))
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.keep_alive: bool | None = None
+        self._parser = be_lenient(HttpResponseParser(self))
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._bytes = 0
+        self._interim = 0
+        self.head: Head | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes, which must not go beyond the end of the head. Raises `Malformed`."""
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            raise Malformed("the plugin switched protocols, and was not asked to") from None
+        except HttpParserError as error:
+            if isinstance(error.__context__, Malformed):  # raised in a method below
+                raise error.__context__ from None
+            raise Malformed(f"not an HTTP reply we can accept: {error}") from None
+        self._bytes += len(data)
+        if self._bytes > MAX_HEAD:
+            raise Malformed(f"the reply's head is over {MAX_HEAD} bytes")
+        if self.head is not None:
+            del self._parser  # it refers to us, and need not wait for the garbage collector
+
+    def feed_up_to_the_end(self, data: bytes) -> bytes:
+        """Take the next bytes, and return those after the head. Raises `Malformed`.
+
+        Only llhttp knows which lenient form of an empty line it takes for the end, and it does not tell the place.
+        """
+        for at in range(len(data)):
+            self.feed(data[at : at + 1])
+            if self.head is not None:
+                return data[at + 1 :]
+        return b""
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value.strip(b" \t")))
-
-    def on_headers_complete(self) -> None:
-        self.keep_alive = self.parser.should_keep_alive()
-
-
-def read_lines(raw: bytes) -> _Lines:
-    """Feed `raw`, a head or the first part of one, to llhttp. Raises `Malformed`."""
-    lines = _Lines()
-    try:
-        lines.parser.feed_data(raw)
-    except HttpParserUpgrade:
-        raise Malformed("the plugin switched protocols, and was not asked to") from None
-    except HttpParserError as error:
-        raise Malformed(f"not an HTTP reply we can accept: {error}") from None
-    return lines
-
-
-def parse_head(raw: bytes) -> Head:
-    """Parse a whole head, its empty line included. Raises `Malformed`."""
-    if len(raw) > MAX_HEAD:
-        raise Malformed(f"the reply's head is over {MAX_HEAD} bytes")
-    lines = read_lines(raw)
-    if lines.keep_alive is None:
-        raise Malformed("not an HTTP reply we can accept: the head has no end")
-    if len(lines.headers) > MAX_HEADERS:
-        raise Malformed(f"the reply's head is over {MAX_HEADERS} lines")
-    version = lines.parser.get_http_version()
-    if version not in ("1.0", "1.1"):
-        raise Malformed(f"the reply is in HTTP/{version}")
-    status = lines.parser.get_status_code()
-    if status == 101:
-        raise Malformed("the plugin switched protocols, and was not asked to")
-    length = UNTIL_CLOSE
-    retry_after = None
-    for name, value in lines.headers:
         if b"\0" in value:
             raise Malformed("a header of the reply has a NUL in it")
-        if name == b"content-length":
-            length = int(value)
-        elif name == b"transfer-encoding":
-            if length == CHUNKED or value.lower() != b"chunked":
-                raise Malformed(f"the reply has a Transfer-Encoding of {_show(value)}, only chunked is known")
-            length = CHUNKED
-        elif name == b"content-encoding":
-            if value.lower() != b"identity":
-                raise Malformed(f"the reply has Content-Encoding {_show(value)}, and none was asked for")
-        elif name == b"retry-after" and retry_after is None:
-            retry_after = value.decode("latin-1")
-    if status < 200 or status in (204, 304):
-        length = 0
-    return Head(status, length, lines.keep_alive, retry_after)
+        if len(self._headers) == MAX_HEADERS:
+            raise Malformed(f"the reply's head is over {MAX_HEADERS} lines")
+        self._headers.append((name.lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if any(name[-1:] in b" \t" for name, _ in self._headers):  # some see a Content-Length in it, and some do not
+            raise Malformed("a header of the reply has a blank before its colon")
+        if not 100 <= status < 200:
+            self.head = self._final(status)
+            return
+        if status == 101:
+            raise Malformed("the plugin switched protocols, and was not asked to")
+        if any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers):
+            raise Malformed("an interim reply has a body")
+        self._headers.clear()
+        self._bytes = 0
+        self._interim += 1
+        if self._interim > MAX_INTERIM:
+            raise Malformed(f"over {MAX_INTERIM} interim replies")
+
+    def _final(self, status: int) -> Head:
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise Malformed(f"the reply is in HTTP/{version}")
+        if status < 100:
+            raise Malformed(f"the reply has the status {status:03d}")
+        length = UNTIL_CLOSE
+        retry_after = None
+        for name, value in self._headers:
+            if name == b"content-length":
+                length = int(value)
+            elif name == b"transfer-encoding":
+                if length == CHUNKED or value.lower() != b"chunked":
+                    raise Malformed(f"the reply has a Transfer-Encoding of {_show(value)}, only chunked is known")
+                length = CHUNKED
+            elif name == b"content-encoding":
+                if value.lower() != b"identity":
+                    raise Malformed(f"the reply has Content-Encoding {_show(value)}, and none was asked for")
+            elif name == b"retry-after" and retry_after is None:
+                retry_after = value.decode(errors="surrogateescape")
+        if status in (204, 304):
+            length = 0
+        return Head(status, length, self._parser.should_keep_alive(), retry_after)
 
 
 def _show(value: bytes) -> str:

@@ -6,16 +6,13 @@ The outcome depends on the bytes alone, never on how the network cut them up.
 from __future__ import annotations
 
 import functools
-import re
 from typing import Final
 
 from httptools import HttpParserError, HttpResponseParser
 
-from rpc.lanes import MAX_HEAD, MAX_HEADERS, MAX_INTERIM, Broken, Malformed, Response, is_whole
-from rpc.lanes.head import CHUNKED, UNTIL_CLOSE, Head, be_lenient, parse_head, read_lines
+from rpc.lanes import MAX_HEAD, MAX_HEADERS, Broken, Malformed, Response, is_whole
+from rpc.lanes.head import CHUNKED, UNTIL_CLOSE, Head, HeadReader, be_lenient
 
-_END_OF_HEAD: Final = re.compile(rb"\n\r?\n")
-_PREAMBLE: Final = b"HTTP/1."
 _CHUNKED_HEAD: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -26,7 +23,7 @@ def read_at_once(data: bytes, max_body: int) -> Response | None:
     """
     end = data.find(b"\r\n\r\n") + 4
     head = _plain_head(data[:end])
-    if head is None or head.length != len(data) - end or head.length > max_body:
+    if head is None or head.length != len(data) - end or head.length > max_body or not head.keep_alive:
         return None
     return Response(head.status, data[end:], head.retry_after)
 
@@ -34,15 +31,16 @@ def read_at_once(data: bytes, max_body: int) -> Response | None:
 # A server's replies differ in their bodies, but within one second (the Date header) rarely in their heads.
 @functools.lru_cache(maxsize=16)
 def _plain_head(raw: bytes) -> Head | None:
-    """`raw` parsed, if it is one good and final head after which the connection may be kept."""
-    match = _END_OF_HEAD.search(raw)
-    if match is None or match.end() != len(raw) or not raw.startswith(_PREAMBLE):
-        return None
+    """The final head that `raw` is, to the last byte; None if it is anything else."""
+    reader = HeadReader()
     try:
-        head = parse_head(raw)
+        reader.feed(raw[:-1])
+        if reader.head is None:
+            reader.feed(raw[-1:])
+            return reader.head
     except Malformed:
-        return None
-    return head if head.keep_alive and not head.interim else None
+        pass
+    return None
 
 
 class Reader:
@@ -52,84 +50,68 @@ class Reader:
     the peer means to keep it open.
     """
 
-    __slots__ = ("_body", "_buffer", "_chunks", "_head", "_interim", "_max_body", "reusable", "untouched")
+    __slots__ = ("_body", "_chunks", "_head", "_head_reader", "_max_body", "reusable", "untouched")
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
-        self._buffer = bytearray()
         self._head: Head | None = None
-        self._interim = 0
+        self._head_reader: HeadReader | None = None
+        self._body = bytearray()
         self._chunks: _Chunks | None = None
         self.untouched = True
         self.reusable = False
 
     def feed(self, data: bytes) -> Response | None:
         """Take the next bytes; the reply once it is complete, else None. Raises `Malformed`."""
+        if self._head is None:
+            data = self._feed_head(data)
         self.untouched = False
         head = self._head
         if head is None:
-            head = self._feed_head(data)
-            if head is None:
-                return None
-            data = bytes(self._buffer)
-            self._buffer.clear()
-            if head.length > self._max_body:
-                raise Malformed(f"the reply's body is {head.length} bytes, {self._max_body} are allowed")
+            return None
         if head.length == CHUNKED:
             return self._feed_chunks(head, data)
-        buffer = self._buffer
-        buffer += data
+        body = self._body
+        body += data
         if head.length == UNTIL_CLOSE:
-            if len(buffer) > self._max_body:
+            if len(body) > self._max_body:
                 raise Malformed(f"the reply's body is over {self._max_body} bytes")
             return None
-        if len(buffer) < head.length:
+        if len(body) < head.length:
             return None
-        return self._finish(head, bytes(buffer[: head.length]), surplus=len(buffer) > head.length)
+        return self._finish(head, bytes(body[: head.length]), surplus=len(body) > head.length)
 
     def end(self, reset: BaseException | None) -> Response:
-        """The connection is gone, by a FIN or a `reset`: the reply if that completes it. Raises `Broken`, `Malformed`.
+        """The connection is gone, by a FIN or a `reset`: the reply if that completes it. Raises `Broken`.
 
         A reset may cut a close-delimited body short and a FIN may not, so after a reset the body must prove itself.
         """
         how = "closed" if reset is None else f"lost ({reset})"
         head = self._head
         if head is None:
-            if self._buffer:
-                read_lines(bytes(self._buffer))
-                raise Broken(f"the connection was {how} in the middle of the reply's head")
-            raise Broken(f"the connection was {how} before the reply")
-        body = bytes(self._buffer)
+            where = "before the reply" if self.untouched else "in the middle of the reply's head"
+            raise Broken(f"the connection was {how} {where}")
+        body = bytes(self._body)
         if head.length != UNTIL_CLOSE or (reset is not None and head.status == 200 and not is_whole(body)):
             raise Broken(f"the connection was {how} in the middle of the reply's body")
         return self._finish(head, body, surplus=False)
 
-    def _feed_head(self, data: bytes) -> Head | None:
-        """The final head once it is complete; what follows it is left in the buffer."""
-        buffer = self._buffer
-        seen = len(buffer)
-        buffer += data
-        while True:
-            if buffer and buffer[0] in b"\r\n":  # llhttp skips empty lines before a status line
-                stripped = buffer.lstrip(b"\r\n")
-                seen -= len(buffer) - len(stripped)
-                self._buffer = buffer = stripped
-            if not buffer.startswith(_PREAMBLE[: len(buffer)]):
-                raise Malformed(f"not an HTTP/1 reply: it begins with {bytes(buffer[:16])!r}")
-            match = _END_OF_HEAD.search(buffer, max(0, seen - 2))
-            if match is None:
-                if len(buffer) > MAX_HEAD:
-                    raise Malformed(f"the reply's head is over {MAX_HEAD} bytes")
-                return None
-            head = parse_head(bytes(buffer[: match.end()]))
-            del buffer[: match.end()]
-            if not head.interim:
-                self._head = head
-                return head
-            self._interim += 1
-            if self._interim > MAX_INTERIM:
-                raise Malformed(f"over {MAX_INTERIM} interim replies")
-            seen = 0
+    def _feed_head(self, data: bytes) -> bytes:
+        """Set the head if it is complete; returns what follows it."""
+        if self.untouched:
+            end = data.find(b"\r\n\r\n") + 4
+            head, rest = _plain_head(data[:end]), data[end:]
+        else:
+            head = None
+        if head is None:
+            if self._head_reader is None:
+                self._head_reader = HeadReader()
+            rest = self._head_reader.feed_up_to_the_end(data)
+            head = self._head_reader.head
+        if head is not None and head.length > self._max_body:
+            raise Malformed(f"the reply's body is {head.length} bytes, {self._max_body} are allowed")
+        self._head = head
+        return rest
 
     def _feed_chunks(self, head: Head, data: bytes) -> Response | None:
         chunks = self._chunks
@@ -180,6 +162,8 @@ class _Chunks:
             raise Malformed("the reply's body is over the limit")
         if self._trailers > MAX_HEADERS or self._trailer_bytes > MAX_HEAD or self._silence > MAX_HEAD + len(data):
             raise Malformed(f"the reply's trailers are over {MAX_HEADERS} lines or {MAX_HEAD} bytes")
+        if self.complete:
+            del self._parser  # it refers to us, and need not wait for the garbage collector
 
     def on_body(self, data: bytes) -> None:
         if self.complete:  # of a second reply, sent on the heels of ours

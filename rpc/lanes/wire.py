@@ -123,22 +123,10 @@ class WireLane:
         self._sweeper.start()
 
     async def _open(self) -> None:
-        deadline = self._clock() + self._timeout
         try:
-            connected = await self._dialer.dial()
+            connection = await self._connect()
         except LaneError as error:
             self._refused(error)
-            return
-        except BaseException:
-            self._pool.refused()
-            raise
-        connection = Connection(self, connected, deadline)
-        loop = self._loop
-        connect = loop.create_unix_connection if connected.family == socket.AF_UNIX else loop.create_connection
-        try:
-            await connect(lambda: connection, sock=connected)
-        except OSError as error:
-            self._refused(Unreachable(f"the connection broke as it was made: {error}"))
             return
         except BaseException:
             self._pool.refused()
@@ -147,6 +135,18 @@ class WireLane:
         self._pool.opened(connection)
         self.employ(connection)
         connection.begin()
+
+    async def _connect(self) -> Connection:
+        deadline = self._clock() + self._timeout
+        connected = await self._dialer.dial()
+        connection = Connection(self, connected, deadline)
+        loop = self._loop
+        connect = loop.create_unix_connection if connected.family == socket.AF_UNIX else loop.create_connection
+        try:
+            await connect(lambda: connection, sock=connected)
+        except OSError as error:
+            raise Unreachable(f"the connection broke as it was made: {error}") from error
+        return connection
 
     def _refused(self, error: LaneError) -> None:
         self._pool.refused()

@@ -1,0 +1,80 @@
+"""A taste of ``python -m tests.fuzz`` for every test run, and what longer runs have found."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tests.fuzz.checking import Checker, Disagreement, minimize
+from tests.fuzz.feeding import WireFeed
+from tests.fuzz.generate import Input, generate
+
+INPUTS = 1500
+
+FOUND = [
+    # aiohttp: a reader woken by the end of a chunk slept on although the next bytes had broken the body.
+    Input(b"HTTP/1.1 200 K\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n01\r\n}\r\n\n", (27, 60), "fin"),
+    # aiohttp: a complete reply was lost when bad bytes followed in the same read and its head ended in bare LFs.
+    Input(b"HTTP/1.1 304\n\nh", (), "fin"),
+    Input(b"HTTP/1.1 200\nContent-Length:0\n\n\n", (), "reset"),
+    # both: llhttp frames by a Content-Length with a blank before its colon, and reports the name with the blank.
+    Input(b"HTTP/1.1 200\nContent-Length :2\n\n{}", (), "reset"),
+    # wire: llhttp takes a blank first header line for the end of the head.
+    Input(b"HTTP/1.1 205\n \n", (), "fin"),
+    # both: interim replies with a body, with Connection: close, or with a status below 100.
+    Input(b"HTTP/1.1 199\nContent-Length:6\n\nh", (), "reset"),
+    Input(b"HTTP/1.1 100\n\nHTTP/1.1 100\nConnection:close\n\nH", (), "reset"),
+    Input(b"HTTP/1.1 099\n\n{", (), "fin"),
+    # both: faults of a head that is cut off after them, and of one that has no body.
+    Input(b"HTTP/1.0 200\n" + b"X:\n" * 102, (), "reset"),
+    Input(b"HTTP/1.1 199\ng:\0\nL", (), "fin"),
+    Input(b"HTTP/1.1 304\nContent-Length:615\n\n", (), "fin"),
+    # aiohttp: blanks that are blanks in Python only.
+    Input(b"HTTP/1.1 200\nTransfer-Encoding:chunked\x0c\n\n2\n{}\n0\n\n", (), "fin"),
+    # aiohttp: a chunked body was taken for whole where it ended in the middle of such a trailer.
+    Input(b"HTTP/1.1 200\nTransfer-Encoding:chunked\n\n2\r\n{}\r\n0\r\nTransfer-Encoding:u", (), "fin"),
+    # both: the start of a version that may still become 1.1, or will not.
+    Input(b"HTTP/2", (), "reset"),
+]
+
+
+async def test_lanes_agree_on_generated_replies() -> None:
+    dice = Random(20)
+    checker = Checker()
+    try:
+        for _ in range(INPUTS):
+            await checker.check(generate(dice))
+    finally:
+        await checker.aclose()
+
+
+@pytest.mark.parametrize("case", FOUND, ids=lambda case: repr(case.raw))
+async def test_lanes_agree_on_what_was_found(case: Input) -> None:
+    checker = Checker()
+    try:
+        await checker.check(case)
+    finally:
+        await checker.aclose()
+
+
+async def test_a_disagreement_is_reported_as_small_as_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a lane that takes two equal lengths for one, as a fault to be found."""
+    play = WireFeed.play
+
+    async def faulty(self: WireFeed, pieces: list[bytes], ending: str) -> object:
+        raw = b"".join(pieces).replace(b"Content-Length: 2\r\nContent-Length: 2\r\n", b"Content-Length: 2\r\n")
+        return await play(self, [raw], "reset" if ending == "reset" else "fin")
+
+    monkeypatch.setattr(WireFeed, "play", faulty)
+    raw = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 2\r\nContent-Length: 2\r\nDate: today\r\n\r\n{}"
+    checker = Checker()
+    try:
+        with pytest.raises(Disagreement) as found:
+            await checker.check(Input(raw, (20, 40), "fin"))
+    finally:
+        await checker.aclose()
+    smallest = await minimize(found.value)
+    assert smallest.case.cuts == ()
+    assert b"Server" not in smallest.case.raw
+    assert smallest.case.raw.count(b"Content-Length: 2\r\n") == 2

@@ -14,8 +14,8 @@ from engine.node import encode
 from rpc.methods import Method
 from rpc.replies import decode
 
-_REPEATS = 20
-_NUMBER = 5_000
+_REPEATS = 10
+_NUMBER = 2_000
 
 
 def codec() -> list[Micro]:

@@ -64,7 +64,7 @@ class _Protocol(ResponseHandler):
         self._interim = 0
         self._last = b""  # two bytes of a body, so that an empty line cut in two is found
         self._body: StreamReader = EMPTY_PAYLOAD
-        self._chunked = False
+        self.chunked = False
         self._remaining: int | None = 0  # bytes of a body whose length was told
 
     def set_response_params(self, **options: Any) -> None:
@@ -114,7 +114,7 @@ class _Protocol(ResponseHandler):
             return
         self._awaiting = False
         self._body = body
-        self._chunked = bool(message.chunked)
+        self.chunked = bool(message.chunked)
         length = message.headers.get("Content-Length", "")
         self._remaining = int(length) if length.isdecimal() and not message.chunked else None
         if self.replies == 0:  # not a newcomer any more: there is room for another
@@ -147,7 +147,7 @@ class _Protocol(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.reset = exc
-        if self._chunked:  # aiohttp forgets that it is, where a trailer says Transfer-Encoding
+        if self.chunked:  # aiohttp forgets that it is, where a trailer says Transfer-Encoding
             self._break_body(aiohttp.ClientPayloadError("cut short"))
         if self.replies:
             self._permits.resize(self._permits.limit - 1)
@@ -323,7 +323,7 @@ class AiohttpLane:
                 await session.close()
 
 
-def _check_head(response: aiohttp.ClientResponse) -> None:
+def _check_head(response: _Response) -> None:
     """Refuse what aiohttp lets pass. Raises `Malformed`."""
     if response.version not in (HttpVersion10, HttpVersion11):
         raise Malformed(f"the reply is in HTTP/{'.'.join(map(str, response.version or ()))}")
@@ -336,7 +336,7 @@ def _check_head(response: aiohttp.ClientResponse) -> None:
     if _has_blank_before_colon(response.raw_headers):
         raise Malformed("a header of the reply has a blank before its colon")
     codings = [coding.strip(" \t").lower() for coding in response.headers.getall("Transfer-Encoding", ())]
-    if codings not in ([], ["chunked"]):
+    if codings not in ([], ["chunked"]) or (codings and not response.connection_protocol.chunked):
         raise Malformed(f"the reply has a Transfer-Encoding of {', '.join(codings)[:64]!r}, only chunked is known")
     for encoding in response.headers.getall("Content-Encoding", ()):
         if encoding.strip(" \t").lower() != "identity":

@@ -83,7 +83,7 @@ class HeadReader:
             raise Malformed("a header of the reply has a NUL in it")
         if len(self._headers) == MAX_HEADERS:
             raise Malformed(f"the reply's head is over {MAX_HEADERS} lines")
-        self._headers.append((name.lower(), value.strip(b" \t")))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -114,14 +114,14 @@ class HeadReader:
             if name == b"content-length":
                 length = int(value)
             elif name == b"transfer-encoding":
-                if length == CHUNKED or value.lower() != b"chunked":
+                if length == CHUNKED or value.rstrip(b" ").lower() != b"chunked":  # to llhttp, a tab is no blank here
                     raise Malformed(f"the reply has a Transfer-Encoding of {_show(value)}, only chunked is known")
                 length = CHUNKED
             elif name == b"content-encoding":
-                if value.lower() != b"identity":
+                if value.strip(b" \t").lower() != b"identity":
                     raise Malformed(f"the reply has Content-Encoding {_show(value)}, and none was asked for")
             elif name == b"retry-after" and retry_after is None:
-                retry_after = value.decode(errors="surrogateescape")
+                retry_after = value.rstrip(b" \t").decode(errors="surrogateescape")
         if status in (204, 304):
             length = 0
         return Head(status, length, self._parser.should_keep_alive(), retry_after)

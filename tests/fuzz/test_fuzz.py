@@ -34,6 +34,7 @@ FOUND = [
     Input(b"HTTP/1.1 200\nTransfer-Encoding:chunked\x0c\n\n2\n{}\n0\n\n", (), "fin"),
     # aiohttp: a chunked body was taken for whole where it ended in the middle of such a trailer.
     Input(b"HTTP/1.1 200\nTransfer-Encoding:chunked\n\n2\r\n{}\r\n0\r\nTransfer-Encoding:u", (), "fin"),
+    Input(b"HTTP/1.1 200\nTransfer-Encoding:chunked\t\n\n", (), "fin"),
     # both: the start of a version that may still become 1.1, or will not.
     Input(b"HTTP/2", (), "reset"),
 ]

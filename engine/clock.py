@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+
+
+def timestamp(now: float) -> str:
+    """Seconds since the epoch as Kubernetes writes a time: RFC 3339, UTC, whole seconds."""
+    return datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class SimulatedClock:

@@ -16,12 +16,12 @@ import orjson
 import structlog
 
 from engine.execution import Executor, Result
+from engine.library import Library
 from engine.looping import Loop
 from engine.node import ERROR
 from engine.reconciliation import WORKERS, Run, Surroundings
 from engine.simulation import SimulatedExecutor
 from engine.statistics import Counts, EngineStats
-from engine.template import Library
 from engine.workflow import Workflow
 from registry import Registry
 from rpc import TransientError
@@ -120,10 +120,11 @@ class Engine:
             await self._pass(run)
         except (TransientError, DeadlinePassed) as error:
             return self._aborted(run, error)
+        finally:
+            for key in self._surroundings.locks.take_woken():
+                self._loop.wake(key)
         run.aborts = 0
         self._start_leaves(run)
-        for key in run.woken:
-            self._loop.wake(key)
         if workflow.finished:
             self._counts.workflows_finished += not was_finished
             del self._runs[workflow.key]

@@ -2,82 +2,182 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any
+import heapq
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from engine.variables import config_map_value
 
 Document = Mapping[str, Any]
-Request = tuple[str, int]
-"""A lock's full name, and how many may hold it at a time."""
+
+_INTEGER: Final = re.compile(r"[+-]?\d{1,9}")
+
+
+class LockError(Exception):
+    """A `synchronization` that cannot be: the message is that of the node or workflow that has it."""
+
+
+class Request(NamedTuple):
+    """One lock, by its full name, and how many may hold it at a time."""
+
+    name: str
+    size: int
+
+
+class Standing(NamedTuple):
+    """Where those of a workflow stand in a queue: before others of lower priority, or of the same and younger."""
+
+    urgency: int = 0
+    """The workflow's priority, negated."""
+    created: str = ""
+
+
+STANDING: Final = Standing()
+
+
+class Waiter(NamedTuple):
+    """Somebody who waits for a lock."""
+
+    standing: Standing
+    number: int
+    holder: str
+    workflow: str
+
+
+Place = tuple[str, Waiter]
+"""A place in the queue for a lock."""
 
 
 def lock_requests(synchronization: Document, namespace: str, config_maps: Mapping[str, Document]) -> list[Request]:
     """The locks that a `synchronization` asks for, named as Argo names them (``default/Mutex/name``).
 
-    A semaphore's size is in a ConfigMap; where that is not among the given documents, or no number, the size is 1.
+    A semaphore's size is in a ConfigMap; where that is not among the given documents the size is 1. Raises `LockError`.
     """
-    mutexes = [synchronization.get("mutex"), *(synchronization.get("mutexes") or ())]
-    requests = [(f"{lock.get('namespace') or namespace}/Mutex/{lock.get('name') or ''}", 1) for lock in mutexes if lock]
-    for lock in [synchronization.get("semaphore"), *(synchronization.get("semaphores") or ())]:
+    mutexes = (synchronization.get("mutex"), *(synchronization.get("mutexes") or ()))
+    requests = [
+        Request(f"{lock.get('namespace') or namespace}/Mutex/{lock.get('name') or ''}", 1) for lock in mutexes if lock
+    ]
+    for lock in (synchronization.get("semaphore"), *(synchronization.get("semaphores") or ())):
         reference = (lock or {}).get("configMapKeyRef")
         if not lock or not reference:
             continue
-        size = config_map_value(reference, config_maps) or ""
         name = f"{lock.get('namespace') or namespace}/ConfigMap/{reference.get('name')}/{reference.get('key')}"
-        requests.append((name, int(size) if size.isdigit() and int(size) > 0 else 1))
+        size = config_map_value(reference, config_maps)
+        if size is not None and not _INTEGER.fullmatch(size):
+            raise LockError(f"failed to get the size of semaphore {name}: expected an integer, got {size!r}")
+        requests.append(Request(name, 1 if size is None else int(size)))
+    names = [request.name for request in requests]
+    for name in names:
+        if names.count(name) > 1:
+            raise LockError(f"lock {name} is asked for twice")
     return requests
 
 
+class _Lock:
+    def __init__(self) -> None:
+        self.holders: dict[str, None] = {}
+        self.waiting: dict[str, Waiter] = {}
+        self._queue: list[Waiter] = []
+
+    def enqueue(self, waiter: Waiter) -> None:
+        self.waiting[waiter.holder] = waiter
+        heapq.heappush(self._queue, waiter)
+
+    def front(self) -> Waiter | None:
+        """The first of those that wait."""
+        queue = self._queue
+        while queue and self.waiting.get(queue[0].holder) is not queue[0]:
+            heapq.heappop(queue)
+        return queue[0] if queue else None
+
+
 class Locks:
-    """Who holds what, and who waits: first come, first served."""
+    """Who holds what, and who waits: by priority, then by the age of the workflow, then first come, first served."""
 
     def __init__(self) -> None:
-        self._holders: dict[str, set[str]] = {}
-        self._waiting: dict[str, deque[tuple[str, str]]] = {}
+        self._locks: dict[str, _Lock] = {}
+        self._number = 0
+        self._woken: set[str] = set()
+        self.version = 0
+        """How often a lock was given back."""
 
-    def acquire(self, requests: Sequence[Request], holder: str, workflow: str) -> bool:
-        """Take all the locks for `holder`, or none; then it waits for each, and `workflow` is named by `release`."""
-        if all(self._free(name, size, holder) for name, size in requests):
-            for name, _ in requests:
-                self._holders.setdefault(name, set()).add(holder)
-            self.forget(holder)
+    def acquire(self, requests: Sequence[Request], holder: str, workflow: str, standing: Standing = STANDING) -> bool:
+        """Take all the locks for `holder`, or none; then it waits for each, and `workflow` is woken at its turn."""
+        if all(self._may_take(request, holder, workflow) for request in requests):
+            for request in requests:
+                lock = self._locks.setdefault(request.name, _Lock())
+                lock.holders[holder] = None
+                lock.waiting.pop(holder, None)
+                if len(lock.holders) < request.size:
+                    self._wake(lock)
             return True
         for name, _ in requests:
-            queue = self._waiting.setdefault(name, deque())
-            if (holder, workflow) not in queue:
-                queue.append((holder, workflow))
+            lock = self._locks.setdefault(name, _Lock())
+            if holder not in lock.waiting:
+                self._number += 1
+                lock.enqueue(Waiter(standing, self._number, holder, workflow))
         return False
 
-    def _free(self, name: str, size: int, holder: str) -> bool:
-        holders = self._holders.get(name, set())
-        if holder in holders:
+    def places(self, names: Iterable[str], holder: str) -> list[Place]:
+        """Where `holder` waits."""
+        found = ((name, self._locks[name].waiting.get(holder)) for name in names if name in self._locks)
+        return [(name, waiter) for name, waiter in found if waiter is not None]
+
+    def put_back(self, places: Iterable[Place]) -> None:
+        """Have somebody wait again where he was."""
+        for name, waiter in places:
+            self._locks[name].enqueue(waiter)
+
+    def regain(self, name: str, holder: str) -> None:
+        """`holder` had this lock before the engine was there."""
+        self._locks.setdefault(name, _Lock()).holders[holder] = None
+
+    def _may_take(self, request: Request, holder: str, workflow: str) -> bool:
+        """As in Argo all nodes of the workflow whose turn it is may take it."""
+        lock = self._locks.get(request.name)
+        if lock is None:
+            return request.size > 0
+        if holder in lock.holders:
             return True
-        room = size - len(holders)
-        ahead = [waiting for waiting, _ in list(self._waiting.get(name, ()))[:room]]
-        return room > 0 and (holder in ahead or len(ahead) < room)
+        front = lock.front()
+        return len(lock.holders) < request.size and (front is None or front.workflow == workflow)
 
-    def release(self, name: str, holder: str) -> set[str]:
-        """Give a lock back; returns the keys of the workflows that wait for it."""
-        self._holders.get(name, set()).discard(holder)
-        return {workflow for _, workflow in self._waiting.get(name, ())}
+    def release(self, names: Iterable[str], holder: str) -> None:
+        """Give locks back."""
+        for name in names:
+            lock = self._locks.get(name)
+            if lock is not None and holder in lock.holders:
+                del lock.holders[holder]
+                self.version += 1
+                self._wake(lock)
 
-    def forget(self, holder: str) -> None:
-        """`holder` no longer waits for anything."""
-        for name, queue in list(self._waiting.items()):
-            left = deque(entry for entry in queue if entry[0] != holder)
-            if left:
-                self._waiting[name] = left
-            else:
-                del self._waiting[name]
+    def forget(self, names: Iterable[str], holder: str) -> None:
+        """`holder` no longer waits for these."""
+        for name in names:
+            lock = self._locks.get(name)
+            if lock is not None and lock.waiting.pop(holder, None) is not None:
+                self.version += 1
+                self._wake(lock)
 
-    def blocking(self, requests: Sequence[Request]) -> str:
+    def _wake(self, lock: _Lock) -> None:
+        front = lock.front()
+        if front is not None:
+            self._woken.add(front.workflow)
+
+    def take_woken(self) -> set[str]:
+        """The keys of the workflows whose turn it may have become since the last call."""
+        woken, self._woken = self._woken, set()
+        return woken
+
+    def free(self, request: Request) -> int:
+        """How many more may hold a lock."""
+        return request.size - len(self._holders(request.name))
+
+    def blocking(self, requests: Sequence[Request]) -> Request:
         """The first of the locks that cannot be had, to name it in a message."""
-        full = (name for name, size in requests if len(self._holders.get(name, ())) >= size)
-        return next(full, requests[0][0])
+        return next((request for request in requests if self.free(request) <= 0), requests[0])
 
-    def status(self, name: str, requests: Sequence[Request]) -> str:
-        """How many places are taken of how many, as Argo's message shows it."""
-        size = dict(requests)[name]
-        return f"{len(self._holders.get(name, ()))}/{size}"
+    def _holders(self, name: str) -> Mapping[str, None]:
+        lock = self._locks.get(name)
+        return lock.holders if lock is not None else {}

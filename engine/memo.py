@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
 from engine.node import Node
 from engine.variables import parse_time
 from rpc.durations import parse_duration
 
-Key = tuple[str, str]
-"""The cache's name and the key in it."""
+# What a key of a ConfigMap may be made of (Argo's cache/configmap_cache.go).
+_KEY: Final = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
+
+
+class MemoError(ValueError):
+    """A `memoize` that cannot be; the message is the node's."""
+
+
+class Key(NamedTuple):
+    """The cache's name and the key in it."""
+
+    cache: str
+    key: str
+
+
+def memo_request(memoize: Mapping[str, Any]) -> tuple[Key, float | None]:
+    """What a `memoize` asks for: the key, and how many seconds old it may be. Raises `MemoError`."""
+    cache = ((memoize.get("cache") or {}).get("configMap") or {}).get("name") or ""
+    key = str(memoize.get("key") or "")
+    if not _KEY.fullmatch(key):
+        raise MemoError(f"invalid cache key {key!r}")
+    if not memoize.get("maxAge"):
+        return Key(cache, key), None
+    try:
+        return Key(cache, key), parse_duration(str(memoize["maxAge"]))
+    except ValueError as error:
+        raise MemoError(f"invalid memoize.maxAge: {error}") from error
 
 
 class Memos:
@@ -20,13 +49,10 @@ class Memos:
         """Remember a node that succeeded."""
         self._nodes[key] = node
 
-    def find(self, key: Key, max_age: str | None, now: float) -> Node | None:
-        """The node remembered under `key`, unless it finished more than `max_age` (Go notation) before `now`.
-
-        Raises `ValueError` where `max_age` is no duration.
-        """
+    def find(self, key: Key, longest: float | None, now: float) -> Node | None:
+        """The node remembered under `key`, unless it finished more than `longest` seconds before `now`."""
         node = self._nodes.get(key)
-        if node is None or not max_age:
+        if node is None or longest is None:
             return node
         age = now - parse_time(node.finished_at).timestamp() if node.finished_at else 0.0
-        return node if age <= parse_duration(str(max_age)) else None
+        return node if age <= longest else None

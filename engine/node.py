@@ -6,6 +6,7 @@ Field names and order are those of Argo's NodeStatus, so that encoding a node is
 from __future__ import annotations
 
 from collections.abc import Container
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -26,12 +27,22 @@ UNSUCCESSFUL: Final = frozenset({FAILED, ERROR})
 
 POD: Final = "Pod"
 CONTAINER: Final = "Container"
+SUSPEND: Final = "Suspend"
+HTTP: Final = "HTTP"
+PLUGIN: Final = "Plugin"
 STEPS: Final = "Steps"
 STEP_GROUP: Final = "StepGroup"
 DAG: Final = "DAG"
 TASK_GROUP: Final = "TaskGroup"
 RETRY: Final = "Retry"
 SKIPPED_TYPE: Final = "Skipped"
+
+
+EXECUTABLE: Final = frozenset({POD, CONTAINER, SUSPEND, HTTP, PLUGIN})
+"""The types of nodes that do something themselves; the others sum up what is below them (Argo's progress updater)."""
+
+FLAGS: Final[dict[str, dict[str, bool]]] = {"group": {}, "hooked": {"hooked": True}, "retried": {"retried": True}}
+"""The `nodeFlag` of nodes that no step or task stands for; shared by all of them, so never changed."""
 
 
 class Node(msgspec.Struct, gc=False, omit_defaults=True, rename="camel"):
@@ -114,12 +125,25 @@ def from_dict(document: dict[str, Any]) -> Node:
     return node
 
 
-def fnv1a32(text: str) -> int:
-    """The 32-bit FNV-1a hash of the text in UTF-8, by which Argo derives node ids."""
-    value = 0x811C9DC5
+def fnv1a32(text: str, state: int = 0x811C9DC5) -> int:
+    """The 32-bit FNV-1a hash of the text in UTF-8, by which Argo derives node ids.
+
+    ``state`` is the hash of what stands before the text: hashing in parts gives what hashing the whole does.
+    """
     for byte in text.encode():
-        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
-    return value
+        state = ((state ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return state
+
+
+@lru_cache(maxsize=256)
+def _state_after(prefix: str) -> int:
+    return fnv1a32(prefix)
+
+
+def _hash(name: str) -> int:
+    """The hash of a node's name. The turns of a loop and the tasks of a DAG have all but their ends in common."""
+    cut = max(name.rfind("("), name.rfind(".")) + 1
+    return fnv1a32(name[cut:], _state_after(name[:cut]))
 
 
 def node_id(workflow: str, name: str, taken: Container[str]) -> str:
@@ -131,7 +155,7 @@ def node_id(workflow: str, name: str, taken: Container[str]) -> str:
     """
     if name == workflow:
         return name
-    candidate = f"{workflow}-{fnv1a32(name)}"
+    candidate = f"{workflow}-{_hash(name)}"
     suffix = 1
     while candidate in taken:
         candidate = f"{workflow}-{fnv1a32(f'{name}#{suffix}')}"

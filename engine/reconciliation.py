@@ -13,16 +13,18 @@ from engine.graph import Graph, Invocation, leaves
 from engine.graph.admission import Admission
 from engine.graph.entry import Entry
 from engine.graph.nodes import NodeStore
+from engine.graph.queueing import LockQueue
 from engine.hooks import Caller, Journal, NodeHooks, WorkflowHooks, may_fail
-from engine.locks import Locks, lock_requests
+from engine.library import Library
+from engine.locks import LockError, Locks, Standing, lock_requests
 from engine.memo import Memos
-from engine.node import ERROR, FAILED, RUNNING
-from engine.specification import InvalidSpec, context_of, spec_in_force, validate
+from engine.node import ERROR, FAILED, PENDING, POD, RUNNING, SUCCEEDED
+from engine.specification import InvalidMetadata, InvalidSpec, context_of, filled_in, spec_in_force, with_metadata
 from engine.statistics import Counts
-from engine.status import finished, running, with_outputs
-from engine.template import Library
-from engine.variables import MissingParameter, parse_time, workflow_scope
-from engine.workflow import Workflow
+from engine.status import finished, pending, running, with_progress
+from engine.validation import validate
+from engine.variables import MissingParameter, add_metadata, parse_time, workflow_scope
+from engine.workflow import COMPLETED_PHASES, Workflow
 from registry import Plugin
 from rpc import FatalError, Method, TransientError
 
@@ -64,6 +66,7 @@ class Run:
         self._stamp = 0.0
         self._spec: Document | None = None
         self._spec_source: object = None
+        self._metadata: object = None
         self._graph: Graph | None = None
         self._entry: Entry | None = None
         self._begun: dict[str, dict[str, str] | None] = {}
@@ -71,8 +74,11 @@ class Run:
         self.aborts = 0
         """Passes aborted one after the other, up to now."""
         self.abort_reason = ""
-        self.woken: set[str] = set()
-        """Workflows that wait for a lock which the last pass gave back."""
+        metadata = workflow.document["metadata"]
+        urgency, created = workflow.document["spec"].get("priority"), metadata.get("creationTimestamp")
+        standing = Standing(-urgency if isinstance(urgency, int) else 0, str(created or ""))
+        self._locks = LockQueue(surroundings.locks, workflow.key, standing)
+        self._locks.load(workflow.document["status"].get("synchronization") or {})
 
     async def reconcile(self, plugins: Sequence[Plugin], now: float) -> None:
         """Make one pass at `now` (seconds since the epoch).
@@ -97,27 +103,38 @@ class Run:
                 document = await hooks.post_operate(old, document, workflow.nodes)
             except FatalError as error:
                 document = self._fatal(document, str(error), now)
-            except (InvalidSpec, MissingParameter) as error:
+            except InvalidSpec as error:
                 document = finished(document, FAILED, f"invalid spec: {error}", now)
+            except MissingParameter as error:
+                document = finished(document, FAILED, f"failed to set global parameters: {error}", now)
+            except (InvalidMetadata, LockError) as error:
+                document = finished(document, ERROR, str(error), now)
         except BaseException:
             self._rollback()
             self._journal.resumed_at = self._stamp
             raise
-        self._commit(document)
+        self._commit(self._locks.saved(document, finished=document["status"]["phase"] in COMPLETED_PHASES))
 
     async def _walk(self, document: dict[str, Any], plugins: Sequence[Plugin], now: float) -> dict[str, Any]:
         """Visit every node that wants it until nothing more can follow; returns the document with the outcome."""
-        if document["spec"].get("suspend"):
-            return document
         graph = self._graph
         if graph is None or (document["spec"] is not self._spec_source and document["spec"] != self._spec_source):
-            graph = self._build(document, now)
+            document, graph = self._build(document, now)
+        elif document["metadata"] != self._metadata:
+            add_metadata(graph.scope, document["metadata"], self._spec or {})
+        self._metadata = document["metadata"]
         entry = self._entry
         assert entry is not None
         graph.set_time(now, self._stamp)
-        self._apply_shutdown(document, graph)
-        if not self._has_lock(graph):
+        waiting = self._wait_for_lock()
+        if waiting:
+            if document["spec"].get("shutdown") == "Terminate":
+                return finished(document, SUCCEEDED, "", now)
+            return pending(document, waiting)
+        if is_suspended(document):
             return document
+        if document["spec"].get("shutdown"):
+            graph.closing.shut_down(document["spec"]["shutdown"])
         if not entry.started:
             entry.start()
             self._catch_up(graph)
@@ -126,7 +143,7 @@ class Run:
         graph.tick()
         node_hooks = NodeHooks(plugins, graph, document, self._caller)
         wave = graph.first_wave()
-        while wave:
+        while wave and entry.outcome is None:
             await self._visit(wave, node_hooks)
             undo = graph.store.undo
             for invocation in wave:
@@ -137,9 +154,11 @@ class Run:
             self._surroundings.counts.nodes_visited += len(wave)
             wave = graph.take_fresh()
             node_hooks.refresh()
-        document = with_outputs(document, graph.global_outputs)
+        document = with_progress(graph.outputs.merged_into(document), graph.store.progress)
         if entry.outcome is not None:
-            document = finished(document, *entry.outcome, now)
+            entry.close()
+            pods = any(node.type == POD for node in graph.store.nodes.values())
+            document = finished(document, *entry.outcome, now, pods=pods)
         return document
 
     @staticmethod
@@ -152,40 +171,38 @@ class Run:
     async def _visit(self, wave: Sequence[Invocation], hooks: NodeHooks) -> None:
         await fan_out(hooks.visit, wave, min(len(wave), self._surroundings.workers))
 
-    def _build(self, document: dict[str, Any], now: float) -> Graph:
-        """The walk from its beginning; nodes that exist already are taken over. Raises `InvalidSpec`."""
+    def _build(self, document: dict[str, Any], now: float) -> tuple[dict[str, Any], Graph]:
+        """The walk from its beginning; nodes that exist already are taken over.
+
+        Raises `InvalidSpec`, `MissingParameter` and `InvalidMetadata`.
+        """
         workflow, surroundings = self.workflow, self._surroundings
         spec = spec_in_force(document, surroundings.library)
         context = context_of(document, spec, surroundings.library)
-        validate(spec, context)
+        validate(document, spec, context)
         scope = workflow_scope(document, spec, surroundings.config_maps)
-        admission = Admission(spec, workflow.key, surroundings.config_maps, surroundings.locks, surroundings.memos)
+        spec = filled_in(spec, scope)
+        if not workflow.phase:
+            document = with_metadata(document, spec, scope)
+        self._locks.begin_anew()
+        admission = Admission(spec, workflow.namespace, surroundings.config_maps, self._locks, surroundings.memos)
         graph = Graph(NodeStore(workflow.name, workflow.nodes), scope, admission)
         graph.set_time(now, self._stamp)
         self._entry = Entry(graph, spec, context, document["status"]["startedAt"])
         self._graph, self._spec, self._spec_source = graph, spec, document["spec"]
         deadline = spec.get("activeDeadlineSeconds")
         if deadline is not None:
-            graph.at(parse_time(document["status"]["startedAt"]).timestamp() + float(deadline), graph.expire)
-        return graph
+            graph.closing.expire_at(parse_time(document["status"]["startedAt"]).timestamp() + deadline)
+        return document, graph
 
-    def _apply_shutdown(self, document: Document, graph: Graph) -> None:
-        strategy = document["spec"].get("shutdown")
-        if strategy and not graph.shutdown:
-            graph.shutdown = strategy
-            graph.fail_unfinished(
-                f"workflow shutdown with strategy:  {strategy}", spare_exit_handlers=strategy == "Stop"
-            )
-
-    def _has_lock(self, graph: Graph) -> bool:
-        """Whether the workflow holds the locks it asks for as a whole; if not, it waits in Pending."""
+    def _wait_for_lock(self) -> str:
+        """Why the workflow may not begin yet, empty where it holds the locks that it asks for as a whole."""
         assert self._spec is not None
         synchronization = self._spec.get("synchronization")
         if not synchronization:
-            return True
-        locks, key = self._surroundings.locks, self.workflow.key
+            return ""
         requests = lock_requests(synchronization, self.workflow.namespace, self._surroundings.config_maps)
-        return locks.acquire(requests, key, key)
+        return "" if not requests or self._locks.enter(requests) else self._locks.explain(requests)[0]
 
     def _fatal(self, document: dict[str, Any], message: str, now: float) -> dict[str, Any]:
         """A workflow hook said what cannot be: what the pass did to the nodes is undone, and the workflow is Error."""
@@ -224,28 +241,19 @@ class Run:
                 del self.inbox[node_id]
             if result.phase != RUNNING:  # a daemon that is up is still to be stopped
                 self.started.discard(node_id)
-        self.woken = set()
-        graph = self._graph
-        if graph is not None:
-            graph.store.commit()
-            graph.ended = {}
-            self.woken = graph.admission.commit()
+        if self._graph is not None:
+            self._graph.store.commit()
+            self._graph.ended = {}
+            self._graph.admission.commit()
         if self.workflow.finished:
-            self._release_lock()
-
-    def _release_lock(self) -> None:
-        synchronization = (self._spec or {}).get("synchronization")
-        if synchronization:
-            locks = self._surroundings.locks
-            for name, _ in lock_requests(synchronization, self.workflow.namespace, self._surroundings.config_maps):
-                self.woken |= locks.release(name, self.workflow.key)
+            self._locks.leave()
 
     # What the engine asks between passes
 
     def take_starts(self) -> Iterator[tuple[Invocation, bytes]]:
         """The leaves to start now that the pass is committed, each with its substituted template as JSON."""
         graph = self._graph
-        if graph is None:
+        if graph is None or self.workflow.finished:
             return
         starts, graph.starts = graph.starts, []
         for invocation in starts:
@@ -269,7 +277,7 @@ class Run:
     @property
     def has_news(self) -> bool:
         """Whether leaves have reported something that the next pass would take up."""
-        return bool(self.inbox) and not self.workflow.document["spec"].get("suspend")
+        return bool(self.inbox) and not is_suspended(self.workflow.document)
 
     @property
     def next_timer(self) -> float | None:
@@ -286,8 +294,10 @@ class Run:
 
     def waiting_for(self) -> str:
         """What an unfinished workflow waits for, in words."""
-        if self.workflow.document["spec"].get("suspend"):
+        if is_suspended(self.workflow.document):
             return "the workflow is suspended"
+        if self.workflow.phase == PENDING:
+            return self.workflow.message
         graph = self._graph
         if graph is None or not graph.live:
             return "nothing was started"
@@ -297,10 +307,12 @@ class Run:
                 node = graph.store[invocation.node_id]
                 what = {"Suspend": "suspended"}.get(node.type, node.phase.lower())
                 kinds.setdefault(what, []).append(node.display_name)
-        return "; ".join(
+        reasons = [
             f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
             for what, names in kinds.items()
-        )
+        ]
+        hanging = [f"{graph.store[node_id].display_name} waits for {what}" for node_id, what in graph.blocked.items()]
+        return "; ".join(reasons + hanging[:3])
 
 
 def _refuse_while_open(plugins: Sequence[Plugin]) -> None:
@@ -310,3 +322,8 @@ def _refuse_while_open(plugins: Sequence[Plugin]) -> None:
         if client.stats.breaker == "open" and not may_fail(plugin) and any(map(client.supports, Method)):
             reason = "it has failed too often, nothing is sent for now (breaker open)"
             raise TransientError(plugin.name, Method.WORKFLOW_PRE_OPERATE, reason)
+
+
+def is_suspended(document: Document) -> bool:
+    """Whether nothing is to happen to the workflow but that it may be told to end."""
+    return bool(document["spec"].get("suspend")) and not document["spec"].get("shutdown")

@@ -1,4 +1,4 @@
-"""What a pass writes into a workflow's status and labels: that it runs, what it has put out, how it ended.
+"""What a pass writes into a workflow's status and labels: that it runs, how far it has got, how it ended.
 
 Nothing is changed in place: each function returns a document that shares what it does not touch. The labels are Argo's,
 and plugins read them.
@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.graph.graph import timestamp
-
-Document = Mapping[str, Any]
+from engine.clock import timestamp
 
 LABEL_PHASE: Final = "workflows.argoproj.io/phase"
 LABEL_COMPLETED: Final = "workflows.argoproj.io/completed"
@@ -24,9 +22,12 @@ def _with_status(document: dict[str, Any], labels: Mapping[str, str], **fields: 
 
 def running(document: dict[str, Any], now: float) -> dict[str, Any]:
     """The workflow as every pass but its last leaves it: Running since its first pass, labelled for plugins to see."""
-    if document["status"].get("phase") == "Running":
+    status = document["status"]
+    if status.get("phase") == "Running":
         return document
-    started = document["status"].get("startedAt") or timestamp(now)
+    if status.get("phase") == "Pending":
+        document = {**document, "status": {key: value for key, value in status.items() if key != "message"}}
+    started = status.get("startedAt") or timestamp(now)
     labels = {LABEL_PHASE: "Running", LABEL_COMPLETED: "false"}
     document = _with_status(document, labels, phase="Running", startedAt=started)
     if not document["metadata"].get("creationTimestamp"):
@@ -34,28 +35,29 @@ def running(document: dict[str, Any], now: float) -> dict[str, Any]:
     return document
 
 
-def finished(document: dict[str, Any], phase: str, message: str, now: float) -> dict[str, Any]:
-    """The workflow at its end, in Succeeded, Failed or Error."""
+def pending(document: dict[str, Any], message: str) -> dict[str, Any]:
+    """The workflow while it waits for a lock: it has not begun."""
+    document = _with_status(document, {LABEL_PHASE: "Pending"}, phase="Pending", message=message)
+    del document["status"]["startedAt"]
+    return document
+
+
+def finished(document: dict[str, Any], phase: str, message: str, now: float, *, pods: bool = False) -> dict[str, Any]:
+    """The workflow at its end; ``pods`` says whether it had any."""
     labels = {LABEL_PHASE: phase, LABEL_COMPLETED: "true"}
-    others = [each for each in document["status"].get("conditions") or () if each.get("type") != "Completed"]
+    conditions = {"PodRunning": "False", "Completed": "True"} if pods else {"Completed": "True"}
+    others = [each for each in document["status"].get("conditions") or () if each.get("type") not in conditions]
     fields: dict[str, Any] = {
         "phase": phase,
         "finishedAt": timestamp(now),
-        "conditions": [*others, {"type": "Completed", "status": "True"}],
+        "conditions": [*others, *({"type": kind, "status": status} for kind, status in conditions.items())],
     }
     if message:
         fields["message"] = message
     return _with_status(document, labels, **fields)
 
 
-def with_outputs(document: dict[str, Any], outputs: Mapping[str, Mapping[str, Document]]) -> dict[str, Any]:
-    """Global outputs are kept in the workflow's status, the last word on each name."""
-    if not any(outputs.values()):
-        return document
-    merged: dict[str, Any] = dict(document["status"].get("outputs") or {})
-    for kind, named in outputs.items():
-        kept = {each["name"]: each for each in merged.get(kind) or ()}
-        kept.update(named)
-        if kept:
-            merged[kind] = list(kept.values())
-    return {**document, "status": {**document["status"], "outputs": merged}}
+def with_progress(document: dict[str, Any], progress: str) -> dict[str, Any]:
+    """The workflow with how many of its leaves are done."""
+    status = document["status"]
+    return document if status.get("progress") == progress else {**document, "status": {**status, "progress": progress}}

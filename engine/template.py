@@ -1,19 +1,22 @@
-"""Templates, compiled once per workflow: what a node is made from, and where the names inside it resolve.
+"""Templates, compiled once per workflow: what a node is made from.
 
 A template's text is split at its tags when the workflow is first reconciled, so making a node costs a join and not a
-parse. Templates of WorkflowTemplates resolve local names inside the template they stand in (Argo's template scope).
+parse. Where the names inside a template resolve is `engine.library`'s.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from engine.node import DAG, POD, STEPS
+from engine.node import DAG, HTTP, PLUGIN, POD, STEPS, SUSPEND
 from engine.substitution import Text, compile_json
+
+if TYPE_CHECKING:
+    from engine.library import Context
 
 Document = Mapping[str, Any]
 
@@ -25,29 +28,26 @@ KINDS: Final = {
     "data": POD,
     "steps": STEPS,
     "dag": DAG,
-    "suspend": "Suspend",
-    "http": "HTTP",
-    "plugin": "Plugin",
+    "suspend": SUSPEND,
+    "http": HTTP,
+    "plugin": PLUGIN,
 }
 """The field that says what a template does, and the type its node has for it (Argo's GetNodeType)."""
 
 LOOPS: Final = ("withItems", "withParam", "withSequence")
 
+DISPLAY_NAME: Final = "workflows.argoproj.io/display-name"
 
 # How one step or task names another: ``steps.a.outputs``, ``tasks['b-c'].status``, in tags and expressions alike.
-_MENTION: Final = re.compile(r"""\b(?:steps|tasks)(?:\.([\w-]+)|\[\\*['"]([^'"\\]+))""")
-
-
-_NAME: Final = re.compile(r"[\w.-]+")
+_MENTION: Final = re.compile(r"""\b(?:steps|tasks)(?:\.([\w-]+)|\[\\*['"]([^'"\\]+)\\*['"]\])(\.outputs\.result)?""")
+_TAG: Final = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
+_REFERENCE: Final = re.compile(r"\{\{\s*([^{}=][^{}]*?)\s*\}\}")
 
 
 def mentions(document: object) -> frozenset[str]:
     """The steps and tasks whose variables a document may read."""
     text = orjson.dumps(document).decode()
-    return frozenset(dotted or quoted for dotted, quoted in _MENTION.findall(text))
-
-
-_TAG: Final = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
+    return frozenset(dotted or quoted for dotted, quoted, _ in _MENTION.findall(text))
 
 
 def call_text(call: Document) -> Text:
@@ -67,33 +67,77 @@ class InvalidTemplate(Exception):
     """A template, or a reference to one, that Argo would reject; the message says why in one line."""
 
 
+def kind_of(document: Document) -> str:
+    """Which of `KINDS` a template is. Raises `InvalidTemplate` where it is none or several."""
+    kinds = [kind for kind in KINDS if document.get(kind) is not None]
+    if len(kinds) != 1:
+        found = "multiple template types specified" if kinds else "template type unspecified"
+        raise InvalidTemplate(f"templates.{document.get('name') or ''} {found}. choose one of: {', '.join(KINDS)}")
+    return kinds[0]
+
+
 class Step:
     """One step of a steps template or one task of a DAG: a call of a template, compiled.
 
-    ``call`` is what each of its invocations is made from; ``loop`` what is expanded before, None for a plain step.
+    ``call`` is what each of its invocations is made from, ``when`` and ``loop`` what is decided before.
     """
 
-    __slots__ = ("call", "continue_on", "document", "hooks", "item_keys", "loop", "mentions", "name")
+    __slots__ = (
+        "call",
+        "continue_on",
+        "document",
+        "exit_hook",
+        "hooks",
+        "item_keys",
+        "loop",
+        "mentions",
+        "name",
+        "plain",
+        "references",
+        "when",
+    )
 
     def __init__(self, document: Document) -> None:
         self.document = document
         self.name: str = document["name"]
-        loop = {key: document[key] for key in LOOPS if document.get(key) is not None}
+        loop = {key: document[key] for key in LOOPS if document.get(key) not in (None, [], "")}
         self.loop: Text | None = compile_json(loop) if loop else None
-        skipped = {*LOOPS, "depends", "dependencies", "hooks", "onExit", "continueOn"}
-        self.call: Text = call_text({key: value for key, value in document.items() if key not in skipped})
+        """None for a plain step."""
+        self.when: Text | None = compile_json(document["when"]) if document.get("when") else None
+        parts = {key: document[key] for key in ("template", "templateRef", "inline", "arguments") if document.get(key)}
+        self.call: Text = call_text(parts)
+        self.plain: Document | None = orjson.loads(self.call.render({})) if not self.call.tags else None
+        """The call itself, where there is nothing in it to fill in."""
         self.item_keys = tuple(sorted(tag[5:] for tag in self.call.tags if tag.startswith("item.")))
         """The keys that every item of the loop must have."""
+        parameters = (document.get("arguments") or {}).get("parameters") or ()
+        found = {each["name"]: _REFERENCE.fullmatch(str(each.get("value") or "")) for each in parameters}
+        self.references = {name: match[1] for name, match in found.items() if match}
+        """The arguments that are another node's variable and nothing else, by name."""
         self.continue_on: Document = document.get("continueOn") or {}
         self.mentions = mentions(document)
-        hooks = {name: hook for name, hook in (document.get("hooks") or {}).items() if hook is not None}
-        if document.get("onExit"):
-            hooks.setdefault("exit", {"template": document["onExit"]})
-        self.hooks: dict[str, Document] = hooks
+        self.hooks, self.exit_hook = read_hooks(document)
 
     def continues_on(self, phase: str) -> bool:
         """Whether this step's failure in `phase` is none of its parent's (Argo's ContinueOn)."""
         return bool(self.continue_on.get("error" if phase == "Error" else "failed")) and phase in ("Error", "Failed")
+
+
+class Hook:
+    """A lifecycle hook or an exit handler: a call, and the condition on which it is made."""
+
+    __slots__ = ("expression", "step")
+
+    def __init__(self, name: str, document: Document) -> None:
+        self.expression: str = document.get("expression") or ""
+        self.step = Step({**{key: document.get(key) for key in ("template", "templateRef", "arguments")}, "name": name})
+
+
+def read_hooks(document: Document) -> tuple[dict[str, Hook], Hook | None]:
+    """The lifecycle hooks of a workflow, a step or a task by name, and its exit handler (`onExit` before a hook)."""
+    hooks = {name: Hook(name, hook) for name, hook in (document.get("hooks") or {}).items() if hook is not None}
+    exit_hook = hooks.pop("exit", None)
+    return hooks, Hook("exit", {"template": document["onExit"]}) if document.get("onExit") else exit_hook
 
 
 class Template:
@@ -103,11 +147,7 @@ class Template:
         self.document = document
         self.context = context
         self.name: str = document.get("name") or ""
-        kinds = [kind for kind in KINDS if document.get(kind) is not None]
-        if len(kinds) != 1:
-            found = " and ".join(kinds) if kinds else "none"
-            raise InvalidTemplate(f"template {self.name!r} must have exactly one of {', '.join(KINDS)}: found {found}")
-        self.kind = kinds[0]
+        self.kind = kind_of(document)
         self.node_type = KINDS[self.kind]
         inputs = document.get("inputs") or {}
         self.parameters: list[Document] = inputs.get("parameters") or []
@@ -117,18 +157,15 @@ class Template:
         self.declared: Text = compile_json(self.outputs)
         self.text: Text = compile_json(document)
         body = {"steps", "dag", "outputs", "inputs", "container", "script", "resource"}
-        read_later = {"metrics", "outputs", "inputs", "retryStrategy", "memoize", "steps", "dag", "hooks"}
-        running = compile_json({key: value for key, value in document.items() if key not in read_later})
-        self.required = tuple(sorted(tag for tag in running.tags if _NAME.fullmatch(tag))) if self.is_leaf else ()
-        """The variables without which a leaf cannot run."""
         self.settings: Text = compile_json({key: value for key, value in document.items() if key not in body})
         self.steps: list[list[Step]] = [[Step(step) for step in group] for group in document.get("steps") or ()]
         self.dag: Document = document.get("dag") or {}
         self.tasks: list[Step] = [Step(task) for task in self.dag.get("tasks") or ()]
-        self.mentions = mentions(document)
-        self.display_name: str | None = (document.get("annotations") or {}).get("workflows.argoproj.io/display-name")
+        self.display_name: str | None = (document.get("annotations") or {}).get(DISPLAY_NAME)
         self.parallelism: int | None = document.get("parallelism")
         self.fail_fast: bool = bool(document.get("failFast"))
+        self.daemon: bool = bool(document.get("daemon"))
+        self._read(orjson.dumps(document).decode())
         self.fixed: dict[str, str] = {
             f"{side}.{kind}.{item['name']}.path": item["path"]
             for side, kinds_ in (("inputs", ("artifacts",)), ("outputs", ("artifacts", "parameters")))
@@ -139,6 +176,15 @@ class Template:
         }
         """Variables that the template itself defines, whoever calls it: paths of artifacts and parameters."""
 
+    def _read(self, text: str) -> None:
+        found = _MENTION.findall(text)
+        self.mentions = frozenset(dotted or quoted for dotted, quoted, _ in found)
+        """The steps and tasks whose variables are read anywhere in the template."""
+        self.results = frozenset(dotted or quoted for dotted, quoted, result in found if result)
+        """Those whose `outputs.result` is (Argo's hasOutputResultRef)."""
+        self.reads_name = "steps.name" in text or "tasks.name" in text
+        self.reads_list = "inputs.parameters" in self.text.tags
+
     @property
     def is_leaf(self) -> bool:
         """Whether a node made from this template has no children that the engine reconciles."""
@@ -148,102 +194,3 @@ class Template:
     def is_pod(self) -> bool:
         """Whether a node made from this template counts as a pod against parallelism."""
         return self.node_type == POD
-
-
-class Context:
-    """Where template names resolve: the workflow itself, or the WorkflowTemplate that holds the referring template.
-
-    ``scope`` is Argo's templateScope: ``local/<workflow>``, ``namespaced/<name>`` or ``cluster/<name>``.
-    """
-
-    def __init__(self, scope: str, templates: list[Document], defaults: Document, library: Library) -> None:
-        self.scope = scope
-        self.library = library
-        self.defaults = defaults
-        self._documents: dict[str, Document] = {
-            template["name"]: template for template in templates if "name" in template
-        }
-        self._compiled: dict[str, Template] = {}
-
-    def names(self) -> list[str]:
-        """The templates defined here, in order."""
-        return list(self._documents)
-
-    def resolve(self, reference: Document) -> Template:
-        """The template that a step, task or hook calls: by local name, `templateRef`, or inline.
-
-        Raises `InvalidTemplate` where there is no such template.
-        """
-        inline = reference.get("inline")
-        if inline is not None:
-            key = f"inline:{orjson.dumps(inline).decode()}"
-            if key not in self._compiled:
-                self._compiled[key] = Template(merge_defaults(inline, self.defaults), self)
-            return self._compiled[key]
-        if reference.get("templateRef"):
-            ref = reference["templateRef"]
-            context = self.library.context(ref.get("name") or "", cluster=bool(ref.get("clusterScope")))
-            return context.local(ref.get("template") or "")
-        return self.local(reference.get("template") or "")
-
-    def local(self, name: str) -> Template:
-        """The template `name` of this very document."""
-        compiled = self._compiled.get(name)
-        if compiled is None:
-            document = self._documents.get(name)
-            if document is None:
-                raise InvalidTemplate(f"template name '{name}' undefined")
-            compiled = self._compiled[name] = Template(merge_defaults(document, self.defaults), self)
-        return compiled
-
-
-class Library:
-    """The WorkflowTemplates and ClusterWorkflowTemplates that workflows may refer to, by name."""
-
-    def __init__(
-        self,
-        workflow_templates: Mapping[str, Document] | None = None,
-        cluster_workflow_templates: Mapping[str, Document] | None = None,
-    ) -> None:
-        self._documents = {False: workflow_templates or {}, True: cluster_workflow_templates or {}}
-        self._contexts: dict[tuple[bool, str], Context] = {}
-
-    def spec(self, name: str, *, cluster: bool) -> Document:
-        """The `spec` of one (Cluster)WorkflowTemplate. Raises `InvalidTemplate` where it is not known."""
-        document = self._documents[cluster].get(name)
-        if document is None:
-            kind = "clusterworkflowtemplates" if cluster else "workflowtemplates"
-            raise InvalidTemplate(f'{kind}.argoproj.io "{name}" not found')
-        spec: Document = document.get("spec") or {}
-        return spec
-
-    def context(self, name: str, *, cluster: bool) -> Context:
-        """Where the names inside that template's templates resolve."""
-        key = (cluster, name)
-        if key not in self._contexts:
-            spec = self.spec(name, cluster=cluster)
-            scope = f"{'cluster' if cluster else 'namespaced'}/{name}"
-            templates = list(spec.get("templates") or ())
-            self._contexts[key] = Context(scope, templates, spec.get("templateDefaults") or {}, self)
-        return self._contexts[key]
-
-
-def merge_defaults(document: Document, defaults: Document) -> Document:
-    """`templateDefaults` under a template: the template's own fields win, maps merge, lists and scalars replace.
-
-    Defaults that would change what kind of template it is (a `container` for a `script`) do not apply, as in Argo,
-    where merging them would make the template invalid.
-    """
-    if not defaults:
-        return document
-    own = [kind for kind in KINDS if document.get(kind) is not None]
-    merged = {key: value for key, value in defaults.items() if key not in KINDS or key in own}
-    return _merge(merged, document)
-
-
-def _merge(base: Document, over: Document) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in over.items():
-        below = result.get(key)
-        result[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return result

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
 from engine.scope import Scope
+from engine.substitution import SubstitutionError, render_string
 
 Document = Mapping[str, Any]
 
 STRFTIME_CHARS: Final = "aAbBcCdDeFHIjkMmnpPQrRStTuvVWxXyYZ%"
 """The directives for which Argo defines ``workflow.creationTimestamp.<char>`` (its strftime table)."""
 
+_PARAMETER_FIELDS: Final = ("name", "default", "value", "valueFrom", "globalName", "enum", "description")
+"""The fields of a parameter in the order in which Go writes them."""
+
 
 class MissingParameter(Exception):
-    """An argument that the workflow neither has nor can look up; the message is what status.message shows."""
+    """A global parameter that cannot be set; the message is what status.message shows."""
 
 
 def parse_time(text: str) -> datetime:
@@ -30,41 +34,66 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
+def html_safe(text: str) -> str:
+    """A JSON text as Go's json.Marshal writes it: what HTML gives a meaning to is escaped."""
+    for character in "<>&":
+        if character in text:
+            text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
 def json_map(values: Document) -> str:
     """A string map as Go marshals it: keys sorted."""
-    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
+    return html_safe(orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode())
+
+
+def json_parameters(parameters: Iterable[Document]) -> str:
+    """A list of parameters as Go marshals it, values as text."""
+    documents = []
+    for parameter in parameters:
+        fields = [field for field in _PARAMETER_FIELDS if parameter.get(field) is not None]
+        texts = ("default", "value")
+        documents.append({field: text_of(parameter[field]) if field in texts else parameter[field] for field in fields})
+    return html_safe(orjson.dumps(documents).decode())
 
 
 def config_map_value(reference: Document, config_maps: Mapping[str, Document]) -> str | None:
     """What a `configMapKeyRef` points at, None where the map or its key is not among the given documents."""
     document = config_maps.get(reference.get("name") or "")
-    value = ((document or {}).get("data") or {}).get(reference.get("key"))
+    data = (document or {}).get("data")
+    value = data.get(reference.get("key")) if isinstance(data, dict) else None
     return None if value is None else text_of(value)
 
 
+def absent_key(reference: Document, config_maps: Mapping[str, Document]) -> str:
+    """Why `config_map_value` found nothing."""
+    name = reference.get("name")
+    if name not in config_maps:
+        return f"ConfigMap '{name}' does not exist among the given documents"
+    return f"ConfigMap '{name}' does not have the key '{reference.get('key')}'"
+
+
 def argument_values(spec: Document, config_maps: Mapping[str, Document]) -> dict[str, str]:
-    """The workflow's own arguments. Raises `MissingParameter` where one has no value, no default and no source."""
+    """The workflow's own arguments. Raises `MissingParameter` where one has no value and no source that knows it."""
     values: dict[str, str] = {}
     for parameter in (spec.get("arguments") or {}).get("parameters") or ():
         name = parameter["name"]
         source = parameter.get("valueFrom") or {}
+        reference = source.get("configMapKeyRef")
         if parameter.get("value") is not None:
             values[name] = text_of(parameter["value"])
-            continue
-        found = None
-        if source.get("configMapKeyRef"):
-            found = config_map_value(source["configMapKeyRef"], config_maps)
-        if found is None and source.get("default") is not None:
-            found = text_of(source["default"])
-        if found is None and parameter.get("default") is not None:
-            found = text_of(parameter["default"])
-        if found is None and source.get("configMapKeyRef"):
-            key = source["configMapKeyRef"]
-            raise MissingParameter(f"ConfigMap '{key.get('name')}' does not have the key '{key.get('key')}'")
-        if found is None and source.get("supplied") is None:
-            raise MissingParameter(f"spec.arguments.{name}.value or spec.arguments.{name}.valueFrom is required")
-        if found is not None:
-            values[name] = found
+        elif reference:
+            found = config_map_value(reference, config_maps)
+            if found is None and source.get("default") is None:
+                raise MissingParameter(
+                    f"failed to set global parameter {name} from configmap with name {reference.get('name')}"
+                    f" and key {reference.get('key')}: {absent_key(reference, config_maps)}"
+                )
+            values[name] = text_of(source["default"]) if found is None else found
+        else:
+            raise MissingParameter(
+                f"either value or valueFrom must be specified in order to set global parameter {name}"
+            )
     return values
 
 
@@ -73,8 +102,29 @@ def workflow_scope(document: Document, spec: Document, config_maps: Mapping[str,
 
     `spec` is the spec in force, that of a referenced WorkflowTemplate merged in. Raises `MissingParameter`.
     """
-    metadata: Document = document["metadata"]
     scope = Scope()
+    add_metadata(scope, document["metadata"], spec)
+    values = argument_values(spec, config_maps)
+    declared = (spec.get("arguments") or {}).get("parameters") or ()
+    scope["workflow.parameters"] = scope["workflow.parameters.json"] = json_parameters(declared)
+    for name, value in values.items():
+        scope[f"workflow.parameters.{name}"] = value
+    for name, value in values.items():
+        if "{{" in value:  # one argument may be made of others
+            scope[f"workflow.parameters.{name}"] = filled_in(value, scope)
+    status: Document = document["status"]
+    scope["workflow.status"] = status.get("phase") or "Running"
+    scope["workflow.duration"] = "0.000000"
+    outputs = status.get("outputs") or {}
+    for parameter in outputs.get("parameters") or ():
+        scope[f"workflow.outputs.parameters.{parameter['name']}"] = text_of(parameter.get("value"))
+    for artifact in outputs.get("artifacts") or ():
+        scope[f"workflow.outputs.artifacts.{artifact['name']}"] = artifact
+    return scope
+
+
+def add_metadata(scope: Scope, metadata: Document, spec: Document) -> None:
+    """The variables that say who the workflow is; again where a plugin has changed its labels or annotations."""
     scope["workflow.name"] = metadata["name"]
     scope["workflow.namespace"] = metadata["namespace"]
     scope["workflow.uid"] = metadata["uid"]
@@ -97,16 +147,11 @@ def workflow_scope(document: Document, spec: Document, config_maps: Mapping[str,
         scope[f"workflow.{kind}"] = scope[f"workflow.{kind}.json"] = json_map(values)
         for key, value in values.items():
             scope[f"workflow.{kind}.{key}"] = text_of(value)
-    values = argument_values(spec, config_maps)
-    declared = [{"name": name, "value": value} for name, value in values.items()]
-    scope["workflow.parameters"] = scope["workflow.parameters.json"] = orjson.dumps(declared).decode()
-    for name, value in values.items():
-        scope[f"workflow.parameters.{name}"] = value
-    status: Document = document["status"]
-    scope["workflow.status"] = status.get("phase") or "Running"
-    outputs = status.get("outputs") or {}
-    for parameter in outputs.get("parameters") or ():
-        scope[f"workflow.outputs.parameters.{parameter['name']}"] = text_of(parameter.get("value"))
-    for artifact in outputs.get("artifacts") or ():
-        scope[f"workflow.outputs.artifacts.{artifact['name']}"] = artifact
-    return scope
+
+
+def filled_in(text: str, scope: Scope) -> str:
+    """A text with those of its tags filled in that can be; the others, and what is wrong with them, are for later."""
+    try:
+        return render_string(text, scope, allow_unresolved=True)
+    except SubstitutionError:
+        return text

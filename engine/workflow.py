@@ -16,6 +16,7 @@ from engine.shape import WrongType, check_shape
 COMPLETED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
 
 _SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # what Kubernetes draws generated names from
+_LONGEST_PREFIX: Final = 58  # to which it cuts what stands before the five letters
 
 
 class InvalidWorkflow(ValueError):
@@ -106,4 +107,4 @@ def _generated_name(prefix: str | None, document: Mapping[str, Any]) -> str:
     if not prefix:
         raise InvalidWorkflow("metadata.name: expected a name, or a metadata.generateName")
     digest = hashlib.sha256(orjson.dumps(document)).digest()
-    return prefix + "".join(_SUFFIX_ALPHABET[byte % len(_SUFFIX_ALPHABET)] for byte in digest[:5])
+    return prefix[:_LONGEST_PREFIX] + "".join(_SUFFIX_ALPHABET[byte % len(_SUFFIX_ALPHABET)] for byte in digest[:5])

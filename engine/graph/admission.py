@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+import re
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,10 +12,11 @@ import orjson
 
 from engine.graph.arguments import BindingError, bind, variables_of
 from engine.graph.invocation import Invocation
+from engine.graph.queueing import LockQueue
 from engine.graph.retry import Retry
-from engine.locks import Locks, lock_requests
-from engine.memo import Memos
-from engine.node import DAG, ERROR, FAILED, PENDING, POD, RETRY, RUNNING, STEPS, SUCCEEDED, Node
+from engine.locks import LockError, lock_requests
+from engine.memo import Key, MemoError, Memos, memo_request
+from engine.node import DAG, ERROR, FLAGS, PENDING, POD, RETRY, RUNNING, STEPS, SUCCEEDED, Node
 from engine.scope import Scope
 from engine.substitution import SubstitutionError, render_string
 from engine.template import InvalidTemplate
@@ -27,152 +29,202 @@ Document = Mapping[str, Any]
 MAX_DEPTH: Final = 100
 """How deep templates may call templates (the default of Argo's controller)."""
 
-FAIL_FAST: Final = "template has failed or errored children and failFast enabled"
 _COUNTED: Final = (POD, STEPS, DAG)
+_DISPLAY_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-.]{0,61}[a-zA-Z0-9]")
 
 
 class Admission:
     """The gate in front of every node. What it turns away waits here in order and is let in as soon as it may."""
 
     def __init__(
-        self, spec: Document, key: str, config_maps: Mapping[str, Document], locks: Locks, memos: Memos
+        self, spec: Document, namespace: str, config_maps: Mapping[str, Document], locks: LockQueue, memos: Memos
     ) -> None:
         self.parallelism: int | None = spec.get("parallelism")
         self.default_retry: Document | None = spec.get("retryStrategy")
         self.config_maps = config_maps
-        self.key = key
+        self.namespace = namespace
         self.locks = locks
         self.memos = memos
         self.active_pods = 0
-        self.locked: list[Invocation] = []
-        """Invocations whose node waits for a lock."""
-        self.acquired: list[tuple[str, str]] = []
-        """Locks taken since the last commit, as (lock, holder); an abort gives them back."""
-        self.released: list[tuple[str, str]] = []
-        """Locks that are given back when the pass commits."""
-        self.memoized: list[tuple[tuple[str, str], Node]] = []
-        """Finished nodes whose outputs are remembered when the pass commits."""
         self._waiting: deque[Invocation] = deque()
-        self._references: dict[tuple[Any, str, bytes], Document] = {}
-        self._boundaries: list[Invocation] = []
+        """Calls for which the workflow had no room yet; those for which their boundary had none wait there."""
+        self._freed: OrderedDict[Invocation, None] = OrderedDict()
+        """Boundaries in which calls wait, and something ended."""
+        self._memoized: list[tuple[Key, Node]] = []
+        """Finished nodes whose outputs are remembered when the pass commits."""
+        self._references: dict[tuple[str, bytes], Document] = {}
 
-    def admit(self, graph: Graph, invocation: Invocation, existing: Node | None) -> None:
-        """Give the call its node, or let it wait for its turn."""
+    def admit(
+        self, graph: Graph, invocation: Invocation, existing: Node | None = None, *, waited: bool = False
+    ) -> None:
+        """Give the call its node, or let it wait for its turn; ``waited`` says that its turn has come."""
         if invocation.template is None:
-            if invocation.depth > MAX_DEPTH:
-                graph.refuse(
-                    invocation, f"Maximum recursion depth exceeded: templates call each other {MAX_DEPTH} deep"
-                )
-                return
             try:
                 invocation.template = invocation.context.resolve(invocation.call)
             except InvalidTemplate as error:
                 graph.refuse(invocation, str(error))
                 return
-        if existing is None and invocation.attempt is None and not self._has_room(graph, invocation):
-            return
-        self._open(graph, invocation, existing)
+            if invocation.depth >= MAX_DEPTH:
+                message = f"Maximum recursion depth exceeded: templates call each other {MAX_DEPTH} deep"
+                graph.refuse(invocation, message, raised=False)
+                return
+        if existing is not None or self._has_room(invocation, waited=waited):
+            self._open(graph, invocation, existing)
 
-    def _has_room(self, graph: Graph, invocation: Invocation) -> bool:
-        """Argo's checkParallelism; where there is no room, the invocation is queued for `retry_waiting`."""
-        if self.parallelism is not None and self.active_pods >= self.parallelism:
+    # Parallelism
+
+    def _is_full(self) -> bool:
+        return self.parallelism is not None and self.active_pods >= self.parallelism
+
+    def _has_room(self, invocation: Invocation, *, waited: bool) -> bool:
+        """Argo's checkParallelism; where there is no room, the invocation waits for `retry_waiting`."""
+        first = invocation.attempt is None
+        # The first attempt has the room that its Retry node was given.
+        if (self._is_full() or (self._waiting and not waited)) and (first or invocation.key > 0):
             self._waiting.append(invocation)
             return False
         boundary = invocation.boundary
-        if boundary is None:
+        if boundary is None or not first or self._is_open_to(boundary):
             return True
+        assert boundary.inside is not None
+        boundary.inside.waiting.append(invocation)
+        return False
+
+    @staticmethod
+    def _is_open_to(boundary: Invocation) -> bool:
         template, inside = boundary.resolved, boundary.inside
         assert inside is not None
-        failed = template.fail_fast and inside.failures
-        full = template.parallelism is not None and inside.active >= template.parallelism
-        if not failed and not full:
-            return True
-        if not inside.waiting:
-            self._boundaries.append(boundary)
-        inside.waiting.append(invocation)
-        return False
+        if template.fail_fast and inside.failed:
+            return False
+        return template.parallelism is None or inside.active < template.parallelism
 
     def retry_waiting(self, graph: Graph) -> None:
         """Let in what may come in now."""
-        for boundary in list(self._boundaries):
-            template, inside = boundary.resolved, boundary.inside
-            assert inside is not None
-            waiting, failed = inside.waiting, template.fail_fast and inside.failures
-            if failed and inside.pods == 0 and boundary.body is not None:
-                boundary.body.abandon(FAILED, FAIL_FAST)
-                graph.finish(boundary, FAILED, FAIL_FAST)
-            if graph.store[boundary.node_id].fulfilled:
+        while self._freed and not self._is_full():
+            boundary, _ = self._freed.popitem(last=False)
+            assert boundary.inside is not None
+            waiting = boundary.inside.waiting
+            if not graph.is_open(boundary):
                 waiting.clear()
-            if not waiting:
-                self._boundaries.remove(boundary)
-                continue
-            while waiting and not failed and (template.parallelism is None or inside.active < template.parallelism):
-                if self.parallelism is not None and self.active_pods >= self.parallelism:
+            while waiting and self._is_open_to(boundary):
+                if self._is_full():
+                    self._freed[boundary] = None
                     break
-                self._open(graph, waiting.popleft(), None)
-        while self._waiting and (self.parallelism is None or self.active_pods < self.parallelism):
-            self.admit(graph, self._waiting.popleft(), None)
-        for invocation in self.locked[:]:
-            if graph.store[invocation.node_id].fulfilled:
-                self.locked.remove(invocation)
-            elif self._take_locks(graph, invocation, self.settings(graph, invocation)):
-                self.locked.remove(invocation)
-                node = graph.store.touch(invocation.node_id)
-                node.message, node.synchronization_status = "", None
-                self._proceed(graph, invocation, node)
+                self._let_in(graph, waiting.popleft())
+        while self._waiting and not self._is_full():
+            self._let_in(graph, self._waiting.popleft())
+        for invocation in self.locks.retry(graph):
+            node = graph.store.touch(invocation.node_id)
+            node.message, node.synchronization_status = "", None
+            self._proceed(graph, invocation, node)
+
+    def _let_in(self, graph: Graph, invocation: Invocation) -> None:
+        if invocation.boundary is not None and not graph.is_open(invocation.boundary):
+            return
+        parent = invocation.parent
+        if isinstance(parent, Retry) and not graph.is_open(parent.invocation):
+            return
+        self.admit(graph, invocation, waited=True)
+
+    def _count(self, invocation: Invocation, node: Node, change: int) -> None:
+        if node.type == POD:
+            self.active_pods += change
+        boundary = invocation.boundary
+        if boundary is not None and node.type in _COUNTED:
+            inside = boundary.inside
+            assert inside is not None
+            inside.active += change
+            inside.pods += change * (node.type == POD)
+            if inside.waiting and change < 0:
+                self._freed[boundary] = None
+
+    # Nodes
 
     def _open(self, graph: Graph, invocation: Invocation, existing: Node | None) -> None:
-        template = invocation.resolved
-        inputs: msgspec.Raw | None
+        """Give the call its node, and let that go on as far as locks and memos allow."""
+        template, first = invocation.resolved, invocation.attempt is None
         if existing is not None:
-            invocation.node_id, inputs = existing.id, existing.inputs
-        elif isinstance(invocation.parent, Retry):
-            inputs = graph.store[invocation.parent.invocation.node_id].inputs
-            if invocation.variables is None:
-                invocation.variables = variables_of(inputs)
-        else:
-            try:
-                scope = Scope(graph.scope, template.fixed)
-                arguments = invocation.call.get("arguments") or {}
-                inputs, invocation.variables = bind(template, arguments, scope, self.config_maps)
-            except BindingError as error:
-                graph.refuse(invocation, str(error))
-                return
-        invocation.call = call = self._reference(invocation.call)
+            invocation.node_id = existing.id
         try:
+            inputs = self._bind(graph, invocation, existing)
+            invocation.call = call = self._reference(invocation.call)
             settings = self.settings(graph, invocation)
-        except SubstitutionError as error:
-            graph.refuse(invocation, str(error))
+            requests = []
+            if first and settings.get("synchronization"):
+                requests = lock_requests(settings["synchronization"], self.namespace, self.config_maps)
+            if first and settings.get("memoize"):
+                memo_request(settings["memoize"])
+        except (BindingError, SubstitutionError, LockError, MemoError) as error:
+            if existing is None:
+                graph.refuse(invocation, str(error))
+            else:
+                self._park(graph, invocation, existing)
+                graph.finish(invocation, ERROR, str(error), raised=True)
             return
-        strategy = None if invocation.attempt is not None else settings.get("retryStrategy", self.default_retry)
+        retried = first and settings.get("retryStrategy", self.default_retry) is not None
         node = existing or graph.create(
             invocation.name,
-            RETRY if strategy is not None else template.node_type,
-            RUNNING if strategy is not None else PENDING,
+            RETRY if retried else template.node_type,
+            RUNNING if retried else PENDING,
             invocation.boundary,
             template_name=call["template"],
             template_ref=call["templateRef"],
             template_scope=invocation.context.scope,
             inputs=inputs,
         )
-        invocation.node_id = node.id
-        if existing is None and template.display_name is not None:
-            node.display_name = render_string(template.display_name, graph.scope_of(invocation), allow_unresolved=True)
+        if existing is None:
+            invocation.node_id = node.id
+            if invocation.flag:
+                node.node_flag = FLAGS[invocation.flag]
+            if template.display_name is not None:
+                self._name(graph, invocation, node, template.display_name)
         invocation.parent.child_created(invocation.key, node.id)
-        if invocation.attempt is None:
-            if self._remembered(graph, invocation, settings, node):
-                return
-            if not self._take_locks(graph, invocation, settings):
-                self._mark_waiting(graph, invocation, settings)
-                self.locked.append(invocation)
-                return
-        self._proceed(graph, invocation, node)
+        if requests and not self.locks.acquire(invocation, requests):
+            self._park(graph, invocation, node)
+            node = graph.store.touch(node.id)
+            node.phase = PENDING
+            node.message, node.synchronization_status = self.locks.explain(requests)
+        elif first and settings.get("memoize"):
+            self._remember(graph, invocation, node, settings)
+        else:
+            self._proceed(graph, invocation, node)
+
+    def _bind(self, graph: Graph, invocation: Invocation, existing: Node | None) -> msgspec.Raw | None:
+        if existing is not None:
+            return existing.inputs
+        if isinstance(invocation.parent, Retry):
+            if invocation.variables is None:
+                invocation.variables = variables_of(graph.store[invocation.parent.invocation.node_id].inputs)
+            return graph.store[invocation.parent.invocation.node_id].inputs
+        scope = Scope(graph.scope, invocation.resolved.fixed)
+        inputs, invocation.variables = bind(
+            invocation.resolved, invocation.call.get("arguments") or {}, scope, self.config_maps
+        )
+        return inputs
 
     def _reference(self, call: Document) -> Document:
         """What is still needed of a call once its arguments are bound; the same object for all turns of a loop."""
         ref = call.get("templateRef")
-        key = (call.get("name"), call.get("template") or "", orjson.dumps(ref) if ref else b"")
-        return self._references.setdefault(key, {"name": key[0], "template": key[1], "templateRef": ref})
+        key = (call.get("template") or "", orjson.dumps(ref) if ref else b"")
+        found = self._references.get(key)
+        if found is None:
+            found = self._references[key] = {"template": key[0], "templateRef": ref}
+        return found
+
+    @staticmethod
+    def _name(graph: Graph, invocation: Invocation, node: Node, text: str) -> None:
+        """A template may say what its nodes are called, if that makes a name (Argo's display-name annotation)."""
+        try:
+            name = render_string(text, graph.scope_of(invocation), allow_unresolved=True)
+        except SubstitutionError:
+            return
+        if _DISPLAY_NAME.fullmatch(name):
+            node.display_name = name
+
+    def _park(self, graph: Graph, invocation: Invocation, node: Node) -> None:
+        """The node is there and unfinished, but not to be visited."""
+        graph.live[node.id] = invocation
+        invocation.parked = True
 
     def _proceed(self, graph: Graph, invocation: Invocation, node: Node) -> None:
         """The node may be visited; a retried one is represented by its attempts."""
@@ -181,33 +233,22 @@ class Admission:
             if node.phase != RUNNING or not node.started_at:
                 node = graph.store.touch(node.id)
                 node.phase, node.started_at = RUNNING, node.started_at or graph.timestamp
-            graph.live[node.id] = invocation
-            invocation.parked = True
+            self._park(graph, invocation, node)
             invocation.body = Retry(graph, invocation, strategy or {})
             invocation.body.start()
             return
+        graph.live.pop(node.id, None)  # it is met again in the order of its visit
         invocation.parked = False
         self._count(invocation, node, 1)
         graph.queue(invocation)
 
-    def _count(self, invocation: Invocation, node: Node, change: int) -> None:
-        if node.type == POD:
-            self.active_pods += change
-        if invocation.boundary is not None and node.type in _COUNTED:
-            inside = invocation.boundary.inside
-            assert inside is not None
-            inside.active += change
-            inside.pods += change * (node.type == POD)
-
     def release(self, graph: Graph, invocation: Invocation, node: Node) -> None:
         """The node is fulfilled: its place is free, its locks are given back, its outputs remembered."""
-        if node.type != RETRY and invocation not in self.locked:
+        if not invocation.parked:
             self._count(invocation, node, -1)
-        for name in invocation.locks or ():
-            self.released.append((name, node.id))
-        invocation.locks = None
+        self.locks.release(invocation)
         if invocation.memo is not None and node.phase == SUCCEEDED:
-            self.memoized.append((invocation.memo, node))
+            self._memoized.append((invocation.memo, node))
 
     def settings(self, graph: Graph, invocation: Invocation) -> Document:
         """The template's own fields other than its body, tags substituted."""
@@ -217,65 +258,36 @@ class Admission:
         settings: Document = orjson.loads(template.settings.render(graph.scope_of(invocation), allow_unresolved=True))
         return settings
 
-    # Locks
-
-    def _take_locks(self, graph: Graph, invocation: Invocation, settings: Document) -> bool:
-        if not settings.get("synchronization"):
-            return True
-        requests = lock_requests(settings["synchronization"], self.key.partition("/")[0], self.config_maps)
-        if not self.locks.acquire(requests, f"{self.key}/{invocation.node_id}", self.key):
-            return False
-        invocation.locks = [name for name, _ in requests]
-        self.acquired.extend((name, invocation.node_id) for name in invocation.locks)
-        return True
-
-    def _mark_waiting(self, graph: Graph, invocation: Invocation, settings: Document) -> None:
-        requests = lock_requests(settings["synchronization"], self.key.partition("/")[0], self.config_maps)
-        name = self.locks.blocking(requests)
-        node = graph.store.touch(invocation.node_id)
-        node.phase, node.message = PENDING, f"Waiting for {name} lock. Lock status: {self.locks.status(name, requests)}"
-        node.synchronization_status = {"waiting": name}
-        graph.live[node.id] = invocation
-        invocation.parked = True
-
-    def commit(self) -> set[str]:
-        """Make locks and memos final; returns the keys of workflows that waited for a lock now free."""
-        woken: set[str] = set()
-        for name, holder in self.released:
-            woken |= self.locks.release(name, f"{self.key}/{holder}")
-        for key, node in self.memoized:
-            self.memos.save(key, node)
-        self.acquired, self.released, self.memoized = [], [], []
-        return woken
-
-    def rollback(self) -> None:
-        """Give back the locks that an aborted pass had taken."""
-        for name, holder in self.acquired:
-            self.locks.release(name, f"{self.key}/{holder}")
-        for invocation in self.locked:
-            self.locks.forget(f"{self.key}/{invocation.node_id}")
-        self.acquired, self.released, self.memoized = [], [], []
-
     # Memos
 
-    def _remembered(self, graph: Graph, invocation: Invocation, settings: Document, node: Node) -> bool:
-        memoize = settings.get("memoize")
-        if not memoize or node.memoization_status is not None:
-            return False
-        cache = ((memoize.get("cache") or {}).get("configMap") or {}).get("name") or ""
-        key = (cache, str(memoize.get("key") or ""))
-        try:
-            found = self.memos.find(key, memoize.get("maxAge"), graph.now)
-        except ValueError as error:
-            graph.live[node.id] = invocation
-            graph.finish(invocation, ERROR, f"memoize.maxAge: {error}")
-            return True
+    def _remember(self, graph: Graph, invocation: Invocation, node: Node, settings: Document) -> None:
+        """Take the outputs that were remembered, or see to it that those to come are."""
+        known = node.memoization_status
+        if known is not None:  # it was asked before this walk began
+            invocation.memo = Key(known.get("cacheName") or "", known.get("key") or "")
+            self._proceed(graph, invocation, node)
+            return
+        key, longest = memo_request(settings["memoize"])
+        found = self.memos.find(key, longest, graph.now)
         node = graph.store.touch(node.id)
-        node.memoization_status = {"hit": found is not None, "key": key[1], "cacheName": cache}
+        node.memoization_status = {"hit": found is not None, "key": key.key, "cacheName": key.cache}
         if found is None:
             invocation.memo = key
-            return False
-        graph.live[node.id] = invocation
-        self._count(invocation, node, 1)
+            self._proceed(graph, invocation, node)
+            return
+        self._park(graph, invocation, node)
         graph.finish(invocation, SUCCEEDED, "", outputs=found.outputs)
-        return True
+
+    # The end of a pass
+
+    def commit(self) -> None:
+        """Make locks and memos final."""
+        self.locks.commit()
+        for key, node in self._memoized:
+            self.memos.save(key, node)
+        self._memoized = []
+
+    def rollback(self) -> None:
+        """As if the pass had not been."""
+        self.locks.rollback()
+        self._memoized = []

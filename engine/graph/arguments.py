@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -11,7 +11,7 @@ import orjson
 from engine.scope import Scope
 from engine.substitution import SubstitutionError
 from engine.template import Template
-from engine.variables import config_map_value, text_of
+from engine.variables import absent_key, config_map_value, json_parameters, text_of
 
 Document = Mapping[str, Any]
 
@@ -28,8 +28,8 @@ def bind(
 ) -> tuple[msgspec.Raw | None, dict[str, Any]]:
     """The node's `inputs` as JSON, and the variables ``inputs.*`` they define.
 
-    An input takes the argument of its name, else its own value, its ConfigMap key, its default, in that order.
-    Raises `BindingError` where one has none of them.
+    An input takes what the argument of its name says, else its own value or default, or its ConfigMap key. An argument
+    that is ``absent`` names an output of a node that never ran, and counts as not given. Raises `BindingError`.
     """
     if not template.parameters and not template.artifacts:
         return None, {}
@@ -47,26 +47,19 @@ def bind(
         for parameter in declared["parameters"]:
             name = parameter["name"]
             value = _value(parameter, given.get(name), config_maps)
-            if parameter.get("enum") is not None and value not in [text_of(choice) for choice in parameter["enum"]]:
-                raise BindingError(f"inputs.parameters.{name}: value {value!r} is not one of its enum")
-            kept = (
-                {key: field for key, field in parameter.items() if key != "valueFrom"}
-                if len(parameter) > 1
-                else parameter
-            )
-            bound.append({**kept, "value": value})
+            if len(parameter) > 1:
+                parameter = {key: field for key, field in parameter.items() if key != "valueFrom"}
+            bound.append({**parameter, "value": value})
             variables[f"inputs.parameters.{name}"] = value
-        variables["inputs.parameters"] = (
-            orjson.dumps(bound).decode() if "inputs.parameters" in template.text.tags else ""
-        )
+        if template.reads_list:
+            variables["inputs.parameters"] = json_parameters(bound)
     if template.artifacts:
         supplied = {artifact["name"]: artifact for artifact in arguments.get("artifacts") or ()}
         inputs["artifacts"] = []
         for artifact in declared["artifacts"]:
             bound_artifact = _artifact(artifact, supplied.get(artifact["name"]))
-            if bound_artifact is not None:
-                inputs["artifacts"].append(bound_artifact)
-                variables[f"inputs.artifacts.{artifact['name']}"] = bound_artifact
+            inputs["artifacts"].append(bound_artifact)
+            variables[f"inputs.artifacts.{artifact['name']}"] = bound_artifact
     # Not orjson: the bytes that it returns keep the kilobytes they were built in, and these live as long as the node.
     return msgspec.Raw(_encoder.encode(inputs)), variables
 
@@ -82,40 +75,68 @@ def variables_of(inputs: msgspec.Raw | None) -> dict[str, Any]:
         variables[f"inputs.parameters.{parameter['name']}"] = text_of(parameter.get("value"))
     for artifact in document.get("artifacts") or ():
         variables[f"inputs.artifacts.{artifact['name']}"] = artifact
-    variables["inputs.parameters"] = orjson.dumps(parameters).decode()
+    variables["inputs.parameters"] = json_parameters(parameters)
     return variables
 
 
 def _value(parameter: Document, argument: Document | None, config_maps: Mapping[str, Document]) -> str:
-    if argument is not None and argument.get("value") is not None:
-        return text_of(argument["value"])
-    if parameter.get("value") is not None:
-        return text_of(parameter["value"])
-    for source in ((argument or {}).get("valueFrom") or {}, parameter.get("valueFrom") or {}):
-        if source.get("configMapKeyRef"):
-            value = config_map_value(source["configMapKeyRef"], config_maps)
-            if value is None and source.get("default") is None and parameter.get("default") is None:
-                key = source["configMapKeyRef"]
-                raise BindingError(f"ConfigMap '{key.get('name')}' does not have the key '{key.get('key')}'")
-            if value is not None:
-                return value
-        if source.get("default") is not None:
-            return text_of(source["default"])
-    if parameter.get("default") is not None:
-        return text_of(parameter["default"])
-    raise BindingError(f"inputs.parameters.{parameter['name']} was not supplied")
+    name = parameter["name"]
+    value = parameter["value"] if parameter.get("value") is not None else parameter.get("default")
+    source = parameter.get("valueFrom")
+    if argument is not None and argument.get("absent"):
+        if value is None and not source:
+            raise BindingError(
+                f"inputs.parameters.{name}: argument references an absent optional"
+                " (skipped/omitted node output with no default)"
+            )
+    elif argument is not None:
+        value, source = argument.get("value"), argument.get("valueFrom")
+        if value is not None:
+            return text_of(value)
+    reference = (source or {}).get("configMapKeyRef")
+    if reference:
+        found = config_map_value(reference, config_maps)
+        if found is not None:
+            return found
+        if (source or {}).get("default") is None:
+            raise BindingError(
+                f"unable to retrieve inputs.parameters.{name} from ConfigMap: {absent_key(reference, config_maps)}"
+            )
+        value = (source or {})["default"]
+    if value is None:
+        raise BindingError(f"inputs.parameters.{name} was not supplied")
+    return text_of(value)
 
 
-_OWN_FIELDS = frozenset(
-    {"name", "path", "mode", "optional", "archive", "recurseMode", "from", "fromExpression", "subPath"}
-)
+_LOCATIONS: Final[dict[str, tuple[str, ...]]] = {
+    "s3": ("key",),
+    "gcs": ("key",),
+    "oss": ("key",),
+    "azure": ("blob",),
+    "hdfs": ("path",),
+    "git": ("repo",),
+    "http": ("url",),
+    "artifactory": ("url",),
+    "plugin": ("key",),
+}
 
 
-def _artifact(artifact: Document, argument: Document | None) -> Document | None:
-    if argument is not None:
-        return {**artifact, **{key: value for key, value in argument.items() if key not in ("from", "fromExpression")}}
-    if any(key not in _OWN_FIELDS for key in artifact):
+def is_located(artifact: Document) -> bool:
+    """Whether an artifact says where it lies (Argo's HasLocationOrKey, but for one that lies nowhere: ``url: ""``)."""
+    return artifact.get("raw") is not None or any(
+        isinstance(artifact.get(store), Mapping) and any(artifact[store].get(field) is not None for field in fields)
+        for store, fields in _LOCATIONS.items()
+    )
+
+
+def _artifact(artifact: Document, argument: Document | None) -> Document:
+    name = artifact["name"]
+    if not artifact.get("optional") and not is_located(artifact):
+        if argument is None:
+            raise BindingError(f"inputs.artifacts.{name} was not supplied")
+        if not is_located(argument):
+            raise BindingError(f"inputs.artifacts.{name} missing location information")
+    if argument is None:
         return artifact
-    if artifact.get("optional"):
-        return None
-    raise BindingError(f"inputs.artifacts.{artifact['name']} was not supplied")
+    own = {key: artifact[key] for key in ("path", "mode", "recurseMode", "optional") if key in artifact}
+    return {**{key: value for key, value in argument.items() if key not in ("from", "fromExpression")}, **own}

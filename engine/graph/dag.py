@@ -1,20 +1,30 @@
-"""A DAG template: tasks that run when what they depend on is done (Argo's dag.go and ancestry.go)."""
+"""A DAG template: tasks that run when what they depend on is done (Argo's dag.go)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.expressions import ExpressionError
-from engine.expressions.depends import Depends, parse_depends
-from engine.graph.expansion import Call, ExpansionError, expand
-from engine.graph.hooked import HookedCall
-from engine.graph.invocation import Invocation, Parent
-from engine.graph.outputs import OutputError, default_variables, loop_variables, step_variables, template_outputs
+from engine.graph.ancestry import Ancestry
+from engine.graph.branches import branch_phases
+from engine.graph.dependencies import Condition
+from engine.graph.expansion import Call, ExpansionError, Waiting, expand
+from engine.graph.hooks import HookedCall, Hooks
+from engine.graph.invocation import HookedParent, Invocation
+from engine.graph.outputs import (
+    OutputError,
+    default_variables,
+    loop_variables,
+    spokesman,
+    step_variables,
+    template_outputs,
+)
 from engine.node import (
     ERROR,
     FAILED,
+    FLAGS,
     OMITTED,
     PENDING,
     RUNNING,
@@ -27,29 +37,10 @@ from engine.node import (
 )
 from engine.scope import Scope
 from engine.substitution import SubstitutionError, render_string
-from engine.template import InvalidTemplate, Step, Template
+from engine.template import Hook, InvalidTemplate, Step, mentions
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph
-
-
-def dependencies(template: Template) -> dict[str, Depends | None]:
-    """What each task depends on, None for a root. Raises `ExpressionError` where a `depends` cannot be parsed.
-
-    A list of `dependencies` means what Argo's expandDependency makes of it: each one succeeded, was skipped or is a
-    daemon, or failed where its own `continueOn` says that this does not matter. Omitted is none of these.
-    """
-    forgiven = {
-        task.name: [
-            status for field, status in (("failed", "Failed"), ("error", "Errored")) if task.continue_on.get(field)
-        ]
-        for task in template.tasks
-    }
-    result: dict[str, Depends | None] = {}
-    for task in template.tasks:
-        text = task.document.get("depends") or " && ".join(task.document.get("dependencies") or ())
-        result[task.name] = parse_depends(text, forgiven) if text else None
-    return result
 
 
 class Dag:
@@ -59,27 +50,27 @@ class Dag:
         self.graph = graph
         self.invocation = invocation
         self.template = invocation.resolved
-        self.scope = Scope(graph.scope_of(invocation))
+        self.own = graph.scope_of(invocation)
         self.tasks = {task.name: task for task in self.template.tasks}
         self.names = list(self.tasks)
         self.index = {name: key for key, name in enumerate(self.names)}
-        self.nodes: dict[str, Node] = {}
-        self.branches: dict[str, str] = {}
+        self.nodes: dict[str, str] = {}
+        """The nodes of the tasks that are done, by task."""
         self.targets: list[str] = []
-        self.depends: dict[str, Depends | None] = {}
-        self.parents: dict[str, tuple[str, ...]] = {}
+        self.conditions: dict[str, Condition | None] = graph.dependencies(self.template)
+        self.parents = {name: () if each is None else each.tasks for name, each in self.conditions.items()}
+        self.ancestry: Ancestry | None = None
         self.waits: dict[str, int] = {}
         self.dependents: dict[str, list[str]] = {}
         self.open = 0
-        self.groups: list[str] = []
+        self.loops: list[Loop] = []
+        self._known: dict[str, dict[str, Any]] = {}
 
     def start(self) -> None:
         try:
-            self.depends = self.graph.dependencies(self.template)
-            self.parents = {name: () if each is None else tuple(each.tasks) for name, each in self.depends.items()}
             self.targets = self._find_targets()
-        except (ExpressionError, InvalidTemplate, SubstitutionError) as error:
-            self.graph.finish(self.invocation, ERROR, str(error))
+        except (InvalidTemplate, SubstitutionError) as error:
+            self._raise(str(error))
             return
         needed = self._needed()
         self.open = len(needed)
@@ -88,21 +79,21 @@ class Dag:
             self.waits[name] = len(ancestors)
             for ancestor in ancestors:
                 self.dependents.setdefault(ancestor, []).append(name)
-        roots = [name for name in needed if self.waits[name] == 0]
-        for name in roots:
-            self._execute(name)
+        for name in needed:
+            if self.waits[name] == 0:
+                self._execute(name)
         if not needed:
             self._assess()
 
     def abandon(self, phase: str, message: str) -> None:
-        for child in self.groups:
-            if not self.graph.store[child].fulfilled:
-                self.graph.close_node(child, phase, message)
+        for loop in self.loops:
+            if not self.graph.store[loop.group].fulfilled:
+                self.graph.close_node(loop.group, phase, message)
 
     def _find_targets(self) -> list[str]:
         target = self.template.dag.get("target")
         if target:
-            names = render_string(target, self.graph.scope_of(self.invocation)).split()
+            names = render_string(target, self.own, allow_unresolved=True).split()
             for name in names:
                 if name not in self.tasks:
                     raise InvalidTemplate(f"target '{name}' is not defined")
@@ -121,48 +112,59 @@ class Dag:
                 stack.extend(self.parents[name])
         return [name for name in self.names if name in found]
 
+    # Tasks
+
     def _execute(self, name: str) -> None:
         """All that the task waits for is done: run it, or omit it."""
-        task, depends = self.tasks[name], self.depends[name]
-        node_name = f"{self.graph.store[self.invocation.node_id].name}.{name}"
+        task, condition = self.tasks[name], self.conditions[name]
+        node_name = f"{self.invocation.name}.{name}"
         existing = self.graph.store.adopt(node_name)
         if existing is not None and existing.fulfilled and existing.type == SKIPPED_TYPE:
             self.graph.emit(self, self.index[name], existing)
             return
-        if existing is None and depends is not None and not depends.evaluate(self._holds):
-            self._skip(name, node_name, OMITTED, "omitted: depends condition not met")
-            return
-        scope = Scope(self.scope)
-        self._read_ancestors(name, scope)
         try:
-            calls = expand(task, scope, self.template.context)
+            if existing is None and condition is not None and not condition.evaluate(self._holds):
+                self._skip(name, node_name, OMITTED, "omitted: depends condition not met")
+                return
+            scope = Scope(self.own)
+            self._read_ancestors(name, scope)
+            calls = expand(task, scope, self.own)
             first = next(calls)
-        except ExpansionError as error:
+        except (ExpansionError, ExpressionError, OutputError) as error:
             self._skip(name, node_name, ERROR, str(error))
+            return
+        except Waiting as waiting:
+            self.graph.block(self.invocation, f"task {name}: {waiting}")
             return
         if first.suffix:
             self._execute_loop(name, node_name, chain([first], calls), scope, existing)
         else:
-            self.run(self, self.index[name], node_name, first, task, scope, existing)
+            self.run(self, self.index[name], node_name, first, task, scope, existing, task.hooks, task.exit_hook)
 
     def run(
-        self, parent: Parent, key: int, name: str, call: Call, task: Step, scope: Scope, existing: Node | None
+        self,
+        parent: HookedParent,
+        key: int,
+        name: str,
+        call: Call,
+        task: Step,
+        scope: Scope,
+        existing: Node | None,
+        hooks: dict[str, Hook],
+        exit_hook: Hook | None,
     ) -> None:
         """Make one call of a task, on behalf of `parent`."""
         if call.error is not None or call.skipped is not None:
             phase = ERROR if call.error is not None else SKIPPED
-            node = self.graph.create_skipped(
-                name, call.document, self.invocation, phase, call.error or call.skipped or ""
-            )
+            message = call.error or call.skipped or ""
+            node = self.graph.create_skipped(name, call.document, self.invocation, phase, message)
             parent.child_created(key, node.id)
             self.graph.emit(parent, key, node)
-        elif task.hooks:
-            HookedCall(
-                self.graph, parent, key, name, call.document, task, self.invocation, scope, "tasks", existing
-            ).start()
-        else:
-            invocation = Invocation(parent, key, name, call.document, self.template.context, self.invocation)
-            self.graph.invoke(invocation, existing)
+            return
+        invocation = Invocation(parent, key, name, call.document, self.template.context, self.invocation)
+        if hooks or exit_hook is not None:
+            HookedCall((hooks, exit_hook), parent, key, f"tasks.{task.name}", scope, invocation, self.graph)
+        self.graph.invoke(invocation, existing)
 
     def _execute_loop(
         self, name: str, node_name: str, calls: Iterator[Call], scope: Scope, existing: Node | None
@@ -177,10 +179,11 @@ class Dag:
             template_ref=task.document.get("templateRef"),
             template_scope=self.template.context.scope,
             started_at=self.graph.timestamp,
+            node_flag=FLAGS["group"],
         )
-        self.groups.append(group.id)
         self.child_created(self.index[name], group.id)
-        loop = Loop(self, name, group.id)
+        loop = Loop(self, task, group.id, scope)
+        self.loops.append(loop)
         for key, call in enumerate(calls):
             loop.pending += 1
             child = f"{node_name}{call.suffix}"
@@ -188,7 +191,7 @@ class Dag:
             if adopted is not None and adopted.type == SKIPPED_TYPE:
                 self.graph.emit(loop, key, adopted)
             else:
-                self.run(loop, key, child, call, task, scope, adopted)
+                self.run(loop, key, child, call, task, scope, adopted, {}, task.exit_hook)
 
     def _skip(self, name: str, node_name: str, phase: str, message: str) -> None:
         node = self.graph.create_skipped(node_name, self.tasks[name].document, self.invocation, phase, message)
@@ -201,16 +204,14 @@ class Dag:
         parents = self.parents[self.names[key]]
         if not parents:
             store.link(self.invocation.node_id, node_id)
-        for parent in parents:
-            for outbound in store.outbound(self.nodes[parent].id):
-                store.link(outbound, node_id)
+        for end in dict.fromkeys(end for parent in parents for end in store.outbound(self.nodes[parent])):
+            store.link(end, node_id)
 
     def child_done(self, key: int, node: Node) -> None:
         name = self.names[key]
-        self.nodes[name] = node
-        self.branches[name] = self._branch(name, node)
+        self.nodes[name] = node.id
         self.open -= 1
-        if self.graph.store[self.invocation.node_id].fulfilled:
+        if not self.graph.is_open(self.invocation):
             return
         for dependent in self.dependents.get(name, ()):
             self.waits[dependent] -= 1
@@ -219,15 +220,25 @@ class Dag:
         if self.open == 0:
             self._assess()
 
-    def _branch(self, name: str, node: Node) -> str:
-        """The phase by which a target is judged: its own, or its ancestors' where it did not run."""
-        if node.completed or node.daemoned:
-            return node.phase if node.completed else SUCCEEDED
-        phases = [self.branches[parent] for parent in self.parents[name]]
-        return next((phase for phase in phases if phase in UNSUCCESSFUL), SUCCEEDED)
+    def child_raised(self, key: int, node: Node) -> None:
+        self.child_done(key, self._blame(node))
+
+    def _blame(self, node: Node) -> Node:
+        node = self.graph.store.touch(node.id)
+        node.message = f"task '{node.name}' errored: {node.message}"
+        return node
+
+    def child_lost(self, key: int, node: Node) -> None:
+        """A daemon that ended early counts with the phase it has when the DAG is judged."""
+
+    def child_hook_failed(self, key: int, message: str, *, exiting: bool) -> None:
+        if not exiting and self.graph.is_open(self.invocation):
+            self.graph.cut_off(self.invocation)
+            self.abandon(ERROR, message)
+            self._raise(message)
 
     def _holds(self, task: str, status: str) -> bool:
-        node = self.nodes[task]
+        node = self.graph.store[self.nodes[task]]
         match status:
             case "Succeeded" | "Failed" | "Skipped" | "Omitted":
                 return node.phase == status
@@ -240,76 +251,94 @@ class Dag:
             return any(child.phase == SUCCEEDED for child in children)
         return bool(children) and all(child.phase == FAILED for child in children)
 
+    # Variables
+
     def _read_ancestors(self, name: str, scope: Scope) -> None:
         """The variables of those ancestors, near or far, that the task mentions."""
-        mentioned = self.tasks[name].mentions & self.nodes.keys()
-        if not mentioned:
-            return
-        seen: set[str] = set()
-        stack = list(self.parents[name])
-        while stack and not mentioned <= seen:
-            ancestor = stack.pop()
-            if ancestor not in seen:
-                seen.add(ancestor)
-                stack.extend(self.parents[ancestor])
-        for ancestor in sorted(mentioned & seen):
-            scope.update(self._variables(ancestor))
+        mentioned = sorted(self.tasks[name].mentions & self.nodes.keys())
+        for ancestor in mentioned:
+            if self.ancestry is None:
+                self.ancestry = Ancestry(self.parents)
+            if self.ancestry.is_ancestor(ancestor, name):
+                scope.update(self._variables(ancestor))
 
-    def _variables(self, name: str) -> dict[str, object]:
-        node, prefix = self.nodes[name], f"tasks.{name}"
-        variables: dict[str, object] = dict(step_variables(prefix, node))
+    def _variables(self, name: str) -> dict[str, Any]:
+        """What a finished task defines. A loop's lists are long, and many tasks may read them."""
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = self._collect(name)
+        return known
+
+    def _collect(self, name: str) -> dict[str, Any]:
+        store, prefix = self.graph.store, f"tasks.{name}"
+        node = store[self.nodes[name]]
+        variables = step_variables(prefix, spokesman(node, store))
         if node.phase in (SKIPPED, OMITTED):
             try:
                 called = self.template.context.resolve(self.tasks[name].document)
             except InvalidTemplate:
                 return variables
-            variables.update(default_variables(prefix, called, self.scope))
+            variables.update(default_variables(prefix, called, self.own, artifacts=False))
         if node.type == TASK_GROUP:
-            children = (self.graph.store[child] for child in node.children or ())
-            variables.update(
-                loop_variables(prefix, (child for child in children if child.name.startswith(f"{node.name}(")))
-            )
+            turns = (store[child] for child in node.children or ())
+            nodes: Iterable[Node] = (turn for turn in turns if turn.name.startswith(f"{node.name}("))
+            variables.update(loop_variables(prefix, nodes, results=name in self.template.results))
         return variables
+
+    # The end
 
     def _assess(self) -> None:
         """Judge the DAG by its targets alone: a failure that something downstream handled is none."""
-        outbound = tuple(
-            leaf
-            for name in self.targets
-            if name in self.nodes
-            for leaf in self.graph.store.outbound(self.nodes[name].id)
-        )
+        store = self.graph.store
         result = SUCCEEDED
-        fail_fast = self.template.dag.get("failFast", True)
-        for name in self.targets:
-            branch = self.branches[name]
-            if branch in UNSUCCESSFUL and not self.tasks[name].continues_on(branch):
-                result = branch
-                if fail_fast:
-                    break
+        if self.graph.closing.shutdown and not self.invocation.on_exit:
+            result = FAILED
+        else:
+            branches = branch_phases(self.invocation.node_id, [self.nodes[name] for name in self.targets], store)
+            for name in self.targets:
+                branch = branches[self.nodes[name]]
+                if branch in UNSUCCESSFUL and not self.tasks[name].continues_on(branch):
+                    result = branch
+                    if self.template.dag.get("failFast") is not False:
+                        break
         if result != SUCCEEDED:
-            self.graph.finish(self.invocation, result, "", outbound=outbound)
+            self.graph.finish(self.invocation, result, "", outbound=self._outbound())
             return
+        scope = Scope(self.own)
         try:
-            if self.template.outputs:
-                for name in self.nodes:
-                    self.scope.update(self._variables(name))
-            outputs = template_outputs(self.template, self.scope)
+            for name in sorted(mentions(self.template.outputs) & self.nodes.keys()):
+                scope.update(self._variables(name))
+            outputs = template_outputs(self.template, scope)
         except OutputError as error:
-            self.graph.finish(self.invocation, ERROR, str(error), outbound=outbound)
+            self._raise(str(error))
             return
-        self.graph.finish(self.invocation, SUCCEEDED, "", outputs=outputs, outbound=outbound)
+        self.graph.finish(self.invocation, SUCCEEDED, "", outputs=outputs, outbound=self._outbound())
+
+    def _outbound(self) -> tuple[str, ...]:
+        store, nodes = self.graph.store, self.nodes
+        return tuple(end for name in self.targets if name in nodes for end in store.outbound(nodes[name]))
+
+    def _raise(self, message: str) -> None:
+        self.graph.finish(self.invocation, ERROR, message, outbound=self._outbound(), raised=True)
 
 
 class Loop:
-    """The turns of one looped task: the children of its TaskGroup node."""
+    """The turns of one looped task: the children of its TaskGroup node.
 
-    def __init__(self, dag: Dag, task: str, group: str) -> None:
+    Lifecycle hooks are the group's; an exit handler runs for every turn and for the group, too, as in Argo.
+    """
+
+    def __init__(self, dag: Dag, task: Step, group: str, scope: Scope) -> None:
         self.dag = dag
-        self.task = task
+        self.key = dag.index[task.name]
         self.group = group
         self.pending = 0
         self.phase = SUCCEEDED
+        self.hooks: Hooks | None = None
+        if task.hooks or task.exit_hook is not None:
+            prefix = f"tasks.{task.name}"
+            self.hooks = Hooks(dag.graph, self, dag.invocation, scope, prefix, task.hooks, task.exit_hook)
+            self.hooks.subject = group
 
     def child_created(self, key: int, node_id: str) -> None:
         self.dag.graph.store.link(self.group, node_id)
@@ -318,8 +347,28 @@ class Loop:
         self.pending -= 1
         if node.unsuccessful:
             self.phase = node.phase
-        if self.pending == 0:
-            graph = self.dag.graph
-            if not graph.store[self.group].fulfilled:
-                graph.close_node(self.group, self.phase, "")
-            self.dag.child_done(self.dag.index[self.task], graph.store[self.group])
+        if self.pending:
+            return
+        graph = self.dag.graph
+        if not graph.store[self.group].fulfilled:
+            graph.close_node(self.group, self.phase, "")
+        if self.hooks is not None:
+            self.hooks.end()
+        else:
+            self.hooks_done()
+
+    def child_raised(self, key: int, node: Node) -> None:
+        self.child_done(key, self.dag._blame(node))
+
+    def child_lost(self, key: int, node: Node) -> None:
+        if node.unsuccessful and self.pending:
+            self.phase = node.phase
+
+    def child_hook_failed(self, key: int, message: str, *, exiting: bool) -> None:
+        self.hook_failed(message, exiting=exiting)
+
+    def hook_failed(self, message: str, *, exiting: bool) -> None:
+        self.dag.child_hook_failed(self.key, message, exiting=exiting)
+
+    def hooks_done(self) -> None:
+        self.dag.child_done(self.key, self.dag.graph.store[self.group])

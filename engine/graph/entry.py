@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from engine.expressions import ExpressionError, evaluate
+from engine.graph import daemons
+from engine.graph.expansion import ExpansionError, hook_call
 from engine.graph.invocation import Invocation
-from engine.node import ERROR, FAILED, FULFILLED, SKIPPED, SUCCEEDED, Node
-from engine.substitution import SubstitutionError, environment
-from engine.template import Context, call_text
-from engine.variables import parse_time
+from engine.graph.nodes import pod_name
+from engine.library import Context
+from engine.node import ERROR, OMITTED, SKIPPED, SUCCEEDED, Node
+from engine.substitution import environment
+from engine.template import Hook, read_hooks
+from engine.variables import html_safe, parse_time
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph
@@ -34,63 +38,129 @@ class Entry:
         self.spec = spec
         self.context = context
         self.started_at = started_at
-        hooks = {name: hook for name, hook in (spec.get("hooks") or {}).items() if hook}
-        self.exit_hook: Document | None = hooks.pop("exit", None)
-        if self.exit_hook is None and spec.get("onExit"):
-            self.exit_hook = {"template": spec["onExit"]}
-        self.lifecycle = hooks
+        self.lifecycle, self.exit_hook = read_hooks(spec)
         self.outcome: tuple[str, str] | None = None
         self.started = False
         self._root: Node | None = None
-        self._exit: Node | None = None
-        self._pending = 0
+        self._root_id = ""
+        self._running = 0
+        """Lifecycle hooks that fired and are not done."""
         self._fired = EXIT
+        self._seen: tuple[str, int] | None = None
 
     def start(self) -> None:
         """Call the entrypoint with the workflow's own arguments."""
         self.started = True
-        self.graph.watched.append(self)
-        arguments = self.spec.get("arguments") or {}
-        # Parameters were looked up with the workflow's variables; what has no value here takes the template's default.
-        prefix = "workflow.parameters."
-        values = {key.removeprefix(prefix): value for key, value in self.graph.scope.items() if key.startswith(prefix)}
+        graph, arguments = self.graph, self.spec.get("arguments") or {}
         parameters = [
-            {"name": each["name"], "value": values[each["name"]]}
+            {"name": each["name"], "value": graph.scope[f"workflow.parameters.{each['name']}"]}
             for each in arguments.get("parameters") or ()
-            if each["name"] in values
         ]
-        call: dict[str, Any] = {
-            "template": self.spec["entrypoint"],
-            "arguments": {**arguments, "parameters": parameters},
-        }
-        self._call(ROOT, self.graph.store.workflow, call, on_exit=False)
+        graph.arguments = {**arguments, "parameters": parameters}
+        graph.watch(self)
+        call = {"template": self.spec.get("entrypoint") or "", "arguments": graph.arguments}
+        self._invoke(ROOT, graph.store.workflow, call)
 
-    def _call(self, key: int, name: str, call: Document, *, on_exit: bool) -> None:
-        self._pending += 1
-        invocation = Invocation(self, key, name, call, self.context, None, on_exit=on_exit)
+    def _invoke(self, key: int, name: str, call: Document) -> None:
+        flag = "" if key == ROOT else "hooked"
+        invocation = Invocation(self, key, name, call, self.context, None, key == EXIT, flag)
         self.graph.invoke(invocation, self.graph.store.adopt(name))
 
+    # As the parent of what is at the top
+
     def child_created(self, key: int, node_id: str) -> None:
-        """The nodes at the top have no parent."""
+        """Lifecycle hooks hang under the root, the exit handler stands alone."""
+        if key == ROOT:
+            self._root_id = node_id
+        elif key != EXIT:
+            self.graph.store.link(self._root_id, node_id)
 
     def child_done(self, key: int, node: Node) -> None:
-        self._pending -= 1
         if key == ROOT:
             self._root = node
             self._set_variables(node)
             self.look()
-            if self.exit_hook is not None and self.graph.shutdown != "Terminate":
-                self._run_exit_handler(node)
         elif key == EXIT:
-            self._exit = node
-        if self._root is not None and self._pending == 0:
-            self.graph.watched.remove(self)
-            self.outcome = self._judge(self._root)
+            self._finish(*self._judge(node))
+            return
+        else:
+            self._running -= 1
+        if self._root is not None and self._running == 0:
+            self._wind_up()
+
+    def child_raised(self, key: int, node: Node) -> None:
+        if key == ROOT:
+            self._finish(ERROR, f"error in entry template execution: {node.message}")
+        elif key == EXIT:
+            self._finish(ERROR, f"error in exit template execution : {node.message}")
+        else:
+            self._running -= 1
+            self._fail_root(node.message)
+
+    def child_lost(self, key: int, node: Node) -> None:
+        """A daemon that ended early, with nobody left to mind."""
+
+    # Hooks
+
+    def look(self) -> None:
+        """Fire the lifecycle hooks whose expressions hold now."""
+        root = self.graph.store.get(self._root_id)
+        if root is None or self.outcome is not None:
+            return
+        state = (root.phase, self.graph.outputs.version)
+        if state == self._seen:
+            return
+        self._seen = state
+        for name, hook in list(self.lifecycle.items()):
+            try:
+                if self.graph.store.knows(f"{root.name}.hooks.{name}") or self._holds(hook):
+                    del self.lifecycle[name]
+                    self._fire(name, hook)
+            except (ExpressionError, ExpansionError) as error:
+                self._fail_root(str(error))
+                return
+
+    def _holds(self, hook: Hook) -> bool:
+        return bool(hook.expression) and evaluate(hook.expression, environment(self.graph.scope)) is True
+
+    def _fire(self, name: str, hook: Hook) -> None:
+        call = hook_call(hook, self.graph.scope, {})
+        self._fired += 1
+        self._running += 1
+        self._invoke(self._fired, f"{self.graph.store.workflow}.hooks.{name}", call)
+
+    def _fail_root(self, message: str) -> None:
+        """A hook that cannot be called makes the root Error (Argo's executeTmplLifeCycleHook), if it is not over."""
+        self.graph.unwatch(self)
+        invocation = self.graph.live.get(self._root_id) or self.graph.fresh.get(self._root_id)
+        if invocation is not None and self.graph.is_open(invocation):
+            if invocation.body is not None:
+                invocation.body.abandon(ERROR, message)
+            self.graph.cut_off(invocation)
+            self.graph.finish(invocation, ERROR, message)
+        elif self._root is not None and self._running == 0:
+            self._wind_up()
+
+    def _wind_up(self) -> None:
+        """The entrypoint and all lifecycle hooks are done: the exit handler is next, if there is one."""
+        assert self._root is not None
+        hook, self.exit_hook = self.exit_hook, None
+        if hook is None or self.graph.closing.shutdown == "Terminate":
+            self._finish(*self._judge(None))
+            return
+        try:
+            call = hook_call(hook, self.graph.scope, self.graph.arguments)
+        except ExpansionError as error:
+            self._finish(ERROR, f"error in exit template execution : {error}")
+            return
+        self._invoke(EXIT, f"{self.graph.store.workflow}.onExit", call)
+
+    # The end
 
     def _set_variables(self, root: Node) -> None:
         """What an exit handler may read of the workflow (Argo's setGlobalRuntimeParameters)."""
         scope, store = self.graph.scope, self.graph.store
-        scope["workflow.status"] = root.phase if root.phase not in (SKIPPED, "Omitted") else SUCCEEDED
+        scope["workflow.status"] = root.phase if root.phase not in (SKIPPED, OMITTED) else SUCCEEDED
         scope["workflow.message"] = root.message
         elapsed = self.graph.now - parse_time(self.started_at).timestamp()
         scope["workflow.duration"] = f"{max(elapsed, 0):f}"
@@ -100,50 +170,35 @@ class Entry:
                 "message": node.message,
                 "templateName": node.template_name,
                 "phase": node.phase,
-                "podName": node.id,
+                "podName": pod_name(store.workflow, node.template_name, node.id),
                 "finishedAt": node.finished_at,
             }
             for node in store.nodes.values()
-            if node.unsuccessful and node.type == "Pod"
+            if node.unsuccessful
         ]
-        scope["workflow.failures"] = orjson.dumps(failures).decode()
+        text = html_safe(orjson.dumps(failures or None).decode())
+        scope["workflow.failures"] = orjson.dumps(text).decode()  # quoted once more, as in Argo
 
-    def _run_exit_handler(self, root: Node) -> None:
-        assert self.exit_hook is not None
-        name = f"{root.name}.onExit"
-        if self._holds(self.exit_hook):
-            self._fire(EXIT, name, self.exit_hook, on_exit=True)
-
-    def look(self) -> None:
-        """Fire the lifecycle hooks whose expressions hold now."""
-        for name, hook in list(self.lifecycle.items()):
-            if self._holds(hook):
-                del self.lifecycle[name]
-                self._fired += 1
-                self._fire(self._fired, f"{self.graph.store.workflow}.hooks.{name}", hook, on_exit=False)
-
-    def _holds(self, hook: Document) -> bool:
-        """Whether the hook's expression holds; one that cannot be evaluated yet does not."""
-        if not hook.get("expression"):
-            return True
-        try:
-            return evaluate(hook["expression"], environment(self.graph.scope)) is True
-        except ExpressionError:
-            return False
-
-    def _fire(self, key: int, name: str, hook: Document, *, on_exit: bool) -> None:
-        text = call_text({field: value for field, value in hook.items() if field != "expression"})
-        try:
-            call: Document = orjson.loads(text.render(self.graph.scope, allow_unresolved=True))
-        except SubstitutionError:
-            call = hook
-        self._call(key, name, call, on_exit=on_exit)
-
-    def _judge(self, root: Node) -> tuple[str, str]:
+    def _judge(self, exit_node: Node | None) -> tuple[str, str]:
         """The workflow's phase: the entrypoint's, unless that succeeded and the exit handler did not."""
-        if root.phase in (FAILED, ERROR):
-            return root.phase, root.message
-        if self._exit is not None and self._exit.phase in (FAILED, ERROR):
-            return self._exit.phase, self._exit.message
-        assert root.phase in FULFILLED
-        return SUCCEEDED, ""
+        root = self._root
+        assert root is not None
+        phase, message = root.phase, root.message
+        if root.daemoned:
+            phase = SUCCEEDED
+        if not root.unsuccessful and exit_node is not None and exit_node.unsuccessful:
+            phase, message = exit_node.phase, exit_node.message
+        if phase not in ("Failed", "Error"):
+            return SUCCEEDED, ""
+        return phase, self.graph.closing.stopped() if self.graph.closing.shutdown else message
+
+    def close(self) -> None:
+        """The workflow is over: so are daemons that no steps or DAG stand around."""
+        for invocation in list(self.graph.live.values()):
+            if self.graph.store[invocation.node_id].daemoned:
+                daemons.end(self.graph, invocation)
+
+    def _finish(self, phase: str, message: str) -> None:
+        if self.outcome is None:
+            self.graph.unwatch(self)
+            self.outcome = phase, message

@@ -1,31 +1,36 @@
-"""From a step as written to the calls it makes: tags substituted, loops expanded, `when` decided."""
+"""From a step as written to the calls it makes: `when` decided, tags substituted, loops expanded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from engine.expressions import ExpressionError
 from engine.expressions.when import evaluate_when
-from engine.graph.items import LoopError, items
+from engine.graph.items import Item, LoopError, items
 from engine.graph.outputs import OutputError, resolve_artifact
 from engine.scope import Scope
-from engine.substitution import SubstitutionError
-from engine.template import Context, InvalidTemplate, Step
+from engine.substitution import SubstitutionError, Text, UnresolvedError
+from engine.template import Hook, Step
 
 Document = Mapping[str, Any]
+
+_PRODUCED: Final = ("steps", "tasks")
+"""What other nodes produce must be there before a step is called; other tags may be left for the called template."""
 
 
 class ExpansionError(Exception):
     """A step that cannot be called; the message is that of the node it makes Error."""
 
 
-def prime(calls: Iterator[Call]) -> Iterator[Call]:
-    """The same calls, the first one already made: what is wrong with the step is raised now."""
-    return chain([next(calls)], calls)
+class Waiting(Exception):
+    """A step that names an output which no node has produced: Argo asks again and again, for ever.
+
+    The message says what it waits for.
+    """
 
 
 class Call:
@@ -39,104 +44,149 @@ class Call:
         self.skipped = skipped
         """Why the call is skipped, None where it runs."""
         self.error = error
-        """Why its `when` cannot be decided, None where it can."""
+        """Why it cannot be called after all, None where it can."""
 
 
-def expand(step: Step, scope: Scope, context: Context) -> Iterator[Call]:
+def prime(calls: Iterator[Call]) -> Iterator[Call]:
+    """The same calls, the first one already made: what is wrong with the step is raised now."""
+    return chain([next(calls)], calls)
+
+
+def expand(step: Step, scope: Scope, own: Scope) -> Iterator[Call]:
     """The calls that a step makes, one for a plain step, one an item for a loop, a skipped one for an empty loop.
 
-    Raises `ExpansionError` where a tag, a loop or an artifact cannot be resolved: Argo's resolveReferences and
-    expandStep, which fail the group or the task before any node is made. So whatever is wrong is raised before the
-    first call is yielded; after that the calls of a loop come one by one, since a million of them do not fit at once.
+    ``scope`` has all variables, ``own`` those that the template has without what its other steps produced.
+
+    Raises `ExpansionError` where a tag, a loop or an artifact cannot be resolved, and `Waiting`: Argo's
+    resolveReferences and expandStep, which fail the group or the task before any node is made. So whatever is wrong is
+    raised before the first call is yielded; after that the calls of a loop come one by one, since a million of them do
+    not fit at once.
     """
-    if step.loop is None:
-        yield _call(step, "", scope, context, looped=False)
-        return
-    try:
-        loop = orjson.loads(step.loop.render(scope))
-        turns = items(loop, needed=step.item_keys)
-    except (LoopError, SubstitutionError, ExpressionError) as error:
-        # A `when` that is false protects a loop over something that was never made.
-        if not _protected(step, scope):
-            raise ExpansionError(str(error)) from error
-        turns = iter(())
+    skipped = _skipped(step, scope)
+    if step.loop is not None:
+        turns = _turns(step, step.loop, own if skipped else scope, skipped is not None)
+        if turns is not None:
+            yield from _loop(step, turns, scope, skipped)
+            return
+    yield Call("", step.document, skipped, None) if skipped else _call(step, "", scope, looped=False)
+
+
+def _loop(step: Step, turns: Iterator[Item], scope: Scope, skipped: str | None) -> Iterator[Call]:
     first = next(turns, None)
     if first is None:
         yield Call("", step.document, "Skipped, empty params", None)
         return
-    yield _call(step, first.suffix, Scope(scope, first.values), context, looped=True)
+    if skipped:
+        for turn in chain([first], turns):
+            yield Call(turn.suffix, step.document, skipped, None)
+        return
+    if step.call.tags:
+        _document(step, scope)  # what is missing for one turn is for all, and none of them is called
+    yield _turn(step, first, scope)
     for turn in turns:
         try:
-            yield _call(step, turn.suffix, Scope(scope, turn.values), context, looped=True)
+            yield _turn(step, turn, scope)
         except ExpansionError as error:
             yield Call(turn.suffix, step.document, None, str(error))
 
 
-def _call(step: Step, suffix: str, scope: Scope, context: Context, *, looped: bool) -> Call:
+def _skipped(step: Step, scope: Scope) -> str | None:
+    """Why the step is skipped as a whole. A `when` that cannot be decided without an item is decided for each."""
+    if step.when is None:
+        return None
+    when: str = orjson.loads(_filled_in(step.when, scope))
     try:
-        document: dict[str, Any] = orjson.loads(step.call.render(scope))
-    except (SubstitutionError, ExpressionError) as error:
-        document = _with_defaults(step, scope, context, error)
-    skipped = None
-    if document.get("when"):
+        return None if evaluate_when(when) else _reason(when)
+    except ExpressionError as error:
+        if step.loop is None:
+            raise ExpansionError(str(error)) from error
+        return None
+
+
+def _reason(when: str) -> str:
+    return f"when '{when}' evaluated false"
+
+
+def _turns(step: Step, loop: Text, scope: Scope, protected: bool) -> Iterator[Item] | None:
+    """The items to loop over; where a false `when` protects a loop over something that was never made, none."""
+    try:
+        document = orjson.loads(loop.render(scope, allow_unresolved=True) if protected else _filled_in(loop, scope))
+        return items(document, needed=() if protected else step.item_keys)
+    except (LoopError, SubstitutionError, ExpressionError) as error:
+        if protected:
+            return iter(())
+        raise ExpansionError(str(error)) from error
+
+
+def _turn(step: Step, turn: Item, scope: Scope) -> Call:
+    inner = Scope(scope, turn.values)
+    if step.when is not None:
         try:
-            if not evaluate_when(document["when"]):
-                skipped = f"when '{document['when']}' evaluated false"
-        except ExpressionError as error:
-            if not looped:
-                raise ExpansionError(str(error)) from error
-            return Call(suffix, document, None, str(error))
+            when: str = orjson.loads(step.when.render(inner))
+            if not evaluate_when(when):
+                return Call(turn.suffix, step.document, _reason(when), None)
+        except (SubstitutionError, ExpressionError) as error:
+            return Call(turn.suffix, step.document, None, str(error))
+    return _call(step, turn.suffix, inner, looped=True)
+
+
+def hook_call(hook: Hook, scope: Scope, arguments: Document) -> Document:
+    """The call that a hook makes; without arguments of its own it has those given. Raises `ExpansionError`.
+
+    Tags that cannot be filled in stay as they are, as in Argo's resolveExitTmplArgument.
+    """
+    try:
+        call = _call(hook.step, "", scope, looped=False, required=()).document
+    except Waiting as waiting:  # pragma: no cover - nothing is required
+        raise ExpansionError(str(waiting)) from waiting
+    given = call.get("arguments") or {}
+    return call if given.get("parameters") or given.get("artifacts") else {**call, "arguments": arguments}
+
+
+def _call(step: Step, suffix: str, scope: Scope, *, looped: bool, required: tuple[str, ...] = _PRODUCED) -> Call:
+    document = _document(step, scope, looped=looped, required=required)
     arguments = document.get("arguments")
-    if skipped is None and arguments and arguments.get("artifacts"):
+    if arguments and arguments.get("artifacts"):
         try:
             found = [resolve_artifact(artifact, scope) for artifact in arguments["artifacts"]]
         except OutputError as error:
-            raise ExpansionError(str(error)) from error
-        document["arguments"] = {**arguments, "artifacts": [artifact for artifact in found if artifact is not None]}
-    return Call(suffix, document, skipped, None)
+            raise ExpansionError(f"unable to resolve references: {error}") from error
+        located = [artifact for artifact in found if artifact is not None]
+        document = {**document, "arguments": {**arguments, "artifacts": located}}
+    return Call(suffix, document, None, None)
 
 
-def _with_defaults(step: Step, scope: Scope, context: Context, error: Exception) -> dict[str, Any]:
-    """The step without the arguments that name what was never made, where the called template has defaults for them."""
-    made = Scope(None, {name: value for name, value in scope.flatten().items() if value is not None})
-    try:
-        document: dict[str, Any] = orjson.loads(step.call.render(made, allow_unresolved=True))
-    except SubstitutionError as failure:
-        raise ExpansionError(str(failure)) from failure
-    when = document.get("when")
-    if when and "{{" not in when:
-        try:
-            if not evaluate_when(when):
-                return document  # it will not run, so what its arguments name does not matter
-        except ExpressionError as failure:
-            raise ExpansionError(str(failure)) from failure
-    arguments = document.get("arguments") or {}
-    missing = {each["name"] for each in arguments.get("parameters") or () if "{{" in str(each.get("value", ""))}
-    try:
-        template = context.resolve(document)
-    except InvalidTemplate as failure:
-        raise ExpansionError(str(failure)) from failure
-    defaults = {
-        each["name"]
-        for each in template.parameters
-        if each.get("default") is not None
-        or each.get("value") is not None
-        or (each.get("valueFrom") or {}).get("default")
-    }
-    if not missing or not missing <= defaults:
-        raise ExpansionError(str(error)) from error
-    kept = [each for each in arguments["parameters"] if each["name"] not in missing]
-    document["arguments"] = {**arguments, "parameters": kept}
-    rest = orjson.dumps({key: value for key, value in document.items() if key != "arguments"}).decode()
-    if "{{" in rest:
-        raise ExpansionError(str(error)) from error
+def _document(
+    step: Step, scope: Scope, *, looped: bool = False, required: tuple[str, ...] = _PRODUCED
+) -> dict[str, Any]:
+    """The step as a call, tags filled in.
+
+    Arguments are marked that name an output of a node which never ran and nothing else: they count as not given, so
+    that an input's own default applies (Argo's markAbsentOptionalArgs).
+    """
+    if step.plain is not None:
+        return dict(step.plain)
+    absent = [name for name, variable in step.references.items() if scope.get(variable, "") is None]
+    text = step.call if not absent else _without(step, absent)
+    document: dict[str, Any] = orjson.loads(_filled_in(text, scope, looped=looped, required=required))
     return document
 
 
-def _protected(step: Step, scope: Scope) -> bool:
+def _without(step: Step, absent: list[str]) -> Text:
+    arguments = step.document["arguments"]
+    parameters = [
+        {"name": each["name"], "absent": True} if each["name"] in absent else each for each in arguments["parameters"]
+    ]
+    return Step({**step.document, "arguments": {**arguments, "parameters": parameters}}).call
+
+
+def _filled_in(text: Text, scope: Scope, *, looped: bool = False, required: tuple[str, ...] = _PRODUCED) -> bytes:
+    """The text with its tags filled in; those of a loop's turn all have to be."""
     try:
-        document = orjson.loads(step.call.render(scope, allow_unresolved=True))
-        when = document.get("when")
-        return bool(when) and "{{" not in when and not evaluate_when(when)
-    except (ExpressionError, SubstitutionError):
-        return False
+        return text.render(scope, allow_unresolved=not looped, required=required)
+    except UnresolvedError as error:
+        if looped and error.tag.strip().partition(".")[0] not in _PRODUCED:
+            raise ExpansionError(str(error)) from error
+        raise Waiting(f"{{{{{error.tag}}}}}, which no node has produced") from error
+    except SubstitutionError as error:
+        raise ExpansionError(str(error)) from error

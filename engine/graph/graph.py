@@ -5,72 +5,76 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
-from engine.expressions.depends import Depends
-from engine.graph import leaves
+from engine.clock import timestamp
+from engine.graph import daemons, leaves
 from engine.graph.admission import Admission
 from engine.graph.arguments import variables_of
-from engine.graph.dag import Dag, dependencies
-from engine.graph.entry import Entry
-from engine.graph.hooked import HookedCall
+from engine.graph.closing import Closing, cut_off
+from engine.graph.dag import Dag
+from engine.graph.dependencies import Condition, dependencies
 from engine.graph.invocation import Body, Inside, Invocation, Parent
-from engine.graph.nodes import NodeStore
+from engine.graph.nodes import NodeStore, pod_name, relative_name
+from engine.graph.publishing import GlobalOutputs
 from engine.graph.steps import Steps
-from engine.node import (
-    ERROR,
-    FAILED,
-    RETRY,
-    RUNNING,
-    SKIPPED_TYPE,
-    SUCCEEDED,
-    Node,
-)
+from engine.node import ERROR, FAILED, FLAGS, RETRY, RUNNING, SKIPPED_TYPE, Node
 from engine.scope import Scope
 from engine.template import Template
-from engine.variables import text_of
 
 Document = Mapping[str, Any]
 
+FAIL_FAST = "template has failed or errored children and failFast enabled"
 
-def timestamp(now: float) -> str:
-    """Seconds since the epoch as Kubernetes writes a time: RFC 3339, UTC, whole seconds."""
-    return datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+class Watcher(Protocol):
+    """Somebody whom the state of the whole graph may move: hooks with conditions."""
+
+    def look(self) -> None:
+        """Something has changed."""
+        ...
 
 
 class Graph:
     """The runtime state of one workflow's graph; a cache of what its document and nodes say.
 
-    A pass sets `now`, lets due timers fire (`tick`), reports what leaves did (`report`), then alternates between
-    `take_fresh` (what to visit) and `visited` (what came of it) until nothing is fresh. Changes to nodes go through
-    `store`, which can undo them; the rest of this object is dropped where a pass that changed anything is aborted.
+    A pass sets the time, lets due timers fire (`tick`), reports what leaves did (`leaves.report`), then alternates
+    between `take_fresh` (what to visit) and `visited` (what came of it) until nothing is fresh. Changes to nodes go
+    through `store`, which can undo them; the rest of this object is dropped where a pass that changed anything is
+    aborted.
     """
 
     def __init__(self, store: NodeStore, scope: Scope, admission: Admission) -> None:
         self.store = store
         self.scope = scope
         self.admission = admission
+        self.outputs = GlobalOutputs(scope)
+        self.closing = Closing(self)
+        self.arguments: Document = {}
+        """The workflow's own arguments, which exit handlers get that have none."""
         self.now = 0.0
         self.timestamp = ""
         self.live: dict[str, Invocation] = {}
         """Invocations that were visited and are not finished, in the order of their creation."""
-        self.fresh: list[Invocation] = []
-        """Invocations that were created and not yet visited."""
+        self.fresh: dict[str, Invocation] = {}
+        """Invocations that were created or ended and were not visited since."""
         self.starts: list[Invocation] = []
         """Leaves that the executor is to start once the pass commits."""
         self.stops: list[str] = []
         """Nodes whose leaves the executor is to stop once the pass commits."""
         self.ended: dict[str, dict[str, str] | None] = {}
         """Nodes that executed and ended in this pass, with the parameters that plugins had added to each."""
-        self.watched: list[HookedCall | Entry] = []
-        self.global_outputs: dict[str, dict[str, Document]] = {"parameters": {}, "artifacts": {}}
-        self.shutdown = ""
-        self.expired = False
-        self._events: deque[tuple[Parent, int, Node]] = deque()
+        self.blocked: dict[str, str] = {}
+        """What the steps and DAGs wait for that will never come, by node."""
+        self._watched: dict[Watcher, None] = {}
+        self._look = False
+        self._events: deque[tuple[Callable[..., None], int, str]] = deque()
+        self._ended = 0
+        """How many of `live` were taken out of it, by and large."""
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_ids = 0
-        self._dependencies: dict[int, dict[str, Depends | None]] = {}
+        self._dependencies: dict[int, dict[str, Condition | None]] = {}
 
     # Time
 
@@ -101,9 +105,9 @@ class Graph:
         """Make a call: it gets its node, now or when limits allow, and is visited after that."""
         if existing is not None and existing.fulfilled:
             invocation.node_id = existing.id
+            invocation.ended = True
             invocation.parent.child_created(invocation.key, existing.id)
-            self._count_failure(invocation, existing)
-            self.emit(invocation.parent, invocation.key, existing)
+            self._told(invocation, existing)
             return
         self.admission.admit(self, invocation, existing)
 
@@ -114,6 +118,8 @@ class Graph:
 
     def create_skipped(self, name: str, call: Document, boundary: Invocation | None, phase: str, message: str) -> Node:
         """The node of a call that never runs: Skipped, Omitted, or in Error before it began."""
+        if phase == ERROR:
+            self._note_end(boundary, failed=True)
         return self.create(
             name,
             SKIPPED_TYPE,
@@ -125,15 +131,18 @@ class Graph:
             message=message,
             started_at=self.timestamp,
             finished_at=self.timestamp,
+            node_flag=FLAGS["group"],
         )
 
-    def refuse(self, invocation: Invocation, message: str) -> None:
+    def refuse(self, invocation: Invocation, message: str, *, raised: bool = True) -> None:
         """A call that cannot be made at all: its node is Error from the start."""
         node = self.create_skipped(invocation.name, invocation.call, invocation.boundary, ERROR, message)
+        if invocation.flag:
+            node.node_flag = FLAGS[invocation.flag]
         invocation.node_id = node.id
+        invocation.ended, invocation.raised = True, raised
         invocation.parent.child_created(invocation.key, node.id)
-        self._count_failure(invocation, node)
-        self.emit(invocation.parent, invocation.key, node)
+        self._told(invocation, node)
 
     def scope_of(self, invocation: Invocation) -> Scope:
         """The variables that hold inside the invocation's template."""
@@ -143,9 +152,11 @@ class Graph:
         scope = Scope(self.scope, template.fixed)
         scope.update(invocation.variables)
         scope["node.name"] = invocation.name
-        name = invocation.call.get("name")
-        if name:
-            scope["steps.name"] = scope["tasks.name"] = name
+        if template.reads_name:
+            boundary = invocation.boundary
+            inside = boundary is not None and not invocation.flag
+            own = relative_name(invocation.name, boundary.name) if boundary is not None and inside else ""
+            scope["steps.name"] = scope["tasks.name"] = own
         if template.is_pod:
             scope["pod.name"] = self.pod_name(invocation)
         if invocation.attempt:
@@ -155,11 +166,8 @@ class Graph:
         return scope
 
     def pod_name(self, invocation: Invocation) -> str:
-        """The name of the pod that Argo would make for the node: workflow, template and the hash in the node's id."""
-        workflow, template = self.store.workflow, invocation.resolved.name
-        if invocation.node_id == workflow or not template:
-            return invocation.node_id
-        return f"{workflow}-{template}-{invocation.node_id.removeprefix(f'{workflow}-')}"
+        """The name of the pod that Argo would make for the node."""
+        return pod_name(self.store.workflow, invocation.resolved.name, invocation.node_id)
 
     def render(self, invocation: Invocation) -> bytes:
         """The invocation's template as JSON, tags substituted."""
@@ -167,7 +175,7 @@ class Graph:
         scope = self.scope_of(invocation) if text.tags else self.scope
         return text.render(scope, allow_unresolved=True)
 
-    def dependencies(self, template: Template) -> dict[str, Depends | None]:
+    def dependencies(self, template: Template) -> dict[str, Condition | None]:
         """What each task of a DAG template depends on, parsed once."""
         key = id(template)
         if key not in self._dependencies:
@@ -179,18 +187,22 @@ class Graph:
     def first_wave(self) -> list[Invocation]:
         """All unfinished invocations, in the order in which they came to be: what a pass visits first."""
         self.take_fresh()
+        if self._ended > 1000 + 4 * len(self.live):
+            self.live, self._ended = dict(self.live), 0  # a dict remembers the places of those it has lost
         return [invocation for invocation in self.live.values() if not invocation.parked]
 
     def take_fresh(self) -> list[Invocation]:
         """The invocations that were created or ended since the last call, in order; the caller visits them all."""
-        fresh, self.fresh = self.fresh, []
-        for invocation in fresh:
+        fresh, self.fresh = self.fresh, {}
+        for invocation in fresh.values():
             invocation.queued = False
-            self.live[invocation.node_id] = invocation
-        return fresh
+        self.live.update(fresh)
+        return list(fresh.values())
 
     def visited(self, invocation: Invocation) -> None:
         """The plugins have had their say about the node: it may be finished, held back, or go on as it would."""
+        if invocation.gone or invocation.queued:
+            return
         node = self.store[invocation.node_id]
         if node.fulfilled:
             if invocation.executing and invocation.resolved.is_leaf:
@@ -205,7 +217,7 @@ class Graph:
         if node.fulfilled or invocation.requeue_at is not None or (node.phase == RUNNING and node.started_at):
             return
         node = self.store.touch(node.id)
-        reason = self.closed(invocation) if invocation.resolved.is_leaf and not node.started_at else None
+        reason = self.closing.reason(invocation) if invocation.resolved.is_leaf and not node.started_at else None
         node.phase = RUNNING if reason is None else FAILED
         node.message = reason or node.message  # what a plugin said of it stays
         node.started_at = node.started_at or self.timestamp
@@ -218,19 +230,22 @@ class Graph:
             return
         invocation.executing = True
         template = invocation.resolved
-        leaves.limit_time(self, invocation, node)
-        if template.kind == "suspend":
-            leaves.suspend(self, invocation, node)
-        elif template.is_leaf:
-            leaves.open_containers(self, invocation, node)
-            if template.kind != "plugin":
-                self.starts.append(invocation)
-        else:
-            body: Body = Steps(self, invocation) if template.kind == "steps" else Dag(self, invocation)
-            invocation.body, invocation.inside = body, Inside()
-            body.start()
+        if template.is_leaf:
+            leaves.begin(self, invocation, node)
+            return
+        body: Body = Steps(self, invocation) if template.kind == "steps" else Dag(self, invocation)
+        invocation.body, invocation.inside = body, Inside()
+        body.start()
+
+    def block(self, invocation: Invocation, reason: str) -> None:
+        """The steps or the DAG waits for something that nothing will bring about, as it would in Argo."""
+        self.blocked[invocation.node_id] = reason
 
     # Ends
+
+    def is_open(self, invocation: Invocation) -> bool:
+        """Whether the invocation can still be ended, or have anything new happen inside."""
+        return not invocation.gone and not self.store[invocation.node_id].fulfilled
 
     def finish(
         self,
@@ -240,9 +255,10 @@ class Graph:
         *,
         outputs: dict[str, Any] | None = None,
         outbound: tuple[str, ...] = (),
+        raised: bool = False,
     ) -> None:
         """End an invocation's node. Its parent is told once the plugins have seen it, in the next wave of visits."""
-        if self.store[invocation.node_id].fulfilled:
+        if not self.is_open(invocation):
             return
         node = self.store.touch(invocation.node_id)
         node.phase = phase
@@ -252,6 +268,7 @@ class Graph:
         if outbound:
             node.outbound_nodes = outbound
         node.finished_at = node.finished_at or self.timestamp
+        invocation.ended, invocation.raised = True, raised
         if node.type == RETRY:
             self._complete(invocation)  # plugins see the attempts
         elif not invocation.queued:
@@ -260,110 +277,100 @@ class Graph:
     def queue(self, invocation: Invocation) -> None:
         """Have the invocation visited in the next wave."""
         invocation.queued = True
-        self.fresh.append(invocation)
+        self.fresh[invocation.node_id] = invocation
 
     def _complete(self, invocation: Invocation) -> None:
         """Do what follows from a node having become fulfilled, however it did."""
         if self.live.pop(invocation.node_id, None) is None:
             return
+        self._ended += 1
         if invocation.executing:
             self.ended[invocation.node_id] = invocation.extra
         node = self.store.touch(invocation.node_id)
         node.started_at = node.started_at or self.timestamp
         node.finished_at = node.finished_at or self.timestamp
         was_daemon, node.daemoned = bool(node.daemoned), None
-        invocation.body = None
-        invocation.variables = None
-        leaves.close_containers(self, node)
-        self._publish(node)
-        self._end_daemons(invocation)
+        if invocation.body is not None and not invocation.ended:  # it is over because a plugin says so
+            invocation.body.abandon(node.phase, node.message)
+            self.cut_off(invocation)
+        if invocation.resolved.is_leaf:
+            leaves.end(self, invocation, node)
+        if node.outputs:
+            self.outputs.publish(node.outputs)
+        if invocation.inside is not None:
+            daemons.end_all(self, invocation.inside)
+        invocation.body = invocation.variables = None
         self.admission.release(self, invocation, node)
-        self._count_failure(invocation, node)
-        if not was_daemon:  # its parent was told when it came up
-            self.emit(invocation.parent, invocation.key, node)
+        self._told(invocation, node, lost=was_daemon)
+
+    def _told(self, invocation: Invocation, node: Node, *, lost: bool = False) -> None:
+        """Tell the parent what became of the call, which may be the end of the template that it stands in."""
+        self._note_end(invocation.boundary, failed=node.unsuccessful)
+        parent = invocation.parent
+        if lost:  # the parent was told that it is done when it came up
+            self._events.append((parent.child_lost, invocation.key, node.id))
+        elif invocation.raised:
+            self._events.append((parent.child_raised, invocation.key, node.id))
+        else:
+            self._events.append((parent.child_done, invocation.key, node.id))
+
+    def _note_end(self, boundary: Invocation | None, *, failed: bool) -> None:
+        if boundary is None or boundary.inside is None or not boundary.resolved.fail_fast:
+            return
+        boundary.inside.failed = boundary.inside.failed or failed
+        if boundary.inside.failed:
+            self.later(partial(self._fail_fast, boundary))
+
+    def _fail_fast(self, boundary: Invocation) -> None:
+        """Nothing begins any more in a template with `failFast` once something failed, and it ends with its pods."""
+        assert boundary.inside is not None
+        assert boundary.body is not None
+        if not boundary.inside.pods and self.is_open(boundary):
+            self.cut_off(boundary)
+            boundary.body.abandon(FAILED, FAIL_FAST)
+            self.finish(boundary, FAILED, FAIL_FAST)
+
+    def cut_off(self, invocation: Invocation) -> None:
+        """Forget everything unfinished inside steps or a DAG that is about to end."""
+        cut_off(self, invocation)
 
     def close_node(self, key: str, phase: str, message: str) -> None:
         """End a node that is no invocation's: a step group or a task group."""
         node = self.store.touch(key)
         node.phase, node.message, node.finished_at = phase, message, self.timestamp
 
-    def daemon_up(self, invocation: Invocation, pod_ip: str) -> None:
-        """A daemon runs: its successors may, too. It ends with its boundary."""
-        node = self.store.touch(invocation.node_id)
-        if node.daemoned:
-            return
-        node.daemoned, node.pod_ip = True, pod_ip
-        if invocation.boundary is not None:
-            assert invocation.boundary.inside is not None
-            invocation.boundary.inside.daemons.append(invocation)
-        self.emit(invocation.parent, invocation.key, node)
-
-    def _end_daemons(self, boundary: Invocation) -> None:
-        for daemon in boundary.inside.daemons if boundary.inside is not None else ():
-            node = self.store[daemon.node_id]
-            if self.live.pop(daemon.node_id, None) is None or node.fulfilled:
-                continue
-            node = self.store.touch(daemon.node_id)
-            node.phase, node.daemoned, node.finished_at = SUCCEEDED, None, self.timestamp
-            self.stops.append(node.id)
-            self.admission.release(self, daemon, node)
-
-    def _publish(self, node: Node) -> None:
-        """Outputs with a `globalName` become the workflow's (Argo's addOutputsToGlobalScope)."""
-        for parameter in (node.outputs or {}).get("parameters") or ():
-            name = parameter.get("globalName")
-            if name and parameter.get("value") is not None:
-                value = text_of(parameter["value"])
-                self.global_outputs["parameters"][name] = {"name": name, "value": value}
-                self.scope[f"workflow.outputs.parameters.{name}"] = value
-        for artifact in (node.outputs or {}).get("artifacts") or ():
-            name = artifact.get("globalName")
-            if name:
-                kept = {key: value for key, value in artifact.items() if key != "globalName"}
-                self.global_outputs["artifacts"][name] = {**kept, "name": name}
-                self.scope[f"workflow.outputs.artifacts.{name}"] = {**kept, "name": name}
-
-    def _count_failure(self, invocation: Invocation, node: Node) -> None:
-        if invocation.boundary is not None and node.unsuccessful and invocation.attempt is None:
-            assert invocation.boundary.inside is not None
-            invocation.boundary.inside.failures += 1
-
     # Events
 
     def emit(self, parent: Parent, key: int, node: Node) -> None:
         """Tell a parent, in turn, that its child is done; never from within the child, so depth stays flat."""
-        self._events.append((parent, key, node))
+        self._events.append((parent.child_done, key, node.id))
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Do something in turn, once what happens now is over."""
+        self._events.append((action, 0, ""))
+
+    def watch(self, watcher: Watcher) -> None:
+        """Let it look whenever something has changed."""
+        self._watched[watcher] = None
+        self._look = True
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """It need not look any more."""
+        self._watched.pop(watcher, None)
 
     def settle(self) -> None:
         """Let everything follow that follows from what has happened."""
         while True:
             while self._events:
-                parent, key, node = self._events.popleft()
-                parent.child_done(key, self.store[node.id])
+                told, key, node_id = self._events.popleft()
+                if node_id:
+                    told(key, self.store[node_id])
+                else:
+                    told()
             self.admission.retry_waiting(self)
-            for watched in list(self.watched):
-                watched.look()
-            if not self._events:
+            look, self._look = self._look or bool(self.store.undo), False
+            if look:
+                for watcher in list(self._watched):
+                    watcher.look()
+            if not self._events and not self._look:
                 return
-
-    def expire(self) -> None:
-        """The workflow's `activeDeadlineSeconds` are over: what runs fails, and nothing but exit handlers begins."""
-        self.expired = True
-        self.fail_unfinished("Step exceeded its deadline", spare_exit_handlers=True)
-
-    def closed(self, invocation: Invocation) -> str | None:
-        """Why this invocation may not start a leaf any more; None where it may."""
-        if self.shutdown and not (invocation.on_exit and self.shutdown == "Stop"):
-            return f"workflow shutdown with strategy:  {self.shutdown}"
-        if self.expired and not invocation.on_exit:
-            return "Step exceeded its deadline"
-        return None
-
-    def fail_unfinished(self, message: str, *, spare_exit_handlers: bool) -> None:
-        """End every unfinished leaf; what they belong to follows by the graph's own rules."""
-        for invocation in list(self.live.values()):
-            node = self.store[invocation.node_id]
-            if invocation.resolved.is_leaf and not (spare_exit_handlers and invocation.on_exit) and not node.fulfilled:
-                self.stops.append(node.id)
-                self.finish(invocation, FAILED, message)
-        self.settle()

@@ -6,24 +6,48 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import msgspec
+
+from engine.library import Context
+from engine.memo import Key
 from engine.node import Node
-from engine.template import Context, Template
+from engine.template import Template
 
 
 class Parent(Protocol):
     """Whoever waits for an invocation: a step group, a DAG, a loop, a retry, a hooked task, the workflow."""
 
     def child_created(self, key: int, node_id: str) -> None:
-        """Child number `key` has its node; said once a child, and not for one that never gets to run."""
+        """Child number `key` has its node; said once a child."""
         ...
 
     def child_done(self, key: int, node: Node) -> None:
         """Child number `key` is fulfilled, or is a daemon that is up; said once a child."""
         ...
 
+    def child_raised(self, key: int, node: Node) -> None:
+        """Child number `key` could not be executed as it stands: its node is Error, and to some parents that is more.
+
+        Argo tells a node that errored from an error in executing a template (`executeTemplate` returning one): the
+        latter ends a step group, or the workflow, at once. Said instead of `child_done`.
+        """
+        ...
+
+    def child_lost(self, key: int, node: Node) -> None:
+        """Child number `key` was a daemon that was up, and has ended before its boundary did."""
+        ...
+
+
+class HookedParent(Parent, Protocol):
+    """Whoever waits for a call that may have hooks: a step group, a DAG, a loop."""
+
+    def child_hook_failed(self, key: int, message: str, *, exiting: bool) -> None:
+        """A hook of child number `key` cannot be called; ``exiting`` tells its exit handler from the others."""
+        ...
+
 
 class Body(Parent, Protocol):
-    """What an invocation of a composite template does once it may execute."""
+    """What an invocation does that others make up: steps, a DAG, or the attempts of a retried one."""
 
     def abandon(self, phase: str, message: str) -> None:
         """The invocation is about to be ended from outside: close the groups that are still open."""
@@ -37,89 +61,79 @@ class Body(Parent, Protocol):
 class Inside:
     """What an invocation of steps or a DAG counts of those it is the boundary of."""
 
-    __slots__ = ("active", "daemons", "failures", "pods", "waiting")
+    __slots__ = ("active", "daemons", "failed", "pods", "waiting")
 
     def __init__(self) -> None:
         self.active = 0
         """Unfinished pods, steps and DAGs."""
         self.pods = 0
         """Unfinished pods."""
-        self.failures = 0
+        self.failed = False
+        """Whether anything failed, where that matters (`failFast`)."""
         self.waiting: deque[Invocation] = deque()
         """Calls for which there was no room yet."""
         self.daemons: list[Invocation] = []
 
 
-class Invocation:
+class Invocation(msgspec.Struct, eq=False):
     """A template called under a name. It has a node, `node_id`, once it was admitted.
 
     ``call`` is the substituted step (template reference and arguments), ``boundary`` the steps or DAG invocation in
-    whose template the call stands, ``variables`` the ``inputs.*`` and others that hold inside its template.
+    whose template the call stands, ``variables`` the ``inputs.*`` and others that hold inside its template. A struct,
+    since a loop makes hundreds of thousands of them.
     """
 
-    __slots__ = (
-        "attempt",
-        "body",
-        "boundary",
-        "call",
-        "context",
-        "depth",
-        "executing",
-        "extra",
-        "inside",
-        "key",
-        "locks",
-        "memo",
-        "name",
-        "node_id",
-        "on_exit",
-        "parent",
-        "parked",
-        "queued",
-        "requeue_at",
-        "template",
-        "variables",
-    )
+    parent: Parent
+    key: int
+    name: str
+    call: Mapping[str, Any]
+    context: Context
+    boundary: Invocation | None
+    on_exit: bool = False
+    """Whether it belongs to an exit handler, which neither `stop` nor the workflow's deadline keeps from running."""
+    flag: str = ""
+    """Which of `engine.node.FLAGS` its node gets."""
+    depth: int = 1
+    node_id: str = ""
+    template: Template | None = None
+    variables: dict[str, Any] | None = None
+    extra: dict[str, str] | None = None
+    attempt: dict[str, Any] | None = None
+    body: Body | None = None
+    executing: bool = False
+    queued: bool = False
+    parked: bool = False
+    """Its node exists and is not to be visited, since attempts stand for it or it waits for a lock."""
+    ended: bool = False
+    """Whether the graph itself ended it; a plugin may make a node fulfilled, too."""
+    gone: bool = False
+    """Whether nobody waits for it any more: its node stays as it is."""
+    raised: bool = False
+    """Whether its end is told with `child_raised`."""
+    requeue_at: float | None = None
+    deadline: float | None = None
+    """When it is over for this attempt, in seconds since the epoch, whatever its template says."""
+    locks: list[str] | None = None
+    memo: Key | None = None
+    inside: Inside | None = None
 
-    def __init__(
-        self,
-        parent: Parent,
-        key: int,
-        name: str,
-        call: Mapping[str, Any],
-        context: Context,
-        boundary: Invocation | None,
-        *,
-        on_exit: bool = False,
-    ) -> None:
-        self.parent = parent
-        self.key = key
-        self.name = name
-        self.call = call
-        self.context = context
-        self.boundary = boundary
-        self.on_exit = on_exit
-        self.depth: int = boundary.depth + 1 if boundary is not None else 1
-        self.node_id = ""
-        self.template: Template | None = None
-        self.variables: dict[str, Any] | None = None
-        self.extra: dict[str, str] | None = None
-        self.attempt: dict[str, Any] | None = None
-        self.body: Body | None = None
-        self.executing = False
-        self.queued = False
-        # Parked: its node exists and is not to be visited, since attempts stand for it or it waits for a lock.
-        self.parked = False
-        self.requeue_at: float | None = None
-        self.locks: list[str] | None = None
-        self.memo: tuple[str, str] | None = None
-        self.inside: Inside | None = None
+    def __post_init__(self) -> None:
+        if self.boundary is not None:
+            self.depth = self.boundary.depth + 1
+            self.on_exit = self.on_exit or self.boundary.on_exit
 
     @property
     def resolved(self) -> Template:
         """The template, of an invocation that was admitted."""
         assert self.template is not None
         return self.template
+
+    def is_inside(self, other: Invocation) -> bool:
+        """Whether `other` is this invocation's boundary, or that of one around it."""
+        boundary = self.boundary
+        while boundary is not None and boundary is not other:
+            boundary = boundary.boundary
+        return boundary is other
 
     def __repr__(self) -> str:
         return f"<Invocation {self.name}>"

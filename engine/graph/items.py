@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
 
-from engine.variables import json_map, text_of
+from engine.variables import html_safe, text_of
 
 MAX_ITEMS: Final = 1_000_000
 """What one loop may expand to; a `withSequence` from a mistyped parameter must not take the machine with it."""
 
-# Go's fmt verbs for an integer that mean the same to Python.
-_FORMAT: Final = re.compile(r"%[-+ 0#]*\d*[dxXoc]")
+# Go's fmt verbs for an integer that mean the same to Python, and %v, which means %d.
+_FORMAT: Final = re.compile(r"(%[-+ 0#]*\d{0,3})([dvxXoc])")
+_INTEGER: Final = re.compile(r"[+-]?\d{1,18}")
+
+_UNBRACKETED: Final = str.maketrans("", "", "()")
 
 
 class LoopError(Exception):
@@ -28,17 +32,20 @@ class Item(NamedTuple):
     values: dict[str, Any]
 
 
-def items(loop: Mapping[str, Any], needed: Collection[str] = ()) -> Iterator[Item]:
+def items(loop: Mapping[str, Any], needed: Collection[str] = ()) -> Iterator[Item] | None:
     """The turns of a loop whose tags are already substituted; every item must have the `needed` keys.
 
-    Raises `LoopError` at once, not in the middle of the turns.
+    None where there is nothing to loop over: an empty list written out, or a `withParam` that turned out as an empty
+    text, makes a plain step of it (Argo's ShouldExpand). Raises `LoopError` at once, not in the middle of the turns.
     """
-    if loop.get("withItems") is not None:
+    if loop.get("withItems"):
         values: Iterable[Any] = loop["withItems"]
-    elif loop.get("withParam") is not None:
+    elif loop.get("withParam"):
         values = _param(loop["withParam"])
-    else:
+    elif loop.get("withSequence") is not None:
         values = _sequence(loop["withSequence"])
+    else:
+        return None
     if needed:
         values = list(values)
         for index, value in enumerate(values):
@@ -49,16 +56,28 @@ def items(loop: Mapping[str, Any], needed: Collection[str] = ()) -> Iterator[Ite
 
 
 def _item(index: int, value: Any) -> Item:
+    if isinstance(value, str):
+        return Item(_suffix(index, value), {"item": value})
     if isinstance(value, dict):
-        texts = {key: text_of(field) for key, field in value.items()}
+        texts = {key: _text(field) for key, field in value.items()}
         label = ",".join(sorted(f"{key}:{text}" for key, text in texts.items()))
         fields: dict[str, Any] = {f"item.{key}": text for key, text in texts.items()}
-        return Item(f"({index}:{label})", {"item": json_map(value), **fields})
+        return Item(_suffix(index, label), {"item": _text({key: value[key] for key in sorted(value)}), **fields})
     if isinstance(value, list):
-        label = "[" + " ".join(text_of(entry) for entry in value) + "]"
-        return Item(f"({index}:{label})", {"item": orjson.dumps(value).decode()})
+        return Item(_suffix(index, f"[{' '.join(map(_text, value))}]"), {"item": _text(value)})
+    if value is None:  # to Argo a list of nothing
+        return Item(_suffix(index, "[]"), {"item": "null"})
     text = text_of(value)
-    return Item(f"({index}:{text})", {"item": text})
+    return Item(_suffix(index, text), {"item": text})
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else html_safe(orjson.dumps(value).decode())
+
+
+def _suffix(index: int, label: str) -> str:
+    """What a turn adds to its node's name, in which parentheses mean something."""
+    return f"({index}:{label.translate(_UNBRACKETED) if '(' in label or ')' in label else label})"
 
 
 def _param(text: Any) -> list[Any]:
@@ -73,31 +92,36 @@ def _param(text: Any) -> list[Any]:
 
 def _sequence(sequence: Mapping[str, Any]) -> Iterator[str]:
     start = _integer(sequence, "start") or 0
-    count = _integer(sequence, "count")
-    if count is not None:
-        if count <= 0:
+    end = _integer(sequence, "end")
+    if end is None:
+        count = _integer(sequence, "count")
+        if count is None:
+            raise LoopError("neither end nor count was specified in withSequence")
+        if count == 0:
             return iter(())
         end = start + count - 1
-    else:
-        last = _integer(sequence, "end")
-        if last is None:
-            raise LoopError("must have a count or an end in withSequence")
-        end = last
     # An end below the start counts down (Argo's expandSequence).
     numbers = range(start, end + 1) if start <= end else range(start, end - 1, -1)
     if len(numbers) > MAX_ITEMS:
         raise LoopError(f"withSequence expands to {len(numbers)} items, {MAX_ITEMS} are allowed")
-    form = sequence.get("format") or "%d"
-    if len(_FORMAT.findall(form)) != 1 or form.replace("%%", "").count("%") != 1:
-        raise LoopError(f"withSequence format {form!r}: expected one verb for an integer, such as %02d")
+    form = _format(sequence.get("format") or "%d", numbers)
     return (form % number for number in numbers)
+
+
+def _format(form: str, numbers: range) -> str:
+    """The format as Python writes it."""
+    verbs = _FORMAT.findall(form)
+    if len(verbs) != 1 or form.replace("%%", "").count("%") != 1:
+        raise LoopError(f"withSequence format {form!r}: expected one verb for an integer, such as %02d")
+    if verbs[0][1] == "c" and not 0 <= min(numbers) <= max(numbers) <= sys.maxunicode:
+        raise LoopError(f"withSequence format {form!r}: not all of {numbers[0]} to {numbers[-1]} are characters")
+    return _FORMAT.sub(lambda verb: verb[1] + verb[2].replace("v", "d"), form)
 
 
 def _integer(sequence: Mapping[str, Any], field: str) -> int | None:
     value = sequence.get(field)
-    if value is None or value == "":
+    if value is None:
         return None
-    try:
-        return int(value)
-    except (TypeError, ValueError) as error:
-        raise LoopError(f"withSequence {field}: expected an integer, got {value!r}") from error
+    if not _INTEGER.fullmatch(str(value)):
+        raise LoopError(f"withSequence {field}: expected an integer, got {value!r}")
+    return int(value)

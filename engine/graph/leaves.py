@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from engine.execution import Result
+from engine.graph import daemons
 from engine.graph.invocation import Invocation
+from engine.graph.nodes import complete
 from engine.graph.outputs import leaf_outputs
-from engine.node import CONTAINER, ERROR, FAILED, POD, RUNNING, SUCCEEDED, Node
+from engine.node import CONTAINER, ERROR, FAILED, FULFILLED, POD, RUNNING, SUCCEEDED, Node
+from engine.substitution import SubstitutionError
 from engine.variables import parse_time
 from rpc.durations import parse_duration
 
@@ -24,99 +28,163 @@ Document = Mapping[str, Any]
 def seconds(value: object) -> float:
     """A duration as manifests write it: a number of seconds, or Go's notation. Raises `ValueError`."""
     text = str(value)
-    return float(text) if text.isdigit() else parse_duration(text)
+    found = float(text) if text.isdigit() else parse_duration(text)
+    if not math.isfinite(found):
+        raise ValueError(f"expected a duration, got {value!r}")
+    return found
+
+
+def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
+    """The node is Running: limit its time, and have it started by whoever runs it."""
+    reason = graph.closing.reason(invocation)
+    if reason is not None:  # it was Running before the workflow was told to end
+        graph.stops.append(node.id)
+        graph.finish(invocation, FAILED, reason)
+        return
+    kind = invocation.resolved.kind
+    _limit_time(graph, invocation, node)
+    if kind == "suspend":
+        _suspend(graph, invocation, node)
+        return
+    if kind == "containerSet":
+        _open_containers(graph, invocation, node)
+    if kind != "plugin":
+        graph.starts.append(invocation)
+    if node.daemoned:
+        daemons.found(graph, invocation)
+
+
+def end(graph: Graph, invocation: Invocation, node: Node) -> None:
+    """The node, ready to be changed, is fulfilled: so are its containers."""
+    if node.progress and not node.unsuccessful:
+        node.progress = complete(node.progress)
+    if invocation.resolved.kind == "containerSet":
+        _close_containers(graph, node)
+
+
+# Reports
 
 
 def report(graph: Graph, invocation: Invocation, result: Result) -> None:
     """Take what an executor says of a leaf it was given: it runs, or it has ended."""
     node = graph.store[invocation.node_id]
-    if node.fulfilled:
+    if not graph.is_open(invocation) or not invocation.resolved.is_leaf or invocation.parked:
         return
-    template = invocation.resolved
-    daemon = bool(template.document.get("daemon"))
+    daemon = invocation.resolved.daemon
     if result.phase == RUNNING:
         if daemon:
-            graph.daemon_up(invocation, result.pod_ip or "127.0.0.1")
-        elif result.message != node.message:
+            daemons.up(graph, invocation, result.pod_ip or "127.0.0.1")
+        elif result.message and result.message != node.message:
             graph.store.touch(node.id).message = result.message
         return
+    if result.phase not in FULFILLED:
+        graph.finish(invocation, ERROR, f"the executor reported the phase {result.phase!r}")
+        return
     phase, message = result.phase, result.message
-    if daemon:
-        # A daemon that ends before its boundary did not do its job, unless it had been up (Argo's assessNodeStatus).
-        phase = SUCCEEDED if node.daemoned else FAILED
-        message = message or ("" if node.daemoned else "daemon ended before it was up")
-    outputs = outputs_of(graph, invocation, result)
+    if daemon and phase == SUCCEEDED:
+        phase = FAILED  # it has not done what it was there for (Argo's assessNodeStatus)
+    try:
+        outputs = _outputs_of(graph, invocation, result)
+    except (SubstitutionError, KeyError, TypeError, AttributeError) as error:
+        graph.finish(invocation, ERROR, f"outputs that cannot be read: {error}")
+        return
     for container in _containers(graph, node):
         own = (result.containers or {}).get(container.display_name)
         if own is not None:
             touched = graph.store.touch(container.id)
             touched.phase, touched.message = own.phase, own.message
             touched.outputs, touched.finished_at = own.outputs, graph.timestamp
+            if not touched.unsuccessful:
+                touched.progress = complete(touched.progress)
     graph.finish(invocation, phase, message, outputs=outputs)
 
 
-def outputs_of(graph: Graph, invocation: Invocation, result: Result) -> dict[str, Any] | None:
+def _outputs_of(graph: Graph, invocation: Invocation, result: Result) -> dict[str, Any] | None:
     """A leaf's outputs in Argo's shape; what its template declares is there once it succeeded."""
     template = invocation.resolved
     if result.phase != SUCCEEDED or not template.outputs:
         return dict(result.outputs) if result.outputs else None
-    declared: Document = template.outputs
-    if template.declared.tags:
-        declared = orjson.loads(template.declared.render(graph.scope_of(invocation), allow_unresolved=True))
+    declared = _declared(graph, invocation)
     return leaf_outputs(declared, result.outputs or {}, f"{graph.store.workflow}/{graph.pod_name(invocation)}")
 
 
-def suspend(graph: Graph, invocation: Invocation, node: Node) -> None:
-    """Wait for the template's duration, counted from the node's start; without one, for somebody to resume it."""
-    settings = graph.admission.settings(graph, invocation)
-    duration = (settings.get("suspend") or {}).get("duration")
-    if duration in (None, ""):
-        return
+def _declared(graph: Graph, invocation: Invocation) -> Document:
+    template = invocation.resolved
+    if not template.declared.tags:
+        return template.outputs
+    declared: Document = orjson.loads(template.declared.render(graph.scope_of(invocation), allow_unresolved=True))
+    return declared
+
+
+# Suspends
+
+
+def _suspend(graph: Graph, invocation: Invocation, node: Node) -> None:
+    """Wait for the template's duration, counted from the node's start; without one, for somebody to resume it.
+
+    Until then the node shows what it is to be given (Argo's executeSuspend).
+    """
+    wait = None
     try:
-        wait = seconds(duration)
-    except ValueError as error:
-        graph.finish(invocation, ERROR, f"suspend.duration: {error}")
+        settings = graph.admission.settings(graph, invocation)
+        duration = (settings.get("suspend") or {}).get("duration")
+        if duration not in (None, ""):
+            wait = seconds(duration)
+        if invocation.resolved.outputs and not node.outputs:
+            graph.store.touch(node.id).outputs = dict(_declared(graph, invocation))
+    except (ValueError, SubstitutionError) as error:
+        graph.finish(invocation, ERROR, str(error), raised=True)
         return
-    graph.at(_started(graph, node) + wait, partial(_resume, graph, invocation))
+    if wait is not None:
+        graph.at(_started(graph, node) + wait, partial(resume, graph, invocation, {}))
 
 
-def _resume(graph: Graph, invocation: Invocation) -> None:
-    graph.finish(invocation, SUCCEEDED, "", outputs=supplied_outputs(invocation, {}))
+def resume(graph: Graph, invocation: Invocation, given: Mapping[str, str], message: str = "") -> None:
+    """Go on after a suspend: with the parameters that somebody supplied, those set before, or their defaults."""
+    if not graph.is_open(invocation):
+        return
+    outputs = dict(graph.store[invocation.node_id].outputs or {})
+    parameters = []
+    for parameter in outputs.get("parameters") or ():
+        name = parameter["name"]
+        value = given.get(name, parameter.get("value", (parameter.get("valueFrom") or {}).get("default")))
+        if value is None:
+            problem = f"raw output parameter '{name}' has not been set and does not have a default value"
+            graph.finish(invocation, FAILED, problem)
+            return
+        kept = {key: field for key, field in parameter.items() if key != "valueFrom"}
+        parameters.append({**kept, "value": value})
+    if parameters:
+        outputs["parameters"] = parameters
+    graph.finish(invocation, SUCCEEDED, message, outputs=outputs or None)
 
 
-def supplied_outputs(invocation: Invocation, given: Mapping[str, str]) -> dict[str, Any] | None:
-    """What a suspend node leaves behind: the parameters somebody supplied, else their defaults."""
-    return leaf_outputs(
-        invocation.resolved.outputs,
-        {"parameters": [{"name": name, "value": value} for name, value in given.items()]} if given else {},
-        "",
-    )
+# Time
 
 
-def limit_time(graph: Graph, invocation: Invocation, node: Node) -> None:
+def _limit_time(graph: Graph, invocation: Invocation, node: Node) -> None:
     """Fail the node when its template's `timeout` or `activeDeadlineSeconds` has passed since it started."""
+    if invocation.deadline is not None:
+        graph.at(invocation.deadline, partial(_expire, graph, invocation, "Step exceeded its deadline"))
     document = invocation.resolved.document
     if document.get("timeout") is None and document.get("activeDeadlineSeconds") is None:
         return
-    settings = graph.admission.settings(graph, invocation)
-    for field, message in (
-        ("timeout", "Step exceeded its deadline"),
-        ("activeDeadlineSeconds", "Pod was active on the node longer than the specified deadline"),
-    ):
-        if settings.get(field) in (None, ""):
-            continue
-        try:
-            limit = seconds(settings[field])
-        except ValueError as error:
-            graph.finish(invocation, ERROR, f"{field}: {error}")
-            return
-        graph.at(_started(graph, node) + limit, partial(_expire, graph, invocation, message))
+    try:
+        settings = graph.admission.settings(graph, invocation)
+        for field, message in (
+            ("timeout", "Step exceeded its deadline"),
+            ("activeDeadlineSeconds", "Pod was active on the node longer than the specified deadline"),
+        ):
+            if settings.get(field) not in (None, ""):
+                due = _started(graph, node) + seconds(settings[field])
+                graph.at(due, partial(_expire, graph, invocation, message))
+    except (ValueError, SubstitutionError) as error:
+        graph.finish(invocation, ERROR, str(error), raised=True)
 
 
 def _expire(graph: Graph, invocation: Invocation, message: str) -> None:
-    node = graph.store[invocation.node_id]
-    if not node.fulfilled:
-        graph.stops.append(node.id)
+    if graph.is_open(invocation):
+        graph.stops.append(invocation.node_id)
         graph.finish(invocation, FAILED, message)
 
 
@@ -124,7 +192,10 @@ def _started(graph: Graph, node: Node) -> float:
     return parse_time(node.started_at).timestamp() if node.started_at else graph.now
 
 
-def open_containers(graph: Graph, invocation: Invocation, node: Node) -> None:
+# Container sets
+
+
+def _open_containers(graph: Graph, invocation: Invocation, node: Node) -> None:
     """A container set's containers are nodes, too, under the pod they run in."""
     containers = (invocation.resolved.document.get("containerSet") or {}).get("containers") or ()
     created: dict[str, str] = {}
@@ -134,18 +205,20 @@ def open_containers(graph: Graph, invocation: Invocation, node: Node) -> None:
             name, CONTAINER, RUNNING, graph.store[node.id], started_at=graph.timestamp
         )
         created[container["name"]] = child.id
+    for container in containers:
         for parent in container.get("dependencies") or ():
-            graph.store.link(created.get(parent, node.id), child.id)
+            graph.store.link(created.get(parent, node.id), created[container["name"]])
         if not container.get("dependencies"):
-            graph.store.link(node.id, child.id)
+            graph.store.link(node.id, created[container["name"]])
 
 
-def close_containers(graph: Graph, node: Node) -> None:
+def _close_containers(graph: Graph, node: Node) -> None:
     """Containers nobody spoke of end as their pod did."""
     for container in _containers(graph, node):
         if not container.fulfilled:
             touched = graph.store.touch(container.id)
             touched.phase, touched.finished_at = node.phase, graph.timestamp
+            touched.progress = node.progress
 
 
 def _containers(graph: Graph, node: Node) -> list[Node]:

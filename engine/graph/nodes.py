@@ -4,14 +4,63 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import takewhile
 from typing import Any, Final
 
-from engine.node import PENDING, RETRY, TASK_GROUP, Node, node_id
+from engine.node import (
+    CONTAINER,
+    EXECUTABLE,
+    HTTP,
+    PENDING,
+    PLUGIN,
+    POD,
+    RETRY,
+    SKIPPED_TYPE,
+    SUSPEND,
+    TASK_GROUP,
+    Node,
+    node_id,
+)
 
 # A display name is the node's name without its boundary's, and without the separator of steps and DAGs.
 _SEPARATOR: Final = re.compile(r"^(\[\d+\])?\.")
-_LEAF_TYPES: Final = frozenset({"Pod", "Skipped", "Suspend", "HTTP", "Plugin"})
+_ENDS: Final = frozenset({SKIPPED_TYPE, SUSPEND, HTTP, PLUGIN})
+
+
+def relative_name(name: str, boundary: str) -> str:
+    """What a node is called inside its boundary: the name of its step or task, with the turn of its loop."""
+    return _SEPARATOR.sub("", name.removeprefix(boundary), count=1)
+
+
+def pod_name(workflow: str, template: str, node_id: str) -> str:
+    """The name of the pod that Argo would make for a node: workflow, template and the hash in the node's id."""
+    if node_id == workflow or not template:
+        return node_id
+    return f"{f'{workflow}-{template}'[:242]}-{node_id.removeprefix(f'{workflow}-')}"
+
+
+@lru_cache(maxsize=1024)
+def _amounts(progress: str) -> tuple[int, int]:
+    done, _, total = progress.partition("/")
+    return (int(done), int(total)) if done.isdecimal() and total.isdecimal() else (0, 1)
+
+
+def _sum(nodes: Iterable[Node]) -> tuple[int, int]:
+    done = total = 0
+    for node in nodes:
+        if node.type in EXECUTABLE:
+            amount = _amounts(node.progress)
+            done += amount[0]
+            total += amount[1]
+    return done, total
+
+
+def complete(progress: str) -> str:
+    """The progress of a leaf that succeeded."""
+    total = _amounts(progress)[1]
+    return "1/1" if total == 1 else f"{total}/{total}"
 
 
 class NodeStore:
@@ -25,6 +74,8 @@ class NodeStore:
         self.nodes = nodes
         self.undo: dict[str, Node | None] = {}
         self._existing = {node.name: key for key, node in nodes.items()}
+        self._loaded = frozenset(nodes)
+        self._progress = _sum(nodes.values())
 
     def __getitem__(self, key: str) -> Node:
         return self.nodes[key]
@@ -39,6 +90,10 @@ class NodeStore:
             return None
         key = self._existing.pop(name, None)
         return None if key is None else self.nodes[key]
+
+    def knows(self, name: str) -> bool:
+        """Whether the document brought the node `name` along, and nobody has asked for it yet."""
+        return name in self._existing
 
     def touch(self, key: str) -> Node:
         """The node, ready to be changed in this pass."""
@@ -63,13 +118,13 @@ class NodeStore:
     def create(self, name: str, type_: str, phase: str, boundary: Node | None, **fields: Any) -> Node:
         """A new node; its id is unique, its display name as Argo derives it."""
         key = node_id(self.workflow, name, self.nodes)
-        display = _SEPARATOR.sub("", name.removeprefix(boundary.name), count=1) if boundary is not None else name
         node = Node(
             id=key,
             name=name,
-            display_name=display,
+            display_name=relative_name(name, boundary.name) if boundary is not None else name,
             type=type_,
             phase=phase,
+            progress="0/1" if type_ in EXECUTABLE else "",
             boundary_id=boundary.id if boundary is not None else "",
             **fields,
         )
@@ -78,11 +133,13 @@ class NodeStore:
         return node
 
     def link(self, parent: str, child: str) -> None:
-        """Make `child` a child of `parent`; again is harmless."""
+        """Make a new node a child of `parent`. One that was loaded was linked when it was made."""
+        if child in self._loaded:
+            return
         children = self.nodes[parent].children
         if children is None:
             self.touch(parent).children = [child]
-        elif children[-1] != child and (len(children) > 64 or child not in children):
+        elif children[-1] != child:
             node = self.touch(parent)
             assert node.children is not None
             node.children.append(child)
@@ -92,20 +149,46 @@ class NodeStore:
         stack = [key]
         while stack:
             node = self.nodes[stack.pop()]
-            if node.type in _LEAF_TYPES:
-                yield node.id
-            elif node.type == RETRY:
+            below: list[str] = []
+            if node.type == RETRY:
                 yield from (node.children or [])[-1:]
+                continue
+            if node.type in (POD, CONTAINER):
+                below = self._containers(node)
             elif node.type == TASK_GROUP:
-                if node.children:
-                    stack.extend(reversed(node.children))
-                else:
-                    yield node.id
-            else:
+                below = node.children or []
+            elif node.type not in _ENDS and not (node.memoization_status or {}).get("hit"):
                 stack.extend(reversed(node.outbound_nodes))
+                continue
+            if below:
+                stack.extend(reversed(below))
+            else:
+                yield node.id
+
+    def _containers(self, node: Node) -> list[str]:
+        """The containers of a set right after this pod or container: its first children, made before others."""
+        pod = node.id if node.type == POD else node.boundary_id
+        return list(takewhile(lambda child: self._is_container_of(child, pod), node.children or ()))
+
+    def _is_container_of(self, key: str, pod: str) -> bool:
+        node = self.nodes[key]
+        return node.type == CONTAINER and node.boundary_id == pod
+
+    @property
+    def progress(self) -> str:
+        """How many of the leaves are done, of how many (Argo's progress updater)."""
+        done, total = self._counted()
+        return f"{done}/{total}"
+
+    def _counted(self) -> tuple[int, int]:
+        done, total = self._progress
+        new = _sum(self.nodes[key] for key in self.undo)
+        old = _sum(node for node in self.undo.values() if node is not None)
+        return done + new[0] - old[0], total + new[1] - old[1]
 
     def commit(self) -> None:
         """Keep every change."""
+        self._progress = self._counted()
         self.undo = {}
 
     def rollback(self) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from engine.expressions import ExpressionError, evaluate
-from engine.node import Node
+from engine.expressions.errors import Invalid
+from engine.expressions.gotext import go_json, go_string
+from engine.graph.nodes import NodeStore
+from engine.node import RETRY, SUCCEEDED, Node
 from engine.scope import Scope
 from engine.substitution import SubstitutionError, environment, render_string
 from engine.template import Template
@@ -19,6 +22,16 @@ Document = Mapping[str, Any]
 
 class OutputError(Exception):
     """An output that cannot be had; the message is the node's."""
+
+
+def spokesman(node: Node, store: NodeStore) -> Node:
+    """The node whose variables count for this one: of a retried one its last attempt (Argo's buildLocalScope)."""
+    if node.type == RETRY and not (node.memoization_status or {}).get("hit"):
+        for child in reversed(node.children or ()):
+            attempt = store[child]
+            if not (attempt.node_flag or {}).get("hooked"):
+                return attempt
+    return node
 
 
 def step_variables(prefix: str, node: Node) -> dict[str, Any]:
@@ -45,45 +58,63 @@ def step_variables(prefix: str, node: Node) -> dict[str, Any]:
     return variables
 
 
-def default_variables(prefix: str, template: Template, scope: Scope) -> dict[str, Any]:
-    """What a node that never ran defines: its declared outputs, with their defaults, None where they have none."""
+def default_variables(prefix: str, template: Template, scope: Scope, *, artifacts: bool) -> dict[str, Any]:
+    """What a node that never ran defines: its declared outputs with their defaults, None where they have none.
+
+    ``artifacts`` gives its artifacts, too, as artifacts that lie nowhere: those of a step can be passed on to where
+    they are optional, those of a DAG's task cannot (Argo's addSkippedNodeOutputsToScope).
+    """
     variables: dict[str, Any] = {}
     for parameter in template.outputs.get("parameters") or ():
-        default = (parameter.get("valueFrom") or {}).get("default", parameter.get("default"))
+        default = (parameter.get("valueFrom") or {}).get("default")
         value = None if default is None else render_string(text_of(default), scope, allow_unresolved=True)
         variables[f"{prefix}.outputs.parameters.{parameter['name']}"] = value
-    for artifact in template.outputs.get("artifacts") or ():
-        variables[f"{prefix}.outputs.artifacts.{artifact['name']}"] = None
+    if artifacts:
+        for artifact in template.outputs.get("artifacts") or ():
+            variables[f"{prefix}.outputs.artifacts.{artifact['name']}"] = {"name": artifact["name"]}
     return variables
 
 
-def loop_variables(prefix: str, nodes: Iterable[Node]) -> dict[str, Any]:
+def loop_variables(prefix: str, nodes: Iterable[Node], *, results: bool) -> dict[str, Any]:
     """The outputs of a loop's turns as JSON lists, in the order of the items (Argo's processAggregateNodeOutputs).
 
-    Raises `OutputError` where a turn's result is not JSON, as in Argo.
+    ``results`` says whether anybody reads the turns' results: Argo captures no other. Raises `OutputError` where one
+    that is read is no JSON.
     """
-    results: list[Any] = []
+    found: list[Any] = []
     parameters: list[dict[str, str]] = []
     lists: dict[str, list[str]] = {}
     for node in nodes:
         outputs = node.outputs
-        if not outputs:
+        if not outputs or node.phase != SUCCEEDED:
             continue
         if outputs.get("parameters"):
             values = {each["name"]: text_of(each.get("value", "")) for each in outputs["parameters"]}
             parameters.append(values)
             for name, value in values.items():
                 lists.setdefault(name, []).append(value)
-        if outputs.get("result") is not None:
+        if results and outputs.get("result") is not None:
             try:
-                results.append(orjson.loads(outputs["result"] or '""'))
+                found.append(orjson.loads(outputs["result"]))
             except orjson.JSONDecodeError as error:
                 raise OutputError(f"result of {node.display_name!r} is not JSON: {outputs['result']!r}") from error
-    return {
-        f"{prefix}.outputs.result": orjson.dumps(results).decode(),
-        f"{prefix}.outputs.parameters": orjson.dumps(parameters).decode(),
-        **{f"{prefix}.outputs.parameters.{name}": orjson.dumps(values).decode() for name, values in lists.items()},
-    }
+    variables = {f"{prefix}.outputs.parameters": go_json(parameters)}
+    if results:
+        variables[f"{prefix}.outputs.result"] = go_json(found)
+    return {**variables, **{f"{prefix}.outputs.parameters.{name}": _list(values) for name, values in lists.items()}}
+
+
+def _list(values: list[str]) -> str:
+    """Texts as a JSON list; where every one of them is a JSON list or map itself, as a list of those."""
+    decoded = []
+    for value in values:
+        if value.lstrip()[:1] not in ("[", "{"):
+            return go_json(values)
+        try:
+            decoded.append(orjson.loads(value))
+        except orjson.JSONDecodeError:
+            return go_json(values)
+    return go_json(decoded)
 
 
 def template_outputs(template: Template, scope: Scope) -> dict[str, Any] | None:
@@ -95,41 +126,47 @@ def template_outputs(template: Template, scope: Scope) -> dict[str, Any] | None:
     if template.outputs.get("parameters"):
         outputs["parameters"] = [_parameter(parameter, scope) for parameter in template.outputs["parameters"]]
     if template.outputs.get("artifacts"):
-        found = (resolve_artifact(artifact, scope) for artifact in template.outputs["artifacts"])
-        outputs["artifacts"] = [artifact for artifact in found if artifact is not None]
+        try:
+            found = (resolve_artifact(artifact, scope) for artifact in template.outputs["artifacts"])
+            outputs["artifacts"] = [artifact for artifact in found if artifact is not None]
+        except OutputError as error:
+            raise OutputError(f"unable to resolve outputs from scope: {error}") from error
     return outputs or None
 
 
 def _parameter(parameter: Document, scope: Scope) -> dict[str, Any]:
-    kept = {key: value for key, value in parameter.items() if key not in ("valueFrom", "default")}
+    source = parameter.get("valueFrom")
+    if not source:
+        raise OutputError("output parameters must have a valueFrom specified")
+    kept = {key: value for key, value in parameter.items() if key != "valueFrom"}
     if "globalName" in kept:
         kept["globalName"] = render_string(kept["globalName"], scope, allow_unresolved=True)
-    source = parameter.get("valueFrom") or {}
     try:
         if source.get("expression"):
             expression = render_string(source["expression"], scope, allow_unresolved=True)
-            return {**kept, "value": text_of(evaluate(expression, environment(scope)))}
-        if source.get("parameter"):
-            return {**kept, "value": _reference(source["parameter"], scope)}
-        if parameter.get("value") is not None:
-            return {**kept, "value": render_string(text_of(parameter["value"]), scope)}
-        reason = "output parameters must have a valueFrom specified"
-    except (ExpressionError, SubstitutionError, KeyError) as error:
-        reason = str(error.args[0] if isinstance(error, KeyError) else error)
-    default = source.get("default", parameter.get("default"))
-    if default is None:
-        raise OutputError(f"unable to resolve outputs from scope: {parameter['name']}: {reason}")
-    return {**kept, "value": render_string(text_of(default), scope, allow_unresolved=True)}
+            result = evaluate(expression, environment(scope))
+            if result is None:
+                raise OutputError(f'failed to evaluate expression "{expression}"')
+            return {**kept, "value": go_string(result)}
+        found = _reference(source.get("parameter") or "", scope)
+    except (ExpressionError, Invalid, SubstitutionError, OutputError) as error:
+        if source.get("default") is None:
+            raise OutputError(str(error)) from error
+        found = None
+    if found is None:
+        # What was skipped and has no default anywhere is empty: Argo's resolveParameter tells it from what is missing.
+        found = render_string(text_of(source.get("default", "")), scope, allow_unresolved=True)
+    return {**kept, "value": found}
 
 
-def _reference(text: str, scope: Scope) -> str:
-    """The value of ``{{steps.a.outputs.parameters.b}}``, given whole."""
+def _reference(text: str, scope: Scope) -> str | None:
+    """The value of ``{{steps.a.outputs.parameters.b}}``, given whole; None where ``a`` never ran."""
     name = text.strip().removeprefix("{{").removesuffix("}}").strip()
     if "{{" in name or name.startswith("="):
         return render_string(text, scope)
-    if scope.get(name) is None:
-        raise KeyError(f"unable to resolve {text}")
-    return text_of(scope[name])
+    if name not in scope:
+        raise OutputError(f'Unable to resolve: "{name}"')
+    return None if scope[name] is None else text_of(scope[name])
 
 
 def resolve_artifact(artifact: Document, scope: Scope) -> Document | None:
@@ -139,22 +176,12 @@ def resolve_artifact(artifact: Document, scope: Scope) -> Document | None:
     """
     if not artifact.get("from") and not artifact.get("fromExpression"):
         return artifact
-    found: Any = None
-    if artifact.get("fromExpression"):
-        try:
-            found = evaluate(artifact["fromExpression"], environment(scope))
-        except ExpressionError as error:
-            if not artifact.get("optional"):
-                raise OutputError(f"unable to resolve artifact {artifact['name']!r}: {error}") from error
-    else:
-        name = artifact["from"].strip().removeprefix("{{").removesuffix("}}").strip()
-        found = scope.get(name)
-    if not isinstance(found, Mapping):
+    try:
+        found = _find_artifact(artifact, scope)
+    except (ExpressionError, OutputError) as error:
         if artifact.get("optional"):
             return None
-        raise OutputError(
-            f"unable to resolve references: Unable to resolve: {artifact.get('from') or artifact.get('fromExpression')}"
-        )
+        raise OutputError(str(error)) from error
     located = {key: value for key, value in found.items() if key not in ("globalName", "optional", "path", "name")}
     kept = {key: value for key, value in artifact.items() if key not in ("from", "fromExpression")}
     if "globalName" in kept:
@@ -163,6 +190,22 @@ def resolve_artifact(artifact: Document, scope: Scope) -> Document | None:
     if sub_path:
         located["subPath"] = sub_path
     return {**located, **kept}
+
+
+def _find_artifact(artifact: Document, scope: Scope) -> Document:
+    expression = artifact.get("fromExpression")
+    name = (artifact.get("from") or "").strip().removeprefix("{{").removesuffix("}}").strip()
+    if not expression and name.startswith("="):
+        expression = name[1:]
+    if expression:
+        found: Any = evaluate(expression, environment(scope))
+    elif name in scope:
+        found = scope[name]
+    else:
+        raise OutputError(f'Unable to resolve: "{name}"')
+    if not isinstance(found, Mapping):
+        raise OutputError(f"Variable {{{{{expression or name}}}}} is not an artifact")
+    return found
 
 
 def leaf_outputs(declared: Document, given: Document, location: str) -> dict[str, Any] | None:
@@ -197,6 +240,7 @@ def leaf_outputs(declared: Document, given: Document, location: str) -> dict[str
     return outputs or None
 
 
-_UNPLACED = frozenset(
+_UNPLACED: Final = frozenset(
     {"name", "path", "globalName", "mode", "optional", "archive", "from", "subPath", "recurseMode", "artifactGC"}
 )
+"""The fields of an artifact that do not say where it lies."""

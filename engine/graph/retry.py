@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.expressions import ExpressionError, evaluate
+from engine.graph import daemons
 from engine.graph.invocation import Invocation
 from engine.node import ERROR, FAILED, SUCCEEDED, Node
-from engine.scope import Scope
 from engine.substitution import environment
 from engine.variables import parse_time
 from rpc.durations import parse_duration
@@ -16,7 +18,47 @@ from rpc.durations import parse_duration
 if TYPE_CHECKING:
     from engine.graph.graph import Graph
 
-ALWAYS, ON_FAILURE, ON_ERROR, ON_TRANSIENT = "Always", "OnFailure", "OnError", "OnTransientError"
+ALWAYS: Final = "Always"
+ON_FAILURE: Final = "OnFailure"
+ON_ERROR: Final = "OnError"
+ON_TRANSIENT: Final = "OnTransientError"
+POLICIES: Final[dict[str, tuple[str, ...]]] = {
+    ALWAYS: (FAILED, ERROR),
+    ON_FAILURE: (FAILED,),
+    ON_ERROR: (ERROR,),
+    ON_TRANSIENT: (FAILED, ERROR),
+}
+"""The phases of an attempt after which there may be another one, by `retryPolicy`."""
+
+# What Argo takes for a network that may be there again the next time (util/errors.IsTransientErr).
+_TRANSIENT: Final = re.compile(
+    r"exceeded quota|is forbidden: exceeded|please apply your changes to the latest version|TLS handshake timeout|"
+    r"i/o timeout|net/http: timeout awaiting response headers|connection timed out|connection reset by peer|"
+    r"transport: authentication handshake failed|connection refused|no such host|EOF|"
+    r"etcdserver: (?:request timed out|leader changed)|unexpected end of file"
+)
+
+
+class RetryError(ValueError):
+    """A strategy that makes no sense; the message is the node's."""
+
+
+def integer(value: object, field: str) -> int | None:
+    """What Argo reads as an IntOrString; None where there is none. Raises `RetryError`."""
+    if value is None or value == "":
+        return None
+    if not re.fullmatch(r"[+-]?\d{1,9}", str(value)):
+        raise RetryError(f"retryStrategy.{field}: expected an integer, got {value!r}")
+    return int(str(value))
+
+
+def duration(value: object) -> float:
+    """Seconds, from a bare number of them or Go's notation (Argo's ParseStringToDuration). Raises `RetryError`."""
+    text = str(value)
+    try:
+        return parse_duration(f"{text}s" if text.isdigit() else text)
+    except ValueError as error:
+        raise RetryError(f"unable to parse {text} as a duration: {error}") from error
 
 
 class Retry:
@@ -27,6 +69,10 @@ class Retry:
         self.invocation = invocation
         self.strategy = strategy
         self.attempts: list[str] = []
+        self.deadline: float | None = None
+        """When the attempts are to be over that follow the first one."""
+        self._waiting = False
+        """Whether the last attempt failed, and the next one waits for its time."""
 
     def start(self) -> None:
         self._attempt()
@@ -36,13 +82,12 @@ class Retry:
 
     def _attempt(self) -> None:
         outer, number = self.invocation, len(self.attempts)
-        node = self.graph.store[outer.node_id]
-        attempt = Invocation(
-            self, number, f"{node.name}({number})", outer.call, outer.context, outer.boundary, on_exit=outer.on_exit
-        )
+        name = f"{self.graph.store[outer.node_id].name}({number})"
+        attempt = Invocation(self, number, name, outer.call, outer.context, outer.boundary, outer.on_exit, "retried")
         attempt.depth = outer.depth
         attempt.template = outer.template
         attempt.variables = outer.variables
+        attempt.deadline = self.deadline
         attempt.attempt = {"retries": str(number), **self._last_retry()}
         self.attempts.append("")
         self.graph.invoke(attempt, self.graph.store.adopt(attempt.name))
@@ -52,118 +97,169 @@ class Retry:
         self.graph.store.link(self.invocation.node_id, node_id)
 
     def child_done(self, key: int, node: Node) -> None:
-        self.child_created(key, node.id)
         if node.daemoned and not node.fulfilled:
-            self.graph.daemon_up(self.invocation, node.pod_ip)
-        elif not node.unsuccessful:
-            self._end(SUCCEEDED, "", node)
+            daemons.up(self.graph, self.invocation, node.pod_ip)
         else:
             self._consider(node)
+
+    def child_raised(self, key: int, node: Node) -> None:
+        if self._policy() in (ALWAYS, ON_ERROR, ON_TRANSIENT):
+            self._consider(node)
+        else:
+            self.graph.finish(self.invocation, ERROR, node.message, raised=True)
+
+    def child_lost(self, key: int, node: Node) -> None:
+        self._consider(node)
+
+    @property
+    def running(self) -> Invocation | None:
+        """The attempt under way, if it has its node."""
+        last = self.attempts[-1] if self.attempts else ""
+        return self.graph.live.get(last) or self.graph.fresh.get(last)
+
+    def reconsider(self) -> None:
+        """The workflow was told to end: there is no use in waiting."""
+        if self._waiting:
+            self._consider(self.graph.store[self.attempts[-1]])
+
+    def _policy(self) -> str:
+        """With an expression the default is to retry errors as well: the expression is there to tell."""
+        return self.strategy.get("retryPolicy") or (ALWAYS if self.strategy.get("expression") else ON_FAILURE)
 
     def _end(self, phase: str, message: str, last: Node) -> None:
         self.graph.finish(self.invocation, phase, message, outputs=last.outputs)
 
     def _consider(self, last: Node) -> None:
-        """Decide, by the rules of Argo and in their order, whether a failed attempt is followed by another."""
-        strategy, graph = self.strategy, self.graph
-        if graph.closed(self.invocation) is not None:
-            self._end(last.phase, last.message, last)
+        """Decide, by Argo's rules and in their order, whether an attempt that has ended is followed by another."""
+        if not self.graph.is_open(self.invocation):
             return
-        delay = 0.0
+        self._waiting = False
+        node = self.graph.store[self.invocation.node_id]
+        if node.message:
+            self.graph.store.touch(node.id).message = ""
+        if not last.unsuccessful:
+            self._end(SUCCEEDED, "", last)
+            return
         try:
-            backoff = strategy.get("backoff")
-            if backoff:
-                delay = self._delay(backoff)
-                first = graph.store[self.attempts[0]]
-                if backoff.get("maxDuration") and first.started_at:
-                    end = parse_time(first.started_at).timestamp() + parse_duration(str(backoff["maxDuration"]))
-                    if graph.now > end:
-                        self._end(last.phase, "Max duration limit exceeded", last)
-                        return
-                    if graph.now + delay > end:
-                        self._end(last.phase, "Backoff would exceed max duration limit", last)
-                        return
-            limit = strategy.get("limit")
-            allowed = None if limit in (None, "") else int(str(limit))
-        except ValueError as error:
-            self._end(ERROR, f"retryStrategy: {error}", last)
+            self._set_deadline()
+            if self.graph.store.knows(f"{node.name}({len(self.attempts)})"):
+                self._attempt()  # that was decided before this walk began
+                return
+            verdict = self._closed() or self._wait(last)
+            if verdict is None and not self._waiting:
+                verdict = self._verdict(last)
+        except (RetryError, ExpressionError) as error:
+            self.graph.finish(self.invocation, ERROR, str(error), outputs=last.outputs, raised=True)
             return
-        # With an expression the default is to retry errors as well: the expression is there to tell.
-        policy = strategy.get("retryPolicy") or (ALWAYS if strategy.get("expression") else ON_FAILURE)
-        if policy not in (ALWAYS, ON_FAILURE, ON_ERROR, ON_TRANSIENT):
-            self._end(ERROR, f"{policy} is not a valid RetryPolicy", last)
-        elif policy != ALWAYS and policy != {FAILED: ON_FAILURE, ERROR: ON_ERROR}.get(last.phase):
-            self._end(last.phase, last.message, last)
-        elif allowed is not None and len(self.attempts) > allowed:
-            self._end(last.phase, "No more retries left", last)
-        else:
-            self._try_again(last, delay)
-
-    def _try_again(self, last: Node, delay: float) -> None:
-        expression = self.strategy.get("expression")
-        if expression:
-            scope = Scope(self.graph.scope_of(self.invocation), self._last_retry())
-            try:
-                wanted = evaluate(str(expression), environment(scope))
-            except ExpressionError as error:
-                self._end(ERROR, f"retryStrategy.expression: {error}", last)
-                return
-            if wanted is not True:
-                self._end(last.phase, "retryStrategy.expression evaluated to false", last)
-                return
-        if delay <= 0:
+        if verdict is not None:
+            self._end(last.phase, verdict, last)
+        elif not self._waiting:
             self._attempt()
-            return
-        finished = parse_time(last.finished_at).timestamp() if last.finished_at else self.graph.now
-        self.graph.store.touch(self.invocation.node_id).message = f"Backoff for {_humanized(delay)}"
-        self.graph.at(finished + delay, self._after_backoff)
+
+    def _closed(self) -> str | None:
+        closing = self.graph.closing
+        if closing.shutdown:
+            return closing.stopped()
+        if closing.expired and closing.deadline is not None:
+            return f"retry exceeded workflow deadline {datetime.fromtimestamp(closing.deadline, UTC):%F %T +0000 UTC}"
+        return None
+
+    def _set_deadline(self) -> None:
+        longest = (self.strategy.get("backoff") or {}).get("maxDuration")
+        if longest and self.deadline is None:
+            first = self.graph.store[self.attempts[0]].started_at
+            self.deadline = (parse_time(first).timestamp() if first else self.graph.now) + duration(longest)
+
+    def _wait(self, last: Node) -> str | None:
+        """Wait as long as `backoff` says, or say why that is too long."""
+        backoff = self.strategy.get("backoff")
+        if not backoff:
+            return None
+        if self.deadline is not None and self.graph.now > self.deadline:
+            return "Max duration limit exceeded"
+        delay = self._delay(backoff)
+        due = (parse_time(last.finished_at).timestamp() if last.finished_at else self.graph.now) + delay
+        if self.deadline is not None and due > self.deadline:
+            return "Backoff would exceed max duration limit"
+        limit = integer(self.strategy.get("limit"), "limit")
+        # As in Argo: where retries are without limit there is no waiting between them.
+        if self.graph.now < due and limit is not None and len(self.attempts) <= limit:
+            self._waiting = True
+            self.graph.store.touch(self.invocation.node_id).message = f"Backoff for {humanized(delay)}"
+            self.graph.at(due, self._after_backoff)
+        return None
 
     def _after_backoff(self) -> None:
-        node = self.graph.store[self.invocation.node_id]
-        if not node.fulfilled:
-            self.graph.store.touch(node.id).message = ""
-            self._attempt()
+        if self._waiting:
+            self._consider(self.graph.store[self.attempts[-1]])
 
     def _delay(self, backoff: Mapping[str, Any]) -> float:
         """Seconds to wait: duration x factor^(attempts - 1), at most `cap`."""
         if not backoff.get("duration"):
-            raise ValueError("no base duration specified for retryStrategy")
-        base = parse_duration(_with_unit(backoff["duration"]))
-        factor = float(backoff["factor"]) if backoff.get("factor") not in (None, "") else 1.0
-        delay = base * factor ** (len(self.attempts) - 1) if factor > 0 else base
-        return min(delay, parse_duration(_with_unit(backoff["cap"]))) if backoff.get("cap") else delay
+            raise RetryError("no base duration specified for retryStrategy")
+        delay = base = duration(backoff["duration"])
+        factor = integer(backoff.get("factor"), "backoff.factor")
+        if factor is not None and factor > 0:
+            try:
+                delay = base * float(factor) ** (len(self.attempts) - 1)
+            except OverflowError:
+                delay = float("inf")
+        cap = duration(backoff["cap"]) if backoff.get("cap") else LONGEST
+        return min(delay, cap, LONGEST)
+
+    def _verdict(self, last: Node) -> str | None:
+        """Why there is no further attempt; None where there is one."""
+        policy = self._policy()
+        if policy not in POLICIES:
+            raise RetryError(f"{policy} is not a valid RetryPolicy")
+        if last.phase not in POLICIES[policy] or (policy == ON_TRANSIENT and not _TRANSIENT.search(last.message)):
+            return last.message
+        limit = integer(self.strategy.get("limit"), "limit")
+        if limit is not None and len(self.attempts) > limit:
+            return "No more retries left"
+        expression = self.strategy.get("expression")
+        if expression:
+            scope = {"retries": str(len(self.attempts) - 1), **self._last_retry()}
+            wanted = evaluate(str(expression), environment(scope))
+            if not isinstance(wanted, bool):
+                raise RetryError(f"retryStrategy.expression: expected a boolean, got {wanted!r}")
+            if not wanted:
+                return "retryStrategy.expression evaluated to false"
+        return None
 
     def _last_retry(self) -> dict[str, Any]:
         """Argo's ``lastRetry.*``; before the first retry they have the values of no attempt at all."""
         if not self.attempts or not self.attempts[-1]:
-            return {f"lastRetry.{key}": value for key, value in _NO_ATTEMPT.items()}
+            return _NO_ATTEMPT
         last = self.graph.store[self.attempts[-1]]
-        duration = 0
+        seconds = 0
         if last.started_at and last.finished_at:
-            duration = int((parse_time(last.finished_at) - parse_time(last.started_at)).total_seconds())
+            seconds = int((parse_time(last.finished_at) - parse_time(last.started_at)).total_seconds())
         return {
             "lastRetry.exitCode": str((last.outputs or {}).get("exitCode", "-1")),
             "lastRetry.status": last.phase,
-            "lastRetry.duration": str(duration),
+            "lastRetry.duration": str(seconds),
             "lastRetry.message": last.message,
         }
 
 
-_NO_ATTEMPT = {"exitCode": "0", "status": "", "duration": "0", "message": ""}
+LONGEST: Final = 9.0e9
+"""Seconds: about as long as a Go duration can be."""
+
+_NO_ATTEMPT: Final = {
+    "lastRetry.exitCode": "0",
+    "lastRetry.status": "",
+    "lastRetry.duration": "0",
+    "lastRetry.message": "",
+}
 
 
-def _with_unit(value: object) -> str:
-    """A bare number is a number of seconds (Argo's parseStringToDuration)."""
-    text = str(value)
-    return f"{text}s" if text.isdigit() else text
-
-
-def _humanized(seconds: float) -> str:
-    hours, rest = divmod(int(seconds), 3600)
-    minutes, seconds_ = divmod(rest, 60)
-    parts = [
-        f"{hours} hours" * bool(hours),
-        f"{minutes} minutes" * bool(minutes),
-        f"{seconds_} seconds" * bool(seconds_),
-    ]
-    return " ".join(part for part in parts if part) or "0 seconds"
+def humanized(seconds: float) -> str:
+    """A duration in words, as nodes that wait show it."""
+    parts = []
+    rest = int(seconds)
+    for name, length in (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1)):
+        count, rest = divmod(rest, length)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts) or "0 seconds"

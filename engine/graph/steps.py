@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from engine.graph.expansion import Call, ExpansionError, expand, prime
-from engine.graph.hooked import HookedCall
+from engine.graph.expansion import Call, ExpansionError, Waiting, expand, prime
+from engine.graph.hooks import HookedCall
 from engine.graph.invocation import Invocation
-from engine.graph.outputs import OutputError, default_variables, loop_variables, step_variables, template_outputs
-from engine.node import ERROR, FAILED, RUNNING, SKIPPED, SKIPPED_TYPE, STEP_GROUP, SUCCEEDED, Node
+from engine.graph.outputs import (
+    OutputError,
+    default_variables,
+    loop_variables,
+    spokesman,
+    step_variables,
+    template_outputs,
+)
+from engine.node import ERROR, FAILED, FLAGS, OMITTED, RUNNING, SKIPPED, SKIPPED_TYPE, STEP_GROUP, SUCCEEDED, Node
 from engine.scope import Scope
 from engine.template import InvalidTemplate, Step
 
@@ -23,7 +30,8 @@ class Steps:
         self.graph = graph
         self.invocation = invocation
         self.template = invocation.resolved
-        self.scope = Scope(graph.scope_of(invocation))
+        self.own = graph.scope_of(invocation)
+        self.scope = Scope(self.own)
         self.index = -1
         self.group = ""
         self.owners: list[Step] = []
@@ -51,8 +59,9 @@ class Steps:
             STEP_GROUP,
             RUNNING,
             self.invocation,
-            template_scope=self.invocation.resolved.context.scope,
+            template_scope=self.template.context.scope,
             started_at=graph.timestamp,
+            node_flag=FLAGS["group"],
         )
         self.group = group.id
         if not previous:
@@ -60,17 +69,20 @@ class Steps:
         elif not graph.store[previous].children:
             graph.store.link(previous, group.id)
         else:
-            for child in graph.store[previous].children or ():
-                for outbound in graph.store.outbound(child):
-                    graph.store.link(outbound, group.id)
+            ends = (end for child in graph.store[previous].children or () for end in graph.store.outbound(child))
+            for end in dict.fromkeys(ends):
+                graph.store.link(end, group.id)
         self._start_group(group)
 
     def _start_group(self, group: Node) -> None:
         self.owners, self.children, self.pending, self.failure = [], [], 0, None
         try:
-            steps = [(step, prime(expand(step, self.scope, self.template.context))) for step in self._steps()]
+            steps = [(step, prime(expand(step, self.scope, self.own))) for step in self.template.steps[self.index]]
         except ExpansionError as error:
             self._end_group(ERROR, str(error))
+            return
+        except Waiting as waiting:
+            self.graph.block(self.invocation, str(waiting))
             return
         # Children are done only once the graph settles, so none of them is before all of them are counted.
         for step, calls in steps:
@@ -78,32 +90,36 @@ class Steps:
                 self.owners.append(step)
                 self.children.append("")
                 self.pending += 1
-                self._make(len(self.owners) - 1, f"{group.name}.{step.name}{call.suffix}", call, step)
+                if not self._make(len(self.owners) - 1, f"{group.name}.{step.name}{call.suffix}", call, step):
+                    return
         if not self.owners:
-            self._assess_group()
+            self.graph.later(self._assess_group)  # a thousand empty groups in a row are no reason to go that deep
 
-    def _steps(self) -> list[Step]:
-        return self.template.steps[self.index]
-
-    def _make(self, key: int, name: str, call: Call, step: Step) -> None:
+    def _make(self, key: int, name: str, call: Call, step: Step) -> bool:
+        """Make a call; False where it cannot be made, which ends the group: Argo makes none of those after it."""
         graph = self.graph
         existing = graph.store.adopt(name)
         if existing is not None and existing.type == SKIPPED_TYPE:
+            self.child_created(key, existing.id)
             graph.emit(self, key, existing)
         elif call.error is not None:
             self._skip(key, name, call, ERROR, call.error)
+            self._end_group(ERROR, call.error)
+            return False
         elif call.skipped is not None:
             self._skip(key, name, call, SKIPPED, call.skipped)
-        elif step.hooks:
-            HookedCall(
-                graph, self, key, name, call.document, step, self.invocation, self.scope, "steps", existing
-            ).start()
         else:
-            context = self.template.context
-            graph.invoke(Invocation(self, key, name, call.document, context, self.invocation), existing)
+            invocation = Invocation(self, key, name, call.document, self.template.context, self.invocation)
+            if step.hooks or step.exit_hook is not None:
+                hooks = (step.hooks, step.exit_hook)
+                HookedCall(hooks, self, key, f"steps.{step.name}", self.scope, invocation, graph)
+            graph.invoke(invocation, existing)
+            return not invocation.raised
+        return True
 
     def _skip(self, key: int, name: str, call: Call, phase: str, message: str) -> None:
         node = self.graph.create_skipped(name, call.document, self.invocation, phase, message)
+        self.child_created(key, node.id)
         self.graph.emit(self, key, node)
 
     def child_created(self, key: int, node_id: str) -> None:
@@ -112,59 +128,90 @@ class Steps:
         self.graph.store.link(self.group, node_id)
 
     def child_done(self, key: int, node: Node) -> None:
-        self.child_created(key, node.id)
+        self._note_failure(key, node)
         self.pending -= 1
+        if self.pending == 0:
+            self._assess_group()
+
+    def child_raised(self, key: int, node: Node) -> None:
+        if self._is_open():
+            self._end_group(ERROR, f"step group deemed errored due to child {node.name} error: {node.message}")
+
+    def child_lost(self, key: int, node: Node) -> None:
+        if key < len(self.children) and self.children[key] == node.id:
+            self._note_failure(key, node)
+
+    def child_hook_failed(self, key: int, message: str, *, exiting: bool) -> None:
+        if self._is_open():
+            self._end_group(ERROR, message)
+
+    def _is_open(self) -> bool:
+        return self.graph.is_open(self.invocation)
+
+    def _note_failure(self, key: int, node: Node) -> None:
         matters = node.unsuccessful and not self.owners[key].continues_on(node.phase)
         if matters and (self.failure is None or key < self.failure[0]):
             self.failure = (key, node.id)
-        if self.pending == 0 and not self.graph.store[self.invocation.node_id].fulfilled:
-            self._assess_group()
 
     def _assess_group(self) -> None:
-        if self.failure is not None:
-            _, node_id = self.failure
-            if self.graph.store[node_id].type == SKIPPED_TYPE:
-                self._end_group(ERROR, self.graph.store[node_id].message)
-            else:
-                self._end_group(FAILED, f"child '{node_id}' failed")
+        if not self._is_open():
             return
-        try:
-            self._read_outputs()
-        except OutputError as error:
-            self._fail(ERROR, str(error))
-            return
-        self._end_group(SUCCEEDED, "")
+        if self.graph.store[self.group].fulfilled:
+            self._go_on()  # it was over before this walk began
+        elif self.failure is not None:
+            self._end_group(FAILED, f"child '{self.failure[1]}' failed")
+        else:
+            self._end_group(SUCCEEDED, "")
 
     def _end_group(self, phase: str, message: str) -> None:
-        group = self.graph.store[self.group]
-        if not group.fulfilled:
+        if not self.graph.store[self.group].fulfilled:
             self.graph.close_node(self.group, phase, message)
         if phase == SUCCEEDED:
-            self._next_group()
-        else:
-            self._fail(FAILED, message)  # whatever ended the group, the steps node is Failed
+            self._go_on()
+            return
+        if phase == ERROR:
+            self.graph.cut_off(self.invocation)
+        # Whatever ended the group, the steps node is Failed.
+        self.graph.finish(self.invocation, FAILED, message, outbound=self._outbound())
 
-    def _read_outputs(self) -> None:
-        loops: dict[str, list[Node]] = {}
+    def _go_on(self) -> None:
+        group = self.graph.store[self.group]
+        if group.unsuccessful:
+            self.graph.finish(self.invocation, FAILED, group.message, outbound=self._outbound())
+            return
+        try:
+            self._read_outputs(group)
+        except OutputError as error:
+            self._raise(str(error))
+            return
+        self._next_group()
+
+    def _read_outputs(self, group: Node) -> None:
+        """What the group's steps define for those after it; a loop counts as one step, which is the group."""
+        store, loops = self.graph.store, dict[str, list[Node]]()
         for key, node_id in enumerate(self.children):
-            step, node = self.owners[key], self.graph.store[node_id]
+            step, node = self.owners[key], store[node_id]
             prefix = f"steps.{step.name}"
-            if node.phase == SKIPPED:
-                self._read_defaults(prefix, step, node)
-            if step.loop is None or node.display_name == step.name:
-                self.scope.update(step_variables(prefix, node))
+            if node.name == f"{group.name}.{step.name}":
+                self.scope.update(step_variables(prefix, spokesman(node, store)))
+                if node.phase in (SKIPPED, OMITTED):
+                    self._read_defaults(prefix, step)
             elif node.type != SKIPPED_TYPE:
                 loops.setdefault(step.name, []).append(node)
+        for step in self.template.steps[self.index]:
+            if f"steps.{step.name}.status" not in self.scope:
+                self.scope.update(step_variables(f"steps.{step.name}", group))
         for name, nodes in loops.items():
             if name in self.template.mentions:
-                self.scope.update(loop_variables(f"steps.{name}", nodes))
+                results = name in self.template.results
+                self.scope.update(loop_variables(f"steps.{name}", nodes, results=results))
 
-    def _read_defaults(self, prefix: str, step: Step, node: Node) -> None:
+    def _read_defaults(self, prefix: str, step: Step) -> None:
         try:
             called = self.template.context.resolve(step.document)
         except InvalidTemplate:
             return
-        self.scope.update(default_variables(prefix, called, self.scope))
+        self.scope.update(default_variables(prefix, called, self.scope, artifacts=True))
 
     def _outbound(self) -> tuple[str, ...]:
         children = self.graph.store[self.group].children or () if self.group else ()
@@ -172,11 +219,11 @@ class Steps:
 
     def _succeed(self) -> None:
         try:
-            outputs: dict[str, Any] | None = template_outputs(self.template, self.scope)
+            outputs = template_outputs(self.template, self.scope)
         except OutputError as error:
-            self._fail(ERROR, str(error))
+            self._raise(str(error))
             return
         self.graph.finish(self.invocation, SUCCEEDED, "", outputs=outputs, outbound=self._outbound())
 
-    def _fail(self, phase: str, message: str) -> None:
-        self.graph.finish(self.invocation, phase, message, outbound=self._outbound())
+    def _raise(self, message: str) -> None:
+        self.graph.finish(self.invocation, ERROR, message, outbound=self._outbound(), raised=True)

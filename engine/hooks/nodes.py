@@ -15,7 +15,7 @@ from engine.graph import Graph, Invocation
 from engine.hooks.calling import Caller
 from engine.hooks.patching import IllegalChange, apply_result
 from engine.node import ERROR, FULFILLED, RUNNING, Node, encode
-from engine.substitution import SubstitutionError, UnresolvedError
+from engine.substitution import SubstitutionError
 from engine.template import Template
 from registry import Plugin
 from rpc import EMPTY, FatalError, Method, NodeReply, ParametersReply, PluginError, Reply, TransientError
@@ -91,11 +91,6 @@ class NodeHooks:
                 reply = await self._caller.ask(plugin, ADD, invocation.node_id, body)
                 if isinstance(reply, ParametersReply) and reply.parameters:
                     invocation.extra.update(reply.parameters)
-        if template.required:
-            scope = self._graph.scope_of(invocation)
-            for tag in template.required:
-                if scope.get(tag) is None:
-                    raise UnresolvedError(tag)
         if template.text.tags and not self._supporting[PRE]:
             self._graph.render(invocation)  # it is for the executor, then; better to fail now than when it starts
 

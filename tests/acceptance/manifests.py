@@ -20,7 +20,7 @@ WHOLE: dict[str, Any] = {
                 "dag": {
                     "tasks": [
                         {"name": "a", "template": "leaf", "withItems": [1, {"k": "v"}]},
-                        {"name": "b", "template": "steps", "dependencies": ["a"], "when": "1 == 1"},
+                        {"name": "b", "template": "steps", "depends": "a", "when": "1 == 1"},
                         {
                             "name": "c",
                             "template": "wait",
@@ -31,11 +31,12 @@ WHOLE: dict[str, Any] = {
                 },
             },
             {"name": "steps", "steps": [[{"name": "x", "template": "leaf", "withSequence": {"count": "2"}}]]},
-            {"name": "wait", "suspend": {"duration": "5m"}, "timeout": "1h"},
+            {"name": "wait", "suspend": {"duration": "5m"}, "activeDeadlineSeconds": 3600},
             {
                 "name": "leaf",
                 "container": {"image": "busybox", "command": ["echo", "{{workflow.parameters.p}}"]},
                 "outputs": {"parameters": [{"name": "o", "valueFrom": {"path": "/o", "default": "d"}}]},
+                "timeout": "1h",
                 "retryStrategy": {"limit": "2", "backoff": {"duration": "1s", "factor": 2}},
             },
         ],

@@ -95,8 +95,11 @@ LEAF = "{name: leaf, container: {}}"
         (f"{{entrypoint: nowhere, templates: [{LEAF}]}}", "template name 'nowhere' undefined"),
         ("{entrypoint: a, templates: [{name: a, steps: [[{name: b, template: c}]]}]}", "template name 'c' undefined"),
         ("{entrypoint: a, templates: [{name: a, container: {}}, {name: a, container: {}}]}", "is not unique"),
-        ("{entrypoint: a, templates: [{name: a}]}", "must have exactly one of"),
-        ("{entrypoint: a, templates: [{name: a, steps: [[{name: b, templateRef: {name: c}}]]}]}", '"c" not found'),
+        ("{entrypoint: a, templates: [{name: a}]}", "template type unspecified"),
+        (
+            "{entrypoint: a, templates: [{name: a, steps: [[{name: b, templateRef: {name: c, template: d}}]]}]}",
+            '"c" not found',
+        ),
         (
             f"{{entrypoint: a, templates: [{LEAF}, {{name: a, dag: {{tasks: ["
             "{name: b, template: leaf, dependencies: [d]}, {name: c, template: leaf, dependencies: [b]}, "

@@ -79,10 +79,15 @@ class TestTransient:
         peer = await plugin({"workflow.postOperate": {}})
         leaves = Recorder()
         running = await engine((peer, NO_RETRIES), executor=leaves)
-        limited = {"retryStrategy": {"limit": "{{inputs.parameters.limit}}"}, "timeout": "{{inputs.parameters.limit}}h"}
+        limited = {"retryStrategy": {"limit": "{{inputs.parameters.limit}}"}}
         limit = {"parameters": [{"name": "limit", "value": "2"}]}
         main = {"name": "main", "inputs": limit, "steps": [[{"name": "a", "template": "leaf", "arguments": limit}]]}
-        work = workflow(main | limited, container("leaf", inputs={"parameters": [{"name": "limit"}]}, **limited))
+        work = workflow(
+            main | limited,
+            container(
+                "leaf", timeout="{{inputs.parameters.limit}}h", inputs={"parameters": [{"name": "limit"}]}, **limited
+            ),
+        )
         await running.reconcile(work)
         for attempt in ("a(0)", "a(1)"):
             running.report(work, leaves.started[attempt], Result("Failed"))

@@ -171,7 +171,9 @@ async def test_outputs_from_a_plugin_are_seen_by_the_next_step(plugin, engine):
     peer = await plugin({"node.preExecute": answer})
     leaves = Recorder()
     running = await engine(peer, executor=leaves)
-    template = container("leaf", "echo", "{{inputs.parameters.text}}", inputs={"parameters": [{"name": "text"}]})
+    text, answers = {"parameters": [{"name": "text"}]}, [{"name": "answer", "valueFrom": {"path": "/answer"}}]
+    command = ("echo", "{{inputs.parameters.text}}")
+    template = container("leaf", *command, inputs=text, outputs={"parameters": answers})
     passed = {"parameters": [{"name": "text", "value": "{{steps.a.outputs.parameters.answer}}"}]}
     first = {"parameters": [{"name": "text", "value": "-"}]}
     main = {

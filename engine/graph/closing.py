@@ -1,0 +1,103 @@
+"""Ends from outside: `stop` and `terminate`, the workflow's deadline, and parts of the graph that nobody waits for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engine.graph.invocation import Invocation
+from engine.graph.retry import Retry
+from engine.node import FAILED, POD, Node
+
+if TYPE_CHECKING:
+    from engine.graph.graph import Graph
+
+DEADLINE: Final = "Step exceeded its deadline"
+
+
+class Closing:
+    """Whether the workflow as a whole was told to end, and what that means for its nodes."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.shutdown = ""
+        """``Stop`` or ``Terminate`` once that was asked for; the former lets exit handlers run."""
+        self.expired = False
+        """Whether the workflow's `activeDeadlineSeconds` are over."""
+        self.deadline: float | None = None
+
+    def expire_at(self, when: float) -> None:
+        """The workflow's deadline, in seconds since the epoch."""
+        self.deadline = when
+        self.graph.at(when, self._expire)
+
+    def _expire(self) -> None:
+        self.expired = True
+        self._fail_unfinished()
+
+    def shut_down(self, strategy: str) -> None:
+        """End what runs, and begin nothing but, for ``Stop``, exit handlers."""
+        if strategy != self.shutdown:
+            self.shutdown = strategy
+            self._fail_unfinished()
+
+    def reason(self, invocation: Invocation) -> str | None:
+        """Why this invocation may not start a leaf any more; None where it may."""
+        if self.shutdown and not (invocation.on_exit and self.shutdown == "Stop"):
+            # Argo deletes pods, and marks the nodes that have none itself.
+            if invocation.resolved.node_type == POD:
+                return f"workflow shutdown with strategy:  {self.shutdown}"
+            return self.stopped()
+        return DEADLINE if self.expired and not invocation.on_exit else None
+
+    def stopped(self) -> str:
+        """What nodes say that have no pod to be deleted."""
+        return f"Stopped with strategy '{self.shutdown}'"
+
+    def _fail_unfinished(self) -> None:
+        """End every unfinished leaf; what they belong to follows by the graph's own rules."""
+        graph = self.graph
+        for invocation in list(graph.live.values()):
+            node = graph.store[invocation.node_id]
+            if node.fulfilled:
+                continue
+            if isinstance(invocation.body, Retry):
+                invocation.body.reconsider()
+                continue
+            reason = self.reason(invocation) if invocation.resolved.is_leaf else None
+            if reason is not None:
+                graph.stops.append(node.id)
+                graph.finish(invocation, FAILED, reason)
+
+
+def cut_off(graph: Graph, invocation: Invocation) -> None:
+    """Forget everything unfinished inside steps or a DAG that is about to end: its nodes stay as they are.
+
+    That is what Argo makes of them: it looks only at the children of unfinished nodes. Costs as much as there are
+    nodes below.
+    """
+    if isinstance(invocation.body, Retry):
+        attempt = invocation.body.running
+        if attempt is not None:
+            cut_off(graph, attempt)
+            _drop(graph, attempt, graph.store[attempt.node_id])
+        return
+    seen = {invocation.node_id}
+    stack = list(graph.store[invocation.node_id].children or ())
+    while stack:
+        node = graph.store[stack.pop()]
+        if node.id in seen:
+            continue
+        seen.add(node.id)
+        stack.extend(node.children or ())
+        found = graph.live.get(node.id) or graph.fresh.get(node.id)
+        if found is not None and found.is_inside(invocation):
+            _drop(graph, found, node)
+
+
+def _drop(graph: Graph, invocation: Invocation, node: Node) -> None:
+    graph.live.pop(node.id, None)
+    graph.fresh.pop(node.id, None)
+    invocation.gone = True
+    if invocation.resolved.is_leaf:
+        graph.stops.append(node.id)
+    graph.admission.release(graph, invocation, node)

@@ -1,0 +1,45 @@
+"""Daemons: leaves that are done for their successors once they are up, and that end with their boundary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.graph.invocation import Inside, Invocation
+from engine.node import SUCCEEDED
+
+if TYPE_CHECKING:
+    from engine.graph.graph import Graph
+
+
+def up(graph: Graph, invocation: Invocation, pod_ip: str) -> None:
+    """The daemon runs: its successors may, too."""
+    node = graph.store.touch(invocation.node_id)
+    if node.fulfilled or node.daemoned:
+        return
+    node.daemoned, node.pod_ip = True, pod_ip
+    found(graph, invocation)
+
+
+def found(graph: Graph, invocation: Invocation) -> None:
+    """A daemon that is up, whether it came up now or before this walk began."""
+    if invocation.boundary is not None:
+        assert invocation.boundary.inside is not None
+        invocation.boundary.inside.daemons.append(invocation)
+    graph.emit(invocation.parent, invocation.key, graph.store[invocation.node_id])
+
+
+def end_all(graph: Graph, inside: Inside) -> None:
+    """The boundary ended: so do its daemons, and that they do is no failure."""
+    for invocation in inside.daemons:
+        end(graph, invocation)
+
+
+def end(graph: Graph, invocation: Invocation) -> None:
+    """Stop a daemon, unless it is over already."""
+    if graph.live.pop(invocation.node_id, None) is None or not graph.is_open(invocation):
+        return
+    node = graph.store.touch(invocation.node_id)
+    node.phase, node.daemoned, node.finished_at = SUCCEEDED, None, graph.timestamp
+    invocation.gone = True
+    graph.stops.append(node.id)
+    graph.admission.release(graph, invocation, node)

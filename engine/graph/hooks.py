@@ -1,0 +1,175 @@
+"""Hooks of steps and tasks: the lifecycle hooks that a node's state sets off, and the exit handler that runs after it.
+
+A hook's own outcome changes nothing (only the workflow's exit handler does: Argo's exit_handler.go), but its node is
+done only when its hooks are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from engine.expressions import ExpressionError, evaluate
+from engine.graph.expansion import ExpansionError, hook_call
+from engine.graph.invocation import HookedParent, Invocation
+from engine.graph.outputs import spokesman, step_variables
+from engine.node import Node
+from engine.scope import Scope
+from engine.substitution import environment
+from engine.template import Hook
+
+if TYPE_CHECKING:
+    from engine.graph.graph import Graph
+
+
+class Owner(Protocol):
+    """Whose node has the hooks."""
+
+    def hooks_done(self) -> None:
+        """The node ended, and so did all its hooks. Said once."""
+        ...
+
+    def hook_failed(self, message: str, *, exiting: bool) -> None:
+        """A hook cannot be called."""
+        ...
+
+
+class Hooks:
+    """The hooks of one node, `subject`, which may be set later. Hooks that fire are numbered as they do."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        owner: Owner,
+        boundary: Invocation,
+        scope: Scope,
+        prefix: str,
+        lifecycle: Mapping[str, Hook],
+        exit_hook: Hook | None,
+    ) -> None:
+        self.graph = graph
+        self.owner = owner
+        self.boundary = boundary
+        self.scope = scope
+        self.prefix = prefix
+        self.subject = ""
+        self._lifecycle = dict(lifecycle)
+        self._exit = exit_hook
+        self._seen: tuple[str, int] | None = None
+        self._fired = 0
+        self._pending = 0
+        self._ended = False
+        if self._lifecycle:
+            graph.watch(self)
+
+    def look(self) -> None:
+        """Fire the lifecycle hooks whose expressions hold now; they are asked again when what they can see changes."""
+        node = self.graph.store.get(self.subject)
+        if node is None or self._seen == (node.phase, self.graph.outputs.version):
+            return
+        if not self.graph.is_open(self.boundary):
+            self.graph.unwatch(self)
+            return
+        self._seen = (node.phase, self.graph.outputs.version)
+        for name, hook in list(self._lifecycle.items()):
+            if self._fire(f"hooks.{name}", hook, exiting=False):
+                del self._lifecycle[name]
+
+    def end(self) -> None:
+        """The node ended: hooks that did not fire by now never will, but for the exit handler."""
+        self.look()
+        self._ended = True
+        self.graph.unwatch(self)
+        self._advance()
+
+    def _advance(self) -> None:
+        if not self._ended or self._pending or not self.graph.is_open(self.boundary):
+            return
+        hook, self._exit = self._exit, None
+        node = self.graph.store[self.subject]
+        if hook is not None and node.completed and self.graph.closing.shutdown != "Terminate":
+            self._fire("onExit", hook, exiting=True)
+        if not self._pending:
+            self._ended = False
+            self.owner.hooks_done()
+
+    def _fire(self, suffix: str, hook: Hook, *, exiting: bool) -> bool:
+        """Make the hook's call if its expression holds; whether this hook is settled."""
+        node = self.graph.store[self.subject]
+        name = f"{node.name}.{suffix}"
+        existing = self.graph.store.adopt(name)
+        scope = Scope(self.scope, step_variables(self.prefix, spokesman(node, self.graph.store)))
+        scope[f"{self.prefix}.status"] = node.phase
+        try:
+            if existing is None and hook.expression and evaluate(hook.expression, environment(scope)) is not True:
+                return False
+            call = hook_call(hook, scope, self.graph.arguments if exiting else {})
+        except (ExpressionError, ExpansionError) as error:
+            self.owner.hook_failed(str(error), exiting=exiting)
+            return True
+        self._fired += 1
+        self._pending += 1
+        context = self.boundary.resolved.context
+        invocation = Invocation(self, self._fired, name, call, context, self.boundary, exiting, "hooked")
+        self.graph.invoke(invocation, existing)
+        return True
+
+    # As the parent of the hooks' own invocations
+
+    def child_created(self, key: int, node_id: str) -> None:
+        self.graph.store.link(self.subject, node_id)
+
+    def child_done(self, key: int, node: Node) -> None:
+        self._pending -= 1
+        self._advance()
+
+    def child_raised(self, key: int, node: Node) -> None:
+        self.owner.hook_failed(node.message, exiting=node.name == f"{self.graph.store[self.subject].name}.onExit")
+        self.child_done(key, node)
+
+    def child_lost(self, key: int, node: Node) -> None:
+        """A hook that is a daemon was done when it came up."""
+
+
+class HookedCall:
+    """A call with hooks, between its parent and its invocation: done when all of them are."""
+
+    def __init__(
+        self,
+        hooks: tuple[Mapping[str, Hook], Hook | None],
+        parent: HookedParent,
+        key: int,
+        prefix: str,
+        scope: Scope,
+        main: Invocation,
+        graph: Graph,
+    ) -> None:
+        assert main.boundary is not None
+        self.parent = parent
+        self.key = key
+        self.main = main
+        self.outcome: Node | None = None
+        self.hooks = Hooks(graph, self, main.boundary, scope, prefix, *hooks)
+        main.parent = self
+
+    def child_created(self, key: int, node_id: str) -> None:
+        self.hooks.subject = node_id
+        self.parent.child_created(self.key, node_id)
+
+    def child_done(self, key: int, node: Node) -> None:
+        self.outcome = node
+        self.hooks.end()
+
+    def child_raised(self, key: int, node: Node) -> None:
+        self.hooks.graph.unwatch(self.hooks)
+        self.parent.child_raised(self.key, node)
+
+    def child_lost(self, key: int, node: Node) -> None:
+        self.parent.child_lost(self.key, node)
+
+    def hooks_done(self) -> None:
+        assert self.outcome is not None
+        self.parent.child_done(self.key, self.hooks.graph.store[self.outcome.id])
+
+    def hook_failed(self, message: str, *, exiting: bool) -> None:
+        self.parent.child_hook_failed(self.key, message, exiting=exiting)

@@ -1,0 +1,182 @@
+"""One workflow's nodes before the locks that they ask for: which hold some, which wait."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from engine.graph.invocation import Invocation
+from engine.locks import Locks, Place, Request, Standing
+
+if TYPE_CHECKING:
+    from engine.graph.graph import Graph
+
+Document = Mapping[str, Any]
+
+
+class LockQueue:
+    """Locks are taken at once and, where the pass is aborted, given back; they are given back when it commits."""
+
+    def __init__(self, locks: Locks, workflow: str, standing: Standing) -> None:
+        self._locks = locks
+        self._workflow = workflow
+        self._standing = standing
+        self._waiting: dict[str, tuple[Invocation, Sequence[Request]]] = {}
+        """Invocations whose node waits, by node."""
+        self._by_lock: dict[str, OrderedDict[str, Request]] = {}
+        self._held: dict[str, list[str]] = {}
+        """Locks by holder."""
+        self._acquired: dict[str, list[Place]] = {}
+        """Holders that got their locks since the last commit, and where they had waited for them."""
+        self._released: dict[str, list[str]] = {}
+        """Locks to be given back when the pass commits, by holder."""
+        self._queued: dict[str, Sequence[Request]] = {}
+        """Holders that began to wait since the last commit."""
+        self._forgotten: dict[str, Sequence[Request]] = {}
+        """Holders that need wait no longer, when the pass commits."""
+        self._own: Sequence[Request] = ()
+        self._seen = -1
+
+    def _holder(self, node_id: str) -> str:
+        return f"{self._workflow}/{node_id}" if node_id else self._workflow
+
+    def begin_anew(self) -> None:
+        """The walk begins from its beginning: whoever waits says so again."""
+        self._waiting, self._by_lock, self._seen = {}, {}, -1
+
+    # Of the workflow as a whole
+
+    def enter(self, requests: Sequence[Request]) -> bool:
+        """Whether the workflow has the locks that it asks for as a whole."""
+        self._own = requests
+        return self._acquire(self._workflow, requests)
+
+    def leave(self) -> None:
+        """The workflow is finished: everything is given back, by itself and its nodes."""
+        for holder, names in self._held.items():
+            self._locks.release(names, holder)
+        self._locks.forget([name for name, _ in self._own], self._workflow)
+        for node_id, (_, requests) in self._waiting.items():
+            self._locks.forget([name for name, _ in requests], self._holder(node_id))
+        self._held, self._waiting, self._by_lock = {}, {}, {}
+
+    # Of nodes
+
+    def acquire(self, invocation: Invocation, requests: Sequence[Request]) -> bool:
+        """Whether the node has its locks now; if not, it waits for them."""
+        if self._acquire(self._holder(invocation.node_id), requests):
+            return True
+        self._waiting[invocation.node_id] = (invocation, requests)
+        for request in requests:
+            self._by_lock.setdefault(request.name, OrderedDict())[invocation.node_id] = request
+        return False
+
+    def _acquire(self, holder: str, requests: Sequence[Request]) -> bool:
+        places = self._locks.places([name for name, _ in requests], holder)
+        if not self._locks.acquire(requests, holder, self._workflow, self._standing):
+            if not places:
+                self._queued[holder] = requests
+            return False
+        if holder not in self._held:
+            self._held[holder] = [name for name, _ in requests]
+            self._acquired[holder] = places
+        return True
+
+    def retry(self, graph: Graph) -> Iterator[Invocation]:
+        """The nodes that have their locks now and had not before."""
+        if not self._waiting or self._seen == self._locks.version:
+            return
+        self._seen = self._locks.version
+        for name in list(self._by_lock):
+            position = 0
+            while waiting := self._by_lock.get(name):
+                node_id, request = next(islice(waiting.items(), position, None), ("", None))
+                if request is None or self._locks.free(request) <= 0:
+                    break
+                invocation, requests = self._waiting[node_id]
+                if graph.is_open(invocation) and not self._acquire(self._holder(node_id), requests):
+                    position += 1
+                    continue
+                self._remove(node_id)
+                if graph.is_open(invocation):
+                    yield invocation
+
+    def _remove(self, node_id: str) -> None:
+        _, requests = self._waiting.pop(node_id)
+        for name, _ in requests:
+            waiting = self._by_lock[name]
+            del waiting[node_id]
+            if not waiting:
+                del self._by_lock[name]
+
+    def release(self, invocation: Invocation) -> None:
+        """The node is over."""
+        holder = self._holder(invocation.node_id)
+        if holder in self._held:
+            self._released[holder] = self._held[holder]
+        elif invocation.node_id in self._waiting:
+            self._forgotten[holder] = self._waiting[invocation.node_id][1]
+            self._remove(invocation.node_id)
+
+    def explain(self, requests: Sequence[Request]) -> tuple[str, dict[str, Any]]:
+        """What a node says that waits, and its `synchronizationStatus`."""
+        request = self._locks.blocking(requests)
+        message = f"Waiting for {request.name} lock. Lock status: {self._locks.free(request)}/{request.size}"
+        return message, {"waiting": request.name}
+
+    # The end of a pass
+
+    def commit(self) -> None:
+        """Give back what is to be given back."""
+        for holder, names in self._released.items():
+            self._locks.release(names, holder)
+            self._held.pop(holder, None)
+        for holder, requests in self._forgotten.items():
+            self._locks.forget([name for name, _ in requests], holder)
+        self._acquired, self._released, self._queued, self._forgotten = {}, {}, {}, {}
+
+    def rollback(self) -> None:
+        """As if the pass had not been: whoever waited before it waits again, at the same place."""
+        for holder, places in self._acquired.items():
+            self._locks.release(self._held.pop(holder), holder)
+            self._locks.put_back(places)
+        for holder, requests in self._queued.items():
+            self._locks.forget([name for name, _ in requests], holder)
+        self._acquired, self._released, self._queued, self._forgotten = {}, {}, {}, {}
+
+    # In the workflow's status
+
+    def load(self, synchronization: Document) -> None:
+        """Take what the workflow held before the engine was there."""
+        held: dict[str, list[str]] = {}
+        for entry in (synchronization.get("mutex") or {}).get("holding") or ():
+            held.setdefault(entry["holder"], []).append(entry["mutex"])
+        for entry in (synchronization.get("semaphore") or {}).get("holding") or ():
+            for holder in entry.get("holders") or ():
+                held.setdefault(holder, []).append(entry["semaphore"])
+        for holder, names in held.items():
+            for name in names:
+                self._locks.regain(name, holder)
+        self._held = held
+
+    def saved(self, document: dict[str, Any], *, finished: bool) -> dict[str, Any]:
+        """The workflow with what it holds in its status, as Argo writes it."""
+        status = document["status"]
+        if not self._acquired and not self._released and not (finished and "synchronization" in status):
+            return document
+        mutexes: list[Document] = []
+        semaphores: dict[str, list[str]] = {}
+        for holder, names in self._held.items():
+            for name in names if not finished and holder not in self._released else ():
+                if name.split("/")[1] == "Mutex":
+                    mutexes.append({"holder": holder, "mutex": name})
+                else:
+                    semaphores.setdefault(name, []).append(holder)
+        held: dict[str, Any] = {"mutex": {"holding": mutexes}} if mutexes else {}
+        if semaphores:
+            holding = [{"semaphore": name, "holders": holders} for name, holders in semaphores.items()]
+            held["semaphore"] = {"holding": holding}
+        status = {key: value for key, value in status.items() if key != "synchronization"}
+        return {**document, "status": {**status, "synchronization": held} if held else status}

@@ -1,0 +1,165 @@
+"""Where template names resolve: in the workflow itself, or in the WorkflowTemplate that holds the referring template.
+
+A template of a WorkflowTemplate resolves local names inside the document it stands in (Argo's template scope).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import orjson
+
+from engine.substitution import SubstitutionError
+from engine.template import KINDS, InvalidTemplate, Template
+
+Document = Mapping[str, Any]
+
+
+class Context:
+    """The templates of one document, compiled as they are asked for.
+
+    ``scope`` is Argo's templateScope: ``local/<workflow>``, ``namespaced/<name>`` or ``cluster/<name>``.
+    """
+
+    def __init__(self, scope: str, spec: Document, defaults: Document, library: Library) -> None:
+        self.scope = scope
+        self.library = library
+        self.defaults = defaults
+        """The `templateDefaults` of the workflow that runs, which its templates get."""
+        self.own_defaults: Document = spec.get("templateDefaults") or {}
+        """Those of this very document."""
+        self._documents: dict[str, Document] = {
+            template["name"]: template for template in spec.get("templates") or () if template.get("name")
+        }
+        self._compiled: dict[str, Template] = {}
+        # A loop may make an inline template of its own for every item.
+        self._inline: WeakValueDictionary[bytes, Template] = WeakValueDictionary()
+
+    def names(self) -> list[str]:
+        """The templates defined here, in order."""
+        return list(self._documents)
+
+    def resolve(self, reference: Document) -> Template:
+        """The template that a step, task or hook calls: by local name, `templateRef`, or inline.
+
+        Raises `InvalidTemplate` where there is no such template.
+        """
+        inline = reference.get("inline")
+        if inline:
+            key = orjson.dumps(inline)
+            template = self._inline.get(key)
+            if template is None:
+                template = self._inline[key] = self._compile(inline)
+            return template
+        if reference.get("templateRef"):
+            ref = reference["templateRef"]
+            context = self.library.context(ref.get("name") or "", cluster=bool(ref.get("clusterScope")))
+            return context.local(ref.get("template") or "")
+        return self.local(reference.get("template") or "")
+
+    def document(self, name: str) -> Document:
+        """The template `name` of this very document as it was written. Raises `InvalidTemplate`."""
+        document = self._documents.get(name)
+        if document is None:
+            raise InvalidTemplate(f"template name '{name}' undefined")
+        return document
+
+    def local(self, name: str) -> Template:
+        """The template `name` of this very document."""
+        compiled = self._compiled.get(name)
+        if compiled is None:
+            compiled = self._compiled[name] = self._compile(self.document(name))
+        return compiled
+
+    def _compile(self, document: Document) -> Template:
+        try:
+            return Template(merge_defaults(document, self.defaults), self)
+        except SubstitutionError as error:
+            raise InvalidTemplate(f"templates.{document.get('name') or ''}: {error}") from error
+
+
+class Library:
+    """The WorkflowTemplates and ClusterWorkflowTemplates that workflows may refer to, by name.
+
+    ``defaults`` are merged into every template taken from it: Argo merges the `templateDefaults` of the workflow that
+    runs, never those of the document that the template stands in.
+    """
+
+    def __init__(
+        self,
+        workflow_templates: Mapping[str, Document] | None = None,
+        cluster_workflow_templates: Mapping[str, Document] | None = None,
+        defaults: Document | None = None,
+    ) -> None:
+        self._documents = {False: workflow_templates or {}, True: cluster_workflow_templates or {}}
+        self._defaults = defaults or {}
+        self._contexts: dict[tuple[bool, str], Context] = {}
+
+    def with_defaults(self, defaults: Document) -> Library:
+        """The same library for a workflow with `templateDefaults`; without any, this very one and what it compiled."""
+        if not defaults:
+            return self
+        return Library(self._documents[False], self._documents[True], defaults)
+
+    def document(self, name: str, *, cluster: bool) -> Document:
+        """One (Cluster)WorkflowTemplate. Raises `InvalidTemplate` where it is not known."""
+        document = self._documents[cluster].get(name)
+        if document is None:
+            kind = "clusterworkflowtemplates" if cluster else "workflowtemplates"
+            raise InvalidTemplate(f'{kind}.argoproj.io "{name}" not found')
+        return document
+
+    def spec(self, name: str, *, cluster: bool) -> Document:
+        """The `spec` of one (Cluster)WorkflowTemplate. Raises `InvalidTemplate` where it is not known."""
+        spec: Document = self.document(name, cluster=cluster).get("spec") or {}
+        return spec
+
+    def context(self, name: str, *, cluster: bool) -> Context:
+        """Where the names inside that template's templates resolve."""
+        key = (cluster, name)
+        if key not in self._contexts:
+            scope = f"{'cluster' if cluster else 'namespaced'}/{name}"
+            self._contexts[key] = Context(scope, self.spec(name, cluster=cluster), self._defaults, self)
+        return self._contexts[key]
+
+
+_BY_NAME: Final = frozenset({"parameters", "artifacts", "volumes", "sidecars", "initContainers", "containers", "env"})
+"""The lists that Kubernetes merges entry by entry, by their names; all others replace one another."""
+
+
+def merge_defaults(document: Document, defaults: Document) -> Document:
+    """`templateDefaults` under a template: the template's own fields win, maps merge, lists and scalars replace.
+
+    Defaults that would change what kind of template it is (a `container` for a `script`) do not apply, as in Argo,
+    where merging them would make the template invalid.
+    """
+    if not defaults:
+        return document
+    own = [kind for kind in KINDS if document.get(kind) is not None]
+    return merge({key: value for key, value in defaults.items() if key not in KINDS or key in own}, document)
+
+
+def merge(base: Document, over: Document) -> dict[str, Any]:
+    """`over` on top of `base` as a strategic merge patch; what is empty in `over` is, to Go, not there at all."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        if below is not None and (value is None or value == "" or value == []):
+            continue
+        if isinstance(below, dict) and isinstance(value, dict):
+            result[key] = merge(below, value)
+        elif key in _BY_NAME and isinstance(below, list) and isinstance(value, list):
+            result[key] = _merge_by_name(below, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _merge_by_name(base: list[Document], over: list[Document]) -> list[Document]:
+    named = {each.get("name"): each for each in base}
+    for each in over:
+        name = each.get("name")
+        named[name] = merge(named[name], each) if name in named else each
+    return list(named.values())

@@ -1,0 +1,207 @@
+"""Templates and the calls of them, each template with those it calls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Mapping
+from typing import Any, Final
+
+from engine.graph.retry import POLICIES
+from engine.library import Context
+from engine.specification import InvalidSpec
+from engine.template import KINDS, InvalidTemplate, kind_of
+from engine.validation.arguments import LEAVES, check_inputs, check_outputs, check_supplied
+from engine.validation.bodies import check_dag, check_steps
+from engine.validation.leaves import check_leaf
+from engine.validation.names import is_parameter
+from engine.validation.tags import COMMON, Names
+
+Document = Mapping[str, Any]
+
+Checking = Generator["Checking", Document | None, Document | None]
+"""A check that may ask for other ones: it yields them, and is sent the template that each of them has looked at."""
+
+_METRIC: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_WHOLE: Final = re.compile(r"[+-]?\d+")
+_WITH_RESULT: Final = ("container", "script", "data", "http", "plugin")
+
+
+def drive(checking: Checking) -> Document | None:
+    """Run a check and all that it asks for: templates may call one another deeper than Python can."""
+    stack = [checking]
+    found: Document | None = None
+    problem: InvalidSpec | None = None
+    while stack:
+        try:
+            if problem is None:
+                stack.append(stack[-1].send(found))
+            else:
+                raised, problem = problem, None
+                stack.append(stack[-1].throw(raised))
+            found = None
+        except StopIteration as stop:
+            stack.pop()
+            found = stop.value
+        except InvalidSpec as error:
+            stack.pop()
+            problem = error
+    if problem is not None:
+        raise problem
+    return found
+
+
+class Templates:
+    """What is known of a workflow's templates so far; ``known`` are the variables `workflow.*`."""
+
+    def __init__(self, known: set[str]) -> None:
+        self.known = known
+        self._seen: set[tuple[str, str]] = set()
+        self._inputs: dict[int, tuple[Document, set[str]]] = {}
+        self._defined: dict[tuple[int, bool], tuple[Document, frozenset[str]]] = {}
+
+    def check_call(self, call: Document, context: Context, arguments: Document | None) -> Checking:
+        """A step, a task or the entrypoint, with its arguments; without, all that it takes counts as given.
+
+        Returns the template, None where which one it is will only be known at runtime.
+        """
+        found = self._resolve(call, context)
+        if found is None:
+            return None
+        template, context = found
+        policy = (template.get("retryStrategy") or {}).get("retryPolicy") or ""
+        if policy and policy not in POLICIES:
+            raise InvalidSpec(f"{policy} is not a valid RetryPolicy")
+        yield self._check(template, context, arguments)
+        return template
+
+    @staticmethod
+    def _resolve(call: Document, context: Context) -> tuple[Document, Context] | None:
+        reference = call.get("templateRef")
+        try:
+            if call.get("inline"):
+                return call["inline"], context
+            if not reference:
+                return context.document(call.get("template") or ""), context
+            if call.get("template"):
+                raise InvalidSpec("template name cannot be specified with templateRef.")
+            for field, what in (("name", "resource"), ("template", "template")):
+                if not reference.get(field):
+                    raise InvalidSpec(f"{what} name is required")
+            if any("{{" in str(reference[field]) for field in ("name", "template")):
+                return None
+            context = context.library.context(reference["name"], cluster=bool(reference.get("clusterScope")))
+        except InvalidTemplate as error:
+            raise InvalidSpec(str(error)) from error
+        try:
+            return context.document(reference["template"]), context
+        except InvalidTemplate as error:
+            place = f"{reference['name']}.{reference['template']}"
+            raise InvalidSpec(f"template reference {place} not found") from error
+
+    def _check(self, template: Document, context: Context, arguments: Document | None) -> Checking:
+        name = template.get("name") or ""
+        kind = _kind(name, template)
+        inputs = self._read_inputs(name, kind, template)
+        if arguments is not None:
+            try:
+                check_supplied(template, arguments)
+            except InvalidSpec as error:
+                raise InvalidSpec(f"templates.{name} {error}") from error
+        _check_timeout(name, kind, template)
+        key = (context.scope, name)
+        if key in self._seen:
+            return None
+        self._seen.add(key)
+        names = Names(inputs | _own_variables(kind, template), self.known)
+        if kind in ("steps", "dag"):
+            if template.get("activeDeadlineSeconds") is not None:
+                raise InvalidSpec(f"templates.{name}.activeDeadlineSeconds is only valid for leaf templates")
+            body = check_steps if kind == "steps" else check_dag
+            yield body(self, names, template, context)
+        else:
+            names.check(f"templates.{name}:", template)
+            check_leaf(name, kind, template, context.own_defaults)
+        names.check(f"templates.{name}.outputs", template.get("outputs") or {})
+        check_outputs(name, kind, template.get("outputs"))
+        _check_metrics(name, template)
+        return template
+
+    def _read_inputs(self, name: str, kind: str, template: Document) -> set[str]:
+        known = self._inputs.get(id(template))
+        if known is None:
+            for container in template.get("initContainers") or ():
+                if not container.get("name"):
+                    raise InvalidSpec("initContainers must all have container name")
+            known = self._inputs[id(template)] = (template, check_inputs(name, kind, template.get("inputs")))
+        return known[1]
+
+    def defined_by(self, template: Document | None, *, looped: bool) -> frozenset[str]:
+        """What a call of the template defines under its own name; what is global of it is known from now on."""
+        if template is None:
+            return COMMON
+        for kind in ("parameters", "artifacts"):
+            for output in (template.get("outputs") or {}).get(kind) or ():
+                name = output.get("globalName") or ""
+                if name:
+                    self.known.add(f"workflow.outputs.{kind}.{'*' if is_parameter(name) else name}")
+        known = self._defined.get((id(template), looped))
+        if known is None:
+            known = self._defined[id(template), looped] = (template, _definitions(template, looped=looped))
+        return known[1]
+
+
+def _definitions(template: Document, *, looped: bool) -> frozenset[str]:
+    found = set(COMMON)
+    if template.get("daemon"):
+        found.add("ip")
+    containers = (template.get("containerSet") or {}).get("containers") or ()
+    has_main = any(container.get("name") == "main" for container in containers)
+    if has_main or any(template.get(kind) is not None for kind in _WITH_RESULT):
+        found.update(("outputs.result", "exitCode"))
+    for kind in ("parameters", "artifacts"):
+        found.update(f"outputs.{kind}.{each['name']}" for each in (template.get("outputs") or {}).get(kind) or ())
+    if looped:
+        found.add("outputs.parameters")
+        if template.get("containerSet") is not None:
+            found.update(("outputs.result", "exitCode"))
+    return frozenset(found)
+
+
+def _kind(name: str, template: Document) -> str:
+    try:
+        return kind_of(template)
+    except InvalidTemplate as error:
+        raise InvalidSpec(str(error)) from error
+
+
+def _own_variables(kind: str, template: Document) -> set[str]:
+    found = set()
+    if KINDS[kind] == "Pod":
+        found.add("pod.name")
+    if template.get("retryStrategy") is not None:
+        found.update(("retries", "lastRetry.exitCode", "lastRetry.status", "lastRetry.duration", "lastRetry.message"))
+    return found
+
+
+def _check_timeout(name: str, kind: str, template: Document) -> None:
+    timeout = template.get("timeout")
+    if timeout in (None, ""):
+        return
+    if kind not in LEAVES:
+        raise InvalidSpec(f"{'DAG' if kind == 'dag' else kind.capitalize()} template doesn't support timeout field.")
+    if _WHOLE.fullmatch(str(timeout)):
+        raise InvalidSpec(f"{name} has invalid duration format in timeout.")
+
+
+def _check_metrics(name: str, template: Document) -> None:
+    for metric in (template.get("metrics") or {}).get("prometheus") or ():
+        metric_name = metric.get("name") or ""
+        if not _METRIC.fullmatch(metric_name):
+            raise InvalidSpec(
+                f"templates.{name} metric name '{metric_name}' is invalid."
+                " Metric names must contain alphanumeric characters or '_'"
+            )
+        if not metric.get("help"):
+            raise InvalidSpec(
+                f"templates.{name} metric '{metric_name}' must contain a help string under 'help: ' field"
+            )

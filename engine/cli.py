@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,6 +189,18 @@ def _write(workflows: list[Workflow], output: str) -> None:
             if len(workflows) == 1
             else [orjson.Fragment(workflow.encode()) for workflow in workflows]
         )
-        click.echo(orjson.dumps(documents))
+        _print(orjson.dumps(documents) + b"\n")
         return
-    click.echo(yaml.dump_all((workflow.to_dict() for workflow in workflows), sort_keys=False), nl=False)
+    _print(yaml.dump_all((workflow.to_dict() for workflow in workflows), sort_keys=False).encode())
+
+
+def _print(content: bytes) -> None:
+    """Write all of it to standard output, which where it is unbuffered (PYTHONUNBUFFERED) may take only a part."""
+    output = sys.stdout.buffer
+    if isinstance(output, io.RawIOBase):
+        whole = io.BufferedWriter(output)
+        whole.write(content)
+        whole.detach()  # flushes it
+    else:
+        output.write(content)
+        output.flush()

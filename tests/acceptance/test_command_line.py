@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -94,6 +95,25 @@ def test_json_of_several_workflows_is_a_list_in_their_order(wf, oarlock):
     files = [wf(container("main"), name=name) for name in ("b", "a")]
     done = oarlock("run", *files, "--output", "json")
     assert [each["metadata"]["name"] for each in json.loads(done.out)] == ["b", "a"]
+
+
+def test_a_reader_that_takes_its_time_gets_all_of_it(wf, tmp_path):
+    """Unbuffered, a write to a pipe ends in the middle where the process was stopped meanwhile (a frozen container)."""
+    run = subprocess.Popen(
+        [sys.executable, "-m", "engine", "run", wf(loop(400), container("leaf")), "--output", "json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert run.stdout is not None
+    head = run.stdout.read(1)  # it is writing, and the pipe will be full
+    run.send_signal(signal.SIGSTOP)
+    os.waitpid(run.pid, os.WUNTRACED)
+    run.send_signal(signal.SIGCONT)
+    rest = run.stdout.read()
+    run.stdout.close()
+    assert run.wait(timeout=30) == 0
+    assert len(json.loads(head + rest)["status"]["nodes"]) == 402
 
 
 def test_yaml_can_be_run_again(wf, oarlock, tmp_path):

@@ -57,6 +57,7 @@ class _Observed:
 
     def __init__(self, client: Client, observation: Observation) -> None:
         self._client = client
+        self.direct = False  # or its exchanges would take another way
         self._exchange = client.exchange
         self._observation = observation
         self._latencies = observation.latencies.setdefault(client.name, Latencies())

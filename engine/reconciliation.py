@@ -169,7 +169,11 @@ class Run:
         return {node_id: result for node_id, result in reports.items() if node_id not in graph.live}
 
     async def _visit(self, wave: Sequence[Invocation], hooks: NodeHooks) -> None:
-        await fan_out(hooks.visit, wave, min(len(wave), self._surroundings.workers))
+        width = min(len(wave), self._surroundings.workers)
+        if hooks.plain:
+            wave = await hooks.volley(wave).run(width)
+        if wave:
+            await fan_out(hooks.visit, wave, width)
 
     def _build(self, document: dict[str, Any], now: float) -> tuple[dict[str, Any], Graph]:
         """The walk from its beginning; nodes that exist already are taken over.

@@ -4,6 +4,7 @@ from rpc.breaker import BreakerPolicy
 from rpc.budget import Budget
 from rpc.client import Client
 from rpc.errors import FatalError, NotSent, PluginError, TransientError
+from rpc.line import Line, Receiver
 from rpc.methods import Method
 from rpc.replies import EMPTY, NodeReply, NodeResult, ParametersReply, Reply, WorkflowReply
 from rpc.retries import RetryPolicy
@@ -16,6 +17,7 @@ __all__ = [
     "Client",
     "ClientStats",
     "FatalError",
+    "Line",
     "Method",
     "NodeReply",
     "NodeResult",
@@ -23,6 +25,7 @@ __all__ = [
     "Outcome",
     "ParametersReply",
     "PluginError",
+    "Receiver",
     "Reply",
     "RetryPolicy",
     "TransientError",

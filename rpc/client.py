@@ -21,6 +21,7 @@ from rpc.lanes import Broken, Exhausted, Lane, LaneError, Malformed, Response, T
 from rpc.lanes.aiohttp import AiohttpLane
 from rpc.lanes.wire import WireLane
 from rpc.ledger import Ledger
+from rpc.line import Line, Receiver
 from rpc.methods import Method, Spelling
 from rpc.replies import EMPTY, IllegalReply, Reply, decode, decode_object, validate
 from rpc.retries import RetryPolicy, retry
@@ -173,6 +174,41 @@ class Client:
             response = await self._try_again(failure, method, body, deadline)
         if response is None:
             return None
+        return self._decode(method, response)
+
+    @property
+    def direct(self) -> bool:
+        """Whether a `line` is worth having: the lane can hand replies over without a future."""
+        return isinstance(self._lane, WireLane)
+
+    def line(self, receiver: Receiver) -> Line:
+        """A line for one caller, who is told of replies instead of awaiting them. Only where the client is `direct`."""
+        assert isinstance(self._lane, WireLane)
+        return Line(receiver, self._lane, self._paths, self._ledger, self)
+
+    # The ways of a line that `exchange` goes as well
+
+    def arrived(self, start: float) -> None:
+        """A complete HTTP reply has come to what was sent at `start`."""
+        self._ledger.answer(monotonic(), start)
+        if self._unreachable:
+            self._came_back()
+
+    def read(self, method: Method, response: Response) -> Reply | None:
+        """What a complete HTTP reply says. Raises `TransientError` and `FatalError`."""
+        judged = self._judge(method, response)
+        return None if judged is None else self._decode(method, judged)
+
+    def broken(self, method: Method, error: LaneError) -> TransientError | FatalError:
+        """The error for a reply that did not arrive."""
+        return self._failed(method, error)
+
+    async def exchange_again(self, failure: TransientError, method: Method, body: bytes) -> Reply | None:
+        """Go on after a first attempt that failed, as `exchange` would."""
+        response = await self._try_again(failure, method, body, None)
+        return None if response is None else self._decode(method, response)
+
+    def _decode(self, method: Method, response: Response) -> Reply:
         content = response.body
         if content == b"{}" or not content:
             return EMPTY
@@ -246,17 +282,13 @@ class Client:
             raise
         finally:
             permits.release()
-        now = monotonic()
-        ledger = self._ledger
-        if now >= ledger.turn:
-            ledger.tell(now)
-        ledger.answered = answered = ledger.answered + 1
-        if not answered & 15:
-            ledger.latency.add(now - start)
-        if self._unreachable:  # it is back, and may have been changed meanwhile
-            self._unreachable = False
-            self._spellings.forget()
+        self.arrived(start)
         return response
+
+    def _came_back(self) -> None:
+        """The plugin answers after it was unreachable, and may have been changed meanwhile."""
+        self._unreachable = False
+        self._spellings.forget()
 
     async def _discover(self, method: Method, body: bytes, deadline: float | None, *, probing: bool) -> Response | None:
         """Ask for a method not known yet, spelling by spelling. One caller asks, the others wait for what it learns."""

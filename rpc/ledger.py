@@ -42,6 +42,14 @@ class Ledger:
         self._told = 0
         self._credited = 0
 
+    def answer(self, now: float, start: float) -> None:
+        """A complete HTTP reply came at `now` to what was sent at `start`."""
+        if now >= self.turn:
+            self.tell(now)
+        self.answered = answered = self.answered + 1
+        if not answered & 15:
+            self.latency.add(now - start)
+
     def fail(self, outcome: Outcome, *, blame: bool) -> None:
         """An attempt was turned away, or not answered at all. ``blame``: it was the plugin's fault."""
         now = monotonic()

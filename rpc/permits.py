@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Protocol
+
+
+class Waiting(Protocol):
+    """Who waits for a permit. Once `done` is true it does not any more, and is passed over."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: None, /) -> None: ...
 
 
 class Permits:
@@ -25,7 +33,7 @@ class Permits:
         self.in_flight = 0
         self.waits = 0
         """How many have had to wait so far."""
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[Waiting] = deque()
 
     @property
     def waiting(self) -> int:
@@ -35,14 +43,18 @@ class Permits:
     async def wait(self) -> None:
         """Wait for a permit and take it. Cancelled, it takes none."""
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        self.waits += 1
+        self.queue(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # handed over and cancelled in the same turn of the loop
                 self.release()
             raise
+
+    def queue(self, turn: Waiting) -> None:
+        """Wait for a permit; `turn` is told, from within `release` or `resize`, when it has been taken for it."""
+        self._waiting.append(turn)
+        self.waits += 1
 
     def release(self) -> None:
         """Give one permit back; it goes to the first who waits, if any, with nobody to compete."""

@@ -14,6 +14,7 @@ import orjson
 from engine.graph import Graph, Invocation
 from engine.hooks.calling import Caller
 from engine.hooks.patching import IllegalChange, apply_result
+from engine.hooks.volley import Volley
 from engine.node import ERROR, FULFILLED, RUNNING, Node, encode
 from engine.substitution import SubstitutionError
 from engine.template import Template
@@ -40,9 +41,9 @@ class NodeHooks:
     def __init__(self, plugins: Sequence[Plugin], graph: Graph, document: dict[str, Any], caller: Caller) -> None:
         self._plugins = plugins
         self._graph = graph
-        self._nodes = graph.store.nodes
-        self._caller = caller
-        self._journal = caller.journal
+        self.nodes = graph.store.nodes
+        self.caller = caller
+        self.journal = caller.journal
         self._workflows: dict[str, bytes] = {"metadata": orjson.dumps({"metadata": document["metadata"]})}
         if any(plugin.payload == "full" for plugin in plugins):
             self._workflows["full"] = orjson.dumps(document)
@@ -55,9 +56,25 @@ class NodeHooks:
         for method in (PRE, POST, EXECUTE, ADD):
             self._supporting[method] = [plugin for plugin in self._plugins if plugin.client.supports(method)]
 
+    @property
+    def plain(self) -> bool:
+        """Whether nodes are asked `node.preExecute` and nothing else, over connections that a `Volley` can use."""
+        plugins = self._supporting[PRE]
+        return (
+            not self._supporting[ADD]
+            and not self._supporting[POST]
+            and not self.journal.resuming
+            and all(plugin.client.direct for plugin in plugins)
+            and len({plugin.payload for plugin in plugins}) < 2
+        )
+
+    def volley(self, wave: Sequence[Invocation]) -> Volley:
+        """The wave, to be sent through the plugins where all is `plain`."""
+        return Volley(self, self._supporting[PRE], wave)
+
     async def visit(self, invocation: Invocation) -> None:
         """Call the plugins for one node and let what they answer count."""
-        node = self._nodes[invocation.node_id]
+        node = self.nodes[invocation.node_id]
         if node.phase not in FULFILLED:
             is_plugin = invocation.resolved.kind == "plugin"
             if not is_plugin:
@@ -67,14 +84,14 @@ class NodeHooks:
                     await self._prepare(invocation)
                 if self._supporting[PRE]:
                     await self._chain(PRE, invocation, node, None)
-                if is_plugin and not self._nodes[node.id].fulfilled:
+                if is_plugin and not self.nodes[node.id].fulfilled:
                     await self._execute(invocation)
             except SubstitutionError as error:
-                self._fail(invocation, str(error))
+                self.fail(invocation, str(error))
         if self._supporting[POST]:
             self._graph.begin(invocation)
             before = self._graph.store.before(invocation.node_id)
-            node = self._nodes[invocation.node_id]
+            node = self.nodes[invocation.node_id]
             if (before.phase, before.message, before.outputs) != (node.phase, node.message, node.outputs):
                 await self._chain(POST, invocation, node, before)
 
@@ -82,16 +99,19 @@ class NodeHooks:
 
     async def _prepare(self, invocation: Invocation) -> None:
         """Ask for parameters and substitute. Raises `SubstitutionError` where that leaves something to be resolved."""
-        template = invocation.resolved
         if self._supporting[ADD] and invocation.extra is None:
             invocation.extra = {}
             text = self._graph.render(invocation)
             for plugin in self._supporting[ADD]:
                 body = b"".join((b'{"workflow":', self._workflows[plugin.payload], b',"template":', text, b"}"))
-                reply = await self._caller.ask(plugin, ADD, invocation.node_id, body)
+                reply = await self.caller.ask(plugin, ADD, invocation.node_id, body)
                 if isinstance(reply, ParametersReply) and reply.parameters:
                     invocation.extra.update(reply.parameters)
-        if template.text.tags and not self._supporting[PRE]:
+        self.check(invocation)
+
+    def check(self, invocation: Invocation) -> None:
+        """Raises `SubstitutionError` where the template names something that is not there."""
+        if invocation.resolved.text.tags and not self._supporting[PRE]:
             self._graph.render(invocation)  # it is for the executor, then; better to fail now than when it starts
 
     def _head(self, payload: str, invocation: Invocation) -> bytes:
@@ -113,13 +133,13 @@ class NodeHooks:
         This is where nearly all calls are made, so what `Caller.ask` does is done here without its coroutine, and for
         a chain in which nobody has anything to say only once.
         """
-        plugins, journal, about = self._supporting[method], self._journal, node.id
+        plugins, journal, about = self._supporting[method], self.journal, node.id
         resuming = journal.resuming
         payload = plugins[0].payload
-        body = self._body(payload, invocation, node, before)
+        body = self.body(payload, invocation, node, before)
         first = digest = hash(body)
         if resuming and journal.silent(method, about, first):
-            self._caller.counts.answers_resumed += len(plugins)
+            self.caller.counts.answers_resumed += len(plugins)
             return
         # Those from `since` on were sent this very body and had nothing to say; should the pass be aborted now, they
         # are not asked again.
@@ -127,49 +147,52 @@ class NodeHooks:
         try:
             for position, plugin in enumerate(plugins):
                 if stale or plugin.payload != payload:
-                    self._keep_silence(plugins[since:position], method, about, digest)
+                    self.keep_silence(plugins[since:position], method, about, digest)
                     since, payload, stale = position, plugin.payload, False
-                    body = self._body(payload, invocation, node, before)
+                    body = self.body(payload, invocation, node, before)
                     digest = hash(body)
                 reply = journal.find(plugin.name, method, about, digest) if resuming else None
                 try:
                     if reply is None:
                         reply = await plugin.client.exchange(method, body)
                     else:
-                        self._caller.counts.answers_resumed += 1
+                        self.caller.counts.answers_resumed += 1
                     if reply is EMPTY or reply is None or plugin.mode == "observe":
                         continue
                     silent = False
                     journal.keep(plugin.name, method, about, digest, reply)
-                    node = self._apply(plugin, method, invocation, reply)
+                    node = self.apply(plugin, method, invocation, reply)
                 except PluginError:
-                    if not self._caller.passes_over(plugin):
+                    if not self.caller.passes_over(plugin):
                         raise
                     continue
                 if method is PRE and node.fulfilled:
                     return
-                self._keep_silence(plugins[since:position], method, about, digest)
+                self.keep_silence(plugins[since:position], method, about, digest)
                 since, stale = position + 1, True  # the next plugin is sent what this one made of the node
         except FatalError as error:
-            self._fail(invocation, str(error))
+            self.fail(invocation, str(error))
         except BaseException:
-            self._keep_silence(plugins[since:position], method, about, digest)
+            self.keep_silence(plugins[since:position], method, about, digest)
             raise
         else:
             if silent:
                 journal.keep_silence(method, about, first)
 
-    def _keep_silence(self, plugins: Sequence[Plugin], method: Method, about: str, digest: int) -> None:
+    def keep_silence(self, plugins: Sequence[Plugin], method: Method, about: str, digest: int) -> None:
+        """These plugins were asked and had nothing to say; an aborted pass need not ask them again."""
         for plugin in plugins:
-            self._journal.keep(plugin.name, method, about, digest, EMPTY)
+            self.journal.keep(plugin.name, method, about, digest, EMPTY)
 
-    def _body(self, payload: str, invocation: Invocation, node: Node, before: Node | None) -> bytes:
+    def body(self, payload: str, invocation: Invocation, node: Node, before: Node | None) -> bytes:
+        """The request for one node."""
         if before is None:
             return b"".join((self._head(payload, invocation), b'node":', encode(node), b"}"))
         old, new = encode(before), encode(node)
         return b"".join((self._head(payload, invocation), b'old":', old, b',"new":', new, b"}"))
 
-    def _apply(self, plugin: Plugin, method: Method, invocation: Invocation, reply: Reply) -> Node:
+    def apply(self, plugin: Plugin, method: Method, invocation: Invocation, reply: Reply) -> Node:
+        """Let a reply count; returns the node as it is then. Raises `FatalError`."""
         store = self._graph.store
         if not isinstance(reply, NodeReply):
             return store[invocation.node_id]
@@ -183,7 +206,8 @@ class NodeHooks:
             invocation.requeue_at = self._graph.now + reply.requeue
         return store[invocation.node_id]
 
-    def _fail(self, invocation: Invocation, message: str) -> None:
+    def fail(self, invocation: Invocation, message: str) -> None:
+        """The node is Error."""
         node = self._graph.store.touch(invocation.node_id)
         node.phase, node.message = ERROR, message
 
@@ -196,17 +220,17 @@ class NodeHooks:
         for plugin in self._supporting[EXECUTE]:
             body = b"".join((b'{"workflow":', self._workflows[plugin.payload], b',"template":', text, b"}"))
             try:
-                reply = await self._caller.ask(plugin, EXECUTE, invocation.node_id, body)
+                reply = await self.caller.ask(plugin, EXECUTE, invocation.node_id, body)
                 if not isinstance(reply, NodeReply):
                     continue
-                node = self._apply(plugin, EXECUTE, invocation, reply)
+                node = self.apply(plugin, EXECUTE, invocation, reply)
             except TransientError as error:
                 invocation.requeue_at = self._graph.now + (error.retry_after or EXECUTE_RETRY)
                 return
             except FatalError as error:
-                self._fail(invocation, str(error))
+                self.fail(invocation, str(error))
                 return
             if not node.fulfilled and node.phase != RUNNING:
                 self._graph.store.touch(node.id).phase = RUNNING
             return
-        self._fail(invocation, NOBODY_EXECUTED)
+        self.fail(invocation, NOBODY_EXECUTED)

@@ -18,13 +18,22 @@ from rpc.lanes.reading import Reader
 
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
-Reply = asyncio.Future[Response]
+
+class Waiting(Protocol):
+    """Who waits for a reply: a future, or whatever else can be told of it on the spot.
+
+    Once `done` is true nobody waits any more; then neither of the other two has an effect.
+    """
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Response, /) -> None: ...
+    def set_exception(self, exception: LaneError, /) -> None: ...
 
 
 class Call(NamedTuple):
     """A call without a connection. ``deadline`` is what it would be, had it not had to wait for others."""
 
-    future: Reply
+    waiting: Waiting
     request: bytes
     deadline: float
 
@@ -73,7 +82,7 @@ class Connection(asyncio.Protocol):
         self.lane = lane
         self.socket = connected
         self._is_tcp = connected.family != socket.AF_UNIX
-        self.call: Reply | None = None
+        self.call: Waiting | None = None
         self.reader: Reader | None = Reader(lane.max_body)
         self.early: list[Callable[[], None]] | None = []
         self.request = b""
@@ -99,7 +108,7 @@ class Connection(asyncio.Protocol):
             event()
 
     def send(self, call: Call, deadline: float) -> None:
-        self.call = call.future
+        self.call = call.waiting
         self.request = call.request
         self.deadline = deadline
         self.write(call.request)

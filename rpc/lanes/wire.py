@@ -15,7 +15,7 @@ from typing import Final
 
 from rpc.address import Address
 from rpc.lanes import Broken, Exhausted, LaneError, Response, TimedOut, Unreachable
-from rpc.lanes.connection import Call, Connection, Reply
+from rpc.lanes.connection import Call, Connection, Waiting
 from rpc.lanes.dialing import Dialer
 from rpc.lanes.pool import Pool
 from rpc.lanes.reading import Reader, read_at_once
@@ -50,7 +50,7 @@ class WireLane:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._create_future: Callable[[], Reply] = self._loop.create_future
+        self._create_future: Callable[[], asyncio.Future[Response]] = self._loop.create_future
         self._clock = clock
         self._timeout = timeout
         self.max_body = max_body
@@ -75,6 +75,11 @@ class WireLane:
     def post(self, path: str, body: bytes) -> asyncio.Future[Response]:
         """See `rpc.lanes.Lane.post`. The request is on its way when this returns, if a connection was idle."""
         future = self._create_future()
+        self.post_to(future, path, body)
+        return future
+
+    def post_to(self, waiting: Waiting, path: str, body: bytes) -> None:
+        """As `post`, but the reply, or a `LaneError`, is handed to `waiting` as it comes, with no future between."""
         size = len(body)
         try:
             request = self._heads[path][size] + body
@@ -83,13 +88,12 @@ class WireLane:
         deadline = self._clock() + self._timeout
         if self.idle:
             connection = self.idle.pop()
-            connection.call = future
+            connection.call = waiting
             connection.request = request
             connection.deadline = deadline
             connection.write(request)
         else:
-            self._wait(Call(future, request, deadline))
-        return future
+            self._wait(Call(waiting, request, deadline))
 
     def _head(self, path: str, size: int) -> bytes:
         heads = self._heads.setdefault(path, {})
@@ -100,7 +104,7 @@ class WireLane:
 
     def _wait(self, call: Call) -> None:
         if self._closed:
-            call.future.set_exception(Broken("the client was closed"))
+            call.waiting.set_exception(Broken("the client was closed"))
             return
         self.waiting.append(call)
         self._open_more()
@@ -108,7 +112,7 @@ class WireLane:
     def replay(self, call: Call) -> None:
         """Send `call` once more: its connection had been closed before the request came."""
         if self._closed:
-            call.future.set_exception(Broken("the client was closed"))
+            call.waiting.set_exception(Broken("the client was closed"))
             return
         self._pool.replays.append(call)
         self._open_more()
@@ -152,7 +156,7 @@ class WireLane:
         self._pool.refused()
         call = self._next_call(new=True)
         if call is not None:
-            call.future.set_exception(error)
+            call.waiting.set_exception(error)
         self._open_more()
 
     def disconnected(self) -> None:
@@ -174,7 +178,7 @@ class WireLane:
             self.drop(connection)
 
     def _next_call(self, *, new: bool) -> Call | None:
-        while (call := self._pool.next_call(new=new)) is not None and call.future.done():
+        while (call := self._pool.next_call(new=new)) is not None and call.waiting.done():
             pass
         return call
 
@@ -234,7 +238,7 @@ class WireLane:
                     self._make_way(connection)
         for queue in (self._pool.replays, self.waiting):
             # As long as others are served, the wait is not the plugin's fault.
-            while queue and (queue[0].future.done() or max(queue[0].deadline, self._progress + self._timeout) <= now):
+            while queue and (queue[0].waiting.done() or max(queue[0].deadline, self._progress + self._timeout) <= now):
                 self._give_up(queue.popleft())
         while self.idle and self.idle[0].deadline - self._timeout + _LINGER < now:
             self.drop(self.idle[0])
@@ -252,12 +256,12 @@ class WireLane:
         return TimedOut(f"no complete reply within {self._timeout:g} s")
 
     def _give_up(self, call: Call) -> None:
-        if call.future.done():
+        if call.waiting.done():
             return
         if self._pool.connections:
-            call.future.set_exception(TimedOut(f"every connection was busy, and none got free in {self._timeout:g} s"))
+            call.waiting.set_exception(TimedOut(f"every connection was busy, and none got free in {self._timeout:g} s"))
         else:
-            call.future.set_exception(Unreachable(f"no connection within {self._timeout:g} s"))
+            call.waiting.set_exception(Unreachable(f"no connection within {self._timeout:g} s"))
 
     async def aclose(self) -> None:
         """See `rpc.lanes.Lane.aclose`."""
@@ -267,7 +271,7 @@ class WireLane:
         error = Broken("the client was closed")
         for queue in (self._pool.replays, self.waiting):
             while queue:
-                call = queue.popleft().future
+                call = queue.popleft().waiting
                 if not call.done():
                     call.set_exception(error)
         for connection in tuple(self._pool.connections):

@@ -20,6 +20,11 @@ def plugins(processes: Processes, seed: int) -> list[Listed]:
     breaker: Options = {"breaker": {"min_calls": 10, "open_for": "200ms"}}
     fixed: Options = {**breaker, "concurrency": 16}
     hostile: Options = {"failure_policy": "ignore", "max_body": 1_000_000}
+    # No breaker, and retries without end: it is the budget that must stop them.
+    greedy: Options = {
+        "breaker": {"failure_ratio": 1.0, "min_calls": 1_000_000},
+        "retry": {"attempts": 20, "backoff": "1ms", "max_backoff": "10ms"},
+    }
     observed: Options = {"mode": "observe", "payload": "full", "concurrency": 16}
     patient = ("600ms", "800ms")
     plain = processes.add("plain", "tests.soak.peers.plain").address
@@ -28,7 +33,7 @@ def plugins(processes: Processes, seed: int) -> list[Listed]:
         Listed("plain", plain, dict(breaker), patient, stays=True),
         Listed("flaky", faulty("flaky", "flaky"), dict(fixed)),
         Listed("flaky-unix", faulty("flaky-unix", "flaky", unix=True), dict(breaker)),
-        Listed("hostile", faulty("hostile", "hostile"), {**fixed, **hostile}),
+        Listed("hostile", faulty("hostile", "hostile"), {**fixed, **hostile, **greedy}),
         Listed("liar", faulty("liar", "liar"), observed),
         Listed("last", sound("last", unix=True), dict(breaker), patient, stays=True),
         Listed("mapped-calm", faulty("mapped-calm", "calm", unix=True), {}, mapped=True),

@@ -107,7 +107,12 @@ class Soak:
             if isinstance(end, Exception):
                 raise end
         self._report.done += self._storm.done + Counter(
-            {"calls": self._tally.calls, "retries": self._tally.retries, "breakers opened": self._tally.breakers_opened}
+            {
+                "calls": self._tally.calls,
+                "retries": self._tally.retries,
+                "retries not paid by the budget": self._registry.budget.refused,
+                "breakers opened": self._tally.breakers_opened,
+            }
         )
         stats = self._engine.stats
         self._report.done += Counter(

@@ -20,6 +20,8 @@ from tests.soak.processes import Process, Processes
 
 _PATIENCE: Final = 15.0
 """Seconds in which what follows from a fault must have followed; on a quiet machine it is half a second."""
+_CLOSES: Final = 3.0
+"""Seconds in which the connections to a plugin must be closed that nobody can call any more; idle ones last for 15."""
 _STRIKE: Final = (1.0, 5.0)
 _REWRITE: Final = (1.0, 4.0)
 _INTERRUPT: Final = (5.0, 20.0)
@@ -155,7 +157,9 @@ class Storm:
         self._ledger.expect(Promise.IN_FORCE, found == names, f"{found} instead of {names}")
         parts = [urlsplit(plugin.address) for plugin in self._configuration.present]
         present = {(part.hostname, part.port) for part in parts}
-        gone = await becomes_true(lambda: self._gauges.connections() <= present)
+        ended = await becomes_true(lambda: registry.stats.draining == 0)
+        self._ledger.expect(Promise.LET_GO, ended, f"{registry.stats.draining} lists of plugins are still leased")
+        gone = await becomes_true(lambda: self._gauges.connections() <= present, _CLOSES)
         self._ledger.expect(Promise.LET_GO, gone, f"still connected to {self._gauges.connections() - present}")
 
 

@@ -12,7 +12,7 @@ from registry import Registry
 from rpc import Client
 from tests.soak.executor import Leaves
 from tests.soak.ledger import Ledger, Promise
-from tests.soak.peers.sound import BEGUN, ENDED, SEEN
+from tests.soak.peers.sound import BEGUN, ENDED, SEEN, visits
 from tests.soak.workloads import Work
 
 _VISITED = ("Pod", "Steps", "DAG", "Plugin", "Suspend")
@@ -74,9 +74,9 @@ class WitnessedEngine(Engine):
         said = f"{workflow.key}: {watched.commits} commits, counted {counts}"
         expect(Promise.APPLIED_ONCE, counts == [watched.commits] * 2, said)
         wrong = [
-            f"{node_id} went from {before[node_id]} to {visits}"
-            for node_id, visits in _visits(workflow).items()
-            if node_id in before and visits != before[node_id] + 1
+            f"{node_id} went from {before[node_id]} to {count}"
+            for node_id, count in _visits(workflow).items()
+            if node_id in before and count != before[node_id] + 1
         ]
         expect(Promise.APPLIED_ONCE, not wrong, f"{workflow.key}: visits counted wrongly: {wrong[:3]}")
         if workflow.finished:
@@ -100,7 +100,7 @@ class WitnessedEngine(Engine):
 def _visits(workflow: Workflow) -> dict[str, int]:
     """How often plugins have been asked about each unfinished node, by their own count."""
     return {
-        node.id: int(node.progress or 0)
+        node.id: visits(node.progress)
         for node in workflow.nodes.values()
         if node.type in _VISITED and not node.fulfilled
     }

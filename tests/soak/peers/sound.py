@@ -17,6 +17,8 @@ BEGUN = "soak/begun"
 ENDED = "soak/ended"
 """Annotations that count a workflow's committed passes: one is set when a pass begins, one when it ends."""
 SEEN = "seen"
+NEVER = 1_000_000
+"""The total of a progress whose first part counts the visits to a node."""
 
 
 def first() -> Plugin:
@@ -33,7 +35,7 @@ def first() -> Plugin:
 
     @plugin.on("node.preExecute")
     def visit(args: dict[str, Any]) -> dict[str, Any]:
-        return {"node": {"progress": str(int(args["node"].get("progress") or 0) + 1)}}
+        return {"node": {"progress": f"{visits(args['node'].get('progress')) + 1}/{NEVER}"}}
 
     @plugin.on("template.execute")
     def execute(args: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +67,11 @@ def last() -> Plugin:
 def word_of(workflow: str) -> str:
     """What ``{{word}}`` stands for in the templates of a workflow."""
     return f"the word of {workflow}"
+
+
+def visits(progress: str | None) -> int:
+    """How often the node of this progress was visited."""
+    return int((progress or "0").partition("/")[0])
 
 
 def counted(workflow: dict[str, Any], annotation: str) -> dict[str, Any]:

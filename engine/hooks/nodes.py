@@ -228,6 +228,8 @@ class NodeHooks:
                 invocation.requeue_at = self._graph.now + (error.retry_after or EXECUTE_RETRY)
                 return
             except FatalError as error:
+                if self.caller.passes_over(plugin):
+                    continue
                 self.fail(invocation, str(error))
                 return
             if not node.fulfilled and node.phase != RUNNING:

@@ -271,6 +271,25 @@ class TestPolicies:
         assert running.stats.failures_passed_over >= len(methods)
         assert running.stats.aborted == 0
 
+    async def test_one_that_is_ignored_may_ask_for_the_impossible_in_any_method(self, plugin, engine):
+        other_node, other_workflow = {"node": {"id": "other"}}, {"workflow": {"metadata": {"uid": "other"}}}
+        bad = await plugin(
+            {
+                "workflow.preOperate": other_workflow,
+                "parameters.add": {"parameters": {"a": 1}},
+                "node.preExecute": other_node,
+                "template.execute": other_node,
+                "node.postExecute": other_node,
+                "workflow.postOperate": other_workflow,
+            }
+        )
+        good = await plugin({"template.execute": {"node": {"phase": "Succeeded"}}})
+        running = await engine((bad, {"failure_policy": "ignore"}), good)
+        work = workflow({"name": "main", "plugin": {"x": {}}})
+        await running.run([work])
+        assert work.phase == "Succeeded"
+        assert running.stats.failures_passed_over >= 6
+
     async def test_one_that_is_ignored_still_has_its_answers_applied(self, plugin, engine):
         peer = await plugin({"node.preExecute": {"node": {"phase": "Succeeded", "message": "Hello"}}})
         running = await engine((peer, {"failure_policy": "ignore"}))

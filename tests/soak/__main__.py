@@ -26,13 +26,14 @@ SAY_EVERY = 30.0
 @click.option("--rate", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Small workflows per second.")
 @click.option("--leaves", type=click.IntRange(2), default=100, show_default=True, help="Leaves of a large workflow.")
 @click.option("--every", type=click.FloatRange(0.5), default=30.0, show_default=True, help="Seconds between large.")
-def main(minutes: float, seed: int, faults: float, rate: float, leaves: int, every: float) -> None:
+@click.option("--visits-only", is_flag=True, help="Plugins know workflow hooks and node.preExecute only.")
+def main(minutes: float, seed: int, faults: float, rate: float, leaves: int, every: float, visits_only: bool) -> None:
     """Reconcile a stream of workflows while their plugins fail and the configuration changes.
 
     Ends with 1 where a promise was broken.
     """
     console = Console()
-    settings = Settings(minutes * 60, seed, faults, rate, leaves, every)
+    settings = Settings(minutes * 60, seed, faults, rate, leaves, every, visits_only)
     with tempfile.TemporaryDirectory(prefix="oarlock-soak-") as folder, console.status("starting") as status:
         said = monotonic()
 

@@ -8,17 +8,17 @@ import json
 import os
 import random
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from registry import ConfigError, load_config
 
-Options = dict[str, str | int | dict[str, str | int]]
+Options = dict[str, str | int | dict[str, str | float]]
 """The keys of a plugin, besides its name, address and timeout."""
 
 _ENGINE: Final = '[engine]\nenabled = true\nloop_deadline = "5s"\n'
-_LANES: Final = ("wire", "aiohttp")
 
 
 @dataclass
@@ -59,11 +59,12 @@ class Listed:
 class Configuration:
     """Writes what `plugins` say at the moment; knows how to say it wrongly, too."""
 
-    def __init__(self, folder: Path, plugins: list[Listed], dice: random.Random) -> None:
+    def __init__(self, folder: Path, plugins: list[Listed], dice: random.Random, lanes: Sequence[str]) -> None:
         self.file = folder / "plugins.toml"
         self.plugins = plugins
         self._mount = folder / "mounted"
         self._dice = dice
+        self._lanes = lanes
         self._numbers = itertools.count()
         self._mount.mkdir()
 
@@ -82,7 +83,7 @@ class Configuration:
         elif self._dice.random() < 0.7:
             plugin.change_timeout()
         else:
-            plugin.options["lane"] = self._dice.choice(_LANES)
+            plugin.options["lane"] = self._dice.choice(self._lanes)
 
     def text(self) -> str:
         tables = (plugin.toml() for plugin in self.present if not plugin.mapped)
@@ -152,7 +153,7 @@ class Configuration:
             shutil.rmtree(self._mount / old)
 
 
-def _toml(value: str | int | dict[str, str | int]) -> str:
+def _toml(value: str | int | dict[str, str | float]) -> str:
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{key} = {json.dumps(each)}' for key, each in value.items())} }}"
     return json.dumps(value)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from rpc import Method
 from tests.soak.gauges import Sample, Trend, trend
 from tests.soak.ledger import Ledger, Promise
 
@@ -16,6 +17,7 @@ MORE: Final = {"tasks": 30.0, "descriptors": 15.0, "rss": 8.0 * 2**20}
 """By how much the trend of each figure may go up over a storm, however long it is."""
 MORE_OBJECTS: Final = 0.05
 """By what share there may be more objects at rest after the storm: memories of replies, heads and templates fill up."""
+VISITS: Final = (Method.WORKFLOW_PRE_OPERATE, Method.WORKFLOW_POST_OPERATE, Method.NODE_PRE_EXECUTE)
 _PROMISES: Final = {"tasks": Promise.TASKS, "descriptors": Promise.DESCRIPTORS, "rss": Promise.MEMORY}
 
 
@@ -23,7 +25,8 @@ _PROMISES: Final = {"tasks": Promise.TASKS, "descriptors": Promise.DESCRIPTORS, 
 class Settings:
     """``seconds`` of storm; small workflows come at ``rate`` a second, one of ``leaves`` nodes every ``every``.
 
-    ``faults`` is how often things go wrong, in multiples of what is usual here.
+    ``faults`` is how often things go wrong, in multiples of what is usual here. With ``visits_only`` plugins know the
+    workflow hooks and `node.preExecute` only, as in a large loop, for which the engine has ways of its own.
     """
 
     seconds: float
@@ -32,6 +35,17 @@ class Settings:
     rate: float = 2.0
     leaves: int = 100
     every: float = 30.0
+    visits_only: bool = False
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """Those that plugins know."""
+        return VISITS if self.visits_only else tuple(Method)
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """Those that plugins are called on."""
+        return ("auto", "wire") if self.visits_only else ("aiohttp", "wire")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from rpc import Method
 from tests.soak.configuration import Listed, Options
 from tests.soak.processes import Processes
 
 
-def plugins(processes: Processes, seed: int) -> list[Listed]:
-    """Those whose word is counted come first and last; only those that may fail ever say something wrong."""
+def plugins(processes: Processes, seed: int, methods: Collection[Method]) -> list[Listed]:
+    """Those whose word is counted come first and last; only those that may fail ever say something wrong.
+
+    They know the `methods` and no others. Where those are few, nothing else keeps a large wave of visits from going out
+    the fast way: `payload` is the same for all, and so is the lane.
+    """
+    known = ",".join(methods)
 
     def faulty(name: str, kind: str, *, unix: bool = False) -> str:
         module = "tests.soak.peers.faulty"
-        calm = (module, "calm", str(seed))
-        return processes.add(name, module, kind, str(seed), calm=calm, unix=unix).address
+        calm = (module, "calm", str(seed), known)
+        return processes.add(name, module, kind, str(seed), known, calm=calm, unix=unix).address
 
     def sound(name: str, *, unix: bool = False) -> str:
-        return processes.add(name, "tests.soak.peers.sound", name, unix=unix).address
+        return processes.add(name, "tests.soak.peers.sound", name, known, unix=unix).address
 
     breaker: Options = {"breaker": {"min_calls": 10, "open_for": "200ms"}}
     fixed: Options = {**breaker, "concurrency": 16}
@@ -25,7 +33,8 @@ def plugins(processes: Processes, seed: int) -> list[Listed]:
         "breaker": {"failure_ratio": 1.0, "min_calls": 1_000_000},
         "retry": {"attempts": 20, "backoff": "1ms", "max_backoff": "10ms"},
     }
-    observed: Options = {"mode": "observe", "payload": "full", "concurrency": 16}
+    few = Method.NODE_POST_EXECUTE not in methods
+    observed: Options = {"mode": "observe", "payload": "metadata" if few else "full", "concurrency": 16}
     patient = ("600ms", "800ms")
     plain = processes.add("plain", "tests.soak.peers.plain").address
     return [

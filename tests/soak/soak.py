@@ -22,7 +22,7 @@ from tests.soak.roster import plugins
 from tests.soak.storm import Storm, becomes_true
 from tests.soak.tally import Tally
 from tests.soak.witness import WitnessedEngine
-from tests.soak.workloads import Work, large, small
+from tests.soak.workloads import Work, Workloads
 
 WARM_UP: Final = 0.2
 """Share of the time that goes into the first storm, after which nothing may grow any more."""
@@ -38,7 +38,8 @@ async def soak(settings: Settings, folder: Path, say: Callable[[str], None]) -> 
     report, dice = Report(settings), random.Random(f"{settings.seed} setting")
     began, gauges = monotonic(), Gauges()
     with overseen(report.ledger, report.said), Processes(folder, dice) as processes:
-        configuration = Configuration(folder, plugins(processes, settings.seed), dice)
+        listed, lanes = plugins(processes, settings.seed, settings.methods), settings.lanes
+        configuration = Configuration(folder, listed, dice, lanes)
         for process in processes:
             process.start()
         for process in processes:
@@ -48,7 +49,7 @@ async def soak(settings: Settings, folder: Path, say: Callable[[str], None]) -> 
         registry = Registry(configuration.file)
         storm = Storm(processes, configuration, registry, gauges, report.ledger)
         leaves = Leaves(report.ledger, random.Random(f"{settings.seed} leaves"))
-        async with WitnessedEngine(registry, leaves, report.ledger) as engine:
+        async with WitnessedEngine(registry, leaves, report.ledger, settings.methods) as engine:
             await Soak(report, engine, registry, leaves, storm, gauges, say).run()
         left = asyncio.all_tasks() - tasks
         report.ledger.expect(Promise.CLOSED, not left, f"tasks: {left}")
@@ -159,15 +160,16 @@ class Soak:
     async def _feed(self, until: float, dice: random.Random) -> None:
         """Submit workflows at the rate that was asked for, and none where they pile up."""
         settings, next_large = self._settings, monotonic()
+        workloads = Workloads(dice, visits_only=settings.visits_only)
         while (pause := dice.expovariate(settings.rate)) < until - monotonic():
             await asyncio.sleep(pause)
             if len(self._engine.watched) >= _MOST_ACTIVE:
                 continue
             if monotonic() >= next_large:
                 next_large += settings.every
-                self._submit(large(dice, f"large-{self._report.done.total()}", settings.leaves), "large workflows")
+                self._submit(workloads.large(f"large-{self._report.done.total()}", settings.leaves), "large workflows")
             else:
-                self._submit(small(dice, f"small-{self._report.done.total()}"), "small workflows")
+                self._submit(workloads.small(f"small-{self._report.done.total()}"), "small workflows")
 
     def _submit(self, work: Work, kind: str) -> None:
         self._engine.take(work)

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from engine import Engine, Node, PassResult, Workflow
 from registry import Config, Registry
-from rpc import TransientError
+from rpc import Method, TransientError
 from tests.soak.executor import Leaves
 from tests.soak.gauges import trend
 from tests.soak.ledger import Ledger, Promise
 from tests.soak.witness import WitnessedEngine
-from tests.soak.workloads import small
+from tests.soak.workloads import Workloads
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ async def test_a_pass_that_changes_what_it_should_not_is_noticed(ledger, leaves,
         return after
 
     monkeypatch.setattr(Engine, "reconcile", tamper)
-    engine = WitnessedEngine(Registry(Config()), leaves, ledger)
-    work = small(random.Random(1), "work")
+    engine = WitnessedEngine(Registry(Config()), leaves, ledger, tuple(Method))
+    work = Workloads(random.Random(1), visits_only=False).small("work")
     engine.take(work)
     await engine.reconcile(work.workflow)
     assert ledger.broken == {broken: 1}

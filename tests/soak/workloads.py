@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine import Workflow
+from tests.soak.peers.sound import word_of
 
 Template = dict[str, Any]
 
@@ -30,16 +31,17 @@ def call(name: str, template: str, **fields: Any) -> dict[str, Any]:
     return {"name": name, "template": template, **fields}
 
 
-TEMPLATES: Final = (
-    leaf("leaf"),
-    leaf("told", "{{word}}"),
-    leaf("again", retryStrategy={"limit": "2", "retryPolicy": "Always"}),
-    leaf("fails"),
-    leaf("hangs", activeDeadlineSeconds=1),
-    {"name": "asked", "plugin": {"soak": {}}},
-    {"name": "pause", "suspend": {"duration": "200ms"}},
-)
-"""Of leaves. What becomes of one is in its name: see `tests.soak.executor`."""
+def templates(word: str) -> tuple[Template, ...]:
+    """Those of leaves, what is told being `word`. What becomes of a leaf is in its name: see `tests.soak.executor`."""
+    return (
+        leaf("leaf"),
+        leaf("told", word),
+        leaf("again", retryStrategy={"limit": "2", "retryPolicy": "Always"}),
+        leaf("fails"),
+        leaf("hangs", activeDeadlineSeconds=1),
+        {"name": "asked", "plugin": {"soak": {}}},
+        {"name": "pause", "suspend": {"duration": "200ms"}},
+    )
 
 
 def chain(dice: random.Random) -> tuple[Template, str, Counter[str]]:
@@ -88,29 +90,35 @@ def timed(dice: random.Random) -> tuple[Template, str, Counter[str]]:
     return main, "Succeeded", Counter(hangs=1, leaf=1)
 
 
-SMALL: Final = (chain, fan, diamond, retried, failing, outsourced, timed)
+SMALL: Final = (chain, fan, diamond, retried, failing, timed)
 
 
-def small(dice: random.Random, name: str) -> Work:
-    """One of a handful of nodes."""
-    return _work(dice.choice(SMALL), dice, name)
+class Workloads:
+    """Makes workflows. With `visits_only` they need no plugin to tell them a word or to execute a template."""
 
+    def __init__(self, dice: random.Random, *, visits_only: bool) -> None:
+        self._dice = dice
+        self._shapes = SMALL if visits_only else (*SMALL, outsourced)
+        self._templates = templates(word_of("{{workflow.name}}") if visits_only else "{{word}}")
 
-def large(dice: random.Random, name: str, leaves: int) -> Work:
-    """One of `leaves` nodes that all run at once, and one that comes after."""
+    def small(self, name: str) -> Work:
+        """One of a handful of nodes."""
+        return self._work(self._dice.choice(self._shapes), name)
 
-    def wide(dice: random.Random) -> tuple[Template, str, Counter[str]]:
-        first = call("each", "leaf", withSequence={"count": str(leaves - 1)})
-        main = {"name": "main", "steps": [[first], [call("all", "told")]]}
-        return main, "Succeeded", Counter(leaf=leaves - 1, told=1)
+    def large(self, name: str, leaves: int) -> Work:
+        """One of `leaves` nodes that all run at once, but for one that comes after."""
 
-    return _work(wide, dice, name)
+        def wide(dice: random.Random) -> tuple[Template, str, Counter[str]]:
+            first = call("each", "leaf", withSequence={"count": str(leaves - 1)})
+            main = {"name": "main", "steps": [[first], [call("all", "told")]]}
+            return main, "Succeeded", Counter(leaf=leaves - 1, told=1)
 
+        return self._work(wide, name)
 
-def _work(make: Callable[[random.Random], tuple[Template, str, Counter[str]]], dice: random.Random, name: str) -> Work:
-    main, phase, starts = make(dice)
-    spec: dict[str, Any] = {"entrypoint": "main", "templates": [main, *TEMPLATES]}
-    if phase == "Failed":
-        spec["onExit"] = "told"
-    document = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": name}, "spec": spec}
-    return Work(Workflow(document), phase, starts)
+    def _work(self, make: Callable[[random.Random], tuple[Template, str, Counter[str]]], name: str) -> Work:
+        main, phase, starts = make(self._dice)
+        spec: dict[str, Any] = {"entrypoint": "main", "templates": [main, *self._templates]}
+        if phase == "Failed":
+            spec["onExit"] = "told"
+        document = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": name}, "spec": spec}
+        return Work(Workflow(document), phase, starts)

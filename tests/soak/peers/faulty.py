@@ -1,4 +1,4 @@
-"""A plugin whose answers go wrong, on raw sockets: ``python -m tests.soak.peers.faulty KIND SEED ADDRESS``.
+"""A plugin whose answers go wrong, on raw sockets: ``python -m tests.soak.peers.faulty KIND SEED METHODS ADDRESS``.
 
 KIND is what goes wrong with a share of the answers:
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import random
 import socket
 import struct
@@ -138,17 +139,20 @@ KINDS: dict[str, tuple[tuple[Fault, ...], float]] = {
 """By kind: the faults, and the share of the answers that have one."""
 
 
-async def main(kind: str, seed: int, address: str) -> None:
+async def main(kind: str, seed: int, methods: bytes, address: str) -> None:
     faults, share = KINDS[kind]
     dice = random.Random(seed)
+    paths = {b"/" + method for method in methods.split(b",")}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = Line(reader, writer, dice)
         with contextlib.suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             while not writer.is_closing():
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                await reader.readexactly(int(head.partition(b"content-length:")[2].split()[0]))
-                if faults and dice.random() < share:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+                if head.split(b" ", 2)[1] not in paths:
+                    await line.send(replies.UNSUPPORTED)
+                elif faults and dice.random() < share:
                     await dice.choice(faults)(line)
                 else:
                     await line.send(replies.NOTHING)
@@ -167,7 +171,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("seed", type=int)
+    parser.add_argument("methods", type=os.fsencode, help="the only ones it has, separated by commas")
     parser.add_argument("address")
     exit_with_parent()
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.kind, arguments.seed, arguments.address))
+    asyncio.run(main(arguments.kind, arguments.seed, arguments.methods, arguments.address))

@@ -1,4 +1,4 @@
-"""What a faulty plugin may send, to the byte. Only `NOTHING` and what is said to be as good are right."""
+"""What a faulty plugin may send, to the byte."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def document(value: Any) -> bytes:
     return ok(json.dumps(value).encode())
 
 
+# What is right.
 NOTHING: Final = ok(b"{}")
+UNSUPPORTED: Final = refusal("404 Not Found")
 # As good, in other words.
 LAST: Final = ok(b"{}", "Connection: close")
 UNTIL_CLOSE: Final = b"HTTP/1.0 200 OK\r\n\r\n{}"

@@ -1,67 +1,69 @@
-"""The plugin that makes itself felt, on the SDK: ``python -m tests.soak.peers.sound NAME ADDRESS``.
+"""The plugins that make themselves felt, on the SDK: ``python -m tests.soak.peers.sound NAME METHODS ADDRESS``.
 
-What it changes can be counted afterwards: whose word was applied twice, or not at all, shows.
+What they change can be counted afterwards: whose word was applied twice, or not at all, shows.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 from urllib.parse import urlsplit
 
+from rpc import Method
 from rpc.plugin import Plugin
 from tests.soak.peers.parent import exit_with_parent
 
-BEGUN = "soak/begun"
-ENDED = "soak/ended"
+Arguments = dict[str, Any]
+Reply = dict[str, Any]
+
+BEGUN: Final = "soak/begun"
+ENDED: Final = "soak/ended"
 """Annotations that count a workflow's committed passes: one is set when a pass begins, one when it ends."""
-SEEN = "seen"
-NEVER = 1_000_000
+SEEN: Final = "seen"
+NEVER: Final = 1_000_000
 """The total of a progress whose first part counts the visits to a node."""
 
 
-def first() -> Plugin:
-    """It counts passes and visits, tells each workflow its word, and executes `plugin` templates."""
-    plugin = Plugin("first")
-
-    @plugin.on("workflow.preOperate")
-    def begin(args: dict[str, Any]) -> dict[str, Any]:
-        return {"workflow": counted(args["workflow"], BEGUN)}
-
-    @plugin.on("parameters.add")
-    def add(args: dict[str, Any]) -> dict[str, Any]:
-        return {"parameters": {"word": word_of(args["workflow"]["metadata"]["name"])}}
-
-    @plugin.on("node.preExecute")
-    def visit(args: dict[str, Any]) -> dict[str, Any]:
-        return {"node": {"progress": f"{visits(args['node'].get('progress')) + 1}/{NEVER}"}}
-
-    @plugin.on("template.execute")
-    def execute(args: dict[str, Any]) -> dict[str, Any]:
-        if random.random() < 0.5:
-            return {"node": {"phase": "Running"}, "requeue": "200ms"}
-        return {"node": {"phase": "Succeeded", "outputs": {"result": word_of(args["workflow"]["metadata"]["name"])}}}
-
-    return plugin
+def begin(args: Arguments) -> Reply:
+    return {"workflow": counted(args["workflow"], BEGUN)}
 
 
-def last() -> Plugin:
-    """It counts passes where they end, and marks every node that was fulfilled."""
-    plugin = Plugin("last")
+def tell(args: Arguments) -> Reply:
+    return {"parameters": {"word": word_of(args["workflow"]["metadata"]["name"])}}
 
-    @plugin.on("workflow.postOperate")
-    def end(args: dict[str, Any]) -> dict[str, Any]:
-        return {"workflow": counted(args["new"], ENDED)}
 
-    @plugin.on("node.postExecute")
-    def mark(args: dict[str, Any]) -> dict[str, Any]:
-        new = args["new"]
-        if new["phase"] in ("Succeeded", "Failed", "Error"):
-            return {"node": {"message": f"{new.get('message', '')} {SEEN}".lstrip()}}
-        return {}
+def visit(args: Arguments) -> Reply:
+    return {"node": {"progress": f"{visits(args['node'].get('progress')) + 1}/{NEVER}"}}
 
-    return plugin
+
+def execute(args: Arguments) -> Reply:
+    if random.random() < 0.5:
+        return {"node": {"phase": "Running"}, "requeue": "200ms"}
+    return {"node": {"phase": "Succeeded", "outputs": {"result": word_of(args["workflow"]["metadata"]["name"])}}}
+
+
+def end(args: Arguments) -> Reply:
+    return {"workflow": counted(args["new"], ENDED)}
+
+
+def mark(args: Arguments) -> Reply:
+    new = args["new"]
+    if new["phase"] in ("Succeeded", "Failed", "Error"):
+        return {"node": {"message": f"{new.get('message', '')} {SEEN}".lstrip()}}
+    return {}
+
+
+PLUGINS: Final[dict[str, dict[Method, Callable[[Arguments], Reply]]]] = {
+    "first": {
+        Method.WORKFLOW_PRE_OPERATE: begin,
+        Method.PARAMETERS_ADD: tell,
+        Method.NODE_PRE_EXECUTE: visit,
+        Method.TEMPLATE_EXECUTE: execute,
+    },
+    "last": {Method.WORKFLOW_POST_OPERATE: end, Method.NODE_POST_EXECUTE: mark},
+}
 
 
 def word_of(workflow: str) -> str:
@@ -82,13 +84,17 @@ def counted(workflow: dict[str, Any], annotation: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=("first", "last"))
+    parser.add_argument("name", choices=PLUGINS)
+    parser.add_argument("methods", help="the only ones it has, of those it knows; separated by commas")
     parser.add_argument("address")
     exit_with_parent()
     arguments = parser.parse_args()
+    plugin = Plugin(arguments.name)
+    for method, handler in PLUGINS[arguments.name].items():
+        if method in arguments.methods.split(","):
+            plugin.on(method)(handler)
     parts = urlsplit(arguments.address)
-    made = {"first": first, "last": last}[arguments.name]()
     if parts.scheme == "unix":
-        made.run(unix=parts.path)
+        plugin.run(unix=parts.path)
     else:
-        made.run(parts.hostname, parts.port)
+        plugin.run(parts.hostname, parts.port)

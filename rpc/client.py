@@ -289,6 +289,7 @@ class Client:
         """The plugin answers after it was unreachable, and may have been changed meanwhile."""
         self._unreachable = False
         self._spellings.forget()
+        self._ledger.came_back()
 
     async def _discover(self, method: Method, body: bytes, deadline: float | None, *, probing: bool) -> Response | None:
         """Ask for a method not known yet, spelling by spelling. One caller asks, the others wait for what it learns."""

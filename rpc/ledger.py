@@ -50,6 +50,12 @@ class Ledger:
         if not answered & 15:
             self.latency.add(now - start)
 
+    def came_back(self) -> None:
+        """The plugin answers again after it was unreachable."""
+        if self.limiter is not None:
+            self.limiter.restart(monotonic(), self.answered - self.outcomes[Outcome.BUSY], self.permits.waits)
+            self.permits.resize(self.limiter.limit)
+
     def fail(self, outcome: Outcome, *, blame: bool) -> None:
         """An attempt was turned away, or not answered at all. ``blame``: it was the plugin's fault."""
         now = monotonic()

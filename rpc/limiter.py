@@ -65,6 +65,17 @@ class Limiter:
         self._refusals = 0
         self._cut_until = now
 
+    def restart(self, now: float, answered: int, waits: int) -> None:
+        """The peer is back after it was gone: begin anew, as TCP does after a long pause.
+
+        What refusals made of the limit while it was down says nothing of what it can take now.
+        """
+        self.limit = self.settled = max(self.limit, START)
+        self._starting, self._doubts, self._best = True, 0, 0.0
+        self._end_trial(0)
+        self._step = _STEP
+        self._begin(now, answered, waits)
+
     def advance(self, now: float, answered: int, waits: int) -> None:
         """Judge the interval if it is over. ``answered`` counts all good replies so far, ``waits`` all that waited.
 

@@ -150,3 +150,15 @@ def test_whatever_happens_it_stays_within_its_bounds(events: list[str | tuple[fl
             limiter.advance(now, answered, waits)
         assert FLOOR <= limiter.limit <= CEILING
         assert FLOOR <= limiter.settled <= CEILING
+
+
+def test_after_the_peer_was_gone_it_begins_anew_and_learns_as_fast() -> None:
+    run = Run(lambda limit: 1000.0 * min(limit, 32))
+    for _ in range(50):
+        run.now += 0.03
+        run.limiter.refused(run.now, int(run.answered))
+    assert run.limiter.limit == FLOOR
+    run.limiter.restart(run.now, int(run.answered), int(run.answered))
+    assert run.limiter.limit == START
+    run.go(1.0)
+    assert run.limiter.limit >= 16

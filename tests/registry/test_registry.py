@@ -57,7 +57,7 @@ async def test_the_timeout_is_the_configured_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         async with connect(PluginConfig(name="silent", address=address, timeout=Seconds(0.05))) as client:
-            with pytest.raises(TransientError, match="no complete reply within 0.05 s"):
+            with pytest.raises(TransientError, match=r"no complete reply within 0\.05 s"):
                 await client.call("workflow.preOperate", {})
 
 

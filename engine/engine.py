@@ -120,6 +120,10 @@ class Engine:
             await self._pass(run)
         except (TransientError, DeadlinePassed) as error:
             return self._aborted(run, error)
+        except Exception as error:
+            # A mistake of ours: it must not take the other workflows with it (Argo's operator recovers likewise).
+            _log.exception("pass failed", workflow=workflow.key)
+            run.give_up(f"internal error: {type(error).__name__}: {error}", self.clock())
         finally:
             for key in self._surroundings.locks.take_woken():
                 self._loop.wake(key)

@@ -213,6 +213,12 @@ class Run:
         self._rollback()
         return finished(document, ERROR, message, now)
 
+    def give_up(self, message: str, now: float) -> None:
+        """After a pass that raised what it should not have: the workflow is Error, and its nodes are as they were."""
+        self._taken = {}
+        document = finished(running(self.workflow.document, now), ERROR, message, now)
+        self._commit(self._locks.saved(document, finished=True))
+
     def _rollback(self) -> None:
         """As if the pass had not been: nodes as they were, locks given back. The walk is begun anew if it had moved."""
         graph = self._graph

@@ -1,0 +1,28 @@
+"""A mistake inside a pass costs its own workflow, and no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.reconciliation import Run
+from tests.acceptance.manifests import container, workflow
+
+
+async def test_a_pass_that_raises_ends_its_workflow_in_error_and_no_other(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = Run._walk
+
+    async def broken(self: Run, document: dict[str, Any], *rest: Any) -> dict[str, Any]:
+        if document["metadata"]["name"] == "bad":
+            raise ZeroDivisionError("oops")
+        return await walk(self, document, *rest)
+
+    monkeypatch.setattr(Run, "_walk", broken)
+    oarlock = await engine()
+    bad, good = workflow(container("leaf"), name="bad"), workflow(container("leaf"), name="good")
+    await oarlock.run([bad, good])
+    assert (bad.phase, bad.message) == ("Error", "internal error: ZeroDivisionError: oops")
+    assert good.phase == "Succeeded"

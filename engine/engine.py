@@ -150,9 +150,9 @@ class Engine:
                 raise DeadlinePassed(f"the pass took longer than loop_deadline, {deadline:g}s") from error
 
     def _aborted(self, run: Run, error: TransientError | DeadlinePassed) -> PassResult:
-        """The pass left no trace. Its workflow waits, longer each time; but one that got ahead goes on at once."""
+        """The pass left no trace. Its workflow waits, longer each time, but for one that only ran out of time."""
         self._counts.aborted += 1
-        run.aborts += 1
+        run.aborts = 1 if isinstance(error, DeadlinePassed) else run.aborts + 1
         run.abort_reason = str(error)
         delay = min(BACKOFF[0] * 2 ** (run.aborts - 1), BACKOFF[1])
         if isinstance(error, TransientError):

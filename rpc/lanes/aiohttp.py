@@ -90,11 +90,14 @@ class _Protocol(ResponseHandler):
             elif self._remaining is not None:
                 end = min(end, self._remaining)
                 self._remaining -= end
-            elif (blank := _BLANK_LINE.search(self._last + data)) is not None:
-                end = blank.end() - len(self._last)
-                self._last = b""
-            else:
-                self._last = (self._last + data)[-2:]
+            else:  # after each blank line, since one of them ends the last chunk
+                known, text = len(self._last), self._last + data
+                blank = _BLANK_LINE.search(text)
+                if blank is not None and blank.end() <= known:
+                    blank = _BLANK_LINE.search(text, blank.start() + 1)
+                if blank is not None:
+                    end = blank.end() - known
+                self._last = text[: known + end][-2:]
             super().data_received(data[:end])
             data = data[end:]
 

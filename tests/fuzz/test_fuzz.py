@@ -35,6 +35,8 @@ FOUND = [
     # aiohttp: a chunked body was taken for whole where it ended in the middle of such a trailer.
     Input(b"HTTP/1.1 200\nTransfer-Encoding:chunked\n\n2\r\n{}\r\n0\r\nTransfer-Encoding:u", (), "fin"),
     Input(b"HTTP/1.1 200\nTransfer-Encoding:chunked\t\n\n", (), "fin"),
+    # aiohttp: bytes after a last chunk with bare LFs, of which llhttp wants three.
+    Input(b"HTTP/1.1 404\nTransfer-Encoding:chunked\n\n1\r\n\r\n0\n\n\n\r", (), "reset"),
     # both: the start of a version that may still become 1.1, or will not.
     Input(b"HTTP/2", (), "reset"),
 ]

@@ -210,14 +210,15 @@ class Connection(asyncio.Protocol):
             return
         call, self.call = self.call, None
         reader = self.reader
-        silent = reader is None or reader.untouched
-        self.lane.drop(self, silent=silent)
+        self.lane.drop(self, silent=reader is None or reader.untouched)
         if call is None or call.done():
             return
-        if silent and self.used:
+        if reader is None or (reader.untouched and self.used):
             self.lane.replay(Call(call, self.request, self.deadline))
             return
         try:
-            call.set_result((reader or Reader(0)).end(reset))
+            reply = reader.end(reset)
         except LaneError as error:
             call.set_exception(error)
+        else:
+            call.set_result(reply)

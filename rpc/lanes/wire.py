@@ -1,8 +1,8 @@
 """The wire lane: HTTP/1.1 over plain TCP and unix sockets, at a few microseconds of our own per call.
 
-What a call costs here: one future, one `bytes` to send, one comparison of what comes back (`rpc.lanes.connection`).
-Which connection takes which call is decided in `rpc.lanes.pool`. This is the shell around both: it opens, closes, and
-keeps time by one sweep over the calls in flight instead of a timer for each.
+What a call costs here: one `bytes` to send, one comparison of what comes back (`rpc.lanes.connection`), and a future
+for those who want to await it. Which connection takes which call is decided in `rpc.lanes.pool`. This is the shell
+around both: it opens, closes, and keeps time by one sweep over the calls in flight instead of a timer for each.
 """
 
 from __future__ import annotations
@@ -227,8 +227,8 @@ class WireLane:
         for connection in tuple(self._pool.connections):
             call = connection.call
             if call is None:
-                continue
-            if call.done():
+                connection.request = b""
+            elif call.done():
                 self.drop(connection)
             elif connection.deadline <= now:
                 connection.fail(self._timed_out(now - connection.deadline))

@@ -1,0 +1,109 @@
+"""Rows "TLS" of the faults, which only the aiohttp lane has to do with."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import trustme
+
+from rpc.address import Address
+from rpc.lanes import Unreachable, Untrusted
+from rpc.lanes.aiohttp import AiohttpLane
+from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, outcome, serve_well
+
+Serve = Callable[[trustme.LeafCert], Awaitable[Address]]
+
+
+@pytest.fixture
+def authority(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> trustme.CA:
+    """One that is trusted."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return authority
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """``await serve(certificate)`` starts a server that shows it."""
+    servers: list[asyncio.AbstractServer] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start(certificate: trustme.LeafCert) -> Address:
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            tasks.append(task)
+            try:
+                await serve_well(Line(reader, writer))
+            except (asyncio.IncompleteReadError, ConnectionError):
+                pass
+            finally:
+                writer.close()
+
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        certificate.configure_cert(context)
+        server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+        servers.append(server)
+        return Address("https", "127.0.0.1", server.sockets[0].getsockname()[1])
+
+    yield start
+    for server in servers:
+        server.close()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def lane(address: Address, timeout: float = PATIENCE) -> AiohttpLane:
+    return AiohttpLane(address, timeout=timeout, max_body=1000, headers={})
+
+
+async def test_good_certificate(authority: trustme.CA, serve: Serve) -> None:
+    it = lane(await serve(authority.issue_cert("127.0.0.1")))
+    assert await outcome(it.post("/", b"{}")) == GOOD_REPLY
+    await it.aclose()
+
+
+async def test_expired_certificate(authority: trustme.CA, serve: Serve) -> None:
+    it = lane(await serve(authority.issue_cert("127.0.0.1", not_after=datetime(2001, 1, 1, tzinfo=UTC))))
+    assert await outcome(it.post("/", b"{}")) is Untrusted
+    await it.aclose()
+
+
+async def test_certificate_of_another_host(authority: trustme.CA, serve: Serve) -> None:
+    it = lane(await serve(authority.issue_cert("another.test")))
+    assert await outcome(it.post("/", b"{}")) is Untrusted
+    await it.aclose()
+
+
+async def test_certificate_of_an_unknown_authority(authority: trustme.CA, serve: Serve) -> None:
+    it = lane(await serve(trustme.CA().issue_cert("127.0.0.1")))
+    assert await outcome(it.post("/", b"{}")) is Untrusted
+    await it.aclose()
+
+
+async def test_handshake_stall(authority: trustme.CA) -> None:
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(stall, "127.0.0.1", 0) as server:
+        it = lane(Address("https", "127.0.0.1", server.sockets[0].getsockname()[1]), timeout=0.2)
+        assert await outcome(it.post("/", b"{}")) is Unreachable
+        await it.aclose()
+
+
+async def test_peer_that_does_not_speak_tls(authority: trustme.CA) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(GOOD)
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        it = lane(Address("https", "127.0.0.1", server.sockets[0].getsockname()[1]))
+        assert await outcome(it.post("/", b"{}")) is Untrusted
+        await it.aclose()

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import statistics
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
@@ -31,15 +32,12 @@ class Gauges:
 
     def __init__(self) -> None:
         self._process = psutil.Process()
-        self.samples: list[Sample] = []
 
     def read(self, seconds: float) -> Sample:
         """Take a sample, `seconds` after the beginning."""
         with self._process.oneshot():
             rss, descriptors = self._process.memory_info().rss, self._process.num_fds()
-        sample = Sample(seconds, rss, descriptors, len(asyncio.all_tasks()))
-        self.samples.append(sample)
-        return sample
+        return Sample(seconds, rss, descriptors, len(asyncio.all_tasks()))
 
     def cpu_seconds(self) -> float:
         times = self._process.cpu_times()
@@ -91,7 +89,7 @@ def _target(fd: str) -> str:
         return "listing"
 
 
-def objects() -> int:
-    """How many objects the garbage collector knows, after it has run."""
+def blocks() -> int:
+    """How many blocks of memory Python's own allocator has given out to small objects, garbage aside."""
     gc.collect()
-    return len(gc.get_objects())
+    return sys.getallocatedblocks()

@@ -15,8 +15,8 @@ TRENDS: Final = 120.0
 """Seconds of storm from which on a trend says something; of a shorter one it is only shown."""
 MORE: Final = {"tasks": 30.0, "descriptors": 15.0, "rss": 8.0 * 2**20}
 """By how much the trend of each figure may go up over a storm, however long it is."""
-MORE_OBJECTS: Final = 0.05
-"""By what share there may be more objects at rest after the storm: memories of replies, heads and templates fill up."""
+MORE_BLOCKS: Final = 0.05
+"""By what share more memory may be given out at rest after the storm: memories of heads, replies and templates fill."""
 VISITS: Final = (Method.WORKFLOW_PRE_OPERATE, Method.WORKFLOW_POST_OPERATE, Method.NODE_PRE_EXECUTE)
 _PROMISES: Final = {"tasks": Promise.TASKS, "descriptors": Promise.DESCRIPTORS, "rss": Promise.MEMORY}
 
@@ -53,7 +53,7 @@ class AtRest:
     """What the process holds while no workflow is there and nothing happens."""
 
     sample: Sample
-    objects: int
+    blocks: int
 
 
 @dataclass
@@ -82,8 +82,8 @@ class Report:
         before, after = self.rests
         tasks = after.sample.tasks - before.sample.tasks
         self.ledger.expect(Promise.TASKS, tasks <= 0, f"{tasks} more tasks at rest")
-        grown, most = after.objects - before.objects, MORE_OBJECTS * before.objects
-        self.ledger.expect(Promise.MEMORY, grown <= most, f"{grown:,} more objects at rest, {most:,.0f} allowed")
+        grown, most = after.blocks - before.blocks, MORE_BLOCKS * before.blocks
+        self.ledger.expect(Promise.MEMORY, grown <= most, f"{grown:,} more blocks at rest, {most:,.0f} allowed")
         seconds = storm[-1].seconds - storm[0].seconds
         for name, allowed in MORE.items():
             found = self.trends[name] = trend([(each.seconds, float(getattr(each, name))) for each in storm])

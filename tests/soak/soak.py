@@ -13,7 +13,7 @@ from typing import Final
 from registry import Registry
 from tests.soak.configuration import Configuration
 from tests.soak.executor import Leaves
-from tests.soak.gauges import Gauges, Sample, objects
+from tests.soak.gauges import Gauges, Sample, blocks
 from tests.soak.ledger import Promise
 from tests.soak.oversight import overseen
 from tests.soak.processes import Processes
@@ -87,6 +87,7 @@ class Soak:
         self._say = say
         self._tally = Tally(registry, report.ledger)
         self._loop: asyncio.Task[None] | None = None
+        self._samples: list[Sample] = []
         self._phase = ""
 
     async def run(self) -> None:
@@ -122,12 +123,12 @@ class Soak:
 
     async def _weather(self, phase: str, seconds: float, tasks: int) -> list[Sample]:
         """A storm and the calm after it; returns the samples of the storm. ``tasks`` are there when nothing happens."""
-        self._phase, self._gauges.samples = phase, []
+        self._phase, self._samples = phase, []
         until, dice = monotonic() + seconds, random.Random(f"{self._settings.seed} {phase}")
         async with asyncio.TaskGroup() as group:
             group.create_task(self._storm.rage(until, dice, self._settings.faults, self._interrupt))
             group.create_task(self._feed(until, dice))
-        samples, self._phase = self._gauges.samples, "calm"
+        samples, self._samples, self._phase = self._samples, [], "calm"
         await self._storm.calm()
         await becomes_true(lambda: not self._engine.watched, _SETTLES)
         for key, watched in self._engine.watched.items():
@@ -183,6 +184,7 @@ class Soak:
         while True:
             seconds, tally, stats = monotonic() - began, self._tally, self._engine.stats
             sample = self._gauges.read(seconds)
+            self._samples.append(sample)
             tally.count(seconds)
             self._say(
                 f"{self._phase}, {seconds:.0f} s: {stats.workflows_finished} workflows ended, {stats.workflows} under "
@@ -194,7 +196,7 @@ class Soak:
 
     def _rest(self) -> None:
         """Nothing happens: nothing may be held that is of no use."""
-        expect, count = self._report.ledger.expect, objects()
+        expect, count = self._report.ledger.expect, blocks()
         current = {plugin.client for plugin in self._registry.snapshot()}
         left = set(self._engine.clients) - current
         expect(Promise.LET_GO, not left, f"{len(left)} clients are still held: {left}")

@@ -54,5 +54,5 @@ def _figures(report: Report, console: Console) -> None:
         first, last = (f"{figure:,.1f}" if unit > 1 else f"{figure:,}" for figure in rests)
         growth = f"{trend.growth / unit:+,.1f}"
         held.add_row(title, first, f"{trend.first / unit:,.1f}", f"{trend.last / unit:,.1f}", growth, last)
-    held.add_row("objects", f"{before.objects:,}", "", "", "", f"{after.objects:,}")
+    held.add_row("blocks of memory", f"{before.blocks:,}", "", "", "", f"{after.blocks:,}")
     console.print(held)

@@ -184,6 +184,9 @@ class Engine:
             self.executor.stop(workflow, workflow.nodes[node_id])
         for invocation, text in run.take_starts():
             node_id = invocation.node_id
+            if invocation.resolved.kind == "suspend" and not isinstance(self.executor, SimulatedExecutor):
+                run.started.discard(node_id)  # there is nothing to be run
+                continue
             try:
                 result = self.executor.start(workflow, orjson.loads(text), workflow.nodes[node_id])
             except Exception as error:

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
+from engine.shape import WrongType, check_shape
 from engine.substitution import SubstitutionError
 from engine.template import KINDS, InvalidTemplate, Template
 
@@ -96,6 +97,7 @@ class Library:
         self._documents = {False: workflow_templates or {}, True: cluster_workflow_templates or {}}
         self._defaults = defaults or {}
         self._contexts: dict[tuple[bool, str], Context] = {}
+        self._checked: set[tuple[bool, str]] = set()
 
     def with_defaults(self, defaults: Document) -> Library:
         """The same library for a workflow with `templateDefaults`; without any, this very one and what it compiled."""
@@ -106,9 +108,15 @@ class Library:
     def document(self, name: str, *, cluster: bool) -> Document:
         """One (Cluster)WorkflowTemplate. Raises `InvalidTemplate` where it is not known."""
         document = self._documents[cluster].get(name)
+        kind = "clusterworkflowtemplates" if cluster else "workflowtemplates"
         if document is None:
-            kind = "clusterworkflowtemplates" if cluster else "workflowtemplates"
             raise InvalidTemplate(f'{kind}.argoproj.io "{name}" not found')
+        if (cluster, name) not in self._checked:
+            try:
+                check_shape(document)
+            except WrongType as error:
+                raise InvalidTemplate(f'{kind}.argoproj.io "{name}": {error}') from error
+            self._checked.add((cluster, name))
         return document
 
     def spec(self, name: str, *, cluster: bool) -> Document:

@@ -70,12 +70,9 @@ class Outcomes:
     def of(self, template: str, node: Node) -> Outcome:
         """How this start of the node ends."""
         attempt = _ATTEMPT.search(node.name)
-        names = [f"node:{node.display_name}", template]
-        if attempt is not None:
-            names.insert(1, f"node:{_ATTEMPT.sub('', node.display_name)}")
-        key = next((name for name in names if name in self._outcomes), None)
+        key = self._key(template, node)
         if key is None:
-            return _SUCCESS
+            return SUCCESS
         outcomes = self._outcomes[key]
         if attempt is not None:
             number = int(attempt.group(1))
@@ -83,13 +80,26 @@ class Outcomes:
             number = self._starts[key] = self._starts.get(key, -1) + 1
         return outcomes[min(number, len(outcomes) - 1)]
 
+    def names(self, template: str, node: Node) -> bool:
+        """Whether anything is said of the node, by itself or its template."""
+        return self._key(template, node) is not None
+
+    def _key(self, template: str, node: Node) -> str | None:
+        if not self._outcomes:
+            return None
+        names = [f"node:{node.display_name}", template]
+        if _ATTEMPT.search(node.name):
+            names.insert(1, f"node:{_ATTEMPT.sub('', node.display_name)}")
+        return next((name for name in names if name in self._outcomes), None)
+
     def named(self, display_name: str) -> Outcome | None:
         """The outcome given for a node of that display name, if any: what a container of a container set asks for."""
         found = self._outcomes.get(f"node:{display_name}")
         return found[0] if found else None
 
 
-_SUCCESS: Final = Outcome()
+SUCCESS: Final = Outcome()
+"""How leaves end of which nothing is said."""
 
 
 def text_of_scalar(value: Scalar) -> str:
@@ -97,15 +107,19 @@ def text_of_scalar(value: Scalar) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def outputs_of(outcome: Outcome, template: Mapping[str, Any], *, default_exit_code: bool) -> dict[str, Any]:
+def outputs_of(
+    outcome: Outcome, template: Mapping[str, Any], *, default_exit_code: bool, has_result: bool
+) -> dict[str, Any]:
     """The outputs a simulated leaf reports: its result, exit code, and a value for every parameter it declares."""
     outputs: dict[str, Any] = {}
     parameters = {name: text_of_scalar(value) for name, value in outcome.parameters.items()}
     if outcome.phase == "Succeeded":
-        outputs["result"] = ""
+        if has_result:
+            outputs["result"] = ""
         for declared in (template.get("outputs") or {}).get("parameters") or ():
             source = declared.get("valueFrom") or {}
-            if declared.get("value") is None and source.get("default") is None:
+            supplied = source.get("supplied") is not None
+            if declared.get("value") is None and source.get("default") is None and not supplied:
                 parameters.setdefault(declared["name"], "")
     if parameters:
         outputs["parameters"] = [{"name": name, "value": value} for name, value in parameters.items()]

@@ -280,7 +280,7 @@ class Run:
             stops, graph.stops = graph.stops, []
         if self.workflow.finished:
             stops = sorted(self.started)
-        due = [node_id for node_id in stops if node_id in self.started]
+        due = [node_id for node_id in dict.fromkeys(stops) if node_id in self.started]
         self.started.difference_update(stops)
         return due
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
+import orjson
 
 Text = str | None
 Flag = bool | None
@@ -197,7 +198,21 @@ class Memoize(Shape):
     cache: Cache | None = None
 
 
+class VolumeMount(Shape):
+    """Of a container or a container set."""
+
+    name: Text = None
+    mount_path: Text = None
+
+
 class Container(Shape):
+    """``container`` and ``script``: what of them is looked at before they are handed on."""
+
+    image: Text = None
+    volume_mounts: list[VolumeMount] | None = None
+
+
+class NamedContainer(Container, kw_only=True):
     """One of ``containerSet.containers``."""
 
     name: str
@@ -207,7 +222,41 @@ class Container(Shape):
 class ContainerSet(Shape):
     """``containerSet``."""
 
-    containers: list[Container] | None = None
+    containers: list[NamedContainer] | None = None
+    volume_mounts: list[VolumeMount] | None = None
+
+
+class ManifestFrom(Shape):
+    """``resource.manifestFrom``."""
+
+    artifact: Artifact | None = None
+
+
+class Resource(Shape):
+    """``resource``."""
+
+    action: Text = None
+    manifest: Text = None
+    manifest_from: ManifestFrom | None = None
+
+
+class InitContainer(Shape):
+    """One of ``initContainers``."""
+
+    name: Text = None
+
+
+class Metric(Shape):
+    """One of ``metrics.prometheus``."""
+
+    name: Text = None
+    help: Text = None
+
+
+class Metrics(Shape):
+    """``metrics``."""
+
+    prometheus: list[Metric] | None = None
 
 
 class Metadata(Shape):
@@ -226,14 +275,16 @@ class Template(Shape):
     steps: list[list[Call]] | None = None
     dag: Dag | None = None
     suspend: Suspend | None = None
-    container: dict[str, Any] | None = None
+    container: Container | None = None
     container_set: ContainerSet | None = None
-    script: dict[str, Any] | None = None
-    resource: dict[str, Any] | None = None
+    script: Container | None = None
+    resource: Resource | None = None
     data: dict[str, Any] | None = None
     http: dict[str, Any] | None = None
     plugin: dict[str, Any] | None = None
-    annotations: dict[str, Any] | None = None
+    init_containers: list[InitContainer] | None = None
+    metrics: Metrics | None = None
+    annotations: dict[str, str | None] | None = None
     metadata: Metadata | None = None
     daemon: Flag = None
     fail_fast: Flag = None
@@ -243,6 +294,26 @@ class Template(Shape):
     retry_strategy: RetryStrategy | None = None
     synchronization: Synchronization | None = None
     memoize: Memoize | None = None
+
+
+class LabelSource(Shape):
+    """One of ``workflowMetadata.labelsFrom``."""
+
+    expression: Text = None
+
+
+class WorkflowMetadata(Shape):
+    """``workflowMetadata``."""
+
+    labels: dict[str, str | None] | None = None
+    annotations: dict[str, str | None] | None = None
+    labels_from: dict[str, LabelSource | None] | None = None
+
+
+class PodGC(Shape):
+    """``podGC``."""
+
+    strategy: Text = None
 
 
 class Spec(Shape):
@@ -261,7 +332,43 @@ class Spec(Shape):
     active_deadline_seconds: Whole = None
     retry_strategy: RetryStrategy | None = None
     synchronization: Synchronization | None = None
-    workflow_metadata: Metadata | None = None
+    workflow_metadata: WorkflowMetadata | None = None
+    priority: Whole = None
+    service_account_name: Text = None
+    pod_gc: PodGC | None = msgspec.field(default=None, name="podGC")
+
+
+class MutexHolding(Shape):
+    """One mutex that the workflow or one of its nodes holds."""
+
+    mutex: str
+    holder: str
+
+
+class SemaphoreHolding(Shape):
+    """One semaphore that the workflow or some of its nodes hold."""
+
+    semaphore: str
+    holders: list[str] | None = None
+
+
+class MutexStatus(Shape):
+    """``status.synchronization.mutex``."""
+
+    holding: list[MutexHolding] | None = None
+
+
+class SemaphoreStatus(Shape):
+    """``status.synchronization.semaphore``."""
+
+    holding: list[SemaphoreHolding] | None = None
+
+
+class SynchronizationStatus(Shape):
+    """``status.synchronization``."""
+
+    mutex: MutexStatus | None = None
+    semaphore: SemaphoreStatus | None = None
 
 
 class Status(Shape):
@@ -274,6 +381,7 @@ class Status(Shape):
     finished_at: datetime | None = None
     conditions: list[dict[str, Any]] | None = None
     outputs: Values | None = None
+    synchronization: SynchronizationStatus | None = None
 
 
 class ObjectMetadata(Metadata):
@@ -309,7 +417,12 @@ _NAMES: Final = {
 
 
 def check_shape(document: Mapping[str, Any]) -> None:
-    """Raise `WrongType` for the first field that is of another type than Argo's."""
+    """Raise `WrongType` for the first field that is of another type than Argo's; nodes are left to others."""
+    try:
+        status = document.get("status")
+        orjson.dumps({**document, "status": {**status, "nodes": {}}} if isinstance(status, dict) else document)
+    except TypeError as error:  # a lone surrogate, an integer of more than 64 bits, a key that is no string
+        raise WrongType(f"not a JSON document: {error}") from None
     try:
         msgspec.convert(document, Document)
     except msgspec.ValidationError as error:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from engine.clock import SimulatedClock
 from engine.execution import Result
 from engine.node import FAILED, RUNNING, SUCCEEDED, Node
-from engine.outcomes import Outcome, Outcomes, outputs_of
+from engine.outcomes import SUCCESS, Outcome, Outcomes, outputs_of
 from engine.workflow import Workflow
 
 Document = Mapping[str, Any]
@@ -37,17 +37,29 @@ class SimulatedExecutor:
         self._due: list[tuple[float, int, str, str, Result]] = []
         self._starts = 0
         self._running: set[tuple[str, str]] = set()
+        self._chosen: dict[tuple[str, str], Outcome] = {}
 
     def start(self, workflow: Workflow, template: Document, node: Node) -> Result | None:
-        """The leaf's result, or None where it takes its time."""
-        outcome = self.outcomes.of(str(template.get("name") or ""), node)
+        """The leaf's result, or None where it takes its time.
+
+        A suspended node is resumed if the outcomes name it; else it waits for somebody to do that.
+        """
+        key = (workflow.key, node.id)
+        if key in self._running:
+            return None
+        name = str(template.get("name") or "")
+        if template.get("suspend") is not None and not self.outcomes.names(name, node):
+            return None
+        outcome = self._chosen.get(key) or self.outcomes.of(name, node)
+        if outcome is not SUCCESS:
+            self._chosen[key] = outcome  # a walk begun anew may start what has been started
         if template.get("daemon") and outcome.phase == SUCCEEDED and not outcome.seconds:
             return Result(RUNNING, pod_ip="127.0.0.1")
         result = self._result(outcome, template)
         if not outcome.seconds:
             return result
         self._starts += 1
-        self._running.add((workflow.key, node.id))
+        self._running.add(key)
         heapq.heappush(self._due, (self.clock() + outcome.seconds, self._starts, workflow.key, node.id, result))
         return None
 
@@ -73,7 +85,7 @@ class SimulatedExecutor:
 
     def _result(self, outcome: Outcome, template: Document) -> Result:
         is_pod = any(template.get(kind) is not None for kind in POD_KINDS)
-        outputs = outputs_of(outcome, template, default_exit_code=is_pod)
+        outputs = outputs_of(outcome, template, default_exit_code=is_pod, has_result=_has_result(template))
         containers = {
             container["name"]: named
             for container in (template.get("containerSet") or {}).get("containers") or ()
@@ -81,7 +93,7 @@ class SimulatedExecutor:
         }
         phase, message = outcome.phase, outcome.message
         results = {
-            name: Result(named.phase, named.message, outputs_of(named, {}, default_exit_code=True))
+            name: Result(named.phase, named.message, outputs_of(named, {}, default_exit_code=True, has_result=True))
             for name, named in containers.items()
         }
         failed = [name for name, result in results.items() if result.phase != SUCCEEDED]
@@ -91,3 +103,10 @@ class SimulatedExecutor:
         if phase != SUCCEEDED and not message and "exitCode" in outputs:
             message = f"Error (exit code {outputs['exitCode']})"
         return Result(phase, message, outputs, containers=results or None)
+
+
+def _has_result(template: Document) -> bool:
+    """Whether what the leaf writes to its standard output is its result (Argo's HasOutput)."""
+    containers = (template.get("containerSet") or {}).get("containers") or ()
+    kinds = ("container", "script", "data", "http", "plugin")
+    return any(template.get(kind) is not None for kind in kinds) or any(each["name"] == "main" for each in containers)

@@ -57,8 +57,9 @@ class Workflow:
         self.nodes: dict[str, Node] = {}
         for node_id, node in nodes.items():
             try:
+                orjson.dumps(node)
                 self.nodes[node_id] = from_dict(node)
-            except (msgspec.ValidationError, AttributeError) as error:
+            except (msgspec.ValidationError, AttributeError, TypeError) as error:
                 raise InvalidWorkflow(f"status.nodes[{node_id}]: {error}") from error
 
     @property

@@ -50,8 +50,8 @@ class Admission:
         """Calls for which the workflow had no room yet; those for which their boundary had none wait there."""
         self._freed: OrderedDict[Invocation, None] = OrderedDict()
         """Boundaries in which calls wait, and something ended."""
-        self._memoized: list[tuple[Key, Node]] = []
-        """Finished nodes whose outputs are remembered when the pass commits."""
+        self._memoized: dict[Key, Node] = {}
+        """Finished nodes whose outputs are remembered by all when the pass commits, by this workflow at once."""
         self._references: dict[tuple[str, bytes], Document] = {}
 
     def admit(
@@ -248,7 +248,7 @@ class Admission:
             self._count(invocation, node, -1)
         self.locks.release(invocation)
         if invocation.memo is not None and node.phase == SUCCEEDED:
-            self._memoized.append((invocation.memo, node))
+            self._memoized[invocation.memo] = node
 
     def settings(self, graph: Graph, invocation: Invocation) -> Document:
         """The template's own fields other than its body, tags substituted."""
@@ -268,7 +268,7 @@ class Admission:
             self._proceed(graph, invocation, node)
             return
         key, longest = memo_request(settings["memoize"])
-        found = self.memos.find(key, longest, graph.now)
+        found = self._memoized.get(key) or self.memos.find(key, longest, graph.now)
         node = graph.store.touch(node.id)
         node.memoization_status = {"hit": found is not None, "key": key.key, "cacheName": key.cache}
         if found is None:
@@ -283,11 +283,11 @@ class Admission:
     def commit(self) -> None:
         """Make locks and memos final."""
         self.locks.commit()
-        for key, node in self._memoized:
+        for key, node in self._memoized.items():
             self.memos.save(key, node)
-        self._memoized = []
+        self._memoized = {}
 
     def rollback(self) -> None:
         """As if the pass had not been."""
         self.locks.rollback()
-        self._memoized = []
+        self._memoized = {}

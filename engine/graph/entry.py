@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from engine.expressions import ExpressionError, evaluate
+from engine.expressions import ExpressionError
 from engine.graph import daemons
-from engine.graph.expansion import ExpansionError, hook_call
+from engine.graph.expansion import ExpansionError, holds, hook_call
 from engine.graph.invocation import Invocation
 from engine.graph.nodes import pod_name
 from engine.library import Context
 from engine.node import ERROR, OMITTED, SKIPPED, SUCCEEDED, Node
-from engine.substitution import environment
 from engine.template import Hook, read_hooks
 from engine.variables import html_safe, parse_time
 
@@ -107,21 +106,18 @@ class Entry:
         root = self.graph.store.get(self._root_id)
         if root is None or self.outcome is not None:
             return
-        state = (root.phase, self.graph.outputs.version)
+        state = (self.graph.scope["workflow.status"], self.graph.outputs.version)
         if state == self._seen:
             return
         self._seen = state
         for name, hook in list(self.lifecycle.items()):
             try:
-                if self.graph.store.knows(f"{root.name}.hooks.{name}") or self._holds(hook):
+                if self.graph.store.knows(f"{root.name}.hooks.{name}") or holds(hook, self.graph.scope):
                     del self.lifecycle[name]
                     self._fire(name, hook)
             except (ExpressionError, ExpansionError) as error:
                 self._fail_root(str(error))
                 return
-
-    def _holds(self, hook: Hook) -> bool:
-        return bool(hook.expression) and evaluate(hook.expression, environment(self.graph.scope)) is True
 
     def _fire(self, name: str, hook: Hook) -> None:
         call = hook_call(hook, self.graph.scope, {})

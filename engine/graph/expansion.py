@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import orjson
 
-from engine.expressions import ExpressionError
+from engine.expressions import ExpressionError, evaluate
 from engine.expressions.when import evaluate_when
 from engine.graph.items import Item, LoopError, items
 from engine.graph.outputs import OutputError, resolve_artifact
 from engine.scope import Scope
-from engine.substitution import SubstitutionError, Text, UnresolvedError
+from engine.substitution import SubstitutionError, Text, UnresolvedError, environment
 from engine.template import Hook, Step
 
 Document = Mapping[str, Any]
@@ -128,6 +128,14 @@ def _turn(step: Step, turn: Item, scope: Scope) -> Call:
         except (SubstitutionError, ExpressionError) as error:
             return Call(turn.suffix, step.document, None, str(error))
     return _call(step, turn.suffix, inner, looped=True)
+
+
+def holds(hook: Hook, scope: Scope) -> bool:
+    """Whether the hook's condition holds (Argo's EvalBool). Raises `ExpressionError`."""
+    result = evaluate(hook.expression, environment(scope))
+    if not isinstance(result, bool):
+        raise ExpressionError(f"expected a boolean, got {result!r}", hook.expression)
+    return result
 
 
 def hook_call(hook: Hook, scope: Scope, arguments: Document) -> Document:

@@ -167,7 +167,8 @@ class Graph:
 
     def pod_name(self, invocation: Invocation) -> str:
         """The name of the pod that Argo would make for the node."""
-        return pod_name(self.store.workflow, invocation.resolved.name, invocation.node_id)
+        node_id = invocation.node_id or self.store.id_for(invocation.name)
+        return pod_name(self.store.workflow, invocation.resolved.name, node_id)
 
     def render(self, invocation: Invocation) -> bytes:
         """The invocation's template as JSON, tags substituted."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from engine.expressions import ExpressionError, evaluate
-from engine.graph.expansion import ExpansionError, hook_call
+from engine.expressions import ExpressionError
+from engine.graph.expansion import ExpansionError, holds, hook_call
 from engine.graph.invocation import HookedParent, Invocation
 from engine.graph.outputs import spokesman, step_variables
 from engine.node import Node
 from engine.scope import Scope
-from engine.substitution import environment
 from engine.template import Hook
 
 if TYPE_CHECKING:
@@ -101,7 +100,8 @@ class Hooks:
         scope = Scope(self.scope, step_variables(self.prefix, spokesman(node, self.graph.store)))
         scope[f"{self.prefix}.status"] = node.phase
         try:
-            if existing is None and hook.expression and evaluate(hook.expression, environment(scope)) is not True:
+            needs_condition = hook.expression or not exiting
+            if existing is None and needs_condition and not holds(hook, scope):
                 return False
             call = hook_call(hook, scope, self.graph.arguments if exiting else {})
         except (ExpressionError, ExpansionError) as error:

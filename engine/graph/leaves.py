@@ -16,7 +16,7 @@ from engine.graph.nodes import complete
 from engine.graph.outputs import leaf_outputs
 from engine.node import CONTAINER, ERROR, FAILED, FULFILLED, POD, RUNNING, SUCCEEDED, Node
 from engine.substitution import SubstitutionError
-from engine.variables import parse_time
+from engine.variables import parse_time, text_of
 from rpc.durations import parse_duration
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
     _limit_time(graph, invocation, node)
     if kind == "suspend":
         _suspend(graph, invocation, node)
-        return
     if kind == "containerSet":
         _open_containers(graph, invocation, node)
     if kind != "plugin":
@@ -81,6 +80,11 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
         graph.finish(invocation, ERROR, f"the executor reported the phase {result.phase!r}")
         return
     phase, message = result.phase, result.message
+    if invocation.resolved.kind == "suspend" and phase == SUCCEEDED:
+        parameters = (result.outputs or {}).get("parameters") or ()
+        given = {parameter["name"]: text_of(parameter.get("value", "")) for parameter in parameters}
+        resume(graph, invocation, given, message)
+        return
     if daemon and phase == SUCCEEDED:
         phase = FAILED  # it has not done what it was there for (Argo's assessNodeStatus)
     try:

@@ -115,9 +115,13 @@ class NodeStore:
             old.outputs = old.children = old.started_at = old.finished_at = None
         return old
 
+    def id_for(self, name: str) -> str:
+        """The id of the node `name`, if it were made now."""
+        return node_id(self.workflow, name, self.nodes)
+
     def create(self, name: str, type_: str, phase: str, boundary: Node | None, **fields: Any) -> Node:
         """A new node; its id is unique, its display name as Argo derives it."""
-        key = node_id(self.workflow, name, self.nodes)
+        key = self.id_for(name)
         node = Node(
             id=key,
             name=name,
@@ -150,8 +154,8 @@ class NodeStore:
         while stack:
             node = self.nodes[stack.pop()]
             below: list[str] = []
-            if node.type == RETRY:
-                yield from (node.children or [])[-1:]
+            if node.type == RETRY and node.children:
+                yield node.children[-1]
                 continue
             if node.type in (POD, CONTAINER):
                 below = self._containers(node)

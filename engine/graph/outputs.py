@@ -198,7 +198,11 @@ def _find_artifact(artifact: Document, scope: Scope) -> Document:
     if not expression and name.startswith("="):
         expression = name[1:]
     if expression:
-        found: Any = evaluate(expression, environment(scope))
+        # An expression chooses between artifacts, and need not see what they are made of.
+        known = scope.flatten()
+        artifacts = {f"artifact {key}": value for key, value in known.items() if isinstance(value, Mapping)}
+        seen = {key: f"artifact {key}" if isinstance(value, Mapping) else value for key, value in known.items()}
+        found: Any = artifacts.get(str(evaluate(expression, environment(seen))))
     elif name in scope:
         found = scope[name]
     else:

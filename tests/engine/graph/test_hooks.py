@@ -1,0 +1,190 @@
+"""Lifecycle hooks and exit handlers: of steps, of tasks, of the workflow."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.engine.graph.running import run
+
+STEP = "templates: [{name: main, steps: [[{name: a, template: gen, HOOKS}], [{name: b, template: leaf}]]}]"
+TASK = (
+    "templates: [{name: main, dag: {tasks: [{name: a, template: gen, HOOKS}, {name: b, template: leaf, depends: a}]}}]"
+)
+BOTH = pytest.mark.parametrize("spec", [STEP, TASK], ids=["step", "task"])
+
+
+class TestExitHandlers:
+    @BOTH
+    @pytest.mark.parametrize("hook", ["onExit: leaf", "hooks: {exit: {template: leaf}}"])
+    def test_it_runs_after_the_node_whatever_became_of_it(self, spec, hook):
+        ran = run(spec.replace("HOOKS", hook))
+        assert ran["a.onExit"].phase == "Succeeded"
+        assert ran["a.onExit"].node_flag == {"hooked": True}
+        assert "a.onExit" in ran.children("a")
+        assert ran.phase == "Succeeded"
+        ran = run(spec.replace("HOOKS", hook), "{gen: {phase: Failed}}")
+        assert (ran["a.onExit"].phase, ran.phase) == ("Succeeded", "Failed")
+
+    @BOTH
+    def test_what_becomes_of_itself_changes_nothing(self, spec):
+        ran = run(
+            spec.replace("HOOKS", "onExit: echo-x").replace(
+                "templates: [", "templates: [{name: echo-x, container: {image: i}}, "
+            ),
+            "{echo-x: {phase: Failed}}",
+        )
+        assert (ran["a.onExit"].phase, ran["b"].phase, ran.phase) == ("Failed", "Succeeded", "Succeeded")
+
+    @BOTH
+    def test_what_follows_waits_for_it(self, spec):
+        ran = run(spec.replace("HOOKS", "onExit: wait"))
+        assert ran["a"].phase == "Succeeded"
+        assert "b" not in ran.nodes
+        assert ran.phase == "Running"
+
+    @BOTH
+    def test_it_does_not_run_after_what_was_skipped(self, spec):
+        ran = run(spec.replace("HOOKS", "onExit: leaf, when: 'false'"))
+        assert "a.onExit" not in ran.nodes
+
+    @BOTH
+    def test_it_reads_what_the_node_left(self, spec):
+        prefix = "steps" if "steps" in spec else "tasks"
+        arguments = f"{{parameters: [{{name: text, value: '{{{{{prefix}.a.outputs.result}}}}'}}]}}"
+        ran = run(
+            spec.replace("HOOKS", f"hooks: {{exit: {{template: echo, arguments: {arguments}}}}}"),
+            "{gen: {result: done}}",
+        )
+        assert ran.text("a.onExit") == "done"
+
+    @BOTH
+    def test_it_may_have_a_condition(self, spec):
+        prefix = "steps" if "steps" in spec else "tasks"
+        hook = f"hooks: {{exit: {{template: leaf, expression: '{prefix}.a.status == \"Failed\"'}}}}"
+        assert "a.onExit" not in run(spec.replace("HOOKS", hook)).nodes
+        assert "a.onExit" in run(spec.replace("HOOKS", hook), "{gen: {phase: Failed}}").nodes
+
+    def test_it_has_the_workflows_arguments_where_it_has_none(self):
+        ran = run("arguments: {parameters: [{name: text, value: global}]}\n" + STEP.replace("HOOKS", "onExit: echo"))
+        assert ran.text("a.onExit") == "global"
+
+    def test_it_runs_after_every_turn_of_a_loop_and_of_tasks_after_the_group_too(self):
+        ran = run(STEP.replace("HOOKS", "withItems: [1, 2], onExit: leaf"))
+        assert {"a(0:1).onExit", "a(1:2).onExit"} <= set(ran.nodes)
+        assert "a.onExit" not in ran.nodes
+        ran = run(TASK.replace("HOOKS", "withItems: [1, 2], onExit: leaf"))
+        assert {"a(0:1).onExit", "a(1:2).onExit", "a.onExit"} <= set(ran.nodes)
+
+
+class TestLifecycleHooks:
+    @BOTH
+    def test_it_runs_when_its_condition_holds(self, spec):
+        prefix = "steps" if "steps" in spec else "tasks"
+        hook = (
+            f"hooks: {{r: {{template: leaf, expression: '{prefix}.a.status == \"Running\"'}}, "
+            f"f: {{template: leaf, expression: '{prefix}.a.status == \"Failed\"'}}}}"
+        )
+        ran = run(spec.replace("HOOKS", hook))
+        assert ran["a.hooks.r"].phase == "Succeeded"
+        assert "a.hooks.f" not in ran.nodes
+        assert ran.phase == "Succeeded"
+
+    @BOTH
+    def test_what_follows_waits_for_it(self, spec):
+        prefix = "steps" if "steps" in spec else "tasks"
+        hook = f"hooks: {{r: {{template: wait, expression: '{prefix}.a.status == \"Running\"'}}}}"
+        ran = run(spec.replace("HOOKS", hook))
+        assert (ran["a"].phase, ran["a.hooks.r"].phase) == ("Succeeded", "Running")
+        assert "b" not in ran.nodes
+
+    def test_a_condition_that_cannot_be_evaluated(self):
+        ran = run(STEP.replace("HOOKS", "hooks: {r: {template: leaf, expression: '1 +'}}"))
+        assert (ran["[0]"].phase, ran["wf"].phase) == ("Error", "Failed")
+        ran = run(TASK.replace("HOOKS", "hooks: {r: {template: leaf, expression: '1 +'}}"))
+        assert ran["wf"].phase == "Error"
+
+    def test_a_task_whose_hook_has_no_condition(self):
+        ran = run(TASK.replace("HOOKS", "hooks: {r: {template: leaf}}"))
+        assert ran["wf"].phase == "Error"
+        assert "a.hooks.r" not in ran.nodes
+
+
+class TestOfTheWorkflow:
+    SPEC = "HOOKS\ntemplates: [{name: main, steps: [[{name: a, template: gen}]]}]"
+
+    @pytest.mark.parametrize("hook", ["onExit: leaf", "hooks: {exit: {template: leaf}}"])
+    def test_its_exit_handler_runs_in_the_end(self, hook):
+        ran = run(self.SPEC.replace("HOOKS", hook))
+        assert ran["wf.onExit"].phase == "Succeeded"
+        assert ran["wf.onExit"].node_flag == {"hooked": True}
+        assert "wf.onExit" not in ran.children("wf")
+
+    def test_its_failure_is_the_workflows(self):
+        ran = run(self.SPEC.replace("HOOKS", "onExit: leaf"), "{leaf: {phase: Failed, message: sorry}}")
+        assert (ran.phase, ran.message) == ("Failed", "sorry")
+
+    def test_but_not_where_the_entrypoint_failed(self):
+        ran = run(self.SPEC.replace("HOOKS", "onExit: leaf"), "{leaf: {phase: Error}, gen: {phase: Failed}}")
+        assert ran.phase == "Failed"
+
+    def test_it_reads_how_the_workflow_ended(self):
+        spec = """
+            onExit: report
+            templates:
+            - {name: main, steps: [[{name: a, template: gen}]]}
+            - name: report
+              container: {image: i, args: ["{{workflow.status}}", "{{workflow.duration}}", "{{workflow.failures}}"]}
+            """
+        ran = run(spec)
+        assert ran.executor.started["wf.onExit"]["container"]["args"] == ["Succeeded", "0.000000", '"null"']
+        ran = run(spec, "{gen: {phase: Failed, message: 'exit <1>', duration: 90s}}")
+        status, duration, failures = ran.executor.started["wf.onExit"]["container"]["args"]
+        assert (status, duration) == ("Failed", "90.000000")
+        found = {each["displayName"]: each for each in json.loads(json.loads(failures))}
+        assert set(found) == {"a", "[0]", "wf"}
+        assert found["a"]["message"] == "exit <1>"
+        assert found["a"]["templateName"] == "gen"
+        assert found["a"]["podName"] == f"wf-gen-{ran['a'].id.removeprefix('wf-')}"
+        assert "\\\\u003c1\\\\u003e" in failures
+
+    def test_lifecycle_hooks_hang_under_the_root_and_come_before_the_exit_handler(self):
+        hooks = (
+            "hooks: {exit: {template: leaf}, running: {template: gen, "
+            'expression: workflow.status == "Running"}, failed: {template: leaf, '
+            'expression: workflow.status == "Failed"}}'
+        )
+        ran = run(self.SPEC.replace("HOOKS", hooks))
+        assert ran["wf.hooks.running"].phase == "Succeeded"
+        assert "wf.hooks.running" in ran.children("wf")
+        assert "wf.hooks.failed" not in ran.nodes
+        ran = run(self.SPEC.replace("HOOKS", hooks), "{'node:a': {phase: Failed}}")
+        assert ran["wf.hooks.failed"].phase == "Succeeded"
+        ran = run(self.SPEC.replace("HOOKS", hooks.replace("template: gen", "template: wait")))
+        assert ran["wf"].phase == "Succeeded"
+        assert "wf.onExit" not in ran.nodes
+
+    def test_a_hook_that_cannot_be_called_ends_the_entrypoint(self):
+        ran = run(self.SPEC.replace("HOOKS", "hooks: {bad: {template: leaf, expression: 'workflow.status +'}}"))
+        assert (ran["wf"].phase, ran.phase) == ("Error", "Error")
+
+    def test_an_exit_handler_that_cannot_be_called(self):
+        ran = run(self.SPEC.replace("HOOKS", "hooks: {exit: {template: nowhere}}"))
+        assert ran.phase == "Error"
+        assert ran.message == "error in exit template execution : template name 'nowhere' undefined"
+        assert ran["wf"].phase == "Succeeded"
+
+
+def test_an_entrypoint_that_cannot_be_called_is_an_error_and_no_exit_handler_runs():
+    ran = run(
+        "onExit: leaf\narguments: {parameters: [{name: c, value: missing}]}\n"
+        "templates: [{name: main, inputs: {parameters: [{name: x, "
+        "valueFrom: {configMapKeyRef: {name: '{{workflow.parameters.c}}', key: k}}}]}, "
+        "container: {image: i}}]"
+    )
+    assert ran.phase == "Error"
+    assert ran.message.startswith(
+        "error in entry template execution: unable to retrieve inputs.parameters.x from ConfigMap"
+    )
+    assert set(ran.phases) == {"wf"}

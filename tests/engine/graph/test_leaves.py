@@ -1,0 +1,162 @@
+"""Leaves of every kind: suspends, daemons, container sets, and what they leave behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.variables import parse_time
+from tests.engine.graph.running import START, run
+
+
+class TestSuspend:
+    def test_it_goes_on_after_its_duration(self):
+        for duration in ("90", "90s", "1m30s"):
+            ran = run(f"templates: [{{name: main, suspend: {{duration: '{duration}'}}}}]")
+            assert (ran.phase, ran["wf"].type) == ("Succeeded", "Suspend")
+            assert parse_time(ran["wf"].finished_at or "").timestamp() - START == 90
+
+    def test_without_one_it_waits(self):
+        ran = run("templates: [{name: main, suspend: {}}]")
+        assert (ran.phase, ran["wf"].phase) == ("Running", "Running")
+        assert ran.waiting_for == "1 suspended (wf)"
+
+    OUTPUTS = """
+        templates:
+        - {name: main, steps: [[{name: ask, template: ask}], [{name: b, template: echo,
+            arguments: {parameters: [{name: text, value: "{{steps.ask.outputs.parameters.answer}}"}]}}]]}
+        - {name: ask, suspend: {DURATION}, outputs: {parameters: [{name: answer, valueFrom: {supplied: {}DEFAULT}}]}}
+        """
+
+    def test_it_shows_what_it_is_to_be_given(self):
+        ran = run(self.OUTPUTS.replace("DURATION", "").replace("DEFAULT", ""))
+        assert ran["ask"].outputs == {"parameters": [{"name": "answer", "valueFrom": {"supplied": {}}}]}
+
+    def test_what_is_not_given_has_its_default(self):
+        ran = run(self.OUTPUTS.replace("DURATION", "duration: 1").replace("DEFAULT", ", default: 'yes'"))
+        assert ran.text("b") == "yes"
+
+    def test_without_a_default_it_fails(self):
+        ran = run(self.OUTPUTS.replace("DURATION", "duration: 1").replace("DEFAULT", ""))
+        assert (ran.phase, ran["ask"].phase) == ("Failed", "Failed")
+        assert ran["ask"].message == "raw output parameter 'answer' has not been set and does not have a default value"
+
+    def test_the_outcomes_file_may_resume_it(self):
+        ran = run(
+            self.OUTPUTS.replace("DURATION", "").replace("DEFAULT", ""),
+            "{ask: {parameters: {answer: 42}, duration: 1h}}",
+        )
+        assert ran.text("b") == "42"
+        assert ran.outputs("ask") == {"answer": "42"}
+
+    def test_a_duration_that_is_none(self):
+        ran = run("templates: [{name: main, suspend: {duration: soon}}]")
+        assert ran.phase == "Error"
+
+
+class TestDaemons:
+    SPEC = """
+        templates:
+        - {name: main, steps: [[{name: d, template: daemon}], [{name: a, template: echo,
+            arguments: {parameters: [{name: text, value: "{{steps.d.ip}}"}]}}]]}
+        - {name: daemon, daemon: true, container: {image: i}FIELDS}
+        """
+
+    def test_the_next_step_runs_while_it_does_and_it_ends_with_its_boundary(self):
+        ran = run(self.SPEC.replace("FIELDS", ""))
+        assert ran.text("a") == "127.0.0.1"
+        assert (ran["d"].phase, ran["d"].daemoned, ran.phase) == ("Succeeded", None, "Succeeded")
+        assert ran.executor.stopped == ["d"]
+
+    def test_one_that_ends_early_has_failed(self):
+        ran = run(self.SPEC.replace("FIELDS", ""), "{daemon: {duration: 1s}}")
+        assert (ran["d"].phase, ran["[0]"].phase, ran.phase) == ("Failed", "Failed", "Failed")
+
+    def test_one_that_fails(self):
+        assert run(self.SPEC.replace("FIELDS", ""), "{daemon: {phase: Failed}}").phase == "Failed"
+
+    def test_a_retried_one(self):
+        ran = run(self.SPEC.replace("FIELDS", ", retryStrategy: {limit: 2}"), "{daemon: [{phase: Failed}, {}]}")
+        assert (ran["d"].type, ran["d"].phase, ran["d(1)"].phase, ran.phase) == (
+            "Retry",
+            "Succeeded",
+            "Succeeded",
+            "Succeeded",
+        )
+
+    def test_of_a_task(self):
+        ran = run(
+            """
+            templates:
+            - {name: main, dag: {tasks: [{name: d, template: daemon}, {name: a, template: leaf, depends: d.Daemoned},
+                {name: b, template: leaf, depends: d}]}}
+            - {name: daemon, daemon: true, container: {image: i}}
+            """
+        )
+        assert (ran["a"].phase, ran["b"].phase, ran.phase) == ("Succeeded", "Succeeded", "Succeeded")
+
+    def test_at_the_top_it_ends_with_the_workflow(self):
+        ran = run("templates: [{name: main, daemon: true, container: {image: i}}]")
+        assert (ran.phase, ran["wf"].phase, ran.executor.stopped) == ("Succeeded", "Succeeded", ["wf"])
+
+
+class TestContainerSets:
+    SPEC = """
+        templates:
+        - name: main
+          steps: [[{name: a, template: set}], [{name: b, template: echo, arguments: {parameters: [{name: text,
+            value: "{{steps.a.outputs.result}}"}]}}]]
+        - name: set
+          containerSet: {containers: [{name: x, image: i}, {name: main, image: i, dependencies: [x]}]}
+        """
+
+    def test_its_containers_are_nodes(self):
+        ran = run(self.SPEC, "{set: {result: out}}")
+        assert (ran["x"].type, ran["x"].phase, ran["x"].boundary_id) == ("Container", "Succeeded", ran["a"].id)
+        assert ran.children("a") == ["x"]
+        assert ran.children("x") == ["main"]
+        assert ran.children("main") == ["[1]"], "what follows hangs under the last container"
+        assert ran.text("b") == "out"
+
+    def test_a_failed_container_fails_it(self):
+        ran = run(self.SPEC, "{'node:x': {phase: Failed, exitCode: 3}}")
+        assert (ran["x"].phase, ran["a"].phase, ran.phase) == ("Failed", "Failed", "Failed")
+        assert ran["a"].message == "container 'x' failed"
+        assert ran["x"].message == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "type_"),
+    [
+        ("container: {image: i}", "Pod"),
+        ("script: {image: i, source: x}", "Pod"),
+        ("resource: {action: get, manifest: ''}", "Pod"),
+        ("data: {source: {artifactPaths: {}}, transformation: []}", "Pod"),
+        ("containerSet: {containers: [{name: main, image: i}]}", "Pod"),
+        ("http: {url: 'http://localhost'}", "HTTP"),
+    ],
+)
+def test_the_kinds_of_leaves(body, type_):
+    ran = run(f"templates: [{{name: main, {body}}}]")
+    assert (ran.phase, ran["wf"].type) == ("Succeeded", type_)
+
+
+class TestOutputs:
+    def test_declared_parameters_of_leaves(self):
+        spec = """
+            templates:
+            - name: main
+              container: {image: i}
+              outputs: {parameters: [{name: a, valueFrom: {path: /a}}, {name: b, valueFrom: {path: /b,
+                default: "{{workflow.name}}"}}, {name: c, value: fixed}]}
+            """
+        assert run(spec, "{main: {parameters: {a: 1}}}").outputs("wf") == {"a": "1", "b": "wf", "c": "fixed"}
+
+    def test_an_artifact_lies_where_argo_puts_it(self):
+        ran = run("templates: [{name: main, steps: [[{name: a, template: file}]]}]")
+        key = ran.artifacts("a")["a"]["s3"]["key"]
+        assert key == f"wf/wf-file-{ran['a'].id.removeprefix('wf-')}/a.tgz"
+
+    def test_a_failed_leaf_leaves_only_what_it_reported(self):
+        ran = run("templates: [{name: main, steps: [[{name: a, template: file}]]}]", "{file: {phase: Failed}}")
+        assert ran.artifacts("a") == {}
+        assert ran["a"].outputs == {"exitCode": "1"}

@@ -1,0 +1,192 @@
+"""What keeps nodes from running: parallelism, failFast, time limits, recursion."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.variables import parse_time
+from tests.engine.graph.running import START, run
+
+
+def seconds(ran, *names: str) -> list[int]:
+    """When nodes began, in seconds since the workflow did."""
+    return [int(parse_time(ran[name].started_at or "").timestamp() - START) for name in names]
+
+
+class TestParallelism:
+    LOOP = "templates: [{name: main, FIELDS steps: [[{name: s, template: leaf, withSequence: {count: 5}}]]}]"
+    ENDS = "{leaf: {duration: 10s}}"
+    NAMES = tuple(f"s({n}:{n})" for n in range(5))
+
+    def test_of_the_workflow(self):
+        ran = run("parallelism: 2\n" + self.LOOP.replace("FIELDS", ""), self.ENDS)
+        assert seconds(ran, *self.NAMES) == [0, 0, 10, 10, 20]
+
+    def test_of_a_template(self):
+        ran = run(self.LOOP.replace("FIELDS", "parallelism: 3,"), self.ENDS)
+        assert seconds(ran, *self.NAMES) == [0, 0, 0, 10, 10]
+
+    def test_both(self):
+        ran = run("parallelism: 2\n" + self.LOOP.replace("FIELDS", "parallelism: 1,"), self.ENDS)
+        assert seconds(ran, *self.NAMES) == [0, 10, 20, 30, 40]
+
+    def test_steps_and_dags_inside_count_and_those_inside_them_do_not(self):
+        ran = run(
+            """
+            templates:
+            - {name: main, parallelism: 1, steps: [[{name: a, template: inner}, {name: b, template: inner}]]}
+            - {name: inner, steps: [[{name: x, template: leaf}, {name: y, template: leaf}]]}
+            """,
+            self.ENDS,
+        )
+        assert seconds(ran, "a", "b") == [0, 10]
+
+    def test_of_the_workflow_counts_attempts(self):
+        ran = run(
+            "parallelism: 1\ntemplates: [{name: main, steps: [[{name: s, template: r, withSequence: {count: 2}}]]},"
+            " {name: r, retryStrategy: {limit: 1}, container: {image: i}}]",
+            "{r: [{phase: Failed, duration: 10s}, {duration: 10s}]}",
+        )
+        assert sorted(seconds(ran, *(name for name in ran.nodes if name.endswith(("(0)", "(1)"))))) == [0, 10, 20, 30]
+
+    def test_workflows_with_it_do_not_hold_each_other_up(self):
+        spec = (
+            "parallelism: 1\ntemplates: [{name: main, dag: {tasks: [{name: a, template: leaf}, "
+            "{name: b, template: leaf}]}}]"
+        )
+        assert run(spec, "{'node:a': {phase: Failed}}").phases == {"wf": "Failed", "a": "Failed", "b": "Succeeded"}
+
+
+class TestFailFast:
+    SPEC = (
+        "templates: [{name: main, failFast: true, parallelism: 1, steps: [[{name: s, "
+        "template: leaf, withItems: [1, 2, 3]}]]}]"
+    )
+    MESSAGE = "template has failed or errored children and failFast enabled"
+
+    def test_nothing_more_begins_after_a_failure(self):
+        ran = run(self.SPEC, "{'node:s(0:1)': {phase: Failed}}")
+        assert (ran.phase, ran.message) == ("Failed", self.MESSAGE)
+        assert (ran["[0]"].phase, ran["[0]"].message) == ("Failed", self.MESSAGE)
+        assert set(ran.nodes) == {"wf", "[0]", "s(0:1)"}
+
+    def test_what_runs_is_waited_for(self):
+        ran = run(
+            (
+                "templates: [{name: main, failFast: true, dag: {tasks: [{name: a, template: leaf}, "
+                "{name: b, template: gen}, {name: c, template: leaf, depends: b}]}}]"
+            ),
+            "{leaf: {phase: Failed}, gen: {duration: 1m}}",
+        )
+        assert (ran["b"].phase, ran.phase, ran.message) == ("Succeeded", "Failed", self.MESSAGE)
+        assert "c" not in ran.nodes
+
+    def test_a_failed_attempt_counts(self):
+        ran = run(
+            (
+                "templates: [{name: main, failFast: true, steps: [[{name: a, template: r}]]}, {name: r, "
+                "retryStrategy: {limit: 3}, container: {image: i}}]"
+            ),
+            "{r: [{phase: Failed}, {}]}",
+        )
+        assert ran.message == self.MESSAGE
+        assert "a(1)" not in ran.nodes
+
+    def test_what_is_inside_others_stays_as_it_is(self):
+        ran = run(
+            """
+            templates:
+            - {name: main, failFast: true, dag: {tasks: [{name: a, template: leaf}, {name: b, template: inner}]}}
+            - {name: inner, steps: [[{name: x, template: gen}]]}
+            """,
+            "{leaf: {phase: Failed, duration: 1s}, gen: {duration: 1m}}",
+        )
+        assert (ran.phase, ran["b"].phase, ran["x"].phase) == ("Failed", "Running", "Running")
+        assert ran.executor.stopped == ["x"]
+
+
+class TestDeadlines:
+    def test_of_the_workflow(self):
+        ran = run(
+            (
+                "activeDeadlineSeconds: 60\nonExit: gen\ntemplates: [{name: main, steps: [[{name: a, "
+                "template: leaf}], [{name: b, template: leaf}]]}]"
+            ),
+            "{leaf: {duration: 40s}, gen: {duration: 1h}}",
+        )
+        assert (ran["a"].phase, ran["b"].phase, ran["b"].message) == (
+            "Succeeded",
+            "Failed",
+            "Step exceeded its deadline",
+        )
+        assert ran["wf.onExit"].phase == "Succeeded", "exit handlers have no deadline"
+        assert ran.phase == "Failed"
+        assert ran.executor.stopped == ["b"]
+
+    def test_of_the_workflow_ends_suspends_and_retries(self):
+        ran = run("activeDeadlineSeconds: 60\ntemplates: [{name: main, suspend: {}}]")
+        assert (ran.phase, ran.message) == ("Failed", "Step exceeded its deadline")
+        ran = run(
+            (
+                "activeDeadlineSeconds: 60\ntemplates: [{name: main, retryStrategy: {limit: 9, "
+                "backoff: {duration: 1h}}, container: {image: i}}]"
+            ),
+            "{main: {phase: Failed}}",
+        )
+        assert ran.message == "retry exceeded workflow deadline 2023-11-14 22:14:20 +0000 UTC"
+
+    @pytest.mark.parametrize(
+        ("limit", "message"),
+        [
+            ("timeout: 60s", "Step exceeded its deadline"),
+            ("activeDeadlineSeconds: 60", "Pod was active on the node longer than the specified deadline"),
+            (
+                "activeDeadlineSeconds: '{{inputs.parameters.n}}'",
+                "Pod was active on the node longer than the specified deadline",
+            ),
+        ],
+    )
+    def test_of_a_template(self, limit, message):
+        spec = (
+            f"templates: [{{name: main, inputs: {{parameters: [{{name: n, value: 60}}]}}, {limit}, "
+            f"container: {{image: i}}}}]"
+        )
+        assert run(spec, "{main: {duration: 59s}}").phase == "Succeeded"
+        ran = run(spec, "{main: {duration: 61s}}")
+        assert (ran.phase, ran.message) == ("Failed", message)
+        assert ran.executor.stopped == ["wf"]
+
+    def test_every_attempt_has_its_own(self):
+        ran = run(
+            "templates: [{name: main, timeout: 60s, retryStrategy: {limit: 1}, container: {image: i}}]",
+            "{main: [{duration: 61s}, {duration: 59s}]}",
+        )
+        assert (ran["wf(0)"].phase, ran["wf(1)"].phase) == ("Failed", "Succeeded")
+
+    def test_what_is_no_duration_is_an_error(self):
+        ran = run("templates: [{name: main, timeout: '{{workflow.name}}', container: {image: i}}]")
+        assert ran.phase == "Error"
+
+
+def test_templates_that_call_each_other_for_ever_end_somewhere():
+    ran = run("templates: [{name: main, steps: [[{name: again, template: main}]]}]")
+    assert (ran.phase, len([n for n in ran.workflow.nodes.values() if n.type == "Steps"])) == ("Failed", 99)
+    deepest = max(ran.workflow.nodes.values(), key=lambda node: len(node.name))
+    assert deepest.phase == "Error"
+    assert deepest.message.startswith("Maximum recursion depth exceeded")
+
+
+def test_recursion_that_ends_by_itself():
+    ran = run(
+        """
+        templates:
+        - {name: main, steps: [[{name: count, template: down, arguments: {parameters: [{name: n, value: 5}]}}]]}
+        - name: down
+          inputs: {parameters: [{name: n}]}
+          steps:
+          - - {name: again, template: down, when: "{{inputs.parameters.n}} > 0",
+               arguments: {parameters: [{name: n, value: "{{=asInt(inputs.parameters.n) - 1}}"}]}}
+        """
+    )
+    assert ran.phase == "Succeeded"
+    assert len([n for n in ran.workflow.nodes.values() if n.type == "Steps"]) == 7

@@ -1,0 +1,223 @@
+"""Mutexes, semaphores and memos: of nodes and of workflows, and who comes first."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine import Engine
+from engine.variables import parse_time
+from tests.engine.graph.running import START, Recorder, outcomes, run, workflow
+
+SIZES = {"sizes": {"data": {"two": "2", "none": "0", "bad": "many"}}}
+
+
+def seconds(ran, *names: str) -> list[int]:
+    return [int(parse_time(ran[name].started_at or "").timestamp() - START) for name in names]
+
+
+def locked(synchronization: str, fields: str = "") -> str:
+    return f"""
+        templates:
+        - {{name: main, steps: [[{{name: s, template: t, withSequence: {{count: 4}}}}]]}}
+        - {{name: t, synchronization: {{{synchronization}}}, container: {{image: i}}{fields}}}
+        """
+
+
+NAMES = tuple(f"s({n}:{n})" for n in range(4))
+ENDS = "{t: {duration: 10s}}"
+
+
+@pytest.mark.parametrize(
+    ("synchronization", "starts"),
+    [
+        ("mutex: {name: m}", [0, 10, 20, 30]),
+        ("mutexes: [{name: m}, {name: n}]", [0, 10, 20, 30]),
+        ("semaphore: {configMapKeyRef: {name: sizes, key: two}}", [0, 0, 10, 10]),
+        ("semaphores: [{configMapKeyRef: {name: sizes, key: two}}], mutexes: [{name: m}]", [0, 10, 20, 30]),
+        ("mutex: {name: '{{workflow.name}}-{{pod.name}}'}", [0, 0, 0, 0]),
+    ],
+)
+def test_so_many_run_at_a_time_in_order(synchronization, starts):
+    ran = run(locked(synchronization), ENDS, config_maps=SIZES)
+    assert seconds(ran, *NAMES) == starts
+    assert ran.phase == "Succeeded"
+    assert "synchronization" not in ran.status
+
+
+def test_a_node_that_waits_says_for_what():
+    ran = run(locked("mutex: {name: m}"), ENDS, timeout=5)
+    waiting = ran["s(1:1)"]
+    assert (waiting.phase, waiting.message) == ("Pending", "Waiting for default/Mutex/m lock. Lock status: 0/1")
+    assert waiting.synchronization_status == {"waiting": "default/Mutex/m"}
+    assert ran.status["synchronization"] == {
+        "mutex": {"holding": [{"holder": f"default/wf/{ran['s(0:0)'].id}", "mutex": "default/Mutex/m"}]}
+    }
+
+
+def test_a_lock_is_held_for_all_attempts_and_all_steps():
+    ran = run(
+        locked("mutex: {name: m}", ", retryStrategy: {limit: 1}"),
+        "{t: [{phase: Failed, duration: 10s}, {duration: 10s}]}",
+    )
+    assert seconds(ran, *(f"s({n}:{n})(0)" for n in range(4))) == [0, 20, 40, 60]
+
+
+def test_a_failed_node_gives_it_back():
+    ran = run(locked("mutex: {name: m}"), "{t: {duration: 10s, phase: Failed}}")
+    assert seconds(ran, *NAMES) == [0, 10, 20, 30]
+
+
+def test_a_stopped_node_that_waits_gives_way():
+    ran = run("        activeDeadlineSeconds: 15\n" + locked("mutex: {name: m}").lstrip("\n"), ENDS)
+    assert [ran[name].phase for name in NAMES] == ["Succeeded", "Failed", "Failed", "Failed"]
+
+
+class TestWhatMakesNoSense:
+    def test_a_lock_twice(self):
+        ran = run(locked("mutex: {name: m}, mutexes: [{name: m}]"))
+        assert "lock default/Mutex/m is asked for twice" in ran.message
+
+    def test_a_size_that_is_no_number(self):
+        ran = run(locked("semaphore: {configMapKeyRef: {name: sizes, key: bad}}"), config_maps=SIZES)
+        assert "expected an integer, got 'many'" in ran.message
+
+    def test_a_semaphore_for_nobody(self):
+        ran = run(locked("semaphore: {configMapKeyRef: {name: sizes, key: none}}"), config_maps=SIZES)
+        assert ran.phase == "Running"
+        assert set(ran.phases.values()) == {"Running", "Pending"}
+
+
+def several(*specs: tuple[str, str, dict]) -> list[tuple[str, int]]:
+    """Run workflows in one engine; their names by the time at which they ended."""
+    works = [workflow(spec, name, **metadata) for name, spec, metadata in specs]
+    executor = Recorder(outcomes("{leaf: {duration: 10s}}"))
+
+    async def all_of_them() -> None:
+        async with Engine(executor=executor, config_maps=SIZES) as engine:
+            await engine.run(works, timeout=3600)
+
+    asyncio.run(all_of_them())
+    ends = [(work.name, work.document["status"].get("finishedAt")) for work in works]
+    return [(name, int(parse_time(end).timestamp() - START)) for name, end in ends if end]
+
+
+class TestOfWorkflows:
+    ONE = "synchronization: {mutex: {name: m}}\nEXTRA\ntemplates: [{name: main, steps: [[{name: a, template: leaf}]]}]"
+
+    def test_one_at_a_time(self):
+        ends = several(*((name, self.ONE.replace("EXTRA", ""), {}) for name in "abc"))
+        assert ends == [("a", 10), ("b", 20), ("c", 30)]
+
+    def test_higher_priority_first_then_the_older(self):
+        ends = several(
+            ("first", self.ONE.replace("EXTRA", ""), {}),
+            ("young", self.ONE.replace("EXTRA", ""), {"creationTimestamp": "2023-11-14T20:00:00Z"}),
+            ("old", self.ONE.replace("EXTRA", ""), {"creationTimestamp": "2023-11-14T10:00:00Z"}),
+            ("urgent", self.ONE.replace("EXTRA", "priority: 5"), {}),
+        )
+        assert sorted(ends, key=lambda end: end[1]) == [("first", 10), ("urgent", 20), ("old", 30), ("young", 40)]
+
+    def test_a_semaphore_lets_in_as_many_as_it_may(self):
+        spec = self.ONE.replace("EXTRA", "").replace(
+            "mutex: {name: m}", "semaphore: {configMapKeyRef: {name: sizes, key: two}}"
+        )
+        assert [end for _, end in several(*((name, spec, {}) for name in "abcde"))] == [10, 10, 20, 20, 30]
+
+    def test_one_that_waits_is_pending(self):
+        first = self.ONE.replace("EXTRA", "").replace("template: leaf", "template: wait")
+        works = [workflow(first, "a"), workflow(first, "b")]
+
+        async def both() -> str:
+            async with Engine(executor=Recorder(outcomes(""))) as engine:
+                await engine.run(works)
+                return engine.waiting_for(works[1])
+
+        waiting_for = asyncio.run(both())
+        assert works[1].phase == "Pending"
+        assert works[1].message == waiting_for == "Waiting for default/Mutex/m lock. Lock status: 0/1"
+        assert "startedAt" not in works[1].document["status"]
+        assert works[1].nodes == {}
+
+    def test_nodes_of_different_workflows_share_locks(self):
+        spec = (
+            "templates: [{name: main, steps: [[{name: a, template: t}]]}, {name: t, "
+            "synchronization: {mutex: {name: m}}, steps: [[{name: x, template: leaf}]]}]"
+        )
+        assert several(("a", spec, {}), ("b", spec, {})) == [("a", 10), ("b", 20)]
+        assert several(("a", spec, {"namespace": "x"}), ("b", spec, {"namespace": "y"})) == [("a", 10), ("b", 10)]
+
+
+class TestMemoize:
+    SPEC = """
+        templates:
+        - name: main
+          steps: [[{name: a, template: t, arguments: {parameters: [{name: k, value: KEY1}]}}], [{name: b,
+            template: t, arguments: {parameters: [{name: k, value: KEY2}]}}]]
+        - name: t
+          inputs: {parameters: [{name: k}]}
+          memoize: {key: "{{inputs.parameters.k}}", cache: {configMap: {name: c}}MAXAGE}
+          container: {image: i}
+          outputs: {parameters: [{name: v, valueFrom: {path: /v}}]}
+        """
+
+    def ran(
+        self,
+        first: str = "x",
+        second: str = "x",
+        age: str = "",
+        ends: str = "{t: [{parameters: {v: 1}, duration: 1m}, {parameters: {v: 2}}]}",
+    ):
+        return run(self.SPEC.replace("KEY1", first).replace("KEY2", second).replace("MAXAGE", age), ends)
+
+    def test_what_was_done_before_is_not_done_again(self):
+        ran = self.ran()
+        assert list(ran.executor.started) == ["a"]
+        assert ran.outputs("b") == ran.outputs("a") == {"v": "1"}
+        assert ran["a"].memoization_status == {"hit": False, "key": "x", "cacheName": "c"}
+        assert ran["b"].memoization_status == {"hit": True, "key": "x", "cacheName": "c"}
+        assert ran.phase == "Succeeded"
+
+    def test_under_another_key_it_is(self):
+        assert self.ran(second="y").outputs("b") == {"v": "2"}
+
+    def test_what_failed_is_not_remembered(self):
+        spec = (
+            self.SPEC.replace("template: t, arg", "template: t, continueOn: {failed: true}, arg")
+            .replace("KEY1", "x")
+            .replace("KEY2", "x")
+            .replace("MAXAGE", "")
+        )
+        assert run(spec, "{t: [{phase: Failed}, {parameters: {v: 2}}]}").outputs("b") == {"v": "2"}
+
+    def test_for_so_long(self):
+        spec = self.SPEC.replace("KEY1", "x").replace("KEY2", "x").replace("MAXAGE", ", maxAge: 10s")
+        spec = (
+            spec.replace("], [{name: b", "], [{name: pause, template: pause}], [{name: b")
+            + "- {name: pause, suspend: {duration: 11s}}\n"
+        )
+        ran = run(spec, "{t: [{parameters: {v: 1}}, {parameters: {v: 2}}]}")
+        assert ran.outputs("b") == {"v": "2"}
+
+    @pytest.mark.parametrize(("first", "age"), [("'a/b'", ""), ("''", ""), ("x", ", maxAge: long")])
+    def test_what_makes_no_sense_is_an_error(self, first, age):
+        ran = self.ran(first=first, age=age)
+        assert (ran["[0]"].phase, ran.phase) == ("Error", "Failed")
+
+    def test_steps_and_retried_templates(self):
+        ran = run(
+            """
+            templates:
+            - {name: main, steps: [[{name: a, template: t}], [{name: b, template: t}], [{name: c, template: echo,
+                arguments: {parameters: [{name: text, value: "{{steps.b.outputs.parameters.o}}"}]}}]]}
+            - name: t
+              retryStrategy: {limit: 1}
+              memoize: {key: k, cache: {configMap: {name: c}}}
+              steps: [[{name: x, template: give}]]
+              outputs: {parameters: [{name: o, valueFrom: {parameter: "{{steps.x.outputs.parameters.v}}"}}]}
+            """,
+            "{give: {parameters: {v: deep}}}",
+        )
+        assert ran.text("c") == "deep"
+        assert ran["b"].children == [ran["[2]"].id]

@@ -1,0 +1,253 @@
+"""Loops of steps and tasks, and the lists that their outputs become."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.engine.graph.running import run
+
+
+def looped(
+    loop: str,
+    body: str = (
+        "steps: [[{name: s, template: echo, arguments: {parameters: [{name: text, value: '{{item}}'}]}, LOOP}]]"
+    ),
+    head: str = "",
+) -> str:
+    return f"{head}templates: [{{name: main, {body.replace('LOOP', loop)}}}]"
+
+
+class TestItems:
+    def test_scalars(self):
+        ran = run(looped("withItems: [a, 1, 2.50, true, null]"))
+        assert {name for name in ran.phases if "(" in name} == {"s(0:a)", "s(1:1)", "s(2:2.5)", "s(3:true)", "s(4:[])"}
+        assert [ran.text(f"s({n})") for n in ("0:a", "1:1", "2:2.5", "3:true", "4:[]")] == [
+            "a",
+            "1",
+            "2.5",
+            "true",
+            "null",
+        ]
+
+    def test_maps_and_lists(self):
+        ran = run(
+            looped(
+                "withItems: [{k: v, a: 1}, [x, 2]]",
+                (
+                    "steps: [[{name: s, template: echo, arguments: {parameters: [{name: text, "
+                    "value: '{{item}}'}]}, LOOP}]]"
+                ),
+            )
+        )
+        assert json.loads(ran.text("s(0:a:1,k:v)")) == {"k": "v", "a": 1}
+        assert ran.text("s(1:[x 2])") == '["x",2]'
+
+    def test_keys_of_a_map(self):
+        ran = run(
+            looped(
+                "withItems: [{k: v, a: 1}, {k: w, a: {b: c}}]",
+                (
+                    "steps: [[{name: s, template: echo, arguments: {parameters: [{name: text, "
+                    "value: '{{item.k}} {{item.a}}'}]}, LOOP}]]"
+                ),
+            )
+        )
+        assert ran.text("s(0:a:1,k:v)") == "v 1"
+        assert ran.text('s(1:a:{"b":"c"},k:w)') == 'w {"b":"c"}'
+
+    def test_parentheses_are_left_out_of_names(self):
+        assert "s(0:a b)" in run(looped("withItems: ['(a) b']")).phases
+
+    def test_an_empty_list_is_no_loop(self):
+        spec = looped("withItems: []").replace("{{item}}", "once")
+        assert run(spec).text("s") == "once"
+
+
+class TestParam:
+    @pytest.mark.parametrize(
+        ("value", "names"),
+        [
+            ('["a", "b"]', {"s(0:a)", "s(1:b)"}),
+            ("[1.0, 2.5, 12345678901234567890]", {"s(0:1.0)", "s(1:2.5)", "s(2:12345678901234567890)"}),
+            ('[{"x": "1"}]', {"s(0:x:1)"}),
+        ],
+    )
+    def test_a_list_of_json(self, value, names):
+        head = f"arguments: {{parameters: [{{name: list, value: '{value}'}}]}}\n"
+        assert names <= set(run(looped("withParam: '{{workflow.parameters.list}}'", head=head)).phases)
+
+    def test_an_empty_one_is_skipped(self):
+        ran = run(looped("withParam: '[]'"))
+        assert (ran["s"].phase, ran["s"].message) == ("Skipped", "Skipped, empty params")
+        assert ran.phase == "Succeeded"
+
+    def test_what_is_no_list_is_an_error_of_the_group(self):
+        ran = run(looped("withParam: '{}'"))
+        assert ran["[0]"].phase == "Error"
+        assert ran["[0]"].message == "withParam value could not be parsed as a JSON list: {}"
+
+    def test_items_without_the_key_that_is_named(self):
+        spec = looped("""withParam: '[{"a": 1}]'""").replace("{{item}}", "{{item.b}}")
+        ran = run(spec)
+        assert (ran.phase, ran["[0]"].phase) == ("Failed", "Error")
+
+    def test_the_output_of_another_step(self):
+        ran = run(
+            """
+            templates:
+            - name: main
+              steps:
+              - - {name: a, template: gen}
+              - - name: b
+                  template: echo
+                  arguments: {parameters: [{name: text, value: "{{item}}"}]}
+                  withParam: "{{steps.a.outputs.result}}"
+            """,
+            "{gen: {result: '[1, 2, 3]'}}",
+        )
+        assert [ran.text(f"b({n}:{n + 1})") for n in range(3)] == ["1", "2", "3"]
+
+
+class TestSequence:
+    @pytest.mark.parametrize(
+        ("sequence", "items"),
+        [
+            ("count: 3", ["0", "1", "2"]),
+            ("count: '2', start: '5'", ["5", "6"]),
+            ("start: 2, end: 4", ["2", "3", "4"]),
+            ("start: 4, end: 2", ["4", "3", "2"]),
+            ("count: 2, format: 'n%02d'", ["n00", "n01"]),
+            ("count: 1, start: 10, format: '%x'", ["a"]),
+            ("end: 0", ["0"]),
+        ],
+    )
+    def test_numbers(self, sequence, items):
+        ran = run(looped(f"withSequence: {{{sequence}}}"))
+        assert [ran.text(f"s({n}:{item})") for n, item in enumerate(items)] == items
+        assert len(ran.executor.started) == len(items)
+
+    def test_none(self):
+        assert run(looped("withSequence: {count: 0}"))["s"].message == "Skipped, empty params"
+
+    def test_a_count_that_is_no_number(self):
+        ran = run(looped("withSequence: {count: '{{workflow.name}}'}"))
+        assert ran["[0]"].message == "withSequence count: expected an integer, got 'wf'"
+
+    def test_more_than_anybody_meant(self):
+        assert "1000000 are allowed" in run(looped("withSequence: {count: 123456789}"))["[0]"].message
+
+
+class TestWhen:
+    def test_each_turn_decides_for_itself(self):
+        ran = run(looped("withItems: [1, 2], when: '{{item}} > 1'"))
+        assert (ran["s(0:1)"].phase, ran["s(1:2)"].phase) == ("Skipped", "Succeeded")
+        assert ran["s(0:1)"].message == "when '1 > 1' evaluated false"
+
+    def test_where_no_turn_has_to_be_asked_all_are_skipped(self):
+        ran = run(looped("withItems: [1, 2], when: 'false'"))
+        assert (ran["s(0:1)"].phase, ran["s(1:2)"].phase) == ("Skipped", "Skipped")
+
+    def test_it_protects_a_loop_over_what_was_never_made(self):
+        ran = run(
+            """
+            templates:
+            - name: main
+              steps:
+              - - {name: a, template: gen, when: "false"}
+              - - name: b
+                  template: echo
+                  arguments: {parameters: [{name: text, value: "{{item}}"}]}
+                  when: "{{steps.a.status}} == Succeeded"
+                  withParam: "{{steps.a.outputs.result}}"
+            """
+        )
+        assert (ran["b"].phase, ran.phase) == ("Skipped", "Succeeded")
+
+
+class TestAggregates:
+    AFTER = """
+        templates:
+        - name: main
+          steps:
+          - - {name: a, template: both, withItems: [1, 2, 3], arguments: {}, continueOn: {failed: true}}
+          - - {name: b, template: echo, arguments: {parameters: [{name: text, value: "VALUE"}]}}
+        - name: both
+          script: {image: python, source: x}
+          outputs: {parameters: [{name: v, valueFrom: {path: /v}}]}
+        """
+    ENDS = """
+        'node:a(0:1)': {result: 10, parameters: {v: x}}
+        'node:a(1:2)': {result: '{"b": 1}', parameters: {v: y}}
+        'node:a(2:3)': {result: '"text"', parameters: {v: z}}
+        """
+
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            ("{{steps.a.outputs.result}}", '[10,{"b":1},"text"]'),
+            ("{{steps.a.outputs.parameters}}", '[{"v":"x"},{"v":"y"},{"v":"z"}]'),
+            ("{{steps.a.outputs.parameters.v}}", '["x","y","z"]'),
+            ("{{steps.a.status}}", "Succeeded"),
+        ],
+    )
+    def test_lists_in_the_order_of_the_items(self, value, text):
+        assert run(self.AFTER.replace("VALUE", value), self.ENDS).text("b") == text
+
+    def test_only_of_those_that_succeeded(self):
+        ends = self.ENDS.replace("'node:a(1:2)': {result", "'node:a(1:2)': {phase: Failed, result")
+        ran = run(self.AFTER.replace("VALUE", "{{steps.a.outputs.parameters.v}}"), ends)
+        assert ran.text("b") == '["x","z"]'
+
+    def test_a_result_that_is_no_json_fails_where_it_is_read(self):
+        ends = self.ENDS.replace("result: 10", "result: ten")
+        assert run(self.AFTER.replace("VALUE", "{{steps.a.outputs.result}}"), ends).phase == "Error"
+        assert run(self.AFTER.replace("VALUE", "{{steps.a.outputs.parameters.v}}"), ends).phase == "Succeeded"
+
+    def test_values_that_are_json_themselves_are_a_list_of_those(self):
+        ran = run(
+            self.AFTER.replace("VALUE", "{{steps.a.outputs.parameters.v}}"),
+            """
+            'node:a(0:1)': {parameters: {v: '["a"]'}}
+            'node:a(1:2)': {parameters: {v: '{"b": 1}'}}
+            'node:a(2:3)': {parameters: {v: '[]'}}
+            """,
+        )
+        assert json.loads(ran.text("b")) == [["a"], {"b": 1}, []]
+
+    def test_of_a_task(self):
+        ran = run(
+            """
+            templates:
+            - name: main
+              dag:
+                tasks:
+                - {name: a, template: give, withSequence: {count: 2}}
+                - {name: b, template: echo, depends: a, arguments: {parameters: [{name: text,
+                    value: "{{tasks.a.outputs.parameters.v}}"}]}}
+            """,
+            "{give: {parameters: {v: 1}}}",
+        )
+        assert ran.text("b") == '["1","1"]'
+
+
+class TestTaskGroups:
+    SPEC = (
+        "templates: [{name: main, dag: {tasks: [{name: a, template: leaf, withItems: [1, 2]}, "
+        "{name: b, template: leaf, depends: a}]}}]"
+    )
+
+    def test_the_turns_hang_under_a_group(self):
+        ran = run(self.SPEC)
+        assert (ran["a"].type, ran["a"].template_name) == ("TaskGroup", "leaf")
+        assert ran.children("a") == ["a(0:1)", "a(1:2)"]
+        assert ran.children("a(0:1)") == ["b"] == ran.children("a(1:2)")
+
+    def test_the_group_fails_with_a_turn(self):
+        ran = run(self.SPEC, "{'node:a(0:1)': {phase: Failed}}")
+        assert (ran["a"].phase, ran["b"].phase, ran.phase) == ("Failed", "Omitted", "Failed")
+
+    def test_an_empty_one_is_skipped(self):
+        ran = run(self.SPEC.replace("withItems: [1, 2]", "withParam: '[]'"))
+        assert (ran["a"].phase, ran["b"].phase) == ("Skipped", "Succeeded")

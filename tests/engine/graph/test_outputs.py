@@ -1,0 +1,168 @@
+"""Outputs of steps and DAGs, global outputs, and artifacts on their way."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.graph.running import run
+
+ONE = """
+    templates:
+    - name: main
+      steps: [[{name: a, template: give WHEN}], [{name: s, template: gen}]]
+      outputs: {parameters: [{name: o, valueFrom: {SOURCE}}]}
+    """
+
+
+class TestParameters:
+    @pytest.mark.parametrize(
+        ("source", "value"),
+        [
+            ("parameter: '{{steps.a.outputs.parameters.v}}'", "7"),
+            ("parameter: '{{steps.s.outputs.result}}'", "r"),
+            ('expression: "asInt(steps.a.outputs.parameters.v) + 1"', "8"),
+            ("expression: \"steps['a'].outputs.parameters.v == '7'\"", "true"),
+            ("expression: \"{'k': [1, 2.5]}\"", "map[k:[1 2.5]]"),
+            ("parameter: '{{steps.s.outputs.result}}', default: d", "r"),
+        ],
+    )
+    def test_where_they_come_from(self, source, value):
+        ran = run(ONE.replace("SOURCE", source).replace("WHEN", ""), "{give: {parameters: {v: 7}}, gen: {result: r}}")
+        assert ran.outputs("wf") == {"o": value}
+        assert ran["wf"].outputs["parameters"] == [{"name": "o", "value": value}]
+
+    def test_the_default_counts_where_there_is_nothing(self):
+        source = "parameter: '{{steps.a.outputs.parameters.v}}', default: '{{workflow.name}}'"
+        ran = run(ONE.replace("SOURCE", source).replace("WHEN", ", when: 'false'"))
+        assert ran.outputs("wf") == {"o": "wf"}
+        source = "expression: 'nothing.at.all', default: d"
+        assert run(ONE.replace("SOURCE", source).replace("WHEN", "")).outputs("wf") == {"o": "d"}
+
+    def test_what_was_skipped_is_empty(self):
+        ran = run(
+            ONE.replace("SOURCE", "parameter: '{{steps.a.outputs.parameters.v}}'").replace("WHEN", ", when: 'false'")
+        )
+        assert ran.outputs("wf") == {"o": ""}
+
+    def test_without_one_the_template_is_an_error(self):
+        ran = run(ONE.replace("SOURCE", "expression: 'nothing.at.all'").replace("WHEN", ""))
+        assert (ran["wf"].phase, ran.phase) == ("Error", "Error")
+
+    def test_a_value_that_stands_there_is_no_output_of_steps(self):
+        spec = (
+            "templates: [{name: main, steps: [[{name: a, template: leaf}]], "
+            "outputs: {parameters: [{name: o, value: x}]}}]"
+        )
+        assert run(spec)["wf"].message == "output parameters must have a valueFrom specified"
+
+    def test_a_failed_dag_has_none(self):
+        spec = (
+            "templates: [{name: main, dag: {tasks: [{name: a, template: give}]}, "
+            "outputs: {parameters: [{name: o, "
+            "valueFrom: {parameter: '{{tasks.a.outputs.parameters.v}}'}}]}}]"
+        )
+        assert run(spec, "{give: {phase: Failed}}")["wf"].outputs is None
+
+
+class TestGlobal:
+    def test_a_parameter_of_a_leaf_is_the_workflows(self):
+        ran = run(
+            """
+            templates:
+            - name: main
+              steps: [[{name: a, template: g}], [{name: b, template: echo, arguments: {parameters: [{name: text,
+                value: "{{workflow.outputs.parameters.shared}}"}]}}]]
+            - name: g
+              container: {image: i}
+              outputs: {parameters: [{name: v, globalName: shared, valueFrom: {path: /v}}]}
+            """,
+            "{g: {parameters: {v: 7}}}",
+        )
+        assert ran.text("b") == "7"
+        assert ran.status["outputs"] == {"parameters": [{"name": "shared", "value": "7"}]}
+
+    def test_the_last_word_counts_and_names_may_be_made_of_inputs(self):
+        ran = run(
+            """
+            templates:
+            - {name: main, steps: [[{name: a, template: g, arguments: {parameters: [{name: n, value: x}]}}],
+                [{name: b, template: g, arguments: {parameters: [{name: n, value: y}]}}],
+                [{name: c, template: g, arguments: {parameters: [{name: n, value: x}]}}]]}
+            - name: g
+              inputs: {parameters: [{name: n}]}
+              container: {image: i}
+              outputs: {parameters: [{name: v, globalName: "g-{{inputs.parameters.n}}", valueFrom: {path: /v}}]}
+            """,
+            "{'node:a': {parameters: {v: 1}}, 'node:b': {parameters: {v: 2}}, 'node:c': {parameters: {v: 3}}}",
+        )
+        assert ran.status["outputs"] == {"parameters": [{"name": "g-x", "value": "3"}, {"name": "g-y", "value": "2"}]}
+
+    def test_artifacts_and_outputs_of_steps(self):
+        ran = run(
+            """
+            onExit: show
+            templates:
+            - {name: main, steps: [[{name: inner, template: inner}]]}
+            - name: inner
+              steps: [[{name: a, template: file}]]
+              outputs: {artifacts: [{name: o, globalName: result, from: "{{steps.a.outputs.artifacts.a}}"}]}
+            - name: show
+              steps:
+              - - {name: r, template: read, arguments: {artifacts: [{name: a,
+                    from: "{{workflow.outputs.artifacts.result}}"}]}}
+            """
+        )
+        key = ran.artifacts("a")["a"]["s3"]["key"]
+        assert ran.status["outputs"] == {"artifacts": [{"name": "result", "s3": {"key": key}}]}
+        assert ran.artifacts("r", "inputs")["a"]["s3"]["key"] == key
+
+
+class TestArtifacts:
+    SPEC = """
+        templates:
+        - name: main
+          dag:
+            tasks:
+            - {name: a, template: file WHEN}
+            - {name: b, template: TEMPLATE, depends: a || a.Skipped, arguments: {artifacts: [{name: a, ARGUMENT}]}}
+        """
+
+    def ran(self, argument: str, when: str = "", template: str = "read"):
+        return run(self.SPEC.replace("ARGUMENT", argument).replace("WHEN", when).replace("TEMPLATE", template))
+
+    def test_they_are_passed_on_by_where_they_lie(self):
+        ran = self.ran("from: '{{tasks.a.outputs.artifacts.a}}'")
+        assert ran.artifacts("b", "inputs")["a"] == {"name": "a", "path": "/a", "s3": ran.artifacts("a")["a"]["s3"]}
+
+    def test_with_a_part_of_it(self):
+        ran = self.ran("from: '{{tasks.a.outputs.artifacts.a}}', subPath: some/where")
+        assert ran.artifacts("b", "inputs")["a"]["subPath"] == "some/where"
+
+    def test_one_that_was_never_made(self):
+        ran = self.ran("from: '{{tasks.a.outputs.artifacts.a}}'", ", when: 'false'")
+        assert (ran["b"].phase, ran.phase) == ("Error", "Error")
+        ran = self.ran("from: '{{tasks.a.outputs.artifacts.a}}', optional: true", ", when: 'false'", "maybe-read")
+        assert ran.phase == "Succeeded"
+
+    def test_an_expression_chooses(self):
+        ran = run(
+            """
+            templates:
+            - name: main
+              steps: [[{name: a, template: file, when: "false"}, {name: b, template: file}], [{name: r,
+                template: read, arguments: {artifacts: [{name: a, raw: {data: x}}]}}]]
+              outputs: {artifacts: [{name: o,
+                fromExpression: "steps['a'].status == 'Succeeded' ? steps['a'].outputs.artifacts.a :
+                  steps['b'].outputs.artifacts.a"}]}
+            """
+        )
+        assert ran.artifacts("wf")["o"]["s3"] == ran.artifacts("b")["a"]["s3"]
+        assert ran.artifacts("r", "inputs")["a"]["raw"] == {"data": "x"}
+
+    def test_an_input_that_nobody_supplies_has_its_own_place(self):
+        spec = (
+            "templates: [{name: main, steps: [[{name: r, template: t}]]}, {name: t, "
+            "inputs: {artifacts: [{name: a, path: /a, http: {url: 'http://x'}}]}, "
+            "container: {image: i}}]"
+        )
+        assert run(spec).artifacts("r", "inputs")["a"]["http"] == {"url": "http://x"}

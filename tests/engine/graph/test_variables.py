@@ -1,0 +1,162 @@
+"""The variables of docs/variables.md, each where it is to be read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.engine.graph.running import run, workflow
+
+HEAD = """
+    arguments: {parameters: [{name: p, value: "1"}, {name: q, value: "{{workflow.parameters.p}}+<&>"}]}
+    priority: 3
+    serviceAccountName: somebody
+    """
+
+
+class TestOfTheWorkflow:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("workflow.name", "wf"),
+            ("workflow.namespace", "default"),
+            ("workflow.mainEntrypoint", "main"),
+            ("workflow.serviceAccountName", "somebody"),
+            ("workflow.uid", "u-1"),
+            ("workflow.priority", "3"),
+            ("workflow.parameters.p", "1"),
+            ("workflow.parameters.q", "1+<&>"),
+            ("workflow.labels.l", "x"),
+            ("workflow.annotations.a", "y"),
+            ("workflow.annotations.json", '{"a":"y","workflows.argoproj.io/scheduled-time":"2023-01-01T00:00:00Z"}'),
+            ("workflow.creationTimestamp", "2023-11-14T10:00:00Z"),
+            ("workflow.creationTimestamp.RFC3339", "2023-11-14T10:00:00Z"),
+            ("workflow.creationTimestamp.s", "1699956000"),
+            ("workflow.creationTimestamp.Y", "2023"),
+            ("workflow.scheduledTime", "2023-01-01T00:00:00Z"),
+            ("workflow.status", "Running"),
+            ("=workflow.parameters.p + '!'", "1!"),
+        ],
+    )
+    def test_each(self, name, value):
+        metadata = {
+            "uid": "u-1",
+            "labels": {"l": "x"},
+            "annotations": {"a": "y", "workflows.argoproj.io/scheduled-time": "2023-01-01T00:00:00Z"},
+            "creationTimestamp": "2023-11-14T10:00:00Z",
+        }
+        spec = f'{HEAD}\n    templates: [{{name: main, container: {{image: i, args: ["{{{{{name}}}}}"]}}}}]'
+        assert run(workflow(spec, **metadata)).text("wf") == value
+
+    def test_all_parameters(self):
+        ran = run(
+            f"{HEAD}\n    templates: [{{name: main, container: {{image: i, args: ['{{{{workflow.parameters}}}}']}}}}]"
+        )
+        assert json.loads(ran.text("wf")) == [
+            {"name": "p", "value": "1"},
+            {"name": "q", "value": "{{workflow.parameters.p}}+<&>"},
+        ]
+        assert "\\u003c" in ran.text("wf"), "as Go escapes it"
+
+
+class TestOfTemplates:
+    def test_inputs(self):
+        ran = run(
+            """
+            templates:
+            - {name: main, steps: [[{name: a, template: t, arguments: {parameters: [{name: x, value: 1}],
+                artifacts: [{name: f, raw: {data: d}}]}}]]}
+            - name: t
+              inputs: {parameters: [{name: x}, {name: y, default: "d-{{workflow.name}}"}], artifacts: [{name: f,
+                path: /in}]}
+              outputs: {artifacts: [{name: o, path: /out}], parameters: [{name: p, valueFrom: {path: /par}}]}
+              container: {image: i,
+                args: ["{{inputs.parameters.x}} {{ inputs.parameters.y }} {{inputs.artifacts.f.path}}
+                  {{outputs.artifacts.o.path}} {{outputs.parameters.p.path}}"]}
+            """
+        )
+        assert ran.text("a") == "1 d-wf /in /out /par"
+        assert ran.inputs("a") == {"x": "1", "y": "d-wf"}
+
+    def test_all_inputs(self):
+        ran = run(
+            "templates: [{name: main, inputs: {parameters: [{name: x, value: 1}, {name: y, "
+            "value: z}]}, container: {image: i, args: ['{{inputs.parameters}}']}}]"
+        )
+        assert json.loads(ran.text("wf")) == [{"name": "x", "value": "1"}, {"name": "y", "value": "z"}]
+
+    def test_names_of_nodes(self):
+        ran = run(
+            "templates: [{name: main, steps: [[{name: a, template: t, withItems: [x]}]]}, {name: t, "
+            "container: {image: i, args: ['{{pod.name}} {{node.name}} {{steps.name}}']}}]"
+        )
+        name = "a(0:x)"
+        assert ran.text(name) == f"wf-t-{ran[name].id.removeprefix('wf-')} wf[0].{name} {name}"
+
+    def test_an_input_from_a_config_map(self):
+        spec = (
+            "templates: [{name: main, inputs: {parameters: [{name: x, "
+            "valueFrom: {configMapKeyRef: {name: c, key: k}DEFAULT}}]}, container: {image: i, "
+            "args: ['{{inputs.parameters.x}}']}}]"
+        )
+        assert run(spec.replace("DEFAULT", ""), config_maps={"c": {"data": {"k": "v"}}}).text("wf") == "v"
+        assert run(spec.replace("DEFAULT", ", default: d")).text("wf") == "d"
+        assert run(spec.replace("DEFAULT", "")).phase == "Error"
+
+    def test_what_nobody_knows_stays_as_it_is(self):
+        """It may be a plugin's to add, or no variable at all."""
+        ran = run(
+            "templates: [{name: main, container: {image: i, args: ['{{hello}} {{=hello.world}} {{- range .items }}']}}]"
+        )
+        assert ran.text("wf") == "{{hello}} {{=hello.world}} {{- range .items }}"
+
+
+class TestOfTheWorkflowsArguments:
+    def test_from_a_config_map(self):
+        spec = (
+            "arguments: {parameters: [{name: p, valueFrom: {configMapKeyRef: {name: c, "
+            "key: k}}}]}\ntemplates: [{name: main, container: {image: i, "
+            "args: ['{{workflow.parameters.p}}']}}]"
+        )
+        assert run(spec, config_maps={"c": {"data": {"k": "v"}}}).text("wf") == "v"
+        ran = run(spec)
+        assert (ran.phase, ran.phases) == ("Failed", {})
+        assert ran.message == (
+            "failed to set global parameters: failed to set global parameter p from configmap with name c and key k:"
+            " ConfigMap 'c' does not exist among the given documents"
+        )
+
+    def test_they_are_the_entrypoints(self):
+        ran = run(
+            "arguments: {parameters: [{name: p, value: v}]}\ntemplates: [{name: main, "
+            "inputs: {parameters: [{name: p}]}, container: {image: i}}]"
+        )
+        assert ran.inputs("wf") == {"p": "v"}
+
+
+class TestMetadata:
+    def test_labels_and_annotations_that_the_spec_gives_the_workflow(self):
+        ran = run(
+            """
+            arguments: {parameters: [{name: p, value: v}]}
+            workflowMetadata:
+              labels: {a: b}
+              annotations: {c: d}
+              labelsFrom: {e: {expression: "workflow.parameters.p + '-' + workflow.labels.a"}}
+            templates: [{name: main, container: {image: i, args: ["{{workflow.labels.e}} {{workflow.annotations.c}}"]}}]
+            """
+        )
+        metadata = ran.workflow.document["metadata"]
+        assert {key: metadata["labels"][key] for key in "ae"} == {"a": "b", "e": "v-b"}
+        assert metadata["annotations"] == {"c": "d"}
+        assert ran.text("wf") == "v-b d"
+
+    @pytest.mark.parametrize(
+        "label",
+        ["labels: {a: 'no label'}", "labelsFrom: {a: {expression: '1'}}", "labelsFrom: {a: {expression: '1 +'}}"],
+    )
+    def test_what_is_no_label(self, label):
+        ran = run(f"workflowMetadata: {{{label}}}\ntemplates: [{{name: main, container: {{image: i}}}}]")
+        assert (ran.phase, ran.phases) == ("Error", {})
+        assert "label" in ran.message

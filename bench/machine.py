@@ -60,7 +60,9 @@ def _cpu() -> str:
 def _unoptimized() -> str:
     """An interpreter built without profile-guided optimization is slower, which explains many a figure."""
     arguments = sysconfig.get_config_var("CONFIG_ARGS")
-    return "" if not arguments or "--enable-optimizations" in arguments else " (configured without --enable-optimizations)"
+    if not arguments or "--enable-optimizations" in arguments:
+        return ""
+    return " (configured without --enable-optimizations)"
 
 
 def _version(name: str) -> str | None:

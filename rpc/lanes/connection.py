@@ -7,6 +7,7 @@ the same reply: parsing is a pure function, so it need not be done again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -162,7 +163,8 @@ class Connection(asyncio.Protocol):
         (Nagle's algorithm there, delayed acknowledgment here: 40 ms a call with Python's ``http.server``.)
         """
         if self._is_tcp and _QUICKACK is not None:
-            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            with contextlib.suppress(OSError):
+                self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def fail(self, error: LaneError) -> None:
         call, self.call = self.call, None

@@ -192,11 +192,12 @@ class Run:
         admission = Admission(spec, workflow.namespace, surroundings.config_maps, self._locks, surroundings.memos)
         graph = Graph(NodeStore(workflow.name, workflow.nodes), scope, admission)
         graph.set_time(now, self._stamp)
-        self._entry = Entry(graph, spec, context, document["status"]["startedAt"])
+        started_at = document["status"].get("startedAt") or graph.timestamp  # a plugin may have removed it
+        self._entry = Entry(graph, spec, context, started_at)
         self._graph, self._spec, self._spec_source = graph, spec, document["spec"]
         deadline = spec.get("activeDeadlineSeconds")
         if deadline is not None:
-            graph.closing.expire_at(parse_time(document["status"]["startedAt"]).timestamp() + deadline)
+            graph.closing.expire_at(parse_time(started_at).timestamp() + deadline)
         return document, graph
 
     def _wait_for_lock(self) -> str:

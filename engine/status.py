@@ -23,7 +23,7 @@ def _with_status(document: dict[str, Any], labels: Mapping[str, str], **fields: 
 def running(document: dict[str, Any], now: float) -> dict[str, Any]:
     """The workflow as every pass but its last leaves it: Running since its first pass, labelled for plugins to see."""
     status = document["status"]
-    if status.get("phase") == "Running":
+    if status.get("phase") == "Running" and status.get("startedAt"):
         return document
     if status.get("phase") == "Pending":
         document = {**document, "status": {key: value for key, value in status.items() if key != "message"}}

@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 from engine.node import Node, encode, from_dict, to_dict
-from engine.shape import WrongType, check_shape
+from engine.shape import WrongType, check_node, check_shape
 
 COMPLETED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
 
@@ -57,9 +57,9 @@ class Workflow:
         self.nodes: dict[str, Node] = {}
         for node_id, node in nodes.items():
             try:
-                orjson.dumps(node)
+                check_node(node_id, node, nodes)
                 self.nodes[node_id] = from_dict(node)
-            except (msgspec.ValidationError, AttributeError, TypeError) as error:
+            except (msgspec.ValidationError, WrongType) as error:
                 raise InvalidWorkflow(f"status.nodes[{node_id}]: {error}") from error
 
     @property

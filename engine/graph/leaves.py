@@ -15,6 +15,7 @@ from engine.graph.invocation import Invocation
 from engine.graph.nodes import complete
 from engine.graph.outputs import leaf_outputs
 from engine.node import CONTAINER, ERROR, FAILED, FULFILLED, POD, RUNNING, SUCCEEDED, Node
+from engine.shape import WrongType, check_outputs
 from engine.substitution import SubstitutionError
 from engine.variables import parse_time, text_of
 from rpc.durations import parse_duration
@@ -88,8 +89,11 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
     if daemon and phase == SUCCEEDED:
         phase = FAILED  # it has not done what it was there for (Argo's assessNodeStatus)
     try:
+        for each in (result, *(result.containers or {}).values()):
+            if each.outputs:
+                check_outputs(each.outputs)
         outputs = _outputs_of(graph, invocation, result)
-    except (SubstitutionError, KeyError, TypeError, AttributeError) as error:
+    except (SubstitutionError, WrongType) as error:
         graph.finish(invocation, ERROR, f"outputs that cannot be read: {error}")
         return
     for container in _containers(graph, node):

@@ -141,7 +141,7 @@ class NodeStore:
         if child in self._loaded:
             return
         children = self.nodes[parent].children
-        if children is None:
+        if not children:
             self.touch(parent).children = [child]
         elif children[-1] != child:
             node = self.touch(parent)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from engine.node import FULFILLED, Node
-from engine.shape import WrongType, check_shape
+from engine.shape import WrongType, check_outputs, check_shape
 from rpc import NodeResult
 
 IDENTITY: Final = ("name", "namespace", "uid")
@@ -81,4 +81,9 @@ def apply_result(node: Node, result: NodeResult) -> None:
     if result.progress is not None:
         node.progress = result.progress
     if result.outputs is not None:
-        node.outputs = {**(node.outputs or {}), **result.outputs}
+        outputs = {**(node.outputs or {}), **result.outputs}
+        try:
+            check_outputs(outputs)
+        except WrongType as error:
+            raise IllegalChange(f"the outputs of node {node.name!r} cannot be read: {error}") from None
+        node.outputs = outputs

@@ -1,28 +1,16 @@
-"""The shape of a workflow: as much of Argo's types as the engine relies on, checked before anything is reconciled.
-
-Argo's clients and its controller decode manifests into Go structs, and refuse one where a field is of the wrong type.
-Here documents stay documents, with all that is unknown in them; these structs only say what the known fields may be.
-"""
+"""What the fields of a spec may be: as much of Argo's types as the engine relies on."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-import orjson
 
 Text = str | None
 Flag = bool | None
 Whole = int | None
 Scalar = str | int | float | bool | None
 """What Argo reads as an IntOrString or AnyString: a number, or a text that may be a tag."""
-
-
-class WrongType(ValueError):
-    """A field of the wrong type; the message says where it is, what was expected and what was found."""
 
 
 class Shape(msgspec.Struct, kw_only=True, rename="camel"):
@@ -336,107 +324,3 @@ class Spec(Shape):
     priority: Whole = None
     service_account_name: Text = None
     pod_gc: PodGC | None = msgspec.field(default=None, name="podGC")
-
-
-class MutexHolding(Shape):
-    """One mutex that the workflow or one of its nodes holds."""
-
-    mutex: str
-    holder: str
-
-
-class SemaphoreHolding(Shape):
-    """One semaphore that the workflow or some of its nodes hold."""
-
-    semaphore: str
-    holders: list[str] | None = None
-
-
-class MutexStatus(Shape):
-    """``status.synchronization.mutex``."""
-
-    holding: list[MutexHolding] | None = None
-
-
-class SemaphoreStatus(Shape):
-    """``status.synchronization.semaphore``."""
-
-    holding: list[SemaphoreHolding] | None = None
-
-
-class SynchronizationStatus(Shape):
-    """``status.synchronization``."""
-
-    mutex: MutexStatus | None = None
-    semaphore: SemaphoreStatus | None = None
-
-
-class Status(Shape):
-    """``status``; its nodes are checked when they become `engine.node.Node`."""
-
-    nodes: dict[str, Any] | None = None
-    phase: Text = None
-    message: Text = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    conditions: list[dict[str, Any]] | None = None
-    outputs: Values | None = None
-    synchronization: SynchronizationStatus | None = None
-
-
-class ObjectMetadata(Metadata):
-    """``metadata`` of a workflow."""
-
-    name: Text = None
-    generate_name: Text = None
-    namespace: Text = None
-    uid: Text = None
-    creation_timestamp: datetime | None = None
-
-
-class Document(Shape):
-    """A Workflow, a WorkflowTemplate or a ClusterWorkflowTemplate."""
-
-    metadata: ObjectMetadata | None = None
-    spec: Spec | None = None
-    status: Status | None = None
-
-
-_PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<place>.*)`)?", re.DOTALL)
-_MISMATCH: Final = re.compile(r"Expected `(?P<wanted>.*)`, got `(?P<found>.*)`")
-_MISSING: Final = re.compile(r"Object missing required field `(?P<field>.*)`")
-_NAMES: Final = {
-    "object": "a mapping",
-    "array": "a list",
-    "str": "a string",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "a boolean",
-    "null": "nothing",
-}
-
-
-def check_shape(document: Mapping[str, Any]) -> None:
-    """Raise `WrongType` for the first field that is of another type than Argo's; nodes are left to others."""
-    try:
-        status = document.get("status")
-        orjson.dumps({**document, "status": {**status, "nodes": {}}} if isinstance(status, dict) else document)
-    except TypeError as error:  # a lone surrogate, an integer of more than 64 bits, a key that is no string
-        raise WrongType(f"not a JSON document: {error}") from None
-    try:
-        msgspec.convert(document, Document)
-    except msgspec.ValidationError as error:
-        raise WrongType(_explain(str(error))) from None
-
-
-def _explain(text: str) -> str:
-    """msgspec's message in the words of a manifest: ``spec.templates[0].steps: expected a list, got a string``."""
-    placed = _PLACED.fullmatch(text)
-    assert placed is not None
-    reason = placed["text"]
-    if mismatch := _MISMATCH.fullmatch(reason):
-        wanted = [_NAMES.get(each, each) for each in mismatch["wanted"].split(" | ") if each != "null"]
-        reason = f"expected {' or '.join(wanted)}, got {_NAMES.get(mismatch['found'], mismatch['found'])}"
-    elif missing := _MISSING.fullmatch(reason):
-        reason = f"expected a {missing['field']}, got none"
-    return f"{placed['place']}: {reason}" if placed["place"] else reason

@@ -1,0 +1,99 @@
+"""Documents compared with their shapes; what is wrong is said in the words of a manifest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+import orjson
+
+from engine.shape.states import Document, NodeStatus, Outputs
+
+
+class WrongType(ValueError):
+    """A field of the wrong type; the message says where it is, what was expected and what was found."""
+
+
+_YEARS: Final = range(1970, 9000)
+
+_PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<place>.*)`)?", re.DOTALL)
+_MISMATCH: Final = re.compile(r"Expected `(?P<wanted>.*)`, got `(?P<found>.*)`")
+_MISSING: Final = re.compile(r"Object missing required field `(?P<field>.*)`")
+_NAMES: Final = {
+    "object": "a mapping",
+    "array": "a list",
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "a boolean",
+    "null": "nothing",
+}
+
+
+T = TypeVar("T")
+
+
+def check_shape(document: Mapping[str, Any]) -> None:
+    """Raise `WrongType` for the first field that is of another type than Argo's; nodes are left to others."""
+    try:
+        status = document.get("status")
+        orjson.dumps({**document, "status": {**status, "nodes": {}}} if isinstance(status, dict) else document)
+    except TypeError as error:  # a lone surrogate, an integer of more than 64 bits, a key that is no string
+        raise WrongType(f"not a JSON document: {error}") from None
+    whole = _convert(document, Document)
+    if whole.metadata is not None:
+        _check_time("metadata.creationTimestamp", whole.metadata.creation_timestamp)
+    if whole.status is not None:
+        _check_time("status.startedAt", whole.status.started_at)
+        _check_time("status.finishedAt", whole.status.finished_at)
+
+
+def check_node(key: str, document: Any, nodes: Container[str]) -> None:
+    """Raise `WrongType` for a node that could not be gone on from, where `nodes` are all there are."""
+    try:
+        orjson.dumps(document)
+    except TypeError as error:
+        raise WrongType(f"not a JSON document: {error}") from None
+    node = _convert(document, NodeStatus)
+    if node.id != key:
+        raise WrongType(f"id: expected {key!r}, got {node.id!r}")
+    for child in node.children or ():
+        if child not in nodes:
+            raise WrongType(f"children: there is no node {child!r}")
+    _check_time("startedAt", node.started_at)
+    _check_time("finishedAt", node.finished_at)
+
+
+def check_outputs(outputs: Mapping[str, Any]) -> None:
+    """Raise `WrongType` for outputs that those who come after could not read."""
+    _convert(outputs, Outputs)
+
+
+def _convert(document: Any, shape: type[T]) -> T:
+    try:
+        return msgspec.convert(document, shape)
+    except msgspec.ValidationError as error:
+        raise WrongType(_explain(str(error))) from None
+    except ValueError as error:  # a text that is none
+        raise WrongType(str(error)) from None
+
+
+def _check_time(place: str, time: datetime | None) -> None:
+    if time is not None and (time.year not in _YEARS or time.tzinfo is None):
+        raise WrongType(f"{place}: expected a time of our age with its zone, got {time.isoformat()}")
+
+
+def _explain(text: str) -> str:
+    """msgspec's message in the words of a manifest: ``spec.templates[0].steps: expected a list, got a string``."""
+    placed = _PLACED.fullmatch(text)
+    assert placed is not None
+    reason = placed["text"]
+    if mismatch := _MISMATCH.fullmatch(reason):
+        wanted = [_NAMES.get(each, each) for each in mismatch["wanted"].split(" | ") if each != "null"]
+        reason = f"expected {' or '.join(wanted)}, got {_NAMES.get(mismatch['found'], mismatch['found'])}"
+    elif missing := _MISSING.fullmatch(reason):
+        reason = f"expected a {missing['field']}, got none"
+    return f"{placed['place']}: {reason}" if placed["place"] else reason

@@ -40,6 +40,7 @@ from rpc.lanes import (
     Untrusted,
     is_whole,
 )
+from rpc.lanes.dialing import is_own_end
 from rpc.permits import Permits
 
 # A connect must fail a little before the whole call does, so that a blackholed plugin is told from a slow one.
@@ -73,6 +74,9 @@ class _Protocol(ResponseHandler):
         self._awaiting = True
         self._interim = 0
         super().set_response_params(**options)
+        # Not as soon as it is made: uvloop has not let go of the socket by then.
+        if self.replies == 0 and self.transport is not None and is_own_end(self.transport.get_extra_info("socket")):
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         """Feed aiohttp's parser no more than one message part at a time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -18,6 +19,25 @@ _STAGGER: Final = 0.25
 """Seconds that one address family is given before the other is tried too (RFC 8305, section 8)."""
 _TRUST: Final = 10.0
 """Seconds for which a resolved name is believed; a failed connect ends that at once."""
+
+
+def is_own_end(connected: socket.socket) -> bool:
+    """Whether a TCP connection is one to itself.
+
+    The system may give the client's end the very port that a plugin of this machine listens on when it is not down, and
+    TCP lets both ends meet in one (RFC 9293, 3.5, simultaneous open): our request would come back as the reply.
+    """
+    try:
+        return bool(connected.getsockname() == connected.getpeername())
+    except OSError:  # it is closed already
+        return False
+
+
+def _to_another(connected: socket.socket) -> socket.socket:
+    if is_own_end(connected):
+        connected.close()
+        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    return connected
 
 
 class Dialer:
@@ -66,11 +86,11 @@ class Dialer:
             await self._resolve()
         if self._last_good is not None:
             try:
-                return await start_connection([self._last_good])
+                return _to_another(await start_connection([self._last_good]))
             except (OSError, RuntimeError):
                 self._last_good = None
         try:
-            connected = await start_connection(self._addresses, happy_eyeballs_delay=_STAGGER)
+            connected = _to_another(await start_connection(self._addresses, happy_eyeballs_delay=_STAGGER))
         except BaseException:
             self._believed_until = 0.0
             raise

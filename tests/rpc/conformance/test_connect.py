@@ -65,6 +65,25 @@ async def test_refused(lane: MakeLane) -> None:
         assert await outcome(lane(Address("http", *unheard.getsockname())).post("/", b"{}")) is Unreachable
 
 
+async def test_a_dead_plugin_whose_port_the_system_gives_to_our_own_end(
+    lane: MakeLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TCP then connects us to ourselves, and the request would be read as the reply."""
+
+    async def connect_to_itself(*_: object, **__: object) -> socket.socket:
+        connected = socket.socket()
+        connected.bind(("127.0.0.1", 0))
+        connected.connect(connected.getsockname())
+        connected.setblocking(False)
+        return connected
+
+    monkeypatch.setattr("rpc.lanes.dialing.start_connection", connect_to_itself)
+    monkeypatch.setattr("aiohappyeyeballs.start_connection", connect_to_itself)
+    came = await outcome(lane(Address("http", "127.0.0.1", 1)).post("/m", b"{}"))
+    assert isinstance(came, type)
+    assert issubclass(came, Broken)
+
+
 async def test_blackholed_syn_fails_at_the_connect_timeout(lane: MakeLane, blackhole: Callable[[int], Any]) -> None:
     it = lane(Address("http", *blackhole(socket.AF_INET)), timeout=SHORT)
     assert await outcome(it.post("/", b"{}")) is Unreachable

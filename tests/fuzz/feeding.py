@@ -33,11 +33,26 @@ class Verdict:
     kept: bool
 
 
+class _NoSocket:
+    """As much of a socket as the lanes ask for."""
+
+    family = socket.AF_UNIX
+
+    def recv(self, size: int) -> bytes:
+        raise OSError
+
+    def getsockname(self) -> str:
+        return ""
+
+    def getpeername(self) -> str:
+        return "plugin"
+
+
 class Transport(asyncio.Transport):
     """Takes requests, which all end in ``{}``, and tells the feed which connection waits for a reply."""
 
     def __init__(self, feed: Feed, protocol: asyncio.Protocol) -> None:
-        super().__init__()
+        super().__init__({"socket": _NoSocket()})
         self._feed = feed
         self.protocol = protocol
         self.closing = False
@@ -84,13 +99,6 @@ class Transport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         pass
-
-
-class _NoSocket:
-    family = socket.AF_UNIX
-
-    def recv(self, size: int) -> bytes:
-        raise OSError
 
 
 class Feed:

@@ -11,17 +11,20 @@ from typing import Final, Literal
 
 Ending = Literal["fin", "reset"]
 
-_STATUSES: Final = ["200 OK"] * 12 + [
+_STATUSES: Final = ["200 OK"] * 60 + [
     "200", "204 No Content", "404 Not Found", "503 Busy", "429 Slow", "500 Oops", "301 Moved", "304 Same", "201 Made",
     "205 Reset", "100 Continue", "101 Switching", "102 P", "103 Hints", "199 X", "999 X", "099 X", "20 OK", "2000 OK",
     "0 OK", "-1 OK", "abc OK", "", " 200 OK", "200  OK", "200\tOK", "200 \xe9t\xe9",
 ]  # fmt: skip
-_VERSIONS: Final = ["HTTP/1.1"] * 20 + [
+_VERSIONS: Final = ["HTTP/1.1"] * 150 + [
     "HTTP/1.0", "HTTP/1.0", "HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/2", "HTTP/1.2", "HTTP/1.10", "HTTP/11",
     "http/1.1", "HTTP /1.1", "HTTPS/1.1", "HTTP/1,1", "ICY", "RTSP/1.0", " HTTP/1.1",
 ]  # fmt: skip
-_HEADERS: Final = [
+_PLAIN_HEADERS: Final = [
     "Server: nginx", "Date: Sun, 22 Nov 2026 09:35:54 GMT", "Content-Type: application/json", "Connection: keep-alive",
+    "Cache-Control: no-store", "X-Request-Id: 1b4e28ba-2fa1-11d2-883f-0016d3cca427", "Vary: Accept-Encoding",
+]  # fmt: skip
+_HEADERS: Final = [
     "Connection: close", "Connection: Close, x", "Connection: upgrade", "Connection: keep-alive, close", "Connection:",
     "Upgrade: h2c", "Keep-Alive: timeout=5", "Retry-After: 1", "Retry-After: soon", "Retry-After: ", "Location: /x",
     "Content-Encoding: gzip", "Content-Encoding: identity", "Content-Encoding: Identity", "Content-Encoding:",
@@ -64,7 +67,7 @@ class Input:
 def generate(dice: Random) -> Input:
     """The next input of `dice`."""
     raw = _reply(dice)
-    while dice.random() < 0.45 and raw:
+    while dice.random() < 0.35 and raw:
         raw = _damage(dice, raw)
     return Input(raw, _cuts(dice, len(raw)), "reset" if dice.random() < 0.3 else "fin")
 
@@ -78,7 +81,8 @@ def _reply(dice: Random) -> bytes:
     if dice.random() < 0.02:
         parts.append(end.encode() * dice.randint(1, 3))
     lines = [f"{dice.choice(_VERSIONS)} {dice.choice(_STATUSES)}"]
-    lines += dice.choices(_HEADERS, k=dice.choice((0, 0, 1, 1, 2, 3)))
+    lines += dice.choices(_PLAIN_HEADERS, k=dice.randint(0, 4))
+    lines += dice.choices(_HEADERS, k=dice.choice((0, 0, 0, 0, 1, 1, 2)))
     if dice.random() < 0.01:
         lines += ["X: y"] * dice.randint(95, 105)
     body = dice.choice(_BODIES)
@@ -106,13 +110,13 @@ def _chunked(dice: Random, body: bytes) -> bytes:
     at = 0
     while at < len(body):
         size = dice.randint(1, len(body) - at)
-        extension = dice.choice((b"",) * 12 + (b";a", b";a=b", b';a="b"', b" ", b"; ", b"\t", b";\x01"))
-        form = dice.choice((b"%x",) * 8 + (b"%X", b"0%x", b"0x%x", b"%d "))
+        extension = dice.choice((b"",) * 40 + (b";a", b";a=b", b';a="b"', b" ", b"; ", b"\t", b";\x01"))
+        form = dice.choice((b"%x",) * 40 + (b"%X", b"0%x", b"0x%x", b"%d "))
         end = b"\n" if dice.random() < 0.03 else b"\r\n"
         parts.append(form % size + extension + end + body[at : at + size] + end)
         at += size
     if dice.random() < 0.95:
-        parts.append(dice.choice((b"0", b"0", b"0", b"0", b"00", b"0;x", b"-0", b"")) + b"\r\n")
+        parts.append(dice.choice((b"0",) * 20 + (b"00", b"0;x", b"-0", b"")) + b"\r\n")
         while dice.random() < 0.15:
             parts.append(dice.choice(_HEADERS).encode("latin-1") + b"\r\n")
         if dice.random() < 0.95:

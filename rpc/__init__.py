@@ -1,5 +1,7 @@
 """How to call one plugin, fast and safely; and, in `rpc.plugin`, how to be one."""
 
+from rpc.batches import Announcement, Call
+from rpc.batching import Outcomes
 from rpc.breaker import BreakerPolicy
 from rpc.budget import Budget
 from rpc.client import Client
@@ -8,12 +10,16 @@ from rpc.line import Line, Receiver
 from rpc.methods import Method
 from rpc.replies import EMPTY, NodeReply, NodeResult, ParametersReply, Reply, WorkflowReply
 from rpc.retries import RetryPolicy
+from rpc.sizing import BatchPolicy
 from rpc.stats import ClientStats, Outcome
 
 __all__ = [
     "EMPTY",
+    "Announcement",
+    "BatchPolicy",
     "BreakerPolicy",
     "Budget",
+    "Call",
     "Client",
     "ClientStats",
     "FatalError",
@@ -23,6 +29,7 @@ __all__ = [
     "NodeResult",
     "NotSent",
     "Outcome",
+    "Outcomes",
     "ParametersReply",
     "PluginError",
     "Receiver",

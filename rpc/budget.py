@@ -30,17 +30,17 @@ class Budget:
         self._time = now
         self._balance = RATE
 
-    def spend(self, now: float) -> bool:
-        """Take the price of one retry, if it is there."""
+    def spend(self, now: float, retries: int = 1) -> bool:
+        """Take the price of so many retries, if it is there."""
         elapsed = max(0.0, now - self._time)
         recent = min(1.0, LIFETIME / elapsed) if elapsed else 1.0
         earned = RATIO * (self.calls - self._counted) * recent + RATE * min(elapsed, LIFETIME)
         self._balance = self._balance * max(0.0, 1.0 - elapsed / LIFETIME) + earned
         self._counted = self.calls
         self._time = now
-        if self._balance < 1.0:
-            self.refused += 1
+        if self._balance < retries:
+            self.refused += retries
             return False
-        self._balance -= 1.0
-        self.spent += 1
+        self._balance -= retries
+        self.spent += retries
         return True

@@ -6,36 +6,37 @@ The way of a call that goes well is `Client.exchange`, `Client._send` and the la
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Literal, Self
 
 import orjson
-import structlog
 
 from rpc.address import parse_address
+from rpc.batches import Announcement, Call
+from rpc.batching import Batching, Outcomes, Parcel
 from rpc.breaker import BreakerPolicy
 from rpc.budget import Budget
 from rpc.errors import FatalError, NotSent, TransientError
-from rpc.lanes import Broken, Exhausted, Lane, LaneError, Malformed, Response, TimedOut, Unreachable, Untrusted
+from rpc.judging import Judge, blames_the_peer
+from rpc.lanes import Broken, Lane, LaneError, Response
 from rpc.lanes.aiohttp import AiohttpLane
 from rpc.lanes.wire import WireLane
 from rpc.ledger import Ledger
 from rpc.line import Line, Receiver
-from rpc.methods import Method, Spelling
+from rpc.methods import BatchMethod, Method, Route, Spelling
 from rpc.replies import EMPTY, IllegalReply, Reply, decode, decode_object, validate
 from rpc.retries import RetryPolicy, retry
+from rpc.sizing import BatchPolicy
 from rpc.spellings import Spellings
 from rpc.stats import ClientStats, Outcome
-from rpc.statuses import PATIENCE, illegal, refusal
 
 LaneName = Literal["auto", "aiohttp", "wire"]
 Protocol = Literal["auto"] | Spelling
 
-_log = structlog.get_logger()
-
 _DEFAULT_RETRY = RetryPolicy()
 _DEFAULT_BREAKER = BreakerPolicy()
+_DEFAULT_BATCH = BatchPolicy()
 
 
 class Client:
@@ -61,6 +62,7 @@ class Client:
         max_body: int = 4 * 1024 * 1024,
         retry: RetryPolicy = _DEFAULT_RETRY,
         breaker: BreakerPolicy = _DEFAULT_BREAKER,
+        batch: BatchPolicy = _DEFAULT_BATCH,
         budget: Budget | None = None,
     ) -> None:
         self.address = parse_address(address)
@@ -82,12 +84,15 @@ class Client:
 
         self._spellings = Spellings(protocol, self.address.prefix)
         self._paths = self._spellings.paths
-        self._asking: dict[Method, asyncio.Future[TransientError | None]] = {}
+        self._asking: dict[Route, asyncio.Future[TransientError | None]] = {}
         self._ledger = Ledger(self.name, None if concurrency == "adaptive" else concurrency, breaker, budget)
         self._breaker = self._ledger.breaker
         self._permits = self._ledger.permits
         self._policy = retry
-        self._unreachable = False
+        self._judge = Judge(self.name, self._ledger, self._spellings)
+        self.arrived = self._judge.arrived
+        """To be told when a complete HTTP reply has come, of when its request was sent."""
+        self._batching = Batching(self, self._ledger, self._judge, self._spellings, batch, retry, timeout)
         self._lane: Lane | None = None
         self._post: Callable[[str, bytes], Awaitable[Response]] = _never_opened
 
@@ -96,6 +101,7 @@ class Client:
             make = AiohttpLane if self._lane_name == "aiohttp" or self.address.scheme == "https" else WireLane
             self._lane = make(self.address, timeout=self._timeout, max_body=self._max_body, headers=self._headers)
             self._post = self._lane.post
+            self._judge.closed = False
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -104,6 +110,7 @@ class Client:
     async def aclose(self) -> None:
         """Close all connections; calls in flight end with `NotSent`, which is transient. Idempotent."""
         lane, self._lane, self._post = self._lane, None, _closed
+        self._judge.closed = True
         if lane is not None:
             await lane.aclose()
 
@@ -153,7 +160,7 @@ class Client:
             document = decode_object(response.body)
             self._ledger.unknown_fields += validate(known, document)[1]
         except IllegalReply as error:
-            raise self._illegal(known, response, error) from error
+            raise self._judge.illegal(known, response, error) from error
         return document
 
     async def exchange(self, method: Method, body: bytes, deadline: float | None = None) -> Reply | None:
@@ -169,12 +176,44 @@ class Client:
             else:
                 response = await self._send(method, path, body, deadline)
                 if response.status != 200:
-                    response = self._judge(method, response)
+                    response = self._judge.judge(method, response)
         except TransientError as failure:
             response = await self._try_again(failure, method, body, deadline)
         if response is None:
             return None
         return self._decode(method, response)
+
+    # Batches
+
+    def takes_batches(self, method: Method) -> bool | None:
+        """Whether the plugin takes batches of `method`; None where it has not been asked yet."""
+        return self._batching.taken(method)
+
+    @property
+    def generation(self) -> int:
+        """How often the plugin was unreachable and came back: each time it may be another one."""
+        return self._judge.generation
+
+    @property
+    def announcement(self) -> Announcement | None:
+        """What the plugin last said in a batch about what need not be sent again; None where it said nothing."""
+        return self._batching.announcement
+
+    async def exchange_batch(
+        self, method: Method, workflow: bytes, calls: Sequence[Call], outcomes: Outcomes, *, tolerant: bool = False
+    ) -> None:
+        """Send `calls`, as many of them in one request as serves the plugin best, and fill in `outcomes`.
+
+        ``workflow`` is the JSON of the argument they have in common. An outcome is a `Reply` (`EMPTY` where the method
+        turned out unsupported) or a `FatalError`; those still None in the end are to be sent one by one, since the
+        plugin takes no batches. Raises `TransientError` for the first call that fails so for good, with the outcomes so
+        far in place; where failures are ``tolerant``ly taken, it is an outcome instead.
+        """
+        await self._batching.exchange(method, workflow, calls, outcomes, tolerant=tolerant)
+
+    async def attempt_batch(self, batch: BatchMethod, body: bytes, parcel: Parcel) -> Response | None:
+        """One request with a batch, None for 404. Raises `TransientError` and `FatalError`."""
+        return await self._attempt(batch, body, None, parcel)
 
     @property
     def direct(self) -> bool:
@@ -188,20 +227,14 @@ class Client:
 
     # The ways of a line that `exchange` goes as well
 
-    def arrived(self, start: float) -> None:
-        """A complete HTTP reply has come to what was sent at `start`."""
-        self._ledger.answer(monotonic(), start)
-        if self._unreachable:
-            self._came_back()
-
     def read(self, method: Method, response: Response) -> Reply | None:
         """What a complete HTTP reply says. Raises `TransientError` and `FatalError`."""
-        judged = self._judge(method, response)
+        judged = self._judge.judge(method, response)
         return None if judged is None else self._decode(method, judged)
 
     def broken(self, method: Method, error: LaneError) -> TransientError | FatalError:
         """The error for a reply that did not arrive."""
-        return self._failed(method, error)
+        return self._judge.failed(method, error)
 
     async def exchange_again(self, failure: TransientError, method: Method, body: bytes) -> Reply | None:
         """Go on after a first attempt that failed, as `exchange` would."""
@@ -215,7 +248,7 @@ class Client:
         try:
             reply, unknown = decode(method, content)
         except IllegalReply as error:
-            raise self._illegal(method, response, error) from error
+            raise self._judge.illegal(method, response, error) from error
         self._ledger.unknown_fields += unknown
         return reply
 
@@ -233,25 +266,28 @@ class Client:
             again, failure, self._policy, self.budget, deadline=deadline, clock=monotonic, sleep=asyncio.sleep
         )
 
-    async def _attempt(self, method: Method, body: bytes, deadline: float | None) -> Response | None:
+    async def _attempt(
+        self, method: Route, body: bytes, deadline: float | None, parcel: Parcel | None = None
+    ) -> Response | None:
         """One attempt in full generality: as the breaker's probe, finding the spelling."""
+        calls = _count(parcel)
         probing = False
         if not self._breaker.closed:
             probing = self._breaker.try_probe(monotonic())
             if not probing:
-                raise self._not_sent(method, Outcome.BREAKER_OPEN)
+                raise self._judge.not_sent(method, Outcome.BREAKER_OPEN, calls=calls)
         verdict: bool | None = None
         try:
             path = self._paths.get(method)
             if path is None:
-                response = await self._discover(method, body, deadline, probing=probing)
+                response = await self._discover(method, body, deadline, probing=probing, parcel=parcel)
             else:
-                response = await self._send(method, path, body, deadline, probing=probing)
-            response = None if response is None else self._judge(method, response)
+                response = await self._send(method, path, body, deadline, probing=probing, parcel=parcel)
+            response = None if response is None else self._judge.judge(method, response, calls=calls)
             verdict = True
             return response
         except TransientError as error:
-            verdict = False if _blames_the_peer(error) else None
+            verdict = False if blames_the_peer(error) else None
             raise
         except FatalError:
             verdict = True  # wrong as it is, it is an answer
@@ -261,7 +297,14 @@ class Client:
                 self._ledger.end_probe(verdict)
 
     async def _send(
-        self, method: Method, path: str, body: bytes, deadline: float | None, *, probing: bool = False
+        self,
+        method: Route,
+        path: str,
+        body: bytes,
+        deadline: float | None,
+        *,
+        probing: bool = False,
+        parcel: Parcel | None = None,
     ) -> Response:
         permits = self._permits
         if permits.in_flight < permits.limit:
@@ -270,28 +313,26 @@ class Client:
             await permits.wait()
         try:
             if not self._breaker.closed and not probing:  # it opened while this call waited
-                raise self._not_sent(method, Outcome.BREAKER_OPEN)
+                raise self._judge.not_sent(method, Outcome.BREAKER_OPEN, calls=_count(parcel))
             start = monotonic()
             if deadline is not None and start >= deadline:
-                raise self._not_sent(method, Outcome.PAST_DEADLINE)
+                raise self._judge.not_sent(method, Outcome.PAST_DEADLINE)
             response = await self._post(path, body)
         except LaneError as error:
-            raise self._failed(method, error) from error
+            raise self._judge.failed(method, error, calls=_count(parcel)) from error
         except asyncio.CancelledError:
-            self._ledger.outcomes[Outcome.CANCELLED] += 1
+            self._ledger.outcomes[Outcome.CANCELLED] += _count(parcel)
             raise
         finally:
             permits.release()
         self.arrived(start)
+        if parcel is not None:
+            parcel.seconds = monotonic() - start
         return response
 
-    def _came_back(self) -> None:
-        """The plugin answers after it was unreachable, and may have been changed meanwhile."""
-        self._unreachable = False
-        self._spellings.forget()
-        self._ledger.came_back()
-
-    async def _discover(self, method: Method, body: bytes, deadline: float | None, *, probing: bool) -> Response | None:
+    async def _discover(
+        self, method: Route, body: bytes, deadline: float | None, *, probing: bool, parcel: Parcel | None
+    ) -> Response | None:
         """Ask for a method not known yet, spelling by spelling. One caller asks, the others wait for what it learns."""
         spellings = self._spellings
         while (asking := self._asking.get(method)) is not None:
@@ -300,7 +341,7 @@ class Client:
             if failure is not None:
                 raise type(failure)(self.name, method, failure.reason) from failure
             if (path := self._paths.get(method)) is not None:
-                return await self._send(method, path, body, deadline, probing=probing)
+                return await self._send(method, path, body, deadline, probing=probing, parcel=parcel)
         if method in spellings.refused:
             return None
         answer = self._asking[method] = asyncio.get_running_loop().create_future()
@@ -308,7 +349,7 @@ class Client:
         try:
             for spelling, path in spellings.candidates(method):
                 try:
-                    response = await self._send(method, path, body, deadline, probing=probing)
+                    response = await self._send(method, path, body, deadline, probing=probing, parcel=parcel)
                 except FatalError:
                     spellings.settle(method, spelling)
                     raise
@@ -325,64 +366,9 @@ class Client:
             del self._asking[method]
             answer.set_result(failure)
 
-    # What came of an attempt, told to those who keep count.
 
-    def _judge(self, method: Method, response: Response) -> Response | None:
-        """The status table, for a complete reply."""
-        status = response.status
-        if status == 200 or status == 204:
-            return response
-        if status == 404:
-            self._ledger.outcomes[Outcome.UNSUPPORTED] += 1
-            self._spellings.refuse(method)
-            return None
-        if status in PATIENCE:
-            # 429 says that we call too often, not that anything is broken.
-            self._ledger.fail(Outcome.BUSY, blame=status != 429)
-        else:
-            self._ledger.outcomes[Outcome.BAD_STATUS] += 1
-        raise refusal(self.name, method, response)
-
-    def _illegal(self, method: Method, response: Response, why: IllegalReply) -> FatalError:
-        self._ledger.outcomes[Outcome.ILLEGAL] += 1
-        return illegal(self.name, method, response, why)
-
-    def _failed(self, method: Method, error: LaneError) -> TransientError | FatalError:
-        """The error for a reply that did not arrive."""
-        if self._lane is None:
-            self._ledger.outcomes[Outcome.CANCELLED] += 1
-            return NotSent(self.name, method, "the client was closed")
-        if isinstance(error, Malformed):
-            self._ledger.outcomes[Outcome.MALFORMED] += 1
-            return FatalError(self.name, method, str(error))
-        outcome = next(outcome for kind, outcome in _BROKEN.items() if isinstance(error, kind))
-        if outcome is Outcome.UNTRUSTED and not self._unreachable:
-            _log.error("plugin cannot be trusted", name=self.name, problem=str(error))
-        self._unreachable = self._unreachable or isinstance(error, Unreachable)
-        self._ledger.fail(outcome, blame=outcome is not Outcome.OWN_FAULT)
-        return TransientError(self.name, method, str(error))
-
-    def _not_sent(self, method: Method, outcome: Literal[Outcome.BREAKER_OPEN, Outcome.PAST_DEADLINE]) -> NotSent:
-        self._ledger.outcomes[outcome] += 1
-        if outcome is Outcome.PAST_DEADLINE:
-            return NotSent(self.name, method, "the deadline has passed, nothing was sent")
-        return NotSent(self.name, method, "it has failed too often, nothing is sent for now (breaker open)")
-
-
-# Most special first.
-_BROKEN: dict[type[Broken], Outcome] = {
-    Untrusted: Outcome.UNTRUSTED,
-    Unreachable: Outcome.UNREACHABLE,
-    TimedOut: Outcome.TIMED_OUT,
-    Exhausted: Outcome.OWN_FAULT,
-    Broken: Outcome.BROKEN,
-}
-
-
-def _blames_the_peer(error: TransientError) -> bool:
-    if error.status is not None:
-        return error.status != 429
-    return isinstance(error.__cause__, Broken) and not isinstance(error.__cause__, Exhausted)
+def _count(parcel: Parcel | None) -> int:
+    return 1 if parcel is None else parcel.calls
 
 
 async def _never_opened(path: str, body: bytes) -> Response:

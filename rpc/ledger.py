@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from time import monotonic
 from types import MappingProxyType
+from typing import Final
 
 import structlog
 
@@ -16,6 +17,9 @@ from rpc.budget import Budget
 from rpc.limiter import Limiter
 from rpc.permits import Permits
 from rpc.stats import ClientStats, Histogram, Outcome
+
+_WHATEVER_THE_SIZE: Final = frozenset({Outcome.UNREACHABLE, Outcome.UNTRUSTED})
+"""What a batch fails with however few calls it has."""
 
 _log = structlog.get_logger()
 
@@ -33,11 +37,14 @@ class Ledger:
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.answered = 0
         """Complete HTTP replies, good or bad; the rest of ``outcomes[ANSWERED]`` follows from it."""
+        self.batched = 0
+        """Calls in those replies beyond one for each."""
         self.turn = now
         """When `tell` is due."""
         self.retries = 0
         self.unknown_fields = 0
         self.latency = Histogram()
+        self._busy = 0
         self._unanswered = 0
         self._told = 0
         self._credited = 0
@@ -53,21 +60,44 @@ class Ledger:
     def came_back(self) -> None:
         """The plugin answers again after it was unreachable."""
         if self.limiter is not None:
-            self.limiter.restart(monotonic(), self.answered - self.outcomes[Outcome.BUSY], self.permits.waits)
+            self.limiter.restart(monotonic(), self.answered - self._busy, self.permits.waits)
             self.permits.resize(self.limiter.limit)
 
-    def fail(self, outcome: Outcome, *, blame: bool) -> None:
-        """An attempt was turned away, or not answered at all. ``blame``: it was the plugin's fault."""
+    def fail(self, outcome: Outcome, *, blame: bool, calls: int = 1) -> None:
+        """An attempt was turned away, or not answered at all. ``blame``: it was the plugin's fault.
+
+        ``calls`` are those of a batch that failed as a whole. To the limiter that is one request, and so it is to the
+        breaker where the reason may be that there were so many: the parts that it is sent again in will tell.
+        """
         now = monotonic()
-        self.outcomes[outcome] += 1
-        if outcome is not Outcome.BUSY:
-            self._unanswered += 1
+        self.outcomes[outcome] += calls
+        if outcome is Outcome.BUSY:
+            self._busy += 1
+            self.batched += calls - 1
+        else:
+            self._unanswered += calls
         self.tell(now)
-        if blame and self.breaker.record(now, failures=1):
-            _log.warning("plugin fails too often, breaker open", name=self.name)
+        if blame:
+            self._blame(now, calls if outcome in _WHATEVER_THE_SIZE else 1)
         if self.limiter is not None:
-            self.limiter.refused(now, self.answered - self.outcomes[Outcome.BUSY])
+            self.limiter.refused(now, self.answered - self._busy)
             self.permits.resize(self.limiter.limit)
+
+    def unpack(self, calls: int) -> None:
+        """The last reply was to a batch of so many."""
+        self.batched += calls - 1
+
+    def fail_within(self, *, blame: bool) -> None:
+        """A call in a batch that was answered was turned away."""
+        now = monotonic()
+        self.outcomes[Outcome.BUSY] += 1
+        self.tell(now)
+        if blame:
+            self._blame(now, 1)
+
+    def _blame(self, now: float, failures: int) -> None:
+        if self.breaker.record(now, failures=failures):
+            _log.warning("plugin fails too often, breaker open", name=self.name)
 
     def end_probe(self, answered: bool | None) -> None:
         """The breaker's probe has ended, see `Breaker.end_probe`."""
@@ -77,19 +107,19 @@ class Ledger:
 
     def tell(self, now: float) -> None:
         """Pass on what was only counted: successes to breaker and limiter, calls to the budget."""
-        good = self.answered - self.outcomes[Outcome.BUSY]
+        good = self.answered + self.batched - self.outcomes[Outcome.BUSY]
         if good > self._told:
             # All of them before `turn`, or they would have been told then.
             self.breaker.record(min(now, self.turn), successes=good - self._told)
             self._told = good
-        calls = self.answered + self._unanswered - self.retries
+        calls = self.answered + self.batched + self._unanswered - self.retries
         self.budget.calls += max(0, calls - self._credited)
         self._credited = max(calls, self._credited)
         self.turn = now + self.breaker.step
         limiter = self.limiter
         if limiter is not None:
             if now >= limiter.until:
-                limiter.advance(now, good, self.permits.waits)
+                limiter.advance(now, self.answered - self._busy, self.permits.waits)
                 if limiter.limit != self.permits.limit:
                     self.permits.resize(limiter.limit)
             self.turn = min(self.turn, limiter.until)
@@ -97,10 +127,11 @@ class Ledger:
     def summary(self) -> ClientStats:
         """Everything, as of now."""
         bad = sum(self.outcomes[it] for it in (Outcome.UNSUPPORTED, Outcome.BUSY, Outcome.BAD_STATUS, Outcome.ILLEGAL))
-        outcomes = self.outcomes | {Outcome.ANSWERED: self.answered - bad}
+        outcomes = self.outcomes | {Outcome.ANSWERED: self.answered + self.batched - bad}
         return ClientStats(
             name=self.name,
             attempts=sum(outcomes.values()),
+            batched=self.batched,
             retries=self.retries,
             outcomes=MappingProxyType(outcomes),
             unknown_fields=self.unknown_fields,

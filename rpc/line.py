@@ -18,7 +18,7 @@ from rpc.errors import FatalError, PluginError, TransientError
 from rpc.lanes import LaneError, Response
 from rpc.lanes.wire import WireLane
 from rpc.ledger import Ledger
-from rpc.methods import Method
+from rpc.methods import Method, Route
 from rpc.replies import EMPTY, Reply
 from rpc.stats import Outcome
 
@@ -59,7 +59,7 @@ class Line:
     )
 
     def __init__(
-        self, receiver: Receiver, lane: WireLane, paths: Mapping[Method, str], ledger: Ledger, client: Client
+        self, receiver: Receiver, lane: WireLane, paths: Mapping[Route, str], ledger: Ledger, client: Client
     ) -> None:
         self._receiver = receiver
         self._post = lane.post_to

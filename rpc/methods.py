@@ -20,6 +20,21 @@ class Method(StrEnum):
     TEMPLATE_EXECUTE = "template.execute"
 
 
+class BatchMethod(StrEnum):
+    """The batch of a method, which is asked for by a path of its own: many calls about nodes in one request."""
+
+    NODE_PRE_EXECUTE = "node.preExecute.batch"
+    NODE_POST_EXECUTE = "node.postExecute.batch"
+    PARAMETERS_ADD = "parameters.add.batch"
+
+
+Route = Method | BatchMethod
+"""What has a path of its own, and is known or refused on its own."""
+
+_SUFFIX: Final = ".batch"
+BATCHES: Final[dict[Method, BatchMethod]] = {Method(batch.removesuffix(_SUFFIX)): batch for batch in BatchMethod}
+"""The batch of each method that has one."""
+
 # The proposal's Go sketch served net/rpc style names; executor plugins were later published under /api/v1.
 _GO: Final[dict[Method, str]] = {
     Method.WORKFLOW_PRE_OPERATE: "WorkflowLifecycleHook.WorkflowPreOperate",
@@ -31,8 +46,10 @@ _GO: Final[dict[Method, str]] = {
 }
 
 
-def path(method: Method, spelling: Spelling) -> str:
+def path(method: Route, spelling: Spelling) -> str:
     """The request path of `method` in one spelling, for example ``/api/v1/node.preExecute``."""
+    if isinstance(method, BatchMethod):
+        return path(Method(method.removesuffix(_SUFFIX)), spelling) + _SUFFIX
     match spelling:
         case "short":
             return f"/{method}"

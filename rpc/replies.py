@@ -115,19 +115,19 @@ def decode(method: Method, body: bytes) -> tuple[Reply, int]:
     return validate(method, document) if document else (EMPTY, 0)
 
 
-def decode_object(body: bytes) -> dict[str, Any]:
+def decode_object(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     """The one JSON object that `body` must be, by RFC 8259 and without its leniencies. Raises `IllegalReply`."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise IllegalReply(f"not JSON: {error}") from None
     if not isinstance(document, dict):
-        raise IllegalReply(f"expected a JSON object, got {_json_type(document)}")
+        raise IllegalReply(f"expected a JSON object, got {json_type(document)}")
     colons = body.count(b":")
-    if colons > 1 or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+    if colons > 1 or body.count(b"{") + body.count(b"[") > max_depth:
         keys, depth = _measure(document)
-        if depth > MAX_DEPTH:
-            raise IllegalReply(f"nested {depth} deep, {MAX_DEPTH} is the most")
+        if depth > max_depth:
+            raise IllegalReply(f"nested {depth} deep, {max_depth} is the most")
         if keys != colons:  # a colon that is no key's is in a string, or was of a key that came twice
             _refuse_duplicates(body)
     return document
@@ -200,5 +200,6 @@ def _refuse_duplicates(body: bytes) -> None:
     json.loads(body, object_pairs_hook=pairs, parse_int=str, parse_float=str)
 
 
-def _json_type(value: object) -> str:
+def json_type(value: object) -> str:
+    """What a decoded JSON value is called that is no object."""
     return {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")

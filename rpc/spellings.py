@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rpc.methods import SPELLINGS, Method, Spelling, path
+from rpc.methods import SPELLINGS, BatchMethod, Route, Spelling, path
 
 
 class Spellings:
@@ -13,24 +13,29 @@ class Spellings:
     def __init__(self, protocol: Literal["auto"] | Spelling, prefix: str) -> None:
         self._prefix = prefix
         self._order: tuple[Spelling, ...] = SPELLINGS if protocol == "auto" else (protocol,)
-        self.paths: dict[Method, str] = {}
+        self.paths: dict[Route, str] = {}
         """The one path of each method that was answered with anything but 404."""
-        self.refused: set[Method] = set()
+        self.refused: set[Route] = set()
         """The methods that every spelling answered with 404."""
-        self.found: dict[Method, Spelling] = {}
+        self.found: dict[Route, Spelling] = {}
         """The spelling of each of `paths`."""
 
-    def candidates(self, method: Method) -> list[tuple[Spelling, str]]:
-        """Spelling and path to try for a method not known yet, the likeliest first."""
-        return [(spelling, self._prefix + path(method, spelling)) for spelling in self._order]
+    def candidates(self, method: Route) -> list[tuple[Spelling, str]]:
+        """Spelling and path to try for a method not known yet, the likeliest first.
 
-    def settle(self, method: Method, spelling: Spelling) -> None:
+        Of a batch only the likeliest, once the plugin has answered in one: it may well have none, and need not hear of
+        it more than once.
+        """
+        order = self._order[:1] if isinstance(method, BatchMethod) and self.found else self._order
+        return [(spelling, self._prefix + path(method, spelling)) for spelling in order]
+
+    def settle(self, method: Route, spelling: Spelling) -> None:
         """The plugin answered `method` in this spelling: other methods are tried in it first."""
         self.paths[method] = self._prefix + path(method, spelling)
         self.found[method] = spelling
         self._order = (spelling, *(other for other in self._order if other != spelling))
 
-    def refuse(self, method: Method) -> None:
+    def refuse(self, method: Route) -> None:
         """The plugin does not have `method`."""
         self.refused.add(method)
         self.paths.pop(method, None)

@@ -48,11 +48,13 @@ class Latency:
 class ClientStats:
     """One client, from its start to now. ``outcomes`` has every `Outcome`, at zero where there was none.
 
-    ``attempts`` are calls and their ``retries``. ``limit``, ``in_flight`` and ``waiting`` are of now.
+    ``attempts`` are calls and their ``retries``. ``batched`` are calls that shared a reply with others, beyond one for
+    each reply. ``limit``, ``in_flight`` and ``waiting`` are of now, and count requests.
     """
 
     name: str
     attempts: int
+    batched: int
     retries: int
     outcomes: Mapping[Outcome, int]
     unknown_fields: int

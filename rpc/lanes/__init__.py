@@ -67,6 +67,10 @@ class Malformed(LaneError):
     """The reply is not one we may accept: bad framing, over a cap, an encoding that was not asked for."""
 
 
+class TooLarge(Malformed):
+    """The reply's body is over ``max_body``."""
+
+
 def is_whole(body: bytes) -> bool:
     """Whether a close-delimited 200 that ended in a reset arrived whole: its own JSON is all there is to tell by.
 

@@ -36,6 +36,7 @@ from rpc.lanes import (
     Malformed,
     Response,
     TimedOut,
+    TooLarge,
     Unreachable,
     Untrusted,
     is_whole,
@@ -300,7 +301,7 @@ class AiohttpLane:
             except aiohttp.ClientPayloadError as error:
                 raise Broken("the connection was closed in the middle of the reply's body") from error
         if size > self._max_body:
-            raise Malformed(f"the reply's body is over {self._max_body} bytes")
+            raise TooLarge(f"the reply's body is over {self._max_body} bytes")
         return b"".join(chunks)
 
     def _translate(self, error: BaseException) -> LaneError:

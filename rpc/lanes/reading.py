@@ -10,7 +10,7 @@ from typing import Final
 
 from httptools import HttpParserError, HttpResponseParser
 
-from rpc.lanes import MAX_HEAD, MAX_HEADERS, Broken, Malformed, Response, is_whole
+from rpc.lanes import MAX_HEAD, MAX_HEADERS, Broken, Malformed, Response, TooLarge, is_whole
 from rpc.lanes.head import CHUNKED, UNTIL_CLOSE, Head, HeadReader, be_lenient
 
 _CHUNKED_HEAD: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -75,7 +75,7 @@ class Reader:
         body += data
         if head.length == UNTIL_CLOSE:
             if len(body) > self._max_body:
-                raise Malformed(f"the reply's body is over {self._max_body} bytes")
+                raise TooLarge(f"the reply's body is over {self._max_body} bytes")
             return None
         if len(body) < head.length:
             return None
@@ -109,7 +109,7 @@ class Reader:
             rest = self._head_reader.feed_up_to_the_end(data)
             head = self._head_reader.head
         if head is not None and head.length > self._max_body:
-            raise Malformed(f"the reply's body is {head.length} bytes, {self._max_body} are allowed")
+            raise TooLarge(f"the reply's body is {head.length} bytes, {self._max_body} are allowed")
         self._head = head
         return rest
 
@@ -159,7 +159,7 @@ class _Chunks:
                 raise Malformed(f"bad framing of the reply's body: {error}") from None
             self.surplus = True
         if self._room < 0:
-            raise Malformed("the reply's body is over the limit")
+            raise TooLarge("the reply's body is over the limit")
         if self._trailers > MAX_HEADERS or self._trailer_bytes > MAX_HEAD or self._silence > MAX_HEAD + len(data):
             raise Malformed(f"the reply's trailers are over {MAX_HEADERS} lines or {MAX_HEAD} bytes")
         if self.complete:

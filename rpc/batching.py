@@ -1,0 +1,290 @@
+"""Many calls about nodes in few requests: whether the plugin takes batches, how large they are, and what to do when one
+fails.
+
+A batch is a call of `rpc.client` like any other as far as spelling, breaker, permits and the status table go. What is
+different: the plugin need not have it (then the caller makes single calls), a whole batch that fails may be sent again
+in halves, and each reply in it is judged by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from rpc.batches import Announcement, Call, Illegal, decode_batch, encode_batch
+from rpc.errors import FatalError, NotSent, PluginError, TransientError
+from rpc.lanes import Response, TooLarge, Unreachable
+from rpc.methods import BATCHES, BatchMethod, Method
+from rpc.replies import EMPTY, IllegalReply, Reply
+from rpc.retries import RetryPolicy, retry
+from rpc.sizing import BatchPolicy, BatchSize
+
+if TYPE_CHECKING:
+    from rpc.client import Client
+    from rpc.judging import Judge
+    from rpc.ledger import Ledger
+    from rpc.spellings import Spellings
+
+_TOO_LARGE: Final = 413
+
+Outcomes = list[Reply | PluginError | None]
+"""What came of each call so far: its reply, why there is none, or None while it has no outcome."""
+
+
+class NoBatches(Exception):
+    """The plugin does not take batches of this method."""
+
+
+class Parcel:
+    """A batch on its way: how many calls it has and, once it is answered, how many seconds that took."""
+
+    __slots__ = ("calls", "seconds")
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+        self.seconds = 0.0
+
+
+class Batching:
+    """What one client knows of its plugin's batches."""
+
+    def __init__(
+        self,
+        client: Client,
+        ledger: Ledger,
+        judge: Judge,
+        spellings: Spellings,
+        policy: BatchPolicy,
+        retry: RetryPolicy,
+        timeout: float,
+    ) -> None:
+        self.client = client
+        self.ledger = ledger
+        self.judge = judge
+        self.spellings = spellings
+        self.retry = retry
+        self._announcement: tuple[int, Announcement] | None = None
+        self._policy = policy
+        self._sizes = {method: BatchSize(policy, timeout) for method in BATCHES}
+        self._probing: dict[Method, asyncio.Future[TransientError | None]] = {}
+
+    def taken(self, method: Method) -> bool | None:
+        """Whether the plugin takes batches of `method`; None where nobody has asked it yet."""
+        batch = BATCHES.get(method)
+        if batch is None or not self._policy.enabled or batch in self.spellings.refused:
+            return False
+        return True if batch in self.spellings.paths and method not in self._probing else None
+
+    @property
+    def announcement(self) -> Announcement | None:
+        """What the plugin last said of standing replies; None where this one has not."""
+        said = self._announcement
+        return said[1] if said is not None and said[0] == self.judge.generation else None
+
+    @announcement.setter
+    def announcement(self, announcement: Announcement) -> None:
+        self._announcement = self.judge.generation, announcement
+
+    async def exchange(
+        self, method: Method, workflow: bytes, calls: Sequence[Call], outcomes: Outcomes, *, tolerant: bool
+    ) -> None:
+        """See `rpc.Client.exchange_batch`."""
+        delivery = _Delivery(self, method, workflow, calls, outcomes, self._sizes[method], tolerant=tolerant)
+        at = 0
+        while at < len(calls) and (taken := self.taken(method)) is not False:
+            group = self._cut(method, calls, at)
+            try:
+                if taken:
+                    await delivery.settle(group)
+                elif not await self._probe(method, delivery, group):
+                    continue
+            except NoBatches:
+                return
+            at += len(group)
+
+    async def _probe(self, method: Method, delivery: _Delivery, group: range) -> bool:
+        """Send the first batch of all. One caller does; the others wait for what it learns, and are told False."""
+        asking = self._probing.get(method)
+        if asking is not None:
+            failure = await asyncio.shield(asking)
+            if failure is not None:
+                delivery.give_up(group, type(failure)(failure.plugin, failure.method, failure.reason))
+                return True
+            return False
+        answer = self._probing[method] = asyncio.get_running_loop().create_future()
+        failure = None
+        try:
+            await delivery.settle(group)
+        except TransientError as error:
+            failure = error
+            raise
+        finally:
+            del self._probing[method]
+            answer.set_result(failure)
+        return True
+
+    def _cut(self, method: Method, calls: Sequence[Call], at: int) -> range:
+        """The calls from `at` on that go into one request."""
+        end = min(len(calls), at + self._sizes[method].limit)
+        room = self._policy.max_bytes
+        template: bytes | None = None
+        for index in range(at, end):
+            call = calls[index]
+            room -= len(call.rest) + len(call.name) + 16
+            if call.template is not template:
+                template = call.template
+                room -= len(template)
+            if room < 0:
+                return range(at, max(index, at + 1))
+        return range(at, end)
+
+
+class _Delivery:
+    """The calls of one `exchange`, by their places."""
+
+    def __init__(
+        self,
+        batching: Batching,
+        method: Method,
+        workflow: bytes,
+        calls: Sequence[Call],
+        outcomes: Outcomes,
+        size: BatchSize,
+        *,
+        tolerant: bool,
+    ) -> None:
+        self._batching = batching
+        self._client = batching.client
+        self._judge = batching.judge
+        self._ledger = batching.ledger
+        self._method = method
+        self._batch: BatchMethod = BATCHES[method]
+        self._workflow = workflow
+        self._calls = calls
+        self._outcomes = outcomes
+        self._size = size
+        self._tolerant = tolerant
+        self._within: TransientError | None = None
+        """What the last answered batch had to say against its calls, as opposed to a failure of all of it."""
+
+    async def settle(self, group: Sequence[int]) -> None:
+        """Give each call of the group its outcome. Raises `TransientError` for the first without one, `NoBatches`."""
+        left = list(group)
+        try:
+            await self._send(left)
+        except TransientError as failure:
+            if not self._may_be_too_many(left, failure):
+                await self._again(partial(self._send, left), left, failure, self._batching.retry)
+                return
+            self._size.failed(len(left))
+            await self._again(partial(self._halve, left), left, failure, replace(self._batching.retry, attempts=2))
+
+    def _may_be_too_many(self, left: Sequence[int], failure: TransientError) -> bool:
+        if failure is self._within or isinstance(failure, NotSent) or isinstance(failure.__cause__, Unreachable):
+            return False
+        return len(left) > 1
+
+    async def _again(
+        self,
+        send: Callable[[], Awaitable[None]],
+        left: list[int],
+        failure: TransientError,
+        policy: RetryPolicy,
+    ) -> None:
+        """Go on after a failure within the retry policy and the budget."""
+
+        async def attempt() -> None:
+            self._ledger.retries += len(left)
+            await send()
+
+        try:
+            if isinstance(failure, NotSent):
+                raise failure
+            await retry(
+                attempt,
+                failure,
+                policy,
+                self._client.budget,
+                deadline=None,
+                clock=monotonic,
+                sleep=asyncio.sleep,
+                size=lambda: len(left),
+            )
+        except TransientError as error:
+            self.give_up(left, error)
+
+    def give_up(self, group: Sequence[int], failure: TransientError) -> None:
+        """The failure stands. Raises it, unless failures are outcomes like others here."""
+        if not self._tolerant:
+            raise failure
+        for place in group:
+            if self._outcomes[place] is None:
+                self._outcomes[place] = failure
+
+    async def _halve(self, left: Sequence[int]) -> None:
+        middle = len(left) // 2
+        await self.settle(left[:middle])
+        await self.settle(left[middle:])
+
+    async def _send(self, left: list[int]) -> None:
+        """One request. Takes those out of `left` that have their outcome, and raises why the others do not."""
+        count = len(left)
+        parcel = Parcel(count)
+        body = encode_batch(self._workflow, [self._calls[place] for place in left])
+        try:
+            response = await self._client.attempt_batch(self._batch, body, parcel)
+            decoded = None if response is None else self._decode(response, count)
+        except FatalError as error:
+            if count > 1 and (error.status == _TOO_LARGE or isinstance(error.__cause__, TooLarge)):
+                self._size.failed(count)
+                self._ledger.retries += count
+                await self._halve(left)
+                return
+            for place in left:
+                self._outcomes[place] = error
+            return
+        if decoded is None:
+            raise NoBatches
+        self._size.answered(count, parcel.seconds)
+        self._take(left, decoded)
+
+    def _decode(self, response: Response, count: int) -> Sequence[Reply | Response | Illegal] | None:
+        try:
+            decoded = decode_batch(self._method, response.body, count)
+        except IllegalReply as error:
+            raise self._judge.illegal(self._batch, response, error) from error
+        if decoded is None:
+            self._batching.spellings.refuse(self._batch)
+            return None
+        self._ledger.unpack(count)
+        self._ledger.unknown_fields += decoded.unknown
+        if decoded.announcement is not None:
+            self._batching.announcement = decoded.announcement
+        return decoded.replies
+
+    def _take(self, left: list[int], replies: Sequence[Reply | Response | Illegal]) -> None:
+        outcomes = self._outcomes
+        again: list[int] = []
+        failure: TransientError | None = None
+        for place, reply in zip(left, replies, strict=True):
+            if isinstance(reply, Reply):
+                outcomes[place] = reply
+                continue
+            try:
+                if isinstance(reply, Illegal):
+                    raise self._judge.illegal(self._method, reply.response, reply.why)
+                self._judge.judge_within(self._method, reply)
+                outcomes[place] = EMPTY  # a 404
+            except FatalError as error:
+                outcomes[place] = error
+            except TransientError as error:
+                again.append(place)
+                failure = failure or error
+        left[:] = again
+        self._within = failure
+        if failure is not None:
+            raise failure

@@ -7,6 +7,7 @@ error message says was expected.
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ from msgspec import Meta
 
 from rpc.address import parse_address
 from rpc.durations import parse_duration
+from rpc.methods import Method
 
 
 class FieldError(ValueError):
@@ -65,6 +67,8 @@ class Token(str):
         return token
 
 
+Glob = Annotated[str, Meta(min_length=1, description='a name, or a glob such as "build-*"')]
+Globs = Annotated[tuple[Glob, ...], Meta(description='a list of names or globs, such as ["build-*"]')]
 Count = Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
 Duration = Annotated[Seconds, Meta(description='a duration such as "1s"')]
 
@@ -112,7 +116,39 @@ class BreakerSettings(Settings, frozen=True):
     open_for: Duration = Seconds(5.0)
 
 
+class BatchSettings(Settings, frozen=True):
+    """``batch = {...}``: whether many calls may travel in one request, and how large such a request may be.
+
+    ``max_bytes`` is about the request's body.
+    """
+
+    enabled: Annotated[bool, Meta(description="true or false")] = True
+    max_calls: Count = 256
+    max_bytes: Annotated[int, Meta(ge=1, description="a number of bytes, 1 or more")] = 1024 * 1024
+
+
+class MatchSettings(Settings, frozen=True):
+    """``match = {...}``: the calls that a plugin is sent. Of each key that is given something must match.
+
+    ``methods`` are names of methods. ``templates`` are names of templates, ``types`` what a template is (``container``,
+    ``steps``...) or its node's type (``Pod``...), ``phases`` phases of the node: all for calls about nodes only.
+    ``labels`` are the workflow's, each with a glob for its value.
+    """
+
+    methods: Globs = ()
+    templates: Globs = ()
+    types: Globs = ()
+    phases: Globs = ()
+    labels: Annotated[dict[str, Glob], Meta(description='a table of strings, such as { team = "a*" }')] = {}
+
+    def __post_init__(self) -> None:
+        for glob in self.methods:
+            if not any(fnmatchcase(method, glob) for method in Method):
+                raise FieldError("methods", f'expected names of methods, such as "node.*", got {show(glob)}')
+
+
 FailurePolicy = Literal["abort", "ignore"]
+Resend = Literal["auto", "always", "changed"]
 Mode = Literal["apply", "observe"]
 Payload = Literal["metadata", "full"]
 
@@ -121,7 +157,8 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
     """One ``[[plugins]]`` table. Raises `ValueError` for an address or a name that cannot be.
 
     ``timeout`` is in seconds and covers a whole attempt, connect included; ``max_body`` is in bytes, of a reply.
-    ``failure_policy``, ``mode`` and ``payload`` are for the engine; everything else says how to call the plugin.
+    ``failure_policy``, ``mode``, ``payload``, ``resend``, ``resend_after`` and ``match`` are for the engine; everything
+    else says how to call the plugin.
     """
 
     name: Annotated[str, Meta(description='a name, such as "hello"')]
@@ -141,6 +178,10 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
     failure_policy: Annotated[FailurePolicy, Meta(description='"abort" or "ignore"')] = "abort"
     mode: Annotated[Mode, Meta(description='"apply" or "observe"')] = "apply"
     payload: Annotated[Payload, Meta(description='"metadata" or "full"')] = "metadata"
+    resend: Annotated[Resend, Meta(description='"auto", "always" or "changed"')] = "auto"
+    resend_after: Annotated[Seconds | None, Meta(description='a duration such as "10m"')] = None
+    match: Annotated[MatchSettings | None, Meta(description="a table")] = None
+    batch: Annotated[BatchSettings, Meta(description="a table")] = BatchSettings()
     retry: Annotated[RetrySettings, Meta(description="a table")] = RetrySettings()
     breaker: Annotated[BreakerSettings, Meta(description="a table")] = BreakerSettings()
 

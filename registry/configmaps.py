@@ -40,7 +40,7 @@ _NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-
 _KEYS: Final = tuple(
     field.encode_name
     for field in msgspec.structs.fields(PluginConfig)
-    if field.name not in ("name", "retry", "breaker")
+    if field.name not in ("name", "match", "batch", "retry", "breaker")
 )
 
 

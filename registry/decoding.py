@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
@@ -48,7 +49,7 @@ def _explain(error: msgspec.ValidationError, document: object, into: type[msgspe
     """The place and the reason. msgspec's text has the place; its reasons are in terms of Python and are replaced."""
     match = _PLACED.fullmatch(str(error))
     assert match is not None
-    path = match["path"] or ""
+    path = (match["path"] or "").replace("[...]", "")
     if isinstance(error.__cause__, FieldError):
         return _join(path, error.__cause__.field), error.__cause__.reason
     if error.__cause__ is not None:
@@ -96,7 +97,10 @@ def _hint_at(path: str, struct: type[msgspec.Struct]) -> Any:
 
 
 def _bare(hint: Any) -> Any:
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    """The type itself, without its description or the None that it may be instead."""
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    return get_args(hint)[0] if get_origin(hint) is UnionType else hint
 
 
 def _quoted(key: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from registry.config import FailurePolicy, Mode, Payload
+from registry.config import FailurePolicy, MatchSettings, Mode, Payload, Resend
 from rpc import Client
 
 
@@ -23,6 +23,9 @@ class Plugin:
     failure_policy: FailurePolicy = "abort"
     mode: Mode = "apply"
     payload: Payload = "metadata"
+    resend: Resend = "auto"
+    resend_after: float | None = None
+    match: MatchSettings | None = None
 
 
 @dataclass(eq=False, slots=True)

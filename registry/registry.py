@@ -20,7 +20,7 @@ from registry.errors import ConfigError
 from registry.generations import Generations, Plugin
 from registry.loading import load_config
 from registry.watching import changes
-from rpc import BreakerPolicy, Budget, Client, RetryPolicy
+from rpc import BatchPolicy, BreakerPolicy, Budget, Client, RetryPolicy
 
 _log = structlog.get_logger()
 
@@ -66,6 +66,7 @@ def connect(config: PluginConfig, budget: Budget | None = None) -> Client:
         max_body=config.max_body,
         retry=RetryPolicy(**msgspec.structs.asdict(config.retry)),
         breaker=BreakerPolicy(**msgspec.structs.asdict(config.breaker)),
+        batch=BatchPolicy(**msgspec.structs.asdict(config.batch)),
         budget=budget,
     )
 
@@ -228,7 +229,10 @@ class Registry:
             clients[_route(plugin)] = (
                 self._clients.get(_route(plugin)) or await connect(plugin, self.budget).__aenter__()
             )
-        plugins = tuple(Plugin(p.name, clients[_route(p)], p.failure_policy, p.mode, p.payload) for p in after.values())
+        plugins = tuple(
+            Plugin(p.name, clients[_route(p)], p.failure_policy, p.mode, p.payload, p.resend, p.resend_after, p.match)
+            for p in after.values()
+        )
         self._config, self._in_force, self._clients = config, after, clients
         self._close(self._generations.replace(plugins))
         return record
@@ -243,4 +247,12 @@ class Registry:
 
 def _route(plugin: PluginConfig) -> PluginConfig:
     """What of `plugin` its client depends on: all but what is for the engine."""
-    return msgspec.structs.replace(plugin, failure_policy="abort", mode="apply", payload="metadata")
+    return msgspec.structs.replace(
+        plugin,
+        failure_policy="abort",
+        mode="apply",
+        payload="metadata",
+        resend="auto",
+        resend_after=None,
+        match=None,
+    )

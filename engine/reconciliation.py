@@ -8,13 +8,12 @@ from typing import Any, Final
 import structlog
 
 from engine.execution import Result
-from engine.fanout import fan_out
 from engine.graph import Graph, Invocation, leaves
 from engine.graph.admission import Admission
 from engine.graph.entry import Entry
 from engine.graph.nodes import NodeStore
 from engine.graph.queueing import LockQueue
-from engine.hooks import Caller, Journal, NodeHooks, WorkflowHooks, may_fail
+from engine.hooks import Caller, Journal, NodeHooks, StandingReplies, WorkflowHooks, may_fail
 from engine.library import Library
 from engine.locks import LockError, Locks, Standing, lock_requests
 from engine.memo import Memos
@@ -62,7 +61,8 @@ class Run:
         """Leaves that this engine's executor was given and has not ended."""
         self._surroundings = surroundings
         self._journal = Journal()
-        self._caller = Caller(self._journal, surroundings.counts)
+        self._standing = StandingReplies()
+        self._caller = Caller(self._journal, self._standing, surroundings.counts)
         self._stamp = 0.0
         self._spec: Document | None = None
         self._spec_source: object = None
@@ -90,6 +90,7 @@ class Run:
             return
         _refuse_while_open(plugins)
         self._journal.begin(plugins)
+        self._standing.begin(plugins, now)
         # What a resumed pass makes is dated as the aborted one dated it, so that its questions are the same.
         self._stamp = self._journal.resumed_at or now
         hooks = WorkflowHooks(plugins, self._caller)
@@ -142,9 +143,9 @@ class Run:
         untold = self._tell(graph, self._taken)
         graph.tick()
         node_hooks = NodeHooks(plugins, graph, document, self._caller)
-        wave = graph.first_wave()
+        wave = node_hooks.worth_visiting(graph.first_wave())
         while wave and entry.outcome is None:
-            await self._visit(wave, node_hooks)
+            await node_hooks.visit(wave, self._surroundings.workers)
             undo = graph.store.undo
             for invocation in wave:
                 if invocation.node_id in undo or not invocation.executing:  # else nothing has come of the visit
@@ -167,13 +168,6 @@ class Run:
         for node_id in [node_id for node_id in reports if node_id in graph.live]:
             leaves.report(graph, graph.live[node_id], reports[node_id])
         return {node_id: result for node_id, result in reports.items() if node_id not in graph.live}
-
-    async def _visit(self, wave: Sequence[Invocation], hooks: NodeHooks) -> None:
-        width = min(len(wave), self._surroundings.workers)
-        if hooks.plain:
-            wave = await hooks.volley(wave).run(width)
-        if wave:
-            await fan_out(hooks.visit, wave, width)
 
     def _build(self, document: dict[str, Any], now: float) -> tuple[dict[str, Any], Graph]:
         """The walk from its beginning; nodes that exist already are taken over.

@@ -14,8 +14,10 @@ class Counts:
     passes: int = 0
     aborted: int = 0
     nodes_visited: int = 0
+    nodes_unchanged: int = 0
     failures_passed_over: int = 0
     answers_resumed: int = 0
+    answers_standing: int = 0
     workflows_finished: int = 0
 
 
@@ -29,8 +31,10 @@ class EngineStats(msgspec.Struct, frozen=True):
     passes: int
     aborted: int
     nodes_visited: int
+    nodes_unchanged: int
     failures_passed_over: int
     answers_resumed: int
+    answers_standing: int
     workflows_finished: int
     workflows: int
     queued: int

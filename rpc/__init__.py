@@ -1,6 +1,6 @@
 """How to call one plugin, fast and safely; and, in `rpc.plugin`, how to be one."""
 
-from rpc.batches import Announcement, Call
+from rpc.batches import Announcement, Bundle, Call
 from rpc.batching import Outcomes
 from rpc.breaker import BreakerPolicy
 from rpc.budget import Budget
@@ -19,6 +19,7 @@ __all__ = [
     "BatchPolicy",
     "BreakerPolicy",
     "Budget",
+    "Bundle",
     "Call",
     "Client",
     "ClientStats",

@@ -17,6 +17,7 @@ from rpc.lanes import Response
 from rpc.methods import Method
 from rpc.replies import EMPTY, MAX_DEPTH, IllegalReply, Reply, decode_object, json_type, validate
 
+_OPENING: Final = b',{"template":'
 _ENVELOPE_DEPTH: Final = 2
 """How much deeper a reply lies in a batch than by itself."""
 
@@ -40,8 +41,31 @@ class Call(NamedTuple):
         return self.head + self.rest
 
 
+class Bundle:
+    """Calls of one method that may travel together. ``workflow`` is the JSON of the argument that they have in common.
+
+    Several plugins are sent the same, so the last request that was made from it is kept.
+    """
+
+    __slots__ = ("_last", "_last_places", "calls", "workflow")
+
+    def __init__(self, workflow: bytes, calls: Sequence[Call]) -> None:
+        self.workflow = workflow
+        self.calls = calls
+        self._last_places: tuple[int, ...] = ()
+        self._last = b""
+
+    def encode(self, places: Sequence[int]) -> bytes:
+        """The request with the calls at these places."""
+        wanted = tuple(places)
+        if wanted != self._last_places:
+            self._last = encode_batch(self.workflow, [self.calls[place] for place in wanted])
+            self._last_places = wanted
+        return self._last
+
+
 def encode_batch(workflow: bytes, calls: Sequence[Call]) -> bytes:
-    """The request with all `calls`; ``workflow`` is the JSON of the argument that they have in common."""
+    """The request with all `calls`, in order."""
     keys: dict[bytes, bytes] = {}
     names: dict[str, int] = {}
     parts: list[bytes] = []
@@ -50,11 +74,11 @@ def encode_batch(workflow: bytes, calls: Sequence[Call]) -> bytes:
         if opening is None:
             count = names[call.name] = names.get(call.name, 0) + 1
             key = call.name if count == 1 else f"{call.name}#{count}"
-            opening = keys[call.template] = b',{"template":' + orjson.dumps(key)
+            opening = keys[call.template] = _OPENING + orjson.dumps(key)
         parts.append(opening)
         parts.append(call.rest)
     parts[0] = parts[0][1:]
-    templates = b",".join([opening[len(b',{"template":') :] + b":" + text for text, opening in keys.items()])
+    templates = b",".join([opening[len(_OPENING) :] + b":" + text for text, opening in keys.items()])
     return b"".join((b'{"workflow":', workflow, b',"templates":{', templates, b'},"calls":[', *parts, b"]}"))
 
 

@@ -9,14 +9,16 @@ in halves, and each reply in it is judged by itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from rpc.batches import Announcement, Call, Illegal, decode_batch, encode_batch
+from rpc.batches import Announcement, Bundle, Call, Illegal, decode_batch
 from rpc.errors import FatalError, NotSent, PluginError, TransientError
+from rpc.fanout import fan_out
 from rpc.lanes import Response, TooLarge, Unreachable
 from rpc.methods import BATCHES, BatchMethod, Method
 from rpc.replies import EMPTY, IllegalReply, Reply
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from rpc.spellings import Spellings
 
 _TOO_LARGE: Final = 413
+_AT_A_TIME: Final = 8
+"""Requests under way from the calls of one `exchange`, where it takes several."""
 
 Outcomes = list[Reply | PluginError | None]
 """What came of each call so far: its reply, why there is none, or None while it has no outcome."""
@@ -89,22 +93,29 @@ class Batching:
     def announcement(self, announcement: Announcement) -> None:
         self._announcement = self.judge.generation, announcement
 
-    async def exchange(
-        self, method: Method, workflow: bytes, calls: Sequence[Call], outcomes: Outcomes, *, tolerant: bool
-    ) -> None:
+    async def exchange(self, method: Method, bundle: Bundle, outcomes: Outcomes, *, tolerant: bool) -> None:
         """See `rpc.Client.exchange_batch`."""
-        delivery = _Delivery(self, method, workflow, calls, outcomes, self._sizes[method], tolerant=tolerant)
-        at = 0
-        while at < len(calls) and (taken := self.taken(method)) is not False:
-            group = self._cut(method, calls, at)
-            try:
-                if taken:
-                    await delivery.settle(group)
-                elif not await self._probe(method, delivery, group):
-                    continue
-            except NoBatches:
-                return
-            at += len(group)
+        size = self._sizes[method]
+        delivery = _Delivery(self, method, bundle, outcomes, size, tolerant=tolerant)
+        calls = len(bundle.calls)
+
+        def groups() -> Iterator[range]:
+            at = 0
+            while at < calls and self.taken(method) is not False:
+                group = self._cut(size, bundle.calls, at)
+                at = group.stop
+                yield group
+
+        async def deliver(group: range) -> None:
+            with contextlib.suppress(NoBatches):
+                while (taken := self.taken(method)) is not False:
+                    if taken:
+                        await delivery.settle(group)
+                        return
+                    if await self._probe(method, delivery, group):
+                        return
+
+        await fan_out(deliver, groups(), min(_AT_A_TIME, -(-calls // size.limit)))
 
     async def _probe(self, method: Method, delivery: _Delivery, group: range) -> bool:
         """Send the first batch of all. One caller does; the others wait for what it learns, and are told False."""
@@ -127,9 +138,9 @@ class Batching:
             answer.set_result(failure)
         return True
 
-    def _cut(self, method: Method, calls: Sequence[Call], at: int) -> range:
+    def _cut(self, size: BatchSize, calls: Sequence[Call], at: int) -> range:
         """The calls from `at` on that go into one request."""
-        end = min(len(calls), at + self._sizes[method].limit)
+        end = min(len(calls), at + size.limit)
         room = self._policy.max_bytes
         template: bytes | None = None
         for index in range(at, end):
@@ -150,8 +161,7 @@ class _Delivery:
         self,
         batching: Batching,
         method: Method,
-        workflow: bytes,
-        calls: Sequence[Call],
+        bundle: Bundle,
         outcomes: Outcomes,
         size: BatchSize,
         *,
@@ -163,8 +173,7 @@ class _Delivery:
         self._ledger = batching.ledger
         self._method = method
         self._batch: BatchMethod = BATCHES[method]
-        self._workflow = workflow
-        self._calls = calls
+        self._bundle = bundle
         self._outcomes = outcomes
         self._size = size
         self._tolerant = tolerant
@@ -234,9 +243,8 @@ class _Delivery:
         """One request. Takes those out of `left` that have their outcome, and raises why the others do not."""
         count = len(left)
         parcel = Parcel(count)
-        body = encode_batch(self._workflow, [self._calls[place] for place in left])
         try:
-            response = await self._client.attempt_batch(self._batch, body, parcel)
+            response = await self._client.attempt_batch(self._batch, self._bundle.encode(left), parcel)
             decoded = None if response is None else self._decode(response, count)
         except FatalError as error:
             if count > 1 and (error.status == _TOO_LARGE or isinstance(error.__cause__, TooLarge)):
@@ -268,6 +276,10 @@ class _Delivery:
 
     def _take(self, left: list[int], replies: Sequence[Reply | Response | Illegal]) -> None:
         outcomes = self._outcomes
+        if replies.count(EMPTY) == len(left) == left[-1] - left[0] + 1:
+            outcomes[left[0] : left[-1] + 1] = [EMPTY] * len(left)
+            left.clear()
+            return
         again: list[int] = []
         failure: TransientError | None = None
         for place, reply in zip(left, replies, strict=True):

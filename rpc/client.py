@@ -6,14 +6,14 @@ The way of a call that goes well is `Client.exchange`, `Client._send` and the la
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any, Literal, Self
 
 import orjson
 
 from rpc.address import parse_address
-from rpc.batches import Announcement, Call
+from rpc.batches import Announcement, Bundle
 from rpc.batching import Batching, Outcomes, Parcel
 from rpc.breaker import BreakerPolicy
 from rpc.budget import Budget
@@ -200,16 +200,16 @@ class Client:
         return self._batching.announcement
 
     async def exchange_batch(
-        self, method: Method, workflow: bytes, calls: Sequence[Call], outcomes: Outcomes, *, tolerant: bool = False
+        self, method: Method, bundle: Bundle, outcomes: Outcomes, *, tolerant: bool = False
     ) -> None:
-        """Send `calls`, as many of them in one request as serves the plugin best, and fill in `outcomes`.
+        """Send the calls of `bundle`, as many in one request as serves the plugin best, and fill in `outcomes`.
 
-        ``workflow`` is the JSON of the argument they have in common. An outcome is a `Reply` (`EMPTY` where the method
+        An outcome is a `Reply` (`EMPTY` where the method
         turned out unsupported) or a `FatalError`; those still None in the end are to be sent one by one, since the
         plugin takes no batches. Raises `TransientError` for the first call that fails so for good, with the outcomes so
         far in place; where failures are ``tolerant``ly taken, it is an outcome instead.
         """
-        await self._batching.exchange(method, workflow, calls, outcomes, tolerant=tolerant)
+        await self._batching.exchange(method, bundle, outcomes, tolerant=tolerant)
 
     async def attempt_batch(self, batch: BatchMethod, body: bytes, parcel: Parcel) -> Response | None:
         """One request with a batch, None for 404. Raises `TransientError` and `FatalError`."""

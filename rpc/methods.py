@@ -59,5 +59,7 @@ def path(method: Route, spelling: Spelling) -> str:
             return f"/api/v1/{method}"
 
 
-PATHS: Final[dict[str, Method]] = {path(method, spelling): method for method in Method for spelling in SPELLINGS}
+PATHS: Final[dict[str, Route]] = {
+    path(method, spelling): method for method in (*Method, *BatchMethod) for spelling in SPELLINGS
+}
 """Every path a plugin may be called at, for the side that answers."""

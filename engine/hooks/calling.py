@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.hooks.journal import Journal
+from engine.hooks.standing import StandingReplies
 from engine.statistics import Counts
 from registry import Plugin
 from rpc import EMPTY, Method, PluginError, Reply
@@ -16,8 +17,9 @@ def may_fail(plugin: Plugin) -> bool:
 class Caller:
     """Asks plugins on behalf of one workflow: passes over the failures of those that may fail, remembers answers."""
 
-    def __init__(self, journal: Journal, counts: Counts) -> None:
+    def __init__(self, journal: Journal, standing: StandingReplies, counts: Counts) -> None:
         self.journal = journal
+        self.standing = standing
         self.counts = counts
 
     def passes_over(self, plugin: Plugin) -> bool:

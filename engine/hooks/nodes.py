@@ -6,20 +6,24 @@ encoded once for all plugins until one of them changes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
 from engine.graph import Graph, Invocation
 from engine.hooks.calling import Caller
+from engine.hooks.chain import Chain, Question
+from engine.hooks.matching import node_filter, wants
 from engine.hooks.patching import IllegalChange, apply_result
 from engine.hooks.volley import Volley
 from engine.node import ERROR, FULFILLED, RUNNING, Node, encode
 from engine.substitution import SubstitutionError
 from engine.template import Template
 from registry import Plugin
-from rpc import EMPTY, FatalError, Method, NodeReply, ParametersReply, PluginError, Reply, TransientError
+from rpc import EMPTY, Call, FatalError, Method, NodeReply, ParametersReply, PluginError, Reply, TransientError
+from rpc.fanout import fan_out
 
 PRE: Final = Method.NODE_PRE_EXECUTE
 POST: Final = Method.NODE_POST_EXECUTE
@@ -27,6 +31,9 @@ EXECUTE: Final = Method.TEMPLATE_EXECUTE
 ADD: Final = Method.PARAMETERS_ADD
 
 NOBODY_EXECUTED: Final = "no plugin executed the template"
+CHUNK: Final = 256
+"""Nodes that go through the plugins together, and `CHUNKS` how many times that many at once: what memory follows."""
+CHUNKS: Final = 32
 EXECUTE_RETRY: Final = 1.0
 """Seconds until a plugin is asked again to execute a template after a transient failure that named no delay."""
 
@@ -34,166 +41,242 @@ EXECUTE_RETRY: Final = 1.0
 class NodeHooks:
     """The calls for the nodes of one pass: `parameters.add`, `node.preExecute`, `template.execute`, `node.postExecute`.
 
-    `visit` may run for many nodes at once; for one node the plugins form a chain, each seeing what the one before it
-    changed. A transient failure leaves `visit` as `TransientError`; a fatal one makes the node Error.
+    For one node the plugins form a chain, each seeing what the one before it changed; different nodes go through it at
+    the same time.
     """
 
     def __init__(self, plugins: Sequence[Plugin], graph: Graph, document: dict[str, Any], caller: Caller) -> None:
-        self._plugins = plugins
         self._graph = graph
         self.nodes = graph.store.nodes
         self.caller = caller
         self.journal = caller.journal
+        self._standing = caller.standing
         self._workflows: dict[str, bytes] = {"metadata": orjson.dumps({"metadata": document["metadata"]})}
         if any(plugin.payload == "full" for plugin in plugins):
             self._workflows["full"] = orjson.dumps(document)
-        self._heads: dict[str, dict[Template, bytes]] = {"metadata": {}, "full": {}}
+        self._heads: dict[str, dict[Template, tuple[bytes, bytes]]] = {"metadata": {}, "full": {}}
+        self.filters = {plugin.name: found for plugin in plugins if (found := node_filter(plugin)) is not None}
+        """What plugins want of the nodes, by name; those that want everything are not in it."""
+        self._standing.surrounded_by((self._workflows, graph.scope.copy()))
+        metadata = document["metadata"]
+        self._wanting = {
+            method: [plugin for plugin in plugins if wants(plugin, method, metadata)]
+            for method in (PRE, POST, EXECUTE, ADD)
+        }
         self._supporting: dict[Method, list[Plugin]] = {}
         self.refresh()
 
     def refresh(self) -> None:
         """Look again which plugins know which method; a wave of visits may have taught it."""
-        for method in (PRE, POST, EXECUTE, ADD):
-            self._supporting[method] = [plugin for plugin in self._plugins if plugin.client.supports(method)]
+        for method, plugins in self._wanting.items():
+            self._supporting[method] = [plugin for plugin in plugins if plugin.client.supports(method)]
+
+    def supporting(self, method: Method) -> Sequence[Plugin]:
+        """The plugins that may know the method and want it, in order."""
+        return self._supporting[method]
+
+    # Which nodes, and how
+
+    def worth_visiting(self, wave: Sequence[Invocation]) -> Sequence[Invocation]:
+        """Those of the wave to which anybody might have anything new to say."""
+        unchanged, nodes = self._standing.unchanged, self.nodes
+        if not unchanged:
+            return wave
+        worth = [each for each in wave if unchanged.get(each.node_id) is not nodes[each.node_id]]
+        self.caller.counts.nodes_unchanged += len(wave) - len(worth)
+        return worth
+
+    async def visit(self, wave: Sequence[Invocation], workers: int) -> None:
+        """Call the plugins for every node of a wave and let what they answer count.
+
+        Raises `TransientError`, and `FatalError` where the whole workflow is at fault; then no call is left in flight.
+        """
+        if self._plain:
+            wave = await Volley(self, self._supporting[PRE], wave).run(min(len(wave), workers))
+        if wave:
+            chunks = [wave[at : at + CHUNK] for at in range(0, len(wave), CHUNK)]
+            at_a_time = min(len(chunks), CHUNKS)
+            await fan_out(partial(self._visit_chunk, max(1, workers // at_a_time)), chunks, at_a_time)
 
     @property
-    def plain(self) -> bool:
-        """Whether nodes are asked `node.preExecute` and nothing else, over connections that a `Volley` can use."""
+    def _plain(self) -> bool:
+        """Whether nodes are asked `node.preExecute` and nothing else, one by one, over connections that a `Volley` can
+        use, and no answer is known beforehand."""
         plugins = self._supporting[PRE]
         return (
             not self._supporting[ADD]
             and not self._supporting[POST]
-            and not self.journal.resuming
-            and all(plugin.client.direct for plugin in plugins)
+            and not self.filters
+            and all(plugin.client.direct and plugin.client.takes_batches(PRE) is False for plugin in plugins)
+            and all(map(self.asks_anew, plugins))
             and len({plugin.payload for plugin in plugins}) < 2
         )
 
-    def volley(self, wave: Sequence[Invocation]) -> Volley:
-        """The wave, to be sent through the plugins where all is `plain`."""
-        return Volley(self, self._supporting[PRE], wave)
-
-    async def visit(self, invocation: Invocation) -> None:
-        """Call the plugins for one node and let what they answer count."""
-        node = self.nodes[invocation.node_id]
-        if node.phase not in FULFILLED:
-            is_plugin = invocation.resolved.kind == "plugin"
-            if not is_plugin:
+    async def _visit_chunk(self, width: int, chunk: Sequence[Invocation]) -> None:
+        """Some nodes, one step after the other; within a step at most `width` calls travel that travel alone."""
+        open_ = [each for each in chunk if self.nodes[each.node_id].phase not in FULFILLED]
+        for invocation in open_:
+            if invocation.resolved.kind != "plugin":
                 invocation.requeue_at = None
-            try:
-                if not invocation.executing:
-                    await self._prepare(invocation)
-                if self._supporting[PRE]:
-                    await self._chain(PRE, invocation, node, None)
-                if is_plugin and not self.nodes[node.id].fulfilled:
-                    await self._execute(invocation)
-            except SubstitutionError as error:
-                self.fail(invocation, str(error))
+        await self._add_parameters([each for each in open_ if not each.executing and each.extra is None], width)
+        ready = [each for each in open_ if each.executing or self.check(each)]
+        await self._ask(PRE, [(each, None) for each in ready], width)
+        to_execute = [
+            each for each in ready if each.resolved.kind == "plugin" and not self.nodes[each.node_id].fulfilled
+        ]
+        if to_execute:
+            await fan_out(self._execute, to_execute, min(len(to_execute), width))
         if self._supporting[POST]:
+            await self._ask(POST, list(self._changed(chunk)), width)
+
+    def _changed(self, chunk: Sequence[Invocation]) -> Iterator[tuple[Invocation, Node]]:
+        """The nodes that this pass has changed, each with what it was before."""
+        for invocation in chunk:
             self._graph.begin(invocation)
-            before = self._graph.store.before(invocation.node_id)
-            node = self.nodes[invocation.node_id]
+            before, node = self._graph.store.before(invocation.node_id), self.nodes[invocation.node_id]
             if (before.phase, before.message, before.outputs) != (node.phase, node.message, node.outputs):
-                await self._chain(POST, invocation, node, before)
+                yield invocation, before
+
+    async def _ask(self, method: Method, nodes: Sequence[tuple[Invocation, Node | None]], width: int) -> None:
+        """Ask about nodes, with what each was before where that is told."""
+        questions = [Question(each, partial(self._about_node, each, before)) for each, before in nodes]
+        if questions:
+            await Chain(self, method, width).run(questions)
 
     # Substitution
 
-    async def _prepare(self, invocation: Invocation) -> None:
-        """Ask for parameters and substitute. Raises `SubstitutionError` where that leaves something to be resolved."""
-        if self._supporting[ADD] and invocation.extra is None:
-            invocation.extra = {}
-            text = self._graph.render(invocation)
-            for plugin in self._supporting[ADD]:
-                body = b"".join((b'{"workflow":', self._workflows[plugin.payload], b',"template":', text, b"}"))
-                reply = await self.caller.ask(plugin, ADD, invocation.node_id, body)
-                if isinstance(reply, ParametersReply) and reply.parameters:
-                    invocation.extra.update(reply.parameters)
-        self.check(invocation)
-
-    def check(self, invocation: Invocation) -> None:
-        """Raises `SubstitutionError` where the template names something that is not there."""
-        if invocation.resolved.text.tags and not self._supporting[PRE]:
-            self._graph.render(invocation)  # it is for the executor, then; better to fail now than when it starts
-
-    def _head(self, payload: str, invocation: Invocation) -> bytes:
-        """``{"workflow":…,"template":…,"``, the part of the arguments that a template's nodes have in common."""
-        template = invocation.resolved
-        head = self._heads[payload].get(template)
-        if head is None:
-            text = self._graph.render(invocation)
-            head = b"".join((b'{"workflow":', self._workflows[payload], b',"template":', text, b',"'))
-            if not template.text.tags:
-                self._heads[payload][template] = head
-        return head
-
-    # Calls
-
-    async def _chain(self, method: Method, invocation: Invocation, node: Node, before: Node | None) -> None:
-        """One node through all plugins that know the method; `before` is the node's old state where that is told.
-
-        This is where nearly all calls are made, so what `Caller.ask` does is done here without its coroutine, and for
-        a chain in which nobody has anything to say only once.
-        """
-        plugins, journal, about = self._supporting[method], self.journal, node.id
-        resuming = journal.resuming
-        payload = plugins[0].payload
-        body = self.body(payload, invocation, node, before)
-        first = digest = hash(body)
-        if resuming and journal.silent(method, about, first):
-            self.caller.counts.answers_resumed += len(plugins)
+    async def _add_parameters(self, invocations: Sequence[Invocation], width: int) -> None:
+        if not self._supporting[ADD] or not invocations:
             return
-        # Those from `since` on were sent this very body and had nothing to say; should the pass be aborted now, they
-        # are not asked again.
-        since, position, silent, stale = 0, 0, True, False
+        questions = []
+        for invocation in invocations:
+            invocation.extra = {}
+            text = self._render(invocation)
+            if text is not None:
+                questions.append(Question(invocation, partial(self._about_template, invocation, text)))
+        await Chain(self, ADD, width).run(questions)
+
+    def check(self, invocation: Invocation) -> bool:
+        """Whether the template names only what is there; else the node is Error."""
+        if self.nodes[invocation.node_id].phase in FULFILLED:  # it was found not to be when parameters were added
+            return False
+        if self._supporting[PRE] or not invocation.resolved.text.tags:
+            return True
+        return (
+            self._render(invocation) is not None
+        )  # it is for the executor, and better to fail now than when it starts
+
+    def _render(self, invocation: Invocation) -> bytes | None:
+        """The template with its tags substituted; None where that cannot be, and the node is Error."""
         try:
-            for position, plugin in enumerate(plugins):
-                if stale or plugin.payload != payload:
-                    self.keep_silence(plugins[since:position], method, about, digest)
-                    since, payload, stale = position, plugin.payload, False
-                    body = self.body(payload, invocation, node, before)
-                    digest = hash(body)
-                reply = journal.find(plugin.name, method, about, digest) if resuming else None
-                try:
-                    if reply is None:
-                        reply = await plugin.client.exchange(method, body)
-                    else:
-                        self.caller.counts.answers_resumed += 1
-                    if reply is EMPTY or reply is None or plugin.mode == "observe":
-                        continue
-                    silent = False
-                    journal.keep(plugin.name, method, about, digest, reply)
-                    node = self.apply(plugin, method, invocation, reply)
-                except PluginError:
-                    if not self.caller.passes_over(plugin):
-                        raise
-                    continue
-                if method is PRE and node.fulfilled:
-                    return
-                self.keep_silence(plugins[since:position], method, about, digest)
-                since, stale = position + 1, True  # the next plugin is sent what this one made of the node
-        except FatalError as error:
+            return self._graph.render(invocation)
+        except SubstitutionError as error:
             self.fail(invocation, str(error))
-        except BaseException:
-            self.keep_silence(plugins[since:position], method, about, digest)
-            raise
+            return None
+
+    # Arguments
+
+    def workflow(self, payload: str) -> bytes:
+        """The argument that all calls about nodes have in common, as JSON."""
+        return self._workflows[payload]
+
+    def call(self, payload: str, invocation: Invocation, node: Node, before: Node | None = None) -> Call:
+        """The call about one node. Raises `SubstitutionError` where its template names something that is not there."""
+        head, text = self._head(payload, invocation)
+        if before is None:
+            rest = b"".join((b',"node":', encode(node), b"}"))
         else:
-            if silent:
-                journal.keep_silence(method, about, first)
+            rest = b"".join((b',"old":', encode(before), b',"new":', encode(node), b"}"))
+        return Call(head, invocation.resolved.name, text, rest)
+
+    def _about_node(self, invocation: Invocation, before: Node | None, payload: str) -> Call:
+        return self.call(payload, invocation, self.nodes[invocation.node_id], before)
+
+    def _about_template(self, invocation: Invocation, text: bytes, payload: str) -> Call:
+        return Call(self._join_head(payload, text), invocation.resolved.name, text, b"}")
+
+    def _head(self, payload: str, invocation: Invocation) -> tuple[bytes, bytes]:
+        """``{"workflow":…,"template":…``, what a template's nodes have in common, and the template's text alone."""
+        template = invocation.resolved
+        found = self._heads[payload].get(template)
+        if found is None:
+            text = self._graph.render(invocation)
+            found = self._join_head(payload, text), text
+            if not template.text.tags:
+                self._heads[payload][template] = found
+        return found
+
+    def _join_head(self, payload: str, text: bytes) -> bytes:
+        return b"".join((b'{"workflow":', self._workflows[payload], b',"template":', text))
+
+    # Answers known beforehand, and those to be known
+
+    def lasting(self, plugin: Plugin) -> bool:
+        """Whether the plugin's replies to `node.preExecute` stand."""
+        return plugin.name in self._standing.names
+
+    def asks_anew(self, plugin: Plugin) -> bool:
+        """Whether no answer of the plugin can be known before it is asked."""
+        return not self.journal.resuming and not self.lasting(plugin)
+
+    def known(self, plugin: Plugin, method: Method, about: str, digest: int) -> Reply | None:
+        """The plugin's answer to a question, where it need not be asked."""
+        if method is PRE and self.lasting(plugin):
+            reply = self._standing.find(plugin.name, about, digest)
+            if reply is not None:
+                self.caller.counts.answers_standing += 1
+                return reply
+        if not self.journal.resuming:
+            return None
+        reply = EMPTY if self.journal.silent(method, about, digest) else None
+        reply = reply or self.journal.find(plugin.name, method, about, digest)
+        self.caller.counts.answers_resumed += reply is not None
+        return reply
+
+    def remember(
+        self, plugin: Plugin, method: Method, about: str, digest: int, reply: Reply, *, stands: bool = True
+    ) -> None:
+        """The plugin has answered a question; ``stands`` is false where the answer is good for this pass only."""
+        if stands and method is PRE and self.lasting(plugin):
+            self._standing.keep(plugin.name, about, digest, reply)
+        else:
+            self.journal.keep(plugin.name, method, about, digest, reply)
+
+    def remember_chain(self, method: Method, invocation: Invocation, digest: int, *, lasting: bool) -> None:
+        """No plugin had anything to say to this question, which is 0 where none was asked.
+
+        ``lasting`` is whether all that were asked are.
+        """
+        about = invocation.node_id
+        if digest and method is PRE and self._standing.names:
+            self._standing.keep_silence(about, digest)
+        if digest and not lasting:
+            self.journal.keep_silence(method, about, digest)
+        elif method is PRE and lasting and self._rests(invocation):
+            self._standing.unchanged[about] = self.nodes[about]
+
+    def _rests(self, invocation: Invocation) -> bool:
+        """Whether nothing is to be done about the node until it changes."""
+        return (
+            invocation.executing
+            and invocation.requeue_at is None
+            and invocation.resolved.kind != "plugin"
+            and invocation.node_id not in self._graph.store.undo
+        )
 
     def keep_silence(self, plugins: Sequence[Plugin], method: Method, about: str, digest: int) -> None:
         """These plugins were asked and had nothing to say; an aborted pass need not ask them again."""
         for plugin in plugins:
-            self.journal.keep(plugin.name, method, about, digest, EMPTY)
+            self.remember(plugin, method, about, digest, EMPTY)
 
-    def body(self, payload: str, invocation: Invocation, node: Node, before: Node | None) -> bytes:
-        """The request for one node."""
-        if before is None:
-            return b"".join((self._head(payload, invocation), b'node":', encode(node), b"}"))
-        old, new = encode(before), encode(node)
-        return b"".join((self._head(payload, invocation), b'old":', old, b',"new":', new, b"}"))
+    # What comes of it
 
     def apply(self, plugin: Plugin, method: Method, invocation: Invocation, reply: Reply) -> Node:
         """Let a reply count; returns the node as it is then. Raises `FatalError`."""
         store = self._graph.store
+        if isinstance(reply, ParametersReply) and reply.parameters:
+            assert invocation.extra is not None
+            invocation.extra.update(reply.parameters)
         if not isinstance(reply, NodeReply):
             return store[invocation.node_id]
         if reply.node is not None:
@@ -206,6 +289,12 @@ class NodeHooks:
             invocation.requeue_at = self._graph.now + reply.requeue
         return store[invocation.node_id]
 
+    def fatal(self, method: Method, invocation: Invocation, error: PluginError) -> None:
+        """An answer was wrong: the node is Error, or where it was to say what a template means, the workflow is."""
+        if method is ADD:
+            raise error
+        self.fail(invocation, str(error))
+
     def fail(self, invocation: Invocation, message: str) -> None:
         """The node is Error."""
         node = self._graph.store.touch(invocation.node_id)
@@ -216,9 +305,14 @@ class NodeHooks:
         if invocation.requeue_at is not None and invocation.requeue_at > self._graph.now:
             return
         invocation.requeue_at = None
-        text = self._graph.render(invocation)
+        text = self._render(invocation)
+        if text is None:
+            return
         for plugin in self._supporting[EXECUTE]:
-            body = b"".join((b'{"workflow":', self._workflows[plugin.payload], b',"template":', text, b"}"))
+            filter_ = self.filters.get(plugin.name)
+            if filter_ is not None and not filter_.wants(invocation.resolved, self.nodes[invocation.node_id]):
+                continue
+            body = self._about_template(invocation, text, plugin.payload).body
             try:
                 reply = await self.caller.ask(plugin, EXECUTE, invocation.node_id, body)
                 if not isinstance(reply, NodeReply):

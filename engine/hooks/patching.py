@@ -72,18 +72,19 @@ def apply_result(node: Node, result: NodeResult) -> None:
     for field, before, after in (("id", node.id, result.id), ("name", node.name, result.name)):
         if after is not UNSET and after != before:
             raise IllegalChange(f"the node's {field} may not be changed from {before!r} to {after!r}")
-    if result.phase is not None and result.phase != node.phase:
-        if node.phase in FULFILLED and result.phase not in FULFILLED:
-            raise IllegalChange(f"node {node.name!r} is {node.phase} and may not become {result.phase} again")
+    if result.phase is not None and node.phase in FULFILLED and result.phase not in FULFILLED:
+        raise IllegalChange(f"node {node.name!r} is {node.phase} and may not become {result.phase} again")
+    outputs = node.outputs
+    if result.outputs is not None:
+        outputs = {**(outputs or {}), **result.outputs}
+        try:
+            check_outputs(outputs)
+        except WrongType as error:
+            raise IllegalChange(f"the outputs of node {node.name!r} cannot be read: {error}") from None
+    node.outputs = outputs
+    if result.phase is not None:
         node.phase = result.phase
     if result.message is not None:
         node.message = result.message
     if result.progress is not None:
         node.progress = result.progress
-    if result.outputs is not None:
-        outputs = {**(node.outputs or {}), **result.outputs}
-        try:
-            check_outputs(outputs)
-        except WrongType as error:
-            raise IllegalChange(f"the outputs of node {node.name!r} cannot be read: {error}") from None
-        node.outputs = outputs

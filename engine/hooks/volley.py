@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from engine.graph import Invocation
-from engine.node import FULFILLED, Node
+from engine.hooks.chain import digest_of
+from engine.node import FULFILLED
 from engine.substitution import SubstitutionError
 from registry import Plugin
 from rpc import EMPTY, FatalError, Line, Method, PluginError, Reply
@@ -108,25 +109,28 @@ class Visitor:
                     volley.rest.append(invocation)
                     continue
                 invocation.requeue_at = None
-                try:
-                    if not invocation.executing:
-                        hooks.check(invocation)
-                    if self._lines:
-                        self._invocation, self._node = invocation, node
-                        self._begin(node)
+                if (invocation.executing or hooks.check(invocation)) and self._lines:
+                    self._invocation, self._node = invocation, node
+                    try:
+                        self._begin()
                         return
-                except SubstitutionError as error:
-                    hooks.fail(invocation, str(error))
+                    except SubstitutionError as error:
+                        hooks.fail(invocation, str(error))
         except Exception as error:
             volley.fail(error)
             return
         volley.ended()
 
-    def _begin(self, node: Node) -> None:
-        self._body = self._hooks.body(self._volley.plugins[0].payload, self._invocation, node, None)
-        self._digest = hash(self._body)
+    def _begin(self) -> None:
+        self._make_call()
         self._silent = True
         self._lines[0].send(PRE, self._body)
+
+    def _make_call(self) -> None:
+        """What is sent of the node as it is now; all plugins are sent the same payload."""
+        call = self._hooks.call(self._volley.plugins[0].payload, self._invocation, self._node)
+        self._body = call.body
+        self._digest = digest_of(call)
 
     def replied(self, reply: Reply | None) -> None:
         """See `rpc.Receiver`."""
@@ -178,6 +182,5 @@ class Visitor:
         self._node = node = hooks.apply(plugin, PRE, self._invocation, reply)
         if node.phase in FULFILLED:
             return False
-        self._body = hooks.body(plugin.payload, self._invocation, node, None)
-        self._digest = hash(self._body)
+        self._make_call()
         return True

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from engine.hooks.calling import Caller
+from engine.hooks.matching import wants
 from engine.hooks.patching import IllegalChange, patch_workflow
 from engine.node import Node, encode
 from registry import Plugin
@@ -24,7 +25,7 @@ class WorkflowHooks:
     async def pre_operate(self, document: dict[str, Any], nodes: dict[str, Node]) -> dict[str, Any]:
         """The document as the plugins want it. Raises `TransientError` and `FatalError`."""
         for plugin in self._plugins:
-            if plugin.client.supports(Method.WORKFLOW_PRE_OPERATE):
+            if _asked(plugin, Method.WORKFLOW_PRE_OPERATE, document):
                 body = b'{"workflow":' + _encoded(document, nodes, plugin) + b"}"
                 document = await self._call(plugin, Method.WORKFLOW_PRE_OPERATE, body, document)
         return document
@@ -34,7 +35,7 @@ class WorkflowHooks:
     ) -> dict[str, Any]:
         """The document as the plugins want it, told what it was before the pass."""
         for plugin in self._plugins:
-            if plugin.client.supports(Method.WORKFLOW_POST_OPERATE):
+            if _asked(plugin, Method.WORKFLOW_POST_OPERATE, document):
                 # The nodes as they were are not kept whole; a plugin that wants them sees the new ones.
                 body = b"".join((b'{"old":', orjson.dumps(old), b',"new":', _encoded(document, nodes, plugin), b"}"))
                 document = await self._call(plugin, Method.WORKFLOW_POST_OPERATE, body, document)
@@ -50,6 +51,10 @@ class WorkflowHooks:
             if self._caller.passes_over(plugin):
                 return document
             raise FatalError(plugin.name, method, str(error)) from error
+
+
+def _asked(plugin: Plugin, method: Method, document: dict[str, Any]) -> bool:
+    return plugin.client.supports(method) and wants(plugin, method, document["metadata"])
 
 
 def _encoded(document: dict[str, Any], nodes: dict[str, Node], plugin: Plugin) -> bytes:

@@ -61,7 +61,7 @@ async def test_an_open_breaker_aborts_before_any_work(plugin: Any, engine: Any) 
     breaker = BreakerSettings(min_calls=3, open_for=Seconds(3600))
     oarlock = await engine((peer, {"retry": RetrySettings(attempts=1), "breaker": breaker}))
     work = workflow(loop(1000), container("leaf"))
-    for _ in range(10):
+    for _ in range(30):
         await oarlock.reconcile(work)
     sent = len(peer.paths)
     visited = oarlock.stats.nodes_visited

@@ -12,7 +12,17 @@ import pytest
 import yaml
 
 from engine import Engine, Workflow
-from registry import BreakerSettings, Config, EngineSettings, PluginConfig, Registry, RetrySettings, load_config
+from registry import (
+    BatchSettings,
+    BreakerSettings,
+    Config,
+    EngineSettings,
+    MatchSettings,
+    PluginConfig,
+    Registry,
+    RetrySettings,
+    load_config,
+)
 from rpc.durations import parse_duration
 from rpc.methods import PATHS, SPELLINGS, Method, path
 from rpc.plugin import Plugin
@@ -45,6 +55,8 @@ def rows(text: str) -> list[list[str]]:
     [
         ("[engine]", EngineSettings),
         ("[[plugins]]", PluginConfig),
+        ("match", MatchSettings),
+        ("batch", BatchSettings),
         ("retry", RetrySettings),
         ("breaker", BreakerSettings),
     ],
@@ -54,12 +66,13 @@ def test_the_configuration_lists_every_key_with_its_default(heading, settings):
     fields = {field.encode_name: field for field in msgspec.structs.fields(settings)}
     assert told.keys() == fields.keys()
     for key, default in told.items():
-        actual = fields[key].default
+        factory = fields[key].default_factory
+        actual = fields[key].default if factory is msgspec.NODEFAULT else factory()
         if default == "required":
             assert actual is msgspec.NODEFAULT
         elif default == "none":
             assert actual is None
-        elif default == "`{}`":
+        elif default in ("`{}`", "`[]`"):
             assert actual == type(actual)()
         else:
             value = tomllib.loads(f"value = {default.strip('`')}")["value"]

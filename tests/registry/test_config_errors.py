@@ -12,7 +12,8 @@ from registry import Config, ConfigError, PluginConfig, load_config
 HELLO = '[[plugins]]\nname = "hello"\naddress = "http://localhost:4355"\n'
 DURATION = 'expected a duration in quotes, such as "500ms", "2m" or "1h30m", got'
 PLUGIN_KEYS = (
-    "name, address, protocol, lane, timeout, concurrency, max_body, token_file, failure_policy, mode, payload, retry, "
+    "name, address, protocol, lane, timeout, concurrency, max_body, token_file, failure_policy, mode, payload, resend, "
+    "resend_after, match, batch, retry, "
     "breaker"
 )
 

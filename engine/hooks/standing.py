@@ -1,0 +1,92 @@
+"""Replies that stand: what need not be asked again, in this pass and in those after it.
+
+A plugin is *lasting* if its configuration, or its own word in a batch, says that its reply to `node.preExecute` depends
+on the arguments alone. Its last reply about a node stands for as long as the arguments are the same to the byte, the
+plugin is the same, and the time it gave has not passed. (The journal is for the passes up to the next commit only.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from engine.node import Node
+from registry import Plugin
+from rpc import EMPTY, Reply
+
+MOST: Final = 2_000_000
+"""How many answers are kept of a workflow; what comes after them is asked again."""
+
+
+class StandingReplies:
+    """Of one workflow's plugins, by node. A question is known by the hash of its arguments.
+
+    Nearly all replies are `{}`. A node to which no lasting plugin had anything to say has one entry for all of them.
+    One that has not changed since is not even encoded again (`unchanged`): a pass replaces a `Node` that it changes, so
+    the same object is the same node.
+    """
+
+    def __init__(self) -> None:
+        self.names: frozenset[str] = frozenset()
+        """The lasting plugins of this pass."""
+        self.unchanged: dict[str, Node] = {}
+        self._surroundings: object = None
+        self._answers: dict[tuple[str, str], tuple[int, Reply]] = {}
+        self._silent: dict[str, int] = {}
+        self._plugins: Sequence[Plugin] = ()
+        self._generations: tuple[int, ...] = ()
+        self._forget_at: float | None = None
+
+    def begin(self, plugins: Sequence[Plugin], now: float) -> None:
+        """A pass with these plugins begins at `now`: forget what does not stand any more."""
+        generations = tuple(plugin.client.generation for plugin in plugins)
+        names = frozenset(plugin.name for plugin in plugins if lasting(plugin))
+        expired = self._forget_at is not None and now >= self._forget_at
+        if expired or plugins != self._plugins or generations != self._generations or names != self.names:
+            self._answers, self._silent, self.unchanged = {}, {}, {}
+            limits = [seconds for plugin in plugins if (seconds := standing_time(plugin)) is not None]
+            self._forget_at = now + min(limits) if limits else None
+        self._plugins, self._generations, self.names = plugins, generations, names
+
+    def surrounded_by(self, surroundings: object) -> None:
+        """What every question has in common besides the node; where it has changed, every node is worth a look."""
+        if surroundings != self._surroundings:
+            self.unchanged = {}
+            self._surroundings = surroundings
+
+    def find(self, plugin: str, about: str, digest: int) -> Reply | None:
+        """The reply of a lasting plugin that stands, if one does."""
+        if self._silent.get(about) == digest:
+            return EMPTY
+        found = self._answers.get((plugin, about))
+        return found[1] if found is not None and found[0] == digest else None
+
+    def keep(self, plugin: str, about: str, digest: int, reply: Reply) -> None:
+        """A lasting plugin has replied."""
+        if len(self._answers) < MOST:
+            self._answers[plugin, about] = digest, reply
+
+    def keep_silence(self, about: str, digest: int) -> None:
+        """No lasting plugin had anything to say to this."""
+        if len(self._silent) < MOST:
+            self._silent[about] = digest
+
+    def __len__(self) -> int:
+        return len(self._answers) + len(self._silent)
+
+
+def lasting(plugin: Plugin) -> bool:
+    """Whether the plugin's replies stand."""
+    if plugin.resend != "auto":
+        return plugin.resend == "changed"
+    announced = plugin.client.announcement
+    return announced is not None and announced.lasting
+
+
+def standing_time(plugin: Plugin) -> float | None:
+    """How many seconds a reply stands at most; None for no limit, or where none stands."""
+    if not lasting(plugin):
+        return None
+    announced = plugin.client.announcement
+    own = announced.seconds if announced is not None else None
+    return plugin.resend_after if plugin.resend_after is not None else own

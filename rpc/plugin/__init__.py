@@ -12,8 +12,17 @@
 
 A function gets the arguments of its method as a dict and returns the reply as one, or None for "nothing to say". It may
 be ``async``: calls on other connections go on meanwhile. Every spelling of the protocol is answered.
+
+Batches are answered by calling it for each of their calls. A function that had rather have them all at once, to look
+them up in one query, say, gets a list of arguments and returns a list of replies:
+
+    @plugin.on_batch("node.preExecute")
+    async def look_up(calls):
+        found = await database.find([args["node"]["id"] for args in calls])
+        return [{"node": {"message": each}} if each else None for each in found]
 """
 
-from rpc.plugin.server import Handler, Plugin, Unavailable
+from rpc.plugin.answers import BatchHandler, Handler, Unavailable
+from rpc.plugin.server import Plugin
 
-__all__ = ["Handler", "Plugin", "Unavailable"]
+__all__ = ["BatchHandler", "Handler", "Plugin", "Unavailable"]

@@ -11,19 +11,17 @@ import hmac
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 import orjson
 
 from rpc.lanes import MAX_HEAD
+from rpc.plugin.answers import encode, refusal
 
 if TYPE_CHECKING:
     from rpc.plugin.server import Plugin
-
-Reply = dict[str, Any] | None
-Handler = Callable[[dict[str, Any]], Reply | Awaitable[Reply]]
 
 _log = logging.getLogger("rpc.plugin")
 
@@ -43,14 +41,6 @@ _HEAD: Final = b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Len
 _NOTHING: Final = _HEAD % (200, b"OK", 2, b"") + b"{}"
 # How long a refused peer may go on sending before it is cut off; closed at once, it would lose our answer to a reset.
 _LINGER: Final = 1.0
-
-
-class Unavailable(Exception):
-    """Raised by a plugin's function: it cannot answer now, ask again, in `retry_after` seconds if given (503)."""
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class Connection(asyncio.Protocol):
@@ -199,7 +189,7 @@ class Connection(asyncio.Protocol):
         else:
             self._reply(url, reply, keep_alive)
 
-    async def _finish(self, url: bytes, awaitable: Awaitable[Reply], keep_alive: bool) -> None:
+    async def _finish(self, url: bytes, awaitable: Awaitable[object], keep_alive: bool) -> None:
         try:
             reply = await awaitable
         except Exception as error:
@@ -221,22 +211,17 @@ class Connection(asyncio.Protocol):
                 self._send(200, b"{}", keep_alive)
             return
         try:
-            if type(reply) is not dict:
-                raise TypeError(f"returned {type(reply).__name__}, not a dict or None")
-            content = orjson.dumps(reply)
-        except TypeError as error:  # orjson's own errors are TypeErrors too
+            content = orjson.dumps(reply) if type(reply) is dict else encode(reply)
+        except Exception as error:
             self._failed(url, error, keep_alive)
             return
         self._send(200, content, keep_alive)
 
     def _failed(self, url: bytes, error: Exception, keep_alive: bool) -> None:
-        if isinstance(error, Unavailable):
-            wait = error.retry_after
-            header = b"" if wait is None else b"Retry-After: %d\r\n" % max(0, -(-wait // 1))
-            self._error(503, str(error), keep_alive, header)
-            return
-        _log.error("plugin %s failed in %s", self._plugin.name, url.decode("latin-1"), exc_info=error)
-        self._error(500, f"{type(error).__name__}: {error}"[:200], keep_alive)
+        status, message, retry_after = refusal(error)
+        if status == 500:
+            _log.error("plugin %s failed in %s", self._plugin.name, url.decode("latin-1"), exc_info=error)
+        self._error(status, message, keep_alive, b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after)
 
     def _error(self, status: int, message: str, keep_alive: bool, headers: bytes = b"") -> None:
         self._send(status, orjson.dumps({"message": message}), keep_alive, headers)

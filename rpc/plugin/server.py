@@ -9,19 +9,21 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import uvloop
 
+from rpc.durations import parse_duration
 from rpc.methods import SPELLINGS, Method, path
-from rpc.plugin.connection import Connection, Handler, Unavailable
-
-__all__ = ["Handler", "Plugin", "Unavailable"]
+from rpc.plugin.answers import BatchHandler, Handler
+from rpc.plugin.batches import BATCHED, Batch, each, only
+from rpc.plugin.connection import Connection
 
 # Seconds that a peer has to take its last reply when the plugin stops.
 _FLUSH: Final = 0.25
 
 _H = TypeVar("_H", bound=Handler)
+_B = TypeVar("_B", bound=BatchHandler)
 _log = logging.getLogger(__name__)
 
 
@@ -30,30 +32,84 @@ class Plugin:
 
     ``token``, where given, must come with each request as ``Authorization: Bearer <token>``: without one the answer is
     401, with another 403. A request body over ``max_body`` bytes is refused with 413.
+
+    Batches of calls (docs/batches.md) are answered, too, or with ``batches=False`` are not: their paths are 404s.
+    ``resend="changed"`` says in each batch reply that a call with the same arguments would be answered the same, so
+    that it need not come again for ``resend_after``, a duration such as ``"10m"``, or for good. Raises `ValueError` for
+    a duration that is none, or an announcement that would not be made.
     """
 
-    def __init__(self, name: str, *, token: str | None = None, max_body: int = 64 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        token: str | None = None,
+        max_body: int = 64 * 1024 * 1024,
+        batches: bool = True,
+        resend: Literal["changed"] | None = None,
+        resend_after: str | None = None,
+    ) -> None:
         self.name = name
         self.max_body = max_body
         self.authorization = None if token is None else f"Bearer {token}".encode()
-        self.routes: dict[bytes, Handler] = {}
+        self.routes: dict[bytes, Callable[[dict[str, Any]], object]] = {}
+        self._batches = batches
+        self._announcement = _announcement(batches, resend, resend_after)
+        self._single: dict[Method, Handler] = {}
+        self._batch: dict[Method, BatchHandler] = {}
 
     def on(self, method: str) -> Callable[[_H], _H]:
         """Register the decorated function, sync or async, for `method`, a canonical name such as ``node.preExecute``.
+
+        It is called once for each call, and those of a batch, where it is async, all at the same time. They share their
+        workflow and templates, so arguments are not to be changed.
 
         An exception it raises is logged and answered with 500, which the engine takes as fatal; `Unavailable` with 503,
         which is tried again. Raises `ValueError` for a name that is no method or has a function already.
         """
         known = Method(method)
-        paths = [path(known, spelling).encode() for spelling in SPELLINGS]
-        if paths[0] in self.routes:
+        if known in self._single:
             raise ValueError(f"plugin {self.name!r} has a function for {method} already")
 
         def register(handler: _H) -> _H:
-            self.routes.update(dict.fromkeys(paths, handler))
+            self._single[known] = handler
+            self._route(known)
             return handler
 
         return register
+
+    def on_batch(self, method: str) -> Callable[[_B], _B]:
+        """Register the decorated function, sync or async, for batches of `method`, such as ``node.preExecute``.
+
+        It gets a list with the arguments of each call and returns a list of as many: for each call its reply, None, or
+        an exception, such as `Unavailable`, for that call alone. One that it raises is for all calls. Where `on` has no
+        function for the method, single calls come here too, in lists of one.
+
+        Raises `ValueError` for a name that is no method, has no batches, or has a function for them already.
+        """
+        known = Method(method)
+        if known not in BATCHED:
+            raise ValueError(f"{method} has no batches, only {', '.join(BATCHED)} have")
+        if known in self._batch:
+            raise ValueError(f"plugin {self.name!r} has a function for batches of {method} already")
+
+        def register(handler: _B) -> _B:
+            self._batch[known] = handler
+            self._route(known)
+            return handler
+
+        return register
+
+    def _route(self, method: Method) -> None:
+        single = self._single[method] if method in self._single else only(self._batch[method])
+        self._serve_at(method, "", single)
+        if method in BATCHED and self._batches:
+            batch = self._batch[method] if method in self._batch else each(single)
+            self._serve_at(method, ".batch", Batch(self.name, method, batch, self._announcement))
+
+    def _serve_at(self, method: Method, suffix: str, answer: Callable[[dict[str, Any]], object]) -> None:
+        for spelling in SPELLINGS:
+            self.routes[(path(method, spelling) + suffix).encode()] = answer
 
     @contextlib.asynccontextmanager
     async def serve(
@@ -109,6 +165,23 @@ class Plugin:
         async with self.serve(host, port, unix=unix, grace=grace) as address:
             _log.info('"plugin is listening" name=%s address=%s', self.name, address)
             await stop.wait()
+
+
+def _announcement(batches: bool, resend: str | None, resend_after: str | None) -> dict[str, str]:
+    """What stands beside the replies of a batch."""
+    if resend not in (None, "changed"):
+        raise ValueError(f'expected resend="changed" or None, got {resend!r}')
+    if resend is None:
+        if resend_after is not None:
+            raise ValueError('resend_after goes with resend="changed"')
+        return {}
+    if not batches:
+        raise ValueError("resend is announced in batch replies, and this plugin has none")
+    if resend_after is None:
+        return {"resend": resend}
+    if not parse_duration(resend_after):
+        raise ValueError("resend_after is longer than 0")
+    return {"resend": resend, "resendAfter": resend_after}
 
 
 def _absolute(unix: str | os.PathLike[str]) -> Path:

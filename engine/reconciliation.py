@@ -13,7 +13,7 @@ from engine.graph.admission import Admission
 from engine.graph.entry import Entry
 from engine.graph.nodes import NodeStore
 from engine.graph.queueing import LockQueue
-from engine.hooks import Caller, Journal, NodeHooks, StandingReplies, WorkflowHooks, may_fail
+from engine.hooks import Caller, Journal, Memory, NodeHooks, StandingReplies, WorkflowHooks, may_fail
 from engine.library import Library
 from engine.locks import LockError, Locks, Standing, lock_requests
 from engine.memo import Memos
@@ -62,7 +62,7 @@ class Run:
         self._surroundings = surroundings
         self._journal = Journal()
         self._standing = StandingReplies()
-        self._caller = Caller(self._journal, self._standing, surroundings.counts)
+        self._caller = Caller(Memory(self._journal, self._standing, surroundings.counts), surroundings.counts)
         self._stamp = 0.0
         self._spec: Document | None = None
         self._spec_source: object = None

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import functools
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import accumulate
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -18,11 +21,13 @@ from rpc.methods import Method
 from rpc.replies import EMPTY, MAX_DEPTH, IllegalReply, Reply, decode_object, json_type, validate
 
 _OPENING: Final = b',{"template":'
+_KEY_ROOM: Final = 16
+"""Bytes for the quotes around a template's key, and a number behind it."""
 _ENVELOPE_DEPTH: Final = 2
 """How much deeper a reply lies in a batch than by itself."""
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One call about a node, in the parts that it shares with others and its own.
 
     ``head`` and ``rest`` together are the body of a single request: ``{"workflow":…,"template":…`` and
@@ -40,14 +45,17 @@ class Call(NamedTuple):
         """The call as a request of its own."""
         return self.head + self.rest
 
+    @property
+    def digest(self) -> int:
+        """A hash of all its arguments, by which answers can be remembered."""
+        return hash((self.head, self.rest))
+
 
 class Bundle:
     """Calls of one method that may travel together. ``workflow`` is the JSON of the argument that they have in common.
 
-    Several plugins are sent the same, so the last request that was made from it is kept.
+    Several plugins are sent the same, so what was worked out for one of them is kept.
     """
-
-    __slots__ = ("_last", "_last_places", "calls", "workflow")
 
     def __init__(self, workflow: bytes, calls: Sequence[Call]) -> None:
         self.workflow = workflow
@@ -62,6 +70,26 @@ class Bundle:
             self._last = encode_batch(self.workflow, [self.calls[place] for place in wanted])
             self._last_places = wanted
         return self._last
+
+    def cut(self, start: int, most: int, max_bytes: int) -> range:
+        """The places from `start` on of as many calls as fit into one request; of one at least."""
+        ends = self._ends
+        room = max_bytes + (ends[start - 1] if start else 0)
+        stop = bisect_right(ends, room, start, min(len(ends), start + most))
+        return range(start, max(stop, start + 1))
+
+    @cached_property
+    def _ends(self) -> Sequence[int]:
+        """At most how many bytes the calls up to each one take, itself included."""
+        sizes = []
+        template = None
+        for call in self.calls:
+            size = len(call.rest) + len(call.name) + len(_OPENING) + _KEY_ROOM
+            if call.template is not template:
+                template = call.template
+                size += len(template)
+            sizes.append(size)
+        return tuple(accumulate(sizes))
 
 
 def encode_batch(workflow: bytes, calls: Sequence[Call]) -> bytes:

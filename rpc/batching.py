@@ -16,7 +16,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from rpc.batches import Announcement, Bundle, Call, Illegal, decode_batch
+from rpc.batches import Announcement, Bundle, Illegal, decode_batch
 from rpc.errors import FatalError, NotSent, PluginError, TransientError
 from rpc.fanout import fan_out
 from rpc.lanes import Response, TooLarge, Unreachable
@@ -102,7 +102,7 @@ class Batching:
         def groups() -> Iterator[range]:
             at = 0
             while at < calls and self.taken(method) is not False:
-                group = self._cut(size, bundle.calls, at)
+                group = bundle.cut(at, size.limit, self._policy.max_bytes)
                 at = group.stop
                 yield group
 
@@ -137,21 +137,6 @@ class Batching:
             del self._probing[method]
             answer.set_result(failure)
         return True
-
-    def _cut(self, size: BatchSize, calls: Sequence[Call], at: int) -> range:
-        """The calls from `at` on that go into one request."""
-        end = min(len(calls), at + size.limit)
-        room = self._policy.max_bytes
-        template: bytes | None = None
-        for index in range(at, end):
-            call = calls[index]
-            room -= len(call.rest) + len(call.name) + 16
-            if call.template is not template:
-                template = call.template
-                room -= len(template)
-            if room < 0:
-                return range(at, max(index, at + 1))
-        return range(at, end)
 
 
 class _Delivery:

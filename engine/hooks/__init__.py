@@ -5,8 +5,9 @@ How the calls travel is `rpc`'s business.
 
 from engine.hooks.calling import Caller, may_fail
 from engine.hooks.journal import Journal
+from engine.hooks.memory import Memory
 from engine.hooks.nodes import NodeHooks
 from engine.hooks.standing import StandingReplies
 from engine.hooks.workflows import WorkflowHooks
 
-__all__ = ["Caller", "Journal", "NodeHooks", "StandingReplies", "WorkflowHooks", "may_fail"]
+__all__ = ["Caller", "Journal", "Memory", "NodeHooks", "StandingReplies", "WorkflowHooks", "may_fail"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from engine.hooks.journal import Journal
-from engine.hooks.standing import StandingReplies
+from engine.hooks.memory import Memory
 from engine.statistics import Counts
 from registry import Plugin
 from rpc import EMPTY, Method, PluginError, Reply
@@ -17,9 +16,8 @@ def may_fail(plugin: Plugin) -> bool:
 class Caller:
     """Asks plugins on behalf of one workflow: passes over the failures of those that may fail, remembers answers."""
 
-    def __init__(self, journal: Journal, standing: StandingReplies, counts: Counts) -> None:
-        self.journal = journal
-        self.standing = standing
+    def __init__(self, memory: Memory, counts: Counts) -> None:
+        self.memory = memory
         self.counts = counts
 
     def passes_over(self, plugin: Plugin) -> bool:
@@ -35,15 +33,13 @@ class Caller:
         `about` is the node's id, empty where the question is about the workflow.
         """
         digest = hash(body)
-        reply = self.journal.find(plugin.name, method, about, digest) if self.journal.resuming else None
+        reply = self.memory.find(plugin, method, about, digest)
         if reply is None:
             try:
-                reply = await plugin.client.exchange(method, body)
+                reply = await plugin.client.exchange(method, body) or EMPTY
             except PluginError:
                 if not self.passes_over(plugin):
                     raise
                 return EMPTY
-            self.journal.keep(plugin.name, method, about, digest, reply)
-        else:
-            self.counts.answers_resumed += 1
-        return EMPTY if reply is None or plugin.mode == "observe" else reply
+            self.memory.keep(plugin, method, about, digest, reply)
+        return EMPTY if plugin.mode == "observe" else reply

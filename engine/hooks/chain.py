@@ -6,46 +6,44 @@ an answer counts is decided in `engine.hooks.nodes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from engine.graph import Invocation
 from engine.hooks.calling import may_fail
+from engine.node import Node
 from engine.substitution import SubstitutionError
 from registry import Plugin
-from rpc import EMPTY, Bundle, Call, FatalError, Method, NodeReply, Outcomes, PluginError, Reply, TransientError
+from rpc import EMPTY, Bundle, Call, FatalError, Method, Outcomes, PluginError, Reply, TransientError
 from rpc.fanout import fan_out
 
 if TYPE_CHECKING:
     from engine.hooks.nodes import NodeHooks
 
 
-def digest_of(call: Call) -> int:
-    """By what a question is known to those who remember answers: 64 bits of all its arguments."""
-    return hash((call.head, call.rest))
+class Question(msgspec.Struct, eq=False, gc=False):
+    """What a method asks about one node, on its way through the plugins. A struct, since every node needs one."""
 
-
-class Question:
-    """What a method asks about one node. ``about`` makes its call, as the node is now, with a payload."""
-
-    __slots__ = ("about", "call", "digest", "invocation", "lasting", "over", "payload", "silent", "since")
-
-    def __init__(self, invocation: Invocation, about: Callable[[str], Call]) -> None:
-        self.invocation = invocation
-        self.about = about
-        self.call: Call | None = None
-        """The last one made, with `payload`; None where the node has changed since, or there was none."""
-        self.payload = ""
-        self.digest = 0
-        """Of the last call; 0 where there was none."""
-        self.since = 0
-        """The place of the first plugin that was asked this."""
-        self.silent = True
-        """Whether nobody has had anything to say so far, or failed."""
-        self.lasting = True
-        """Whether the replies of all that were asked stand."""
-        self.over = False
-        """Whether the rest of the plugins is not asked."""
+    invocation: Invocation
+    before: Node | None = None
+    """The node as it was before the pass, where plugins are told."""
+    text: bytes | None = None
+    """The template, where it is what the question is about."""
+    call: Call | None = None
+    """The last one made, with `payload`; None where the node has changed since, or there was none."""
+    payload: str = ""
+    digest: int = 0
+    """Of the last call; 0 where there was none."""
+    since: int = 0
+    """The place of the first plugin that was asked this."""
+    silent: bool = True
+    """Whether nobody has had anything to say so far, or failed."""
+    lasting: bool = True
+    """Whether the replies of all that were asked stand."""
+    over: bool = False
+    """Whether the rest of the plugins is not asked."""
 
 
 class Chain:
@@ -53,6 +51,7 @@ class Chain:
 
     def __init__(self, hooks: NodeHooks, method: Method, width: int) -> None:
         self._hooks = hooks
+        self._memory = hooks.memory
         self._method = method
         self._plugins = hooks.supporting(method)
         self._width = width
@@ -60,8 +59,6 @@ class Chain:
         self._bundle: Bundle | None = None
         """What was asked last, if nobody had anything to say to it: the next plugin may be asked just the same."""
         self._payload = ""
-        self._fickle = False
-        """Whether all questions were sent to a plugin whose replies do not stand."""
 
     async def run(self, questions: Sequence[Question]) -> None:
         """Ask all plugins about all nodes. Raises `TransientError`; what was answered until then is remembered."""
@@ -71,21 +68,25 @@ class Chain:
                 await self._ask(plugin, position, questions)
         except BaseException:
             for question in questions:
-                self._remember_silence(question, position)
+                self._keep_silence(question, position)
             raise
+        silent = [it for it in questions if it.silent and it.digest]
+        self._memory.keep_silences(
+            self._method,
+            stand=[(it.invocation.node_id, it.digest) for it in silent if it.lasting],
+            rest=[(it.invocation.node_id, it.digest) for it in silent if not it.lasting],
+        )
         for question in questions:
-            if question.silent:
-                lasting = question.lasting and not self._fickle
-                self._hooks.remember_chain(self._method, question.invocation, question.digest, lasting=lasting)
-            else:
-                self._remember_silence(question, len(self._plugins))
+            if not question.silent:
+                self._keep_silence(question, len(self._plugins))
 
     async def _ask(self, plugin: Plugin, position: int, questions: Sequence[Question]) -> None:
-        bundle = self._bundle if plugin.payload == self._payload and self._hooks.asks_anew(plugin) else None
-        if bundle is None:
+        bundle = self._bundle
+        if bundle is None or not self._is_asked_the_same(plugin):
             bundle = self._select(plugin, position, questions)
-        else:
-            self._fickle = True
+        elif questions[0].lasting:
+            for question in questions:
+                question.lasting = False
         asked, self._bundle = self._asked, None
         if not asked:
             return
@@ -95,7 +96,7 @@ class Chain:
         except BaseException:
             for question, outcome in zip(asked, outcomes, strict=True):
                 if isinstance(outcome, Reply):
-                    self._remember(plugin, question, outcome)
+                    self._keep(plugin, question, outcome)
             raise
         if outcomes.count(EMPTY) == len(outcomes) and len(asked) == len(questions):
             self._bundle, self._payload = bundle, plugin.payload
@@ -104,10 +105,16 @@ class Chain:
             assert outcome is not None
             self._take(plugin, position, question, outcome)
 
+    def _is_asked_the_same(self, plugin: Plugin) -> bool:
+        """Whether the plugin is asked what the one before it was, without a look at each question."""
+        same = plugin.payload == self._payload and plugin.name not in self._hooks.filters
+        return same and self._memory.asks_anew(plugin, self._method)
+
     def _select(self, plugin: Plugin, position: int, questions: Sequence[Question]) -> Bundle:
         """The questions to send to the plugin, left in `_asked`; those whose answer is known get it."""
         hooks, method, payload = self._hooks, self._method, plugin.payload
-        filter_, lasting = hooks.filters.get(plugin.name), hooks.lasting(plugin)
+        filter_, lasting = hooks.filters.get(plugin.name), self._memory.is_lasting(plugin, method)
+        anew = self._memory.asks_anew(plugin, method)
         calls: list[Call] = []
         self._asked = []
         for question in questions:
@@ -116,25 +123,27 @@ class Chain:
             invocation = question.invocation
             if filter_ is not None and not filter_.wants(invocation.resolved, hooks.nodes[invocation.node_id]):
                 continue
-            question.lasting = question.lasting and lasting
+            if not lasting:
+                question.lasting = False
             call = question.call
             if call is None or question.payload != payload:
-                self._remember_silence(question, position)
+                if position:
+                    self._keep_silence(question, position)
                 question.since, question.payload = position, payload
                 try:
-                    call = question.call = question.about(payload)
+                    call = question.call = hooks.call_about(question, payload)
                 except SubstitutionError as error:
                     hooks.fail(invocation, str(error))
                     question.over, question.silent = True, False
                     continue
-                question.digest = digest_of(call)
-            known = hooks.known(plugin, method, invocation.node_id, question.digest)
+                question.digest = call.digest
+            known = None if anew else self._memory.find(plugin, method, invocation.node_id, question.digest)
             if known is None:
                 self._asked.append(question)
                 calls.append(call)
             else:
                 self._take(plugin, position, question, known)
-        return Bundle(hooks.workflow(payload), calls)
+        return Bundle(hooks.arguments.workflows[payload], calls)
 
     async def _send(self, plugin: Plugin, bundle: Bundle, outcomes: Outcomes) -> None:
         """Give each call an outcome. Raises `TransientError` where the plugin may not fail."""
@@ -161,12 +170,12 @@ class Chain:
         if outcome is EMPTY or (plugin.mode == "observe" and isinstance(outcome, Reply)):
             return
         hooks = self._hooks
-        self._remember_silence(question, position)
+        self._keep_silence(question, position)
         question.silent, question.since = False, position + 1
         try:
             if isinstance(outcome, PluginError):
                 raise outcome
-            self._remember(plugin, question, outcome)
+            self._keep(plugin, question, outcome)
             question.call = None
             node = hooks.apply(plugin, self._method, question.invocation, outcome)
         except PluginError as error:
@@ -176,12 +185,11 @@ class Chain:
         else:
             question.over = self._method is Method.NODE_PRE_EXECUTE and node.fulfilled
 
-    def _remember(self, plugin: Plugin, question: Question, reply: Reply) -> None:
-        stands = not (isinstance(reply, NodeReply) and reply.requeue is not None)
-        self._hooks.remember(plugin, self._method, question.invocation.node_id, question.digest, reply, stands=stands)
+    def _keep(self, plugin: Plugin, question: Question, reply: Reply) -> None:
+        self._memory.keep(plugin, self._method, question.invocation.node_id, question.digest, reply)
 
-    def _remember_silence(self, question: Question, position: int) -> None:
+    def _keep_silence(self, question: Question, position: int) -> None:
         """The plugins before `position` that were asked this have had nothing to say to it."""
         if question.digest:
-            for plugin in self._plugins[question.since : position]:
-                self._hooks.remember(plugin, self._method, question.invocation.node_id, question.digest, EMPTY)
+            asked = self._plugins[question.since : position]
+            self._memory.keep_silence(asked, self._method, question.invocation.node_id, question.digest)

@@ -6,6 +6,7 @@ again; those that are the same to the byte are answered from here. A pass that c
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from rpc import EMPTY, Method, Reply
@@ -53,6 +54,12 @@ class Journal:
         chains = self._silent[method]
         if len(chains) < MOST:
             chains[about] = digest
+
+    def keep_silences(self, method: Method, silences: Collection[tuple[str, int]]) -> None:
+        """The same of many nodes, each with its question's hash."""
+        chains = self._silent[method]
+        if len(chains) + len(silences) <= MOST:
+            chains.update(silences)
 
     def find(self, plugin: str, method: Method, about: str, digest: int) -> Reply | None:
         """The plugin's answer, None where it has not answered this very question."""

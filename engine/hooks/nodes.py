@@ -1,28 +1,22 @@
-"""The four methods about nodes, in their places.
-
-The argument prefix, that is the workflow and the template, is encoded once and spliced in front of each node; a node is
-encoded once for all plugins until one of them changes it.
-"""
+"""The four methods about nodes, in their places: which nodes are asked about, and what comes of the answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
-import orjson
-
 from engine.graph import Graph, Invocation
+from engine.hooks.arguments import Arguments
 from engine.hooks.calling import Caller
 from engine.hooks.chain import Chain, Question
 from engine.hooks.matching import node_filter, wants
 from engine.hooks.patching import IllegalChange, apply_result
 from engine.hooks.volley import Volley
-from engine.node import ERROR, FULFILLED, RUNNING, Node, encode
+from engine.node import ERROR, FULFILLED, RUNNING, Node
 from engine.substitution import SubstitutionError
-from engine.template import Template
 from registry import Plugin
-from rpc import EMPTY, Call, FatalError, Method, NodeReply, ParametersReply, PluginError, Reply, TransientError
+from rpc import Call, FatalError, Method, NodeReply, ParametersReply, PluginError, Reply, TransientError
 from rpc.fanout import fan_out
 
 PRE: Final = Method.NODE_PRE_EXECUTE
@@ -48,16 +42,13 @@ class NodeHooks:
     def __init__(self, plugins: Sequence[Plugin], graph: Graph, document: dict[str, Any], caller: Caller) -> None:
         self._graph = graph
         self.nodes = graph.store.nodes
+        self.arguments = Arguments(graph, document, plugins)
         self.caller = caller
-        self.journal = caller.journal
-        self._standing = caller.standing
-        self._workflows: dict[str, bytes] = {"metadata": orjson.dumps({"metadata": document["metadata"]})}
-        if any(plugin.payload == "full" for plugin in plugins):
-            self._workflows["full"] = orjson.dumps(document)
-        self._heads: dict[str, dict[Template, tuple[bytes, bytes]]] = {"metadata": {}, "full": {}}
+        self.memory = caller.memory
+        self._standing = caller.memory.standing
         self.filters = {plugin.name: found for plugin in plugins if (found := node_filter(plugin)) is not None}
         """What plugins want of the nodes, by name; those that want everything are not in it."""
-        self._standing.surrounded_by((self._workflows, graph.scope.copy()))
+        self._standing.surrounded_by((self.arguments.workflows, graph.scope.copy()))
         metadata = document["metadata"]
         self._wanting = {
             method: [plugin for plugin in plugins if wants(plugin, method, metadata)]
@@ -108,38 +99,52 @@ class NodeHooks:
             and not self._supporting[POST]
             and not self.filters
             and all(plugin.client.direct and plugin.client.takes_batches(PRE) is False for plugin in plugins)
-            and all(map(self.asks_anew, plugins))
+            and all(self.memory.asks_anew(plugin, PRE) for plugin in plugins)
             and len({plugin.payload for plugin in plugins}) < 2
         )
 
     async def _visit_chunk(self, width: int, chunk: Sequence[Invocation]) -> None:
         """Some nodes, one step after the other; within a step at most `width` calls travel that travel alone."""
-        open_ = [each for each in chunk if self.nodes[each.node_id].phase not in FULFILLED]
-        for invocation in open_:
-            if invocation.resolved.kind != "plugin":
-                invocation.requeue_at = None
-        await self._add_parameters([each for each in open_ if not each.executing and each.extra is None], width)
-        ready = [each for each in open_ if each.executing or self.check(each)]
-        await self._ask(PRE, [(each, None) for each in ready], width)
-        to_execute = [
-            each for each in ready if each.resolved.kind == "plugin" and not self.nodes[each.node_id].fulfilled
-        ]
+        nodes = self.nodes
+        ready = [each for each in chunk if nodes[each.node_id].phase not in FULFILLED]
+        plugins = [each for each in ready if each.resolved.kind == "plugin"]
+        if len(plugins) < len(ready):
+            for invocation in ready:
+                if invocation.requeue_at is not None and invocation.resolved.kind != "plugin":
+                    invocation.requeue_at = None
+        beginning = [each for each in ready if not each.executing]
+        if beginning:
+            await self._add_parameters([each for each in beginning if each.extra is None], width)
+            ready = [each for each in ready if each.executing or self.check(each)]
+        questions = list(map(Question, ready))
+        await self._ask(PRE, questions, width)
+        self._let_rest(questions)
+        to_execute = [each for each in plugins if not nodes[each.node_id].fulfilled]
         if to_execute:
             await fan_out(self._execute, to_execute, min(len(to_execute), width))
         if self._supporting[POST]:
-            await self._ask(POST, list(self._changed(chunk)), width)
+            await self._ask(POST, list(self._changes(chunk)), width)
 
-    def _changed(self, chunk: Sequence[Invocation]) -> Iterator[tuple[Invocation, Node]]:
+    def _let_rest(self, questions: Iterable[Question]) -> None:
+        """Do not visit these nodes again until something changes, where all that can be said of them was said."""
+        undo, unchanged = self._graph.store.undo, self._standing.unchanged
+        for question in questions:
+            if question.silent and question.lasting:
+                invocation = question.invocation
+                about = invocation.node_id
+                idle = invocation.executing and invocation.requeue_at is None and invocation.resolved.kind != "plugin"
+                if idle and about not in undo:
+                    unchanged[about] = self.nodes[about]
+
+    def _changes(self, chunk: Sequence[Invocation]) -> Iterator[Question]:
         """The nodes that this pass has changed, each with what it was before."""
         for invocation in chunk:
             self._graph.begin(invocation)
             before, node = self._graph.store.before(invocation.node_id), self.nodes[invocation.node_id]
             if (before.phase, before.message, before.outputs) != (node.phase, node.message, node.outputs):
-                yield invocation, before
+                yield Question(invocation, before)
 
-    async def _ask(self, method: Method, nodes: Sequence[tuple[Invocation, Node | None]], width: int) -> None:
-        """Ask about nodes, with what each was before where that is told."""
-        questions = [Question(each, partial(self._about_node, each, before)) for each, before in nodes]
+    async def _ask(self, method: Method, questions: Sequence[Question], width: int) -> None:
         if questions:
             await Chain(self, method, width).run(questions)
 
@@ -153,8 +158,8 @@ class NodeHooks:
             invocation.extra = {}
             text = self._render(invocation)
             if text is not None:
-                questions.append(Question(invocation, partial(self._about_template, invocation, text)))
-        await Chain(self, ADD, width).run(questions)
+                questions.append(Question(invocation, text=text))
+        await self._ask(ADD, questions, width)
 
     def check(self, invocation: Invocation) -> bool:
         """Whether the template names only what is there; else the node is Error."""
@@ -162,9 +167,8 @@ class NodeHooks:
             return False
         if self._supporting[PRE] or not invocation.resolved.text.tags:
             return True
-        return (
-            self._render(invocation) is not None
-        )  # it is for the executor, and better to fail now than when it starts
+        # It is for the executor, then; better to fail now than when it starts.
+        return self._render(invocation) is not None
 
     def _render(self, invocation: Invocation) -> bytes | None:
         """The template with its tags substituted; None where that cannot be, and the node is Error."""
@@ -174,100 +178,12 @@ class NodeHooks:
             self.fail(invocation, str(error))
             return None
 
-    # Arguments
-
-    def workflow(self, payload: str) -> bytes:
-        """The argument that all calls about nodes have in common, as JSON."""
-        return self._workflows[payload]
-
-    def call(self, payload: str, invocation: Invocation, node: Node, before: Node | None = None) -> Call:
-        """The call about one node. Raises `SubstitutionError` where its template names something that is not there."""
-        head, text = self._head(payload, invocation)
-        if before is None:
-            rest = b"".join((b',"node":', encode(node), b"}"))
-        else:
-            rest = b"".join((b',"old":', encode(before), b',"new":', encode(node), b"}"))
-        return Call(head, invocation.resolved.name, text, rest)
-
-    def _about_node(self, invocation: Invocation, before: Node | None, payload: str) -> Call:
-        return self.call(payload, invocation, self.nodes[invocation.node_id], before)
-
-    def _about_template(self, invocation: Invocation, text: bytes, payload: str) -> Call:
-        return Call(self._join_head(payload, text), invocation.resolved.name, text, b"}")
-
-    def _head(self, payload: str, invocation: Invocation) -> tuple[bytes, bytes]:
-        """``{"workflow":…,"template":…``, what a template's nodes have in common, and the template's text alone."""
-        template = invocation.resolved
-        found = self._heads[payload].get(template)
-        if found is None:
-            text = self._graph.render(invocation)
-            found = self._join_head(payload, text), text
-            if not template.text.tags:
-                self._heads[payload][template] = found
-        return found
-
-    def _join_head(self, payload: str, text: bytes) -> bytes:
-        return b"".join((b'{"workflow":', self._workflows[payload], b',"template":', text))
-
-    # Answers known beforehand, and those to be known
-
-    def lasting(self, plugin: Plugin) -> bool:
-        """Whether the plugin's replies to `node.preExecute` stand."""
-        return plugin.name in self._standing.names
-
-    def asks_anew(self, plugin: Plugin) -> bool:
-        """Whether no answer of the plugin can be known before it is asked."""
-        return not self.journal.resuming and not self.lasting(plugin)
-
-    def known(self, plugin: Plugin, method: Method, about: str, digest: int) -> Reply | None:
-        """The plugin's answer to a question, where it need not be asked."""
-        if method is PRE and self.lasting(plugin):
-            reply = self._standing.find(plugin.name, about, digest)
-            if reply is not None:
-                self.caller.counts.answers_standing += 1
-                return reply
-        if not self.journal.resuming:
-            return None
-        reply = EMPTY if self.journal.silent(method, about, digest) else None
-        reply = reply or self.journal.find(plugin.name, method, about, digest)
-        self.caller.counts.answers_resumed += reply is not None
-        return reply
-
-    def remember(
-        self, plugin: Plugin, method: Method, about: str, digest: int, reply: Reply, *, stands: bool = True
-    ) -> None:
-        """The plugin has answered a question; ``stands`` is false where the answer is good for this pass only."""
-        if stands and method is PRE and self.lasting(plugin):
-            self._standing.keep(plugin.name, about, digest, reply)
-        else:
-            self.journal.keep(plugin.name, method, about, digest, reply)
-
-    def remember_chain(self, method: Method, invocation: Invocation, digest: int, *, lasting: bool) -> None:
-        """No plugin had anything to say to this question, which is 0 where none was asked.
-
-        ``lasting`` is whether all that were asked are.
-        """
-        about = invocation.node_id
-        if digest and method is PRE and self._standing.names:
-            self._standing.keep_silence(about, digest)
-        if digest and not lasting:
-            self.journal.keep_silence(method, about, digest)
-        elif method is PRE and lasting and self._rests(invocation):
-            self._standing.unchanged[about] = self.nodes[about]
-
-    def _rests(self, invocation: Invocation) -> bool:
-        """Whether nothing is to be done about the node until it changes."""
-        return (
-            invocation.executing
-            and invocation.requeue_at is None
-            and invocation.resolved.kind != "plugin"
-            and invocation.node_id not in self._graph.store.undo
-        )
-
-    def keep_silence(self, plugins: Sequence[Plugin], method: Method, about: str, digest: int) -> None:
-        """These plugins were asked and had nothing to say; an aborted pass need not ask them again."""
-        for plugin in plugins:
-            self.remember(plugin, method, about, digest, EMPTY)
+    def call_about(self, question: Question, payload: str) -> Call:
+        """The call that asks the question as things are now. Raises `SubstitutionError`."""
+        invocation = question.invocation
+        if question.text is not None:
+            return self.arguments.template(payload, invocation, question.text)
+        return self.arguments.node(payload, invocation, self.nodes[invocation.node_id], question.before)
 
     # What comes of it
 
@@ -312,7 +228,7 @@ class NodeHooks:
             filter_ = self.filters.get(plugin.name)
             if filter_ is not None and not filter_.wants(invocation.resolved, self.nodes[invocation.node_id]):
                 continue
-            body = self._about_template(invocation, text, plugin.payload).body
+            body = self.arguments.template(plugin.payload, invocation, text).body
             try:
                 reply = await self.caller.ask(plugin, EXECUTE, invocation.node_id, body)
                 if not isinstance(reply, NodeReply):

@@ -7,7 +7,7 @@ plugin is the same, and the time it gave has not passed. (The journal is for the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from engine.node import Node
@@ -66,10 +66,10 @@ class StandingReplies:
         if len(self._answers) < MOST:
             self._answers[plugin, about] = digest, reply
 
-    def keep_silence(self, about: str, digest: int) -> None:
-        """No lasting plugin had anything to say to this."""
-        if len(self._silent) < MOST:
-            self._silent[about] = digest
+    def keep_silences(self, silences: Collection[tuple[str, int]]) -> None:
+        """To these questions, each about a node, no lasting plugin had anything to say."""
+        if len(self._silent) + len(silences) <= MOST:
+            self._silent.update(silences)
 
     def __len__(self) -> int:
         return len(self._answers) + len(self._silent)

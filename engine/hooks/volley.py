@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from engine.graph import Invocation
-from engine.hooks.chain import digest_of
 from engine.node import FULFILLED
 from engine.substitution import SubstitutionError
 from registry import Plugin
@@ -95,7 +94,7 @@ class Visitor:
             line.cancel()
         asked = self._volley.plugins[self._since : self._position]
         if asked:
-            self._hooks.keep_silence(asked, PRE, self._node.id, self._digest)
+            self._hooks.memory.keep_silence(asked, PRE, self._node.id, self._digest)
 
     def turn_to_next(self) -> None:
         """Begin with the next node that has a question to be asked."""
@@ -128,9 +127,9 @@ class Visitor:
 
     def _make_call(self) -> None:
         """What is sent of the node as it is now; all plugins are sent the same payload."""
-        call = self._hooks.call(self._volley.plugins[0].payload, self._invocation, self._node)
+        call = self._hooks.arguments.node(self._volley.plugins[0].payload, self._invocation, self._node)
         self._body = call.body
-        self._digest = digest_of(call)
+        self._digest = call.digest
 
     def replied(self, reply: Reply | None) -> None:
         """See `rpc.Receiver`."""
@@ -157,7 +156,7 @@ class Visitor:
             self._lines[position].send(PRE, self._body)
             return
         if self._silent:
-            self._hooks.journal.keep_silence(PRE, self._node.id, self._digest)
+            self._hooks.memory.journal.keep_silence(PRE, self._node.id, self._digest)
         self._since = self._position = 0
         self.turn_to_next()
 
@@ -176,8 +175,8 @@ class Visitor:
     def _take(self, reply: Reply) -> bool:
         """Let a reply count; False where the node needs no further plugin."""
         hooks, plugin = self._hooks, self._volley.plugins[self._position]
-        hooks.keep_silence(self._volley.plugins[self._since : self._position], PRE, self._node.id, self._digest)
-        hooks.journal.keep(plugin.name, PRE, self._node.id, self._digest, reply)
+        hooks.memory.keep_silence(self._volley.plugins[self._since : self._position], PRE, self._node.id, self._digest)
+        hooks.memory.keep(plugin, PRE, self._node.id, self._digest, reply)
         self._silent = False
         self._node = node = hooks.apply(plugin, PRE, self._invocation, reply)
         if node.phase in FULFILLED:

@@ -1,0 +1,56 @@
+"""What plugins are sent about nodes.
+
+The workflow and the template, which many calls have in common, are encoded once; a node is encoded once for all plugins
+until one of them changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from engine.graph import Graph, Invocation
+from engine.node import Node, encode
+from engine.template import Template
+from registry import Plugin
+from rpc import Call
+
+
+class Arguments:
+    """The arguments of the calls of one pass. A ``payload`` is how much a plugin is to be sent of the workflow."""
+
+    def __init__(self, graph: Graph, document: dict[str, Any], plugins: Sequence[Plugin]) -> None:
+        self._graph = graph
+        self.workflows: dict[str, bytes] = {"metadata": orjson.dumps({"metadata": document["metadata"]})}
+        """The workflow as JSON, by payload."""
+        if any(plugin.payload == "full" for plugin in plugins):
+            self.workflows["full"] = orjson.dumps(document)
+        self._heads: dict[str, dict[Template | None, tuple[bytes, bytes]]] = {"metadata": {}, "full": {}}
+
+    def node(self, payload: str, invocation: Invocation, node: Node, before: Node | None = None) -> Call:
+        """About a node, and what it was `before`. Raises `SubstitutionError` where its template cannot be filled in."""
+        template = invocation.template
+        head = self._heads[payload].get(template) or self._head(payload, invocation)
+        if before is None:
+            rest = b',"node":' + encode(node) + b"}"
+        else:
+            rest = b"".join((b',"old":', encode(before), b',"new":', encode(node), b"}"))
+        return Call(head[0], invocation.resolved.name, head[1], rest)
+
+    def template(self, payload: str, invocation: Invocation, text: bytes) -> Call:
+        """About a template alone; ``text`` is its JSON."""
+        return Call(self._join(payload, text), invocation.resolved.name, text, b"}")
+
+    def _head(self, payload: str, invocation: Invocation) -> tuple[bytes, bytes]:
+        """``{"workflow":…,"template":…``, what a template's nodes have in common, and the template's text alone."""
+        template = invocation.resolved
+        text = self._graph.render(invocation)
+        head = self._join(payload, text), text
+        if not template.text.tags:
+            self._heads[payload][template] = head
+        return head
+
+    def _join(self, payload: str, text: bytes) -> bytes:
+        return b"".join((b'{"workflow":', self.workflows[payload], b',"template":', text))

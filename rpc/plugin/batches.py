@@ -55,7 +55,7 @@ class Batch:
             failures: list[BaseException] = []
             entries = b",".join([b"{}" if reply is None else _entry(reply, failures) for reply in replies])
             if failures:
-                told = "plugin %s failed in %d of a batch's %d calls of %s, the first time so"
+                told = "plugin %s failed in %d of %d calls of a %s batch, first with this"
                 _log.error(told, self._plugin, len(failures), count, self._method, exc_info=failures[0])
         return Encoded(b'{"replies":[' + entries + self._end)
 

@@ -175,7 +175,7 @@ async def test_an_error_is_for_its_own_call(function: Any, caplog: pytest.LogCap
     assert told["file"] == {"error": {"status": 500, "message": "FileNotFoundError: no ? here"}}
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
-    assert "plugin p failed in 4 of a batch's 8 calls of node.preExecute" in record.message
+    assert record.message == "plugin p failed in 4 of 8 calls of a node.preExecute batch, first with this"
     assert record.exc_info is not None
     assert record.exc_info[0] is KeyError
 

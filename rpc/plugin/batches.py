@@ -9,15 +9,12 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
 from rpc.methods import Method
 from rpc.plugin.answers import BadRequest, BatchHandler, Encoded, Handler, Replies, encode, refusal
-
-BATCHED: Final = (Method.NODE_PRE_EXECUTE, Method.NODE_POST_EXECUTE, Method.PARAMETERS_ADD)
-"""Those that have batches."""
 
 _T = TypeVar("_T")
 _log = logging.getLogger("rpc.plugin")

@@ -129,3 +129,18 @@ async def test_the_node_js_plugin_has_no_other_methods(node_js):
         for path in ("/template.execute.batch", "/api/v1/parameters.add.batch", "/workflow.preOperate"):
             async with plugin.session.post(path, json={}) as response:
                 assert response.status == 404
+
+
+def test_the_engine_works_with_both(checkout, python, node_js):
+    config = checkout.folder / "both.toml"
+    addresses = {"python": python, "node": node_js}
+    tables = [f"[[plugins]]\nname = '{name}'\naddress = '{address}'\n" for name, address in addresses.items()]
+    config.write_text("engine.enabled = true\n" + "".join(tables))
+    outcomes = checkout.folder / "outcomes.yaml"
+    outcomes.write_text("'node:b(1:green)': {phase: Failed}\n")
+    run = f".venv/bin/oarlock run examples/diamond.yaml --config {config} --outcomes {outcomes} --output json"
+    nodes = json.loads(checkout.run(run, expect=1))["status"]["nodes"].values()
+    messages = {node["displayName"]: node.get("message") for node in nodes}
+    assert messages["b(1:green)"] == "failed, was Running"
+    run = f".venv/bin/oarlock run examples/hello.yaml --config {config} --output json"
+    assert json.loads(checkout.run(run))["status"]["nodes"]["hello"]["message"] == "found in the cache"

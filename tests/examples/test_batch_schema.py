@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
-from rpc.methods import Method
+from rpc.methods import BATCHES, Method
 from rpc.plugin import Plugin, Unavailable
-from rpc.plugin.batches import BATCHED
 from rpc.replies import IllegalReply, validate
 from tests.examples.conftest import ROOT
 from tests.examples.schema import SCHEMA, check, validator
@@ -27,7 +26,7 @@ REPLIES = [document for document in SHOWN if "replies" in document]
 def test_the_schema_is_one():
     Draft202012Validator.check_schema(SCHEMA)
     parts = [each["$ref"].removeprefix("#/$defs/") for each in SCHEMA["anyOf"]]
-    assert sorted(parts) == sorted(f"{method}.{part}" for method in BATCHED for part in ("request", "reply"))
+    assert sorted(parts) == sorted(f"{method}.{part}" for method in BATCHES for part in ("request", "reply"))
     assert set(parts) <= SCHEMA["$defs"].keys()
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpc.methods import SPELLINGS, Method, path
+from rpc.methods import BATCHES, SPELLINGS, Method, path
 from rpc.plugin import Plugin, Unavailable
 
 PRE = "node.preExecute"
@@ -71,7 +71,7 @@ async def test_each_call_gets_the_arguments_it_would_have_had_by_itself(
     plugin = Plugin("p")
     plugin.on(method)(seen.append)
     async with plugin.serve() as address:
-        where = path(Method(method), spelling) + ".batch"
+        where = path(BATCHES[Method(method)], spelling)
         answer = await post(address, where, batch({"template": "main", **own}, {"template": "main#2", **own}))
     assert answer.json == {"replies": [{}, {}]}
     assert seen == [{"workflow": WORKFLOW, "template": TEMPLATES[key], **own} for key in TEMPLATES]
@@ -101,7 +101,7 @@ async def test_batches_can_be_refused() -> None:
     async with plugin.serve() as address:
         for spelling in SPELLINGS:
             for method in (Method.NODE_PRE_EXECUTE, Method.PARAMETERS_ADD):
-                assert (await post(address, path(method, spelling) + ".batch", nodes("a"))).status == 404
+                assert (await post(address, path(BATCHES[method], spelling), nodes("a"))).status == 404
         assert (await post(address, f"/{PRE}", {"node": {"name": "a"}})).json == {"node": {"message": "a"}}
         assert (await post(address, "/parameters.add", {})).json == {"parameters": {"a": "b"}}
 

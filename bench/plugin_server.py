@@ -34,7 +34,7 @@ class Counted(msgspec.Struct, frozen=True):
 
 def plugin(behaviour: Behaviour, served: Counter[str]) -> Plugin:
     """A plugin that behaves so and counts in `served`."""
-    made = Plugin(behaviour.name)
+    made = Plugin(behaviour.name, batches=False)  # what is measured is single calls
     for method, reply in behaviour.replies.items():
         made.on(method)(_handler(method, reply, behaviour.latency_ms / 1000, served))
     return made

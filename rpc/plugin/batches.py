@@ -9,15 +9,12 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
 from rpc.methods import Method
 from rpc.plugin.answers import BadRequest, BatchHandler, Encoded, Handler, Replies, encode, refusal
-
-BATCHED: Final = (Method.NODE_PRE_EXECUTE, Method.NODE_POST_EXECUTE, Method.PARAMETERS_ADD)
-"""Those that have batches."""
 
 _T = TypeVar("_T")
 _log = logging.getLogger("rpc.plugin")
@@ -55,7 +52,7 @@ class Batch:
             failures: list[BaseException] = []
             entries = b",".join([b"{}" if reply is None else _entry(reply, failures) for reply in replies])
             if failures:
-                told = "plugin %s failed in %d of a batch's %d calls of %s, the first time so"
+                told = "plugin %s failed in %d of %d calls of a %s batch, first with this"
                 _log.error(told, self._plugin, len(failures), count, self._method, exc_info=failures[0])
         return Encoded(b'{"replies":[' + entries + self._end)
 

@@ -14,9 +14,9 @@ from typing import Any, Final, Literal, TypeVar
 import uvloop
 
 from rpc.durations import parse_duration
-from rpc.methods import SPELLINGS, Method, path
+from rpc.methods import BATCHES, SPELLINGS, Method, Route, path
 from rpc.plugin.answers import BatchHandler, Handler
-from rpc.plugin.batches import BATCHED, Batch, each, only
+from rpc.plugin.batches import Batch, each, only
 from rpc.plugin.connection import Connection
 
 # Seconds that a peer has to take its last reply when the plugin stops.
@@ -88,8 +88,8 @@ class Plugin:
         Raises `ValueError` for a name that is no method, has no batches, or has a function for them already.
         """
         known = Method(method)
-        if known not in BATCHED:
-            raise ValueError(f"{method} has no batches, only {', '.join(BATCHED)} have")
+        if known not in BATCHES:
+            raise ValueError(f"{method} has no batches, only {', '.join(BATCHES)} have")
         if known in self._batch:
             raise ValueError(f"plugin {self.name!r} has a function for batches of {method} already")
 
@@ -102,14 +102,13 @@ class Plugin:
 
     def _route(self, method: Method) -> None:
         single = self._single[method] if method in self._single else only(self._batch[method])
-        self._serve_at(method, "", single)
-        if method in BATCHED and self._batches:
+        self._answer_at(method, single)
+        if self._batches and method in BATCHES:
             batch = self._batch[method] if method in self._batch else each(single)
-            self._serve_at(method, ".batch", Batch(self.name, method, batch, self._announcement))
+            self._answer_at(BATCHES[method], Batch(self.name, method, batch, self._announcement))
 
-    def _serve_at(self, method: Method, suffix: str, answer: Callable[[dict[str, Any]], object]) -> None:
-        for spelling in SPELLINGS:
-            self.routes[(path(method, spelling) + suffix).encode()] = answer
+    def _answer_at(self, route: Route, answer: Callable[[dict[str, Any]], object]) -> None:
+        self.routes.update({path(route, spelling).encode(): answer for spelling in SPELLINGS})
 
     @contextlib.asynccontextmanager
     async def serve(

@@ -24,7 +24,7 @@ from registry import (
     load_config,
 )
 from rpc.durations import parse_duration
-from rpc.methods import PATHS, SPELLINGS, Method, path
+from rpc.methods import BATCHES, PATHS, SPELLINGS, Method, path
 from rpc.plugin import Plugin
 from rpc.replies import NodeResult, decode
 from tests.examples.conftest import ROOT
@@ -105,7 +105,8 @@ def test_the_protocol_lists_every_path():
         row[0].strip("`"): [cell.strip("`") for cell in row[1:]] for row in rows(sections(PROTOCOL, 2)["Spellings"])
     }
     assert told == {method: [path(method, spelling) for spelling in SPELLINGS] for method in Method}
-    assert {each for paths in told.values() for each in paths} == PATHS.keys()
+    batches = {f"{each}.batch" for method in BATCHES for each in told[method]}
+    assert {each for paths in told.values() for each in paths} | batches == PATHS.keys()
 
 
 def test_the_protocol_lists_every_key_of_a_node_result():

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rpc.spellings import Spellings
 
 _TOO_LARGE: Final = 413
+_HALVES: Final = 2
 _AT_A_TIME: Final = 8
 """Requests under way from the calls of one `exchange`, where it takes several."""
 
@@ -172,10 +173,12 @@ class _Delivery:
             await self._send(left)
         except TransientError as failure:
             if not self._may_be_too_many(left, failure):
-                await self._again(partial(self._send, left), left, failure, self._batching.retry)
+                await self._again(partial(self._send, left), left, failure, self._batching.retry, lambda: len(left))
                 return
             self._size.failed(len(left))
-            await self._again(partial(self._halve, left), left, failure, replace(self._batching.retry, attempts=2))
+            # Paid by the request: since batches get smaller by it, halving cannot go on and on as retries could.
+            once = replace(self._batching.retry, attempts=2)
+            await self._again(partial(self._halve, left), left, failure, once, lambda: _HALVES)
 
     def _may_be_too_many(self, left: Sequence[int], failure: TransientError) -> bool:
         if failure is self._within or isinstance(failure, NotSent) or isinstance(failure.__cause__, Unreachable):
@@ -188,6 +191,7 @@ class _Delivery:
         left: list[int],
         failure: TransientError,
         policy: RetryPolicy,
+        price: Callable[[], int],
     ) -> None:
         """Go on after a failure within the retry policy and the budget."""
 
@@ -206,7 +210,7 @@ class _Delivery:
                 deadline=None,
                 clock=monotonic,
                 sleep=asyncio.sleep,
-                size=lambda: len(left),
+                price=price,
             )
         except TransientError as error:
             self.give_up(left, error)

@@ -31,14 +31,20 @@ class Budget:
         self._balance = RATE
 
     def spend(self, now: float, retries: int = 1) -> bool:
-        """Take the price of so many retries, if it is there."""
+        """Take the price of so many retries, if anything is there.
+
+        Calls that travel together are sent again together or not at all, so the last of them may be had on credit: what
+        is owed must be earned before there is another.
+        """
         elapsed = max(0.0, now - self._time)
         recent = min(1.0, LIFETIME / elapsed) if elapsed else 1.0
         earned = RATIO * (self.calls - self._counted) * recent + RATE * min(elapsed, LIFETIME)
-        self._balance = self._balance * max(0.0, 1.0 - elapsed / LIFETIME) + earned
+        if self._balance > 0.0:
+            self._balance *= max(0.0, 1.0 - elapsed / LIFETIME)
+        self._balance += earned
         self._counted = self.calls
         self._time = now
-        if self._balance < retries:
+        if self._balance < 1.0:
             self.refused += retries
             return False
         self._balance -= retries

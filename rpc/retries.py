@@ -40,11 +40,11 @@ async def retry(
     deadline: float | None,
     clock: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]],
-    size: Callable[[], int] = lambda: 1,
+    price: Callable[[], int] = lambda: 1,
 ) -> T:
     """Go on after `failure`, the outcome of the first attempt. Raises the last attempt's error.
 
-    ``size`` says how many calls the next attempt sends again, for the budget.
+    ``price`` says what the next attempt takes from the budget, in retries.
 
     It stops at `policy.attempts`, when the budget is spent, when a wait would reach past the `deadline`, and at
     `NotSent`, since what holds a call back here is not over in a moment.
@@ -61,7 +61,7 @@ async def retry(
             return True
         pause = state.upcoming_sleep
         late = pause > policy.max_backoff if deadline is None else clock() + pause >= deadline
-        return late or not budget.spend(clock(), size())
+        return late or not budget.spend(clock(), price())
 
     async def attempts() -> T:
         if failed:

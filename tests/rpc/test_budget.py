@@ -52,3 +52,23 @@ def test_retries_never_exceed_the_budget(steps: list[tuple[float, int, int]]) ->
         spent += sum(budget.spend(now) for _ in range(wanted))
         assert spent == budget.spent
         assert spent <= RATIO * budget.calls + RATE * (now + 1) + 1e-6
+
+
+def test_what_is_owed_is_earned_before_there_is_another() -> None:
+    budget = Budget(0.0)
+    assert budget.spend(0.0, 64)
+    assert not budget.spend(5.4)
+    assert budget.spend(5.6)
+    assert (budget.spent, budget.refused) == (65, 1)
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 30.0), st.integers(0, 1000), st.integers(1, 256)), min_size=1, max_size=30))
+def test_batches_exceed_the_budget_by_one_at_most(steps: list[tuple[float, int, int]]) -> None:
+    budget, now, spent = Budget(0.0), 0.0, 0
+    for seconds, calls, batch in steps:
+        now += seconds
+        budget.calls += calls
+        while budget.spend(now, batch):
+            spent += batch
+        assert spent == budget.spent
+        assert spent <= RATIO * budget.calls + RATE * (now + 1) + 256

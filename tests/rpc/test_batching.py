@@ -1,0 +1,437 @@
+"""Batches as a client sends them: negotiated by 404, judged call by call, split when they fail, counted as calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+
+from rpc import (
+    EMPTY,
+    BatchPolicy,
+    BreakerPolicy,
+    Bundle,
+    Call,
+    Client,
+    FatalError,
+    Method,
+    NodeReply,
+    NotSent,
+    Outcome,
+    Outcomes,
+    RetryPolicy,
+    TransientError,
+)
+
+PRE = Method.NODE_PRE_EXECUTE
+BATCH = "/node.preExecute.batch"
+
+Answer = Callable[[list[str]], Any]
+"""Gets the ids of the nodes of a batch; gives the reply's document, a status, bytes, or an awaitable of one of them."""
+
+
+class Batching:
+    """A server that answers batches as the test says, and everything else with 404."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.paths: list[str] = []
+        self.batches: list[list[str]] = []
+        self.documents: list[dict[str, Any]] = []
+        self.address = ""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        document = orjson.loads(await request.read())
+        self.paths.append(request.path)
+        if request.path != BATCH:
+            return web.Response(status=404)
+        ids = [call["node"]["id"] for call in document["calls"]]
+        self.documents.append(document)
+        self.batches.append(ids)
+        answer = self.answer(ids)
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if isinstance(answer, web.Response):
+            return answer
+        if isinstance(answer, int):
+            return web.Response(status=answer, text="no")
+        return web.Response(body=answer if isinstance(answer, bytes) else orjson.dumps(answer))
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Callable[[Answer], Awaitable[Batching]]]:
+    async with AsyncExitStack() as stack:
+
+        async def start(answer: Answer) -> Batching:
+            peer = Batching(answer)
+            app = web.Application(client_max_size=1 << 26)
+            app.router.add_post("/{path:.*}", peer.handle)
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            peer.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            return peer
+
+        yield start
+
+
+def bundle(count: int, *, templates: int = 1) -> Bundle:
+    """Calls about the nodes n0, n1, ..., whose templates take turns and are all called t."""
+    calls = []
+    for number in range(count):
+        template = b'{"name":"t","turn":%d}' % (number % templates)
+        head = b'{"workflow":{},"template":' + template
+        calls.append(Call(head, "t", template, b',"node":{"id":"n%d"}}' % number))
+    return Bundle(b"{}", calls)
+
+
+async def send(client: Client, count: int, *, tolerant: bool = False) -> Outcomes:
+    outcomes: Outcomes = [None] * count
+    await client.exchange_batch(PRE, bundle(count), outcomes, tolerant=tolerant)
+    return outcomes
+
+
+def silence(ids: list[str]) -> dict[str, Any]:
+    return {"replies": [{} for _ in ids]}
+
+
+FAST = RetryPolicy(attempts=2, backoff=0.001, max_backoff=0.01)
+
+
+async def test_a_server_without_batches_is_asked_once_in_each_spelling_and_left_alone(server: Any) -> None:
+    peer = await server(lambda _: 404)
+    async with Client(peer.address) as client:
+        assert client.takes_batches(PRE) is None
+        first, second = await asyncio.gather(send(client, 100), send(client, 100))
+        assert first == second == [None] * 100
+        assert client.takes_batches(PRE) is False
+        assert await send(client, 5) == [None] * 5
+    assert peer.paths == [BATCH, "/NodeLifecycleHook.NodePreExecute.batch", "/api/v1/node.preExecute.batch"]
+
+
+async def test_where_the_spelling_is_known_it_is_asked_in_that_alone(server: Any) -> None:
+    peer = await server(lambda _: 404)
+    async with Client(peer.address, protocol="v1") as client:
+        await send(client, 3)
+    assert peer.paths == ["/api/v1/node.preExecute.batch"]
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"node":{}}', b""])
+async def test_a_reply_without_replies_means_that_there_are_no_batches(body: bytes, server: Any) -> None:
+    peer = await server(lambda _: body)
+    async with Client(peer.address) as client:
+        assert await asyncio.gather(*(send(client, 40) for _ in range(3))) == [[None] * 40] * 3
+        assert client.takes_batches(PRE) is False
+    assert peer.paths == [BATCH]
+
+
+async def test_a_plugin_that_stops_taking_batches_is_not_sent_any_more(server: Any) -> None:
+    peer = await server(silence)
+    async with Client(peer.address) as client:
+        assert await send(client, 4) == [EMPTY] * 4
+        peer.answer = lambda _: {}
+        assert await send(client, 4) == [None] * 4
+        assert await send(client, 4) == [None] * 4
+    assert len(peer.batches) == 2
+
+
+async def test_none_is_tried_where_batches_are_turned_off(server: Any) -> None:
+    peer = await server(silence)
+    async with Client(peer.address, batch=BatchPolicy(enabled=False)) as client:
+        assert await send(client, 4) == [None] * 4
+    assert peer.paths == []
+
+
+async def test_replies_go_to_their_calls_in_order(server: Any) -> None:
+    peer = await server(lambda ids: {"replies": [{"node": {"message": each}} for each in ids]})
+    async with Client(peer.address) as client:
+        outcomes = await send(client, 300)
+    assert [reply.node.message for reply in outcomes if isinstance(reply, NodeReply) and reply.node] == [
+        f"n{number}" for number in range(300)
+    ]
+    assert sorted(each for batch in peer.batches for each in batch) == sorted(f"n{number}" for number in range(300))
+
+
+async def test_the_request_is_what_the_protocol_says(server: Any) -> None:
+    peer = await server(silence)
+    async with Client(peer.address) as client:
+        outcomes: Outcomes = [None] * 3
+        await client.exchange_batch(PRE, bundle(3, templates=2), outcomes)
+    assert peer.documents == [
+        {
+            "workflow": {},
+            "templates": {"t": {"name": "t", "turn": 0}, "t#2": {"name": "t", "turn": 1}},
+            "calls": [
+                {"template": "t", "node": {"id": "n0"}},
+                {"template": "t#2", "node": {"id": "n1"}},
+                {"template": "t", "node": {"id": "n2"}},
+            ],
+        }
+    ]
+
+
+async def test_a_request_has_no_more_bytes_and_calls_than_allowed(server: Any) -> None:
+    peer = await server(silence)
+    async with Client(peer.address, batch=BatchPolicy(max_calls=7)) as client:
+        assert await send(client, 30) == [EMPTY] * 30
+    assert max(map(len, peer.batches)) == 7
+    peer.batches.clear()
+    async with Client(peer.address, batch=BatchPolicy(max_bytes=200)) as client:
+        assert await send(client, 30) == [EMPTY] * 30
+    assert 1 < max(map(len, peer.batches)) < 5
+    peer.batches.clear()
+    async with Client(peer.address, batch=BatchPolicy(max_bytes=1)) as client:
+        assert await send(client, 3) == [EMPTY] * 3
+    assert set(map(len, peer.batches)) == {1}
+
+
+class TestWrongReplies:
+    @pytest.mark.parametrize(
+        ("document", "reason"),
+        [
+            ({"replies": [{}]}, "expected 3 replies, one for each call, got 1"),
+            ({"replies": [{}] * 4}, "expected 3 replies, one for each call, got 4"),
+            ({"replies": None}, "expected an array"),
+            ({"replies": {"a": {}}}, "expected an array"),
+            ({"replies": [{}] * 3, "resend": "sometimes"}, "sometimes"),
+            ({"replies": [{}] * 3, "resendAfter": "soon"}, "soon"),
+            (b'{"replies":[{},{},{}],"replies":[{},{},{}]}', "comes twice"),
+            (b'{"replies":[{},{},{}', "not JSON"),
+            (b"[]", "expected a JSON object"),
+            (b'{"replies":[{},{},NaN]}', "not JSON"),
+        ],
+    )
+    async def test_as_a_whole_are_fatal_to_every_call(self, document: Any, reason: str, server: Any) -> None:
+        peer = await server(lambda _: document)
+        async with Client(peer.address, name="p") as client:
+            outcomes = await send(client, 3)
+            assert client.stats.outcomes[Outcome.ILLEGAL] == 1
+        assert all(isinstance(outcome, FatalError) and reason in str(outcome) for outcome in outcomes), outcomes
+        assert len(peer.batches) == 1
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 500, 301])
+    async def test_a_status_has_the_outcome_for_all_that_it_has_for_one(self, status: int, server: Any) -> None:
+        peer = await server(lambda _: status)
+        async with Client(peer.address) as client:
+            outcomes = await send(client, 3)
+        assert {outcome.status for outcome in outcomes if isinstance(outcome, FatalError)} == {status}
+        assert len(peer.batches) == 1
+
+    @pytest.mark.parametrize(
+        ("entry", "reason"),
+        [
+            (None, "expected a JSON object, got null"),
+            ([], "expected a JSON object, got an array"),
+            ([{}], "expected a JSON object, got an array"),
+            ("{}", "expected a JSON object, got a string"),
+            ({"node": {"phase": "Done"}}, "Invalid enum value 'Done'"),
+            ({"requeue": "soon"}, "'soon' is not a duration"),
+            ({"error": {"status": "503"}}, "Expected `int`"),
+            ({"error": {"status": 200}}, "Expected `int` >= 300"),
+            ({"error": "no"}, "Expected `object`"),
+            ({"error": {"status": 418, "message": "teapot"}}, 'status 418, body: {"message":"teapot"}'),
+        ],
+    )
+    async def test_of_one_call_are_fatal_to_that_call(self, entry: Any, reason: str, server: Any) -> None:
+        peer = await server(lambda _: {"replies": [{}, entry, {"node": {"message": "ok"}}]})
+        async with Client(peer.address) as client:
+            first, second, third = await send(client, 3)
+        assert first is EMPTY
+        assert isinstance(second, FatalError)
+        assert reason in str(second)
+        assert second.method == "node.preExecute"
+        assert isinstance(third, NodeReply)
+        assert third.node is not None
+        assert third.node.message == "ok"
+
+    async def test_a_404_within_means_that_the_method_is_unsupported(self, server: Any) -> None:
+        peer = await server(lambda _: {"replies": [{"error": {"status": 404}}, {}]})
+        async with Client(peer.address) as client:
+            assert await send(client, 2) == [EMPTY, EMPTY]
+            assert not client.supports(PRE)
+
+
+class TestTransientFailures:
+    async def test_of_one_call_is_retried_alone(self, server: Any) -> None:
+        turns = iter([503, None])
+
+        def answer(ids: list[str]) -> dict[str, Any]:
+            status = next(turns) if "n1" in ids else None
+            error = {"error": {"status": status, "message": "wait"}}
+            return {"replies": [error if each == "n1" and status else {"node": {"message": each}} for each in ids]}
+
+        peer = await server(answer)
+        async with Client(peer.address, retry=FAST) as client:
+            outcomes = await send(client, 3)
+            assert client.stats.retries == 1
+            assert client.stats.outcomes[Outcome.BUSY] == 1
+            assert client.stats.outcomes[Outcome.ANSWERED] == 3
+        assert [reply.node.message for reply in outcomes if isinstance(reply, NodeReply) and reply.node] == [
+            "n0",
+            "n1",
+            "n2",
+        ]
+        assert peer.batches == [["n0", "n1", "n2"], ["n1"]]
+
+    async def test_that_stands_is_raised_with_the_other_outcomes_in_place(self, server: Any) -> None:
+        error = {"error": {"status": 503, "message": "never"}}
+        peer = await server(lambda ids: {"replies": [error if each == "n1" else {} for each in ids]})
+        async with Client(peer.address, retry=FAST) as client:
+            outcomes: Outcomes = [None] * 3
+            with pytest.raises(TransientError, match=r'node\.preExecute: status 503, body: \{"message":"never"\}'):
+                await client.exchange_batch(PRE, bundle(3), outcomes)
+        assert outcomes == [EMPTY, None, EMPTY]
+        assert peer.batches == [["n0", "n1", "n2"], ["n1"]]
+
+    async def test_is_an_outcome_where_failures_are_tolerated(self, server: Any) -> None:
+        error = {"error": {"status": 503}}
+        peer = await server(lambda ids: {"replies": [error if each == "n1" else {} for each in ids]})
+        async with Client(peer.address, retry=FAST) as client:
+            first, second, third = await send(client, 3, tolerant=True)
+        assert first is third is EMPTY
+        assert isinstance(second, TransientError)
+
+    async def test_says_when_to_come_again(self, server: Any) -> None:
+        error = {"error": {"status": 429, "message": "busy", "retryAfter": 30}}
+        peer = await server(lambda ids: {"replies": [error for _ in ids]})
+        async with Client(peer.address, retry=FAST) as client:
+            with pytest.raises(TransientError) as caught:
+                await send(client, 2)
+        assert caught.value.retry_after == 30
+        assert len(peer.batches) == 1, "longer than max_backoff is left to the caller"
+
+    @pytest.mark.parametrize("status", [413, 503])
+    async def test_of_a_batch_that_is_too_large_splits_it_until_it_fits(self, status: int, server: Any) -> None:
+        peer = await server(lambda ids: status if len(ids) > 3 else silence(ids))
+        async with Client(peer.address, retry=FAST) as client:
+            assert await send(client, 16) == [EMPTY] * 16
+            assert client.stats.outcomes[Outcome.ANSWERED] == 16
+            peer.batches.clear()
+            assert await send(client, 16) == [EMPTY] * 16
+        assert max(map(len, peer.batches)) <= 8, "what failed is not tried again at once"
+
+    async def test_a_timeout_for_large_batches_only_loses_no_call_and_opens_no_breaker(self, server: Any) -> None:
+        hang = asyncio.Event()
+
+        async def answer(ids: list[str]) -> Any:
+            if len(ids) > 4:
+                await hang.wait()
+            return silence(ids)
+
+        peer = await server(answer)
+        try:
+            async with Client(peer.address, timeout=0.2, retry=FAST) as client:
+                assert await send(client, 16) == [EMPTY] * 16
+                assert client.stats.breaker == "closed"
+        finally:
+            hang.set()
+        assert [len(batch) for batch in peer.batches] == [16, 8, 4, 4, 8, 4, 4]
+
+    async def test_a_reply_over_the_limit_splits_the_batch(self, server: Any) -> None:
+        peer = await server(lambda ids: {"replies": [{"node": {"message": "x" * 300}} for _ in ids]})
+        async with Client(peer.address, max_body=1000) as client:
+            outcomes = await send(client, 8)
+        assert all(isinstance(outcome, NodeReply) for outcome in outcomes)
+
+    async def test_one_call_that_is_too_large_is_fatal_to_itself(self, server: Any) -> None:
+        peer = await server(lambda ids: 413 if "n2" in ids else silence(ids))
+        async with Client(peer.address) as client:
+            outcomes = await send(client, 8)
+        assert [number for number, outcome in enumerate(outcomes) if isinstance(outcome, FatalError)] == [2]
+
+    async def test_a_dead_plugin_is_not_split_into_more_requests(self, free_address: str) -> None:
+        async with Client(free_address, retry=FAST) as client:
+            with pytest.raises(TransientError):
+                await send(client, 4)
+            assert client.stats.retries == 4
+            assert client.stats.outcomes[Outcome.UNREACHABLE] == 8
+
+    async def test_retries_of_batches_stay_in_the_budget(self, server: Any) -> None:
+        peer = await server(lambda _: 503)
+        async with Client(peer.address, retry=FAST, breaker=BreakerPolicy(min_calls=10**6)) as client:
+            outcomes = await send(client, 64, tolerant=True)
+            assert all(isinstance(outcome, TransientError) for outcome in outcomes)
+            assert client.budget.refused > 0
+            assert client.budget.spent <= 0.2 * 64 + 12
+            assert len(peer.batches) <= 1.2 * 64 + 10, "halving again and again is no way around it"
+
+    async def test_with_the_breaker_open_nothing_is_sent(self, server: Any) -> None:
+        peer = await server(lambda _: 503)
+        policy = BreakerPolicy(min_calls=2, open_for=3600)
+        async with Client(peer.address, retry=RetryPolicy(attempts=1), breaker=policy) as client:
+            for _ in range(4):
+                with pytest.raises(TransientError):
+                    await send(client, 1)
+            sent = len(peer.batches)
+            with pytest.raises(NotSent):
+                await send(client, 5)
+        assert len(peer.batches) == sent
+
+    async def test_errors_within_batches_open_the_breaker_as_those_of_single_calls_do(self, server: Any) -> None:
+        peer = await server(lambda ids: {"replies": [{"error": {"status": 503}} for _ in ids]})
+        policy = BreakerPolicy(min_calls=20)
+        async with Client(peer.address, retry=RetryPolicy(attempts=1), breaker=policy) as client:
+            for _ in range(2):
+                await send(client, 10, tolerant=True)
+            assert client.stats.breaker == "open"
+
+
+async def test_what_a_plugin_announces_is_told(server: Any) -> None:
+    peer = await server(lambda ids: {**silence(ids), "resend": "changed", "resendAfter": "10m", "other": 1})
+    async with Client(peer.address) as client:
+        assert client.announcement is None
+        assert await send(client, 3) == [EMPTY] * 3
+        assert client.announcement is not None
+        assert client.announcement.lasting
+        assert client.announcement.seconds == 600
+        assert client.stats.unknown_fields == 1
+
+
+async def test_counters_count_calls_and_how_many_shared_a_reply(server: Any) -> None:
+    peer = await server(silence)
+    async with Client(peer.address) as client:
+        await send(client, 10)
+        stats = client.stats
+        assert stats.attempts == stats.outcomes[Outcome.ANSWERED] == 10
+        assert stats.batched == 9
+        assert stats.in_flight == 0
+
+
+async def test_cancelling_gives_back_permits_and_leaves_others_alone(server: Any) -> None:
+    release = asyncio.Event()
+    entered = asyncio.Event()
+
+    async def answer(ids: list[str]) -> Any:
+        if "n0" in ids:
+            entered.set()
+            await release.wait()
+        return silence(ids)
+
+    peer = await server(answer)
+    async with Client(peer.address, timeout=30) as client:
+        asking = [asyncio.create_task(send(client, 20)) for _ in range(3)]
+        await entered.wait()
+        asking[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking[0]
+        release.set()
+        assert await asking[1] == await asking[2] == [EMPTY] * 20
+        assert client.stats.in_flight == client.stats.waiting == 0
+
+
+async def test_both_lanes_carry_batches(server: Any) -> None:
+    peer = await server(silence)
+    for lane in ("wire", "aiohttp"):
+        async with Client(peer.address, lane=lane) as client:
+            assert await send(client, 50) == [EMPTY] * 50
+
+
+@pytest.fixture
+def free_address(unused_tcp_port: int) -> str:
+    return f"http://127.0.0.1:{unused_tcp_port}"

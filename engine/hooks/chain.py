@@ -134,7 +134,8 @@ class Chain:
                     call = question.call = hooks.call_about(question, payload)
                 except SubstitutionError as error:
                     hooks.fail(invocation, str(error))
-                    question.over, question.silent = True, False
+                    question.silent = False
+                    self._end(question)
                     continue
                 question.digest = call.digest
             known = None if anew else self._memory.find(plugin, method, invocation.node_id, question.digest)
@@ -180,10 +181,15 @@ class Chain:
             node = hooks.apply(plugin, self._method, question.invocation, outcome)
         except PluginError as error:
             if not hooks.caller.passes_over(plugin):
-                question.over = True
+                self._end(question)
                 hooks.fatal(self._method, question.invocation, error)
         else:
-            question.over = self._method is Method.NODE_PRE_EXECUTE and node.fulfilled
+            if self._method is Method.NODE_PRE_EXECUTE and node.fulfilled:
+                self._end(question)
+
+    def _end(self, question: Question) -> None:
+        """Ask no other plugin."""
+        question.over, question.since = True, len(self._plugins)
 
     def _keep(self, plugin: Plugin, question: Question, reply: Reply) -> None:
         self._memory.keep(plugin, self._method, question.invocation.node_id, question.digest, reply)

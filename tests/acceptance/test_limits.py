@@ -161,3 +161,22 @@ async def test_draining_without_grace_aborts_the_pass_under_way(plugin: Any, eng
     await run
     leave.set()
     assert work.encode() == before
+
+
+async def test_however_many_calls_a_pass_makes_only_a_few_are_queued(plugin: Any, engine: Any) -> None:
+    """Requests are made when there is somebody to send them, so that memory does not grow with the calls of a pass."""
+    most = 0
+
+    def look(args: dict[str, Any]) -> dict[str, Any]:
+        nonlocal most
+        stats = oarlock.registry.snapshot()[0].client.stats
+        most = max(most, stats.in_flight + stats.waiting)
+        return {}
+
+    peer = await plugin({"node.preExecute": look})
+    oarlock = await engine(peer, workers=10)
+    work = workflow(loop(3000), container("leaf"))
+    await oarlock.run([work])
+    assert work.phase == "Succeeded"
+    assert len(peer.args("node.preExecute")) > 3000
+    assert most == 10

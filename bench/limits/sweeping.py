@@ -1,16 +1,16 @@
 """How near the adaptive limit comes to the best fixed one, for plugins of several kinds.
 
-For each kind a client of every fixed concurrency and two adaptive ones call the same server in turns, each for the same
-time and with more callers than it may have calls in flight. One adaptive client is new in each round, so that its time
-to learn is in its figure; the other goes on with what it has learnt.
+First a sweep over fixed numbers finds the best one. Then it and an adaptive client call the same server in short turns,
+one after the other, and each turn of the one is compared with the turns of the other beside it: what a neighbour does
+to the machine it does to both. A second adaptive client is new each time, so that its learning is in its figure.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
-from statistics import median
+from statistics import fmean, median
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +22,14 @@ from rpc import BreakerPolicy, Client, Method, Outcome, PluginError, Reply, Retr
 FIXED: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 CALLERS: Final = 128
 """As many nodes as the engine has under way at a time."""
+_PASSES: Final = 8
+"""Over the fixed numbers."""
+_NEW_EVERY: Final = 4
+"""Turns of the settled client for one of a new one."""
+_SHORT: Final = 0.1
+_TURN: Final = 0.5
+_LEARNING: Final = 3.0
+"""Seconds of a turn: in the sweep, in the duel, and of a client that begins from nothing."""
 _SAMPLE_SECONDS: Final = 0.02
 _BODY: Final = b'{"workflow":{"metadata":{"name":"fan-out"}},"template":{"name":"work"},"node":{"message":"%b"}}' % (
     b"x" * 400
@@ -37,38 +45,44 @@ class Sample(msgspec.Struct, frozen=True):
     limit: int
 
 
-class Entrant(msgspec.Struct, frozen=True, kw_only=True):
-    """A client, and the calls/s of each of its rounds. ``limits`` are of an adaptive one's last round."""
+class Fixed(msgspec.Struct, frozen=True):
+    """A fixed number of calls at a time, and the calls/s that it came to."""
+
+    limit: int
+    calls_per_second: float
+
+
+class Adaptive(msgspec.Struct, frozen=True, kw_only=True):
+    """An adaptive client: its calls/s, and those over the best fixed number's, turn by turn.
+
+    ``limits`` are those of its last turn.
+    """
 
     name: str
-    rounds: list[float]
-    failures: int
-    limits: list[Sample] = []
+    calls_per_second: float
+    shares: list[float]
+    limits: list[Sample]
 
     @property
-    def calls_per_second(self) -> float:
-        """The median of its rounds."""
-        return median(self.rounds)
+    def share(self) -> float:
+        """The median of its turns."""
+        return median(self.shares)
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of server: the fixed clients by their concurrency, and the two adaptive ones."""
+    """One kind of server. ``failures`` counts calls that were not answered, of everyone."""
 
     server: str
     about: str
-    fixed: dict[int, Entrant]
-    learning: Entrant
-    settled: Entrant
+    fixed: list[Fixed]
+    settled: Adaptive
+    learning: Adaptive
+    failures: int
 
     @property
-    def best(self) -> int:
-        """The fixed concurrency with the most calls/s."""
-        return max(self.fixed, key=lambda limit: self.fixed[limit].calls_per_second)
-
-    def share(self, adaptive: Entrant) -> float:
-        """The calls/s of an adaptive client over the best fixed one's: the median of the rounds, each by itself."""
-        pairs = zip(adaptive.rounds, self.fixed[self.best].rounds, strict=True)
-        return median(ours / best for ours, best in pairs)
+    def best(self) -> Fixed:
+        """The fixed number with the most calls/s."""
+        return _best(self.fixed)
 
 
 @contextmanager
@@ -87,46 +101,81 @@ def _nginx() -> Iterator[str]:
 SERVERS: Final[Mapping[str, tuple[str, Callable[[], AbstractContextManager[str]]]]] = {
     "plugin": ("a plugin on the SDK", lambda: _plugin(0.0)),
     "plugin-5ms": ("a plugin on the SDK that takes 5 ms", lambda: _plugin(5.0)),
-    "plugin-50ms": ("a plugin on the SDK that takes 50 ms", lambda: _plugin(50.0)),
     "nginx": ("nginx, one worker", _nginx),
     "http.server": ("Python's http.server, one thread, a backlog of 5", servers.plain),
 }
 
 
-async def sweep(name: str, rounds: int, seconds: float, watch: Watch) -> Sweep:
-    """Measure one kind of server. Raises `servers.Missing`."""
+async def sweep(name: str, turns: int, watch: Watch) -> Sweep:
+    """Measure one kind of server, with so many turns of a settled client. Raises `servers.Missing`."""
     about, start = SERVERS[name]
     with start() as address:
         async with AsyncExitStack() as stack:
-            fixed = {limit: await stack.enter_async_context(_client(address, limit)) for limit in FIXED}
-            settled = await stack.enter_async_context(_client(address, None))
-            for client in (*fixed.values(), settled):  # connections open, spelling known, and for one something learnt
-                await drive(client, seconds if client is settled else seconds / 4)
-            taken: dict[int, list[float]] = {limit: [] for limit in FIXED}
-            cold: list[float] = []
-            warm: list[float] = []
+            watch(f"{name}: fixed numbers")
+            clients = {limit: await stack.enter_async_context(_client(address, limit)) for limit in FIXED}
+            fixed = await _compare(clients)
+            best = clients[_best(fixed).limit]
+            adaptive = await stack.enter_async_context(_client(address, None))
+            await drive(adaptive, _LEARNING)
+            settled, learning = _Duel("adaptive", best), _Duel("adaptive, from the start", best)
             failures = 0
-            for number in range(rounds):
-                watch(f"{name}: round {number + 1} of {rounds}")
-                async with _client(address, None) as fresh:
-                    entrants = [(taken[limit], fixed[limit]) for limit in FIXED] + [(warm, settled), (cold, fresh)]
-                    limits: dict[Client, list[Sample]] = {settled: [], fresh: []}
-                    # Every other round the other way round, so that nobody always follows the same neighbour.
-                    for rates, client in reversed(entrants) if number % 2 else entrants:
-                        rates.append(await drive(client, seconds, limits.get(client)))
-                    failures += _failures(fresh)
-            return Sweep(
-                server=name,
-                about=about,
-                fixed={
-                    limit: Entrant(name=str(limit), rounds=taken[limit], failures=_failures(fixed[limit]))
-                    for limit in FIXED
-                },
-                learning=Entrant(name="adaptive, new", rounds=cold, failures=failures, limits=limits[fresh]),
-                settled=Entrant(
-                    name="adaptive, settled", rounds=warm, failures=_failures(settled), limits=limits[settled]
-                ),
-            )
+            for number in range(turns):
+                watch(f"{name}: turn {number + 1} of {turns}")
+                await settled.turn(adaptive, _TURN)
+                if number % _NEW_EVERY == 0:
+                    async with _client(address, None) as fresh:
+                        await learning.turn(fresh, _LEARNING)
+                        failures += _failures(fresh)
+            failures += sum(map(_failures, (*clients.values(), adaptive)))
+    return Sweep(
+        server=name,
+        about=about,
+        fixed=fixed,
+        settled=settled.adaptive(),
+        learning=learning.adaptive(),
+        failures=failures,
+    )
+
+
+async def _compare(clients: Mapping[int, Client]) -> list[Fixed]:
+    """The calls/s of each, from several passes over all, up and down. Each pass is compared in itself.
+
+    The machine may well be twice as fast in one pass as in the next.
+    """
+    for client in clients.values():
+        await drive(client, _SHORT)  # its connections open
+    passes: list[dict[int, float]] = []
+    for number in range(_PASSES):
+        order = list(clients) if number % 2 == 0 else list(reversed(clients))
+        passes.append({limit: await drive(clients[limit], _SHORT) for limit in order})
+    level = median(fmean(rates.values()) for rates in passes)
+    return [Fixed(limit, level * median(rates[limit] / fmean(rates.values()) for rates in passes)) for limit in clients]
+
+
+def _best(fixed: Sequence[Fixed]) -> Fixed:
+    return max(fixed, key=lambda each: each.calls_per_second)
+
+
+class _Duel:
+    """An adaptive client's turns, each between two of the best fixed client's."""
+
+    def __init__(self, name: str, best: Client) -> None:
+        self._name = name
+        self._best = best
+        self._rates: list[float] = []
+        self._shares: list[float] = []
+        self._limits: list[Sample] = []
+
+    async def turn(self, client: Client, seconds: float) -> None:
+        self._limits = []
+        before = await drive(self._best, _TURN / 2)
+        rate = await drive(client, seconds, self._limits)
+        after = await drive(self._best, _TURN / 2)
+        self._rates.append(rate)
+        self._shares.append(2 * rate / (before + after))
+
+    def adaptive(self) -> Adaptive:
+        return Adaptive(name=self._name, calls_per_second=median(self._rates), shares=self._shares, limits=self._limits)
 
 
 def _client(address: str, limit: int | None) -> Client:

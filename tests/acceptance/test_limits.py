@@ -73,6 +73,17 @@ async def test_an_open_breaker_aborts_before_any_work(plugin: Any, engine: Any) 
     assert work.nodes == {}
 
 
+async def test_a_plugin_may_be_dead_for_thousands_of_passes(plugin: Any, engine: Any) -> None:
+    breaker = BreakerSettings(min_calls=1, open_for=Seconds(3600))
+    peer = await plugin({"workflow.preOperate": 503})
+    oarlock = await engine((peer, {"retry": RetrySettings(attempts=1), "breaker": breaker}))
+    work = workflow(container("leaf"))
+    delays = [(await oarlock.reconcile(work)).requeue_after for _ in range(1100)]
+    assert delays[:3] == [0.1, 0.2, 0.4]
+    assert delays == sorted(delays)
+    assert delays[-1] == 30.0
+
+
 async def test_a_dead_plugin_that_may_fail_does_not_stop_the_others(plugin: Any, engine: Any) -> None:
     dead, alive = await plugin({"node.preExecute": {}}), await plugin({"node.preExecute": {"node": {"message": "ok"}}})
     oarlock = await engine((dead, {"failure_policy": "ignore", "retry": RetrySettings(attempts=1)}), alive)

@@ -14,6 +14,7 @@ from bench import compare as comparison
 from bench import page, processes, record, tables
 from bench.display import Display
 from bench.engine_process import EngineFailed
+from bench.failures.cli import failures
 from bench.limits.cli import limits
 from bench.measuring import Plan, ServerName
 from bench.running import PARTS, Run, Wish
@@ -108,6 +109,7 @@ def main(
 
 
 main.add_command(limits)
+main.add_command(failures)
 
 
 @main.command()

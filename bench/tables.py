@@ -30,7 +30,7 @@ def show(record: Record, console: Console) -> None:
     if record.micro:
         parts.append(_micro(record.micro))
     if record.bars:
-        parts.append(_bars(record.bars))
+        parts.append(bars_table(record.bars))
     parts += [Text(f"missing: {name}: {reason}", style="yellow") for name, reason in record.missing.items()]
     console.print(Group(*(Padding(part, (1, 0, 0, 0)) for part in parts)))
 
@@ -135,7 +135,8 @@ def _micro(rows: Sequence[Micro]) -> Table:
     return table
 
 
-def _bars(rows: Sequence[Bar]) -> Table:
+def bars_table(rows: Sequence[Bar]) -> Table:
+    """Each ratio beside its limit."""
     table = _table("bar", "limit", "measured", "")
     for row in rows:
         table.add_row(

@@ -24,11 +24,11 @@ CALLERS: Final = 128
 """As many nodes as the engine has under way at a time."""
 _PASSES: Final = 8
 """Over the fixed numbers."""
-_NEW_EVERY: Final = 4
+_NEW_EVERY: Final = 2
 """Turns of the settled client for one of a new one."""
 _SHORT: Final = 0.1
 _TURN: Final = 0.5
-_LEARNING: Final = 3.0
+_LEARNING: Final = 2.0
 """Seconds of a turn: in the sweep, in the duel, and of a client that begins from nothing."""
 _SAMPLE_SECONDS: Final = 0.02
 _BODY: Final = b'{"workflow":{"metadata":{"name":"fan-out"}},"template":{"name":"work"},"node":{"message":"%b"}}' % (
@@ -146,7 +146,7 @@ async def _compare(clients: Mapping[int, Client]) -> list[Fixed]:
         await drive(client, _SHORT)  # its connections open
     passes: list[dict[int, float]] = []
     for number in range(_PASSES):
-        order = list(clients) if number % 2 == 0 else list(reversed(clients))
+        order = sorted(clients, reverse=bool(number % 2))
         passes.append({limit: await drive(clients[limit], _SHORT) for limit in order})
     level = median(fmean(rates.values()) for rates in passes)
     return [Fixed(limit, level * median(rates[limit] / fmean(rates.values()) for rates in passes)) for limit in clients]
@@ -168,9 +168,9 @@ class _Duel:
 
     async def turn(self, client: Client, seconds: float) -> None:
         self._limits = []
-        before = await drive(self._best, _TURN / 2)
+        before = await drive(self._best, seconds / 2)
         rate = await drive(client, seconds, self._limits)
-        after = await drive(self._best, _TURN / 2)
+        after = await drive(self._best, seconds / 2)
         self._rates.append(rate)
         self._shares.append(2 * rate / (before + after))
 
@@ -193,22 +193,22 @@ def _failures(client: Client) -> int:
     return client.stats.attempts - client.stats.outcomes[Outcome.ANSWERED]
 
 
-async def drive(client: Client, seconds: float, limits: list[Sample] | None = None) -> float:
-    """Call with `CALLERS` callers for `seconds`; returns calls/s. ``limits`` is filled with samples of the limit."""
+async def drive(client: Client, seconds: float, limits: list[Sample] | None = None, *, callers: int = CALLERS) -> float:
+    """Call for `seconds`; returns calls/s. ``limits`` is filled with samples of the limit."""
     await client.exchange(Method.NODE_PRE_EXECUTE, _BODY)  # the spelling is asked for by one caller alone
     clock = asyncio.get_running_loop().time
     began = clock()
     until = began + seconds
-    callers = [_Caller(client, until) for _ in range(CALLERS)]
-    for caller in callers:
+    calling = [_Caller(client, until) for _ in range(callers)]
+    for caller in calling:
         caller.call()
     while (now := clock()) < until:
         if limits is not None:
             limits.append(Sample(now - began, client.stats.limit))
         await asyncio.sleep(min(_SAMPLE_SECONDS, until - now))
-    done = sum(caller.answered for caller in callers)
+    done = sum(caller.answered for caller in calling)
     took = clock() - began
-    await asyncio.gather(*(caller.over for caller in callers))
+    await asyncio.gather(*(caller.over for caller in calling))
     return done / took
 
 

@@ -128,7 +128,7 @@ async def resuming(nodes: int) -> list[Bar]:
                 aborts += 1
             calls = it.sent - sent
     return [
-        _least("one refusal in each plugin's 100,000 calls: aborts of the pass", 5, aborts),
+        _least("one refusal in each plugin's 100,000 calls: aborts of the pass", 1, aborts),
         _most("... calls until it is committed, over its nodes x plugins", 1.01, calls / (5 * nodes)),
     ]
 

@@ -12,7 +12,7 @@ from bench.observation import WatchedRegistry
 from bench.plugin_server import Behaviour
 from bench.workflows import fan_out
 from engine import Engine, Executor, PendingExecutor, Workflow
-from registry import Config, EngineSettings, PluginConfig, RetrySettings, Seconds
+from registry import BatchSettings, Config, EngineSettings, PluginConfig, RetrySettings, Seconds
 from rpc.methods import Method
 from rpc.stats import Outcome
 
@@ -81,8 +81,11 @@ async def trial(
     executor: Executor | None = None,
     settings: Callable[[int], dict[str, Any]] = lambda number: {},
 ) -> AsyncIterator[Trial]:
-    """An open engine; ``settings`` gives each plugin's own, by its number from 1. Leaves stay pending by default."""
-    usual: dict[str, Any] = {"timeout": Seconds(10.0)}
+    """An open engine, which sends single calls. ``settings`` gives each plugin's own, by its number from 1.
+
+    Leaves stay pending by default.
+    """
+    usual: dict[str, Any] = {"timeout": Seconds(10.0), "batch": BatchSettings(enabled=False)}
     plugins = tuple(
         PluginConfig(name=f"plugin-{number}", address=address, **usual | settings(number))
         for number, address in enumerate(addresses, start=1)

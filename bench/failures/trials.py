@@ -98,14 +98,14 @@ async def halving(nodes: int) -> list[Bar]:
 
 
 async def deadline(nodes: int) -> list[Bar]:
-    """The third of five plugins hangs (SIGSTOP) in the middle of a pass with a deadline of 2 s."""
+    """The third of five plugins hangs (SIGSTOP), and a pass has a deadline of 2 s."""
     with servers.plugins(silent(5)) as running:
         async with trial(running.addresses, deadline=2.0, settings=lambda number: {"timeout": Seconds(60.0)}) as it:
             await it.warm_up()
             workflow = await it.loaded(nodes)
             before = workflow.encode()
             hung = running.processes[2].pid
-            asyncio.get_running_loop().call_later(0.3, os.kill, hung, signal.SIGSTOP)
+            os.kill(hung, signal.SIGSTOP)
             watch = Stopwatch()
             result = await it.engine.reconcile(workflow)
             late = watch.seconds - 2.0

@@ -88,7 +88,10 @@ class Limiter:
         if 2 * (waits - self._waits) < count:
             self._begin(now, answered, waits)
             return
-        if count < max(_CALLS, _ROUNDS * self.limit):
+        least = max(_CALLS, _ROUNDS * self.limit)
+        if self._starting:
+            least //= 2  # whether twice as many pay is seen sooner
+        if count < least:
             self.until = now + _INTERVAL  # too few to tell yet
             return
         throughput = count / (now - self._began)

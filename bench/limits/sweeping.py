@@ -28,7 +28,7 @@ _NEW_EVERY: Final = 2
 """Turns of the settled client for one of a new one."""
 _SHORT: Final = 0.1
 _TURN: Final = 0.5
-_LEARNING: Final = 2.0
+_LEARNING: Final = 3.0
 """Seconds of a turn: in the sweep, in the duel, and of a client that begins from nothing."""
 _SAMPLE_SECONDS: Final = 0.02
 _BODY: Final = b'{"workflow":{"metadata":{"name":"fan-out"}},"template":{"name":"work"},"node":{"message":"%b"}}' % (

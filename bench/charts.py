@@ -173,6 +173,38 @@ def timeline(moments: Sequence[Moment]) -> str:
     return _svg(spec, width=_HALF)
 
 
+def limits(moments: Sequence[Moment], names: Sequence[str]) -> str:
+    """How many calls at a time each plugin was sent, over one loop."""
+    spec: Spec = {
+        "height": 180,
+        "data": {
+            "values": [
+                {"second": moment.second, "plugin": name, "limit": limit}
+                for moment in moments
+                for name, limit in zip(names, moment.limits, strict=False)
+            ]
+        },
+        "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
+        "encoding": {
+            "x": {"field": "second", "type": "quantitative", "axis": {"title": "seconds into the loop", "grid": False}},
+            "y": {
+                "field": "limit",
+                "type": "quantitative",
+                "axis": {"title": "calls at a time", "tickCount": 4},
+                "scale": {"zero": True},
+            },
+            "color": {
+                "field": "plugin",
+                "type": "nominal",
+                "sort": list(names),
+                "scale": {"scheme": "tableau10"},
+                "legend": {"title": None, "labelColor": "var(--soft)"},
+            },
+        },
+    }
+    return _svg(spec, width=_WIDE)
+
+
 def plugins(rows: Sequence[PluginRow]) -> str:
     """Each plugin's latency: a bar to the median, a thin one on to the 99th percentile. The slow one stands out."""
     values = [

@@ -14,6 +14,8 @@ from bench import compare as comparison
 from bench import page, processes, record, tables
 from bench.display import Display
 from bench.engine_process import EngineFailed
+from bench.failures.cli import failures
+from bench.limits.cli import limits
 from bench.measuring import Plan, ServerName
 from bench.running import PARTS, Run, Wish
 from bench.scenarios import DEFAULT, SCENARIOS
@@ -104,6 +106,10 @@ def main(
         page.write(done, html_file)
     if any(loop.aborted for loop in done.loops):
         sys.exit(1)
+
+
+main.add_command(limits)
+main.add_command(failures)
 
 
 @main.command()

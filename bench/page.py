@@ -44,6 +44,8 @@ def _pictures(record: Record) -> dict[str, str]:
         drawn["latency"] = charts.latency(record.latency_ms)
     if len(record.timeline) > 1:
         drawn["timeline"] = charts.timeline(record.timeline)
+        if all(moment.limits for moment in record.timeline):
+            drawn["limits"] = charts.limits(record.timeline, [plugin.name for plugin in record.per_plugin])
     if record.per_plugin:
         drawn["plugins"] = charts.plugins(record.per_plugin)
     if record.scenarios:

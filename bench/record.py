@@ -53,10 +53,11 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """``second`` after the loop's start, and the calls/s since the moment before."""
+    """``second`` after the loop's start, the calls/s since the moment before, and each plugin's limit of calls."""
 
     second: float
     calls_per_second: float
+    limits: list[int] = []
 
 
 class PluginRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -123,6 +123,13 @@ def plugins(behaviours: Iterable[Behaviour]) -> Iterator[PluginServers]:
         yield PluginServers(running, [_first_words(process) for process in running])
 
 
+@contextmanager
+def plain() -> Iterator[str]:
+    """Run the proposal's plugin on ``http.server``; yields its address. Raises `Missing` where it does not start."""
+    with processes.child([sys.executable, "-m", "bench.plain_server"]) as process:
+        yield _first_words(process)
+
+
 def _first_words(process: subprocess.Popen[bytes]) -> str:
     assert process.stdout is not None
     assert process.stderr is not None

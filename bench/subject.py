@@ -128,7 +128,8 @@ class Subject:
             now = time.perf_counter()
             so_far = {name: counts.since(before[name]) for name, counts in self._counts().items()}
             calls = sum(counts.calls for counts in so_far.values())
-            timeline.append(Moment(now - began, (calls - last_calls) / (now - last)))
+            limits = [plugin.client.stats.limit for plugin in self._registry.snapshot()]
+            timeline.append(Moment(now - began, (calls - last_calls) / (now - last), limits))
             last, last_calls = now, calls
             # Plugins are called in their order, so the last of those that take part tells how many nodes are through.
             nodes = next((counts.calls for counts in reversed(so_far.values()) if counts.calls), 0)

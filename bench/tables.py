@@ -9,9 +9,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bench.record import Bar, Loop, Micro, PeerRow, PluginRow, Record, ScenarioRow, typical
+from bench.record import Bar, Loop, Micro, Moment, PeerRow, PluginRow, Record, ScenarioRow, typical
 
 _MIB = 1 << 20
+_SHOWN = 6
+"""Moments of a loop at which a plugin's limit is told."""
 
 
 def show(record: Record, console: Console) -> None:
@@ -20,7 +22,7 @@ def show(record: Record, console: Console) -> None:
     if record.loops:
         parts += [_headline(record), _loops(record), _remarks(record)]
     if record.per_plugin:
-        parts += [_plugins(record.per_plugin), *_failures(record.per_plugin)]
+        parts += [_plugins(record.per_plugin, record.timeline), *_failures(record.per_plugin)]
     if record.peers:
         parts.append(_peers(record.peers, record.connections))
     if record.scenarios:
@@ -28,7 +30,7 @@ def show(record: Record, console: Console) -> None:
     if record.micro:
         parts.append(_micro(record.micro))
     if record.bars:
-        parts.append(_bars(record.bars))
+        parts.append(bars_table(record.bars))
     parts += [Text(f"missing: {name}: {reason}", style="yellow") for name, reason in record.missing.items()]
     console.print(Group(*(Padding(part, (1, 0, 0, 0)) for part in parts)))
 
@@ -76,12 +78,19 @@ def _costs(loop: Loop) -> tuple[str, ...]:
     )
 
 
-def _plugins(rows: Sequence[PluginRow]) -> Table:
-    table = _table("plugin", "calls", "p50, ms", "p99, ms", "max, ms", "errors")
-    for row in rows:
+def _plugins(rows: Sequence[PluginRow], timeline: Sequence[Moment]) -> Table:
+    table = _table("plugin", "calls", "p50, ms", "p99, ms", "max, ms", "errors", "limit over time")
+    for number, row in enumerate(rows):
         times = (f"{time:.2f}" for time in (row.latency_ms.p50, row.latency_ms.p99, row.latency_ms.max))
-        table.add_row(Text(row.name), f"{row.calls:,}", *times, _errors(row.errors))
+        limits = [moment.limits[number] for moment in timeline if moment.limits]
+        table.add_row(Text(row.name), f"{row.calls:,}", *times, _errors(row.errors), over_time(limits))
     return table
+
+
+def over_time(values: Sequence[int]) -> str:
+    """A few of `values`, evenly spaced, the first and the last among them."""
+    steps = min(_SHOWN, len(values)) - 1
+    return " ".join(str(values[round(at * (len(values) - 1) / max(steps, 1))]) for at in range(steps + 1))
 
 
 def _failures(rows: Sequence[PluginRow]) -> list[Text]:
@@ -126,7 +135,8 @@ def _micro(rows: Sequence[Micro]) -> Table:
     return table
 
 
-def _bars(rows: Sequence[Bar]) -> Table:
+def bars_table(rows: Sequence[Bar]) -> Table:
+    """Each ratio beside its limit."""
     table = _table("bar", "limit", "measured", "")
     for row in rows:
         table.add_row(

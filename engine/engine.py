@@ -31,6 +31,9 @@ Document = Mapping[str, Any]
 BACKOFF: Final = (0.1, 30.0)
 """Seconds to wait after the first aborted pass of a workflow, and the most it grows to."""
 
+_DOUBLINGS: Final = 16
+"""More would say nothing, and a plugin may be dead for weeks: the thousandth power is no float any more."""
+
 _log = structlog.get_logger()
 
 
@@ -154,7 +157,8 @@ class Engine:
         self._counts.aborted += 1
         run.aborts = 1 if isinstance(error, DeadlinePassed) else run.aborts + 1
         run.abort_reason = str(error)
-        delay = min(BACKOFF[0] * 2 ** (run.aborts - 1), BACKOFF[1])
+        first, most = BACKOFF
+        delay = min(first * 2 ** min(run.aborts - 1, _DOUBLINGS), most)
         if isinstance(error, TransientError):
             delay = max(delay, error.retry_after or 0.0)
         _log.warning("pass aborted", workflow=run.workflow.key, reason=str(error), retry_in=f"{delay:g}s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -31,6 +32,9 @@ Document = Mapping[str, Any]
 
 WORKERS: Final = 128
 """How many nodes of one workflow are being visited at a time; how many calls travel is each plugin's own limit."""
+
+_AT_A_TIME: Final = 200
+"""Nodes that are seen to in one turn of the event loop: a hundred thousand would keep all else waiting for a second."""
 
 _log = structlog.get_logger()
 
@@ -140,18 +144,21 @@ class Run:
             entry.start()
             self._catch_up(graph)
         self._taken = dict(self.inbox)  # more may be reported while the plugins are being asked
-        untold = self._tell(graph, self._taken)
+        untold = await self._tell(graph, self._taken)
         graph.tick()
         node_hooks = NodeHooks(plugins, graph, document, self._caller)
         wave = node_hooks.worth_visiting(graph.first_wave())
         while wave and entry.outcome is None:
             await node_hooks.visit(wave, self._surroundings.workers)
             undo = graph.store.undo
-            for invocation in wave:
-                if invocation.node_id in undo or not invocation.executing:  # else nothing has come of the visit
-                    graph.visited(invocation)
+            for start in range(0, len(wave), _AT_A_TIME):
+                if start:
+                    await asyncio.sleep(0)
+                for invocation in wave[start : start + _AT_A_TIME]:
+                    if invocation.node_id in undo or not invocation.executing:  # else nothing has come of the visit
+                        graph.visited(invocation)
             graph.settle()
-            untold = self._tell(graph, untold)  # a walk that was begun anew meets its leaves one by one
+            untold = await self._tell(graph, untold)  # a walk that was begun anew meets its leaves one by one
             self._surroundings.counts.nodes_visited += len(wave)
             wave = graph.take_fresh()
             node_hooks.refresh()
@@ -163,10 +170,14 @@ class Run:
         return document
 
     @staticmethod
-    def _tell(graph: Graph, reports: dict[str, Result]) -> dict[str, Result]:
+    async def _tell(graph: Graph, reports: dict[str, Result]) -> dict[str, Result]:
         """Let the reports count whose leaves the walk has met; returns those of the others."""
-        for node_id in [node_id for node_id in reports if node_id in graph.live]:
-            leaves.report(graph, graph.live[node_id], reports[node_id])
+        met = [node_id for node_id in reports if node_id in graph.live]
+        for start in range(0, len(met), _AT_A_TIME):
+            if start:
+                await asyncio.sleep(0)
+            for node_id in met[start : start + _AT_A_TIME]:
+                leaves.report(graph, graph.live[node_id], reports[node_id])
         return {node_id: result for node_id, result in reports.items() if node_id not in graph.live}
 
     def _build(self, document: dict[str, Any], now: float) -> tuple[dict[str, Any], Graph]:

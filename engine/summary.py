@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Final
 
 import msgspec
@@ -55,11 +56,17 @@ def _line(name: str, phase: str, message: str) -> Text:
 
 
 def show_statistics(engine: Engine, console: Console) -> None:
-    """Print the counters of the engine and of each of its plugins."""
-    table = Table(box=box.SIMPLE, title="engine", title_justify="left", show_header=False)
-    for name, value in msgspec.structs.asdict(engine.stats).items():
-        table.add_row(name.replace("_", " "), f"{value:,}")
-    console.print(table)
+    """Print the counters of the engine, of its registry, and of each of its plugins."""
+    counts = {"engine": msgspec.structs.asdict(engine.stats)}
+    if engine.registry is not None:
+        budget = engine.registry.budget
+        retries = {"retries": budget.spent, "retries_not_paid_for": budget.refused}
+        counts["registry"] = asdict(engine.registry.stats) | retries
+    for title, values in counts.items():
+        table = Table(box=box.SIMPLE, title=title, title_justify="left", show_header=False)
+        for name, value in values.items():
+            table.add_row(name.replace("_", " "), f"{value:,}")
+        console.print(table)
     for plugin in engine.registry.snapshot() if engine.registry is not None else ():
         stats = plugin.client.stats
         table = Table(box=box.SIMPLE, title=f"plugin {plugin.name}", title_justify="left", show_header=False)
@@ -69,6 +76,7 @@ def show_statistics(engine: Engine, console: Console) -> None:
         table.add_row("retries", f"{stats.retries:,}")
         table.add_row("breaker", f"{stats.breaker}, opened {stats.breaker_opened} times")
         table.add_row("concurrency limit", f"{stats.limit}")
+        table.add_row("in flight, waiting", f"{stats.in_flight:,}, {stats.waiting:,}")
         latency = stats.latency
         if latency.samples:
             milliseconds = (f"{seconds * 1000:.1f}" for seconds in (latency.p50, latency.p99, latency.max))

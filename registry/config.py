@@ -78,7 +78,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EngineSettings(Settings, frozen=True):
-    """``[engine]``. ``loop_deadline``: seconds that one loop over all workflows may take.
+    """``[engine]``. ``loop_deadline``: seconds that one pass over a workflow may take.
 
     ``enabled`` turns plugins on, and so does ARGO_PLUGINS=true in the environment.
     """

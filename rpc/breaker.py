@@ -22,6 +22,8 @@ _STEPS: Final = 10
 class BreakerPolicy:
     """Open when at least `min_calls` ended within `window` seconds, `failure_ratio` of them or more as failures.
 
+    Also when `min_calls` failed and none succeeded for a tenth of `window` or more: what went well before says nothing
+    of a plugin that died since, and its hundred thousand successes would keep the breaker closed for a whole window.
     After `open_for` seconds one probe is let through.
     """
 
@@ -46,6 +48,7 @@ class Breaker:
         self._window: deque[list[int]] = deque()  # [number of the step, successes, failures], oldest first
         self._successes = 0
         self._failures = 0
+        self._succeeded = -_STEPS  # the number of the last step with a success
 
     def state(self, now: float) -> BreakerState:
         """What a call would meet at `now`."""
@@ -72,11 +75,23 @@ class Breaker:
         window[-1][2] += failures
         self._successes += successes
         self._failures += failures
-        total = self._successes + self._failures
-        if failures and total >= self._policy.min_calls and self._failures >= self._policy.failure_ratio * total:
+        if successes:
+            self._succeeded = step
+        if failures and (self._too_many() or self._nothing_else(step)):
             self._open(now)
             return True
         return False
+
+    def _too_many(self) -> bool:
+        total = self._successes + self._failures
+        return total >= self._policy.min_calls and self._failures >= self._policy.failure_ratio * total
+
+    def _nothing_else(self, step: int) -> bool:
+        """A whole step has passed without a success, and enough has failed since the last one."""
+        if step - self._succeeded < 2:
+            return False
+        failed = sum(failures for number, _, failures in self._window if number > self._succeeded)
+        return failed >= self._policy.min_calls
 
     def try_probe(self, now: float) -> bool:
         """Whether this call may go through as the probe. If so, `end_probe` must be told its end, however it ends."""

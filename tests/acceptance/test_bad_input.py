@@ -129,6 +129,30 @@ def test_a_spec_that_argo_refuses_is_failed_with_the_reason_and_no_nodes(spec, r
     assert "nodes" not in status
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        pytest.param("{name: main, steps: [[{name: b, template: nowhere}]]}", id="unknown template"),
+        pytest.param(
+            "{name: main, dag: {tasks: [{name: b, template: leaf, dependencies: [c]}, "
+            "{name: c, template: leaf, dependencies: [b]}]}}",
+            id="cycle",
+        ),
+        pytest.param(
+            "{name: main, dag: {tasks: [{name: x, template: leaf}, {name: x, template: leaf}]}}",
+            id="duplicate task name",
+        ),
+    ],
+)
+def test_a_workflow_that_is_refused_keeps_no_other_from_succeeding(template, oarlock, tmp_path):
+    bad = with_spec(f"{{entrypoint: main, templates: [{LEAF}, {template}]}}").replace("work", "bad")
+    (tmp_path / "wf.yaml").write_text(f"{bad}---\n{GOOD}")
+    done = oarlock("run", "wf.yaml", "--output", "json")
+    assert done.code == 1
+    phases = {each["metadata"]["name"]: each["status"]["phase"] for each in json.loads(done.out)}
+    assert phases == {"bad": "Failed", "work": "Succeeded"}
+
+
 PLUGIN = '[[plugins]]\nname = "a"\naddress = "http://localhost:1"\n'
 
 

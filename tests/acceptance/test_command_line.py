@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -128,6 +129,27 @@ def test_logs_go_to_standard_error_and_results_to_standard_output(wf, oarlock, t
     done = oarlock("run", wf(container("main")), "--config", "plugins.toml", "--output", "json")
     json.loads(done.out)
     assert done.err == 'level=info msg="plugins enabled" by=config\n'
+
+
+def test_the_counters_of_everything_are_printed(wf, sick_plugin, oarlock):
+    done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "300ms", "--stats")
+    told = {}
+    for line in done.err.splitlines():
+        match re.split(r"\s{2,}", line.strip()):
+            case [title] if title.partition(" ")[0] in ("engine", "registry", "plugin"):
+                table = told.setdefault(title, {})
+            case [name, value] if told:
+                table[name] = value
+    assert told.keys() == {"engine", "registry", "plugin sick"}
+    assert int(told["engine"]["aborted"]) == int(told["engine"]["passes"]) >= 1
+    assert told["engine"]["workflows"] == "1"
+    assert told["registry"].items() >= {"generation": "1", "plugins": "1", "reloads": "0", "rejected": "0"}.items()
+    sick = told["plugin sick"]
+    assert int(sick["busy"]) > int(sick["retries"]) > 0
+    assert sick["retries"] == told["registry"]["retries"]
+    assert sick["breaker"] == "closed, opened 0 times"
+    assert int(sick["concurrency limit"]) < 4
+    assert sick["in flight, waiting"] == "0, 0"
 
 
 def test_the_environment_enables_plugins_as_in_the_proposal(wf, oarlock, tmp_path):

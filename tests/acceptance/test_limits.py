@@ -73,6 +73,17 @@ async def test_an_open_breaker_aborts_before_any_work(plugin: Any, engine: Any) 
     assert work.nodes == {}
 
 
+async def test_a_plugin_may_be_dead_for_thousands_of_passes(plugin: Any, engine: Any) -> None:
+    breaker = BreakerSettings(min_calls=1, open_for=Seconds(3600))
+    peer = await plugin({"workflow.preOperate": 503})
+    oarlock = await engine((peer, {"retry": RetrySettings(attempts=1), "breaker": breaker}))
+    work = workflow(container("leaf"))
+    delays = [(await oarlock.reconcile(work)).requeue_after for _ in range(1100)]
+    assert delays[:3] == [0.1, 0.2, 0.4]
+    assert delays == sorted(delays)
+    assert delays[-1] == 30.0
+
+
 async def test_a_dead_plugin_that_may_fail_does_not_stop_the_others(plugin: Any, engine: Any) -> None:
     dead, alive = await plugin({"node.preExecute": {}}), await plugin({"node.preExecute": {"node": {"message": "ok"}}})
     oarlock = await engine((dead, {"failure_policy": "ignore", "retry": RetrySettings(attempts=1)}), alive)
@@ -161,3 +172,22 @@ async def test_draining_without_grace_aborts_the_pass_under_way(plugin: Any, eng
     await run
     leave.set()
     assert work.encode() == before
+
+
+async def test_however_many_calls_a_pass_makes_only_a_few_are_queued(plugin: Any, engine: Any) -> None:
+    """Requests are made when there is somebody to send them, so that memory does not grow with the calls of a pass."""
+    most = 0
+
+    def look(args: dict[str, Any]) -> dict[str, Any]:
+        nonlocal most
+        stats = oarlock.registry.snapshot()[0].client.stats
+        most = max(most, stats.in_flight + stats.waiting)
+        return {}
+
+    peer = await plugin({"node.preExecute": look})
+    oarlock = await engine(peer, workers=10)
+    work = workflow(loop(3000), container("leaf"))
+    await oarlock.run([work])
+    assert work.phase == "Succeeded"
+    assert len(peer.args("node.preExecute")) > 3000
+    assert most == 10

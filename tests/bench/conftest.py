@@ -111,7 +111,10 @@ def record() -> Record:
             )
             for number in range(1, 6)
         ],
-        timeline=[Moment(second=step / 10, calls_per_second=100_000 - 40_000 / (step + 1)) for step in range(50)],
+        timeline=[
+            Moment(second=step / 10, calls_per_second=100_000 - 40_000 / (step + 1), limits=[4 + step] * 5)
+            for step in range(50)
+        ],
         peers=[
             _peer("oarlock", 100_000, 11.0),
             _peer("wrk", 105_000, 9.0),

@@ -48,12 +48,13 @@ def test_the_page_fetches_nothing_and_runs_nothing(record: Record) -> None:
 
 def test_the_page_has_a_picture_for_every_kind_of_figure(record: Record) -> None:
     reader = read(record)
-    assert reader.tags.count("svg") == 9
+    assert reader.tags.count("svg") == 10
     for heading in (
         "Ratios and their bars",
         "Peers side by side",
         "Latency",
         "Calls/s over time",
+        "Limit over time",
         "Plugins",
         "Scenarios",
     ):

@@ -14,7 +14,7 @@ import pytest
 import watchfiles
 
 from registry import Config, Registry, Reload, watching
-from rpc import Method
+from rpc import Method, TransientError
 
 Follow = Callable[[Path], Any]
 
@@ -87,6 +87,28 @@ async def test_an_unchanged_plugin_keeps_what_it_learnt(
         (changed,) = registry.snapshot()
         assert (changed.mode, changed.failure_policy, changed.payload) == ("observe", "ignore", "full")
         assert not changed.client.supports(Method.NODE_PRE_EXECUTE)
+
+
+async def test_breaker_and_limit_survive_a_reload_that_is_about_others(
+    toml: Callable[[str], Path], follow: Follow, records: asyncio.Queue[Reload], serve: Callable[..., Any]
+) -> None:
+    sick = serve({"/workflow.preOperate": (503, b"")})
+    touchy = 'retry = { attempts = 1 }\nbreaker = { min_calls = 3, open_for = "1h" }'
+    a = plugin("a", sick.address, touchy)
+    async with follow(toml(enabled(a))) as registry:
+        client = registry.snapshot()[0].client
+        for _ in range(3):
+            with pytest.raises(TransientError):
+                await client.call("workflow.preOperate", {})
+        before = client.stats
+        assert (before.breaker, before.breaker_opened) == ("open", 1)
+        assert before.limit < 4
+        toml(enabled(plugin("b"), a))
+        assert (await records.get()).added == ("b",)
+        assert registry.snapshot()[1].client.stats == before
+        toml(enabled(plugin("a", sick.address, touchy.replace("1h", "2h"))))
+        assert (await records.get()).changed == ("a",)
+        assert registry.snapshot()[0].client.stats.breaker == "closed", "with other settings it is another plugin"
 
 
 async def test_a_file_replaced_by_another_as_editors_do(

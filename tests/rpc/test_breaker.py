@@ -48,6 +48,22 @@ def test_old_successes_do_not_excuse_new_failures() -> None:
     assert breaker.record(11.0, failures=4)
 
 
+def test_old_successes_do_not_keep_a_plugin_that_died_since_from_being_left_alone() -> None:
+    breaker = Breaker(POLICY)
+    breaker.record(0.5, successes=1_000_000)
+    assert not breaker.record(0.9, failures=100), "it may be a restart"
+    assert not breaker.record(1.9, failures=100)
+    assert breaker.record(2.0, failures=1), "a whole step without a success"
+
+
+def test_few_failures_without_a_success_say_nothing_yet() -> None:
+    breaker = Breaker(POLICY)
+    breaker.record(0.5, successes=1_000_000)
+    for second in (3.0, 5.0, 7.0):
+        assert not breaker.record(second, failures=1)
+    assert breaker.record(8.0, failures=1)
+
+
 def test_a_probe_that_is_answered_closes_it() -> None:
     breaker = Breaker(POLICY)
     breaker.record(0.0, failures=4)
@@ -120,9 +136,11 @@ class Model(RuleBasedStateMachine):
             return
         self.calls.append((int(self.now), failed))
         recent = [failed for step, failed in self.calls if step > int(self.now) - 10]
-        expected = (
-            failed and len(recent) >= self.policy.min_calls and sum(recent) >= self.policy.failure_ratio * len(recent)
-        )
+        ratio = len(recent) >= self.policy.min_calls and sum(recent) >= self.policy.failure_ratio * len(recent)
+        good = max((step for step, failed in self.calls if not failed), default=-10)
+        since = sum(step > max(good, int(self.now) - 10) for step, _ in self.calls)
+        nothing_else = int(self.now) - good >= 2 and since >= self.policy.min_calls
+        expected = failed and (ratio or nothing_else)
         assert opened == expected
         if opened:
             self.open_until = self.now + self.policy.open_for

@@ -1,0 +1,1 @@
+"""What failing plugins cost, measured against what is promised."""

@@ -1,0 +1,258 @@
+"""The trials, each of one promise (or two that are seen together), as `Bar`s: what was promised, what was measured."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import tracemalloc
+from collections.abc import Callable, Coroutine, Mapping
+from statistics import median
+from typing import Any, Final
+
+from bench import processes, servers
+from bench.failures.surroundings import ONCE, Stopwatch, Trial, silent, trial
+from bench.limits.sweeping import drive
+from bench.observation import Observation
+from bench.plugin_server import Behaviour
+from bench.record import Bar
+from bench.workflows import fan_out
+from engine import SimulatedExecutor, Workflow
+from engine.hooks.journal import Journal
+from registry import BreakerSettings, Seconds
+from rpc import Client, Method, PluginError, RetryPolicy
+from rpc.plugin import Plugin
+
+_NEVER: Final = BreakerSettings(min_calls=1 << 60)
+
+
+async def breaker(nodes: int) -> list[Bar]:
+    """A plugin dies; passes over a loaded graph while its breaker is open."""
+    with servers.plugins(silent(2)) as running:
+        settings = {"retry": ONCE, "breaker": BreakerSettings(min_calls=4, open_for=Seconds(600.0))}
+        async with trial(running.addresses, settings=lambda number: settings) as it:
+            workflow = await it.loaded(nodes)
+            processes.stop(running.processes[0])
+            while "open" not in it.breakers:
+                await it.engine.reconcile(workflow)
+            before, sent, times = workflow.encode(), it.sent, []
+            for _ in range(50):
+                watch = Stopwatch()
+                await it.engine.reconcile(workflow)
+                times.append(watch.seconds)
+            return [
+                _most("abort with an open breaker", 1.0, median(times) * 1000, " ms"),
+                _most("requests it sent", 0, it.sent - sent),
+                _most("bytes of the workflow it changed", 0, workflow.encode() != before),
+            ]
+
+
+async def proposal(nodes: int) -> list[Bar]:
+    """400 calls at once to the proposal's plugin on http.server."""
+    with servers.plain() as address:
+        async with Client(address, timeout=10.0, retry=RetryPolicy(attempts=1)) as client:
+            clock = asyncio.get_running_loop().time
+            arrivals = [clock()]
+
+            async def call() -> bool:
+                try:
+                    await client.exchange(Method.NODE_PRE_EXECUTE, b'{"node":{"message":"%b"}}' % (b"x" * 400))
+                except PluginError:
+                    return False
+                arrivals.append(clock())
+                return True
+
+            ended = await asyncio.gather(*(call() for _ in range(400)))
+    gaps = [after - before for before, after in itertools.pairwise(arrivals)]
+    return [
+        _most("http.server: of 400 calls failed", 0, ended.count(False)),
+        _most("http.server: longest time without a reply (a stall is 1 s)", 0.5, max(gaps), " s"),
+        _most("http.server: 400 calls", 2.0, arrivals[-1] - arrivals[0], " s"),
+    ]
+
+
+async def halving(nodes: int) -> list[Bar]:
+    """A plugin that does 32 calls at a time, 20 ms each, from one moment on does 16."""
+    slots, latency = 32, 0.02
+    room = asyncio.Semaphore(slots)
+    plugin = Plugin("halving")
+
+    @plugin.on(Method.NODE_PRE_EXECUTE)
+    async def answer(args: object) -> None:
+        async with room:
+            await asyncio.sleep(latency)
+
+    async with plugin.serve() as address, Client(address, timeout=10.0) as client:
+        full = [await drive(client, 1.0, callers=1024) for _ in range(4)][-1]
+        before = client.stats.limit
+        for _ in range(slots // 2):
+            await room.acquire()
+        await drive(client, 3.0, callers=1024)
+        half = await drive(client, 2.0, callers=1024)
+        return [
+            _least("capacity halves: calls/s before, of the capacity", 0.9, full * latency / slots),
+            _least("capacity halves: calls/s after, of the new capacity", 0.9, 2 * half * latency / slots),
+            _most("capacity halves: limit after, of the limit before", 0.8, client.stats.limit / before),
+        ]
+
+
+async def deadline(nodes: int) -> list[Bar]:
+    """The third of five plugins hangs (SIGSTOP), and a pass has a deadline of 2 s."""
+    with servers.plugins(silent(5)) as running:
+        async with trial(running.addresses, deadline=2.0, settings=lambda number: {"timeout": Seconds(60.0)}) as it:
+            await it.warm_up()
+            workflow = await it.loaded(nodes)
+            before = workflow.encode()
+            hung = running.processes[2].pid
+            os.kill(hung, signal.SIGSTOP)
+            watch = Stopwatch()
+            result = await it.engine.reconcile(workflow)
+            late = watch.seconds - 2.0
+            os.kill(hung, signal.SIGCONT)
+            assert result.aborted is not None
+            return [
+                _most("hung plugin: a pass beyond its deadline", 0.25, late, " s"),
+                _most("hung plugin: bytes of the workflow it changed", 0, workflow.encode() != before),
+            ]
+
+
+async def resuming(nodes: int) -> list[Bar]:
+    """Five plugins that each refuse one call in 100,000, without retries: passes until one is committed."""
+    with servers.plugins(silent(5, refuse_every=nodes)) as running:
+        async with trial(running.addresses, settings=lambda number: {"retry": ONCE}) as it:
+            await it.warm_up()
+            workflow = await it.loaded(nodes)
+            sent, aborts = it.sent, 0
+            while (await it.engine.reconcile(workflow)).aborted is not None:
+                aborts += 1
+            calls = it.sent - sent
+    return [
+        _least("one refusal in each plugin's 100,000 calls: aborts of the pass", 1, aborts),
+        _most("... calls until it is committed, over its nodes x plugins", 1.01, calls / (5 * nodes)),
+    ]
+
+
+async def journal(nodes: int) -> list[Bar]:
+    """What an aborted pass keeps: nearly all silence, or nearly none."""
+    ids = [f"fan-out-{number}" for number in range(nodes)]
+    tracemalloc.start()
+    silence, spoken = Journal(), Journal()
+    start, _ = tracemalloc.get_traced_memory()
+    for number, node_id in enumerate(ids):
+        silence.keep_silence(Method.NODE_PRE_EXECUTE, node_id, hash(f"{number}"))
+    middle, _ = tracemalloc.get_traced_memory()
+    for number, node_id in enumerate(ids):
+        spoken.keep("plugin", Method.NODE_PRE_EXECUTE, node_id, hash(f"{number}"), None)
+    end, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return [
+        _most("journal: a node to which five plugins said nothing", 200, (middle - start) / nodes, " B"),
+        _most("journal: an answer that says something, beside the answer itself", 400, (end - middle) / nodes, " B"),
+    ]
+
+
+async def fairness(nodes: int) -> list[Bar]:
+    """A hundred workflows of 3 nodes, alone, then submitted together with a large one."""
+    with servers.plugins(silent(1)) as running:
+        took = {}
+        for large in (False, True):
+            async with trial(running.addresses, executor=SimulatedExecutor()) as it:
+                await it.warm_up()
+                small = [fan_out(3, name=f"small-{number}") for number in range(100)]
+                work = [await it.loaded(nodes), *small] if large else small
+                watch = Stopwatch()
+                loop = asyncio.create_task(it.engine.run(work))
+                await it.finished(len(small), loop)
+                took[large] = watch.seconds
+                loop.cancel()
+                await asyncio.gather(loop, return_exceptions=True)
+    return [
+        _most("a hundred workflows of 3 nodes beside one of many: time over that alone", 3.0, took[True] / took[False]),
+        _most("... until the last of them is done", 1.5, took[True], " s"),
+    ]
+
+
+async def isolation(nodes: int) -> list[Bar]:
+    """Two engines in turns, one with four plugins, one with these and a fifth that is dead and may fail."""
+    ignored: dict[str, Any] = {"failure_policy": "ignore"}
+    with servers.plugins(silent(5)) as running:
+        async with (
+            trial(running.addresses[:4], settings=lambda number: ignored) as four,
+            trial(running.addresses, settings=lambda number: ignored) as five,
+        ):
+            for it in (four, five):
+                await it.warm_up()
+            sides = [(it, await it.loaded(nodes // 10)) for it in (four, five)]
+            processes.stop(running.processes[4])
+            ratios = []
+            for _ in range(7):
+                alone, beside = [await _p99(it, workflow, range(1, 5)) for it, workflow in sides]
+                ratios.append(beside / alone)
+    return [_most("one dead plugin, ignored: the others' p99 over that without it", 2.0, median(ratios))]
+
+
+async def _p99(it: Trial, workflow: Workflow, plugins: range) -> float:
+    """Seconds, of one pass and the plugin that took longest."""
+    it.registry.observation = observation = Observation()
+    await it.engine.reconcile(workflow)
+    it.registry.observation = None
+    return max(observation.latencies[f"plugin-{number}"].percentile(0.99) for number in plugins)
+
+
+async def budget(nodes: int) -> list[Bar]:
+    """Five plugins answer 503 to everything, for three seconds."""
+    with servers.plugins(silent(5, refuse_every=1)) as running:
+        settings = {"failure_policy": "ignore", "breaker": _NEVER}
+        async with trial(running.addresses, deadline=3.0, settings=lambda number: settings) as it:
+            workflow = await it.loaded(nodes)
+            watch = Stopwatch()
+            await it.engine.reconcile(workflow)
+            stats = [plugin.client.stats for plugin in it.registry.snapshot()]
+            retries = sum(each.retries for each in stats)
+            allowed = 0.2 * (it.sent - retries) + 10 * (watch.seconds + 1)
+    return [_most("every plugin 503: retries over the budget", 1.0, retries / allowed)]
+
+
+async def plug(nodes: int) -> list[Bar]:
+    """The third of five plugins is killed in mid-pass, and started again at its address half a second later."""
+    behaviours = [Behaviour(name=each.name, replies=each.replies, port=servers.free_port()) for each in silent(5)]
+    with servers.plugins(behaviours) as running:
+        settings = {"breaker": BreakerSettings(open_for=Seconds(0.5))}
+        async with trial(running.addresses, settings=lambda number: settings) as it:
+            await it.warm_up()
+            workflow = await it.loaded(nodes)
+            committed = it.engine.stats.passes
+            asyncio.get_running_loop().call_later(0.5, running.processes[2].kill)
+            loop = asyncio.create_task(it.engine.run([workflow]))
+            await asyncio.to_thread(running.processes[2].wait)
+            await asyncio.sleep(0.5)
+            with servers.plugins([behaviours[2]]):
+                await loop
+            stats = it.engine.stats
+            return [
+                _least("plugin killed and restarted: passes aborted", 1, stats.aborted),
+                _least("... and committed", 1, stats.passes - stats.aborted - committed),
+            ]
+
+
+TRIALS: Final[Mapping[str, Callable[[int], Coroutine[Any, Any, list[Bar]]]]] = {
+    "breaker": breaker,
+    "proposal": proposal,
+    "halving": halving,
+    "deadline": deadline,
+    "resuming": resuming,
+    "journal": journal,
+    "fairness": fairness,
+    "isolation": isolation,
+    "budget": budget,
+    "plug": plug,
+}
+
+
+def _most(name: str, limit: float, measured: float, unit: str = "") -> Bar:
+    return Bar(name=name, limit=limit, at_least=False, measured=measured, unit=unit)
+
+
+def _least(name: str, limit: float, measured: float, unit: str = "") -> Bar:
+    return Bar(name=name, limit=limit, at_least=True, measured=measured, unit=unit)

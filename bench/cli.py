@@ -39,7 +39,8 @@ _CONNECTIONS = 64
 @click.option("--config", type=_FILE, help="Call the plugins of this plugins.toml in place of our own.")
 @click.option("--server", type=click.Choice(["nginx", "plugins"]), help="Who answers, where it can.")
 @click.option("--peers", is_flag=True, help="Compare with other clients on nginx, and with the bars.")
-@click.option("--rounds", type=_POSITIVE, default=5, show_default=True, help="Rounds of peers, in turns.")
+@click.option("--batches", is_flag=True, help="Compare single calls with what spares them, and with the bars.")
+@click.option("--rounds", type=_POSITIVE, default=5, show_default=True, help="Rounds of peers or batches, in turns.")
 @click.option("--connections", type=_POSITIVE, help="Calls under way at a time; with --peers 64, for them as well.")
 @click.option(
     "--scenario",
@@ -63,6 +64,7 @@ def main(
     config: Path | None,
     server: ServerName | None,
     peers: bool,
+    batches: bool,
     rounds: int,
     connections: int | None,
     scenarios: tuple[str, ...],
@@ -77,9 +79,11 @@ def main(
     if context.invoked_subcommand is not None:
         return
     if config is not None:
-        _check_config(config, peers=peers, server=server)
+        _check_config(config, others=peers or batches or server is not None)
     if profile is not None:
-        _check_profile(peers=peers)
+        _check_profile(others=peers or batches)
+    if peers and batches:
+        raise click.UsageError("--peers is on nginx and --batches on the SDK's plugins: one after the other, please")
     for file in (profile, json_file, html_file):
         _check_writable(file)
     processes.raise_on_sigterm()
@@ -89,6 +93,7 @@ def main(
         loops=loops,
         server=server,
         peers=peers,
+        batches=batches,
         rounds=rounds,
         connections=connections or _CONNECTIONS,
     )
@@ -123,9 +128,10 @@ def compare(before: Path, after: Path) -> None:
         raise BadInput(str(error)) from None
 
 
-def _check_config(config: Path, *, peers: bool, server: str | None) -> None:
-    if peers or server:
-        raise click.UsageError("--config names the plugins to call: leave out --peers and --server, which bring others")
+def _check_config(config: Path, *, others: bool) -> None:
+    if others:
+        options = "--peers, --batches and --server"
+        raise click.UsageError(f"--config names the plugins to call: leave out {options}, which bring others")
     try:
         if not load_config(config).plugins:
             raise BadInput(f"{config}: no plugins")
@@ -133,9 +139,9 @@ def _check_config(config: Path, *, peers: bool, server: str | None) -> None:
         raise BadInput(str(error)) from None
 
 
-def _check_profile(*, peers: bool) -> None:
-    if peers:
-        raise click.UsageError("--profile slows the engine down: leave out --peers, which would not be slowed")
+def _check_profile(*, others: bool) -> None:
+    if others:
+        raise click.UsageError("--profile slows the engine down: leave out --peers and --batches, which compare it")
     if shutil.which("py-spy", path=Path(sys.executable).parent) is None:
         raise BadInput("py-spy is not installed: pip install 'oarlock[bench]'")
 

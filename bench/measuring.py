@@ -65,6 +65,8 @@ def engaged(scenario: Scenario, nodes: int, server: ServerName, plan: Plan) -> I
         leaf=scenario.leaf,
         padding=scenario.padding,
         fresh=scenario.fresh,
+        types=scenario.types,
+        changed=scenario.changed,
     )
     with ExitStack() as stack:
         running: Nginx | PluginServers | None = None

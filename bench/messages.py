@@ -18,7 +18,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
     The plugins are those of the file ``config``, or else one per address. ``workers`` is how many nodes are under way
     at a time, None for the engine's own number. With ``fresh`` every loop has a workflow of its own, from its creation
-    on; else all loops are over one whose leaves stay pending, loaded beforehand.
+    on; else all loops are over one whose leaves stay pending, loaded beforehand. ``types`` of nodes are what plugins
+    want to be asked about, all where there are none. Before each loop the share ``changed`` of the nodes changes; where
+    there is one, a loop over all of them is part of the loading.
     """
 
     nodes: int
@@ -29,6 +31,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     leaf: Leaf = "container"
     padding: int = 0
     fresh: bool = False
+    types: tuple[str, ...] = ()
+    changed: float = 0.0
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -72,6 +72,15 @@ def against_peers(
             )
     rows = [_row(name, server.name, taken[name]) for name in taken if name not in missing]
     return Compared(loops, rows, missing)
+
+
+def side_by_side(subjects: Mapping[str, Engaged], rounds: int, plan: Plan) -> dict[str, list[Measured]]:
+    """Loops over several engines, each in its turn; every other round goes the other way round."""
+    done: dict[str, list[Measured]] = {name: [] for name in subjects}
+    for number in range(rounds):
+        for name in reversed(subjects) if number % 2 else subjects:
+            done[name].append(loop(subjects[name], f"round {number + 1} of {rounds}: {name}", False, plan))
+    return done
 
 
 def in_turns(few: Engaged, many: Engaged, rounds: int, plan: Plan) -> tuple[list[Loop], list[Loop]]:

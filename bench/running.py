@@ -13,7 +13,7 @@ from bench.lanes import lanes
 from bench.machine import machine
 from bench.measuring import NOTHING, Figures, Plan, ServerName, engaged, figures, loop, measure
 from bench.record import Bar, Micro, PeerRow, Record
-from bench.scenarios import DEFAULT, SCENARIOS
+from bench.scenarios import BATCHES, DEFAULT, SCENARIOS
 from bench.servers import Missing, Nginx, PluginServers, nginx_version
 
 PARTS = ("codec", "lanes")
@@ -32,6 +32,7 @@ class Wish(NamedTuple):
     loops: int = 1
     server: ServerName | None = None
     peers: bool = False
+    batches: bool = False
     rounds: int = 5
     connections: int = 64
 
@@ -55,6 +56,8 @@ class Run:
         if wish.peers and self._nginx:
             done[DEFAULT] = self._against_peers()
             self._bars.append(self._over_scale())
+        if wish.batches:
+            done |= self._side_by_side()
         for name in wish.scenarios:
             if name in SCENARIOS and name not in done:
                 done[name] = measure(name, SCENARIOS[name], self._nodes(name), self._server(name), wish.loops, plan)
@@ -103,7 +106,7 @@ class Run:
 
     def _server(self, name: str) -> ServerName:
         """What was asked for if it can do it; else plugins that are to be looked at alone are real ones."""
-        if SCENARIOS[name].waits or not self._nginx:
+        if SCENARIOS[name].thinks or not self._nginx:
             return "plugins"
         return self._wish.server or ("plugins" if len(self._wish.scenarios) == 1 else "nginx")
 
@@ -121,6 +124,23 @@ class Run:
         self._rows = compared.rows
         self._bars += bars.over_peers(compared.rows)
         self._bars += bars.over_graph([each.loop for each in done.loops], done.graph_bytes_per_node)
+        return done
+
+    def _side_by_side(self) -> dict[str, Figures]:
+        """Single calls and what spares them, by plugins on the SDK."""
+        wish, plan = self._wish, self._plan
+        with ExitStack() as stack:
+            subjects = {
+                name: stack.enter_context(engaged(SCENARIOS[name], self._nodes(name), "plugins", plan))
+                for name in (DEFAULT, *BATCHES)
+            }
+            loops = rounds.side_by_side(subjects, wish.rounds, plan)
+            done = {
+                name: figures(subject, [*loops[name], loop(subject, f"{name}, call by call", True, plan)])
+                for name, subject in subjects.items()
+            }
+        taken = {name: [each.loop for each in measured] for name, measured in loops.items()}
+        self._bars += bars.over_single(*(taken[name] for name in (DEFAULT, "batched", "standing")))
         return done
 
     def _over_scale(self) -> Bar:

@@ -18,7 +18,8 @@ class Scenario(NamedTuple):
     ``replies`` and ``latencies`` say what each plugin does: the former is given its name, the latter are milliseconds
     from the first plugin on, repeated as often as there are plugins. ``fresh`` gives each loop a workflow of its own,
     which then counts its creation; ``padding`` is in bytes a request. ``sized`` means that the number of nodes is what
-    it is about.
+    it is about. ``batches`` and ``lasting`` are what plugins can do, ``types`` what they want to be asked about, and
+    ``changed`` is the share of the nodes that changes before each loop.
     """
 
     about: str
@@ -29,11 +30,15 @@ class Scenario(NamedTuple):
     padding: int = 0
     fresh: bool = False
     sized: bool = False
+    batches: bool = False
+    lasting: bool = False
+    types: tuple[str, ...] = ()
+    changed: float = 0.0
 
     @property
-    def waits(self) -> bool:
-        """Whether a plugin takes its time, which not every server can."""
-        return any(self.latencies)
+    def thinks(self) -> bool:
+        """Whether a plugin does what not every server can: takes its time, or batches."""
+        return any(self.latencies) or self.batches
 
     def behaviours(self, plugins: int) -> list[Behaviour]:
         """What each of `plugins` plugins does."""
@@ -42,6 +47,8 @@ class Scenario(NamedTuple):
                 name=f"plugin-{number + 1}",
                 replies=self.replies(f"plugin-{number + 1}"),
                 latency_ms=self.latencies[number % len(self.latencies)],
+                batches=self.batches,
+                lasting=self.lasting,
             )
             for number in range(plugins)
         ]
@@ -68,9 +75,20 @@ def _all_six(name: str) -> dict[Method, dict[str, Any]]:
 
 
 DEFAULT: Final = "single"
+BATCHES: Final = ("batched", "standing", "matched")
+"""What is compared with it side by side."""
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     DEFAULT: Scenario("pending nodes in their steady state, one node.preExecute each", _silent),
+    "batched": Scenario("the same in batches", _silent, batches=True),
+    "standing": Scenario(
+        "the same in batches, where replies stand and 1 % of the nodes changed",
+        _silent,
+        batches=True,
+        lasting=True,
+        changed=0.01,
+    ),
+    "matched": Scenario("the same, with plugins that want none of the nodes", _silent, types=("Steps",)),
     "numbered": Scenario("the same, each node with a template of its own", _silent, leaf="numbered"),
     "six": Scenario("all six methods, from the first node to the last", _all_six, 20_000, leaf="plugin", fresh=True),
     "patch": Scenario("every reply changes the node", _patching, 20_000),

@@ -23,9 +23,11 @@ from bench.peers.window import Used
 from bench.record import Moment
 from bench.workflows import fan_out
 from engine import Engine, ManifestError, PendingExecutor, Workflow
+from engine.execution import Result
+from engine.node import POD, RUNNING
 from engine.reconciliation import WORKERS
 from registry import ConfigError, Plugin, load_config
-from registry.config import Config, EngineSettings, PluginConfig, Seconds
+from registry.config import Config, EngineSettings, MatchSettings, PluginConfig, Seconds
 from rpc.stats import Outcome
 
 _TICK = 0.1
@@ -79,10 +81,14 @@ class Subject:
             registry.hidden = False
         seconds = time.perf_counter() - began
         gc.collect()
+        resident = _resident()
+        if self._workflow is not None and load.changed:
+            await engine.reconcile(self._workflow)
+            gc.collect()
         return Ready(
             pid=psutil.Process().pid,
             load_seconds=seconds,
-            graph_bytes_per_node=(_resident() - before) / load.nodes,
+            graph_bytes_per_node=(resident - before) / load.nodes,
             body=observation.body.decode(),
             plugins=[plugin.name for plugin in registry.snapshot()],
         )
@@ -94,6 +100,7 @@ class Subject:
         if workflow is None:
             load = self._load
             workflow = fan_out(load.nodes, leaf=load.leaf, padding=load.padding, name=f"fan-out-{self._loops}")
+        self._change(workflow)
         observation = self._registry.observation = Observation() if observe else None
         before = self._counts()
         timeline: list[Moment] = []
@@ -120,6 +127,15 @@ class Subject:
         observation.end()
         whole = Latencies.merged(observation.latencies.values()).figures()
         return msgspec.structs.replace(looped, outside_calling=observation.idle / seconds, latency_ms=whole)
+
+    def _change(self, workflow: Workflow) -> None:
+        """Let some leaves, others each time, have something new to say for themselves."""
+        if not self._load.changed:
+            return
+        every = round(1 / self._load.changed)
+        leaves = [node.id for node in workflow.nodes.values() if node.type == POD]
+        for node_id in leaves[self._loops % every :: every]:
+            self._engine.report(workflow, node_id, Result(RUNNING, f"turn {self._loops}"))
 
     async def _tick(self, before: dict[str, _Counts], began: float, timeline: list[Moment]) -> None:
         last, last_calls = began, 0
@@ -192,6 +208,7 @@ def configured(load: Load) -> Config:
                 address=address,
                 failure_policy="ignore",
                 timeout=_PATIENCE,
+                match=MatchSettings(types=load.types) if load.types else None,
             )
             for number, address in enumerate(load.addresses, start=1)
         )

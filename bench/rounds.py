@@ -78,7 +78,7 @@ def side_by_side(subjects: Mapping[str, Engaged], rounds: int, plan: Plan) -> di
     """Loops over several engines, each in its turn; every other round goes the other way round."""
     done: dict[str, list[Measured]] = {name: [] for name in subjects}
     for number in range(rounds):
-        for name in reversed(subjects) if number % 2 else subjects:
+        for name in reversed(list(subjects)) if number % 2 else subjects:
             done[name].append(loop(subjects[name], f"round {number + 1} of {rounds}: {name}", False, plan))
     return done
 

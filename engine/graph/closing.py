@@ -98,6 +98,8 @@ def _drop(graph: Graph, invocation: Invocation, node: Node) -> None:
     graph.live.pop(node.id, None)
     graph.fresh.pop(node.id, None)
     invocation.gone = True
+    if invocation.executing:
+        graph.ended[node.id] = invocation.extra
     if invocation.resolved.is_leaf:
         graph.stops.append(node.id)
     graph.admission.release(graph, invocation, node)

@@ -64,7 +64,8 @@ class Graph:
         self.stops: list[str] = []
         """Nodes whose leaves the executor is to stop once the pass commits."""
         self.ended: dict[str, dict[str, str] | None] = {}
-        """Nodes that executed and ended in this pass, with the parameters that plugins had added to each."""
+        """Nodes that executed and ended or were cut off in this pass, with the parameters that plugins had added to
+        each."""
         self.blocked: dict[str, str] = {}
         """What the steps and DAGs wait for that will never come, by node."""
         self._watched: dict[Watcher, None] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine import Engine, Workflow
@@ -161,6 +161,36 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+CUT_OFF = {
+    "metadata": {"name": "work"},
+    "spec": {
+        "entrypoint": "main",
+        "templates": [
+            {
+                "name": "main",
+                "steps": [
+                    [
+                        {
+                            "template": "wait",
+                            "withSequence": {"count": "4"},
+                            "continueOn": {"failed": True, "error": True},
+                            "name": "s0",
+                        },
+                        {"template": "wait", "name": "s1"},
+                    ]
+                ],
+            },
+            {"name": "wait", "suspend": {"duration": "5m"}},
+        ],
+    },
+}
+"""Ends with some of its leaves cut off, in a pass that is aborted once all is decided."""
+
+
+@example(
+    document=CUT_OFF,
+    others=[Way(concurrency=1), Way(concurrency=1), Way(concurrency=1, refuse=frozenset({8, 12, 21, 33, 38}))],
+)
 @settings(max_examples=60, deadline=None)
 @given(document=documents(), others=st.lists(ways, min_size=1, max_size=3))
 async def test_whatever_way_the_calls_go(document: dict[str, Any], others: list[Way]) -> None:

@@ -143,7 +143,7 @@ async def journal(nodes: int) -> list[Bar]:
         silence.keep_silence(Method.NODE_PRE_EXECUTE, node_id, hash(f"{number}"))
     middle, _ = tracemalloc.get_traced_memory()
     for number, node_id in enumerate(ids):
-        spoken.keep("plugin", Method.NODE_PRE_EXECUTE, node_id, hash(f"{number}"), None)
+        spoken.keep("plugin", Method.NODE_PRE_EXECUTE, node_id, hash(f"{number}"), EMPTY)
     end, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return [

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from rpc import EMPTY, Method, Reply
+from rpc import Method, Reply
 
 MOST: Final = 2_000_000
 """How many answers are kept; what comes after them is simply asked again. A silent chain takes about 100 bytes."""
@@ -17,7 +17,7 @@ MOST: Final = 2_000_000
 
 class Journal:
     """Answers by question. A question is known by the plugin, the method, what it is about (a node's id, or nothing for
-    the workflow), and the 64-bit hash of the request's body.
+    the workflow), and the 64-bit hash of its arguments; a node may be asked about more than once in a pass.
 
     For nearly every node no plugin has anything to say, so a whole chain of silence is one entry: `keep_silence`.
     """
@@ -25,8 +25,8 @@ class Journal:
     __slots__ = ("_answers", "_plugins", "_silent", "resumed_at")
 
     def __init__(self) -> None:
-        self._answers: dict[tuple[str, Method, str], tuple[int, Reply]] = {}
-        self._silent: dict[Method, dict[str, int]] = {method: {} for method in Method}
+        self._answers: dict[tuple[str, Method, str, int], Reply] = {}
+        self._silent: dict[Method, set[int]] = {method: set() for method in Method}
         self._plugins: object = None
         self.resumed_at: float | None = None
         """When the aborted pass began. The next one dates what it makes alike, so that its questions are the same."""
@@ -47,31 +47,26 @@ class Journal:
 
     def silent(self, method: Method, about: str, digest: int) -> bool:
         """Whether no plugin had anything to say to this."""
-        return self._silent[method].get(about) == digest
+        return hash((about, digest)) in self._silent[method]
 
     def keep_silence(self, method: Method, about: str, digest: int) -> None:
         """No plugin had anything to say to this."""
-        chains = self._silent[method]
-        if len(chains) < MOST:
-            chains[about] = digest
+        self.keep_silences(method, ((about, digest),))
 
     def keep_silences(self, method: Method, silences: Collection[tuple[str, int]]) -> None:
         """The same of many nodes, each with its question's hash."""
         chains = self._silent[method]
         if len(chains) + len(silences) <= MOST:
-            chains.update(silences)
+            chains.update(map(hash, silences))
 
     def find(self, plugin: str, method: Method, about: str, digest: int) -> Reply | None:
         """The plugin's answer, None where it has not answered this very question."""
-        if not self._answers:
-            return None
-        found = self._answers.get((plugin, method, about))
-        return found[1] if found is not None and found[0] == digest else None
+        return self._answers.get((plugin, method, about, digest)) if self._answers else None
 
-    def keep(self, plugin: str, method: Method, about: str, digest: int, reply: Reply | None) -> None:
-        """The plugin has answered; None means that it does not know the method, which is the same as silence here."""
+    def keep(self, plugin: str, method: Method, about: str, digest: int, reply: Reply) -> None:
+        """The plugin has answered; one that does not know the method is as good as silent."""
         if len(self._answers) < MOST:
-            self._answers[plugin, method, about] = (digest, reply or EMPTY)
+            self._answers[plugin, method, about, digest] = reply
 
     def clear(self) -> None:
         """Forget everything: the pass completed, or the plugins are others now."""
@@ -79,5 +74,5 @@ class Journal:
             self._answers = {}
         for method, chains in self._silent.items():
             if chains:
-                self._silent[method] = {}
+                self._silent[method] = set()
         self.resumed_at = None

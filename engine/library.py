@@ -26,6 +26,7 @@ class Context:
 
     def __init__(self, scope: str, spec: Document, defaults: Document, library: Library) -> None:
         self.scope = scope
+        self.spec = spec
         self.library = library
         self.defaults = defaults
         """The `templateDefaults` of the workflow that runs, which its templates get."""
@@ -37,6 +38,11 @@ class Context:
         self._compiled: dict[str, Template] = {}
         # A loop may make an inline template of its own for every item.
         self._inline: WeakValueDictionary[bytes, Template] = WeakValueDictionary()
+
+    @property
+    def cluster(self) -> bool:
+        """Whether the document is a ClusterWorkflowTemplate."""
+        return self.scope.startswith("cluster/")
 
     def names(self) -> list[str]:
         """The templates defined here, in order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
@@ -30,7 +31,10 @@ def parse_time(text: str) -> datetime:
 
 
 def text_of(value: Any) -> str:
-    """A parameter value as Argo's AnyString holds it: strings as they are, numbers and booleans as JSON writes them."""
+    """A parameter value as Argo's AnyString holds it (its anystring.go): strings as they are, `2.0` as `2`, `1e6` as
+    `1000000`, and anything else as JSON writes it."""
+    if isinstance(value, float):
+        return f"{Decimal(repr(value)):f}".removesuffix(".0")
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 

@@ -21,6 +21,7 @@ _YEARS: Final = range(1970, 9000)
 
 _PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<place>.*)`)?", re.DOTALL)
 _MISMATCH: Final = re.compile(r"Expected `(?P<wanted>.*)`, got `(?P<found>.*)`")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>.*)`")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>.*)`")
 _NAMES: Final = {
     "object": "a mapping",
@@ -96,4 +97,6 @@ def _explain(text: str) -> str:
         reason = f"expected {' or '.join(wanted)}, got {_NAMES.get(mismatch['found'], mismatch['found'])}"
     elif missing := _MISSING.fullmatch(reason):
         reason = f"expected a {missing['field']}, got none"
+    elif unknown := _UNKNOWN.fullmatch(reason):
+        reason = f"a step has no field {unknown['field']!r}"
     return f"{placed['place']}: {reason}" if placed["place"] else reason

@@ -103,11 +103,15 @@ class Call(Shape):
     arguments: Values | None = None
     when: Text = None
     with_items: list[Any] | None = None
-    with_param: str | list[Any] | None = None
+    with_param: Text = None
     with_sequence: Sequence | None = None
     hooks: dict[str, Hook | None] | None = None
     on_exit: Text = None
     continue_on: ContinueOn | None = None
+
+
+class Step(Call, forbid_unknown_fields=True):
+    """One step. Argo's own decoder of steps refuses a field that there is not, others let it be (ParallelSteps)."""
 
 
 class Task(Call):
@@ -260,7 +264,7 @@ class Template(Shape):
     name: Text = None
     inputs: Values | None = None
     outputs: Values | None = None
-    steps: list[list[Call]] | None = None
+    steps: list[list[Step]] | None = None
     dag: Dag | None = None
     suspend: Suspend | None = None
     container: Container | None = None

@@ -17,6 +17,9 @@ Document = Mapping[str, Any]
 STRFTIME_CHARS: Final = "aAbBcCdDeFHIjkMmnpPQrRStTuvVWxXyYZ%"
 """The directives for which Argo defines ``workflow.creationTimestamp.<char>`` (its strftime table)."""
 
+CRON_WORKFLOW: Final = "workflows.argoproj.io/cron-workflow"
+"""The label with the name of the CronWorkflow that made a workflow."""
+
 _PARAMETER_FIELDS: Final = ("name", "default", "value", "valueFrom", "globalName", "enum", "description")
 """The fields of a parameter in the order in which Go writes them."""
 
@@ -144,6 +147,8 @@ def add_metadata(scope: Scope, metadata: Document, spec: Document) -> None:
         for char in STRFTIME_CHARS:
             scope[f"workflow.creationTimestamp.{char}"] = created.strftime(f"%{char}")
     scheduled = (metadata.get("annotations") or {}).get("workflows.argoproj.io/scheduled-time")
+    if not scheduled and CRON_WORKFLOW in (metadata.get("labels") or {}):  # its time is when it was made
+        scheduled = scope.get("workflow.creationTimestamp")
     if scheduled:
         scope["workflow.scheduledTime"] = scheduled
     for kind in ("annotations", "labels"):

@@ -61,8 +61,9 @@ class Manifests:
 def load(paths: Iterable[Path]) -> Manifests:
     """Reads all documents of all files.
 
-    A `List` counts as its items, and a CronWorkflow as the Workflow that it makes; kinds that workflows do not need are skipped with a log line. Raises `ManifestError`
-    for a file that is missing, empty, too large or malformed, and for a document that is no Kubernetes object.
+    A `List` counts as its items, and a CronWorkflow as the Workflow that it makes; kinds that workflows do not need are
+    skipped with a log line. Raises `ManifestError` for a file that is missing, empty, too large or malformed, and for a
+    document that is no Kubernetes object.
     """
     manifests = Manifests()
     for path in paths:

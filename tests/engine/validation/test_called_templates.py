@@ -1,4 +1,4 @@
-"""The rules look at templates as they are once called: arguments bound, tags filled in (ProcessArgs, common/util.go)."""
+"""The rules look at templates as they are once called: arguments bound, tags filled in (Argo's common/util.go)."""
 
 from __future__ import annotations
 
@@ -88,50 +88,44 @@ VALID = {
         """,
 }
 
-LEAF = "container: {image: i}"
-
-INVALID = {
-    f"templates: [{{name: main, inputs: {{parameters: [{{name: t, value: '5'}}]}}, timeout: '{{{{inputs.parameters.t}}}}'"
-    f", {LEAF}}}]": "main has invalid duration format in timeout.",
-    """
-    templates:
-    - {name: main, steps: [[{name: a, template: t, arguments: {parameters: [{name: t, value: '5'}]}}]]}
-    - {name: t, inputs: {parameters: [{name: t}]}, timeout: '{{inputs.parameters.t}}', container: {image: i}}
-    """: "templates.main.steps[0].a t has invalid duration format in timeout.",
-    "templates: [{name: main, inputs: {parameters: [{name: a, valueFrom: {supplied: {}}}]}, suspend: {}}]": (
+REFUSED = {
+    "timeout: '{{workflow.parameters.five}}', container: {image: i}": "main has invalid duration format in timeout.",
+    "inputs: {parameters: [{name: a, valueFrom: {supplied: {}}}]}, suspend: {}": (
         "templates.main inputs.parameters.a was not supplied"
     ),
-    """
-    arguments: {parameters: [{name: i, value: ''}]}
-    templates: [{name: main, container: {image: '{{workflow.parameters.i}}'}}]
-    """: "templates.main.container.image may not be empty",
-    """
+    "container: {image: '{{workflow.parameters.empty}}'}": "templates.main.container.image may not be empty",
+    "container: {image: i}, metrics: {prometheus: [{name: m, help: h, gauge: {value: ''}}]}": (
+        "templates.main metric 'm' error: missing gauge.value"
+    ),
+    "container: {image: i}, metrics: {prometheus: [{name: m, help: h, gauge: {realtime: true,"
+    " value: '{{resourcesDuration.cpu}}'}}]}": "cannot be used in real-time",
+    "container: {image: i}, metrics: {prometheus: [{name: m, help: h, labels: [{key: a-b, value: x}]}]}": (
+        "metric label 'a-b' is invalid"
+    ),
+    "container: {image: i}, archiveLocation: {git: {}}": "templates.main.archiveLocation.git.repo is required",
+    "container: {image: i}, archiveLocation: {hdfs: {path: /x}}": "archiveLocation.hdfs.addresses is required",
+    "container: {image: i}, archiveLocation: {hdfs: {addresses: [a], path: x}}": "must be a absolute file path",
+    "container: {image: i}, archiveLocation: {hdfs: {addresses: [a], path: /x}}": "hdfs.krbKeytabSecret is required",
+    "steps: [[{name: a, template: nope, inline: {suspend: {}}}]]": "template name 'nope' undefined",
+}
+
+LATE = """
     templates:
     - {name: main, steps: [[{name: a, template: t}], [{name: b, template: late}]]}
     - {name: late, container: {image: i, args: ['{{workflow.outputs.parameters.g}}']}}
-    - {name: t, container: {image: i}, outputs: {parameters: [{name: o, globalName: '{{hello}}',
-        valueFrom: {path: /x}}]}}
-    """: "templates.late: failed to resolve {{workflow.outputs.parameters.g}}",
-    f"templates: [{{name: main, {LEAF}, metrics: {{prometheus: [{{name: m, help: h, gauge: {{value: ''}}}}]}}}}]": (
-        "templates.main metric 'm' error: missing gauge.value"
-    ),
-    "templates: [{name: main, container: {image: i}, metrics: {prometheus: [{name: m, help: h,"
-    " gauge: {realtime: true, value: '{{resourcesDuration.cpu}}'}}]}}]": "cannot be used in real-time",
-    "templates: [{name: main, container: {image: i}, metrics: {prometheus: [{name: m, help: h,"
-    " labels: [{key: a-b, value: x}]}]}}]": "metric label 'a-b' is invalid",
-    f"podGC: {{labelSelector: {{matchExpressions: [{{key: a, operator: Near}}]}}}}\ntemplates: [{{name: main, {LEAF}}}]": (
-        'podGC.labelSelector invalid: "Near" is not a valid label selector operator'
-    ),
-    f"podGC: {{labelSelector: {{matchExpressions: [{{key: a, operator: In}}]}}}}\ntemplates: [{{name: main, {LEAF}}}]": (
-        "values set must be specified"
-    ),
-    f"templates: [{{name: main, {LEAF}, archiveLocation: {{git: {{}}}}}}]": "archiveLocation.git.repo is required",
-    f"templates: [{{name: main, {LEAF}, archiveLocation: {{hdfs: {{addresses: [a], path: x}}}}}}]": (
-        "templates.main.archiveLocation.hdfs.path must be a absolute file path"
-    ),
-    f"templates: [{{name: main, {LEAF}, archiveLocation: {{hdfs: {{addresses: [a], path: /x}}}}}}]": "hdfsUser",
-    "templates: [{name: main, steps: [[{name: a, template: nope, inline: {suspend: {}}}]]}]": "'nope' undefined",
-}
+    - name: t
+      container: {image: i}
+      outputs: {parameters: [{name: o, globalName: '{{hello}}', valueFrom: {path: /x}}]}
+    """
+
+SECOND = """
+    templates:
+    - name: main
+      steps:
+      - - {name: a, template: t, arguments: {parameters: [{name: t, value: 5s}]}}
+      - - {name: b, template: t, arguments: {parameters: [{name: t, value: '5'}]}}
+    - {name: t, inputs: {parameters: [{name: t}]}, timeout: '{{inputs.parameters.t}}', container: {image: i}}
+    """
 
 
 def refused(ran: Ran) -> str:
@@ -145,9 +139,35 @@ def test_what_is_valid_once_tags_are_filled_in(spec):
     assert run(spec, config_maps={"c": {"data": {"k": "v"}}}).phase == "Succeeded"
 
 
-@pytest.mark.parametrize(("spec", "reason"), INVALID.items())
-def test_what_is_not(spec, reason):
-    assert reason in refused(run(spec))
+@pytest.mark.parametrize(("fields", "reason"), REFUSED.items())
+def test_what_is_not(fields, reason):
+    arguments = "arguments: {parameters: [{name: five, value: '5'}, {name: empty, value: ''}]}"
+    assert reason in refused(run(f"{arguments}\ntemplates: [{{name: main, {fields}}}]"))
+
+
+def test_a_global_output_of_any_name_is_known_only_where_it_is_made():
+    assert "templates.late: failed to resolve {{workflow.outputs.parameters.g}}" in refused(run(LATE))
+
+
+def test_every_call_is_looked_at_with_its_own_arguments():
+    assert "templates.main.steps[1].b t has invalid duration format in timeout." in refused(run(SECOND))
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("{key: a, operator: Near}", '"Near" is not a valid label selector operator'),
+        ("{key: a, operator: In}", "values set must be specified"),
+        ("{key: a, operator: Exists, values: [b]}", "values set must be empty"),
+        ("{key: a b, operator: Exists}", "key: Invalid value: 'a b'"),
+        ("{key: a, operator: In, values: [b c]}", "values: Invalid value: 'b c'"),
+    ],
+)
+def test_a_selector_that_selects_nothing(expression, reason):
+    spec = f"podGC: {{labelSelector: {{matchExpressions: [{expression}]}}}}"
+    message = refused(run(f"{spec}\ntemplates: [{{name: main, container: {{image: i}}}}]"))
+    assert "podGC.labelSelector invalid: " in message
+    assert reason in message
 
 
 SHARED = """

@@ -13,6 +13,7 @@ from engine.library import Context, Library, merge
 from engine.scope import Scope
 from engine.substitution import SubstitutionError, compile_json, environment
 from engine.template import InvalidTemplate
+from engine.variables import text_of
 
 Document = Mapping[str, Any]
 
@@ -104,7 +105,10 @@ def with_metadata(document: dict[str, Any], spec: Document, scope: Scope) -> dic
     if not wanted:
         return document
     metadata = dict(document["metadata"])
-    added: dict[str, dict[str, str]] = {kind: dict(wanted.get(kind) or {}) for kind in ("labels", "annotations")}
+    added: dict[str, dict[str, str]] = {
+        kind: {name: text_of(value) for name, value in (wanted.get(kind) or {}).items()}
+        for kind in ("labels", "annotations")
+    }
     for kind, values in added.items():
         scope.update({f"workflow.{kind}.{name}": value for name, value in values.items()})
     for name, source in (wanted.get("labelsFrom") or {}).items():

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import orjson
 
+from engine.shape.specs import Template
 from engine.shape.states import Document, NodeStatus, Outputs
 
 
@@ -50,6 +51,11 @@ def check_shape(document: Mapping[str, Any]) -> None:
     if whole.status is not None:
         _check_time("status.startedAt", whole.status.started_at)
         _check_time("status.finishedAt", whole.status.finished_at)
+
+
+def check_template(document: Mapping[str, Any]) -> None:
+    """Raise `WrongType` for a template whose filled-in tags have made of it what it may not be."""
+    _convert(document, Template)
 
 
 def check_node(key: str, document: Any, nodes: Container[str]) -> None:

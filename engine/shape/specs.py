@@ -50,7 +50,27 @@ class Parameter(Shape):
     global_name: Text = None
 
 
-class Artifact(Shape):
+class Git(Shape):
+    """``git`` of an artifact."""
+
+    repo: Text = None
+
+
+class Hdfs(Shape):
+    """``hdfs`` of an artifact."""
+
+    addresses: list[Text] | None = None
+    path: Text = None
+
+
+class Location(Shape):
+    """Where artifacts lie; other stores are left to those who run pods."""
+
+    git: Git | None = None
+    hdfs: Hdfs | None = None
+
+
+class Artifact(Location, kw_only=True):
     """Of arguments, inputs and outputs."""
 
     name: str
@@ -101,7 +121,6 @@ class Call(Shape):
     template_ref: Reference | None = None
     inline: Template | None = None
     arguments: Values | None = None
-    when: Text = None
     with_items: list[Any] | None = None
     with_param: Text = None
     with_sequence: Sequence | None = None
@@ -113,10 +132,13 @@ class Call(Shape):
 class Step(Call, forbid_unknown_fields=True):
     """One step. Argo's own decoder of steps refuses a field that there is not, others let it be (ParallelSteps)."""
 
+    when: Text = None
+
 
 class Task(Call):
     """A task of a DAG."""
 
+    when: Scalar = None
     depends: Text = None
     dependencies: list[str] | None = None
 
@@ -238,11 +260,28 @@ class InitContainer(Shape):
     name: Text = None
 
 
+class MetricLabel(Shape):
+    """One of a metric's ``labels``."""
+
+    key: Text = None
+
+
+class Measure(Shape):
+    """``gauge``, ``counter`` and ``histogram``."""
+
+    value: Scalar = None
+    realtime: Flag = None
+
+
 class Metric(Shape):
     """One of ``metrics.prometheus``."""
 
     name: Text = None
     help: Text = None
+    labels: list[MetricLabel] | None = None
+    gauge: Measure | None = None
+    counter: Measure | None = None
+    histogram: Measure | None = None
 
 
 class Metrics(Shape):
@@ -286,6 +325,7 @@ class Template(Shape):
     retry_strategy: RetryStrategy | None = None
     synchronization: Synchronization | None = None
     memoize: Memoize | None = None
+    archive_location: Location | None = None
 
 
 class LabelSource(Shape):
@@ -297,15 +337,31 @@ class LabelSource(Shape):
 class WorkflowMetadata(Shape):
     """``workflowMetadata``."""
 
-    labels: dict[str, str | None] | None = None
-    annotations: dict[str, str | None] | None = None
+    labels: dict[str, Scalar] | None = None
+    annotations: dict[str, Scalar] | None = None
     labels_from: dict[str, LabelSource | None] | None = None
+
+
+class Requirement(Shape):
+    """One of ``matchExpressions``."""
+
+    key: Text = None
+    operator: Text = None
+    values: list[Scalar] | None = None
+
+
+class Selector(Shape):
+    """``labelSelector``."""
+
+    match_labels: dict[str, Scalar] | None = None
+    match_expressions: list[Requirement] | None = None
 
 
 class PodGC(Shape):
     """``podGC``."""
 
     strategy: Text = None
+    label_selector: Selector | None = None
 
 
 class Spec(Shape):

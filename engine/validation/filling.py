@@ -14,6 +14,7 @@ import orjson
 
 from engine.graph.arguments import is_located
 from engine.scope import Scope
+from engine.shape import WrongType, check_template
 from engine.specification import InvalidSpec
 from engine.substitution import SubstitutionError, compile_json
 from engine.variables import json_parameters, text_of
@@ -57,6 +58,10 @@ def _rendered(document: Document, scope: Scope) -> Document:
     if not text.tags:
         return document
     rendered: Document = orjson.loads(text.render(scope, allow_unresolved=True, evaluate=False))
+    try:
+        check_template(rendered)  # tags may stand in keys, too
+    except WrongType as error:
+        raise InvalidSpec(str(error)) from error
     return rendered
 
 

@@ -120,7 +120,10 @@ class Run:
                 document = finished(document, FAILED, f"invalid spec: {error}", now)
             except MissingParameter as error:
                 document = finished(document, FAILED, f"failed to set global parameters: {error}", now)
-            except (UnknownTemplate, InvalidMetadata, LockError) as error:
+            except LockError as error:
+                message = f"Failed to acquire the synchronization lock. {error}"
+                document = finished(document, FAILED, message, now)
+            except (UnknownTemplate, InvalidMetadata) as error:
                 document = finished(document, ERROR, str(error), now)
         except BaseException:
             self._rollback()

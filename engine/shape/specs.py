@@ -175,10 +175,17 @@ class RetryStrategy(Shape):
     expression: Text = None
 
 
+class DatabaseKey(Shape):
+    """``database`` of a semaphore."""
+
+    key: Text = None
+
+
 class Semaphore(Shape):
     """One lock of ``synchronization`` that several may hold."""
 
     config_map_key_ref: KeyReference | None = None
+    database: DatabaseKey | None = None
     namespace: Text = None
 
 
@@ -186,6 +193,7 @@ class Mutex(Shape):
     """One lock of ``synchronization`` that one may hold."""
 
     name: Text = None
+    database: Flag = None
     namespace: Text = None
 
 

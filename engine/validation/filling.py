@@ -24,12 +24,15 @@ Document = Mapping[str, Any]
 PLACEHOLDER: Final = "argo-placeholder-"
 """What placeholders begin with; they are valid as names of any kind."""
 
-_numbers = count(1)
 
+class Placeholders:
+    """Makes texts that stand for values which are not known yet, each unlike any other one of this validation."""
 
-def placeholder() -> str:
-    """A text that stands for a value which is not known yet, unlike any other one."""
-    return f"{PLACEHOLDER}{next(_numbers)}"
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
+    def __call__(self) -> str:
+        return f"{PLACEHOLDER}{next(self._numbers)}"
 
 
 def is_open(text: str) -> bool:
@@ -37,14 +40,16 @@ def is_open(text: str) -> bool:
     return text.startswith(PLACEHOLDER) or "{{=" in text
 
 
-def fill_in(template: Document, arguments: Document | None, scope: Scope) -> Document:
+def fill_in(template: Document, arguments: Document | None, scope: Scope, placeholder: Placeholders) -> Document:
     """The template with its inputs bound and its tags filled in, from ``scope`` and then from the inputs.
 
     Without arguments every input counts as given. Raises `InvalidSpec` where one is not, or where a tag never ends.
     """
     inputs = template.get("inputs") or {}
-    parameters = [_parameter(each, _named(arguments, "parameters")) for each in inputs.get("parameters") or ()]
-    artifacts = [_artifact(each, _named(arguments, "artifacts")) for each in inputs.get("artifacts") or ()]
+    given = _named(arguments, "parameters")
+    parameters = [_parameter(each, given, placeholder) for each in inputs.get("parameters") or ()]
+    given = _named(arguments, "artifacts")
+    artifacts = [_artifact(each, given) for each in inputs.get("artifacts") or ()]
     called: Document = {**template, "inputs": {**inputs, "parameters": parameters, "artifacts": artifacts}}
     try:
         called = _rendered(called, scope)
@@ -69,7 +74,7 @@ def _named(arguments: Document | None, kind: str) -> dict[str, Document] | None:
     return None if arguments is None else {each["name"]: each for each in arguments.get(kind) or ()}
 
 
-def _parameter(parameter: Document, given: Mapping[str, Document] | None) -> Document:
+def _parameter(parameter: Document, given: Mapping[str, Document] | None, placeholder: Placeholders) -> Document:
     value, source = parameter.get("value"), parameter.get("valueFrom")
     value = parameter.get("default") if value is None else value
     if given is None:

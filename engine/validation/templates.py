@@ -13,7 +13,7 @@ from engine.specification import InvalidSpec
 from engine.template import KINDS, InvalidTemplate, kind_of
 from engine.validation.arguments import LEAVES, check_inputs, check_location, check_outputs
 from engine.validation.bodies import check_dag, check_steps
-from engine.validation.filling import PLACEHOLDER, fill_in, placeholder
+from engine.validation.filling import PLACEHOLDER, Placeholders, fill_in
 from engine.validation.leaves import check_leaf
 from engine.validation.metrics import check_metrics
 from engine.validation.names import is_parameter
@@ -59,8 +59,9 @@ class Templates:
     `workflow.outputs.artifacts.*` is among them where global artifacts of any name may exist.
     """
 
-    def __init__(self, known: Scope) -> None:
+    def __init__(self, known: Scope, placeholder: Placeholders) -> None:
         self.known = known
+        self.placeholder = placeholder
         self._seen: set[tuple[str, str]] = set()
         self._inputs: dict[int, tuple[Document, set[str]]] = {}
         self._defined: dict[tuple[int, bool], tuple[Document, frozenset[str]]] = {}
@@ -114,8 +115,9 @@ class Templates:
         seen = key in self._seen
         # What is looked at each time is little, however large the template.
         wanted = {field: template[field] for field in ("inputs", "timeout") if field in template} if seen else template
+        local = Scope(self.known, {variable: self.placeholder() for variable in sorted(own)})
         try:
-            called = fill_in(wanted, arguments, Scope(self.known, {variable: placeholder() for variable in own}))
+            called = fill_in(wanted, arguments, local, self.placeholder)
         except InvalidSpec as error:
             raise InvalidSpec(f"templates.{name} {error}") from error
         _check_timeout(name, kind, called)
@@ -158,7 +160,7 @@ class Templates:
                 if name and is_parameter(name):  # which name that is, nobody knows before it runs
                     names.own.add(f"workflow.outputs.{kind}.*")
                 elif name:
-                    self.known[f"workflow.outputs.{kind}.{name}"] = placeholder()
+                    self.known[f"workflow.outputs.{kind}.{name}"] = self.placeholder()
         known = self._defined.get((id(template), looped))
         if known is None:
             known = self._defined[id(template), looped] = (template, _definitions(template, looped=looped))

@@ -10,7 +10,7 @@ from engine.scope import Scope
 from engine.specification import InvalidSpec, merged_arguments
 from engine.validation.arguments import check_arguments
 from engine.validation.bodies import check_hooks
-from engine.validation.filling import placeholder
+from engine.validation.filling import Placeholders
 from engine.validation.names import LONGEST_WORKFLOW, check_names, is_parameter
 from engine.validation.selectors import check_selector
 from engine.validation.templates import Templates, drive
@@ -43,7 +43,8 @@ def validate(document: Document, context: Context) -> None:
     entrypoint, on_exit = (spec.get(field) or below.get(field) for field in ("entrypoint", "onExit"))
     if not entrypoint:
         raise InvalidSpec("spec.entrypoint is required")
-    templates = Templates(_known(metadata, spec, below, arguments))
+    placeholder = Placeholders()
+    templates = Templates(_known(metadata, spec, below, arguments, placeholder), placeholder)
     drive(templates.check_call({"template": entrypoint}, context, arguments))
     if on_exit:
         templates.known["workflow.failures"] = placeholder()
@@ -72,7 +73,9 @@ def _names_artifacts_late(spec: Document) -> bool:
     )
 
 
-def _known(metadata: Document, spec: Document, below: Document, arguments: Document) -> Scope:
+def _known(
+    metadata: Document, spec: Document, below: Document, arguments: Document, placeholder: Placeholders
+) -> Scope:
     """The variables `workflow.*` that exist before anything runs."""
     names = {f"workflow.{field}" for field in ("name", "namespace", "mainEntrypoint", "serviceAccountName")}
     names.update(("workflow.uid", "workflow.status"))

@@ -149,6 +149,18 @@ def test_a_global_output_of_any_name_is_known_only_where_it_is_made():
     assert "templates.late: failed to resolve {{workflow.outputs.parameters.g}}" in refused(run(LATE))
 
 
+def test_the_same_spec_is_refused_in_the_same_words():
+    spec = """
+        templates:
+        - {name: main, steps: [[{name: a, template: t, arguments: {parameters: [{name: n, value: x}]}}]]}
+        - {name: t, inputs: {parameters: [{name: n}]}, dag: {target: '{{inputs.parameters.n}}',
+            tasks: [{name: x, template: leaf}]}}
+        """
+    message = refused(run(spec))
+    assert "templates.t.targets: target 'argo-placeholder-" in message
+    assert run(spec).message == message
+
+
 def test_every_call_is_looked_at_with_its_own_arguments():
     assert "templates.main.steps[1].b t has invalid duration format in timeout." in refused(run(SECOND))
 

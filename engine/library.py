@@ -6,7 +6,7 @@ A template of a WorkflowTemplate resolves local names inside the document it sta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from weakref import WeakValueDictionary
 
 import orjson
@@ -26,6 +26,7 @@ class Context:
 
     def __init__(self, scope: str, spec: Document, defaults: Document, library: Library) -> None:
         self.scope = scope
+        self.spec = spec
         self.library = library
         self.defaults = defaults
         """The `templateDefaults` of the workflow that runs, which its templates get."""
@@ -37,6 +38,11 @@ class Context:
         self._compiled: dict[str, Template] = {}
         # A loop may make an inline template of its own for every item.
         self._inline: WeakValueDictionary[bytes, Template] = WeakValueDictionary()
+
+    @property
+    def cluster(self) -> bool:
+        """Whether the document is a ClusterWorkflowTemplate."""
+        return self.scope.startswith("cluster/")
 
     def names(self) -> list[str]:
         """The templates defined here, in order."""
@@ -133,8 +139,15 @@ class Library:
         return self._contexts[key]
 
 
-_BY_NAME: Final = frozenset({"parameters", "artifacts", "volumes", "sidecars", "initContainers", "containers", "env"})
-"""The lists that Kubernetes merges entry by entry, by their names; all others replace one another."""
+_KEYS: Final = {
+    **dict.fromkeys(("parameters", "artifacts", "volumes", "sidecars", "initContainers", "env"), "name"),
+    "imagePullSecrets": "name",
+    "volumeMounts": "mountPath",
+    "ports": "containerPort",
+    "tolerations": "key",
+    "hostAliases": "ip",
+}
+"""The lists that Kubernetes merges entry by entry, each by this field; all others replace one another."""
 
 
 def merge_defaults(document: Document, defaults: Document) -> Document:
@@ -158,16 +171,20 @@ def merge(base: Document, over: Document) -> dict[str, Any]:
             continue
         if isinstance(below, dict) and isinstance(value, dict):
             result[key] = merge(below, value)
-        elif key in _BY_NAME and isinstance(below, list) and isinstance(value, list):
-            result[key] = _merge_by_name(below, value)
+        elif key in _KEYS and _are_entries(below) and _are_entries(value):
+            result[key] = _merge_entries(below, value, _KEYS[key])
         else:
             result[key] = value
     return result
 
 
-def _merge_by_name(base: list[Document], over: list[Document]) -> list[Document]:
-    named = {each.get("name"): each for each in base}
+def _are_entries(value: object) -> TypeGuard[list[Document]]:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def _merge_entries(base: list[Document], over: list[Document], field: str) -> list[Document]:
+    keyed = {str(each.get(field)): each for each in base}
     for each in over:
-        name = each.get("name")
-        named[name] = merge(named[name], each) if name in named else each
-    return list(named.values())
+        key = str(each.get(field))
+        keyed[key] = merge(keyed[key], each) if key in keyed else each
+    return list(keyed.values())

@@ -52,16 +52,25 @@ Place = tuple[str, Waiter]
 def lock_requests(synchronization: Document, namespace: str, config_maps: Mapping[str, Document]) -> list[Request]:
     """The locks that a `synchronization` asks for, named as Argo names them (``default/Mutex/name``).
 
-    A semaphore's size is in a ConfigMap; where that is not among the given documents the size is 1. Raises `LockError`.
+    A semaphore's size is in a ConfigMap; where that is not among the given documents, or the size in a database, it is
+    1. Raises `LockError`.
     """
-    mutexes = (synchronization.get("mutex"), *(synchronization.get("mutexes") or ()))
-    requests = [
-        Request(f"{lock.get('namespace') or namespace}/Mutex/{lock.get('name') or ''}", 1) for lock in mutexes if lock
-    ]
+    requests = []
+    for lock in (synchronization.get("mutex"), *(synchronization.get("mutexes") or ())):
+        if lock is not None:
+            kind = "Database" if lock.get("database") else "Mutex"
+            requests.append(Request(f"{lock.get('namespace') or namespace}/{kind}/{lock.get('name') or ''}", 1))
     for lock in (synchronization.get("semaphore"), *(synchronization.get("semaphores") or ())):
-        reference = (lock or {}).get("configMapKeyRef")
-        if not lock or not reference:
+        if lock is None:
             continue
+        reference, database = lock.get("configMapKeyRef"), lock.get("database")
+        if reference is not None and database is not None:
+            raise LockError("invalid semaphore with both ConfigMapKeyRef and Database")
+        if database is not None:
+            requests.append(Request(f"{lock.get('namespace') or namespace}/Database/{database.get('key') or ''}", 1))
+            continue
+        if reference is None:
+            raise LockError("cannot get LockName for a Semaphore without a ConfigMapRef or Database")
         name = f"{lock.get('namespace') or namespace}/ConfigMap/{reference.get('name')}/{reference.get('key')}"
         size = config_map_value(reference, config_maps)
         if size is not None and not _INTEGER.fullmatch(size):

@@ -19,7 +19,15 @@ from engine.library import Library
 from engine.locks import LockError, Locks, Standing, lock_requests
 from engine.memo import Memos
 from engine.node import ERROR, FAILED, PENDING, POD, RUNNING, SUCCEEDED
-from engine.specification import InvalidMetadata, InvalidSpec, context_of, filled_in, spec_in_force, with_metadata
+from engine.specification import (
+    InvalidMetadata,
+    InvalidSpec,
+    UnknownTemplate,
+    context_of,
+    filled_in,
+    spec_in_force,
+    with_metadata,
+)
 from engine.statistics import Counts
 from engine.status import finished, pending, running, with_progress
 from engine.validation import validate
@@ -112,7 +120,10 @@ class Run:
                 document = finished(document, FAILED, f"invalid spec: {error}", now)
             except MissingParameter as error:
                 document = finished(document, FAILED, f"failed to set global parameters: {error}", now)
-            except (InvalidMetadata, LockError) as error:
+            except LockError as error:
+                message = f"Failed to acquire the synchronization lock. {error}"
+                document = finished(document, FAILED, message, now)
+            except (UnknownTemplate, InvalidMetadata) as error:
                 document = finished(document, ERROR, str(error), now)
         except BaseException:
             self._rollback()
@@ -183,12 +194,12 @@ class Run:
     def _build(self, document: dict[str, Any], now: float) -> tuple[dict[str, Any], Graph]:
         """The walk from its beginning; nodes that exist already are taken over.
 
-        Raises `InvalidSpec`, `MissingParameter` and `InvalidMetadata`.
+        Raises `InvalidSpec`, `UnknownTemplate`, `MissingParameter` and `InvalidMetadata`.
         """
         workflow, surroundings = self.workflow, self._surroundings
         spec = spec_in_force(document, surroundings.library)
         context = context_of(document, spec, surroundings.library)
-        validate(document, spec, context)
+        validate(document, context)
         scope = workflow_scope(document, spec, surroundings.config_maps)
         spec = filled_in(spec, scope)
         if not workflow.phase:

@@ -13,16 +13,22 @@ from engine.library import Context, Library, merge
 from engine.scope import Scope
 from engine.substitution import SubstitutionError, compile_json, environment
 from engine.template import InvalidTemplate
+from engine.variables import text_of
 
 Document = Mapping[str, Any]
 
-_LABEL: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+LABEL: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+"""What Kubernetes allows as the value of a label."""
 _FILLED_IN: Final = ("arguments", "retryStrategy", "synchronization")
 """The fields of a spec whose tags are filled in once. Those of hooks are when they fire, those of templates later."""
 
 
 class InvalidSpec(Exception):
     """A spec that Argo would refuse; the message is what follows ``invalid spec:`` in status.message."""
+
+
+class UnknownTemplate(Exception):
+    """A WorkflowTemplate that a workflow refers to is not there; the message is that of the workflow's Error."""
 
 
 class InvalidMetadata(Exception):
@@ -32,20 +38,40 @@ class InvalidMetadata(Exception):
 def spec_in_force(document: Document, library: Library) -> Document:
     """A workflow's spec, over that of the WorkflowTemplate it refers to (Argo's JoinWorkflowSpec).
 
-    Raises `InvalidSpec` where the reference leads nowhere.
+    Raises `UnknownTemplate` where the reference leads nowhere, and `InvalidSpec` beside templates of its own.
     """
     spec: Document = document["spec"]
     reference = spec.get("workflowTemplateRef")
     if not reference:
         return spec
-    if spec.get("templates"):
-        raise InvalidSpec("Templates is invalid field in spec if workflow referred WorkflowTemplate reference")
     try:
         below = library.spec(reference.get("name") or "", cluster=bool(reference.get("clusterScope")))
     except InvalidTemplate as error:
-        raise InvalidSpec(str(error)) from error
+        raise UnknownTemplate(str(error)) from error
+    if spec.get("templates"):
+        raise InvalidSpec("Templates is invalid field in spec if workflow referred WorkflowTemplate reference")
     merged = merge({key: value for key, value in below.items() if key != "suspend"}, spec)
+    merged["arguments"] = merged_arguments(spec, below)
+    hooks = {**(below.get("hooks") or {}), **(spec.get("hooks") or {})}  # one by one, and each as a whole
+    if hooks:
+        merged["hooks"] = hooks
     del merged["workflowTemplateRef"]
+    return merged
+
+
+def merged_arguments(spec: Document, below: Document) -> Document:
+    """The arguments of a workflow, and those that only the WorkflowTemplate has; of two of one name its own counts."""
+    if below is spec:
+        return spec.get("arguments") or {}
+    both = [each.get("arguments") or {} for each in (spec, below)]
+    merged: dict[str, list[Document]] = {}
+    for kind in ("parameters", "artifacts"):
+        named: dict[str, Document] = {}
+        for arguments in both:
+            for argument in arguments.get(kind) or ():
+                named.setdefault(argument["name"], argument)
+        if named:
+            merged[kind] = list(named.values())
     return merged
 
 
@@ -79,14 +105,17 @@ def with_metadata(document: dict[str, Any], spec: Document, scope: Scope) -> dic
     if not wanted:
         return document
     metadata = dict(document["metadata"])
-    added: dict[str, dict[str, str]] = {kind: dict(wanted.get(kind) or {}) for kind in ("labels", "annotations")}
+    added: dict[str, dict[str, str]] = {
+        kind: {name: text_of(value) for name, value in (wanted.get(kind) or {}).items()}
+        for kind in ("labels", "annotations")
+    }
     for kind, values in added.items():
         scope.update({f"workflow.{kind}.{name}": value for name, value in values.items()})
     for name, source in (wanted.get("labelsFrom") or {}).items():
         added["labels"][name] = value = _label_from(name, source.get("expression") or "", scope)
         scope[f"workflow.labels.{name}"] = value
     for name, value in added["labels"].items():
-        if not _LABEL.fullmatch(value):
+        if not LABEL.fullmatch(value):
             raise InvalidMetadata(f"invalid label value {value!r} for label {name!r}")
     for kind, values in added.items():
         if values:

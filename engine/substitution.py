@@ -54,12 +54,15 @@ class UnresolvedError(SubstitutionError):
 class _Mode:
     """What becomes of tags that cannot be filled in: which must be, and which stay as they are."""
 
-    __slots__ = ("allow_unresolved", "clock", "required")
+    __slots__ = ("allow_unresolved", "clock", "evaluate", "nested", "required")
 
-    def __init__(self, allow_unresolved: bool, required: Collection[str], clock: Clock) -> None:
+    def __init__(self, allow_unresolved: bool, required: Collection[str], clock: Clock, evaluate: bool) -> None:
         self.allow_unresolved = allow_unresolved
         self.required = required
         self.clock = clock
+        self.evaluate = evaluate
+        self.nested = False
+        """Whether a tag was filled in within another one, which can be looked up now."""
 
     def must_resolve(self, name: str) -> bool:
         """Whether the absence of this variable is an error."""
@@ -86,6 +89,7 @@ class _Simple:
         # Go templates and the like may stand around a tag: `{{- with "{{inputs.parameters.x}}" -}}`.
         outer, braces, inner = self.raw.rpartition("{{")
         if braces and outer and isinstance(scope.get(inner), str):
+            mode.nested = True
             return f"{{{{{outer}".encode() + _escape(scope[inner])
         # Artifacts may be optional, which is decided where they are looked up.
         optional = mode.allow_unresolved and ".outputs.artifacts." in self.name
@@ -116,6 +120,8 @@ class _Expression:
         self._program: Program | None = None
 
     def fill(self, scope: Scope, mode: _Mode) -> bytes:
+        if not mode.evaluate:
+            return f"{{{{{self.raw}}}}}".encode()
         missing: list[str] = []
         try:
             program = self._program = self._program or compile_expression(self.name)
@@ -165,24 +171,30 @@ class Text:
         allow_unresolved: bool = False,
         required: Collection[str] = (),
         clock: Clock = time.time,
+        evaluate: bool = True,
     ) -> bytes:
         """The JSON text with its tags filled in; a text without tags is the same bytes object every time.
 
         With ``allow_unresolved``, tags that cannot be filled in yet stay as they are, but for those whose variable is,
         or is below, one of ``required`` (`item`, `tasks`: Argo's strict prefixes). ``clock`` is what `now()` reads, in
-        seconds since 1970. Raises `UnresolvedError`, or `SubstitutionError` where an expression fails.
+        seconds since 1970. Without ``evaluate``, expressions stay, too. Raises `UnresolvedError`, or
+        `SubstitutionError` where an expression fails.
         """
         if not self._slots:
             return self._parts[0]
+        mode = _Mode(allow_unresolved, required, clock, evaluate)
+        rendered = self._fill(scope, mode)
+        if mode.nested:
+            # Argo fills in a template twice: the second time, what a tag within a tag has completed can be looked up.
+            mode.allow_unresolved = True
+            rendered = Text(rendered.decode())._fill(scope, mode)
+        return rendered
+
+    def _fill(self, scope: Scope, mode: _Mode) -> bytes:
         parts = self._parts.copy()
-        mode = None
         for index, name, tag in self._slots:
             value = scope.get(name)
-            if type(value) is str and type(tag) is _Simple:
-                parts[index] = _escape(value)
-            else:
-                mode = mode or _Mode(allow_unresolved, required, clock)
-                parts[index] = tag.fill(scope, mode)
+            parts[index] = _escape(value) if type(value) is str and type(tag) is _Simple else tag.fill(scope, mode)
         return b"".join(parts)
 
 

@@ -14,6 +14,7 @@ import orjson
 
 from engine.node import DAG, HTTP, PLUGIN, POD, STEPS, SUSPEND
 from engine.substitution import Text, compile_json
+from engine.variables import text_of
 
 if TYPE_CHECKING:
     from engine.library import Context
@@ -103,7 +104,9 @@ class Step:
         loop = {key: document[key] for key in LOOPS if document.get(key) not in (None, [], "")}
         self.loop: Text | None = compile_json(loop) if loop else None
         """None for a plain step."""
-        self.when: Text | None = compile_json(document["when"]) if document.get("when") else None
+        when = document.get("when")
+        # Argo's clients read `when: true` of a task as the text that it is for it.
+        self.when: Text | None = None if when in (None, "") else compile_json(text_of(when))
         parts = {key: document[key] for key in ("template", "templateRef", "inline", "arguments") if document.get(key)}
         self.call: Text = call_text(parts)
         self.plain: Document | None = orjson.loads(self.call.render({})) if not self.call.tags else None

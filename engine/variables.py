@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
@@ -15,6 +16,9 @@ Document = Mapping[str, Any]
 
 STRFTIME_CHARS: Final = "aAbBcCdDeFHIjkMmnpPQrRStTuvVWxXyYZ%"
 """The directives for which Argo defines ``workflow.creationTimestamp.<char>`` (its strftime table)."""
+
+CRON_WORKFLOW: Final = "workflows.argoproj.io/cron-workflow"
+"""The label with the name of the CronWorkflow that made a workflow."""
 
 _PARAMETER_FIELDS: Final = ("name", "default", "value", "valueFrom", "globalName", "enum", "description")
 """The fields of a parameter in the order in which Go writes them."""
@@ -30,7 +34,10 @@ def parse_time(text: str) -> datetime:
 
 
 def text_of(value: Any) -> str:
-    """A parameter value as Argo's AnyString holds it: strings as they are, numbers and booleans as JSON writes them."""
+    """A parameter value as Argo's AnyString holds it (its anystring.go): strings as they are, `2.0` as `2`, `1e6` as
+    `1000000`, and anything else as JSON writes it."""
+    if isinstance(value, float):
+        return f"{Decimal(repr(value)):f}".removesuffix(".0")
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
@@ -140,6 +147,8 @@ def add_metadata(scope: Scope, metadata: Document, spec: Document) -> None:
         for char in STRFTIME_CHARS:
             scope[f"workflow.creationTimestamp.{char}"] = created.strftime(f"%{char}")
     scheduled = (metadata.get("annotations") or {}).get("workflows.argoproj.io/scheduled-time")
+    if not scheduled and CRON_WORKFLOW in (metadata.get("labels") or {}):  # its time is when it was made
+        scheduled = scope.get("workflow.creationTimestamp")
     if scheduled:
         scope["workflow.scheduledTime"] = scheduled
     for kind in ("annotations", "labels"):

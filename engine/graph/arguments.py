@@ -113,7 +113,7 @@ _LOCATIONS: Final[dict[str, tuple[str, ...]]] = {
     "gcs": ("key",),
     "oss": ("key",),
     "azure": ("blob",),
-    "hdfs": ("path",),
+    "hdfs": ("path", "addresses"),
     "git": ("repo",),
     "http": ("url",),
     "artifactory": ("url",),

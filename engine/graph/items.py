@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from engine.variables import html_safe, text_of
+from engine.variables import html_safe
 
 MAX_ITEMS: Final = 1_000_000
 """What one loop may expand to; a `withSequence` from a mistyped parameter must not take the machine with it."""
@@ -67,7 +67,7 @@ def _item(index: int, value: Any) -> Item:
         return Item(_suffix(index, f"[{' '.join(map(_text, value))}]"), {"item": _text(value)})
     if value is None:  # to Argo a list of nothing
         return Item(_suffix(index, "[]"), {"item": "null"})
-    text = text_of(value)
+    text = _text(value)
     return Item(_suffix(index, text), {"item": text})
 
 

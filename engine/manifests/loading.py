@@ -7,12 +7,13 @@ are strings. Unknown fields and the order of keys are kept.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
+from engine.manifests.cron import one_run
 from engine.manifests.documents import BadDocument, read_json, read_yaml
 
 Document = dict[str, Any]
@@ -60,8 +61,9 @@ class Manifests:
 def load(paths: Iterable[Path]) -> Manifests:
     """Reads all documents of all files.
 
-    A `List` counts as its items; kinds that workflows do not need are skipped with a log line. Raises `ManifestError`
-    for a file that is missing, empty, too large or malformed, and for a document that is no Kubernetes object.
+    A `List` counts as its items, and a CronWorkflow as the Workflow that it makes; kinds that workflows do not need are
+    skipped with a log line. Raises `ManifestError` for a file that is missing, empty, too large or malformed, and for a
+    document that is no Kubernetes object.
     """
     manifests = Manifests()
     for path in paths:
@@ -90,8 +92,11 @@ def _file(manifest: Manifest, manifests: Manifests) -> None:
         "ConfigMap": manifests.config_maps,
     }
     kind = manifest.document["kind"]
+    run = one_run(manifest.document) if kind == "CronWorkflow" else None
     if kind == "Workflow":
         manifests.workflows.append(manifest)
+    elif run is not None:
+        manifests.workflows.append(replace(manifest, document=run))
     elif kind in shelves:
         if not (manifest.document.get("metadata") or {}).get("name"):
             raise ManifestError(f"{manifest}: expected metadata.name, a {kind} is known by it")

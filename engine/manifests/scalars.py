@@ -37,7 +37,8 @@ def resolve(text: str) -> str | int | float | bool | None:
         number = float(digits)
         if number in (float("inf"), float("-inf")):
             raise ValueError(f"expected a finite number, found {text[:40]}")
-        return number
+        # Kubernetes turns YAML into JSON first, in which Go writes 2.0 as 2.
+        return int(number) if number.is_integer() and abs(number) < 1 << 63 else number
     return text
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import orjson
 
+from engine.shape.specs import Template
 from engine.shape.states import Document, NodeStatus, Outputs
 
 
@@ -21,6 +22,7 @@ _YEARS: Final = range(1970, 9000)
 
 _PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<place>.*)`)?", re.DOTALL)
 _MISMATCH: Final = re.compile(r"Expected `(?P<wanted>.*)`, got `(?P<found>.*)`")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>.*)`")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>.*)`")
 _NAMES: Final = {
     "object": "a mapping",
@@ -49,6 +51,11 @@ def check_shape(document: Mapping[str, Any]) -> None:
     if whole.status is not None:
         _check_time("status.startedAt", whole.status.started_at)
         _check_time("status.finishedAt", whole.status.finished_at)
+
+
+def check_template(document: Mapping[str, Any]) -> None:
+    """Raise `WrongType` for a template whose filled-in tags have made of it what it may not be."""
+    _convert(document, Template)
 
 
 def check_node(key: str, document: Any, nodes: Container[str]) -> None:
@@ -96,4 +103,6 @@ def _explain(text: str) -> str:
         reason = f"expected {' or '.join(wanted)}, got {_NAMES.get(mismatch['found'], mismatch['found'])}"
     elif missing := _MISSING.fullmatch(reason):
         reason = f"expected a {missing['field']}, got none"
+    elif unknown := _UNKNOWN.fullmatch(reason):
+        reason = f"a step has no field {unknown['field']!r}"
     return f"{placed['place']}: {reason}" if placed["place"] else reason

@@ -50,7 +50,27 @@ class Parameter(Shape):
     global_name: Text = None
 
 
-class Artifact(Shape):
+class Git(Shape):
+    """``git`` of an artifact."""
+
+    repo: Text = None
+
+
+class Hdfs(Shape):
+    """``hdfs`` of an artifact."""
+
+    addresses: list[Text] | None = None
+    path: Text = None
+
+
+class Location(Shape):
+    """Where artifacts lie; other stores are left to those who run pods."""
+
+    git: Git | None = None
+    hdfs: Hdfs | None = None
+
+
+class Artifact(Location, kw_only=True):
     """Of arguments, inputs and outputs."""
 
     name: str
@@ -101,18 +121,24 @@ class Call(Shape):
     template_ref: Reference | None = None
     inline: Template | None = None
     arguments: Values | None = None
-    when: Text = None
     with_items: list[Any] | None = None
-    with_param: str | list[Any] | None = None
+    with_param: Text = None
     with_sequence: Sequence | None = None
     hooks: dict[str, Hook | None] | None = None
     on_exit: Text = None
     continue_on: ContinueOn | None = None
 
 
+class Step(Call, forbid_unknown_fields=True):
+    """One step. Argo's own decoder of steps refuses a field that there is not, others let it be (ParallelSteps)."""
+
+    when: Text = None
+
+
 class Task(Call):
     """A task of a DAG."""
 
+    when: Scalar = None
     depends: Text = None
     dependencies: list[str] | None = None
 
@@ -149,10 +175,17 @@ class RetryStrategy(Shape):
     expression: Text = None
 
 
+class DatabaseKey(Shape):
+    """``database`` of a semaphore."""
+
+    key: Text = None
+
+
 class Semaphore(Shape):
     """One lock of ``synchronization`` that several may hold."""
 
     config_map_key_ref: KeyReference | None = None
+    database: DatabaseKey | None = None
     namespace: Text = None
 
 
@@ -160,6 +193,7 @@ class Mutex(Shape):
     """One lock of ``synchronization`` that one may hold."""
 
     name: Text = None
+    database: Flag = None
     namespace: Text = None
 
 
@@ -234,11 +268,28 @@ class InitContainer(Shape):
     name: Text = None
 
 
+class MetricLabel(Shape):
+    """One of a metric's ``labels``."""
+
+    key: Text = None
+
+
+class Measure(Shape):
+    """``gauge``, ``counter`` and ``histogram``."""
+
+    value: Scalar = None
+    realtime: Flag = None
+
+
 class Metric(Shape):
     """One of ``metrics.prometheus``."""
 
     name: Text = None
     help: Text = None
+    labels: list[MetricLabel] | None = None
+    gauge: Measure | None = None
+    counter: Measure | None = None
+    histogram: Measure | None = None
 
 
 class Metrics(Shape):
@@ -260,7 +311,7 @@ class Template(Shape):
     name: Text = None
     inputs: Values | None = None
     outputs: Values | None = None
-    steps: list[list[Call]] | None = None
+    steps: list[list[Step]] | None = None
     dag: Dag | None = None
     suspend: Suspend | None = None
     container: Container | None = None
@@ -282,6 +333,7 @@ class Template(Shape):
     retry_strategy: RetryStrategy | None = None
     synchronization: Synchronization | None = None
     memoize: Memoize | None = None
+    archive_location: Location | None = None
 
 
 class LabelSource(Shape):
@@ -293,15 +345,31 @@ class LabelSource(Shape):
 class WorkflowMetadata(Shape):
     """``workflowMetadata``."""
 
-    labels: dict[str, str | None] | None = None
-    annotations: dict[str, str | None] | None = None
+    labels: dict[str, Scalar] | None = None
+    annotations: dict[str, Scalar] | None = None
     labels_from: dict[str, LabelSource | None] | None = None
+
+
+class Requirement(Shape):
+    """One of ``matchExpressions``."""
+
+    key: Text = None
+    operator: Text = None
+    values: list[Scalar] | None = None
+
+
+class Selector(Shape):
+    """``labelSelector``."""
+
+    match_labels: dict[str, Scalar] | None = None
+    match_expressions: list[Requirement] | None = None
 
 
 class PodGC(Shape):
     """``podGC``."""
 
     strategy: Text = None
+    label_selector: Selector | None = None
 
 
 class Spec(Shape):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import posixpath
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,7 +17,10 @@ LEAVES: Final = ("container", "containerSet", "script", "resource", "data", "htt
 """The kinds of templates that take and leave artifacts as files."""
 
 _SOURCES: Final = ("path", "jqFilter", "jsonPath", "parameter", "expression")
-_UPWARDS: Final = re.compile(r"/\.\.(/|$)")
+_KERBEROS: Final = {
+    "krbKeytabSecret": ("krbServicePrincipalName", "krbConfigConfigMap", "krbUsername", "krbRealm"),
+    "krbCCacheSecret": ("krbServicePrincipalName", "krbConfigConfigMap"),
+}
 
 
 def check_arguments(prefix: str, arguments: Document | None) -> None:
@@ -54,20 +57,6 @@ def _check_argument(place: str, parameter: Document) -> None:
         raise InvalidSpec(f"{place}.value should be present in {place}.enum list")
 
 
-def check_supplied(template: Document, arguments: Document | None) -> None:
-    """Every input has an argument or a value of its own; an artifact may be optional. Raises `InvalidSpec`."""
-    given = {kind: {each["name"] for each in (arguments or {}).get(kind) or ()} for kind in ("parameters", "artifacts")}
-    inputs = template.get("inputs") or {}
-    for parameter in inputs.get("parameters") or ():
-        has_own = any(parameter.get(field) is not None for field in ("value", "default", "valueFrom"))
-        if not has_own and parameter["name"] not in given["parameters"]:
-            raise InvalidSpec(f"inputs.parameters.{parameter['name']} was not supplied")
-    for artifact in inputs.get("artifacts") or ():
-        has_own = artifact.get("optional") or is_located(artifact)
-        if not has_own and artifact["name"] not in given["artifacts"]:
-            raise InvalidSpec(f"inputs.artifacts.{artifact['name']} was not supplied")
-
-
 def check_inputs(name: str, kind: str, inputs: Document | None) -> set[str]:
     """What a template takes; returns the variables that makes. Raises `InvalidSpec`."""
     inputs = inputs or {}
@@ -86,9 +75,29 @@ def check_inputs(name: str, kind: str, inputs: Document | None) -> set[str]:
             variables.add(f"{reference}.path")
         if artifact.get("from"):
             raise InvalidSpec(f"{place}.from not valid in inputs")
-        if isinstance(artifact.get("git"), Mapping) and not artifact["git"].get("repo"):
-            raise InvalidSpec(f"{place}.git.repo is required")
+        check_location(place, artifact)
     return variables
+
+
+def check_location(place: str, location: Document) -> None:
+    """Where an artifact lies, as far as Argo looks at it (its validateArtifactLocation). Raises `InvalidSpec`."""
+    git, hdfs = location.get("git"), location.get("hdfs")
+    if git is not None and not git.get("repo"):
+        raise InvalidSpec(f"{place}.git.repo is required")
+    if hdfs is None:
+        return
+    place = f"{place}.hdfs"
+    for field in ("addresses", "path"):
+        if not hdfs.get(field):
+            raise InvalidSpec(f"{place}.{field} is required")
+    if not hdfs["path"].startswith("/"):
+        raise InvalidSpec(f"{place}.path must be a absolute file path")
+    if not hdfs.get("hdfsUser") and hdfs.get("krbCCacheSecret") is None and hdfs.get("krbKeytabSecret") is None:
+        raise InvalidSpec(f"either {place}.hdfsUser, {place}.krbCCacheSecret or {place}.krbKeytabSecret is required")
+    for secret, needed in _KERBEROS.items():
+        if hdfs.get(secret) is not None and not all(hdfs.get(field) for field in needed):
+            fields = ", ".join(f"{place}.{field}" for field in needed)
+            raise InvalidSpec(f"{fields} are required with {place}.{secret}")
 
 
 def _check_path(place: str, kind: str, artifact: Document) -> None:
@@ -98,18 +107,29 @@ def _check_path(place: str, kind: str, artifact: Document) -> None:
             raise InvalidSpec(f"{place}.path only valid in container/script templates")
     elif not path:
         raise InvalidSpec(f"error in {place}: Artifact '{artifact['name']}' did not specify a path")
-    elif _UPWARDS.search(path):
+    elif _escapes(path):
         raise InvalidSpec(
             f"error in {place}: Artifact '{artifact['name']}' attempted to use a path containing '..'."
             " Directory traversal is not permitted"
         )
 
 
+def _escapes(path: str) -> bool:
+    """Whether a path leads out of what stands before its first `/../` (Argo's Artifact.CleanPath)."""
+    if "/../" in path:
+        safe = path[: path.index("/../")]
+    elif path.endswith("/.."):
+        safe = path[:-3]
+    else:
+        return False
+    return bool(safe) and not posixpath.normpath(path).startswith(f"{safe}/")
+
+
 def check_outputs(name: str, kind: str, outputs: Document | None) -> None:
     """What a template leaves behind. Raises `InvalidSpec`."""
     outputs = outputs or {}
     for side in ("parameters", "artifacts"):
-        check_names(f"templates.{name}.outputs.{side} ", outputs.get(side) or (), values=True, tags=True)
+        check_names(f"templates.{name}.outputs.{side} ", outputs.get(side) or (), values=True)
     for artifact in outputs.get("artifacts") or ():
         place = f"templates.{name}.outputs.artifacts.{artifact['name']}"
         _check_path(place, kind, artifact)

@@ -93,12 +93,12 @@ def check_steps(templates: Templates, names: Names, template: Document, context:
             names.any_item |= any_item
             check_arguments(f"{place}.arguments.", arguments)
             with _inside(place):
-                called = yield templates.check_call(step, context, arguments if step.get("templateRef") else None)
+                called = yield templates.check_call(step, context, None)
             if has_exit_hook(step):
-                names.children[own] = templates.defined_by(called, looped=False)
+                templates.define(names, own, called, looped=False)
             check_hooks(place, step.get("hooks"))
             names.check(f"templates.{name}.steps", step, _inline_inputs(step))
-            names.children[own] = templates.defined_by(called, looped=is_looped(step))
+            templates.define(names, own, called, looped=is_looped(step))
             with _inside(place):
                 yield templates.check_call(step, context, arguments)
     return None
@@ -119,10 +119,9 @@ def check_dag(templates: Templates, names: Names, template: Document, context: C
     order = ordered(parents)
     for own in order:
         task = tasks[own]
-        arguments = (task.get("arguments") or {}) if task.get("templateRef") else None
         with _inside(f"{place}.tasks.{own}"):
-            called = yield templates.check_call(task, context, arguments)
-        names.children[own] = templates.defined_by(called, looped=is_looped(task))
+            called = yield templates.check_call(task, context, None)
+        templates.define(names, own, called, looped=is_looped(task))
     names.check(f"{place}.targets", dag.get("target") or "")
     for target in (dag.get("target") or "").split(" ") if dag.get("target") else ():
         if target not in tasks and not is_parameter(target):

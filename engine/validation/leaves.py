@@ -8,8 +8,10 @@ from typing import Any, Final
 
 import yaml
 
+from engine.library import Context
 from engine.specification import InvalidSpec
 from engine.validation.cycles import find_cycle
+from engine.validation.filling import is_open
 from engine.validation.names import check_names
 
 Document = Mapping[str, Any]
@@ -19,10 +21,10 @@ _TAG: Final = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _INTEGER: Final = re.compile(r"[+-]?\d+")
 
 
-def check_leaf(name: str, kind: str, template: Document, defaults: Document) -> None:
-    """A template that is neither steps nor a DAG, apart from its tags. Raises `InvalidSpec`."""
+def check_leaf(name: str, kind: str, template: Document, context: Context) -> None:
+    """A template that is neither steps nor a DAG, filled in, apart from its tags. Raises `InvalidSpec`."""
     if kind in ("container", "script"):
-        _check_container(name, kind, template, defaults)
+        _check_container(name, kind, template, context)
     elif kind == "containerSet":
         _check_containers(name, template)
     elif kind == "resource":
@@ -32,7 +34,7 @@ def check_leaf(name: str, kind: str, template: Document, defaults: Document) -> 
         text = str(deadline)
         number = int(text) if _INTEGER.fullmatch(text) and len(text) < 20 else None
         is_tag = text.startswith("{{") and text.endswith("}}")
-        if (number is None and not is_tag) or (number is not None and number < 0):
+        if (number is None and not is_tag and not is_open(text)) or (number is not None and number < 0):
             raise InvalidSpec(
                 f"templates.{name}.activeDeadlineSeconds must be a positive integer > 0 or an argo variable"
             )
@@ -40,7 +42,7 @@ def check_leaf(name: str, kind: str, template: Document, defaults: Document) -> 
         raise InvalidSpec(f"templates.{name}.parallelism is only valid for steps and dag templates")
 
 
-def _check_container(name: str, kind: str, template: Document, defaults: Document) -> None:
+def _check_container(name: str, kind: str, template: Document, context: Context) -> None:
     container = template[kind]
     if kind == "container":
         mounted = _check_mounts(f"templates.{name}.container.", "container.volumeMounts", container)
@@ -51,6 +53,8 @@ def _check_container(name: str, kind: str, template: Document, defaults: Documen
                     f"templates.{name}.inputs.artifacts[{index}].path '{path}' already mounted in {mounted[path]}"
                 )
             mounted[path] = f"inputs.artifacts.{artifact['name']}"
+    # Argo has forgotten the templateDefaults of a ClusterWorkflowTemplate here.
+    defaults = {} if context.cluster else context.own_defaults
     if not container.get("image") and not (defaults.get(kind) or {}).get("image"):
         raise InvalidSpec(f"templates.{name}.{kind}.image may not be empty")
 
@@ -91,7 +95,7 @@ def _check_resource(name: str, template: Document) -> None:
     action, manifest = resource.get("action") or "", resource.get("manifest") or ""
     source = resource.get("manifestFrom")
     place = f"templates.{name}.resource"
-    if action not in _ACTIONS and not _TAG.search(action):
+    if action not in _ACTIONS and not is_open(action):
         raise InvalidSpec(f"{place}.action must be one of: {', '.join(_ACTIONS)}")
     if action in ("get", "delete"):
         return

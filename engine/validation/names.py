@@ -15,7 +15,6 @@ LONGEST_WORKFLOW: Final = 63
 
 _FIELD: Final = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
 _VALUE: Final = re.compile(r"[-a-zA-Z0-9_]+")
-_TAG: Final = re.compile(r"\{\{.*?\}\}")
 _PARAMETER: Final = re.compile(r"\{\{[-a-zA-Z0-9]+(\.[-a-zA-Z0-9_]+)*\}\}")
 
 _FIELD_PROBLEM: Final = (
@@ -43,18 +42,14 @@ def is_parameter(text: str) -> bool:
     return _PARAMETER.search(text) is not None
 
 
-def check_names(prefix: str, documents: Iterable[Document], *, values: bool = False, tags: bool = False) -> None:
-    """Every one of a list has a name, that name is valid, and no other one has it. Raises `InvalidSpec`.
-
-    With ``tags`` it may have tags in it.
-    """
+def check_names(prefix: str, documents: Iterable[Document], *, values: bool = False) -> None:
+    """Every one of a list has a name, that name is valid, and no other one has it. Raises `InvalidSpec`."""
     names: set[str] = set()
     for index, document in enumerate(documents):
         name = document.get("name") or ""
         if not name:
             raise InvalidSpec(f"{prefix}[{index}].name is required")
-        text = _TAG.sub("x", name) if tags else name
-        problem = value_problem(text) if values else field_problem(text)
+        problem = value_problem(name) if values else field_problem(name)
         if problem:
             raise InvalidSpec(f"{prefix}[{index}].name: '{name}' is invalid: {problem}")
         if name in names:

@@ -7,7 +7,7 @@ Only what begins like a variable of Argo's is looked at: a bare unknown name suc
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from typing import Any, Final
 
 import orjson
@@ -35,12 +35,12 @@ COMMON: Final = frozenset({"id", "startedAt", "finishedAt", "hostNodeName"})
 class Names:
     """The variables that exist at one place of a template; Argo's scope while it validates."""
 
-    def __init__(self, own: set[str], known: set[str]) -> None:
+    def __init__(self, own: set[str], known: Container[str]) -> None:
         self.own = own
-        """Of the template itself: `inputs.*`, `pod.name` and the like."""
+        """Of the template itself: `inputs.*`, `pod.name` and the like, and `workflow.outputs.<kind>.*` where something
+        that it calls gives a global output a name which is not known before it runs."""
         self.known = known
-        """Of the workflow: `workflow.*`, to which come the global outputs of the templates seen so far, and
-        `workflow.outputs.<kind>.*` where one of them has a name that is not known before it runs."""
+        """Of the workflow: `workflow.*`, to which come the global outputs of the templates seen so far."""
         self.kind = ""
         """`steps` or `tasks`."""
         self.children: dict[str, frozenset[str]] = {}
@@ -67,7 +67,8 @@ class Names:
         if root == self.kind:
             name, _, rest = rest.partition(".")
             return self.has_status(name) if rest == "status" else rest in self.children.get(name, ())
-        return root == "workflow" and f"{tag.rpartition('.')[0]}.*" in self.known
+        kind = f"{'.'.join(tag.split('.', 3)[:3])}.*"
+        return root == "workflow" and (kind in self.own or kind in self.known)
 
 
 def items_of(call: Document) -> tuple[set[str], bool]:

@@ -8,11 +8,14 @@ from typing import Any, Final
 
 from engine.graph.retry import POLICIES
 from engine.library import Context
+from engine.scope import Scope
 from engine.specification import InvalidSpec
 from engine.template import KINDS, InvalidTemplate, kind_of
-from engine.validation.arguments import LEAVES, check_inputs, check_outputs, check_supplied
+from engine.validation.arguments import LEAVES, check_inputs, check_location, check_outputs
 from engine.validation.bodies import check_dag, check_steps
+from engine.validation.filling import PLACEHOLDER, Placeholders, fill_in
 from engine.validation.leaves import check_leaf
+from engine.validation.metrics import check_metrics
 from engine.validation.names import is_parameter
 from engine.validation.tags import COMMON, Names
 
@@ -21,7 +24,6 @@ Document = Mapping[str, Any]
 Checking = Generator["Checking", Document | None, Document | None]
 """A check that may ask for other ones: it yields them, and is sent the template that each of them has looked at."""
 
-_METRIC: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _WHOLE: Final = re.compile(r"[+-]?\d+")
 _WITH_RESULT: Final = ("container", "script", "data", "http", "plugin")
 
@@ -51,10 +53,15 @@ def drive(checking: Checking) -> Document | None:
 
 
 class Templates:
-    """What is known of a workflow's templates so far; ``known`` are the variables `workflow.*`."""
+    """What is known of a workflow's templates so far.
 
-    def __init__(self, known: set[str]) -> None:
+    ``known`` are the variables `workflow.*` and what they come to, a placeholder where that is not known yet;
+    `workflow.outputs.artifacts.*` is among them where global artifacts of any name may exist.
+    """
+
+    def __init__(self, known: Scope, placeholder: Placeholders) -> None:
         self.known = known
+        self.placeholder = placeholder
         self._seen: set[tuple[str, str]] = set()
         self._inputs: dict[int, tuple[Document, set[str]]] = {}
         self._defined: dict[tuple[int, bool], tuple[Document, frozenset[str]]] = {}
@@ -76,13 +83,13 @@ class Templates:
 
     @staticmethod
     def _resolve(call: Document, context: Context) -> tuple[Document, Context] | None:
-        reference = call.get("templateRef")
+        reference, name = call.get("templateRef"), call.get("template") or ""
         try:
-            if call.get("inline"):
-                return call["inline"], context
             if not reference:
-                return context.document(call.get("template") or ""), context
-            if call.get("template"):
+                if name or not call.get("inline"):
+                    local = context.document(name)
+                return call.get("inline") or local, context
+            if name:
                 raise InvalidSpec("template name cannot be specified with templateRef.")
             for field, what in (("name", "resource"), ("template", "template")):
                 if not reference.get(field):
@@ -90,40 +97,47 @@ class Templates:
             if any("{{" in str(reference[field]) for field in ("name", "template")):
                 return None
             context = context.library.context(reference["name"], cluster=bool(reference.get("clusterScope")))
+            return call.get("inline") or context.document(reference["template"]), context
         except InvalidTemplate as error:
-            raise InvalidSpec(str(error)) from error
-        try:
-            return context.document(reference["template"]), context
-        except InvalidTemplate as error:
+            if not reference:
+                raise InvalidSpec(str(error)) from error
+            if PLACEHOLDER in reference["template"]:
+                return None
             place = f"{reference['name']}.{reference['template']}"
-            raise InvalidSpec(f"template reference {place} not found") from error
+            raise InvalidSpec(f"template reference {place} not found: {error}") from error
 
     def _check(self, template: Document, context: Context, arguments: Document | None) -> Checking:
         name = template.get("name") or ""
         kind = _kind(name, template)
         inputs = self._read_inputs(name, kind, template)
-        if arguments is not None:
-            try:
-                check_supplied(template, arguments)
-            except InvalidSpec as error:
-                raise InvalidSpec(f"templates.{name} {error}") from error
-        _check_timeout(name, kind, template)
+        own = _own_variables(kind, template)
         key = (context.scope, name)
-        if key in self._seen:
+        seen = key in self._seen
+        # What is looked at each time is little, however large the template.
+        wanted = {field: template[field] for field in ("inputs", "timeout") if field in template} if seen else template
+        local = Scope(self.known, {variable: self.placeholder() for variable in sorted(own)})
+        try:
+            called = fill_in(wanted, arguments, local, self.placeholder)
+        except InvalidSpec as error:
+            raise InvalidSpec(f"templates.{name} {error}") from error
+        _check_timeout(name, kind, called)
+        if seen:
             return None
         self._seen.add(key)
-        names = Names(inputs | _own_variables(kind, template), self.known)
+        names = Names(inputs | own, self.known)
         if kind in ("steps", "dag"):
             if template.get("activeDeadlineSeconds") is not None:
                 raise InvalidSpec(f"templates.{name}.activeDeadlineSeconds is only valid for leaf templates")
             body = check_steps if kind == "steps" else check_dag
-            yield body(self, names, template, context)
+            yield body(self, names, called, context)
         else:
-            names.check(f"templates.{name}:", template)
-            check_leaf(name, kind, template, context.own_defaults)
-        names.check(f"templates.{name}.outputs", template.get("outputs") or {})
-        check_outputs(name, kind, template.get("outputs"))
-        _check_metrics(name, template)
+            names.check(f"templates.{name}:", called)
+            check_leaf(name, kind, called, context)
+        names.check(f"templates.{name}.outputs", called.get("outputs") or {})
+        check_outputs(name, kind, called.get("outputs"))
+        if called.get("archiveLocation") is not None:
+            check_location(f"templates.{name}.archiveLocation", called["archiveLocation"])
+        check_metrics(name, called.get("metrics"))
         return template
 
     def _read_inputs(self, name: str, kind: str, template: Document) -> set[str]:
@@ -135,19 +149,22 @@ class Templates:
             known = self._inputs[id(template)] = (template, check_inputs(name, kind, template.get("inputs")))
         return known[1]
 
-    def defined_by(self, template: Document | None, *, looped: bool) -> frozenset[str]:
-        """What a call of the template defines under its own name; what is global of it is known from now on."""
+    def define(self, names: Names, call: str, template: Document | None, *, looped: bool) -> None:
+        """Note in `names` what a call of the template defines under its own name, and what of it is global."""
         if template is None:
-            return COMMON
+            names.children[call] = COMMON
+            return
         for kind in ("parameters", "artifacts"):
             for output in (template.get("outputs") or {}).get(kind) or ():
                 name = output.get("globalName") or ""
-                if name:
-                    self.known.add(f"workflow.outputs.{kind}.{'*' if is_parameter(name) else name}")
+                if name and is_parameter(name):  # which name that is, nobody knows before it runs
+                    names.own.add(f"workflow.outputs.{kind}.*")
+                elif name:
+                    self.known[f"workflow.outputs.{kind}.{name}"] = self.placeholder()
         known = self._defined.get((id(template), looped))
         if known is None:
             known = self._defined[id(template), looped] = (template, _definitions(template, looped=looped))
-        return known[1]
+        names.children[call] = known[1]
 
 
 def _definitions(template: Document, *, looped: bool) -> frozenset[str]:
@@ -175,7 +192,7 @@ def _kind(name: str, template: Document) -> str:
 
 
 def _own_variables(kind: str, template: Document) -> set[str]:
-    found = set()
+    found: set[str] = set()
     if KINDS[kind] == "Pod":
         found.add("pod.name")
     if template.get("retryStrategy") is not None:
@@ -191,17 +208,3 @@ def _check_timeout(name: str, kind: str, template: Document) -> None:
         raise InvalidSpec(f"{'DAG' if kind == 'dag' else kind.capitalize()} template doesn't support timeout field.")
     if _WHOLE.fullmatch(str(timeout)):
         raise InvalidSpec(f"{name} has invalid duration format in timeout.")
-
-
-def _check_metrics(name: str, template: Document) -> None:
-    for metric in (template.get("metrics") or {}).get("prometheus") or ():
-        metric_name = metric.get("name") or ""
-        if not _METRIC.fullmatch(metric_name):
-            raise InvalidSpec(
-                f"templates.{name} metric name '{metric_name}' is invalid."
-                " Metric names must contain alphanumeric characters or '_'"
-            )
-        if not metric.get("help"):
-            raise InvalidSpec(
-                f"templates.{name} metric '{metric_name}' must contain a help string under 'help: ' field"
-            )

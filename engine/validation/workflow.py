@@ -6,40 +6,57 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.library import Context
-from engine.specification import InvalidSpec
+from engine.scope import Scope
+from engine.specification import InvalidSpec, merged_arguments
 from engine.validation.arguments import check_arguments
 from engine.validation.bodies import check_hooks
-from engine.validation.names import LONGEST_WORKFLOW, check_names
+from engine.validation.filling import Placeholders
+from engine.validation.names import LONGEST_WORKFLOW, check_names, is_parameter
+from engine.validation.selectors import check_selector
 from engine.validation.templates import Templates, drive
+from engine.variables import text_of
 
 Document = Mapping[str, Any]
 
 _POD_GC: Final = ("", "OnPodCompletion", "OnPodSuccess", "OnWorkflowCompletion", "OnWorkflowSuccess")
 
 
-def validate(document: Document, spec: Document, context: Context) -> None:
-    """Raise `InvalidSpec` for the first thing in a workflow that Argo would refuse; `spec` is the one in force."""
-    metadata = document["metadata"]
+def validate(document: Document, context: Context) -> None:
+    """Raise `InvalidSpec` for the first thing in a workflow that Argo would refuse.
+
+    ``context`` is where the names in the workflow's own spec resolve. A WorkflowTemplate that it refers to is looked at
+    as it stands, before the two are merged.
+    """
+    metadata, spec = document["metadata"], document["spec"]
     if len(metadata["name"]) > LONGEST_WORKFLOW:
         raise InvalidSpec(
             f'workflow name "{metadata["name"]}" must not be more than {LONGEST_WORKFLOW} characters long'
             f" (currently {len(metadata['name'])})"
         )
+    reference, below = spec.get("workflowTemplateRef"), spec
+    if reference:
+        context = context.library.context(reference.get("name") or "", cluster=bool(reference.get("clusterScope")))
+        below = context.spec
     check_names("spec.templates", spec.get("templates") or ())
-    check_arguments("spec.arguments.", spec.get("arguments"))
-    entrypoint = spec.get("entrypoint")
+    arguments = merged_arguments(spec, below)
+    check_arguments("spec.arguments.", arguments)
+    entrypoint, on_exit = (spec.get(field) or below.get(field) for field in ("entrypoint", "onExit"))
     if not entrypoint:
         raise InvalidSpec("spec.entrypoint is required")
-    templates = Templates(_known(metadata, spec))
-    arguments = spec.get("arguments") or {}
+    placeholder = Placeholders()
+    templates = Templates(_known(metadata, spec, below, arguments, placeholder), placeholder)
     drive(templates.check_call({"template": entrypoint}, context, arguments))
-    if spec.get("onExit"):
-        templates.known.add("workflow.failures")
-        drive(templates.check_call({"template": spec["onExit"]}, context, arguments))
+    if on_exit:
+        templates.known["workflow.failures"] = placeholder()
+        if _names_artifacts_late(below):
+            templates.known["workflow.outputs.artifacts.*"] = placeholder()
+        drive(templates.check_call({"template": on_exit}, context, spec.get("arguments") or {}))
     check_hooks("hooks", spec.get("hooks"))
-    strategy = (spec.get("podGC") or {}).get("strategy") or ""
+    pod_gc = spec.get("podGC") or {}
+    strategy = pod_gc.get("strategy") or ""
     if strategy not in _POD_GC:
         raise InvalidSpec(f"podGC.strategy unknown strategy '{strategy}'")
+    check_selector("podGC.labelSelector", pod_gc.get("labelSelector"))
     for name in context.names():
         try:
             drive(templates.check_call({"template": name}, context, None))
@@ -47,19 +64,36 @@ def validate(document: Document, spec: Document, context: Context) -> None:
             raise InvalidSpec(f"templates.{name} {error}") from error
 
 
-def _known(metadata: Document, spec: Document) -> set[str]:
+def _names_artifacts_late(spec: Document) -> bool:
+    """Whether some global artifact has a name that is not known before it runs."""
+    return any(
+        is_parameter(artifact.get("globalName") or "")
+        for template in spec.get("templates") or ()
+        for artifact in (template.get("outputs") or {}).get("artifacts") or ()
+    )
+
+
+def _known(
+    metadata: Document, spec: Document, below: Document, arguments: Document, placeholder: Placeholders
+) -> Scope:
     """The variables `workflow.*` that exist before anything runs."""
-    fields = ("name", "namespace", "mainEntrypoint", "serviceAccountName", "uid", "status")
-    known = {f"workflow.{field}" for field in fields}
+    names = {f"workflow.{field}" for field in ("name", "namespace", "mainEntrypoint", "serviceAccountName")}
+    names.update(("workflow.uid", "workflow.status"))
+    added = [each.get("workflowMetadata") or {} for each in (spec, below)]
     for kind in ("annotations", "labels"):
-        added = spec.get("workflowMetadata") or {}
-        known.update((f"workflow.{kind}", f"workflow.{kind}.json"))
-        for source in (metadata.get(kind), added.get(kind), added.get("labelsFrom") if kind == "labels" else None):
-            known.update(f"workflow.{kind}.{name}" for name in source or ())
-    parameters = (spec.get("arguments") or {}).get("parameters") or ()
+        names.update((f"workflow.{kind}", f"workflow.{kind}.json"))
+        sources = [metadata.get(kind), *(each.get(kind) for each in added)]
+        if kind == "labels":
+            sources += [each.get("labelsFrom") for each in added]
+        for source in sources:
+            names.update(f"workflow.{kind}.{name}" for name in source or ())
+    parameters = arguments.get("parameters") or ()
     if parameters:
-        known.update(("workflow.parameters", "workflow.parameters.json"))
-    known.update(f"workflow.parameters.{parameter['name']}" for parameter in parameters)
+        names.update(("workflow.parameters", "workflow.parameters.json"))
+    known = Scope(values={name: placeholder() for name in sorted(names)})
+    for parameter in parameters:
+        value = parameter.get("value")
+        known[f"workflow.parameters.{parameter['name']}"] = placeholder() if value is None else text_of(value)
     if spec.get("priority") is not None:
-        known.add("workflow.priority")
+        known["workflow.priority"] = text_of(spec["priority"])
     return known

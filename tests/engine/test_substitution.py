@@ -64,6 +64,17 @@ def test_what_is_put_in_is_not_scanned_again() -> None:
     assert filled("{{a}}", {"a": "{{b}}", "b": "no"}) == "{{b}}"
 
 
+def test_a_tag_within_a_tag_is_filled_in_first() -> None:  # simpleReplaceStrict, and SubstituteParams' two rounds
+    scope = {"workflow.parameters.which": "v", "inputs.parameters.v": "hello"}
+    assert filled("{{inputs.parameters.{{workflow.parameters.which}}}}", scope, allow_unresolved=True) == "hello"
+    text = '{{- with "{{inputs.parameters.v}}" -}}'
+    assert filled(text, scope, allow_unresolved=True) == '{{- with "hello" -}}'
+
+
+def test_expressions_can_be_left_alone() -> None:
+    assert filled("{{=1 + 1}} {{workflow.name}}", evaluate=False) == "{{=1 + 1}} wf"
+
+
 def test_a_text_without_tags_is_the_same_bytes_every_time() -> None:
     text = compile_json({"a": 1})
     assert text.render({}) is text.render(SCOPE)

@@ -139,8 +139,7 @@ class TestTarget:
             """
         assert set(run(spec).phases) == {"wf", "a", "c"}
         ran = run(spec.replace("value: a c", "value: a d"))
-        assert ran["wf"].phase == "Error"
-        assert ran.message == "error in entry template execution: target 'd' is not defined"
+        assert ran.message == "invalid spec: templates.main.targets: target 'd' is not defined"
 
 
 def test_a_task_reads_what_its_ancestors_left():

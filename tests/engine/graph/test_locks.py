@@ -74,10 +74,31 @@ def test_a_stopped_node_that_waits_gives_way():
     assert [ran[name].phase for name in NAMES] == ["Succeeded", "Failed", "Failed", "Failed"]
 
 
+def test_locks_kept_in_a_database_are_kept_in_memory():
+    for lock in ("mutex: {name: m, database: true}", "semaphore: {database: {key: m}}"):
+        assert seconds(run(locked(lock), ENDS), *NAMES) == [0, 10, 20, 30]
+
+
 class TestWhatMakesNoSense:
     def test_a_lock_twice(self):
         ran = run(locked("mutex: {name: m}, mutexes: [{name: m}]"))
         assert "lock default/Mutex/m is asked for twice" in ran.message
+
+    @pytest.mark.parametrize(
+        ("semaphore", "reason"),
+        [
+            ("{}", "cannot get LockName for a Semaphore without a ConfigMapRef or Database"),
+            (
+                "{configMapKeyRef: {name: sizes, key: two}, database: {key: k}}",
+                "invalid semaphore with both ConfigMapKeyRef and Database",
+            ),
+        ],
+    )
+    def test_a_semaphore_whose_size_is_nowhere_or_in_two_places(self, semaphore, reason):  # workflow/sync
+        assert reason in run(locked(f"semaphores: [{semaphore}]")).message
+        spec = f"synchronization: {{semaphore: {semaphore}}}\ntemplates: [{{name: main, container: {{image: i}}}}]"
+        ran = run(spec)
+        assert (ran.phase, ran.message) == ("Failed", f"Failed to acquire the synchronization lock. {reason}")
 
     def test_a_size_that_is_no_number(self):
         ran = run(locked("semaphore: {configMapKeyRef: {name: sizes, key: bad}}"), config_maps=SIZES)

@@ -15,6 +15,24 @@ HEAD = """
     """
 
 
+def test_a_cron_workflow_was_scheduled_when_it_is_run_by_hand():
+    labels = {"workflows.argoproj.io/cron-workflow": "nightly"}
+    spec = "templates: [{name: main, container: {image: i, args: ['{{workflow.scheduledTime}}']}}]"
+    assert run(workflow(spec, labels=labels)).text("wf") == "2023-11-14T22:13:20Z"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("5", "5"), ("1.50", "1.5"), ("2.0e+6", "2000000"), ("1.0e-7", "0.0000001"), ("true", "true"), ("'007'", "007")],
+)
+def test_values_of_parameters_are_text(value, text):  # anystring.go
+    spec = f"""
+        arguments: {{parameters: [{{name: p, value: {value}}}]}}
+        templates: [{{name: main, container: {{image: i, args: ['{{{{workflow.parameters.p}}}}']}}}}]
+        """
+    assert run(spec).text("wf") == text
+
+
 class TestOfTheWorkflow:
     @pytest.mark.parametrize(
         ("name", "value"),

@@ -64,6 +64,35 @@ def test_of_two_templates_of_one_name_the_later_counts(tmp_path: Path) -> None:
     assert load(paths).workflow_templates["wt"].document["spec"] == {"entrypoint": "second"}
 
 
+CRON = """\
+kind: CronWorkflow
+metadata: {name: nightly, namespace: ops, labels: {mine: x, workflows.argoproj.io/controller-instanceid: i}}
+spec:
+  schedules: ["0 3 * * *"]
+  workflowMetadata: {labels: {a: b}, annotations: {c: d}}
+  workflowSpec: {entrypoint: main, templates: []}
+"""
+
+
+def test_a_cron_workflow_counts_as_the_workflow_it_makes(tmp_path: Path) -> None:  # convert.go
+    [manifest] = load([write(tmp_path, CRON)]).workflows
+    assert manifest.document == {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {
+            "generateName": "nightly-",
+            "namespace": "ops",
+            "labels": {
+                "workflows.argoproj.io/cron-workflow": "nightly",
+                "workflows.argoproj.io/controller-instanceid": "i",
+                "a": "b",
+            },
+            "annotations": {"c": "d"},
+        },
+        "spec": {"entrypoint": "main", "templates": []},
+    }
+
+
 def test_other_kinds_are_skipped_with_a_log_line(tmp_path: Path) -> None:
     path = write(tmp_path, f"{WORKFLOW}---\nkind: CronWorkflow\nmetadata: {{name: nightly}}\n")
     with capture_logs() as logs:

@@ -28,7 +28,9 @@ WHOLE = yaml.safe_load(
       parallelism: 4
       priority: 2
       activeDeadlineSeconds: 3600
-      podGC: {strategy: OnPodCompletion}
+      podGC:
+        strategy: OnPodCompletion
+        labelSelector: {matchLabels: {a: b}, matchExpressions: [{key: c, operator: In, values: [d]}]}
       synchronization: {mutex: {name: whole}}
       retryStrategy: {limit: 1}
       templateDefaults: {container: {image: default}, metadata: {labels: {l: x}}}
@@ -88,7 +90,8 @@ WHOLE = yaml.safe_load(
           retryPolicy: Always
           expression: "lastRetry.exitCode != '0'"
           backoff: {duration: 1s, factor: 2, maxDuration: 1m, cap: 5s}
-        metrics: {prometheus: [{name: m, help: h, counter: {value: "1"}}]}
+        metrics: {prometheus: [{name: m, help: h, labels: [{key: l, value: x}], counter: {value: "1"}}]}
+        archiveLocation: {hdfs: {addresses: [a], path: /p, hdfsUser: u}}
       - name: gen
         script: {image: i, source: x}
         memoize: {key: k, maxAge: 1h, cache: {configMap: {name: c}}}
@@ -120,7 +123,7 @@ TEXTS = [
     *("a.b", "ä\u0000\ud800", "OnError", "a && b", "2023-01-01T00:00:00Z", "9999999999999999999999", "1e999"),
 ]
 NUMBERS = [0, 1, -1, 3, 2**70, 1.5, float("inf"), float("nan")]
-KEYS = st.sampled_from(["name", "a", "template", "value"])
+KEYS = st.sampled_from(["name", "a", "template", "value", "{{workflow.parameters.p}}"])
 values = st.recursive(
     st.sampled_from([None, True, False, *NUMBERS, *TEXTS]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=2),
@@ -180,7 +183,7 @@ def test_without_a_change_it_runs():
     assert (ran.phase, ran.message) == ("Succeeded", "")
 
 
-SLOW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @SLOW

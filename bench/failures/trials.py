@@ -21,7 +21,7 @@ from bench.workflows import fan_out
 from engine import SimulatedExecutor, Workflow
 from engine.hooks.journal import Journal
 from registry import BreakerSettings, Seconds
-from rpc import Client, Method, PluginError, RetryPolicy
+from rpc import EMPTY, Client, Method, PluginError, RetryPolicy
 from rpc.plugin import Plugin
 
 _NEVER: Final = BreakerSettings(min_calls=1 << 60)

@@ -34,7 +34,7 @@ class Owner(Protocol):
 
 
 class Hooks:
-    """The hooks of one node, `subject`, which may be set later. Hooks that fire are numbered as they do."""
+    """The hooks of one node, `subject`, which is there once they `begin`. Hooks that fire are numbered as they do."""
 
     def __init__(
         self,
@@ -58,8 +58,12 @@ class Hooks:
         self._fired = 0
         self._pending = 0
         self._ended = False
+
+    def begin(self, subject: str) -> None:
+        """The node is there: from now on its state may set hooks off."""
+        self.subject = subject
         if self._lifecycle:
-            graph.watch(self)
+            self.graph.watch(self)
 
     def look(self) -> None:
         """Fire the lifecycle hooks whose expressions hold now; they are asked again when what they can see changes."""
@@ -141,19 +145,16 @@ class HookedCall:
         key: int,
         prefix: str,
         scope: Scope,
-        main: Invocation,
+        boundary: Invocation,
         graph: Graph,
     ) -> None:
-        assert main.boundary is not None
         self.parent = parent
         self.key = key
-        self.main = main
         self.outcome: Node | None = None
-        self.hooks = Hooks(graph, self, main.boundary, scope, prefix, *hooks)
-        main.parent = self
+        self.hooks = Hooks(graph, self, boundary, scope, prefix, *hooks)
 
     def child_created(self, key: int, node_id: str) -> None:
-        self.hooks.subject = node_id
+        self.hooks.begin(node_id)
         self.parent.child_created(self.key, node_id)
 
     def child_done(self, key: int, node: Node) -> None:
@@ -161,8 +162,10 @@ class HookedCall:
         self.hooks.end()
 
     def child_raised(self, key: int, node: Node) -> None:
-        self.hooks.graph.unwatch(self.hooks)
-        self.parent.child_raised(self.key, node)
+        if self.parent.child_blamed(self.key, node):
+            self.child_done(key, node)
+        else:
+            self.hooks.graph.unwatch(self.hooks)
 
     def child_lost(self, key: int, node: Node) -> None:
         self.parent.child_lost(self.key, node)

@@ -88,7 +88,7 @@ class Retry:
         attempt.template = outer.template
         attempt.variables = outer.variables
         attempt.deadline = self.deadline
-        attempt.attempt = {"retries": str(number), **self._last_retry()}
+        attempt.attempt = {"retries": str(number), **self._last_retry(unknown="0")}
         self.attempts.append("")
         self.graph.invoke(attempt, self.graph.store.adopt(attempt.name))
 
@@ -219,7 +219,7 @@ class Retry:
             return "No more retries left"
         expression = self.strategy.get("expression")
         if expression:
-            scope = {"retries": str(len(self.attempts) - 1), **self._last_retry()}
+            scope = {"retries": str(len(self.attempts) - 1), **self._last_retry(unknown="-1")}
             wanted = evaluate(str(expression), environment(scope))
             if not isinstance(wanted, bool):
                 raise RetryError(f"retryStrategy.expression: expected a boolean, got {wanted!r}")
@@ -227,8 +227,12 @@ class Retry:
                 return "retryStrategy.expression evaluated to false"
         return None
 
-    def _last_retry(self) -> dict[str, Any]:
-        """Argo's ``lastRetry.*``; before the first retry they have the values of no attempt at all."""
+    def _last_retry(self, unknown: str) -> dict[str, Any]:
+        """Argo's ``lastRetry.*``; before the first retry they have the values of no attempt at all.
+
+        ``unknown`` is the exit code of an attempt that has none: to a template another one than to the expression
+        (executeTemplate and buildRetryStrategyLocalScope in operator.go).
+        """
         if not self.attempts or not self.attempts[-1]:
             return _NO_ATTEMPT
         last = self.graph.store[self.attempts[-1]]
@@ -236,7 +240,7 @@ class Retry:
         if last.started_at and last.finished_at:
             seconds = int((parse_time(last.finished_at) - parse_time(last.started_at)).total_seconds())
         return {
-            "lastRetry.exitCode": str((last.outputs or {}).get("exitCode", "-1")),
+            "lastRetry.exitCode": str((last.outputs or {}).get("exitCode", unknown)),
             "lastRetry.status": last.phase,
             "lastRetry.duration": str(seconds),
             "lastRetry.message": last.message,

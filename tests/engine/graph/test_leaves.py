@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from engine.variables import parse_time
@@ -35,10 +37,25 @@ class TestSuspend:
         ran = run(self.OUTPUTS.replace("DURATION", "duration: 1").replace("DEFAULT", ", default: 'yes'"))
         assert ran.text("b") == "yes"
 
-    def test_without_a_default_it_fails(self):
-        ran = run(self.OUTPUTS.replace("DURATION", "duration: 1").replace("DEFAULT", ""))
-        assert (ran.phase, ran["ask"].phase) == ("Failed", "Failed")
+    @pytest.mark.parametrize(("duration", "phase"), [("duration: 1", "Error"), ("", "Failed")])
+    def test_without_a_default_it_cannot_go_on(self, duration, phase):
+        ran = run(self.OUTPUTS.replace("DURATION", duration).replace("DEFAULT", ""), "" if duration else "{ask: {}}")
+        assert (ran.phase, ran["ask"].phase) == ("Failed", phase)
         assert ran["ask"].message == "raw output parameter 'answer' has not been set and does not have a default value"
+
+    def test_an_input_may_say_what_there_is_to_choose_from(self):
+        ran = run(
+            """
+            templates:
+            - name: main
+              inputs: {parameters: [{name: a, value: '{"enum": ["yes", "no"]}'}, {name: b, value: enum}]}
+              suspend: {}
+            """
+        )
+        assert json.loads(bytes(ran["wf"].inputs or b""))["parameters"] == [
+            {"name": "a", "value": '{"enum": ["yes", "no"]}', "enum": ["yes", "no"], "default": "yes"},
+            {"name": "b", "value": "enum"},
+        ]
 
     def test_the_outcomes_file_may_resume_it(self):
         ran = run(

@@ -14,7 +14,8 @@ SIZES = {"sizes": {"data": {"two": "2", "none": "0", "bad": "many"}}}
 
 
 def seconds(ran, *names: str) -> list[int]:
-    return [int(parse_time(ran[name].started_at or "").timestamp() - START) for name in names]
+    """When leaves began to run, in seconds after the workflow did."""
+    return [ran.executor.begun[name] for name in names]
 
 
 def locked(synchronization: str, fields: str = "") -> str:
@@ -69,9 +70,32 @@ def test_a_failed_node_gives_it_back():
     assert seconds(ran, *NAMES) == [0, 10, 20, 30]
 
 
+def test_the_time_that_a_node_waits_is_its_own():
+    ran = run(locked("mutex: {name: m}"), ENDS)
+    assert {ran[name].started_at for name in NAMES} == {ran.status["startedAt"]}
+
+
+@pytest.mark.parametrize(("limit", "phases"), [("25s", "SSFF"), ("15s", "SFFF")])
+def test_a_node_waits_no_longer_than_its_timeout_of_which_little_is_left_when_it_runs(limit, phases):
+    ran = run(
+        locked("mutex: {name: m}", f", timeout: {limit}").replace("steps: [[", "dag: {tasks: [").replace("]]", "]}"),
+        "{t: {duration: 10s}}",
+    )
+    assert "".join(ran[name].phase[0] for name in NAMES) == phases
+    assert ran["s(3:3)"].message == "timeout"
+    assert "s(3:3)" not in ran.executor.started
+
+
+def test_a_step_that_waited_too_long_ends_its_group():
+    ran = run(locked("mutex: {name: m}", ", timeout: 15s"), "{t: {duration: 10s}}")
+    assert (ran["[0]"].phase, ran["[0]"].message) == ("Failed", "timeout")
+    assert (ran["wf"].phase, ran.message) == ("Failed", "timeout")
+
+
 def test_a_stopped_node_that_waits_gives_way():
     ran = run("        activeDeadlineSeconds: 15\n" + locked("mutex: {name: m}").lstrip("\n"), ENDS)
     assert [ran[name].phase for name in NAMES] == ["Succeeded", "Failed", "Failed", "Failed"]
+    assert (ran.phase, ran.waiting_for) == ("Failed", "")
 
 
 class TestWhatMakesNoSense:

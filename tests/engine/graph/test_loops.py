@@ -44,6 +44,23 @@ class TestItems:
         assert json.loads(ran.text("s(0:a:1,k:v)")) == {"k": "v", "a": 1}
         assert ran.text("s(1:[x 2])") == '["x",2]'
 
+    def test_json_is_taken_as_it_is_written(self):
+        ran = run(
+            """
+            templates:
+            - name: main
+              steps: [[{name: a, template: echo, withParam: '[{"l": [1, 2],  "m": {"b": 1.0, "a": "<"}}, 1.0, 1e3,
+                [1.0, "x y"]]', arguments: {parameters: [{name: text, value: "{{item}}"}]}}]]
+            """
+        )
+        assert ran.children("[0]") == ['a(0:l:[1, 2],m:{"b": 1.0, "a": "<"})', "a(1:1.0)", "a(2:1e3)", "a(3:[1.0 x y])"]
+        texts = [ran.text(name) for name in ran.children("[0]")]
+        assert texts == ['{"l":[1,2],"m":{"b":1.0,"a":"\\u003c"}}', "1.0", "1e3", '[1.0,"x y"]']
+
+    def test_numbers_of_the_manifest_are_those_of_gos_json(self):
+        ran = run("templates: [{name: main, steps: [[{name: a, template: leaf, withItems: [1.0, 2.5, {n: 3.0}]}]]}]")
+        assert ran.children("[0]") == ["a(0:1)", "a(1:2.5)", "a(2:n:3)"]
+
     def test_keys_of_a_map(self):
         ran = run(
             looped(
@@ -243,6 +260,14 @@ class TestTaskGroups:
         assert (ran["a"].type, ran["a"].template_name) == ("TaskGroup", "leaf")
         assert ran.children("a") == ["a(0:1)", "a(1:2)"]
         assert ran.children("a(0:1)") == ["b"] == ran.children("a(1:2)")
+
+    @pytest.mark.parametrize(("first", "second"), [("Failed", "Error"), ("Error", "Failed")])
+    def test_the_group_ends_as_the_last_item_that_did_not_succeed(self, first, second):
+        ran = run(
+            "templates: [{name: main, dag: {tasks: [{name: a, template: leaf, withItems: [1, 2, 3]}]}}]",
+            f"{{'node:a(0:1)': {{phase: {first}, duration: 9s}}, 'node:a(1:2)': {{phase: {second}}}}}",
+        )
+        assert (ran["a"].phase, ran.phase) == (second, second)
 
     def test_the_group_fails_with_a_turn(self):
         ran = run(self.SPEC, "{'node:a(0:1)': {phase: Failed}}")

@@ -89,6 +89,20 @@ class TestExpression:
         ran = run(retried("limit: 9, expression: 'nothing.at.all'"), "{main: {phase: Failed}}")
         assert ran.phase == "Error"
 
+    def test_an_attempt_without_an_exit_code_has_one_for_the_expression_and_another_for_the_template(self):
+        ran = run(
+            """
+            templates:
+            - name: main
+              retryStrategy: {limit: 2, expression: "lastRetry.exitCode == '-1'"}
+              steps: [[{name: a, template: echo, arguments: {parameters: [{name: text,
+                value: "{{lastRetry.exitCode}}"}]}}]]
+            """,
+            "{echo: {phase: Failed}}",
+        )
+        assert attempts(ran) == ["Failed"] * 3
+        assert ran.text("a") == "0"
+
     def test_attempts_read_about_the_last_one(self):
         ran = run(retried("limit: 2"), "{main: {phase: Failed, exitCode: 4}}")
         args = [ran.executor.started[f"wf({n})"]["container"]["args"][0] for n in range(3)]

@@ -112,7 +112,9 @@ class Run:
                 document = finished(document, FAILED, f"invalid spec: {error}", now)
             except MissingParameter as error:
                 document = finished(document, FAILED, f"failed to set global parameters: {error}", now)
-            except (InvalidMetadata, LockError) as error:
+            except LockError as error:
+                document = finished(document, FAILED, f"Failed to acquire the synchronization lock. {error}", now)
+            except InvalidMetadata as error:
                 document = finished(document, ERROR, str(error), now)
         except BaseException:
             self._rollback()

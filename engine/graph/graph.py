@@ -53,6 +53,8 @@ class Graph:
         self.closing = Closing(self)
         self.arguments: Document = {}
         """The workflow's own arguments, which exit handlers get that have none."""
+        self.began = 0.0
+        """When the workflow did, in seconds since the epoch."""
         self.now = 0.0
         self.timestamp = ""
         self.live: dict[str, Invocation] = {}
@@ -82,6 +84,7 @@ class Graph:
         """When this pass happens, and when it is dated by what it writes to nodes, in seconds since the epoch."""
         self.now = now
         self.timestamp = timestamp(stamp)
+        self.scope["workflow.duration"] = f"{max(stamp - self.began, 0):f}" if self.began else "0.000000"
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         """Have `action` called by the first `tick` at or after `when` (seconds since the epoch)."""

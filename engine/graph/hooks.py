@@ -7,7 +7,7 @@ done only when its hooks are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.expressions import ExpressionError
 from engine.graph.expansion import ExpansionError, holds, hook_call
@@ -101,13 +101,13 @@ class Hooks:
         node = self.graph.store[self.subject]
         name = f"{node.name}.{suffix}"
         existing = self.graph.store.adopt(name)
-        scope = Scope(self.scope, step_variables(self.prefix, spokesman(node, self.graph.store)))
-        scope[f"{self.prefix}.status"] = node.phase
+        scope = Scope(self.scope, self._state(node))
         try:
             needs_condition = hook.expression or not exiting
             if existing is None and needs_condition and not holds(hook, scope):
                 return False
-            call = hook_call(hook, scope, self.graph.arguments if exiting else {})
+            left = step_variables(self.prefix, spokesman(node, self.graph.store))
+            call = hook_call(hook, Scope(self.scope, {**left, **scope}), self.graph.arguments if exiting else {})
         except (ExpressionError, ExpansionError) as error:
             self.owner.hook_failed(str(error), exiting=exiting)
             return True
@@ -117,6 +117,12 @@ class Hooks:
         invocation = Invocation(self, self._fired, name, call, context, self.boundary, exiting, "hooked")
         self.graph.invoke(invocation, existing)
         return True
+
+    def _state(self, node: Node) -> dict[str, Any]:
+        """What the conditions of hooks may read of the node. A step's status goes by what the node is called, which
+        for the turn of a loop is not the step's name (executeStepGroup in steps.go)."""
+        named = f"steps.{node.display_name}" if self.prefix.startswith("steps.") else self.prefix
+        return {f"{named}.status": node.phase}
 
     # As the parent of the hooks' own invocations
 

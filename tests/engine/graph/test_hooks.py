@@ -149,6 +149,13 @@ class TestLifecycleHooks:
         ran = run(TASK.replace("HOOKS", "hooks: {r: {template: leaf, expression: '1 +'}}"))
         assert ran["wf"].phase == "Error"
 
+    def test_a_turn_of_a_steps_loop_goes_by_its_own_name(self):
+        loop = "withItems: [1], hooks: {r: {template: leaf, expression: 'EXPRESSION == \"Running\"'}}"
+        ran = run(STEP.replace("HOOKS", loop.replace("EXPRESSION", 'steps["a(0:1)"].status')))
+        assert (ran["a(0:1).hooks.r"].phase, ran.phase) == ("Succeeded", "Succeeded")
+        ran = run(STEP.replace("HOOKS", loop.replace("EXPRESSION", "steps.a.status")))
+        assert (ran["[0]"].phase, ran.phase) == ("Error", "Failed")
+
     def test_a_task_whose_hook_has_no_condition(self):
         ran = run(TASK.replace("HOOKS", "hooks: {r: {template: leaf}}"))
         assert ran["wf"].phase == "Error"
@@ -156,6 +163,30 @@ class TestLifecycleHooks:
 
 
 class TestOfTheWorkflow:
+    def test_it_reads_how_long_the_workflow_has_run_and_what_failed(self):
+        ran = run(
+            """
+            hooks:
+              bad:
+                template: tell
+                expression: workflow.status == "Failed"
+                arguments: {parameters: [{name: text, value: "{{workflow.duration}} {{workflow.failures}}"}]}
+            templates:
+            - name: main
+              steps: [[{name: a, templateRef: {name: lib, template: bad}}]]
+            - name: tell
+              inputs: {parameters: [{name: text}]}
+              container: {image: i, args: ["{{inputs.parameters.text}}"]}
+            """,
+            "{bad: {phase: Failed, duration: 90s}}",
+            workflow_templates={"lib": {"spec": {"templates": [{"name": "bad", "container": {"image": "i"}}]}}},
+        )
+        duration, failures = ran.text("wf.hooks.bad").split(" ", 1)
+        assert duration == "90.000000"
+        failed = {each["displayName"]: each for each in json.loads(json.loads(failures))}
+        assert set(failed) == {"wf", "[0]", "a"}
+        assert (failed["a"]["templateName"], failed["a"]["podName"][:7]) == ("bad", "wf-bad-")
+
     SPEC = "HOOKS\ntemplates: [{name: main, steps: [[{name: a, template: gen}]]}]"
 
     @pytest.mark.parametrize("hook", ["onExit: leaf", "hooks: {exit: {template: leaf}}"])

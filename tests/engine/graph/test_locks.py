@@ -38,6 +38,8 @@ ENDS = "{t: {duration: 10s}}"
         ("semaphore: {configMapKeyRef: {name: sizes, key: two}}", [0, 0, 10, 10]),
         ("semaphores: [{configMapKeyRef: {name: sizes, key: two}}], mutexes: [{name: m}]", [0, 10, 20, 30]),
         ("mutex: {name: '{{workflow.name}}-{{pod.name}}'}", [0, 0, 0, 0]),
+        ("mutex: {name: m, database: true}", [0, 10, 20, 30]),
+        ("semaphores: [{database: {key: k}}]", [0, 10, 20, 30]),
     ],
 )
 def test_so_many_run_at_a_time_in_order(synchronization, starts):
@@ -98,7 +100,36 @@ def test_a_stopped_node_that_waits_gives_way():
     assert (ran.phase, ran.waiting_for) == ("Failed", "")
 
 
+def test_locks_of_a_database_are_others_and_in_the_status_all_the_same():
+    ran = run(
+        locked("mutexes: [{name: m}, {name: m, database: true}], semaphore: {database: {key: k}}"), ENDS, timeout=5
+    )
+    holder = f"default/wf/{ran['s(0:0)'].id}"
+    mutexes = [{"holder": holder, "mutex": f"default/{kind}/m"} for kind in ("Mutex", "Database")]
+    assert ran.status["synchronization"] == {
+        "mutex": {"holding": mutexes},
+        "semaphore": {"holding": [{"semaphore": "default/Database/k", "holders": [holder]}]},
+    }
+
+
 class TestWhatMakesNoSense:
+    @pytest.mark.parametrize(
+        ("semaphore", "message"),
+        [
+            ("{database: {key: k}, configMapKeyRef: {name: sizes, key: two}}", "invalid semaphore with both"),
+            ("{namespace: x}", "cannot get LockName for a Semaphore without a ConfigMapRef or Database"),
+        ],
+    )
+    def test_a_semaphore_in_two_places_or_in_none(self, semaphore, message):
+        ran = run(locked(f"semaphore: {semaphore}"), config_maps=SIZES)
+        assert message in ran.message
+
+    def test_a_workflow_whose_lock_cannot_be_has_failed(self):
+        lock = "synchronization: {semaphore: {configMapKeyRef: {name: sizes, key: bad}}}\n"
+        ran = run(lock + "templates: [{name: main, suspend: {}}]", config_maps=SIZES)
+        assert ran.phase == "Failed"
+        assert ran.message.startswith("Failed to acquire the synchronization lock. failed to get the size of semaphore")
+
     def test_a_lock_twice(self):
         ran = run(locked("mutex: {name: m}, mutexes: [{name: m}]"))
         assert "lock default/Mutex/m is asked for twice" in ran.message

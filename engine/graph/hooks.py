@@ -101,13 +101,14 @@ class Hooks:
         node = self.graph.store[self.subject]
         name = f"{node.name}.{suffix}"
         existing = self.graph.store.adopt(name)
-        scope = Scope(self.scope, self._state(node))
+        state = self._state(node)
+        scope = Scope(self.scope, state)
         try:
             needs_condition = hook.expression or not exiting
             if existing is None and needs_condition and not holds(hook, scope):
                 return False
             left = step_variables(self.prefix, spokesman(node, self.graph.store))
-            call = hook_call(hook, Scope(self.scope, {**left, **scope}), self.graph.arguments if exiting else {})
+            call = hook_call(hook, Scope(self.scope, {**left, **state}), self.graph.arguments if exiting else {})
         except (ExpressionError, ExpansionError) as error:
             self.owner.hook_failed(str(error), exiting=exiting)
             return True

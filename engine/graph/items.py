@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,8 +17,8 @@ from engine.variables import compact_json, text_of
 MAX_ITEMS: Final = 1_000_000
 """What one loop may expand to; a `withSequence` from a mistyped parameter must not take the machine with it."""
 
-# Go's fmt verbs for an integer that mean the same to Python, and %v, which means %d.
-_FORMAT: Final = re.compile(r"(%[-+ 0#]*\d{0,3})([dvxXoc])")
+_FORMAT: Final = re.compile(r"(?<!%)(?:%%)*?%([-+ 0#]*)(\d{0,3})([dvxXobc])")
+"""Go's verbs for an integer, `%v` being `%d`."""
 _INTEGER: Final = re.compile(r"[+-]?\d{1,18}")
 
 _UNBRACKETED: Final = str.maketrans("", "", "()")
@@ -129,18 +129,24 @@ def _sequence(sequence: Mapping[str, Any]) -> Iterator[str]:
     numbers = range(start, end + 1) if start <= end else range(start, end - 1, -1)
     if len(numbers) > MAX_ITEMS:
         raise LoopError(f"withSequence expands to {len(numbers)} items, {MAX_ITEMS} are allowed")
-    form = _format(sequence.get("format") or "%d", numbers)
-    return (form % number for number in numbers)
+    return map(_formatter(sequence.get("format") or "%d", numbers), numbers)
 
 
-def _format(form: str, numbers: range) -> str:
-    """The format as Python writes it."""
-    verbs = _FORMAT.findall(form)
-    if len(verbs) != 1 or form.replace("%%", "").count("%") != 1:
+def _formatter(form: str, numbers: range) -> Callable[[int], str]:
+    """The format as Go's Sprintf understands it, for the verbs that write an integer."""
+    verb = _FORMAT.search(form)
+    if verb is None or form.replace("%%", "").count("%") != 1:
         raise LoopError(f"withSequence format {form!r}: expected one verb for an integer, such as %02d")
-    if verbs[0][1] == "c" and not 0 <= min(numbers) <= max(numbers) <= sys.maxunicode:
+    flags, width, kind = verb[1], verb[2], verb[3].replace("v", "d")
+    if kind == "c" and not 0 <= min(numbers) <= max(numbers) <= sys.maxunicode:
         raise LoopError(f"withSequence format {form!r}: not all of {numbers[0]} to {numbers[-1]} are characters")
-    return _FORMAT.sub(lambda verb: verb[1] + verb[2].replace("v", "d"), form)
+    sign = "+" if "+" in flags else " " if " " in flags else ""
+    align = "<" if "-" in flags else "" if "0" in flags and kind != "c" else ">"
+    alternate = "#" if "#" in flags and kind != "c" else ""
+    zero = "0" if align == "" else ""
+    spec = f"{align}{sign if kind != 'c' else ''}{alternate}{zero}{width}{kind}"
+    before, after = (part.replace("%%", "%") for part in (form[: verb.start(1) - 1], form[verb.end() :]))
+    return lambda number: f"{before}{number:{spec}}{after}"
 
 
 def _integer(sequence: Mapping[str, Any], field: str) -> int | None:

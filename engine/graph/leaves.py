@@ -101,12 +101,19 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
 
 
 def _outputs_of(graph: Graph, invocation: Invocation, result: Result) -> dict[str, Any] | None:
-    """A leaf's outputs in Argo's shape; what its template declares is there once it succeeded."""
-    template = invocation.resolved
-    if result.phase != SUCCEEDED or not template.outputs:
-        return dict(result.outputs) if result.outputs else None
+    """A leaf's outputs in Argo's shape; what its template declares is there once it succeeded.
+
+    A pod that failed has those parameters, too, that have a default: its outputs are collected all the same (Argo's
+    SaveParameters in executor.go).
+    """
+    template, given = invocation.resolved, result.outputs or {}
+    kept = result.phase == SUCCEEDED or (result.phase == FAILED and template.is_pod)
+    if not kept or not template.outputs:
+        return dict(given) if given else None
     declared = _declared(graph, invocation)
-    return leaf_outputs(declared, result.outputs or {}, f"{graph.store.workflow}/{graph.pod_name(invocation)}")
+    if result.phase == FAILED:
+        declared = {"parameters": declared.get("parameters") or ()}
+    return leaf_outputs(declared, given, f"{graph.store.workflow}/{graph.pod_name(invocation)}")
 
 
 def _declared(graph: Graph, invocation: Invocation) -> Document:

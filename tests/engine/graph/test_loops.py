@@ -138,6 +138,12 @@ class TestSequence:
             ("count: 2, format: 'n%02d'", ["n00", "n01"]),
             ("count: 1, start: 10, format: '%x'", ["a"]),
             ("end: 0", ["0"]),
+            ("count: 1, start: 5, format: '%b'", ["101"]),
+            ("count: 1, start: 31, format: '%#04X'", ["0X1F"]),
+            ("count: 1, start: 7, format: '%+v'", ["+7"]),
+            ("count: 1, start: 7, format: '100%%-%-3d|'", ["100%-7  |"]),
+            ("count: 1, start: 65, format: '%%%c'", ["%A"]),
+            ("start: -1, end: -1, format: '%03d'", ["-01"]),
         ],
     )
     def test_numbers(self, sequence, items):

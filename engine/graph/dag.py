@@ -323,7 +323,16 @@ class Dag:
         except OutputError as error:
             self._raise(str(error))
             return
+        self._publish()
         self.graph.finish(self.invocation, SUCCEEDED, "", outputs=outputs, outbound=self._outbound())
+
+    def _publish(self) -> None:
+        """What its tasks leave for the workflow, in the order of the manifest, those that are DAGs included: a DAG's
+        own outputs are published by the one around it (executeDAG)."""
+        for name in self.names:
+            outputs = self.graph.store[self.nodes[name]].outputs if name in self.nodes else None
+            if outputs:
+                self.graph.outputs.publish(outputs)
 
     def _outbound(self) -> tuple[str, ...]:
         store, nodes = self.graph.store, self.nodes

@@ -299,7 +299,7 @@ class Graph:
             self.cut_off(invocation)
         if invocation.resolved.is_leaf:
             leaves.end(self, invocation, node)
-        if node.outputs:
+        if node.outputs and invocation.resolved.kind != "dag":
             self.outputs.publish(node.outputs)
         if invocation.inside is not None:
             daemons.end_all(self, invocation.inside)

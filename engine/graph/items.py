@@ -108,8 +108,11 @@ def _listed(values: list[Any]) -> Iterator[bytes]:
 def _param(text: str) -> list[bytes]:
     """The elements of a JSON list, each as it is written there."""
     try:
-        if isinstance(orjson.loads(text), list):
+        whole = orjson.loads(text)
+        if isinstance(whole, list):
             return [bytes(element) for element in _elements.decode(text)]
+        if whole is None:  # to Go a list of nothing
+            return []
     except (orjson.JSONDecodeError, msgspec.DecodeError):
         pass
     raise LoopError(f"withParam value could not be parsed as a JSON list: {text.strip()}")

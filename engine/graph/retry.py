@@ -154,7 +154,7 @@ class Retry:
         if verdict is not None:
             self._end(last.phase, verdict, last)
         elif not self._waiting:
-            self._attempt()
+            self._go_on(last)
 
     def _closed(self) -> str | None:
         closing = self.graph.closing
@@ -178,16 +178,30 @@ class Retry:
         if self.deadline is not None and self.graph.now > self.deadline:
             return "Max duration limit exceeded"
         delay = self._delay(backoff)
-        due = (parse_time(last.finished_at).timestamp() if last.finished_at else self.graph.now) + delay
+        due = self._ended(last) + delay
         if self.deadline is not None and due > self.deadline:
             return "Backoff would exceed max duration limit"
         limit = integer(self.strategy.get("limit"), "limit")
         # As in Argo: where retries are without limit there is no waiting between them.
         if self.graph.now < due and limit is not None and len(self.attempts) <= limit:
-            self._waiting = True
             self.graph.store.touch(self.invocation.node_id).message = f"Backoff for {humanized(delay)}"
-            self.graph.at(due, self._after_backoff)
+            self._sleep(due)
         return None
+
+    def _ended(self, last: Node) -> float:
+        return parse_time(last.finished_at).timestamp() if last.finished_at else self.graph.now
+
+    def _go_on(self, last: Node) -> None:
+        """Make the next attempt, after a breath where attempts that take no time would go on for ever."""
+        timeless = self.strategy.get("limit") is None and last.started_at == last.finished_at
+        if timeless and self.graph.now < self._ended(last) + BREATH:
+            self._sleep(self._ended(last) + BREATH)
+        else:
+            self._attempt()
+
+    def _sleep(self, until: float) -> None:
+        self._waiting = True
+        self.graph.at(until, self._after_backoff)
 
     def _after_backoff(self) -> None:
         if self._waiting:
@@ -246,6 +260,9 @@ class Retry:
             "lastRetry.message": last.message,
         }
 
+
+BREATH: Final = 1.0
+"""Seconds between attempts that take no time, where there may be any number of them: else a run would never end."""
 
 LONGEST: Final = 9.0e9
 """Seconds: about as long as a Go duration can be."""

@@ -95,8 +95,9 @@ class TestParam:
         head = f"arguments: {{parameters: [{{name: list, value: '{value}'}}]}}\n"
         assert names <= set(run(looped("withParam: '{{workflow.parameters.list}}'", head=head)).phases)
 
-    def test_an_empty_one_is_skipped(self):
-        ran = run(looped("withParam: '[]'"))
+    @pytest.mark.parametrize("value", ["[]", "null"])
+    def test_an_empty_one_is_skipped(self, value):
+        ran = run(looped(f"withParam: '{value}'"))
         assert (ran["s"].phase, ran["s"].message) == ("Skipped", "Skipped, empty params")
         assert ran.phase == "Succeeded"
 

@@ -122,7 +122,16 @@ class TestBackoff:
         assert self.starts("limit: 3, backoff: {duration: 10s, factor: '3', cap: 40s}") == [0, 10, 40, 80]
 
     def test_without_a_limit_there_is_no_waiting(self):
-        assert self.starts("backoff: {duration: 10s}", "{main: [{phase: Failed}, {phase: Failed}, {}]}") == [0, 0, 0]
+        ends = "{main: [{phase: Failed, duration: 3s}, {phase: Failed, duration: 3s}, {}]}"
+        assert self.starts("backoff: {duration: 10s}", ends) == [0, 3, 6]
+
+    def test_attempts_without_limit_that_take_no_time_are_a_second_apart_so_that_time_goes_on(self):
+        assert self.starts("retryPolicy: Always", "{main: [{phase: Failed}, {phase: Failed}, {}]}") == [0, 1, 2]
+        ran = run(retried("retryPolicy: Always"), "{main: {phase: Failed}}", timeout=60.0)
+        assert ran.phase == "Running"
+        assert len(attempts(ran)) == 60
+        ran = run(retried("retryPolicy: OnError"), "{main: {phase: Failed}}")
+        assert ran["wf"].finished_at == ran["wf(0)"].finished_at
 
     def test_not_longer_than_its_max_duration(self):
         assert self.starts("limit: 9, backoff: {duration: 10s, factor: 2, maxDuration: 40s}") == [0, 10, 30]

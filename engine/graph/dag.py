@@ -11,7 +11,7 @@ from engine.graph.ancestry import Ancestry
 from engine.graph.branches import branch_phases
 from engine.graph.dependencies import Condition
 from engine.graph.expansion import Call, ExpansionError, Waiting, expand
-from engine.graph.hooks import HookedCall, Hooks
+from engine.graph.hooks import HookedCall
 from engine.graph.invocation import HookedParent, Invocation, Parent
 from engine.graph.outputs import (
     OutputError,
@@ -21,6 +21,7 @@ from engine.graph.outputs import (
     step_variables,
     template_outputs,
 )
+from engine.graph.taskgroup import TaskGroup
 from engine.node import (
     ERROR,
     FAILED,
@@ -63,7 +64,7 @@ class Dag:
         self.waits: dict[str, int] = {}
         self.dependents: dict[str, list[str]] = {}
         self.open = 0
-        self.loops: list[Loop] = []
+        self.loops: list[TaskGroup] = []
         self._known: dict[str, dict[str, Any]] = {}
 
     def start(self) -> None:
@@ -186,7 +187,7 @@ class Dag:
             node_flag=FLAGS["group"],
         )
         self.child_created(self.index[name], group.id)
-        loop = Loop(self, task, group.id, scope)
+        loop = TaskGroup(self, task, group.id, scope)
         self.loops.append(loop)
         for key, call in enumerate(calls):
             loop.pending += 1
@@ -340,63 +341,3 @@ class Dag:
 
     def _raise(self, message: str) -> None:
         self.graph.finish(self.invocation, ERROR, message, outbound=self._outbound(), raised=True)
-
-
-class Loop:
-    """The turns of one looped task: the children of its TaskGroup node.
-
-    Lifecycle hooks are the group's; an exit handler runs for every turn and for the group, too, as in Argo.
-    """
-
-    def __init__(self, dag: Dag, task: Step, group: str, scope: Scope) -> None:
-        self.dag = dag
-        self.key = dag.index[task.name]
-        self.group = group
-        self.pending = 0
-        self.failure = (-1, SUCCEEDED)
-        """The last turn, in the order of the items, that failed, and its phase, which is that of the group."""
-        self.hooks: Hooks | None = None
-        if task.hooks or task.exit_hook is not None:
-            prefix = f"tasks.{task.name}"
-            self.hooks = Hooks(dag.graph, self, dag.invocation, scope, prefix, task.hooks, task.exit_hook)
-            self.hooks.begin(group)
-
-    def child_created(self, key: int, node_id: str) -> None:
-        self.dag.graph.store.link(self.group, node_id)
-
-    def child_done(self, key: int, node: Node) -> None:
-        self.pending -= 1
-        self._note_failure(key, node)
-        if self.pending:
-            return
-        graph = self.dag.graph
-        if not graph.store[self.group].fulfilled:
-            graph.close_node(self.group, self.failure[1], "")
-        if self.hooks is not None:
-            self.hooks.end()
-        else:
-            self.hooks_done()
-
-    def _note_failure(self, key: int, node: Node) -> None:
-        if node.unsuccessful and key > self.failure[0]:
-            self.failure = (key, node.phase)
-
-    def child_raised(self, key: int, node: Node) -> None:
-        self.child_blamed(key, node)
-        self.child_done(key, self.dag.graph.store[node.id])
-
-    def child_blamed(self, key: int, node: Node) -> bool:
-        return self.dag.child_blamed(self.key, node)
-
-    def child_lost(self, key: int, node: Node) -> None:
-        self._note_failure(key, node)
-
-    def child_hook_failed(self, key: int, message: str, *, exiting: bool) -> None:
-        if not exiting:
-            self.hook_failed(message, exiting=exiting)
-
-    def hook_failed(self, message: str, *, exiting: bool) -> None:
-        self.dag.child_hook_failed(self.key, message, exiting=exiting)
-
-    def hooks_done(self) -> None:
-        self.dag.child_done(self.key, self.dag.graph.store[self.group])

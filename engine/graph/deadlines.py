@@ -52,15 +52,16 @@ def limit_leaf(graph: Graph, invocation: Invocation, node: Node) -> None:
         graph.at(invocation.deadline, partial(_expire, graph, invocation, STEP_DEADLINE))
     timeout, active = _limits(graph, invocation)
     since = started(graph, node)
+    is_new = graph.store.before(node.id).phase == PENDING
     if timeout is not None and node.type != POD:
         graph.at(since + timeout, partial(_time_out, graph, invocation))
     elif timeout is not None:
-        if since + timeout - graph.now <= SHORTEST and graph.store.before(node.id).phase == PENDING:
+        if is_new and since + timeout - graph.now <= SHORTEST:
             graph.finish(invocation, ERROR, f"{node.name} exceeded its deadline", raised=True)
             return
         graph.at(since + timeout, partial(_expire, graph, invocation, POD_DEADLINE))
-    if active is not None:
-        graph.at(since + active, partial(_expire, graph, invocation, POD_DEADLINE))
+    if active is not None:  # of the pod, which was not there while the node waited for a lock
+        graph.at((graph.now if is_new else since) + active, partial(_expire, graph, invocation, POD_DEADLINE))
 
 
 def limit_waiting(graph: Graph, invocation: Invocation, node: Node) -> None:

@@ -88,6 +88,10 @@ def test_a_node_waits_no_longer_than_its_timeout_of_which_little_is_left_when_it
     assert "s(3:3)" not in ran.executor.started
 
 
+def test_the_deadline_of_a_pod_begins_when_the_node_has_its_lock():
+    assert run(locked("mutex: {name: m}", ", activeDeadlineSeconds: 15"), ENDS).phase == "Succeeded"
+
+
 def test_a_step_that_waited_too_long_ends_its_group():
     ran = run(locked("mutex: {name: m}", ", timeout: 15s"), "{t: {duration: 10s}}")
     assert (ran["[0]"].phase, ran["[0]"].message) == ("Failed", "timeout")

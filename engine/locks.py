@@ -23,6 +23,7 @@ class Request(NamedTuple):
 
     name: str
     size: int
+    is_mutex: bool = False
 
 
 class Standing(NamedTuple):
@@ -50,37 +51,41 @@ Place = tuple[str, Waiter]
 
 
 def lock_requests(synchronization: Document, namespace: str, config_maps: Mapping[str, Document]) -> list[Request]:
-    """The locks that a `synchronization` asks for, named as Argo names them (``default/Mutex/name``).
+    """The locks that a `synchronization` asks for, by Argo's names (sync/lock_name.go: ``default/Mutex/name``).
 
-    A semaphore's size is in a ConfigMap; where that is not among the given documents, or the size in a database, it is
-    1. Raises `LockError`.
+    A semaphore's size is in a ConfigMap, or in a database; where it is not known to us it is 1. Raises `LockError`.
     """
-    requests = []
-    for lock in (synchronization.get("mutex"), *(synchronization.get("mutexes") or ())):
-        if lock is not None:
-            kind = "Database" if lock.get("database") else "Mutex"
-            requests.append(Request(f"{lock.get('namespace') or namespace}/{kind}/{lock.get('name') or ''}", 1))
-    for lock in (synchronization.get("semaphore"), *(synchronization.get("semaphores") or ())):
-        if lock is None:
-            continue
-        reference, database = lock.get("configMapKeyRef"), lock.get("database")
-        if reference is not None and database is not None:
-            raise LockError("invalid semaphore with both ConfigMapKeyRef and Database")
-        if database is not None:
-            requests.append(Request(f"{lock.get('namespace') or namespace}/Database/{database.get('key') or ''}", 1))
-            continue
-        if reference is None:
-            raise LockError("cannot get LockName for a Semaphore without a ConfigMapRef or Database")
-        name = f"{lock.get('namespace') or namespace}/ConfigMap/{reference.get('name')}/{reference.get('key')}"
-        size = config_map_value(reference, config_maps)
-        if size is not None and not _INTEGER.fullmatch(size):
-            raise LockError(f"failed to get the size of semaphore {name}: expected an integer, got {size!r}")
-        requests.append(Request(name, 1 if size is None else int(size)))
+    mutexes = (synchronization.get("mutex"), *(synchronization.get("mutexes") or ()))
+    semaphores = (synchronization.get("semaphore"), *(synchronization.get("semaphores") or ()))
+    requests = [
+        Request(f"{_place(lock, namespace, 'Mutex')}/{lock.get('name') or ''}", 1, True) for lock in mutexes if lock
+    ]
+    requests += [_semaphore(lock, namespace, config_maps) for lock in semaphores if lock]
     names = [request.name for request in requests]
     for name in names:
         if names.count(name) > 1:
             raise LockError(f"lock {name} is asked for twice")
     return requests
+
+
+def _place(lock: Document, namespace: str, kind: str) -> str:
+    return f"{lock.get('namespace') or namespace}/{'Database' if lock.get('database') else kind}"
+
+
+def _semaphore(lock: Document, namespace: str, config_maps: Mapping[str, Document]) -> Request:
+    reference, database = lock.get("configMapKeyRef"), lock.get("database")
+    if reference and database:
+        raise LockError("invalid semaphore with both ConfigMapKeyRef and Database")
+    if not reference and not database:
+        raise LockError("cannot get LockName for a Semaphore without a ConfigMapRef or Database")
+    place = _place(lock, namespace, "ConfigMap")
+    if not reference:
+        return Request(f"{place}/{(database or {}).get('key') or ''}", 1)
+    name = f"{place}/{reference.get('name')}/{reference.get('key')}"
+    size = config_map_value(reference, config_maps)
+    if size is not None and not _INTEGER.fullmatch(size):
+        raise LockError(f"failed to get the size of semaphore {name}: expected an integer, got {size!r}")
+    return Request(name, 1 if size is None else int(size))
 
 
 class _Lock:
@@ -121,7 +126,7 @@ class Locks:
                 if len(lock.holders) < request.size:
                     self._wake(lock)
             return True
-        for name, _ in requests:
+        for name, *_ in requests:
             lock = self._locks.setdefault(name, _Lock())
             if holder not in lock.waiting:
                 self._number += 1

@@ -121,8 +121,7 @@ class Run:
             except MissingParameter as error:
                 document = finished(document, FAILED, f"failed to set global parameters: {error}", now)
             except LockError as error:
-                message = f"Failed to acquire the synchronization lock. {error}"
-                document = finished(document, FAILED, message, now)
+                document = finished(document, FAILED, f"Failed to acquire the synchronization lock. {error}", now)
             except (UnknownTemplate, InvalidMetadata) as error:
                 document = finished(document, ERROR, str(error), now)
         except BaseException:

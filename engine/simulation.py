@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from engine.clock import SimulatedClock
 from engine.execution import Result
-from engine.node import FAILED, RUNNING, SUCCEEDED, Node
+from engine.node import ERROR, FAILED, RUNNING, SUCCEEDED, Node
 from engine.outcomes import SUCCESS, Outcome, Outcomes, outputs_of
 from engine.workflow import Workflow
 
 Document = Mapping[str, Any]
 
 POD_KINDS: Final = ("container", "script", "containerSet", "resource", "data")
+
+EMISSARY_FAILED: Final = "64"
+"""The exit code of a container that Argo itself could not start."""
 
 
 class PendingExecutor:
@@ -84,29 +87,68 @@ class SimulatedExecutor:
         return ended
 
     def _result(self, outcome: Outcome, template: Document) -> Result:
-        is_pod = any(template.get(kind) is not None for kind in POD_KINDS)
-        outputs = outputs_of(outcome, template, default_exit_code=is_pod, has_result=_has_result(template))
-        containers = {
-            container["name"]: named
-            for container in (template.get("containerSet") or {}).get("containers") or ()
-            if (named := self.outcomes.named(container["name"])) is not None
-        }
-        phase, message = outcome.phase, outcome.message
-        results = {
-            name: Result(named.phase, named.message, outputs_of(named, {}, default_exit_code=True, has_result=True))
-            for name, named in containers.items()
-        }
-        failed = [name for name, result in results.items() if result.phase != SUCCEEDED]
-        if failed and phase == SUCCEEDED:
-            phase, message = FAILED, f"container {failed[0]!r} failed"
-            outputs = dict(results[failed[0]].outputs or {})
-        if phase != SUCCEEDED and not message and "exitCode" in outputs:
-            message = f"Error (exit code {outputs['exitCode']})"
-        return Result(phase, message, outputs, containers=results or None)
+        outputs = outputs_of(
+            outcome, template, default_exit_code=_has_exit_code(template), has_result=_has_result(template)
+        )
+        containers = self._containers((template.get("containerSet") or {}).get("containers") or ())
+        failed = next((each for each in containers.items() if each[1].phase != SUCCEEDED), None)
+        if failed is not None and outcome.phase == SUCCEEDED:
+            name, result = failed
+            exit_code = (result.outputs or {}).get("exitCode", "1")
+            left = containers["main"].outputs if "main" in containers else None
+            return Result(FAILED, _exit_message(name, exit_code), left, containers=containers)
+        message = outcome.message
+        if outcome.phase != SUCCEEDED and not message and any(template.get(kind) is not None for kind in POD_KINDS):
+            message = _exit_message("main", outputs.get("exitCode", "1"))
+        return Result(outcome.phase, message, outputs, containers=containers or None)
+
+    def _containers(self, containers: Sequence[Document]) -> dict[str, Result]:
+        """What becomes of those containers of a set that the outcomes name, and of those that wait for them in vain.
+
+        A container whose dependency failed is not started: Argo's emissary gives up with an exit code of its own.
+        """
+        results: dict[str, Result] = {}
+        for container in containers:
+            named = self.outcomes.named(container["name"])
+            if named is not None:
+                outputs = outputs_of(named, {}, default_exit_code=True, has_result=True)
+                text = "" if named.phase == SUCCEEDED else f"{_exit_message(container['name'], outputs['exitCode'])}: "
+                results[container["name"]] = Result(named.phase, text + named.message, outputs)
+        waiting = [each for each in containers if each["name"] not in results]
+        while found := [name for each in waiting if (name := self._give_up(each, results))]:
+            waiting = [each for each in waiting if each["name"] not in found]
+        return results
+
+    @staticmethod
+    def _give_up(container: Document, results: dict[str, Result]) -> str:
+        """Note that the container gives up, if one that it depends on has failed; its name, empty if it does not."""
+        for above in container.get("dependencies") or ():
+            if above in results and results[above].phase != SUCCEEDED:
+                exit_code = (results[above].outputs or {}).get("exitCode", "1")
+                name: str = container["name"]
+                message = _exit_message(name, EMISSARY_FAILED)
+                message += f': dependency "{above}" exited with non-zero code: {exit_code}'
+                results[name] = Result(ERROR, message, {"exitCode": EMISSARY_FAILED})
+                return name
+        return ""
+
+
+def _exit_message(container: str, exit_code: str) -> str:
+    """How Argo says that a container failed (inferFailedReason in operator.go)."""
+    return f"{container}: Error (exit code {exit_code})"
+
+
+def _has_main(template: Document) -> bool:
+    """Whether a container set has the container whose result and exit code are those of the pod."""
+    return any(each["name"] == "main" for each in (template.get("containerSet") or {}).get("containers") or ())
+
+
+def _has_exit_code(template: Document) -> bool:
+    kinds = (kind for kind in POD_KINDS if kind != "containerSet")
+    return _has_main(template) or any(template.get(kind) is not None for kind in kinds)
 
 
 def _has_result(template: Document) -> bool:
     """Whether what the leaf writes to its standard output is its result (Argo's HasOutput)."""
-    containers = (template.get("containerSet") or {}).get("containers") or ()
     kinds = ("container", "script", "data", "http", "plugin")
-    return any(template.get(kind) is not None for kind in kinds) or any(each["name"] == "main" for each in containers)
+    return _has_main(template) or any(template.get(kind) is not None for kind in kinds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,6 +20,8 @@ STRFTIME_CHARS: Final = "aAbBcCdDeFHIjkMmnpPQrRStTuvVWxXyYZ%"
 
 CRON_WORKFLOW: Final = "workflows.argoproj.io/cron-workflow"
 """The label with the name of the CronWorkflow that made a workflow."""
+_SPACES: Final = re.compile(rb'("(?:[^"\\]|\\.)*")|\s+')
+"""Spaces, or a string, in which they mean something."""
 
 _PARAMETER_FIELDS: Final = ("name", "default", "value", "valueFrom", "globalName", "enum", "description")
 """The fields of a parameter in the order in which Go writes them."""
@@ -47,6 +50,11 @@ def html_safe(text: str) -> str:
         if character in text:
             text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def compact_json(text: bytes) -> str:
+    """A JSON text inside another one as Go's json.Marshal writes it: without spaces, numbers as they are."""
+    return html_safe(_SPACES.sub(rb"\1", text).decode())
 
 
 def json_map(values: Document) -> str:

@@ -11,6 +11,7 @@ import msgspec
 import orjson
 
 from engine.graph.arguments import BindingError, bind, variables_of
+from engine.graph.deadlines import limit_waiting
 from engine.graph.invocation import Invocation
 from engine.graph.queueing import LockQueue
 from engine.graph.retry import Retry
@@ -176,14 +177,15 @@ class Admission:
             invocation.node_id = node.id
             if invocation.flag:
                 node.node_flag = FLAGS[invocation.flag]
-            if template.display_name is not None:
-                self._name(graph, invocation, node, template.display_name)
         invocation.parent.child_created(invocation.key, node.id)
+        if first and template.display_name is not None and not self._name(graph, invocation, node):
+            return
         if requests and not self.locks.acquire(invocation, requests):
             self._park(graph, invocation, node)
             node = graph.store.touch(node.id)
-            node.phase = PENDING
+            node.phase, node.started_at = PENDING, node.started_at or graph.timestamp
             node.message, node.synchronization_status = self.locks.explain(requests)
+            limit_waiting(graph, invocation, node)
         elif first and settings.get("memoize"):
             self._remember(graph, invocation, node, settings)
         else:
@@ -211,15 +213,20 @@ class Admission:
             found = self._references[key] = {"template": key[0], "templateRef": ref}
         return found
 
-    @staticmethod
-    def _name(graph: Graph, invocation: Invocation, node: Node, text: str) -> None:
-        """A template may say what its nodes are called, if that makes a name (Argo's display-name annotation)."""
+    def _name(self, graph: Graph, invocation: Invocation, node: Node) -> bool:
+        """A template may say what its nodes are called (Argo's display-name annotation); False where it is no name."""
         try:
+            text = invocation.resolved.display_name or ""
             name = render_string(text, graph.scope_of(invocation), allow_unresolved=True)
-        except SubstitutionError:
-            return
-        if _DISPLAY_NAME.fullmatch(name):
-            node.display_name = name
+            if not _DISPLAY_NAME.fullmatch(name):
+                raise SubstitutionError(f"displayName must match the regex ^{_DISPLAY_NAME.pattern}$")
+        except SubstitutionError as error:
+            self._park(graph, invocation, node)
+            graph.finish(invocation, ERROR, str(error), raised=True)
+            return False
+        if node.display_name != name:
+            graph.store.touch(node.id).display_name = name
+        return True
 
     def _park(self, graph: Graph, invocation: Invocation, node: Node) -> None:
         """The node is there and unfinished, but not to be visited."""

@@ -11,8 +11,8 @@ from engine.graph.ancestry import Ancestry
 from engine.graph.branches import branch_phases
 from engine.graph.dependencies import Condition
 from engine.graph.expansion import Call, ExpansionError, Waiting, expand
-from engine.graph.hooks import HookedCall, Hooks
-from engine.graph.invocation import HookedParent, Invocation
+from engine.graph.hooks import HookedCall
+from engine.graph.invocation import HookedParent, Invocation, Parent
 from engine.graph.outputs import (
     OutputError,
     default_variables,
@@ -21,6 +21,7 @@ from engine.graph.outputs import (
     step_variables,
     template_outputs,
 )
+from engine.graph.taskgroup import TaskGroup
 from engine.node import (
     ERROR,
     FAILED,
@@ -63,7 +64,7 @@ class Dag:
         self.waits: dict[str, int] = {}
         self.dependents: dict[str, list[str]] = {}
         self.open = 0
-        self.loops: list[Loop] = []
+        self.loops: list[TaskGroup] = []
         self._known: dict[str, dict[str, Any]] = {}
 
     def start(self) -> None:
@@ -120,7 +121,7 @@ class Dag:
         node_name = f"{self.invocation.name}.{name}"
         existing = self.graph.store.adopt(node_name)
         if existing is not None and existing.fulfilled and existing.type == SKIPPED_TYPE:
-            self.graph.emit(self, self.index[name], existing)
+            self._settle(name, existing)
             return
         try:
             if existing is None and condition is not None and not condition.evaluate(self._holds):
@@ -153,17 +154,21 @@ class Dag:
         hooks: dict[str, Hook],
         exit_hook: Hook | None,
     ) -> None:
-        """Make one call of a task, on behalf of `parent`."""
-        if call.error is not None or call.skipped is not None:
+        """Make one call of a task, on behalf of `parent`. What never runs has its hooks, too (executeDAGTask)."""
+        outer: Parent = parent
+        if hooks or exit_hook is not None:
+            prefix = f"tasks.{task.name}"
+            outer = HookedCall((hooks, exit_hook), parent, key, prefix, scope, self.invocation, self.graph)
+        node = existing if existing is not None and existing.type == SKIPPED_TYPE else None
+        if node is None and (call.error is not None or call.skipped is not None):
             phase = ERROR if call.error is not None else SKIPPED
             message = call.error or call.skipped or ""
             node = self.graph.create_skipped(name, call.document, self.invocation, phase, message)
-            parent.child_created(key, node.id)
-            self.graph.emit(parent, key, node)
+        if node is not None:
+            outer.child_created(key, node.id)
+            self.graph.emit(outer, key, node)
             return
-        invocation = Invocation(parent, key, name, call.document, self.template.context, self.invocation)
-        if hooks or exit_hook is not None:
-            HookedCall((hooks, exit_hook), parent, key, f"tasks.{task.name}", scope, invocation, self.graph)
+        invocation = Invocation(outer, key, name, call.document, self.template.context, self.invocation)
         self.graph.invoke(invocation, existing)
 
     def _execute_loop(
@@ -182,21 +187,26 @@ class Dag:
             node_flag=FLAGS["group"],
         )
         self.child_created(self.index[name], group.id)
-        loop = Loop(self, task, group.id, scope)
+        loop = TaskGroup(self, task, group.id, scope)
         self.loops.append(loop)
         for key, call in enumerate(calls):
             loop.pending += 1
             child = f"{node_name}{call.suffix}"
-            adopted = self.graph.store.adopt(child)
-            if adopted is not None and adopted.type == SKIPPED_TYPE:
-                self.graph.emit(loop, key, adopted)
-            else:
-                self.run(loop, key, child, call, task, scope, adopted, {}, task.exit_hook)
+            self.run(loop, key, child, call, task, scope, self.graph.store.adopt(child), {}, task.exit_hook)
 
     def _skip(self, name: str, node_name: str, phase: str, message: str) -> None:
-        node = self.graph.create_skipped(node_name, self.tasks[name].document, self.invocation, phase, message)
-        self.child_created(self.index[name], node.id)
-        self.graph.emit(self, self.index[name], node)
+        document = self.tasks[name].document
+        self._settle(name, self.graph.create_skipped(node_name, document, self.invocation, phase, message))
+
+    def _settle(self, name: str, node: Node) -> None:
+        """A task that never runs. As in Argo its hooks may all the same, but none after what could not be read."""
+        task, key, scope = self.tasks[name], self.index[name], Scope(self.own)
+        try:
+            self._read_ancestors(name, scope)
+            hooks, exit_hook = task.hooks, task.exit_hook
+        except OutputError:
+            hooks, exit_hook = {}, None
+        self.run(self, key, node.name, Call("", task.document, None, None), task, scope, node, hooks, exit_hook)
 
     def child_created(self, key: int, node_id: str) -> None:
         """Hang the task under what it depends on, or under the DAG itself (Argo's connectDependencies)."""
@@ -221,18 +231,20 @@ class Dag:
             self._assess()
 
     def child_raised(self, key: int, node: Node) -> None:
-        self.child_done(key, self._blame(node))
+        self.child_blamed(key, node)
+        self.child_done(key, self.graph.store[node.id])
 
-    def _blame(self, node: Node) -> Node:
-        node = self.graph.store.touch(node.id)
-        node.message = f"task '{node.name}' errored: {node.message}"
-        return node
+    def child_blamed(self, key: int, node: Node) -> bool:
+        if node.phase == ERROR:  # and not Failed for having timed out before it ran (Argo's ErrTimeout)
+            self.graph.store.touch(node.id).message = f"task '{node.name}' errored: {node.message}"
+        return True
 
     def child_lost(self, key: int, node: Node) -> None:
         """A daemon that ended early counts with the phase it has when the DAG is judged."""
 
     def child_hook_failed(self, key: int, message: str, *, exiting: bool) -> None:
-        if not exiting and self.graph.is_open(self.invocation):
+        """A hook that cannot be called ends the DAG, an exit handler only where it is that of a target (executeDAG)."""
+        if (not exiting or self.names[key] in self.targets) and self.graph.is_open(self.invocation):
             self.graph.cut_off(self.invocation)
             self.abandon(ERROR, message)
             self._raise(message)
@@ -312,7 +324,16 @@ class Dag:
         except OutputError as error:
             self._raise(str(error))
             return
+        self._publish()
         self.graph.finish(self.invocation, SUCCEEDED, "", outputs=outputs, outbound=self._outbound())
+
+    def _publish(self) -> None:
+        """What its tasks leave for the workflow, in the order of the manifest, those that are DAGs included: a DAG's
+        own outputs are published by the one around it (executeDAG)."""
+        for name in self.names:
+            outputs = self.graph.store[self.nodes[name]].outputs if name in self.nodes else None
+            if outputs:
+                self.graph.outputs.publish(outputs)
 
     def _outbound(self) -> tuple[str, ...]:
         store, nodes = self.graph.store, self.nodes
@@ -320,55 +341,3 @@ class Dag:
 
     def _raise(self, message: str) -> None:
         self.graph.finish(self.invocation, ERROR, message, outbound=self._outbound(), raised=True)
-
-
-class Loop:
-    """The turns of one looped task: the children of its TaskGroup node.
-
-    Lifecycle hooks are the group's; an exit handler runs for every turn and for the group, too, as in Argo.
-    """
-
-    def __init__(self, dag: Dag, task: Step, group: str, scope: Scope) -> None:
-        self.dag = dag
-        self.key = dag.index[task.name]
-        self.group = group
-        self.pending = 0
-        self.phase = SUCCEEDED
-        self.hooks: Hooks | None = None
-        if task.hooks or task.exit_hook is not None:
-            prefix = f"tasks.{task.name}"
-            self.hooks = Hooks(dag.graph, self, dag.invocation, scope, prefix, task.hooks, task.exit_hook)
-            self.hooks.subject = group
-
-    def child_created(self, key: int, node_id: str) -> None:
-        self.dag.graph.store.link(self.group, node_id)
-
-    def child_done(self, key: int, node: Node) -> None:
-        self.pending -= 1
-        if node.unsuccessful:
-            self.phase = node.phase
-        if self.pending:
-            return
-        graph = self.dag.graph
-        if not graph.store[self.group].fulfilled:
-            graph.close_node(self.group, self.phase, "")
-        if self.hooks is not None:
-            self.hooks.end()
-        else:
-            self.hooks_done()
-
-    def child_raised(self, key: int, node: Node) -> None:
-        self.child_done(key, self.dag._blame(node))
-
-    def child_lost(self, key: int, node: Node) -> None:
-        if node.unsuccessful and self.pending:
-            self.phase = node.phase
-
-    def child_hook_failed(self, key: int, message: str, *, exiting: bool) -> None:
-        self.hook_failed(message, exiting=exiting)
-
-    def hook_failed(self, message: str, *, exiting: bool) -> None:
-        self.dag.child_hook_failed(self.key, message, exiting=exiting)
-
-    def hooks_done(self) -> None:
-        self.dag.child_done(self.key, self.dag.graph.store[self.group])

@@ -36,7 +36,6 @@ class Entry:
         self.graph = graph
         self.spec = spec
         self.context = context
-        self.started_at = started_at
         self.lifecycle, self.exit_hook = read_hooks(spec)
         self.outcome: tuple[str, str] | None = None
         self.started = False
@@ -45,6 +44,7 @@ class Entry:
         self._running = 0
         """Lifecycle hooks that fired and are not done."""
         self._fired = EXIT
+        graph.began = parse_time(started_at).timestamp()
         self._seen: tuple[str, int] | None = None
 
     def start(self) -> None:
@@ -120,6 +120,7 @@ class Entry:
                 return
 
     def _fire(self, name: str, hook: Hook) -> None:
+        self.graph.scope["workflow.failures"] = self._failures()
         call = hook_call(hook, self.graph.scope, {})
         self._fired += 1
         self._running += 1
@@ -155,25 +156,30 @@ class Entry:
 
     def _set_variables(self, root: Node) -> None:
         """What an exit handler may read of the workflow (Argo's setGlobalRuntimeParameters)."""
-        scope, store = self.graph.scope, self.graph.store
+        scope = self.graph.scope
         scope["workflow.status"] = root.phase if root.phase not in (SKIPPED, OMITTED) else SUCCEEDED
         scope["workflow.message"] = root.message
-        elapsed = self.graph.now - parse_time(self.started_at).timestamp()
-        scope["workflow.duration"] = f"{max(elapsed, 0):f}"
-        failures = [
-            {
-                "displayName": node.display_name,
-                "message": node.message,
-                "templateName": node.template_name,
-                "phase": node.phase,
-                "podName": pod_name(store.workflow, node.template_name, node.id),
-                "finishedAt": node.finished_at,
-            }
-            for node in store.nodes.values()
-            if node.unsuccessful
-        ]
-        text = html_safe(orjson.dumps(failures or None).decode())
-        scope["workflow.failures"] = orjson.dumps(text).decode()  # quoted once more, as in Argo
+        scope["workflow.failures"] = self._failures()
+
+    def _failures(self) -> str:
+        """The nodes that did not succeed, as a JSON text in quotes (failedNodeStatus in operator.go)."""
+        store = self.graph.store
+        found = []
+        for node in store.nodes.values():
+            if node.unsuccessful:
+                template = (node.template_ref or {}).get("template") or node.template_name
+                found.append(
+                    {
+                        "displayName": node.display_name,
+                        "message": node.message,
+                        "templateName": template,
+                        "phase": node.phase,
+                        "podName": pod_name(store.workflow, template, node.id),
+                        "finishedAt": node.finished_at,
+                    }
+                )
+        text = html_safe(orjson.dumps(found or None).decode())
+        return orjson.dumps(text).decode()
 
     def _judge(self, exit_node: Node | None) -> tuple[str, str]:
         """The workflow's phase: the entrypoint's, unless that succeeded and the exit handler did not."""

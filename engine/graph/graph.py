@@ -53,6 +53,8 @@ class Graph:
         self.closing = Closing(self)
         self.arguments: Document = {}
         """The workflow's own arguments, which exit handlers get that have none."""
+        self.began = 0.0
+        """When the workflow did, in seconds since the epoch."""
         self.now = 0.0
         self.timestamp = ""
         self.live: dict[str, Invocation] = {}
@@ -83,6 +85,7 @@ class Graph:
         """When this pass happens, and when it is dated by what it writes to nodes, in seconds since the epoch."""
         self.now = now
         self.timestamp = timestamp(stamp)
+        self.scope["workflow.duration"] = f"{max(stamp - self.began, 0):f}" if self.began else "0.000000"
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         """Have `action` called by the first `tick` at or after `when` (seconds since the epoch)."""
@@ -191,7 +194,7 @@ class Graph:
         self.take_fresh()
         if self._ended > 1000 + 4 * len(self.live):
             self.live, self._ended = dict(self.live), 0  # a dict remembers the places of those it has lost
-        return [invocation for invocation in self.live.values() if not invocation.parked]
+        return [invocation for invocation in self.live.values() if invocation.ended or not invocation.parked]
 
     def take_fresh(self) -> list[Invocation]:
         """The invocations that were created or ended since the last call, in order; the caller visits them all."""
@@ -297,7 +300,7 @@ class Graph:
             self.cut_off(invocation)
         if invocation.resolved.is_leaf:
             leaves.end(self, invocation, node)
-        if node.outputs:
+        if node.outputs and invocation.resolved.kind != "dag":
             self.outputs.publish(node.outputs)
         if invocation.inside is not None:
             daemons.end_all(self, invocation.inside)

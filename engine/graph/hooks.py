@@ -7,7 +7,7 @@ done only when its hooks are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.expressions import ExpressionError
 from engine.graph.expansion import ExpansionError, holds, hook_call
@@ -34,7 +34,7 @@ class Owner(Protocol):
 
 
 class Hooks:
-    """The hooks of one node, `subject`, which may be set later. Hooks that fire are numbered as they do."""
+    """The hooks of one node, `subject`, which is there once they `begin`. Hooks that fire are numbered as they do."""
 
     def __init__(
         self,
@@ -58,8 +58,12 @@ class Hooks:
         self._fired = 0
         self._pending = 0
         self._ended = False
+
+    def begin(self, subject: str) -> None:
+        """The node is there: from now on its state may set hooks off."""
+        self.subject = subject
         if self._lifecycle:
-            graph.watch(self)
+            self.graph.watch(self)
 
     def look(self) -> None:
         """Fire the lifecycle hooks whose expressions hold now; they are asked again when what they can see changes."""
@@ -97,13 +101,14 @@ class Hooks:
         node = self.graph.store[self.subject]
         name = f"{node.name}.{suffix}"
         existing = self.graph.store.adopt(name)
-        scope = Scope(self.scope, step_variables(self.prefix, spokesman(node, self.graph.store)))
-        scope[f"{self.prefix}.status"] = node.phase
+        state = self._state(node)
+        scope = Scope(self.scope, state)
         try:
             needs_condition = hook.expression or not exiting
             if existing is None and needs_condition and not holds(hook, scope):
                 return False
-            call = hook_call(hook, scope, self.graph.arguments if exiting else {})
+            left = step_variables(self.prefix, spokesman(node, self.graph.store))
+            call = hook_call(hook, Scope(self.scope, {**left, **state}), self.graph.arguments if exiting else {})
         except (ExpressionError, ExpansionError) as error:
             self.owner.hook_failed(str(error), exiting=exiting)
             return True
@@ -113,6 +118,12 @@ class Hooks:
         invocation = Invocation(self, self._fired, name, call, context, self.boundary, exiting, "hooked")
         self.graph.invoke(invocation, existing)
         return True
+
+    def _state(self, node: Node) -> dict[str, Any]:
+        """What the conditions of hooks may read of the node. A step's status goes by what the node is called, which
+        for the turn of a loop is not the step's name (executeStepGroup in steps.go)."""
+        named = f"steps.{node.display_name}" if self.prefix.startswith("steps.") else self.prefix
+        return {f"{named}.status": node.phase}
 
     # As the parent of the hooks' own invocations
 
@@ -141,19 +152,16 @@ class HookedCall:
         key: int,
         prefix: str,
         scope: Scope,
-        main: Invocation,
+        boundary: Invocation,
         graph: Graph,
     ) -> None:
-        assert main.boundary is not None
         self.parent = parent
         self.key = key
-        self.main = main
         self.outcome: Node | None = None
-        self.hooks = Hooks(graph, self, main.boundary, scope, prefix, *hooks)
-        main.parent = self
+        self.hooks = Hooks(graph, self, boundary, scope, prefix, *hooks)
 
     def child_created(self, key: int, node_id: str) -> None:
-        self.hooks.subject = node_id
+        self.hooks.begin(node_id)
         self.parent.child_created(self.key, node_id)
 
     def child_done(self, key: int, node: Node) -> None:
@@ -161,8 +169,10 @@ class HookedCall:
         self.hooks.end()
 
     def child_raised(self, key: int, node: Node) -> None:
-        self.hooks.graph.unwatch(self.hooks)
-        self.parent.child_raised(self.key, node)
+        if self.parent.child_blamed(self.key, node):
+            self.child_done(key, node)
+        else:
+            self.hooks.graph.unwatch(self.hooks)
 
     def child_lost(self, key: int, node: Node) -> None:
         self.parent.child_lost(self.key, node)

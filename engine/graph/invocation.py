@@ -41,6 +41,10 @@ class Parent(Protocol):
 class HookedParent(Parent, Protocol):
     """Whoever waits for a call that may have hooks: a step group, a DAG, a loop."""
 
+    def child_blamed(self, key: int, node: Node) -> bool:
+        """Child number `key` has raised; whether its exit handler runs all the same, and `child_done` is to follow."""
+        ...
+
     def child_hook_failed(self, key: int, message: str, *, exiting: bool) -> None:
         """A hook of child number `key` cannot be called; ``exiting`` tells its exit handler from the others."""
         ...

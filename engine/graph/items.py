@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import orjson
 
-from engine.variables import html_safe
+from engine.expressions.errors import Invalid
+from engine.expressions.gotext import go_json
+from engine.variables import compact_json, text_of
 
 MAX_ITEMS: Final = 1_000_000
 """What one loop may expand to; a `withSequence` from a mistyped parameter must not take the machine with it."""
 
-# Go's fmt verbs for an integer that mean the same to Python, and %v, which means %d.
-_FORMAT: Final = re.compile(r"(%[-+ 0#]*\d{0,3})([dvxXoc])")
+_FORMAT: Final = re.compile(r"(?<!%)(?:%%)*?%([-+ 0#]*)(\d{0,3})([dvxXobc])")
+"""Go's verbs for an integer, `%v` being `%d`."""
 _INTEGER: Final = re.compile(r"[+-]?\d{1,18}")
 
 _UNBRACKETED: Final = str.maketrans("", "", "()")
+
+_elements: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class LoopError(Exception):
@@ -39,40 +45,51 @@ def items(loop: Mapping[str, Any], needed: Collection[str] = ()) -> Iterator[Ite
     text, makes a plain step of it (Argo's ShouldExpand). Raises `LoopError` at once, not in the middle of the turns.
     """
     if loop.get("withItems"):
-        values: Iterable[Any] = loop["withItems"]
+        values: Iterable[bytes] = _listed(loop["withItems"])
     elif loop.get("withParam"):
-        values = _param(loop["withParam"])
+        values = _param(text_of(loop["withParam"]))
     elif loop.get("withSequence") is not None:
-        values = _sequence(loop["withSequence"])
+        values = (orjson.dumps(text) for text in _sequence(loop["withSequence"]))
     else:
         return None
     if needed:
         values = list(values)
         for index, value in enumerate(values):
+            known = _fields.decode(value) if value.startswith(b"{") else {}
             for key in needed:
-                if not isinstance(value, dict) or key not in value:
+                if key not in known:
                     raise LoopError(f"failed to resolve {{{{item.{key}}}}}: item {index} has no {key!r}")
     return (_item(index, value) for index, value in enumerate(values))
 
 
-def _item(index: int, value: Any) -> Item:
-    if isinstance(value, str):
-        return Item(_suffix(index, value), {"item": value})
-    if isinstance(value, dict):
-        texts = {key: _text(field) for key, field in value.items()}
-        label = ",".join(sorted(f"{key}:{text}" for key, text in texts.items()))
-        fields: dict[str, Any] = {f"item.{key}": text for key, text in texts.items()}
-        return Item(_suffix(index, label), {"item": _text({key: value[key] for key in sorted(value)}), **fields})
-    if isinstance(value, list):
-        return Item(_suffix(index, f"[{' '.join(map(_text, value))}]"), {"item": _text(value)})
-    if value is None:  # to Argo a list of nothing
-        return Item(_suffix(index, "[]"), {"item": "null"})
-    text = _text(value)
-    return Item(_suffix(index, text), {"item": text})
+def _item(index: int, raw: bytes) -> Item:
+    """One turn, from its JSON: what is not a text keeps the digits and the spaces it was written with (Argo's Item)."""
+    match raw[:1]:
+        case b'"':
+            text: str = orjson.loads(raw)
+            return Item(_suffix(index, text), {"item": text})
+        case b"{":
+            fields = {key: _text(field) for key, field in _fields.decode(raw).items()}
+            label = ",".join(sorted(f"{key}:{text}" for key, text in fields.items()))
+            whole = b",".join(
+                orjson.dumps(key) + b":" + bytes(field) for key, field in sorted(_fields.decode(raw).items())
+            )
+            values = {f"item.{key}": text for key, text in fields.items()}
+            return Item(_suffix(index, label), {"item": compact_json(b"{" + whole + b"}"), **values})
+        case b"[":
+            label = " ".join(_text(element) for element in _elements.decode(raw))
+            return Item(_suffix(index, f"[{label}]"), {"item": compact_json(raw)})
+        case b"n":  # to Argo a list of nothing
+            return Item(_suffix(index, "[]"), {"item": "null"})
+        case _:
+            number = raw.decode()
+            return Item(_suffix(index, number), {"item": number})
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else html_safe(orjson.dumps(value).decode())
+def _text(raw: msgspec.Raw) -> str:
+    text = bytes(raw)
+    found: str = orjson.loads(text) if text[:1] == b'"' else text.decode()
+    return found
 
 
 def _suffix(index: int, label: str) -> str:
@@ -80,14 +97,25 @@ def _suffix(index: int, label: str) -> str:
     return f"({index}:{label.translate(_UNBRACKETED) if '(' in label or ')' in label else label})"
 
 
-def _param(text: Any) -> list[Any]:
+def _listed(values: list[Any]) -> Iterator[bytes]:
     try:
-        values = text if isinstance(text, list) else orjson.loads(text)
-    except orjson.JSONDecodeError:
-        values = None
-    if not isinstance(values, list):
-        raise LoopError(f"withParam value could not be parsed as a JSON list: {str(text).strip()}")
-    return values
+        for value in values:
+            yield go_json(value).encode()
+    except Invalid as error:
+        raise LoopError(f"withItems: {error}") from error
+
+
+def _param(text: str) -> list[bytes]:
+    """The elements of a JSON list, each as it is written there."""
+    try:
+        whole = orjson.loads(text)
+        if isinstance(whole, list):
+            return [bytes(element) for element in _elements.decode(text)]
+        if whole is None:  # to Go a list of nothing
+            return []
+    except (orjson.JSONDecodeError, msgspec.DecodeError):
+        pass
+    raise LoopError(f"withParam value could not be parsed as a JSON list: {text.strip()}")
 
 
 def _sequence(sequence: Mapping[str, Any]) -> Iterator[str]:
@@ -104,18 +132,24 @@ def _sequence(sequence: Mapping[str, Any]) -> Iterator[str]:
     numbers = range(start, end + 1) if start <= end else range(start, end - 1, -1)
     if len(numbers) > MAX_ITEMS:
         raise LoopError(f"withSequence expands to {len(numbers)} items, {MAX_ITEMS} are allowed")
-    form = _format(sequence.get("format") or "%d", numbers)
-    return (form % number for number in numbers)
+    return map(_formatter(sequence.get("format") or "%d", numbers), numbers)
 
 
-def _format(form: str, numbers: range) -> str:
-    """The format as Python writes it."""
-    verbs = _FORMAT.findall(form)
-    if len(verbs) != 1 or form.replace("%%", "").count("%") != 1:
+def _formatter(form: str, numbers: range) -> Callable[[int], str]:
+    """The format as Go's Sprintf understands it, for the verbs that write an integer."""
+    verb = _FORMAT.search(form)
+    if verb is None or form.replace("%%", "").count("%") != 1:
         raise LoopError(f"withSequence format {form!r}: expected one verb for an integer, such as %02d")
-    if verbs[0][1] == "c" and not 0 <= min(numbers) <= max(numbers) <= sys.maxunicode:
+    flags, width, kind = verb[1], verb[2], verb[3].replace("v", "d")
+    if kind == "c" and not 0 <= min(numbers) <= max(numbers) <= sys.maxunicode:
         raise LoopError(f"withSequence format {form!r}: not all of {numbers[0]} to {numbers[-1]} are characters")
-    return _FORMAT.sub(lambda verb: verb[1] + verb[2].replace("v", "d"), form)
+    sign = "+" if "+" in flags else " " if " " in flags else ""
+    align = "<" if "-" in flags else "" if "0" in flags and kind != "c" else ">"
+    alternate = "#" if "#" in flags and kind != "c" else ""
+    zero = "0" if align == "" else ""
+    spec = f"{align}{sign if kind != 'c' else ''}{alternate}{zero}{width}{kind}"
+    before, after = (part.replace("%%", "%") for part in (form[: verb.start(1) - 1], form[verb.end() :]))
+    return lambda number: f"{before}{number:{spec}}{after}"
 
 
 def _integer(sequence: Mapping[str, Any], field: str) -> int | None:

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import orjson
 
 from engine.execution import Result
 from engine.graph import daemons
+from engine.graph.deadlines import limit_leaf, seconds, started
 from engine.graph.invocation import Invocation
 from engine.graph.nodes import complete
 from engine.graph.outputs import leaf_outputs
 from engine.node import CONTAINER, ERROR, FAILED, FULFILLED, POD, RUNNING, SUCCEEDED, Node
 from engine.shape import WrongType, check_outputs
 from engine.substitution import SubstitutionError
-from engine.variables import parse_time, text_of
-from rpc.durations import parse_duration
+from engine.variables import text_of
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph
 
 Document = Mapping[str, Any]
-
-
-def seconds(value: object) -> float:
-    """A duration as manifests write it: a number of seconds, or Go's notation. Raises `ValueError`."""
-    text = str(value)
-    found = float(text) if text.isdigit() else parse_duration(text)
-    if not math.isfinite(found):
-        raise ValueError(f"expected a duration, got {value!r}")
-    return found
 
 
 def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
@@ -43,7 +34,9 @@ def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
         graph.finish(invocation, FAILED, reason)
         return
     kind = invocation.resolved.kind
-    _limit_time(graph, invocation, node)
+    limit_leaf(graph, invocation, node)
+    if not graph.is_open(invocation):
+        return
     if kind == "suspend":
         _suspend(graph, invocation, node)
     if kind == "containerSet":
@@ -108,12 +101,19 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
 
 
 def _outputs_of(graph: Graph, invocation: Invocation, result: Result) -> dict[str, Any] | None:
-    """A leaf's outputs in Argo's shape; what its template declares is there once it succeeded."""
-    template = invocation.resolved
-    if result.phase != SUCCEEDED or not template.outputs:
-        return dict(result.outputs) if result.outputs else None
+    """A leaf's outputs in Argo's shape; what its template declares is there once it succeeded.
+
+    A pod that failed has those parameters, too, that have a default: its outputs are collected all the same (Argo's
+    SaveParameters in executor.go).
+    """
+    template, given = invocation.resolved, result.outputs or {}
+    kept = result.phase == SUCCEEDED or (result.phase == FAILED and template.is_pod)
+    if not kept or not template.outputs:
+        return dict(given) if given else None
     declared = _declared(graph, invocation)
-    return leaf_outputs(declared, result.outputs or {}, f"{graph.store.workflow}/{graph.pod_name(invocation)}")
+    if result.phase == FAILED:
+        declared = {"parameters": declared.get("parameters") or ()}
+    return leaf_outputs(declared, given, f"{graph.store.workflow}/{graph.pod_name(invocation)}")
 
 
 def _declared(graph: Graph, invocation: Invocation) -> Document:
@@ -138,17 +138,53 @@ def _suspend(graph: Graph, invocation: Invocation, node: Node) -> None:
         duration = (settings.get("suspend") or {}).get("duration")
         if duration not in (None, ""):
             wait = seconds(duration)
-        if invocation.resolved.outputs and not node.outputs:
-            graph.store.touch(node.id).outputs = dict(_declared(graph, invocation))
+        _show(graph, invocation, node)
     except (ValueError, SubstitutionError) as error:
         graph.finish(invocation, ERROR, str(error), raised=True)
         return
     if wait is not None:
-        graph.at(_started(graph, node) + wait, partial(resume, graph, invocation, {}))
+        graph.at(started(graph, node) + wait, partial(_resume_in_time, graph, invocation))
 
 
-def resume(graph: Graph, invocation: Invocation, given: Mapping[str, str], message: str = "") -> None:
-    """Go on after a suspend: with the parameters that somebody supplied, those set before, or their defaults."""
+def _show(graph: Graph, invocation: Invocation, node: Node) -> None:
+    """The outputs that somebody is to supply, and of inputs the values to choose from.
+
+    An input that is a parameter in JSON has that one's `enum` (Argo's resolveInputFieldsForSuspendNode).
+    """
+    wanted = [each for each in _declared(graph, invocation).get("parameters") or () if _is_supplied(each)]
+    if wanted and not node.outputs:
+        graph.store.touch(node.id).outputs = {"parameters": wanted}
+    inputs = orjson.loads(bytes(node.inputs)) if node.inputs is not None else {}
+    chosen = False
+    for parameter in inputs.get("parameters") or ():
+        if "enum" in str(parameter.get("value")):
+            try:
+                described = orjson.loads(str(parameter["value"]))
+            except orjson.JSONDecodeError:
+                continue
+            choices = described.get("enum") if isinstance(described, dict) else None
+            if isinstance(choices, list) and choices:
+                parameter["enum"], chosen = choices, True
+                parameter.setdefault("default", choices[0])
+    if chosen:
+        graph.store.touch(node.id).inputs = msgspec.Raw(msgspec.json.encode(inputs))
+
+
+def _is_supplied(parameter: Document) -> bool:
+    return (parameter.get("valueFrom") or {}).get("supplied") is not None
+
+
+def _resume_in_time(graph: Graph, invocation: Invocation) -> None:
+    resume(graph, invocation, {}, in_time=True)
+
+
+def resume(
+    graph: Graph, invocation: Invocation, given: Mapping[str, str], message: str = "", *, in_time: bool = False
+) -> None:
+    """Go on after a suspend: with the parameters that somebody supplied, those set before, or their defaults.
+
+    Where one has none of these the node has Failed, or, where it went on by itself (``in_time``), is in Error.
+    """
     if not graph.is_open(invocation):
         return
     outputs = dict(graph.store[invocation.node_id].outputs or {})
@@ -158,46 +194,13 @@ def resume(graph: Graph, invocation: Invocation, given: Mapping[str, str], messa
         value = given.get(name, parameter.get("value", (parameter.get("valueFrom") or {}).get("default")))
         if value is None:
             problem = f"raw output parameter '{name}' has not been set and does not have a default value"
-            graph.finish(invocation, FAILED, problem)
+            graph.finish(invocation, ERROR if in_time else FAILED, problem, raised=in_time)
             return
         kept = {key: field for key, field in parameter.items() if key != "valueFrom"}
         parameters.append({**kept, "value": value})
     if parameters:
         outputs["parameters"] = parameters
     graph.finish(invocation, SUCCEEDED, message, outputs=outputs or None)
-
-
-# Time
-
-
-def _limit_time(graph: Graph, invocation: Invocation, node: Node) -> None:
-    """Fail the node when its template's `timeout` or `activeDeadlineSeconds` has passed since it started."""
-    if invocation.deadline is not None:
-        graph.at(invocation.deadline, partial(_expire, graph, invocation, "Step exceeded its deadline"))
-    document = invocation.resolved.document
-    if document.get("timeout") is None and document.get("activeDeadlineSeconds") is None:
-        return
-    try:
-        settings = graph.admission.settings(graph, invocation)
-        for field, message in (
-            ("timeout", "Step exceeded its deadline"),
-            ("activeDeadlineSeconds", "Pod was active on the node longer than the specified deadline"),
-        ):
-            if settings.get(field) not in (None, ""):
-                due = _started(graph, node) + seconds(settings[field])
-                graph.at(due, partial(_expire, graph, invocation, message))
-    except (ValueError, SubstitutionError) as error:
-        graph.finish(invocation, ERROR, str(error), raised=True)
-
-
-def _expire(graph: Graph, invocation: Invocation, message: str) -> None:
-    if graph.is_open(invocation):
-        graph.stops.append(invocation.node_id)
-        graph.finish(invocation, FAILED, message)
-
-
-def _started(graph: Graph, node: Node) -> float:
-    return parse_time(node.started_at).timestamp() if node.started_at else graph.now
 
 
 # Container sets

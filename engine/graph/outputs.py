@@ -15,7 +15,7 @@ from engine.node import RETRY, SUCCEEDED, Node
 from engine.scope import Scope
 from engine.substitution import SubstitutionError, environment, render_string
 from engine.template import Template
-from engine.variables import text_of
+from engine.variables import compact_json, text_of
 
 Document = Mapping[str, Any]
 
@@ -81,7 +81,7 @@ def loop_variables(prefix: str, nodes: Iterable[Node], *, results: bool) -> dict
     ``results`` says whether anybody reads the turns' results: Argo captures no other. Raises `OutputError` where one
     that is read is no JSON.
     """
-    found: list[Any] = []
+    found: list[str] = []
     parameters: list[dict[str, str]] = []
     lists: dict[str, list[str]] = {}
     for node in nodes:
@@ -95,12 +95,13 @@ def loop_variables(prefix: str, nodes: Iterable[Node], *, results: bool) -> dict
                 lists.setdefault(name, []).append(value)
         if results and outputs.get("result") is not None:
             try:
-                found.append(orjson.loads(outputs["result"]))
+                orjson.loads(outputs["result"])
             except orjson.JSONDecodeError as error:
                 raise OutputError(f"result of {node.display_name!r} is not JSON: {outputs['result']!r}") from error
+            found.append(compact_json(outputs["result"].encode()))
     variables = {f"{prefix}.outputs.parameters": go_json(parameters)}
     if results:
-        variables[f"{prefix}.outputs.result"] = go_json(found)
+        variables[f"{prefix}.outputs.result"] = f"[{','.join(found)}]"
     return {**variables, **{f"{prefix}.outputs.parameters.{name}": _list(values) for name, values in lists.items()}}
 
 

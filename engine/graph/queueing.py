@@ -36,6 +36,8 @@ class LockQueue:
         """Holders that began to wait since the last commit."""
         self._forgotten: dict[str, Sequence[Request]] = {}
         """Holders that need wait no longer, when the pass commits."""
+        self._mutexes: set[str] = set()
+        """Which of the locks that it held are mutexes."""
         self._own: Sequence[Request] = ()
         self._seen = -1
 
@@ -57,9 +59,9 @@ class LockQueue:
         """The workflow is finished: everything is given back, by itself and its nodes."""
         for holder, names in self._held.items():
             self._locks.release(names, holder)
-        self._locks.forget([name for name, _ in self._own], self._workflow)
+        self._locks.forget([name for name, *_ in self._own], self._workflow)
         for node_id, (_, requests) in self._waiting.items():
-            self._locks.forget([name for name, _ in requests], self._holder(node_id))
+            self._locks.forget([name for name, *_ in requests], self._holder(node_id))
         self._held, self._waiting, self._by_lock = {}, {}, {}
 
     # Of nodes
@@ -74,13 +76,14 @@ class LockQueue:
         return False
 
     def _acquire(self, holder: str, requests: Sequence[Request]) -> bool:
-        places = self._locks.places([name for name, _ in requests], holder)
+        places = self._locks.places([name for name, *_ in requests], holder)
         if not self._locks.acquire(requests, holder, self._workflow, self._standing):
             if not places:
                 self._queued[holder] = requests
             return False
         if holder not in self._held:
-            self._held[holder] = [name for name, _ in requests]
+            self._mutexes.update(request.name for request in requests if request.is_mutex)
+            self._held[holder] = [name for name, *_ in requests]
             self._acquired[holder] = places
         return True
 
@@ -105,7 +108,7 @@ class LockQueue:
 
     def _remove(self, node_id: str) -> None:
         _, requests = self._waiting.pop(node_id)
-        for name, _ in requests:
+        for name, *_ in requests:
             waiting = self._by_lock[name]
             del waiting[node_id]
             if not waiting:
@@ -134,7 +137,7 @@ class LockQueue:
             self._locks.release(names, holder)
             self._held.pop(holder, None)
         for holder, requests in self._forgotten.items():
-            self._locks.forget([name for name, _ in requests], holder)
+            self._locks.forget([name for name, *_ in requests], holder)
         self._acquired, self._released, self._queued, self._forgotten = {}, {}, {}, {}
 
     def rollback(self) -> None:
@@ -143,7 +146,7 @@ class LockQueue:
             self._locks.release(self._held.pop(holder), holder)
             self._locks.put_back(places)
         for holder, requests in self._queued.items():
-            self._locks.forget([name for name, _ in requests], holder)
+            self._locks.forget([name for name, *_ in requests], holder)
         self._acquired, self._released, self._queued, self._forgotten = {}, {}, {}, {}
 
     # In the workflow's status
@@ -153,6 +156,7 @@ class LockQueue:
         held: dict[str, list[str]] = {}
         for entry in (synchronization.get("mutex") or {}).get("holding") or ():
             held.setdefault(entry["holder"], []).append(entry["mutex"])
+            self._mutexes.add(entry["mutex"])
         for entry in (synchronization.get("semaphore") or {}).get("holding") or ():
             for holder in entry.get("holders") or ():
                 held.setdefault(holder, []).append(entry["semaphore"])
@@ -170,7 +174,7 @@ class LockQueue:
         semaphores: dict[str, list[str]] = {}
         for holder, names in self._held.items():
             for name in names if not finished and holder not in self._released else ():
-                if name.split("/")[1] == "Mutex":
+                if name in self._mutexes:
                     mutexes.append({"holder": holder, "mutex": name})
                 else:
                     semaphores.setdefault(name, []).append(holder)

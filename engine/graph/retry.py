@@ -88,7 +88,7 @@ class Retry:
         attempt.template = outer.template
         attempt.variables = outer.variables
         attempt.deadline = self.deadline
-        attempt.attempt = {"retries": str(number), **self._last_retry()}
+        attempt.attempt = {"retries": str(number), **self._last_retry(unknown="0")}
         self.attempts.append("")
         self.graph.invoke(attempt, self.graph.store.adopt(attempt.name))
 
@@ -154,7 +154,7 @@ class Retry:
         if verdict is not None:
             self._end(last.phase, verdict, last)
         elif not self._waiting:
-            self._attempt()
+            self._go_on(last)
 
     def _closed(self) -> str | None:
         closing = self.graph.closing
@@ -178,16 +178,30 @@ class Retry:
         if self.deadline is not None and self.graph.now > self.deadline:
             return "Max duration limit exceeded"
         delay = self._delay(backoff)
-        due = (parse_time(last.finished_at).timestamp() if last.finished_at else self.graph.now) + delay
+        due = self._ended(last) + delay
         if self.deadline is not None and due > self.deadline:
             return "Backoff would exceed max duration limit"
         limit = integer(self.strategy.get("limit"), "limit")
         # As in Argo: where retries are without limit there is no waiting between them.
         if self.graph.now < due and limit is not None and len(self.attempts) <= limit:
-            self._waiting = True
             self.graph.store.touch(self.invocation.node_id).message = f"Backoff for {humanized(delay)}"
-            self.graph.at(due, self._after_backoff)
+            self._sleep(due)
         return None
+
+    def _ended(self, last: Node) -> float:
+        return parse_time(last.finished_at).timestamp() if last.finished_at else self.graph.now
+
+    def _go_on(self, last: Node) -> None:
+        """Make the next attempt, after a breath where attempts that take no time would go on for ever."""
+        timeless = self.strategy.get("limit") is None and last.started_at == last.finished_at
+        if timeless and self.graph.now < self._ended(last) + BREATH:
+            self._sleep(self._ended(last) + BREATH)
+        else:
+            self._attempt()
+
+    def _sleep(self, until: float) -> None:
+        self._waiting = True
+        self.graph.at(until, self._after_backoff)
 
     def _after_backoff(self) -> None:
         if self._waiting:
@@ -219,7 +233,7 @@ class Retry:
             return "No more retries left"
         expression = self.strategy.get("expression")
         if expression:
-            scope = {"retries": str(len(self.attempts) - 1), **self._last_retry()}
+            scope = {"retries": str(len(self.attempts) - 1), **self._last_retry(unknown="-1")}
             wanted = evaluate(str(expression), environment(scope))
             if not isinstance(wanted, bool):
                 raise RetryError(f"retryStrategy.expression: expected a boolean, got {wanted!r}")
@@ -227,8 +241,12 @@ class Retry:
                 return "retryStrategy.expression evaluated to false"
         return None
 
-    def _last_retry(self) -> dict[str, Any]:
-        """Argo's ``lastRetry.*``; before the first retry they have the values of no attempt at all."""
+    def _last_retry(self, unknown: str) -> dict[str, Any]:
+        """Argo's ``lastRetry.*``; before the first retry they have the values of no attempt at all.
+
+        ``unknown`` is the exit code of an attempt that has none: to a template another one than to the expression
+        (executeTemplate and buildRetryStrategyLocalScope in operator.go).
+        """
         if not self.attempts or not self.attempts[-1]:
             return _NO_ATTEMPT
         last = self.graph.store[self.attempts[-1]]
@@ -236,12 +254,15 @@ class Retry:
         if last.started_at and last.finished_at:
             seconds = int((parse_time(last.finished_at) - parse_time(last.started_at)).total_seconds())
         return {
-            "lastRetry.exitCode": str((last.outputs or {}).get("exitCode", "-1")),
+            "lastRetry.exitCode": str((last.outputs or {}).get("exitCode", unknown)),
             "lastRetry.status": last.phase,
             "lastRetry.duration": str(seconds),
             "lastRetry.message": last.message,
         }
 
+
+BREATH: Final = 1.0
+"""Seconds between attempts that take no time, where there may be any number of them: else a run would never end."""
 
 LONGEST: Final = 9.0e9
 """Seconds: about as long as a Go duration can be."""

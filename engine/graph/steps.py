@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.graph.expansion import Call, ExpansionError, Waiting, expand, prime
 from engine.graph.hooks import HookedCall
-from engine.graph.invocation import Invocation
+from engine.graph.invocation import Invocation, Parent
 from engine.graph.outputs import (
     OutputError,
     default_variables,
@@ -109,10 +109,11 @@ class Steps:
         elif call.skipped is not None:
             self._skip(key, name, call, SKIPPED, call.skipped)
         else:
-            invocation = Invocation(self, key, name, call.document, self.template.context, self.invocation)
+            parent: Parent = self
             if step.hooks or step.exit_hook is not None:
                 hooks = (step.hooks, step.exit_hook)
-                HookedCall(hooks, self, key, f"steps.{step.name}", self.scope, invocation, graph)
+                parent = HookedCall(hooks, self, key, f"steps.{step.name}", self.scope, self.invocation, graph)
+            invocation = Invocation(parent, key, name, call.document, self.template.context, self.invocation)
             graph.invoke(invocation, existing)
             return not invocation.raised
         return True
@@ -134,8 +135,15 @@ class Steps:
             self._assess_group()
 
     def child_raised(self, key: int, node: Node) -> None:
-        if self._is_open():
+        if self._is_open() and node.phase == FAILED:  # it timed out before it ran (Argo's ErrTimeout)
+            self.graph.cut_off(self.invocation)
+            self._end_group(FAILED, node.message)
+        elif self._is_open():
             self._end_group(ERROR, f"step group deemed errored due to child {node.name} error: {node.message}")
+
+    def child_blamed(self, key: int, node: Node) -> bool:
+        self.child_raised(key, node)
+        return False
 
     def child_lost(self, key: int, node: Node) -> None:
         if key < len(self.children) and self.children[key] == node.id:

@@ -45,11 +45,14 @@ class Recorder(SimulatedExecutor):
     def __init__(self, outcomes: Outcomes) -> None:
         super().__init__(outcomes, SimulatedClock(lambda: START))
         self.started: dict[str, dict[str, Any]] = {}
+        self.begun: dict[str, int] = {}
+        """When leaves were started, in seconds after `START`, by display name."""
         self.stopped: list[str] = []
 
     def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Result | None:
         """Note the substituted template by the node's display name."""
         self.started[node.display_name] = dict(template)
+        self.begun[node.display_name] = int(self.clock() - START)
         return super().start(workflow, template, node)
 
     def stop(self, workflow: Workflow, node: Node) -> None:

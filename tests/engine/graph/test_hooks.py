@@ -77,8 +77,52 @@ class TestExitHandlers:
         ran = run(TASK.replace("HOOKS", "withItems: [1, 2], onExit: leaf"))
         assert {"a(0:1).onExit", "a(1:2).onExit", "a.onExit"} <= set(ran.nodes)
 
+    ERRING = """
+        templates:
+        - {name: main, BODY}
+        - {name: memo, memoize: {key: "no key", cache: {configMap: {name: c}}}, container: {image: i}}
+        """
+
+    def test_it_runs_after_a_task_that_could_not_be_executed(self):
+        body = "dag: {tasks: [{name: a, template: memo, onExit: leaf}, {name: b, template: leaf, depends: a.Errored}]}"
+        ran = run(self.ERRING.replace("BODY", body))
+        assert (ran["a"].phase, ran["a"].message) == ("Error", "task 'wf.a' errored: invalid cache key 'no key'")
+        assert (ran["a.onExit"].phase, ran["b"].phase, ran.phase) == ("Succeeded", "Succeeded", "Succeeded")
+
+    def test_it_runs_after_a_task_that_could_not_be_made_a_call_of(self):
+        ran = run(
+            TASK.replace("HOOKS", "onExit: leaf, withParam: 'no list'").replace("depends: a", "depends: a.Errored")
+        )
+        assert (ran["a"].type, ran["a"].phase, ran["a.onExit"].phase) == ("Skipped", "Error", "Succeeded")
+        assert ran["b"].phase == "Succeeded"
+
+    def test_it_does_not_run_after_a_step_that_could_not_be_executed(self):
+        ran = run(self.ERRING.replace("BODY", "steps: [[{name: a, template: memo, onExit: leaf}]]"))
+        assert (ran["[0]"].phase, ran.phase) == ("Error", "Failed")
+        assert "a.onExit" not in ran.nodes
+
+    @pytest.mark.parametrize(("target", "phase"), [("a", "Error"), ("b", "Succeeded")])
+    def test_one_that_cannot_be_called_fails_the_dag_where_it_is_that_of_a_target(self, target, phase):
+        hooks = "hooks: {exit: {template: leaf, expression: '1 +'}}"
+        ran = run(TASK.replace("HOOKS", hooks).replace("dag: {", f"dag: {{target: {target}, "))
+        assert ran["wf"].phase == phase
+
 
 class TestLifecycleHooks:
+    @pytest.mark.parametrize(("field", "phase"), [("when: 'false'", "Skipped"), ("depends: r.Failed", "Omitted")])
+    def test_those_of_tasks_that_never_ran_run_all_the_same(self, field, phase):
+        ran = run(
+            "templates: [{name: main, dag: {tasks: [{name: r, template: leaf}, {name: a, template: leaf, FIELD, hooks: "
+            '{x: {template: wait, expression: \'tasks.a.status in ["Skipped", "Omitted"]\'}}}, '
+            "{name: b, template: leaf, depends: a || a.Omitted}]}}]".replace("FIELD", field)
+        )
+        assert (ran["a"].phase, ran["a.hooks.x"].phase) == (phase, "Running")
+        assert "b" not in ran.nodes
+
+    def test_those_of_a_step_that_never_ran_do_not(self):
+        ran = run(STEP.replace("HOOKS", "when: 'false', hooks: {x: {template: leaf, expression: 'true'}}"))
+        assert "a.hooks.x" not in ran.nodes
+
     @BOTH
     def test_it_runs_when_its_condition_holds(self, spec):
         prefix = "steps" if "steps" in spec else "tasks"
@@ -105,6 +149,13 @@ class TestLifecycleHooks:
         ran = run(TASK.replace("HOOKS", "hooks: {r: {template: leaf, expression: '1 +'}}"))
         assert ran["wf"].phase == "Error"
 
+    def test_a_turn_of_a_steps_loop_goes_by_its_own_name(self):
+        loop = "withItems: [1], hooks: {r: {template: leaf, expression: 'EXPRESSION == \"Running\"'}}"
+        ran = run(STEP.replace("HOOKS", loop.replace("EXPRESSION", 'steps["a(0:1)"].status')))
+        assert (ran["a(0:1).hooks.r"].phase, ran.phase) == ("Succeeded", "Succeeded")
+        ran = run(STEP.replace("HOOKS", loop.replace("EXPRESSION", "steps.a.status")))
+        assert (ran["[0]"].phase, ran.phase) == ("Error", "Failed")
+
     def test_a_task_whose_hook_has_no_condition(self):
         ran = run(TASK.replace("HOOKS", "hooks: {r: {template: leaf}}"))
         assert ran["wf"].phase == "Error"
@@ -112,6 +163,30 @@ class TestLifecycleHooks:
 
 
 class TestOfTheWorkflow:
+    def test_it_reads_how_long_the_workflow_has_run_and_what_failed(self):
+        ran = run(
+            """
+            hooks:
+              bad:
+                template: tell
+                expression: workflow.status == "Failed"
+                arguments: {parameters: [{name: text, value: "{{workflow.duration}} {{workflow.failures}}"}]}
+            templates:
+            - name: main
+              steps: [[{name: a, templateRef: {name: lib, template: bad}}]]
+            - name: tell
+              inputs: {parameters: [{name: text}]}
+              container: {image: i, args: ["{{inputs.parameters.text}}"]}
+            """,
+            "{bad: {phase: Failed, duration: 90s}}",
+            workflow_templates={"lib": {"spec": {"templates": [{"name": "bad", "container": {"image": "i"}}]}}},
+        )
+        duration, failures = ran.text("wf.hooks.bad").split(" ", 1)
+        assert duration == "90.000000"
+        failed = {each["displayName"]: each for each in json.loads(json.loads(failures))}
+        assert set(failed) == {"wf", "[0]", "a"}
+        assert (failed["a"]["templateName"], failed["a"]["podName"][:7]) == ("bad", "wf-bad-")
+
     SPEC = "HOOKS\ntemplates: [{name: main, steps: [[{name: a, template: gen}]]}]"
 
     @pytest.mark.parametrize("hook", ["onExit: leaf", "hooks: {exit: {template: leaf}}"])

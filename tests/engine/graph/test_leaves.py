@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from engine.variables import parse_time
@@ -35,10 +37,25 @@ class TestSuspend:
         ran = run(self.OUTPUTS.replace("DURATION", "duration: 1").replace("DEFAULT", ", default: 'yes'"))
         assert ran.text("b") == "yes"
 
-    def test_without_a_default_it_fails(self):
-        ran = run(self.OUTPUTS.replace("DURATION", "duration: 1").replace("DEFAULT", ""))
-        assert (ran.phase, ran["ask"].phase) == ("Failed", "Failed")
+    @pytest.mark.parametrize(("duration", "phase"), [("duration: 1", "Error"), ("", "Failed")])
+    def test_without_a_default_it_cannot_go_on(self, duration, phase):
+        ran = run(self.OUTPUTS.replace("DURATION", duration).replace("DEFAULT", ""), "" if duration else "{ask: {}}")
+        assert (ran.phase, ran["ask"].phase) == ("Failed", phase)
         assert ran["ask"].message == "raw output parameter 'answer' has not been set and does not have a default value"
+
+    def test_an_input_may_say_what_there_is_to_choose_from(self):
+        ran = run(
+            """
+            templates:
+            - name: main
+              inputs: {parameters: [{name: a, value: '{"enum": ["yes", "no"]}'}, {name: b, value: enum}]}
+              suspend: {}
+            """
+        )
+        assert json.loads(bytes(ran["wf"].inputs or b""))["parameters"] == [
+            {"name": "a", "value": '{"enum": ["yes", "no"]}', "enum": ["yes", "no"], "default": "yes"},
+            {"name": "b", "value": "enum"},
+        ]
 
     def test_the_outcomes_file_may_resume_it(self):
         ran = run(
@@ -117,11 +134,17 @@ class TestContainerSets:
         assert ran.children("main") == ["[1]"], "what follows hangs under the last container"
         assert ran.text("b") == "out"
 
-    def test_a_failed_container_fails_it(self):
+    def test_a_failed_container_fails_it_and_what_waits_for_it_gives_up(self):
         ran = run(self.SPEC, "{'node:x': {phase: Failed, exitCode: 3}}")
         assert (ran["x"].phase, ran["a"].phase, ran.phase) == ("Failed", "Failed", "Failed")
-        assert ran["a"].message == "container 'x' failed"
-        assert ran["x"].message == ""
+        assert (ran["a"].message, ran["x"].message) == ("x: Error (exit code 3)", "x: Error (exit code 3): ")
+        assert ran["main"].phase == "Error"
+        assert ran["main"].message == ('main: Error (exit code 64): dependency "x" exited with non-zero code: 3')
+
+    def test_only_the_main_container_has_an_exit_code_that_others_see(self):
+        assert (run(self.SPEC)["a"].outputs or {})["exitCode"] == "0"
+        ran = run("templates: [{name: main, containerSet: {containers: [{name: x, image: i}]}}]")
+        assert ran["wf"].outputs is None
 
 
 @pytest.mark.parametrize(
@@ -141,6 +164,23 @@ def test_the_kinds_of_leaves(body, type_):
 
 
 class TestOutputs:
+    def test_a_pod_that_failed_has_those_with_a_default(self):
+        ran = run(
+            """
+            templates:
+            - name: main
+              steps: [[{name: a, template: bad, continueOn: {failed: true}}], [{name: b, template: echo,
+                arguments: {parameters: [{name: text, value: "{{steps.a.outputs.parameters.p}}"}]}}]]
+            - name: bad
+              container: {image: i}
+              outputs: {parameters: [{name: p, valueFrom: {path: /p, default: none}}, {name: q, valueFrom: {path: /q}}]}
+            """,
+            "{bad: {phase: Failed}}",
+        )
+        assert ran.outputs("a") == {"p": "none"}
+        assert ran.text("b") == "none"
+        assert ran["a"].message == "main: Error (exit code 1)"
+
     def test_declared_parameters_of_leaves(self):
         spec = """
             templates:

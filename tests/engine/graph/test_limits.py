@@ -138,7 +138,7 @@ class TestDeadlines:
     @pytest.mark.parametrize(
         ("limit", "message"),
         [
-            ("timeout: 60s", "Step exceeded its deadline"),
+            ("timeout: 60s", "Pod was active on the node longer than the specified deadline"),
             ("activeDeadlineSeconds: 60", "Pod was active on the node longer than the specified deadline"),
             (
                 "activeDeadlineSeconds: '{{inputs.parameters.n}}'",
@@ -162,6 +162,20 @@ class TestDeadlines:
             "{main: [{duration: 61s}, {duration: 59s}]}",
         )
         assert (ran["wf(0)"].phase, ran["wf(1)"].phase) == ("Failed", "Succeeded")
+
+    def test_no_pod_is_made_for_a_timeout_that_is_all_but_over(self):
+        ran = run("templates: [{name: main, timeout: 2s, container: {image: i}}]")
+        assert (ran["wf"].phase, ran["wf"].message) == ("Error", "wf exceeded its deadline")
+        assert ran.executor.started == {}
+        assert run("templates: [{name: main, timeout: 3s, container: {image: i}}]").phase == "Succeeded"
+
+    def test_what_has_no_pod_of_its_own_times_out_as_if_it_waited(self):
+        spec = (
+            "templates: [{name: main, steps: [[{name: a, template: get}]]}, {name: get, timeout: 5s, http: {url: x}}]"
+        )
+        ran = run(spec, "{get: {duration: 1m}}")
+        assert (ran["a"].phase, ran["a"].message, ran["[0]"].message) == ("Failed", "timeout", "timeout")
+        assert ran.executor.stopped == ["a"]
 
     def test_what_is_no_duration_is_an_error(self):
         ran = run("templates: [{name: main, timeout: '{{workflow.name}}', container: {image: i}}]")

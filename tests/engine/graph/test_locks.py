@@ -14,7 +14,8 @@ SIZES = {"sizes": {"data": {"two": "2", "none": "0", "bad": "many"}}}
 
 
 def seconds(ran, *names: str) -> list[int]:
-    return [int(parse_time(ran[name].started_at or "").timestamp() - START) for name in names]
+    """When leaves began to run, in seconds after the workflow did."""
+    return [ran.executor.begun[name] for name in names]
 
 
 def locked(synchronization: str, fields: str = "") -> str:
@@ -37,6 +38,8 @@ ENDS = "{t: {duration: 10s}}"
         ("semaphore: {configMapKeyRef: {name: sizes, key: two}}", [0, 0, 10, 10]),
         ("semaphores: [{configMapKeyRef: {name: sizes, key: two}}], mutexes: [{name: m}]", [0, 10, 20, 30]),
         ("mutex: {name: '{{workflow.name}}-{{pod.name}}'}", [0, 0, 0, 0]),
+        ("mutex: {name: m, database: true}", [0, 10, 20, 30]),
+        ("semaphores: [{database: {key: k}}]", [0, 10, 20, 30]),
     ],
 )
 def test_so_many_run_at_a_time_in_order(synchronization, starts):
@@ -69,9 +72,48 @@ def test_a_failed_node_gives_it_back():
     assert seconds(ran, *NAMES) == [0, 10, 20, 30]
 
 
+def test_the_time_that_a_node_waits_is_its_own():
+    ran = run(locked("mutex: {name: m}"), ENDS)
+    assert {ran[name].started_at for name in NAMES} == {ran.status["startedAt"]}
+
+
+@pytest.mark.parametrize(("limit", "phases"), [("25s", "SSFF"), ("15s", "SFFF")])
+def test_a_node_waits_no_longer_than_its_timeout_of_which_little_is_left_when_it_runs(limit, phases):
+    ran = run(
+        locked("mutex: {name: m}", f", timeout: {limit}").replace("steps: [[", "dag: {tasks: [").replace("]]", "]}"),
+        "{t: {duration: 10s}}",
+    )
+    assert "".join(ran[name].phase[0] for name in NAMES) == phases
+    assert ran["s(3:3)"].message == "timeout"
+    assert "s(3:3)" not in ran.executor.started
+
+
+def test_the_deadline_of_a_pod_begins_when_the_node_has_its_lock():
+    assert run(locked("mutex: {name: m}", ", activeDeadlineSeconds: 15"), ENDS).phase == "Succeeded"
+
+
+def test_a_step_that_waited_too_long_ends_its_group():
+    ran = run(locked("mutex: {name: m}", ", timeout: 15s"), "{t: {duration: 10s}}")
+    assert (ran["[0]"].phase, ran["[0]"].message) == ("Failed", "timeout")
+    assert (ran["wf"].phase, ran.message) == ("Failed", "timeout")
+
+
 def test_a_stopped_node_that_waits_gives_way():
     ran = run("        activeDeadlineSeconds: 15\n" + locked("mutex: {name: m}").lstrip("\n"), ENDS)
     assert [ran[name].phase for name in NAMES] == ["Succeeded", "Failed", "Failed", "Failed"]
+    assert (ran.phase, ran.waiting_for) == ("Failed", "")
+
+
+def test_locks_of_a_database_are_others_and_in_the_status_all_the_same():
+    ran = run(
+        locked("mutexes: [{name: m}, {name: m, database: true}], semaphore: {database: {key: k}}"), ENDS, timeout=5
+    )
+    holder = f"default/wf/{ran['s(0:0)'].id}"
+    mutexes = [{"holder": holder, "mutex": f"default/{kind}/m"} for kind in ("Mutex", "Database")]
+    assert ran.status["synchronization"] == {
+        "mutex": {"holding": mutexes},
+        "semaphore": {"holding": [{"semaphore": "default/Database/k", "holders": [holder]}]},
+    }
 
 
 def test_locks_kept_in_a_database_are_kept_in_memory():
@@ -80,6 +122,23 @@ def test_locks_kept_in_a_database_are_kept_in_memory():
 
 
 class TestWhatMakesNoSense:
+    @pytest.mark.parametrize(
+        ("semaphore", "message"),
+        [
+            ("{database: {key: k}, configMapKeyRef: {name: sizes, key: two}}", "invalid semaphore with both"),
+            ("{namespace: x}", "cannot get LockName for a Semaphore without a ConfigMapRef or Database"),
+        ],
+    )
+    def test_a_semaphore_in_two_places_or_in_none(self, semaphore, message):
+        ran = run(locked(f"semaphore: {semaphore}"), config_maps=SIZES)
+        assert message in ran.message
+
+    def test_a_workflow_whose_lock_cannot_be_has_failed(self):
+        lock = "synchronization: {semaphore: {configMapKeyRef: {name: sizes, key: bad}}}\n"
+        ran = run(lock + "templates: [{name: main, suspend: {}}]", config_maps=SIZES)
+        assert ran.phase == "Failed"
+        assert ran.message.startswith("Failed to acquire the synchronization lock. failed to get the size of semaphore")
+
     def test_a_lock_twice(self):
         ran = run(locked("mutex: {name: m}, mutexes: [{name: m}]"))
         assert "lock default/Mutex/m is asked for twice" in ran.message

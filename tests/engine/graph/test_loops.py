@@ -44,6 +44,23 @@ class TestItems:
         assert json.loads(ran.text("s(0:a:1,k:v)")) == {"k": "v", "a": 1}
         assert ran.text("s(1:[x 2])") == '["x",2]'
 
+    def test_json_is_taken_as_it_is_written(self):
+        ran = run(
+            """
+            templates:
+            - name: main
+              steps: [[{name: a, template: echo, withParam: '[{"l": [1, 2],  "m": {"b": 1.0, "a": "<"}}, 1.0, 1e3,
+                [1.0, "x y"]]', arguments: {parameters: [{name: text, value: "{{item}}"}]}}]]
+            """
+        )
+        assert ran.children("[0]") == ['a(0:l:[1, 2],m:{"b": 1.0, "a": "<"})', "a(1:1.0)", "a(2:1e3)", "a(3:[1.0 x y])"]
+        texts = [ran.text(name) for name in ran.children("[0]")]
+        assert texts == ['{"l":[1,2],"m":{"b":1.0,"a":"\\u003c"}}', "1.0", "1e3", '[1.0,"x y"]']
+
+    def test_numbers_of_the_manifest_are_those_of_gos_json(self):
+        ran = run("templates: [{name: main, steps: [[{name: a, template: leaf, withItems: [1.0, 2.5, {n: 3.0}]}]]}]")
+        assert ran.children("[0]") == ["a(0:1)", "a(1:2.5)", "a(2:n:3)"]
+
     def test_keys_of_a_map(self):
         ran = run(
             looped(
@@ -78,8 +95,9 @@ class TestParam:
         head = f"arguments: {{parameters: [{{name: list, value: '{value}'}}]}}\n"
         assert names <= set(run(looped("withParam: '{{workflow.parameters.list}}'", head=head)).phases)
 
-    def test_an_empty_one_is_skipped(self):
-        ran = run(looped("withParam: '[]'"))
+    @pytest.mark.parametrize("value", ["[]", "null"])
+    def test_an_empty_one_is_skipped(self, value):
+        ran = run(looped(f"withParam: '{value}'"))
         assert (ran["s"].phase, ran["s"].message) == ("Skipped", "Skipped, empty params")
         assert ran.phase == "Succeeded"
 
@@ -121,6 +139,12 @@ class TestSequence:
             ("count: 2, format: 'n%02d'", ["n00", "n01"]),
             ("count: 1, start: 10, format: '%x'", ["a"]),
             ("end: 0", ["0"]),
+            ("count: 1, start: 5, format: '%b'", ["101"]),
+            ("count: 1, start: 31, format: '%#04X'", ["0X1F"]),
+            ("count: 1, start: 7, format: '%+v'", ["+7"]),
+            ("count: 1, start: 7, format: '100%%-%-3d|'", ["100%-7  |"]),
+            ("count: 1, start: 65, format: '%%%c'", ["%A"]),
+            ("start: -1, end: -1, format: '%03d'", ["-01"]),
         ],
     )
     def test_numbers(self, sequence, items):
@@ -243,6 +267,14 @@ class TestTaskGroups:
         assert (ran["a"].type, ran["a"].template_name) == ("TaskGroup", "leaf")
         assert ran.children("a") == ["a(0:1)", "a(1:2)"]
         assert ran.children("a(0:1)") == ["b"] == ran.children("a(1:2)")
+
+    @pytest.mark.parametrize(("first", "second"), [("Failed", "Error"), ("Error", "Failed")])
+    def test_the_group_ends_as_the_last_item_that_did_not_succeed(self, first, second):
+        ran = run(
+            "templates: [{name: main, dag: {tasks: [{name: a, template: leaf, withItems: [1, 2, 3]}]}}]",
+            f"{{'node:a(0:1)': {{phase: {first}, duration: 9s}}, 'node:a(1:2)': {{phase: {second}}}}}",
+        )
+        assert (ran["a"].phase, ran.phase) == (second, second)
 
     def test_the_group_fails_with_a_turn(self):
         ran = run(self.SPEC, "{'node:a(0:1)': {phase: Failed}}")

@@ -116,6 +116,28 @@ class TestGlobal:
         assert ran.status["outputs"] == {"artifacts": [{"name": "result", "s3": {"key": key}}]}
         assert ran.artifacts("r", "inputs")["a"]["s3"]["key"] == key
 
+    def test_outputs_of_a_dag_are_published_by_the_one_around_it_and_in_the_order_of_its_tasks(self):
+        inner = (
+            "- name: inner\n  dag: {tasks: [{name: g, template: give}]}\n  outputs: {parameters: "
+            "[{name: o, globalName: og, valueFrom: {parameter: '{{tasks.g.outputs.parameters.v}}'}}]}"
+        )
+        ends = "{give: {parameters: {v: x}}}"
+        ran = run(f"entrypoint: inner\ntemplates:\n{inner}", ends)
+        assert "outputs" not in ran.status
+        ran = run(f"templates:\n- {{name: main, dag: {{tasks: [{{name: d, template: inner}}]}}}}\n{inner}", ends)
+        assert ran.status["outputs"]["parameters"] == [{"name": "og", "value": "x"}]
+        ran = run(
+            """
+            templates:
+            - {name: main, dag: {tasks: [{name: late, template: g, depends: soon}, {name: soon, template: g}]}}
+            - name: g
+              container: {image: i}
+              outputs: {parameters: [{name: v, globalName: same, valueFrom: {path: /v}}]}
+            """,
+            "{'node:late': {parameters: {v: late}}, 'node:soon': {parameters: {v: soon}}}",
+        )
+        assert ran.status["outputs"]["parameters"] == [{"name": "same", "value": "soon"}]
+
 
 class TestArtifacts:
     SPEC = """

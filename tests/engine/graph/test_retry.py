@@ -89,6 +89,20 @@ class TestExpression:
         ran = run(retried("limit: 9, expression: 'nothing.at.all'"), "{main: {phase: Failed}}")
         assert ran.phase == "Error"
 
+    def test_an_attempt_without_an_exit_code_has_one_for_the_expression_and_another_for_the_template(self):
+        ran = run(
+            """
+            templates:
+            - name: main
+              retryStrategy: {limit: 2, expression: "lastRetry.exitCode == '-1'"}
+              steps: [[{name: a, template: echo, arguments: {parameters: [{name: text,
+                value: "{{lastRetry.exitCode}}"}]}}]]
+            """,
+            "{echo: {phase: Failed}}",
+        )
+        assert attempts(ran) == ["Failed"] * 3
+        assert ran.text("a") == "0"
+
     def test_attempts_read_about_the_last_one(self):
         ran = run(retried("limit: 2"), "{main: {phase: Failed, exitCode: 4}}")
         args = [ran.executor.started[f"wf({n})"]["container"]["args"][0] for n in range(3)]
@@ -108,7 +122,16 @@ class TestBackoff:
         assert self.starts("limit: 3, backoff: {duration: 10s, factor: '3', cap: 40s}") == [0, 10, 40, 80]
 
     def test_without_a_limit_there_is_no_waiting(self):
-        assert self.starts("backoff: {duration: 10s}", "{main: [{phase: Failed}, {phase: Failed}, {}]}") == [0, 0, 0]
+        ends = "{main: [{phase: Failed, duration: 3s}, {phase: Failed, duration: 3s}, {}]}"
+        assert self.starts("backoff: {duration: 10s}", ends) == [0, 3, 6]
+
+    def test_attempts_without_limit_that_take_no_time_are_a_second_apart_so_that_time_goes_on(self):
+        assert self.starts("retryPolicy: Always", "{main: [{phase: Failed}, {phase: Failed}, {}]}") == [0, 1, 2]
+        ran = run(retried("retryPolicy: Always"), "{main: {phase: Failed}}", timeout=60.0)
+        assert ran.phase == "Running"
+        assert len(attempts(ran)) == 60
+        ran = run(retried("retryPolicy: OnError"), "{main: {phase: Failed}}")
+        assert ran["wf"].finished_at == ran["wf(0)"].finished_at
 
     def test_not_longer_than_its_max_duration(self):
         assert self.starts("limit: 9, backoff: {duration: 10s, factor: 2, maxDuration: 40s}") == [0, 10, 30]

@@ -178,3 +178,15 @@ class TestMetadata:
         ran = run(f"workflowMetadata: {{{label}}}\ntemplates: [{{name: main, container: {{image: i}}}}]")
         assert (ran.phase, ran.phases) == ("Error", {})
         assert "label" in ran.message
+
+
+def test_how_long_the_workflow_has_run():
+    ran = run(
+        """
+        templates:
+        - {name: main, steps: [[{name: a, template: leaf}], [{name: b, template: echo,
+            arguments: {parameters: [{name: text, value: "{{workflow.duration}}"}]}}]]}
+        """,
+        "{leaf: {duration: 75s}}",
+    )
+    assert ran.text("b") == "75.000000"

@@ -1,0 +1,106 @@
+"""Time limits of nodes: `timeout`, `activeDeadlineSeconds`, and the end of a retry's `maxDuration`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.graph.invocation import Invocation
+from engine.node import ERROR, FAILED, PENDING, POD, Node
+from engine.substitution import SubstitutionError
+from engine.variables import parse_time
+from rpc.durations import parse_duration
+
+if TYPE_CHECKING:
+    from engine.graph.graph import Graph
+
+Document = Mapping[str, Any]
+
+POD_DEADLINE: Final = "Pod was active on the node longer than the specified deadline"
+"""What Kubernetes says of a pod that ran out of time, be that its own or what is left of its template's `timeout`."""
+
+STEP_DEADLINE: Final = "Step exceeded its deadline"
+TIMEOUT: Final = "timeout"
+
+SHORTEST: Final = 2.0
+"""Seconds: with no more than that left of its `timeout` no pod is made (createWorkflowPod in workflowpod.go)."""
+
+
+def seconds(value: object) -> float:
+    """A duration as manifests write it: a number of seconds, or Go's notation. Raises `ValueError`."""
+    text = str(value)
+    found = float(text) if text.isdigit() else parse_duration(text)
+    if not math.isfinite(found):
+        raise ValueError(f"expected a duration, got {value!r}")
+    return found
+
+
+def started(graph: Graph, node: Node) -> float:
+    """When the node came to be, in seconds since the epoch."""
+    return parse_time(node.started_at).timestamp() if node.started_at else graph.now
+
+
+def limit_leaf(graph: Graph, invocation: Invocation, node: Node) -> None:
+    """The leaf runs from now on: see to it that its limits end it.
+
+    The `timeout` of a pod is a limit of the pod's; others are to Argo Pending until they end, and so time out as what
+    waits for a lock does.
+    """
+    if invocation.deadline is not None:
+        graph.at(invocation.deadline, partial(_expire, graph, invocation, STEP_DEADLINE))
+    timeout, active = _limits(graph, invocation)
+    since = started(graph, node)
+    is_new = graph.store.before(node.id).phase == PENDING
+    if timeout is not None and node.type != POD:
+        graph.at(since + timeout, partial(_time_out, graph, invocation))
+    elif timeout is not None:
+        if is_new and since + timeout - graph.now <= SHORTEST:
+            graph.finish(invocation, ERROR, f"{node.name} exceeded its deadline", raised=True)
+            return
+        graph.at(since + timeout, partial(_expire, graph, invocation, POD_DEADLINE))
+    if active is not None:  # of the pod, which was not there while the node waited for a lock
+        graph.at((graph.now if is_new else since) + active, partial(_expire, graph, invocation, POD_DEADLINE))
+
+
+def limit_waiting(graph: Graph, invocation: Invocation, node: Node) -> None:
+    """The node waits for a lock: not longer than its `timeout` (checkTemplateTimeout in operator.go)."""
+    timeout, _ = _limits(graph, invocation)
+    if timeout is not None:
+        graph.at(started(graph, node) + timeout, partial(_stop_waiting, graph, invocation))
+
+
+def _limits(graph: Graph, invocation: Invocation) -> tuple[float | None, float | None]:
+    """Seconds of `timeout` and `activeDeadlineSeconds`; what is no duration ends the node."""
+    fields = ("timeout", "activeDeadlineSeconds")
+    document: Document = invocation.resolved.document
+    if all(document.get(field) is None for field in fields):
+        return None, None
+    try:
+        settings = graph.admission.settings(graph, invocation)
+        timeout, active = (settings.get(field) for field in fields)
+        return (
+            None if timeout in (None, "") else seconds(timeout),
+            None if active in (None, "") else seconds(active),
+        )
+    except (ValueError, SubstitutionError) as error:
+        graph.finish(invocation, ERROR, str(error), raised=True)
+        return None, None
+
+
+def _expire(graph: Graph, invocation: Invocation, message: str) -> None:
+    if graph.is_open(invocation):
+        graph.stops.append(invocation.node_id)
+        graph.finish(invocation, FAILED, message)
+
+
+def _time_out(graph: Graph, invocation: Invocation) -> None:
+    if graph.is_open(invocation):
+        graph.stops.append(invocation.node_id)
+        graph.finish(invocation, FAILED, TIMEOUT, raised=invocation.attempt is None)
+
+
+def _stop_waiting(graph: Graph, invocation: Invocation) -> None:
+    if invocation.parked and graph.is_open(invocation) and graph.store[invocation.node_id].phase == PENDING:
+        graph.finish(invocation, FAILED, TIMEOUT, raised=True)

@@ -366,7 +366,7 @@ def _may_go_on(graph: Graph, spec: Document, source: Document) -> bool:
 
     Once it was told to end it is no good for a workflow that was not, after all.
     """
-    if graph.closing.shutdown not in ("", spec.get("shutdown")):
+    if graph.closing.shutdown and not spec.get("shutdown"):
         return False
     fields = (spec.keys() | source.keys()) - {"shutdown", "suspend"} if spec is not source else ()
     return all(spec.get(field) == source.get(field) for field in fields)

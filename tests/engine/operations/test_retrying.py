@@ -190,8 +190,8 @@ class TestWhatIsKept:
     def test_outputs_and_the_times_of_what_succeeded(self):
         ran = drive(
             "templates: [{name: main, steps: [[{name: a, template: gen}], [{name: w, template: pause}], "
-            "[{name: b, template: echo, arguments: {parameters: [{name: text, value: '{{steps.a.outputs.result}}'}]}}]]},"
-            " {name: pause, suspend: {duration: 1m}}]",
+            "[{name: b, template: echo, arguments: {parameters: [{name: text, "
+            "value: '{{steps.a.outputs.result}}'}]}}]]}, {name: pause, suspend: {duration: 1m}}]",
             ("{gen: {result: kept}, echo: {phase: Failed}}", "{}"),
             retry(),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -93,7 +95,5 @@ def test_any_name_can_be_selected(name):
 
 @given(st.text(alphabet="displayName=,!\\ ."))
 def test_any_text_is_a_selector_or_refused(text):
-    try:
-        Selector(text).matches(NODE)
-    except OperationError as error:
-        assert "\n" not in str(error)
+    with contextlib.suppress(OperationError):
+        assert Selector(text).matches(NODE) in (True, False)

@@ -13,8 +13,10 @@ from engine.workflow import Workflow
 
 Document = Mapping[str, Any]
 
-_WITHIN: Final = re.compile(r"\(.*\)$|\.onExit$|\.hooks\.[^.]*$", re.DOTALL)
-"""What a node's name has after that of its step or task: the turn of a loop, an attempt, a hook."""
+_LATER: Final = re.compile(r"(\(\d+\)|\.onExit|\.hooks\.[^.]*)+$", re.DOTALL)
+"""What a node's name ends with that may or may not come to be: an attempt, a hook."""
+_TURN: Final = re.compile(r"\(\d+:.*\)$", re.DOTALL)
+"""What it ends with before that where its step or task has a loop."""
 
 
 def unmatched(outcomes: Outcomes, workflows: Sequence[Workflow], manifests: Manifests) -> Iterator[str]:
@@ -32,15 +34,19 @@ def unmatched(outcomes: Outcomes, workflows: Sequence[Workflow], manifests: Mani
     for document in documents:
         _read((document.get("spec") or {}).get("templates") or (), templates, calls)
     nodes = {node.display_name for workflow in workflows for node in workflow.nodes.values()}
-    looped = {name.partition("(")[0] for name in nodes if name.endswith(")")}
+    turns = {_LATER.sub("", name) for name in nodes}
+    looped = {_TURN.sub("", turn) for turn in turns if _TURN.search(turn)}
     for key in outcomes.subjects:
         name = key.removeprefix(NODE)
         if name == key:
             if key not in templates:
                 yield f"there is no template {key!r}{_guess(key, templates)}"
-        elif name not in nodes:
-            step = _WITHIN.sub("", name)
-            if step not in calls or (step != name and step in looped):
+        elif name not in nodes and (turn := _LATER.sub("", name)) not in turns:
+            step = _TURN.sub("", turn)
+            if step in looped:
+                own = [each for each in turns if each.startswith(f"{step}(")]
+                yield f"there is no node {name!r}{_guess(name, own, 0.0)}"
+            elif step not in calls:
                 yield f"there is no node {name!r}{_guess(name, nodes | calls)}"
 
 
@@ -55,6 +61,6 @@ def _read(documents: Iterable[Document], templates: set[str], calls: set[str]) -
         _read([step["inline"] for step in steps if step.get("inline")], templates, calls)
 
 
-def _guess(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), 1)
+def _guess(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    close = difflib.get_close_matches(name, sorted(known), 1, likeness)
     return f"; is it {close[0]!r}?" if close else ""

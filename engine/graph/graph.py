@@ -195,7 +195,7 @@ class Graph:
         self.take_fresh()
         if self._ended > 1000 + 4 * len(self.live):
             self.live, self._ended = dict(self.live), 0  # a dict remembers the places of those it has lost
-        return [invocation for invocation in self.live.values() if not invocation.parked]
+        return [invocation for invocation in self.live.values() if not invocation.parked or invocation.ended]
 
     def take_fresh(self) -> list[Invocation]:
         """The invocations that were created or ended since the last call, in order; the caller visits them all."""

@@ -117,6 +117,17 @@ class TestOneSuspendedNode:
         assert str(caught.value) == "no suspended node matches 'displayName=c'; suspended: a, b"
 
 
+def test_what_waits_for_a_lock_is_ended_too():
+    ran = drive(
+        "templates: [{name: main, steps: [[{name: a, template: only, withItems: [0, 1]}]]}, "
+        "{name: only, synchronization: {mutexes: [{name: one}]}, container: {image: i}}]",
+        "{only: {duration: 100h}}",
+        stop(),
+        timeout=1,
+    )
+    assert ran.phases == {"wf": "Failed", "[0]": "Failed", "a(0:0)": "Failed", "a(1:1)": "Failed"}
+
+
 def test_other_workflows_go_on():
     first, second = (
         Workflow(

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Engine, Node, OperationError, Result, Workflow
-from engine.node import EXECUTABLE
 from registry import BreakerSettings, Config, EngineSettings, PluginConfig, Registry, RetrySettings
 from rpc.plugin import Plugin, Unavailable
 from tests.acceptance.manifests import container
@@ -196,12 +195,14 @@ async def play(document: dict[str, Any], actions: list[str], refuse: set[int]) -
         phase = await drama.bring_to_an_end()
         if phase == "Succeeded":
             return
+        refusal = ""
         try:
             drama.engine.retry(drama.work)
         except OperationError as error:
-            assert "nothing to retry" in str(error)
+            refusal = str(error)
+        if refusal:
+            assert "nothing to retry" in refusal
             return
-        assert not any(node.unsuccessful for node in drama.work.nodes.values() if node.type not in EXECUTABLE)
         assert await drama.bring_to_an_end() == "Succeeded"
 
 

@@ -18,7 +18,7 @@ import structlog
 from engine.execution import Executor, Result
 from engine.library import Library
 from engine.looping import Loop
-from engine.node import ERROR, FAILED, SUCCEEDED, Node
+from engine.node import ERROR, FAILED, SUCCEEDED, SUSPEND, Node
 from engine.operations import OperationError, answers, retried
 from engine.reconciliation import WORKERS, Run, Surroundings, is_suspended
 from engine.simulation import SimulatedExecutor
@@ -261,6 +261,8 @@ class Engine:
         )
         workflow.document, workflow.nodes = again.document, again.nodes
         for node in again.dropped:
+            if node.type == SUSPEND and not isinstance(self.executor, SimulatedExecutor):
+                continue  # there was nothing to be run
             try:
                 self.executor.stop(workflow, node)
             except Exception:

@@ -44,7 +44,7 @@ class Executor(Protocol):
     def stop(self, workflow: Workflow, node: Node) -> None:
         """End what `start` began: a daemon whose boundary ended, a leaf that timed out or was terminated.
 
-        `Engine.retry` says it of each leaf that is to run again, ended or not, and even where another process started
-        it: what is left of it is to be forgotten, since `start` will come with the same `node.id`.
+        Nothing is to be reported of it any more. `Engine.retry` says this of each leaf that is to run again, ended or
+        not, and even where another process started it: `start` will come again with the same `node.id`.
         """
         ...

@@ -26,8 +26,8 @@ class InvalidWorkflow(ValueError):
 class Workflow:
     """One workflow: everything but its nodes in `document`, the nodes by id in `nodes`.
 
-    Neither is changed in place by anyone but a committing pass: `document` is replaced by a new dict that shares what
-    did not change. Unknown fields survive untouched.
+    Neither is changed by anyone but a committing pass and the operations of an engine: `document` is replaced by a new
+    dict that shares what did not change. Unknown fields survive untouched.
     """
 
     __slots__ = ("document", "key", "name", "namespace", "nodes")

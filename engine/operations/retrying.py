@@ -14,13 +14,16 @@ from engine.clock import timestamp
 from engine.node import (
     CONTAINER,
     EXECUTABLE,
+    HTTP,
     OMITTED,
+    POD,
     RETRY,
     RUNNING,
     SKIPPED,
     SKIPPED_TYPE,
     STEP_GROUP,
     SUCCEEDED,
+    SUSPEND,
     TASK_GROUP,
     Node,
 )
@@ -33,6 +36,8 @@ from engine.workflow import Workflow
 _GROUPS: Final = frozenset({TASK_GROUP, STEP_GROUP})
 _INSIDE: Final = ("", ".", "[", "(")
 """What may follow a node's name in the names of nodes inside it."""
+_STARTED: Final = frozenset({POD, HTTP, SUSPEND})
+"""Types of nodes that an executor may have been given to start."""
 _ORIGINS: Final = EXECUTABLE | {SKIPPED_TYPE}
 """Types of nodes that fail by themselves. Argo leaves out suspends and those in Error before they began, and with
 nothing else to begin again its workflow fails at once."""
@@ -79,7 +84,7 @@ def retried(
     document = with_spec(document, shutdown=None)
     if document["spec"].get("activeDeadlineSeconds") == 0:
         document = with_spec(document, activeDeadlineSeconds=None)  # that is how it was terminated once
-    dropped = [node for key, node in workflow.nodes.items() if key not in kept and node.type in EXECUTABLE]
+    dropped = [node for key, node in workflow.nodes.items() if key not in kept and node.type in _STARTED]
     return Retried(document, kept, dropped)
 
 

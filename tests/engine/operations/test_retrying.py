@@ -353,6 +353,25 @@ class TestTheExecutor:
         assert ran.executor.stopped == ["b"]
         assert ran.started == ["b"]
 
+    def test_is_told_nothing_of_suspends_that_it_was_never_given(self):
+        work = drive(
+            "templates: [{name: main, steps: [[{name: w, template: wait}, {name: a, template: leaf}]]}]",
+            "{}",
+            lambda engine, work: engine.stop(work),
+        ).workflow
+        assert work.phase == "Failed"
+        stopped = []
+
+        class Own:
+            def start(self, workflow, template, node):
+                return None
+
+            def stop(self, workflow, node):
+                stopped.append(node.display_name)
+
+        Engine(executor=Own()).retry(work, restart_successful=True, node_field_selector="displayName=a")
+        assert stopped == ["a"]
+
     def test_that_fails_to_do_so_does_not_keep_the_workflow_from_going_on(self):
         work = drive("templates: [{name: main, steps: [[{name: a, template: gen}]]}]", FAILED).workflow
 

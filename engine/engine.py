@@ -200,14 +200,15 @@ class Engine:
             if result is not None:
                 self.report(workflow, node_id, result)
 
-    # Operations: what `argo stop`, `terminate`, `suspend`, `resume` and `retry` do. To be called from the event loop's
-    # thread. All of them are refused with an `OperationError`, and have changed nothing then, where they make no sense.
-    # Otherwise the workflow's next pass acts on them, whatever becomes of one that is under way.
+    # Operations: what `argo stop`, `terminate`, `suspend`, `resume` and `retry` do (workflow/util/util.go). To be
+    # called from the event loop's thread. One that raises has changed nothing; else the workflow's next pass acts on
+    # it, whatever becomes of one that is under way.
 
     def stop(self, workflow: Workflow, *, node_field_selector: str = "", message: str = "") -> None:
         """Have a workflow end now, as Failed, but for its exit handlers; ``message`` is added to what its nodes say.
 
-        With a selector only the suspended nodes that match are ended, as Failed, with ``message``.
+        With a selector (as in ``displayName=approve``) only the suspended nodes that match are ended, as Failed,
+        with ``message``. Raises `OperationError` where the workflow is finished, or no node matches.
         """
         if node_field_selector:
             self._answer(workflow, answers(self._committed(workflow), node_field_selector, FAILED, message))
@@ -215,11 +216,17 @@ class Engine:
             self._amend(workflow, message, shutdown="Stop")
 
     def terminate(self, workflow: Workflow, *, message: str = "") -> None:
-        """Have a workflow end now, as Failed, without its exit handlers."""
+        """Have a workflow end now, as Failed, without its exit handlers.
+
+        ``message`` is added to what its nodes say. Raises `OperationError` where the workflow is finished.
+        """
         self._amend(workflow, message, shutdown="Terminate")
 
     def suspend(self, workflow: Workflow) -> None:
-        """Have nothing happen to a workflow any more until it is resumed; what runs goes on and is heard later."""
+        """Have nothing happen to a workflow any more until it is resumed; what runs goes on and is heard later.
+
+        Raises `OperationError` where the workflow is finished.
+        """
         self._amend(workflow, suspend=True)
 
     def resume(
@@ -228,6 +235,7 @@ class Engine:
         """Have a workflow go on that is suspended, and all its suspended nodes succeed; or only the nodes that match.
 
         ``parameters`` are the values of outputs that somebody is to supply. Where nothing is suspended nothing happens.
+        Raises `OperationError` where the workflow is finished, no node matches, one lacks a value or expects no such.
         """
         told = answers(self._committed(workflow), node_field_selector, SUCCEEDED, parameters=parameters)
         if not node_field_selector:
@@ -248,7 +256,8 @@ class Engine:
 
         Failed leaves run again, with everything after them, and so does the exit handler. With ``restart_successful``
         nodes that match the selector do, too, and the workflow may have succeeded. ``parameters`` override the
-        workflow's arguments. The executor is told to stop, that is to forget, the leaves that are to run again.
+        workflow's arguments. The executor is told to stop, that is to forget, the leaves that are to run again. Raises
+        `OperationError` where the workflow is not finished, or nothing of it would run again.
         """
         if workflow.finished and workflow.key in self._runs:
             raise OperationError(f"{workflow.key}: its last pass is not over yet")

@@ -76,7 +76,7 @@ class Workflow:
 
     @property
     def finished(self) -> bool:
-        """Whether the workflow reached Succeeded, Failed or Error; such a workflow is never touched again."""
+        """Whether the workflow reached Succeeded, Failed or Error; such a workflow is left alone, but for a retry."""
         return self.phase in COMPLETED_PHASES
 
     def to_dict(self) -> dict[str, Any]:

@@ -213,23 +213,27 @@ class _Tree:
                 stack.extend(self._nodes[key].children or ())
 
     def _reopen_around(self, key: str) -> None:
-        stack = [key]
+        """Reopen all that a node is part of; the node whose hook it is stays as it is, but for what that is part of."""
+        stack, seen = [key], set[str]()
         while stack:
-            for outer in self._around(stack.pop()):
-                if outer not in self._reopened:
-                    self._reopened.add(outer)
-                    stack.append(outer)
+            key = stack.pop()
+            if key in seen:
+                continue
+            seen.add(key)
+            outer = [each for each in self._around(key) if each not in self._reopened]
+            self._reopened.update(outer)
+            stack.extend(outer)
+            if _is(self._nodes[key], "hooked"):
+                stack.extend(self._parents.get(key, ()))
 
     def _around(self, key: str) -> Iterator[str]:
         """What a node is part of: the steps or the DAG around it, its group, the node of which it is an attempt."""
         node = self._nodes[key]
         if node.boundary_id in self._nodes:
             yield node.boundary_id
-        for parent in self._parents.get(key, ()):
+        for parent in self._parents.get(key, ()) if not _is(node, "hooked") else ():
             above = self._nodes[parent]
-            if _is(node, "hooked"):
-                yield from self._around(parent)
-            elif (above.type == RETRY or above.type in _GROUPS) and node.name.startswith(above.name):
+            if (above.type == RETRY or above.type in _GROUPS) and node.name.startswith(above.name):
                 yield parent
 
     # What is left

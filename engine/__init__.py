@@ -4,6 +4,7 @@ from engine.engine import Engine, PassResult
 from engine.execution import Executor, Result
 from engine.manifests import ManifestError, Manifests, load
 from engine.node import Node
+from engine.operations import OperationError
 from engine.outcomes import Outcome, Outcomes
 from engine.simulation import PendingExecutor, SimulatedExecutor
 from engine.statistics import EngineStats
@@ -17,6 +18,7 @@ __all__ = [
     "ManifestError",
     "Manifests",
     "Node",
+    "OperationError",
     "Outcome",
     "Outcomes",
     "PassResult",

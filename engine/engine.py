@@ -18,8 +18,9 @@ import structlog
 from engine.execution import Executor, Result
 from engine.library import Library
 from engine.looping import Loop
-from engine.node import ERROR
-from engine.reconciliation import WORKERS, Run, Surroundings
+from engine.node import ERROR, FAILED, SUCCEEDED, SUSPEND, Node
+from engine.operations import OperationError, answers, retried
+from engine.reconciliation import WORKERS, Run, Surroundings, is_suspended
 from engine.simulation import SimulatedExecutor
 from engine.statistics import Counts, EngineStats
 from engine.workflow import Workflow
@@ -199,6 +200,104 @@ class Engine:
             if result is not None:
                 self.report(workflow, node_id, result)
 
+    # Operations: what `argo stop`, `terminate`, `suspend`, `resume` and `retry` do (workflow/util/util.go). To be
+    # called from the event loop's thread. One that raises has changed nothing; else the workflow's next pass acts on
+    # it, whatever becomes of one that is under way.
+
+    def stop(self, workflow: Workflow, *, node_field_selector: str = "", message: str = "") -> None:
+        """Have a workflow end now, as Failed, but for its exit handlers; ``message`` is added to what its nodes say.
+
+        With a selector (as in ``displayName=approve``) only the suspended nodes that match are ended, as Failed,
+        with ``message``. Raises `OperationError` where the workflow is finished, or no node matches.
+        """
+        if node_field_selector:
+            self._answer(workflow, answers(self._committed(workflow), node_field_selector, FAILED, message))
+        else:
+            self._amend(workflow, message, shutdown="Stop")
+
+    def terminate(self, workflow: Workflow, *, message: str = "") -> None:
+        """Have a workflow end now, as Failed, without its exit handlers.
+
+        ``message`` is added to what its nodes say. Raises `OperationError` where the workflow is finished.
+        """
+        self._amend(workflow, message, shutdown="Terminate")
+
+    def suspend(self, workflow: Workflow) -> None:
+        """Have nothing happen to a workflow any more until it is resumed; what runs goes on and is heard later.
+
+        Raises `OperationError` where the workflow is finished.
+        """
+        self._amend(workflow, suspend=True)
+
+    def resume(
+        self, workflow: Workflow, *, node_field_selector: str = "", parameters: Mapping[str, str] | None = None
+    ) -> None:
+        """Have a workflow go on that is suspended, and all its suspended nodes succeed; or only the nodes that match.
+
+        ``parameters`` are the values of outputs that somebody is to supply. Where nothing is suspended nothing happens.
+        Raises `OperationError` where the workflow is finished, no node matches, one lacks a value or expects no such.
+        """
+        told = answers(self._committed(workflow), node_field_selector, SUCCEEDED, parameters=parameters)
+        if not node_field_selector:
+            self._amend(workflow, suspend=None)
+        elif is_suspended(workflow.document):
+            raise OperationError(f"{workflow.key} is suspended as a whole: resume it without a node field selector")
+        self._answer(workflow, told)
+
+    def retry(
+        self,
+        workflow: Workflow,
+        *,
+        restart_successful: bool = False,
+        node_field_selector: str = "",
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
+        """Have a workflow that failed go on from where it did; `run` sees to it, the one under way or the next.
+
+        Failed leaves run again, with everything after them, and so does the exit handler. With ``restart_successful``
+        nodes that match the selector do, too, and the workflow may have succeeded. ``parameters`` override the
+        workflow's arguments. The executor is told to stop, that is to forget, the leaves that are to run again. Raises
+        `OperationError` where the workflow is not finished, or nothing of it would run again.
+        """
+        if workflow.finished and workflow.key in self._runs:
+            raise OperationError(f"{workflow.key}: its last pass is not over yet")
+        again = retried(
+            workflow,
+            self.clock(),
+            restart_successful=restart_successful,
+            selector=node_field_selector,
+            parameters=parameters,
+        )
+        workflow.document, workflow.nodes = again.document, again.nodes
+        for node in again.dropped:
+            if node.type == SUSPEND and not isinstance(self.executor, SimulatedExecutor):
+                continue  # there was nothing to be run
+            try:
+                self.executor.stop(workflow, node)
+            except Exception:
+                _log.exception("executor failed to stop a leaf", workflow=workflow.key, node=node.id)
+        self.submit(workflow)
+
+    def _committed(self, workflow: Workflow) -> list[Node]:
+        """The nodes of an unfinished workflow, without what a pass under way has made of them."""
+        _refuse_finished(workflow)
+        run = self._runs.get(workflow.key)
+        return run.committed() if run is not None and run.workflow is workflow else list(workflow.nodes.values())
+
+    def _amend(self, workflow: Workflow, why: str = "", **fields: Any) -> None:
+        _refuse_finished(workflow)
+        self._run(workflow).amend(why, **fields)
+        self._loop.wake(workflow.key)
+
+    def _answer(self, workflow: Workflow, told: Mapping[str, Result]) -> None:
+        """Report on suspended nodes. A simulated executor may have meant to do that later, and need not."""
+        run = self._run(workflow)
+        for node_id in run.started & told.keys():
+            run.started.discard(node_id)
+            self.executor.stop(workflow, workflow.nodes[node_id])
+        for node_id, result in told.items():
+            self.report(workflow, node_id, result)
+
     # Many passes
 
     async def run(self, workflows: Iterable[Workflow], *, timeout: float | None = None) -> None:
@@ -234,3 +333,8 @@ class Engine:
         if run is None:
             return "nothing was started"
         return run.abort_reason if run.aborts else run.waiting_for()
+
+
+def _refuse_finished(workflow: Workflow) -> None:
+    if workflow.finished:
+        raise OperationError(f"{workflow.key}: expected a workflow that is not finished, this one is {workflow.phase}")

@@ -30,7 +30,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Executor(Protocol):
-    """Runs leaves. Called between passes, never while one is under way."""
+    """Runs leaves. Called between passes of a workflow, never while one is under way."""
 
     def start(self, workflow: Workflow, template: Document, node: Node) -> Result | None:
         """Begin to run a leaf, its template substituted; a result, or None for "it runs".
@@ -42,5 +42,9 @@ class Executor(Protocol):
         ...
 
     def stop(self, workflow: Workflow, node: Node) -> None:
-        """End what `start` began: a daemon whose boundary ended, a leaf that timed out or was terminated."""
+        """End what `start` began: a daemon whose boundary ended, a leaf that timed out or was terminated.
+
+        Nothing is to be reported of it any more. `Engine.retry` says this of each leaf that is to run again, ended or
+        not, and even where another process started it: `start` will come again with the same `node.id`.
+        """
         ...

@@ -18,6 +18,9 @@ _ATTEMPT: Final = re.compile(r"\((\d+)\)$")
 
 Scalar = str | int | float | bool
 
+NODE: Final = "node:"
+"""What the keys of nodes begin with; the others are names of templates."""
+
 
 class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """How a leaf ends. ``duration`` is a number of seconds or Go's notation; ``parameters`` are its outputs by name."""
@@ -67,6 +70,11 @@ class Outcomes:
                 raise ManifestError(f"{path}: {key}: expected at least one outcome")
         return cls(outcomes)
 
+    @property
+    def subjects(self) -> list[str]:
+        """What outcomes are given for: templates, and nodes behind `NODE`."""
+        return list(self._outcomes)
+
     def of(self, template: str, node: Node) -> Outcome:
         """How this start of the node ends."""
         attempt = _ATTEMPT.search(node.name)
@@ -87,14 +95,14 @@ class Outcomes:
     def _key(self, template: str, node: Node) -> str | None:
         if not self._outcomes:
             return None
-        names = [f"node:{node.display_name}", template]
+        names = [f"{NODE}{node.display_name}", template]
         if _ATTEMPT.search(node.name):
-            names.insert(1, f"node:{_ATTEMPT.sub('', node.display_name)}")
+            names.insert(1, f"{NODE}{_ATTEMPT.sub('', node.display_name)}")
         return next((name for name in names if name in self._outcomes), None)
 
     def named(self, display_name: str) -> Outcome | None:
         """The outcome given for a node of that display name, if any: what a container of a container set asks for."""
-        found = self._outcomes.get(f"node:{display_name}")
+        found = self._outcomes.get(f"{NODE}{display_name}")
         return found[0] if found else None
 
 

@@ -18,7 +18,8 @@ from engine.hooks import Caller, Journal, Memory, NodeHooks, StandingReplies, Wo
 from engine.library import Library
 from engine.locks import LockError, Locks, Standing, lock_requests
 from engine.memo import Memos
-from engine.node import ERROR, FAILED, PENDING, POD, RUNNING, SUCCEEDED
+from engine.node import ERROR, FAILED, PENDING, POD, RUNNING, SUCCEEDED, Node
+from engine.operations import with_spec
 from engine.specification import (
     InvalidMetadata,
     InvalidSpec,
@@ -77,7 +78,7 @@ class Run:
         self._caller = Caller(Memory(self._journal, self._standing, surroundings.counts), surroundings.counts)
         self._stamp = 0.0
         self._spec: Document | None = None
-        self._spec_source: object = None
+        self._spec_source: Document = {}
         self._metadata: object = None
         self._graph: Graph | None = None
         self._entry: Entry | None = None
@@ -86,6 +87,10 @@ class Run:
         self.aborts = 0
         """Passes aborted one after the other, up to now."""
         self.abort_reason = ""
+        self._amended: dict[str, Any] = {}
+        """Fields of the spec that were changed from outside since the pass began."""
+        self._why = ""
+        """The message of whoever told the workflow to end."""
         metadata = workflow.document["metadata"]
         urgency, created = workflow.document["spec"].get("priority"), metadata.get("creationTimestamp")
         standing = Standing(-urgency if isinstance(urgency, int) else 0, str(created or ""))
@@ -107,7 +112,7 @@ class Run:
         self._stamp = self._journal.resumed_at or now
         hooks = WorkflowHooks(plugins, self._caller)
         old = workflow.document
-        self._taken = {}
+        self._taken, self._amended = {}, {}
         try:
             document = running(old, self._stamp)
             try:
@@ -133,11 +138,11 @@ class Run:
     async def _walk(self, document: dict[str, Any], plugins: Sequence[Plugin], now: float) -> dict[str, Any]:
         """Visit every node that wants it until nothing more can follow; returns the document with the outcome."""
         graph = self._graph
-        if graph is None or (document["spec"] is not self._spec_source and document["spec"] != self._spec_source):
+        if graph is None or not _may_go_on(graph, document["spec"], self._spec_source):
             document, graph = self._build(document, now)
         elif document["metadata"] != self._metadata:
             add_metadata(graph.scope, document["metadata"], self._spec or {})
-        self._metadata = document["metadata"]
+        self._metadata, self._spec_source = document["metadata"], document["spec"]
         entry = self._entry
         assert entry is not None
         graph.set_time(now, self._stamp)
@@ -149,7 +154,7 @@ class Run:
         if is_suspended(document):
             return document
         if document["spec"].get("shutdown"):
-            graph.closing.shut_down(document["spec"]["shutdown"])
+            graph.closing.shut_down(document["spec"]["shutdown"], self._why)
         if not entry.started:
             entry.start()
             self._catch_up(graph)
@@ -199,7 +204,7 @@ class Run:
         spec = spec_in_force(document, surroundings.library)
         context = context_of(document, spec, surroundings.library)
         validate(document, context)
-        scope = workflow_scope(document, spec, surroundings.config_maps)
+        scope = workflow_scope(document, spec, surroundings.config_maps, self._stamp)
         spec = filled_in(spec, scope)
         if not workflow.phase:
             document = with_metadata(document, spec, scope)
@@ -209,7 +214,7 @@ class Run:
         graph.set_time(now, self._stamp)
         started_at = document["status"].get("startedAt") or graph.timestamp  # a plugin may have removed it
         self._entry = Entry(graph, spec, context, started_at)
-        self._graph, self._spec, self._spec_source = graph, spec, document["spec"]
+        self._graph, self._spec = graph, spec
         deadline = spec.get("activeDeadlineSeconds")
         if deadline is not None:
             graph.closing.expire_at(parse_time(started_at).timestamp() + deadline)
@@ -260,7 +265,7 @@ class Run:
             graph.settle()
 
     def _commit(self, document: dict[str, Any]) -> None:
-        self.workflow.document = document
+        self.workflow.document = with_spec(document, **self._amended) if self._amended else document
         self._journal.clear()
         for node_id, result in self._taken.items():
             if self.inbox.get(node_id) is result:
@@ -273,6 +278,20 @@ class Run:
             self._graph.admission.commit()
         if self.workflow.finished:
             self._locks.leave()
+
+    # What is done from outside, between passes or while one is under way
+
+    def amend(self, why: str = "", **fields: Any) -> None:
+        """Change fields of the workflow's spec, None taking one away; a pass under way commits beneath that."""
+        self._why = why or self._why
+        self._amended |= fields
+        self.workflow.document = with_spec(self.workflow.document, **fields)
+
+    def committed(self) -> list[Node]:
+        """The nodes as the last committed pass left them."""
+        undo = self._graph.store.undo if self._graph is not None else {}
+        nodes = (undo.get(key, node) for key, node in self.workflow.nodes.items())
+        return [node for node in nodes if node is not None]
 
     # What the engine asks between passes
 
@@ -308,12 +327,14 @@ class Run:
     @property
     def next_timer(self) -> float | None:
         """When the walk has something to do by itself (a suspend, a deadline, a retry), in seconds since the epoch."""
-        return self._graph.next_timer if self._graph is not None else None
+        if self._graph is None or is_suspended(self.workflow.document):
+            return None
+        return self._graph.next_timer
 
     @property
     def requeue_at(self) -> float | None:
         """When a plugin wants to be asked again, in seconds since the epoch."""
-        if self._graph is None:
+        if self._graph is None or is_suspended(self.workflow.document):
             return None
         wishes = [each.requeue_at for each in self._graph.live.values() if each.requeue_at is not None]
         return min(wishes, default=None)
@@ -348,6 +369,17 @@ def _refuse_while_open(plugins: Sequence[Plugin]) -> None:
         if client.stats.breaker == "open" and not may_fail(plugin) and any(map(client.supports, Method)):
             reason = "it has failed too often, nothing is sent for now (breaker open)"
             raise TransientError(plugin.name, Method.WORKFLOW_PRE_OPERATE, reason)
+
+
+def _may_go_on(graph: Graph, spec: Document, source: Document) -> bool:
+    """Whether a walk that was made from `source` is one over `spec`: `suspend` and `shutdown` are read in each pass.
+
+    Once it was told to end it is no good for a workflow that was not, after all.
+    """
+    if graph.closing.shutdown and not spec.get("shutdown"):
+        return False
+    fields = (spec.keys() | source.keys()) - {"shutdown", "suspend"} if spec is not source else ()
+    return all(spec.get(field) == source.get(field) for field in fields)
 
 
 def is_suspended(document: Document) -> bool:

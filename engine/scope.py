@@ -11,18 +11,28 @@ class Scope(dict[str, Any]):
 
     Keys are Argo's variable names in full (``inputs.parameters.message``, ``steps.a.outputs.result``); values are
     strings, but for ``item``, which may be any JSON value. `collections.ChainMap` does the same at ten times the cost.
+    ``now`` is the time that expressions read, in seconds since the epoch; it is that of the outermost layer.
     """
 
-    __slots__ = ("parent",)
+    __slots__ = ("now", "parent")
 
     def __init__(self, parent: Scope | None = None, values: Mapping[str, Any] | None = None) -> None:
         super().__init__(values or {})
         self.parent = parent
+        if parent is None:
+            self.now = 0.0
 
     def __missing__(self, key: str) -> Any:
         if self.parent is None:
             raise KeyError(key)
         return self.parent[key]
+
+    def clock(self) -> float:
+        """What time it is, in seconds since the epoch: the same throughout a pass, and in the one that resumes it."""
+        scope = self
+        while scope.parent is not None:
+            scope = scope.parent
+        return scope.now
 
     def get(self, key: str, default: Any = None) -> Any:
         try:

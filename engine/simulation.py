@@ -67,8 +67,9 @@ class SimulatedExecutor:
         return None
 
     def stop(self, workflow: Workflow, node: Node) -> None:
-        """The leaf will not report any more."""
+        """The leaf will not report any more, and what becomes of it when it is started again is open."""
         self._running.discard((workflow.key, node.id))
+        self._chosen.pop((workflow.key, node.id), None)
 
     @property
     def next_due(self) -> float | None:

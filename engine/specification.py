@@ -125,7 +125,7 @@ def with_metadata(document: dict[str, Any], spec: Document, scope: Scope) -> dic
 
 def _label_from(name: str, expression: str, scope: Scope) -> str:
     try:
-        value = evaluate(expression, environment(scope))
+        value = evaluate(expression, environment(scope), clock=scope.clock)
     except ExpressionError as error:
         raise InvalidMetadata(f"failed to evaluate label {name!r} expression {expression!r}: {error}") from error
     if not isinstance(value, str):

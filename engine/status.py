@@ -57,6 +57,23 @@ def finished(document: dict[str, Any], phase: str, message: str, now: float, *, 
     return _with_status(document, labels, **fields)
 
 
+def begun_again(document: dict[str, Any], now: float) -> dict[str, Any]:
+    """A finished workflow that is to go on: nothing says any more that it is over, or why (Argo's retry)."""
+    labels = {
+        name: value
+        for name, value in (document["metadata"].get("labels") or {}).items()
+        if name not in (LABEL_PHASE, LABEL_COMPLETED)
+    }
+    metadata = {**document["metadata"], "labels": labels}
+    status = {
+        field: value for field, value in document["status"].items() if field not in ("phase", "message", "finishedAt")
+    }
+    others = [each for each in status.get("conditions") or () if each.get("type") != "Completed"]
+    status["conditions"] = [*others, {"type": "Completed", "status": "False"}]
+    status["startedAt"] = timestamp(now)
+    return {**document, "metadata": metadata, "status": status}
+
+
 def with_progress(document: dict[str, Any], progress: str) -> dict[str, Any]:
     """The workflow with how many of its leaves are done."""
     status = document["status"]

@@ -7,7 +7,7 @@ scanned again, and a tag ends at the first `}}`. Simple tags name a variable; `{
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -20,9 +20,7 @@ from engine.scope import Scope as LayeredScope
 
 Scope = Mapping[str, Any]
 """Argo's variable names in full (`inputs.parameters.x`) and their values: strings; None for an output that was never
-made; and for `item` any JSON value."""
-
-Clock = Callable[[], float]
+made; and for `item` any JSON value. Where it is a `engine.scope.Scope`, it also says what `now()` is."""
 
 # Where these are unknown an expression waits for them instead of seeing nil (Argo's variablesToCheck).
 _AWAITED: Final = frozenset(
@@ -54,12 +52,11 @@ class UnresolvedError(SubstitutionError):
 class _Mode:
     """What becomes of tags that cannot be filled in: which must be, and which stay as they are."""
 
-    __slots__ = ("allow_unresolved", "clock", "evaluate", "nested", "required")
+    __slots__ = ("allow_unresolved", "evaluate", "nested", "required")
 
-    def __init__(self, allow_unresolved: bool, required: Collection[str], clock: Clock, evaluate: bool) -> None:
+    def __init__(self, allow_unresolved: bool, required: Collection[str], evaluate: bool) -> None:
         self.allow_unresolved = allow_unresolved
         self.required = required
-        self.clock = clock
         self.evaluate = evaluate
         self.nested = False
         """Whether a tag was filled in within another one, which can be looked up now."""
@@ -130,7 +127,8 @@ class _Expression:
             for name in missing:
                 if mode.must_resolve(name):
                     raise UnresolvedError(self.raw, f"failed to evaluate expression: {name} is missing")
-            result = None if not _AWAITED.isdisjoint(missing) else program.run(env, clock=mode.clock)
+            clock = scope.clock if isinstance(scope, LayeredScope) else time.time
+            result = None if not _AWAITED.isdisjoint(missing) else program.run(env, clock=clock)
             if result is not None:
                 return _escape(result if isinstance(result, str) else go_json(result))
         except (ExpressionError, Invalid) as error:
@@ -170,19 +168,17 @@ class Text:
         *,
         allow_unresolved: bool = False,
         required: Collection[str] = (),
-        clock: Clock = time.time,
         evaluate: bool = True,
     ) -> bytes:
         """The JSON text with its tags filled in; a text without tags is the same bytes object every time.
 
         With ``allow_unresolved``, tags that cannot be filled in yet stay as they are, but for those whose variable is,
-        or is below, one of ``required`` (`item`, `tasks`: Argo's strict prefixes). ``clock`` is what `now()` reads, in
-        seconds since 1970. Without ``evaluate``, expressions stay, too. Raises `UnresolvedError`, or
-        `SubstitutionError` where an expression fails.
+        or is below, one of ``required`` (`item`, `tasks`: Argo's strict prefixes). Without ``evaluate``, expressions
+        stay, too. Raises `UnresolvedError`, or `SubstitutionError` where an expression fails.
         """
         if not self._slots:
             return self._parts[0]
-        mode = _Mode(allow_unresolved, required, clock, evaluate)
+        mode = _Mode(allow_unresolved, required, evaluate)
         rendered = self._fill(scope, mode)
         if mode.nested:
             # Argo fills in a template twice: the second time, what a tag within a tag has completed can be looked up.
@@ -209,12 +205,11 @@ def render_string(
     *,
     allow_unresolved: bool = False,
     required: Collection[str] = (),
-    clock: Clock = time.time,
 ) -> str:
     """A single string with its tags filled in, by the same rules as `Text.render`."""
     if "{{" not in text:
         return text
-    rendered = _compile_string(text).render(scope, allow_unresolved=allow_unresolved, required=required, clock=clock)
+    rendered = _compile_string(text).render(scope, allow_unresolved=allow_unresolved, required=required)
     result: str = orjson.loads(rendered)
     return result
 

@@ -112,12 +112,14 @@ def argument_values(spec: Document, config_maps: Mapping[str, Document]) -> dict
     return values
 
 
-def workflow_scope(document: Document, spec: Document, config_maps: Mapping[str, Document]) -> Scope:
+def workflow_scope(document: Document, spec: Document, config_maps: Mapping[str, Document], now: float) -> Scope:
     """Argo's setGlobalParameters: everything under `workflow.` that does not change during a pass.
 
-    `spec` is the spec in force, that of a referenced WorkflowTemplate merged in. Raises `MissingParameter`.
+    `spec` is the spec in force, that of a referenced WorkflowTemplate merged in; `now` is the time that expressions
+    read, in seconds since the epoch. Raises `MissingParameter`.
     """
     scope = Scope()
+    scope.now = now
     add_metadata(scope, document["metadata"], spec)
     values = argument_values(spec, config_maps)
     declared = (spec.get("arguments") or {}).get("parameters") or ()

@@ -26,8 +26,8 @@ class InvalidWorkflow(ValueError):
 class Workflow:
     """One workflow: everything but its nodes in `document`, the nodes by id in `nodes`.
 
-    Neither is changed in place by anyone but a committing pass: `document` is replaced by a new dict that shares what
-    did not change. Unknown fields survive untouched.
+    Neither is changed by anyone but a committing pass and the operations of an engine: `document` is replaced by a new
+    dict that shares what did not change. Unknown fields survive untouched.
     """
 
     __slots__ = ("document", "key", "name", "namespace", "nodes")
@@ -76,7 +76,7 @@ class Workflow:
 
     @property
     def finished(self) -> bool:
-        """Whether the workflow reached Succeeded, Failed or Error; such a workflow is never touched again."""
+        """Whether the workflow reached Succeeded, Failed or Error; such a workflow is left alone, but for a retry."""
         return self.phase in COMPLETED_PHASES
 
     def to_dict(self) -> dict[str, Any]:

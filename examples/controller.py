@@ -23,7 +23,8 @@ class Processes:
         self.running[node.id] = asyncio.create_task(self.execute(workflow, template["container"]["command"], node.id))
 
     def stop(self, workflow: Workflow, node: Node) -> None:
-        self.running[node.id].cancel()
+        if node.id in self.running:
+            self.running[node.id].cancel()
 
     async def execute(self, workflow: Workflow, command: list[str], node_id: str) -> None:
         try:

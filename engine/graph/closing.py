@@ -21,6 +21,7 @@ class Closing:
         self.graph = graph
         self.shutdown = ""
         """``Stop`` or ``Terminate`` once that was asked for; the former lets exit handlers run."""
+        self._message = ""
         self.expired = False
         """Whether the workflow's `activeDeadlineSeconds` are over."""
         self.deadline: float | None = None
@@ -34,10 +35,11 @@ class Closing:
         self.expired = True
         self._fail_unfinished()
 
-    def shut_down(self, strategy: str) -> None:
-        """End what runs, and begin nothing but, for ``Stop``, exit handlers."""
+    def shut_down(self, strategy: str, message: str = "") -> None:
+        """End what runs, and begin nothing but, for ``Stop``, exit handlers; `message` is why."""
         if strategy != self.shutdown:
             self.shutdown = strategy
+            self._message = f": {message}" if message else ""
             self._fail_unfinished()
 
     def reason(self, invocation: Invocation) -> str | None:
@@ -45,13 +47,13 @@ class Closing:
         if self.shutdown and not (invocation.on_exit and self.shutdown == "Stop"):
             # Argo deletes pods, and marks the nodes that have none itself.
             if invocation.resolved.node_type == POD:
-                return f"workflow shutdown with strategy:  {self.shutdown}"
+                return f"workflow shutdown with strategy:  {self.shutdown}{self._message}"
             return self.stopped()
         return DEADLINE if self.expired and not invocation.on_exit else None
 
     def stopped(self) -> str:
         """What nodes say that have no pod to be deleted."""
-        return f"Stopped with strategy '{self.shutdown}'"
+        return f"Stopped with strategy '{self.shutdown}'{self._message}"
 
     def _fail_unfinished(self) -> None:
         """End every unfinished leaf; what they belong to follows by the graph's own rules."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -292,9 +293,9 @@ class Dag:
                 return variables
             variables.update(default_variables(prefix, called, self.own, artifacts=False))
         if node.type == TASK_GROUP:
-            turns = (store[child] for child in node.children or ())
-            nodes: Iterable[Node] = (turn for turn in turns if turn.name.startswith(f"{node.name}("))
-            variables.update(loop_variables(prefix, nodes, results=name in self.template.results))
+            turns = [store[child] for child in node.children or () if store[child].name.startswith(f"{node.name}(")]
+            turns.sort(key=partial(_turn, len(node.name) + 1))  # one that was retried may come last
+            variables.update(loop_variables(prefix, turns, results=name in self.template.results))
         return variables
 
     # The end
@@ -341,3 +342,9 @@ class Dag:
 
     def _raise(self, message: str) -> None:
         self.graph.finish(self.invocation, ERROR, message, outbound=self._outbound(), raised=True)
+
+
+def _turn(start: int, node: Node) -> int:
+    """The number of a loop's turn, which stands at `start` in its node's name (Argo's loopNodes)."""
+    number = node.name[start:].partition(":")[0]
+    return int(number) if number.isdecimal() else 0

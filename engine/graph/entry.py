@@ -142,7 +142,8 @@ class Entry:
         """The entrypoint and all lifecycle hooks are done: the exit handler is next, if there is one."""
         assert self._root is not None
         hook, self.exit_hook = self.exit_hook, None
-        if hook is None or self.graph.closing.shutdown == "Terminate":
+        name = f"{self.graph.store.workflow}.onExit"
+        if hook is None or (self.graph.closing.shutdown == "Terminate" and not self.graph.store.knows(name)):
             self._finish(*self._judge(None))
             return
         try:
@@ -150,7 +151,7 @@ class Entry:
         except ExpansionError as error:
             self._finish(ERROR, f"error in exit template execution : {error}")
             return
-        self._invoke(EXIT, f"{self.graph.store.workflow}.onExit", call)
+        self._invoke(EXIT, name, call)
 
     # The end
 

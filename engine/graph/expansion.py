@@ -132,7 +132,7 @@ def _turn(step: Step, turn: Item, scope: Scope) -> Call:
 
 def holds(hook: Hook, scope: Scope) -> bool:
     """Whether the hook's condition holds (Argo's EvalBool). Raises `ExpressionError`."""
-    result = evaluate(hook.expression, environment(scope))
+    result = evaluate(hook.expression, environment(scope), clock=scope.clock)
     if not isinstance(result, bool):
         raise ExpressionError(f"expected a boolean, got {result!r}", hook.expression)
     return result

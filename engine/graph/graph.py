@@ -82,8 +82,12 @@ class Graph:
     # Time
 
     def set_time(self, now: float, stamp: float) -> None:
-        """When this pass happens, and when it is dated by what it writes to nodes, in seconds since the epoch."""
+        """When this pass happens, and when it is dated by what it writes to nodes, in seconds since the epoch.
+
+        Expressions read the latter: an aborted pass and the one that resumes it are to ask the same questions.
+        """
         self.now = now
+        self.scope.now = stamp
         self.timestamp = timestamp(stamp)
         self.scope["workflow.duration"] = f"{max(stamp - self.began, 0):f}" if self.began else "0.000000"
 

@@ -145,7 +145,7 @@ def _parameter(parameter: Document, scope: Scope) -> dict[str, Any]:
     try:
         if source.get("expression"):
             expression = render_string(source["expression"], scope, allow_unresolved=True)
-            result = evaluate(expression, environment(scope))
+            result = evaluate(expression, environment(scope), clock=scope.clock)
             if result is None:
                 raise OutputError(f'failed to evaluate expression "{expression}"')
             return {**kept, "value": go_string(result)}
@@ -203,7 +203,7 @@ def _find_artifact(artifact: Document, scope: Scope) -> Document:
         known = scope.flatten()
         artifacts = {f"artifact {key}": value for key, value in known.items() if isinstance(value, Mapping)}
         seen = {key: f"artifact {key}" if isinstance(value, Mapping) else value for key, value in known.items()}
-        found: Any = artifacts.get(str(evaluate(expression, environment(seen))))
+        found: Any = artifacts.get(str(evaluate(expression, environment(seen), clock=scope.clock)))
     elif name in scope:
         found = scope[name]
     else:

@@ -234,7 +234,7 @@ class Retry:
         expression = self.strategy.get("expression")
         if expression:
             scope = {"retries": str(len(self.attempts) - 1), **self._last_retry(unknown="-1")}
-            wanted = evaluate(str(expression), environment(scope))
+            wanted = evaluate(str(expression), environment(scope), clock=self.graph.scope.clock)
             if not isinstance(wanted, bool):
                 raise RetryError(f"retryStrategy.expression: expected a boolean, got {wanted!r}")
             if not wanted:

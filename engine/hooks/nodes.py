@@ -15,6 +15,7 @@ from engine.hooks.patching import IllegalChange, apply_result
 from engine.hooks.volley import Volley
 from engine.node import ERROR, FULFILLED, RUNNING, Node
 from engine.substitution import SubstitutionError
+from engine.template import Template
 from registry import Plugin
 from rpc import Call, FatalError, Method, NodeReply, ParametersReply, PluginError, Reply, TransientError
 from rpc.fanout import fan_out
@@ -30,6 +31,10 @@ CHUNK: Final = 256
 CHUNKS: Final = 32
 EXECUTE_RETRY: Final = 1.0
 """Seconds until a plugin is asked again to execute a template after a transient failure that named no delay."""
+
+
+_OF_THE_MOMENT: Final = frozenset({"workflow.duration"})
+"""Variables that are others in every pass."""
 
 
 class NodeHooks:
@@ -48,7 +53,8 @@ class NodeHooks:
         self._standing = caller.memory.standing
         self.filters = {plugin.name: found for plugin in plugins if (found := node_filter(plugin)) is not None}
         """What plugins want of the nodes, by name; those that want everything are not in it."""
-        self._standing.surrounded_by((self.arguments.workflows, graph.scope.copy()))
+        lasting_variables = {name: value for name, value in dict.items(graph.scope) if name not in _OF_THE_MOMENT}
+        self._standing.surrounded_by((self.arguments.workflows, lasting_variables))
         metadata = document["metadata"]
         self._wanting = {
             method: [plugin for plugin in plugins if wants(plugin, method, metadata)]
@@ -132,8 +138,9 @@ class NodeHooks:
             if question.silent and question.lasting:
                 invocation = question.invocation
                 about = invocation.node_id
-                idle = invocation.executing and invocation.requeue_at is None and invocation.resolved.kind != "plugin"
-                if idle and about not in undo:
+                template = invocation.resolved
+                idle = invocation.executing and invocation.requeue_at is None and template.kind != "plugin"
+                if idle and about not in undo and not _tells_time(template):
                     unchanged[about] = self.nodes[about]
 
     def _changes(self, chunk: Sequence[Invocation]) -> Iterator[Question]:
@@ -246,3 +253,8 @@ class NodeHooks:
                 self._graph.store.touch(node.id).phase = RUNNING
             return
         self.fail(invocation, NOBODY_EXECUTED)
+
+
+def _tells_time(template: Template) -> bool:
+    """Whether the template's text may be another one just because time has passed."""
+    return any(tag in _OF_THE_MOMENT or tag.startswith("=") for tag in template.text.tags)

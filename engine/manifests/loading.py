@@ -114,10 +114,14 @@ def _unfold(path: Path) -> Iterator[Manifest]:
 
 
 def _items(document: Any, where: str) -> Iterator[tuple[Any, str]]:
-    if not isinstance(document, dict) or document.get("kind") != "List":
+    """The objects in a document: itself, the items of a `List`, or those of a list as `--output json` writes it."""
+    if isinstance(document, list) and all(isinstance(item, dict) for item in document):
+        items: Any = document
+    elif isinstance(document, dict) and document.get("kind") == "List":
+        items = document.get("items") or []
+    else:
         yield document, where
         return
-    items = document.get("items") or []
     if not isinstance(items, list):
         raise ManifestError(f"{where}: expected items to be a list, found {_kind_of(items)}")
     for number, item in enumerate(items, 1):

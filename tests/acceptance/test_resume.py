@@ -103,3 +103,25 @@ async def test_another_list_of_plugins_is_asked_afresh(plugin: Any, engine: Any)
     second = await engine((first, ONCE))
     assert (await second.reconcile(work)).aborted is None
     assert len(first.args("workflow.preOperate")) == 2
+
+
+async def test_expressions_read_the_same_time_in_the_pass_that_resumes(plugin: Any, engine: Any) -> None:
+    """Else its templates would be others, and all that was answered would have to be asked again."""
+    moments: Counter[str] = Counter()
+
+    def note(args: dict[str, Any]) -> Any:
+        if args["node"]["type"] != "Pod":
+            return {}
+        (text,) = args["template"]["container"]["command"]
+        moments[text] += 1
+        return 503 if sum(moments.values()) == 3 else {}
+
+    times = iter(range(1_700_000_000, 1_800_000_000, 60))
+    oarlock = await engine((await plugin({"node.preExecute": note}), ONCE), workers=1, clock=lambda: float(next(times)))
+    work = workflow(
+        {"name": "main", "steps": [[{"name": name, "template": "leaf"} for name in "abcd"]]},
+        container("leaf", "{{=now().Unix()}}"),
+    )
+    assert await passes_until_committed(oarlock, work) == 2
+    assert len(moments) == 1
+    assert oarlock.stats.answers_resumed > 0

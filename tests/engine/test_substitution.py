@@ -235,9 +235,12 @@ def test_a_whole_does_not_hide_its_parts() -> None:
     )
 
 
-def test_now_reads_the_clock_that_is_handed_in() -> None:
-    assert filled("{{=now().Year()}} {{=sprig.date('2006', nil)}}", clock=lambda: 0.0) == "1970 1970"
-    assert render_string("{{=now().Year()}}", {}, clock=lambda: 0.0) == "1970"
+def test_now_is_the_time_of_the_outermost_scope() -> None:
+    outer = Scope()
+    outer.now = 86_400.0 * 366
+    inner = Scope(Scope(outer))
+    assert filled("{{=now().Year()}} {{=sprig.date('2006', nil)}}", inner) == "1971 1971"
+    assert render_string("{{=now().Year()}}", inner) == "1971"
 
 
 @given(st.text())

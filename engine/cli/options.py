@@ -1,0 +1,106 @@
+"""The options that commands have in common, and what their values may be."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from engine.manifests import load_mapping
+from engine.variables import text_of
+from rpc.durations import parse_duration
+
+
+class Duration(click.ParamType[float]):
+    """A Go-style duration, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Raises `click.BadParameter` where it is none."""
+        try:
+            return value if isinstance(value, float) else parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Assignment(click.ParamType[tuple[str, str]]):
+    """``NAME=VALUE``, as a pair."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Raises `click.BadParameter` where it is none."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        if not equals or not name:
+            self.fail(f"expected NAME=VALUE, got {value!r}", param, ctx)
+        return name, text
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every command that reconciles is told."""
+
+    files: tuple[Path, ...]
+    config: Path | None
+    executor: str
+    outcomes: Path | None
+    timeout: float | None
+    output: str
+    stats: bool
+    verbose: bool
+
+
+_OPTIONS: Final = (
+    click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="WF.yaml..."),
+    click.option("--config", type=click.Path(path_type=Path), help="The plugins to call; without it there are none."),
+    click.option("--executor", type=click.Choice(["simulated", "pending"]), default="simulated", show_default=True,
+                 help="simulated: leaves end as --outcomes says; pending: they run for ever."),
+    click.option("--outcomes", type=click.Path(path_type=Path), help="How leaves end; what is not named succeeds."),
+    click.option("--timeout", type=Duration(), help="Give up after this long, in simulated time; never, without it."),
+    click.option("--output", "-o", type=click.Choice(["summary", "json", "yaml"]), default="summary",
+                 show_default=True, help="What to write to standard output."),
+    click.option("--stats", is_flag=True, help="Write the counters of the engine and its plugins to standard error."),
+    click.option("--verbose", is_flag=True, help="Log what the engine does, too."),
+)  # fmt: skip
+
+
+def reconciling(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options above; it gets them as one `Options`, and its own besides."""
+
+    @functools.wraps(function)
+    def command(**given: Any) -> None:
+        common = {each.name: given.pop(each.name) for each in fields(Options)}
+        function(Options(**common), **given)
+
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+node_field_selector = click.option(
+    "--node-field-selector",
+    default="",
+    metavar="FIELD=VALUE[,...]",
+    help="The nodes that are meant, as in displayName=approve or inputs.parameters.NAME.value=VALUE.",
+)
+
+parameter = click.option(
+    "--parameter",
+    "-p",
+    "parameters",
+    multiple=True,
+    type=Assignment(),
+    help="A value for one of the workflow's arguments, over what its spec says.",
+)
+
+
+def read_parameters(file: Path | None) -> dict[str, str]:
+    """The names and values in a YAML or JSON file of parameters. Raises `ManifestError`."""
+    return {} if file is None else {name: text_of(value) for name, value in load_mapping(file).items()}

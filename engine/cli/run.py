@@ -1,0 +1,47 @@
+"""``run``: workflows from the manifest, or from where they were left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from engine.cli.options import Options, parameter, read_parameters, reconciling
+from engine.cli.running import reconcile
+from engine.manifests import ManifestError
+from engine.operations import with_parameters, with_spec
+from engine.workflow import Workflow
+from registry.cli import BadInput
+
+
+@click.command()
+@reconciling
+@parameter
+@click.option(
+    "--parameter-file", "-f", type=click.Path(path_type=Path), help="Values for arguments: a mapping in YAML or JSON."
+)
+@click.option("--entrypoint", help="The template to begin with, over what the spec says.")
+def run(
+    options: Options, parameters: tuple[tuple[str, str], ...], parameter_file: Path | None, entrypoint: str | None
+) -> None:
+    """Reconcile the workflows in WF.yaml... to their end.
+
+    WorkflowTemplates and ConfigMaps that they refer to are given as further files. What `--output yaml` or json has
+    written goes on from there. Time is simulated: suspends, deadlines and durations take no time, and --timeout counts
+    them all the same. SIGTERM and Ctrl-C let the passes under way end; a second one does not.
+
+    Exit code 0: all Succeeded. 1: some Failed or Error. 2: bad input. 3: not finished.
+    """
+    try:
+        given = {**read_parameters(parameter_file), **dict(parameters)}
+    except ManifestError as error:
+        raise BadInput(str(error)) from None
+
+    def override(workflow: Workflow) -> None:
+        if (given or entrypoint) and workflow.phase:
+            raise BadInput(f"{workflow.key} has begun: its arguments and entrypoint are what they are")
+        workflow.document = with_parameters(workflow.document, given)
+        if entrypoint:
+            workflow.document = with_spec(workflow.document, entrypoint=entrypoint)
+
+    reconcile(options, lambda engine, workflow: override(workflow))

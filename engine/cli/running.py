@@ -1,0 +1,157 @@
+"""From files to an exit code: load workflows, do something to them, reconcile them to their end, write them."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+import orjson
+import uvloop
+import yaml
+from rich.console import Console
+
+from engine.cli.options import Options
+from engine.cli.progress import showing_progress
+from engine.cli.unmatched import unmatched
+from engine.engine import Engine
+from engine.execution import Executor
+from engine.manifests import ManifestError, Manifests, load
+from engine.operations import OperationError
+from engine.outcomes import Outcomes
+from engine.shape import WrongType, check_shape
+from engine.signals import draining
+from engine.simulation import PendingExecutor, SimulatedExecutor
+from engine.summary import show_statistics, summarize
+from engine.variables import parse_time
+from engine.workflow import InvalidWorkflow, Workflow
+from registry import ConfigError, Registry, find_unreachable
+from registry.cli import BadInput
+from registry.logs import configure_logs
+
+FAILED: Final = 1
+UNFINISHED: Final = 3
+
+Operation = Callable[[Engine, Workflow], None]
+
+
+def reconcile(options: Options, operation: Operation) -> None:
+    """Do something to each workflow, then reconcile them all and exit with the code that says how they ended.
+
+    Raises `BadInput`; then nothing was reconciled.
+    """
+    configure_logs("info" if options.verbose or options.config else "warning")
+    try:
+        manifests = load(options.files)
+        workflows = _workflows(options.files, manifests)
+        outcomes = Outcomes.load(options.outcomes) if options.outcomes is not None else None
+        registry = Registry(options.config) if options.config is not None else None
+    except (ManifestError, ConfigError) as error:
+        raise BadInput(str(error)) from None
+    engine = Engine(
+        registry,
+        executor=_executor(options, outcomes, workflows),
+        workflow_templates={name: each.document for name, each in manifests.workflow_templates.items()},
+        cluster_workflow_templates={name: each.document for name, each in manifests.cluster_workflow_templates.items()},
+        config_maps={name: each.document for name, each in manifests.config_maps.items()},
+    )
+    uvloop.run(_run(engine, workflows, operation, options))
+    _write(workflows, options.output)
+    if outcomes is not None:
+        for complaint in unmatched(outcomes, workflows, manifests):
+            click.echo(f"warning: {options.outcomes}: {complaint}", err=True)
+    _exit(engine, workflows)
+
+
+def _workflows(files: tuple[Path, ...], manifests: Manifests) -> list[Workflow]:
+    for template in (*manifests.workflow_templates.values(), *manifests.cluster_workflow_templates.values()):
+        try:
+            check_shape(template.document)
+        except WrongType as error:
+            raise ManifestError(f"{template}: {error}") from error
+    workflows: dict[str, Workflow] = {}
+    for manifest in manifests.workflows:
+        try:
+            workflow = Workflow(manifest.document)
+        except InvalidWorkflow as error:
+            raise ManifestError(f"{manifest}: {error}") from error
+        if workflow.key in workflows:
+            raise ManifestError(f"{manifest}: metadata.name: there are two workflows {workflow.key!r}")
+        workflows[workflow.key] = workflow
+    if not workflows:
+        raise ManifestError(f"{', '.join(map(str, files))}: expected a manifest of kind Workflow, found none")
+    return list(workflows.values())
+
+
+def _executor(options: Options, outcomes: Outcomes | None, workflows: Sequence[Workflow]) -> Executor:
+    """The executor; simulated time goes on from the latest moment that a workflow knows of."""
+    if options.executor == "pending":
+        if outcomes is not None:
+            raise BadInput("--outcomes: only the simulated executor has any")
+        return PendingExecutor()
+    executor = SimulatedExecutor(outcomes)
+    for workflow in workflows:
+        status = workflow.document["status"]
+        times = [status.get("startedAt"), status.get("finishedAt")]
+        times += [time for node in workflow.nodes.values() for time in (node.started_at, node.finished_at)]
+        for time in set(times):
+            if time:
+                executor.clock.jump(parse_time(time).timestamp())
+    return executor
+
+
+async def _run(engine: Engine, workflows: list[Workflow], operation: Operation, options: Options) -> None:
+    async with engine:
+        for workflow in workflows:
+            try:
+                operation(engine, workflow)
+            except OperationError as error:
+                raise BadInput(str(error)) from None
+        if engine.registry is not None:
+            problem = await find_unreachable(engine.registry.config)
+            if problem is not None:
+                raise BadInput(f"{options.config}: {problem}")
+        with showing_progress(engine, len(workflows)), draining(engine):
+            await engine.run(workflows, timeout=options.timeout)
+        if options.stats:
+            show_statistics(engine, Console(stderr=True))
+
+
+def _exit(engine: Engine, workflows: Sequence[Workflow]) -> None:
+    unfinished = [workflow for workflow in workflows if not workflow.finished]
+    for workflow in unfinished:
+        click.echo(f"{workflow.key} is not finished: {engine.waiting_for(workflow)}", err=True)
+    if unfinished:
+        sys.exit(UNFINISHED)
+    if any(workflow.phase != "Succeeded" for workflow in workflows):
+        sys.exit(FAILED)
+
+
+def _write(workflows: list[Workflow], output: str) -> None:
+    if output == "summary":
+        summarize(workflows, Console())
+        return
+    if output == "json":
+        documents = (
+            orjson.Fragment(workflows[0].encode())
+            if len(workflows) == 1
+            else [orjson.Fragment(workflow.encode()) for workflow in workflows]
+        )
+        _print(orjson.dumps(documents) + b"\n")
+        return
+    _print(yaml.dump_all((workflow.to_dict() for workflow in workflows), sort_keys=False).encode())
+
+
+def _print(content: bytes) -> None:
+    """Write all of it to standard output, which where it is unbuffered (PYTHONUNBUFFERED) may take only a part."""
+    output = sys.stdout.buffer
+    if isinstance(output, io.RawIOBase):
+        whole = io.BufferedWriter(output)
+        whole.write(content)
+        whole.detach()  # flushes it
+    else:
+        output.write(content)
+        output.flush()

@@ -1,0 +1,143 @@
+"""A workflow is stopped or terminated: what ends how, and what still runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine import Engine, OperationError, Workflow
+from tests.engine.operations.driving import drive, reloaded
+
+SPEC = (
+    "onExit: leaf\n"
+    "templates: [{name: main, steps: [[{name: done, template: leaf}], [{name: a, template: gen}, "
+    "{name: w, template: wait, onExit: leaf}, {name: nested, template: inner}], [{name: never, template: leaf}]]}, "
+    "{name: inner, dag: {tasks: [{name: x, template: gen}]}}]"
+)
+LONG = "{gen: {duration: 100h}}"
+
+
+def stop(**options):
+    return lambda engine, work: engine.stop(work, **options)
+
+
+def terminate(**options):
+    return lambda engine, work: engine.terminate(work, **options)
+
+
+def test_stop_ends_what_runs_and_runs_the_exit_handlers():
+    ran = drive(SPEC, LONG, stop(), timeout=1)
+    assert (ran.phase, ran.message) == ("Failed", "Stopped with strategy 'Stop'")
+    assert {name: ran[name].phase for name in ("done", "a", "w", "nested", "x", "wf.onExit", "w.onExit")} == {
+        "done": "Succeeded",
+        "a": "Failed",
+        "w": "Failed",
+        "nested": "Failed",
+        "x": "Failed",
+        "wf.onExit": "Succeeded",
+        "w.onExit": "Succeeded",
+    }
+    assert sorted(ran.executor.stopped) == ["a", "w", "x"]
+    assert "never" not in ran.nodes
+    assert sorted(ran.started) == ["w.onExit", "wf.onExit"]
+
+
+def test_terminate_runs_no_exit_handler():
+    ran = drive(SPEC, LONG, terminate(), timeout=1)
+    assert (ran.phase, ran.message) == ("Failed", "Stopped with strategy 'Terminate'")
+    assert ran.started == []
+    assert "wf.onExit" not in ran.nodes
+    assert sorted(ran.executor.stopped) == ["a", "w", "x"]
+
+
+def test_the_message_is_that_of_what_is_ended():
+    ran = drive(SPEC, LONG, stop(message="enough"), timeout=1)
+    assert ran["a"].message == "workflow shutdown with strategy:  Stop: enough"
+    assert ran["w"].message == "Stopped with strategy 'Stop': enough"
+    assert ran.message == "Stopped with strategy 'Stop': enough"
+    assert drive(SPEC, LONG, terminate(message="now"), timeout=1).message == "Stopped with strategy 'Terminate': now"
+
+
+def test_what_is_stopped_can_be_terminated():
+    spec = SPEC.replace("onExit: leaf\n", "onExit: gen\n")
+    ran = drive(spec, LONG, stop(), terminate(), timeout=1)
+    assert (ran.phase, ran["wf.onExit"].phase) == ("Failed", "Failed")
+    assert ran.executor.stopped == ["wf.onExit"]
+    work = drive(spec, LONG, stop(), timeout=1).workflow
+    ran = drive(reloaded(work), LONG, terminate(), timeout=1)
+    assert (ran.phase, ran["wf.onExit"].phase) == ("Failed", "Failed")
+
+
+def test_a_suspended_workflow_can_be_stopped():
+    ran = drive(SPEC, LONG, lambda engine, work: engine.suspend(work), stop(), timeout=1)
+    assert ran.phase == "Failed"
+
+
+def test_a_workflow_can_be_stopped_before_it_begins():
+    work = drive("suspend: true\ntemplates: [{name: main, steps: [[{name: a, template: leaf}]]}]", "{}").workflow
+    ran = drive(reloaded(work), "{}", stop())
+    assert (ran.phase, ran["a"].phase, ran.started) == ("Failed", "Failed", [])
+
+
+def test_another_process_can_stop_it():
+    work = drive(SPEC, LONG, timeout=1).workflow
+    saved = reloaded(work)
+    engine = Engine()
+    engine.stop(saved)
+    assert saved.document["spec"]["shutdown"] == "Stop"
+    ran = drive(saved, LONG)
+    assert (ran.phase, ran["a"].phase, ran["wf.onExit"].phase) == ("Failed", "Failed", "Succeeded")
+    assert sorted(ran.started) == ["w.onExit", "wf.onExit"]
+
+
+@pytest.mark.parametrize("operation", ["stop", "terminate", "suspend", "resume"])
+def test_a_finished_workflow_is_refused(operation):
+    work = drive("templates: [{name: main, steps: []}]", "{}").workflow
+    before = work.encode()
+    with pytest.raises(OperationError) as caught:
+        getattr(Engine(), operation)(work)
+    assert str(caught.value) == f"default/wf: expected a workflow that is not finished, this one is {work.phase}"
+    assert work.encode() == before
+
+
+class TestOneSuspendedNode:
+    SPEC = (
+        "templates: [{name: main, dag: {tasks: [{name: a, template: wait}, {name: b, template: wait}, "
+        "{name: c, template: leaf, depends: a.Failed}, {name: d, template: leaf, depends: b}]}}]"
+    )
+
+    def test_is_failed_with_the_message(self):
+        ran = drive(self.SPEC, "{}", stop(node_field_selector="displayName=a", message="rejected"))
+        assert (ran["a"].phase, ran["a"].message, ran["c"].phase) == ("Failed", "rejected", "Succeeded")
+        assert (ran.phase, ran.waiting_for) == ("Running", "1 suspended (b)")
+
+    def test_must_be_there(self):
+        work = drive(self.SPEC, "{}").workflow
+        with pytest.raises(OperationError) as caught:
+            Engine().stop(work, node_field_selector="displayName=c")
+        assert str(caught.value) == "no suspended node matches 'displayName=c'; suspended: a, b"
+
+
+def test_what_waits_for_a_lock_is_ended_too():
+    ran = drive(
+        "templates: [{name: main, steps: [[{name: a, template: only, withItems: [0, 1]}]]}, "
+        "{name: only, synchronization: {mutexes: [{name: one}]}, container: {image: i}}]",
+        "{only: {duration: 100h}}",
+        stop(),
+        timeout=1,
+    )
+    assert ran.phases == {"wf": "Failed", "[0]": "Failed", "a(0:0)": "Failed", "a(1:1)": "Failed"}
+
+
+def test_other_workflows_go_on():
+    first, second = (
+        Workflow(
+            {
+                "metadata": {"name": name},
+                "spec": {"entrypoint": "main", "templates": [{"name": "main", "suspend": {"duration": "1h"}}]},
+            }
+        )
+        for name in ("first", "second")
+    )
+    drive(first, "{}", lambda engine, work: (engine.submit(second), engine.stop(second)), timeout=1)
+    assert second.phase == "Failed"
+    assert first.phase == "Running"

@@ -1,0 +1,85 @@
+"""The page of features is complete, and the tests that it names are there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.engine.test_carried import OF_A_TEMPLATE, OF_THE_SPEC
+
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = (ROOT / "docs" / "features.md").read_text()
+ROWS: Final = re.findall(r"^\| (?P<what>.+?) \| (?P<how>[^|]+) \| (?P<test>\S+::\S+) \|$", PAGE, re.MULTILINE)
+
+CALL: Final = """
+arguments continueOn hooks inline name onExit template templateRef when withItems withParam withSequence
+"""
+SPEC: Final = """
+activeDeadlineSeconds arguments entrypoint hooks onExit parallelism priority retryStrategy shutdown suspend
+synchronization templateDefaults templates workflowMetadata workflowTemplateRef
+"""
+TEMPLATE: Final = """
+activeDeadlineSeconds annotations container containerSet daemon dag data failFast http inputs memoize name outputs
+parallelism plugin resource retryStrategy script steps suspend synchronization timeout
+"""
+FIELDS: Final = {
+    "The spec": {*SPEC.split(), *OF_THE_SPEC},
+    "Templates": {*TEMPLATE.split(), *OF_A_TEMPLATE},
+    "Steps": {*CALL.split()},
+    "Tasks": {*CALL.split(), "dependencies", "depends"},
+}
+"""The fields of WorkflowSpec, Template, WorkflowStep and DAGTask (Argo's workflow_types.go)."""
+
+
+def section(name: str) -> dict[str, str]:
+    """The rows of one section: how each field is treated."""
+    text = PAGE.split(f"## {name}\n")[1].split("\n## ")[0]
+    rows: list[tuple[str, str]] = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", text, re.MULTILINE)
+    assert len(dict(rows)) == len(rows)
+    return dict(rows)
+
+
+@lru_cache
+def functions_of(path: Path) -> frozenset[str]:
+    """The tests of a file, those in a class behind its name."""
+    found = set()
+    for statement in ast.parse(path.read_text()).body:
+        members = statement.body if isinstance(statement, ast.ClassDef) else [statement]
+        prefix = f"{statement.name}::" if isinstance(statement, ast.ClassDef) else ""
+        for member in members:
+            if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef):
+                found.add(prefix + member.name)
+    return frozenset(found)
+
+
+def test_there_are_rows():
+    tables = PAGE.count("\n| --- |")
+    assert len(ROWS) == PAGE.count("\n| ") - 2 * tables
+    assert len(ROWS) > 100
+
+
+@pytest.mark.parametrize("test", sorted({test for _, _, test in ROWS}))
+def test_each_test_that_is_named_is_there(test):
+    path, _, name = test.partition("::")
+    assert name.split("::")[-1].startswith("test_")
+    assert name in functions_of(ROOT / "tests" / path)
+
+
+@pytest.mark.parametrize("how", sorted({how for _, how, _ in ROWS}))
+def test_each_says_how(how):
+    assert re.match(r"(run|simulated|carried)\b", how)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_each_field_has_a_row(name):
+    assert set(section(name)) == FIELDS[name]
+
+
+def test_what_is_carried_is_tested_to_be():
+    for name, carried in (("The spec", OF_THE_SPEC), ("Templates", OF_A_TEMPLATE)):
+        assert {field for field, how in section(name).items() if how == "carried"} == set(carried)

@@ -58,9 +58,11 @@ def lock_requests(synchronization: Document, namespace: str, config_maps: Mappin
     mutexes = (synchronization.get("mutex"), *(synchronization.get("mutexes") or ()))
     semaphores = (synchronization.get("semaphore"), *(synchronization.get("semaphores") or ()))
     requests = [
-        Request(f"{_place(lock, namespace, 'Mutex')}/{lock.get('name') or ''}", 1, True) for lock in mutexes if lock
+        Request(f"{_place(lock, namespace, 'Mutex')}/{lock.get('name') or ''}", 1, True)
+        for lock in mutexes
+        if lock is not None
     ]
-    requests += [_semaphore(lock, namespace, config_maps) for lock in semaphores if lock]
+    requests += [_semaphore(lock, namespace, config_maps) for lock in semaphores if lock is not None]
     names = [request.name for request in requests]
     for name in names:
         if names.count(name) > 1:

@@ -256,5 +256,5 @@ class NodeHooks:
 
 
 def _tells_time(template: Template) -> bool:
-    """Whether the template's text may be another one just because time has passed."""
-    return any(tag in _OF_THE_MOMENT or tag.startswith("=") for tag in template.text.tags)
+    """Whether the template's text may be another one just because time has passed: an expression may call `now()`."""
+    return any("(" in tag or any(name in tag for name in _OF_THE_MOMENT) for tag in template.text.tags)

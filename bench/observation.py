@@ -1,7 +1,7 @@
 """Watching a loop call by call: how long each took, and for how much of the loop none was under way.
 
-It stands between the engine and the client, and costs a call most of a microsecond: loops whose processor time is to be
-compared run without it.
+It stands between the engine and the client, whichever way a call takes there, and costs it a microsecond or so: loops
+whose processor time is to be compared run without it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from bench.latencies import Latencies
 from registry import Plugin, Registry
-from rpc import Client, Method, Reply
+from rpc import Client, Method, PluginError, Receiver, Reply
 
 
 class Observation:
@@ -53,11 +53,10 @@ class Observation:
 
 
 class _Observed:
-    """A client whose every exchange is timed; in all else it is the client."""
+    """A client whose every call is timed; in all else it is the client."""
 
     def __init__(self, client: Client, observation: Observation) -> None:
         self._client = client
-        self.direct = False  # or its exchanges would take another way
         self._exchange = client.exchange
         self._observation = observation
         self._latencies = observation.latencies.setdefault(client.name, Latencies())
@@ -69,8 +68,43 @@ class _Observed:
         finally:
             self._observation.ended(began, self._latencies)
 
+    def line(self, receiver: Receiver) -> _ObservedLine:
+        return _ObservedLine(self._client, receiver, self._observation, self._latencies)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+
+class _ObservedLine:
+    """A line whose every call is timed: what the caller takes for the line, and the line for its receiver."""
+
+    def __init__(self, client: Client, receiver: Receiver, observation: Observation, latencies: Latencies) -> None:
+        self._line = client.line(self)
+        self._receiver = receiver
+        self._observation = observation
+        self._latencies = latencies
+        self._began: float | None = None
+
+    def send(self, method: Method, body: bytes, now: float) -> None:
+        self._began = self._observation.begun(method, body)
+        self._line.send(method, body, now)
+
+    def cancel(self) -> None:
+        self._line.cancel()
+        self._end()
+
+    def replied(self, reply: Reply | None, now: float) -> None:
+        self._end()
+        self._receiver.replied(reply, now)
+
+    def failed(self, error: PluginError) -> None:
+        self._end()
+        self._receiver.failed(error)
+
+    def _end(self) -> None:
+        if self._began is not None:
+            self._observation.ended(self._began, self._latencies)
+            self._began = None
 
 
 class WatchedRegistry(Registry):

@@ -54,7 +54,8 @@ def _loops(record: Record) -> Table:
     for number, loop in enumerate(record.loops, start=1):
         time, calls, speed, cpu, memory = _costs(loop)
         kernel = f"{loop.system_us_per_call:.1f}"
-        table.add_row(str(number), time, calls, speed, cpu, kernel, memory, _errors(loop.errors))
+        name = str(number) if loop.outside_calling is None else f"{number}, observed"
+        table.add_row(name, time, calls, speed, cpu, kernel, memory, _errors(loop.errors))
     return table
 
 

@@ -90,8 +90,6 @@ class Client:
         self._permits = self._ledger.permits
         self._policy = retry
         self._judge = Judge(self.name, self._ledger, self._spellings)
-        self.arrived = self._judge.arrived
-        """To be told when a complete HTTP reply has come, of when its request was sent."""
         self._batching = Batching(self, self._ledger, self._judge, self._spellings, batch, retry, timeout)
         self._lane: Lane | None = None
         self._post: Callable[[str, bytes], Awaitable[Response]] = _never_opened
@@ -223,7 +221,7 @@ class Client:
     def line(self, receiver: Receiver) -> Line:
         """A line for one caller, who is told of replies instead of awaiting them. Only where the client is `direct`."""
         assert isinstance(self._lane, WireLane)
-        return Line(receiver, self._lane, self._paths, self._ledger, self)
+        return Line(receiver, self._lane, self._paths, self._ledger, self._judge, self)
 
     # The ways of a line that `exchange` goes as well
 
@@ -325,9 +323,10 @@ class Client:
             raise
         finally:
             permits.release()
-        self.arrived(start)
+        now = monotonic()
+        self._judge.arrived(now, start)
         if parcel is not None:
-            parcel.seconds = monotonic() - start
+            parcel.seconds = now - start
         return response
 
     async def _discover(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Literal
 
 import structlog
@@ -29,16 +28,21 @@ class Judge:
         self._name = name
         self._ledger = ledger
         self._spellings = spellings
-        self._unreachable = False
+        self.unreachable = False
+        """Whether the last that was heard of the plugin is that no connection to it could be made."""
 
-    def arrived(self, start: float) -> None:
-        """A complete HTTP reply has come to what was sent at `start`."""
-        self._ledger.answer(monotonic(), start)
-        if self._unreachable:  # it was, and may have been changed meanwhile
-            self._unreachable = False
-            self.generation += 1
-            self._spellings.forget()
-            self._ledger.came_back()
+    def arrived(self, now: float, start: float) -> None:
+        """A complete HTTP reply came at `now` to what was sent at `start`."""
+        self._ledger.answer(now, start)
+        if self.unreachable:
+            self.came_back()
+
+    def came_back(self) -> None:
+        """The plugin answers after it was `unreachable`, and may have been changed meanwhile."""
+        self.unreachable = False
+        self.generation += 1
+        self._spellings.forget()
+        self._ledger.came_back()
 
     def judge(self, method: Route, response: Response, *, calls: int = 1) -> Response | None:
         """The status table, for a complete reply to so many `calls`: None for 404, an error for all but a reply."""
@@ -84,9 +88,9 @@ class Judge:
             self._ledger.outcomes[Outcome.MALFORMED] += calls
             return FatalError(self._name, method, str(error))
         outcome = next(outcome for kind, outcome in _BROKEN.items() if isinstance(error, kind))
-        if outcome is Outcome.UNTRUSTED and not self._unreachable:
+        if outcome is Outcome.UNTRUSTED and not self.unreachable:
             _log.error("plugin cannot be trusted", name=self._name, problem=str(error))
-        self._unreachable = self._unreachable or isinstance(error, Unreachable)
+        self.unreachable = self.unreachable or isinstance(error, Unreachable)
         self._ledger.fail(outcome, blame=outcome is not Outcome.OWN_FAULT, calls=calls)
         return TransientError(self._name, method, str(error))
 

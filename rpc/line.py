@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rpc.errors import FatalError, PluginError, TransientError
+from rpc.judging import Judge
 from rpc.lanes import LaneError, Response
 from rpc.lanes.wire import WireLane
 from rpc.ledger import Ledger
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 class Receiver(Protocol):
     """Who is told what came of a call. It may call `Line.send` from within, and must not raise."""
 
-    def replied(self, reply: Reply | None) -> None:
-        """What `Client.exchange` would have returned."""
+    def replied(self, reply: Reply | None, now: float) -> None:
+        """What `Client.exchange` would have returned. `now` is when it came, as `time.monotonic` says."""
         ...
 
     def failed(self, error: PluginError) -> None:
@@ -45,6 +46,7 @@ class Line:
         "_body",
         "_breaker",
         "_client",
+        "_judge",
         "_ledger",
         "_method",
         "_on_it",
@@ -59,7 +61,13 @@ class Line:
     )
 
     def __init__(
-        self, receiver: Receiver, lane: WireLane, paths: Mapping[Route, str], ledger: Ledger, client: Client
+        self,
+        receiver: Receiver,
+        lane: WireLane,
+        paths: Mapping[Route, str],
+        ledger: Ledger,
+        judge: Judge,
+        client: Client,
     ) -> None:
         self._receiver = receiver
         self._post = lane.post_to
@@ -67,14 +75,19 @@ class Line:
         self._ledger = ledger
         self._breaker = ledger.breaker
         self._permits = ledger.permits
+        self._judge = judge
         self._client = client
         self._turn = _Turn(self)
         self._on_it = False
         self._task: asyncio.Task[Reply | None] | None = None
         self._start = 0.0
 
-    def send(self, method: Method, body: bytes) -> None:
-        """Call `method` with `body`, an encoded JSON object; the receiver is told what comes of it, later."""
+    def send(self, method: Method, body: bytes, now: float) -> None:
+        """Call `method` with `body`, an encoded JSON object; the receiver is told what comes of it, later.
+
+        `now` is what `time.monotonic` says, or said when the reply came that is being acted upon: one reading of the
+        clock does for the end of one call and the beginning of the next.
+        """
         path = self._paths.get(method)
         self._method, self._body = method, body
         if path is None or not self._breaker.closed:
@@ -85,8 +98,9 @@ class Line:
         if permits.in_flight < permits.limit:
             permits.in_flight += 1
             self._on_it = True
-            self._start = monotonic()
-            self._post(self, path, body)
+            self._start = now
+            post = self._post
+            post(self, path, body, now)
         else:
             self._turn.waits = True
             permits.queue(self._turn)
@@ -95,8 +109,8 @@ class Line:
         """A permit was waited for and is there."""
         if self._breaker.closed:
             self._on_it = True
-            self._start = monotonic()
-            self._post(self, self._path, self._body)
+            self._start = now = monotonic()
+            self._post(self, self._path, self._body, now)
         else:  # it opened meanwhile
             self._permits.release()
             self._follow(self._client.exchange(self._method, self._body))
@@ -120,20 +134,25 @@ class Line:
         if not self._on_it:
             return
         self._on_it = False
-        client = self._client
-        self._permits.release()
-        client.arrived(self._start)
+        now = monotonic()
+        permits = self._permits
+        permits.in_flight -= 1
+        if permits.turns:
+            permits.hand_over()
+        self._ledger.answer(now, self._start)
+        if self._judge.unreachable:
+            self._judge.came_back()
         if result.status == 200 and (result.body == b"{}" or not result.body):
-            self._receiver.replied(EMPTY)
+            self._receiver.replied(EMPTY, now)
             return
         try:
-            reply = client.read(self._method, result)
+            reply = self._client.read(self._method, result)
         except TransientError as failure:
-            self._follow(client.exchange_again(failure, self._method, self._body))
+            self._follow(self._client.exchange_again(failure, self._method, self._body))
         except FatalError as error:
             self._receiver.failed(error)
         else:
-            self._receiver.replied(reply)
+            self._receiver.replied(reply, now)
 
     def set_exception(self, exception: LaneError, /) -> None:
         if not self._on_it:
@@ -159,7 +178,7 @@ class Line:
             return
         error = task.exception()
         if error is None:
-            self._receiver.replied(task.result())
+            self._receiver.replied(task.result(), monotonic())
         elif isinstance(error, PluginError):
             self._receiver.failed(error)
         else:

@@ -22,10 +22,16 @@ class Permits:
         else:
             await permits.wait()
 
-    and `release` gives it back. Whenever some wait, as many as the limit allows are in flight.
+    and giving one back, which `release` does, no more:
+
+        permits.in_flight -= 1
+        if permits.turns:
+            permits.hand_over()
+
+    Whenever some wait, as many as the limit allows are in flight.
     """
 
-    __slots__ = ("_waiting", "in_flight", "limit", "waits")
+    __slots__ = ("in_flight", "limit", "turns", "waits")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -33,12 +39,13 @@ class Permits:
         self.in_flight = 0
         self.waits = 0
         """How many have had to wait so far."""
-        self._waiting: deque[Waiting] = deque()
+        self.turns: deque[Waiting] = deque()
+        """Those that wait, the first in front, and some that do not any more."""
 
     @property
     def waiting(self) -> int:
         """How many wait for a permit."""
-        return sum(not turn.done() for turn in self._waiting)
+        return sum(not turn.done() for turn in self.turns)
 
     async def wait(self) -> None:
         """Wait for a permit and take it. Cancelled, it takes none."""
@@ -53,25 +60,26 @@ class Permits:
 
     def queue(self, turn: Waiting) -> None:
         """Wait for a permit; `turn` is told, from within `release` or `resize`, when it has been taken for it."""
-        self._waiting.append(turn)
+        self.turns.append(turn)
         self.waits += 1
 
     def release(self) -> None:
         """Give one permit back; it goes to the first who waits, if any, with nobody to compete."""
         self.in_flight -= 1
-        if self._waiting:
-            self._hand_over()
+        if self.turns:
+            self.hand_over()
 
     def resize(self, limit: int) -> None:
         """Set the limit. Permits taken beyond a lower one are not called back, only not handed out again."""
         self.limit = limit
-        if self._waiting:
-            self._hand_over()
+        if self.turns:
+            self.hand_over()
 
-    def _hand_over(self) -> None:
-        waiting = self._waiting
-        while waiting and self.in_flight < self.limit:
-            turn = waiting.popleft()
+    def hand_over(self) -> None:
+        """Give permits that are free to those who wait for one."""
+        turns = self.turns
+        while turns and self.in_flight < self.limit:
+            turn = turns.popleft()
             if not turn.done():  # else cancelled: it was left here, since searching the queue for it takes longer
                 self.in_flight += 1
                 turn.set_result(None)

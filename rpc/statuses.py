@@ -19,10 +19,12 @@ EXCERPT: Final = 256
 
 def refusal(plugin: str, method: str, response: Response) -> PluginError:
     """The error for a status that is neither a reply (200, 204) nor 404."""
-    status, body, retry_after = response
-    reason = f"status {status}{excerpt(body)}"
+    status = response.status
+    reason = f"status {status}{excerpt(response.body)}"
     if status in PATIENCE:
-        return TransientError(plugin, method, reason, status=status, retry_after=parse_retry_after(retry_after))
+        return TransientError(
+            plugin, method, reason, status=status, retry_after=parse_retry_after(response.retry_after)
+        )
     return FatalError(plugin, method, reason, status=status)
 
 

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from statistics import fmean, median
+from time import monotonic
 from typing import Any, Final
 
 import msgspec
@@ -225,11 +226,11 @@ class _Caller:
 
     def call(self) -> None:
         if self._clock() < self._until:
-            self._line.send(Method.NODE_PRE_EXECUTE, _BODY)
+            self._line.send(Method.NODE_PRE_EXECUTE, _BODY, monotonic())
         else:
             self.over.set_result(None)
 
-    def replied(self, reply: Reply | None) -> None:
+    def replied(self, reply: Reply | None, now: float) -> None:
         self.answered += 1
         self.call()
 

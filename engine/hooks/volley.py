@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from engine.graph import Invocation
@@ -123,7 +124,7 @@ class Visitor:
     def _begin(self) -> None:
         self._make_call()
         self._silent = True
-        self._lines[0].send(PRE, self._body)
+        self._lines[0].send(PRE, self._body, monotonic())
 
     def _make_call(self) -> None:
         """What is sent of the node as it is now; all plugins are sent the same payload."""
@@ -131,11 +132,14 @@ class Visitor:
         self._body = call.body
         self._digest = call.digest
 
-    def replied(self, reply: Reply | None) -> None:
+    def replied(self, reply: Reply | None, now: float) -> None:
         """See `rpc.Receiver`."""
         position = self._position
+        if reply is EMPTY or reply is None:
+            self._go_on(position + 1, now)
+            return
         try:
-            if reply is EMPTY or reply is None or self._volley.plugins[position].mode == "observe":
+            if self._volley.plugins[position].mode == "observe":
                 position += 1
             elif not self._take(reply):
                 position = len(self._lines)
@@ -148,12 +152,13 @@ class Visitor:
         except Exception as error:
             self._volley.fail(error)
             return
-        self._go_on(position)
+        self._go_on(position, now)
 
-    def _go_on(self, position: int) -> None:
+    def _go_on(self, position: int, now: float) -> None:
         self._position = position
-        if position < len(self._lines):
-            self._lines[position].send(PRE, self._body)
+        lines = self._lines
+        if position < len(lines):
+            lines[position].send(PRE, self._body, now)
             return
         if self._silent:
             self._hooks.memory.journal.keep_silence(PRE, self._node.id, self._digest)
@@ -164,7 +169,7 @@ class Visitor:
         """See `rpc.Receiver`."""
         volley = self._volley
         if self._hooks.caller.passes_over(volley.plugins[self._position]):
-            self._go_on(self._position + 1)
+            self._go_on(self._position + 1, monotonic())
         elif isinstance(error, FatalError):
             self._hooks.fail(self._invocation, str(error))
             self._since = self._position = 0

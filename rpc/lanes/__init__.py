@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
+import msgspec
 import orjson
 
 MAX_HEAD: Final = 64 * 1024
@@ -27,7 +28,7 @@ SYN dropped and sent again a second later.
 """
 
 
-class Response(NamedTuple):
+class Response(msgspec.Struct, frozen=True, gc=False):
     """One complete HTTP reply. ``retry_after`` is that header's value as sent, None where there is none."""
 
     status: int

@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         call = self.call
-        if self.reader is None and call is not None:
+        if call is not None and self.reader is None:
             lane = self.lane
             reply = lane.known_reply if data == lane.known_bytes else lane.recognize(data)
             if reply is not None:

@@ -75,25 +75,29 @@ class WireLane:
     def post(self, path: str, body: bytes) -> asyncio.Future[Response]:
         """See `rpc.lanes.Lane.post`. The request is on its way when this returns, if a connection was idle."""
         future = self._create_future()
-        self.post_to(future, path, body)
+        self.post_to(future, path, body, self._clock())
         return future
 
-    def post_to(self, waiting: Waiting, path: str, body: bytes) -> None:
-        """As `post`, but the reply, or a `LaneError`, is handed to `waiting` as it comes, with no future between."""
+    def post_to(self, waiting: Waiting, path: str, body: bytes, now: float) -> None:
+        """As `post`, but the reply, or a `LaneError`, is handed to `waiting` as it comes, with no future between.
+
+        ``now`` is what the lane's clock says.
+        """
         size = len(body)
         try:
             request = self._heads[path][size] + body
         except KeyError:
             request = self._head(path, size) + body
-        deadline = self._clock() + self._timeout
-        if self.idle:
-            connection = self.idle.pop()
+        idle = self.idle
+        if idle:
+            connection = idle.pop()
             connection.call = waiting
             connection.request = request
-            connection.deadline = deadline
-            connection.write(request)
+            connection.deadline = now + self._timeout
+            write = connection.write
+            write(request)
         else:
-            self._wait(Call(waiting, request, deadline))
+            self._wait(Call(waiting, request, now + self._timeout))
 
     def _head(self, path: str, size: int) -> bytes:
         heads = self._heads.setdefault(path, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ class Caller:
         self.told: list[Reply | PluginError | None] = []
         self._news = asyncio.Event()
 
-    def replied(self, reply: Reply | None) -> None:
+    def replied(self, reply: Reply | None, now: float) -> None:
         self.told.append(reply)
         self._news.set()
 
@@ -60,21 +61,21 @@ async def connect() -> AsyncIterator[Any]:
 async def test_a_reply_is_handed_over_typed_or_as_the_empty_one(connect: Any) -> None:
     replies = iter([{}, {"node": {"message": "hello"}}, {}])
     client, caller, line = await connect(lambda args: next(replies))
-    line.send(PRE, b"{}")
+    line.send(PRE, b"{}", monotonic())
     assert await caller.next() is EMPTY
-    line.send(PRE, b"{}")
+    line.send(PRE, b"{}", monotonic())
     reply = await caller.next()
     assert isinstance(reply, NodeReply)
     assert reply.node is not None
     assert reply.node.message == "hello"
-    line.send(PRE, b"{}")
+    line.send(PRE, b"{}", monotonic())
     assert await caller.next() is EMPTY
     assert client.stats.in_flight == 0
 
 
 async def test_a_method_that_is_not_there_is_told_as_none(connect: Any) -> None:
     client, caller, line = await connect(lambda args: {})
-    line.send(Method.NODE_POST_EXECUTE, b"{}")
+    line.send(Method.NODE_POST_EXECUTE, b"{}", monotonic())
     assert await caller.next() is None
     assert not client.supports(Method.NODE_POST_EXECUTE)
 
@@ -84,16 +85,16 @@ async def test_a_receiver_may_send_from_within(connect: Any) -> None:
     over = asyncio.get_running_loop().create_future()
 
     class Again(Caller):
-        def replied(self, reply: Reply | None) -> None:
+        def replied(self, reply: Reply | None, now: float) -> None:
             self.told.append(reply)
             if len(self.told) < 500:
-                line.send(PRE, b"{}")
+                line.send(PRE, b"{}", monotonic())
             else:
                 over.set_result(None)
 
     again = Again()
     line = client.line(again)
-    line.send(PRE, b"{}")
+    line.send(PRE, b"{}", monotonic())
     await over
     assert set(map(id, again.told)) == {id(EMPTY)}
     assert client.stats.attempts >= 500
@@ -111,7 +112,7 @@ async def test_a_transient_failure_is_retried_before_it_is_told(connect: Any) ->
 
     client, caller, line = await connect(fail_once, retry=RetryPolicy(attempts=3, backoff=0.001, max_backoff=0.001))
     for _ in range(2):
-        line.send(PRE, b"{}")
+        line.send(PRE, b"{}", monotonic())
         assert await caller.next() is EMPTY
     assert client.stats.retries == 1
 
@@ -126,11 +127,11 @@ async def test_failures_are_told_by_whose_fault_they_are(connect: Any) -> None:
         return value
 
     client, caller, line = await connect(answer, retry=RetryPolicy(attempts=1), protocol="short")
-    line.send(PRE, b"{}")
+    line.send(PRE, b"{}", monotonic())
     assert isinstance(await caller.next(), TransientError)
-    line.send(PRE, b"{}")
+    line.send(PRE, b"{}", monotonic())
     assert isinstance(await caller.next(), FatalError)
-    line.send(PRE, b"{}")
+    line.send(PRE, b"{}", monotonic())
     assert await caller.next() is EMPTY
     assert client.stats.in_flight == 0
 
@@ -140,7 +141,7 @@ async def test_lines_wait_for_permits_in_turn(connect: Any) -> None:
     callers = [Caller() for _ in range(5)]
     lines = [client.line(caller) for caller in callers]
     for line in lines:
-        line.send(PRE, b"{}")
+        line.send(PRE, b"{}", monotonic())
     assert client.stats.in_flight == 1
     for caller in callers:
         assert await caller.next() is EMPTY
@@ -161,9 +162,9 @@ async def test_a_cancelled_line_hears_nothing_and_leaves_the_others_alone(connec
     waiting = client.line(other)
     third = Caller()
     last = client.line(third)
-    line.send(PRE, b"{}")
-    waiting.send(PRE, b"{}")
-    last.send(PRE, b"{}")
+    line.send(PRE, b"{}", monotonic())
+    waiting.send(PRE, b"{}", monotonic())
+    last.send(PRE, b"{}", monotonic())
     await asked.wait()
     waiting.cancel()
     line.cancel()
@@ -182,7 +183,7 @@ async def test_a_closed_client_tells_those_who_wait(connect: Any) -> None:
         return {}
 
     client, caller, line = await connect(hang, protocol="short", retry=RetryPolicy(attempts=1))
-    line.send(PRE, b"{}")
+    line.send(PRE, b"{}", monotonic())
     await asked.wait()
     await client.aclose()
     assert isinstance(await caller.next(), TransientError)

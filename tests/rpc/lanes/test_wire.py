@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -187,7 +188,7 @@ class Receiver:
 
     def send(self) -> None:
         if len(self.got) < self.calls:
-            self.lane.post_to(self, "/", b"{}")
+            self.lane.post_to(self, "/", b"{}", time.monotonic())
         else:
             self.over.set()
 

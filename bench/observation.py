@@ -61,10 +61,10 @@ class _Observed:
         self._observation = observation
         self._latencies = observation.latencies.setdefault(client.name, Latencies())
 
-    async def exchange(self, method: Method, body: bytes) -> Reply | None:
+    async def exchange(self, method: Method, body: bytes, *, patient: bool = False) -> Reply | None:
         began = self._observation.begun(method, body)
         try:
-            return await self._exchange(method, body)
+            return await self._exchange(method, body, patient=patient)
         finally:
             self._observation.ended(began, self._latencies)
 

@@ -100,6 +100,11 @@ class Breaker:
         self._probing = True
         return True
 
+    @property
+    def probing(self) -> bool:
+        """Whether a probe is on its way; what becomes of other calls will be known when it ends."""
+        return self._probing
+
     def end_probe(self, now: float, answered: bool | None) -> None:
         """The probe was answered, or failed by the peer's fault, or (None) says nothing: then another may go."""
         self._probing = False

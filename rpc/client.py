@@ -161,22 +161,25 @@ class Client:
             raise self._judge.illegal(known, response, error) from error
         return document
 
-    async def exchange(self, method: Method, body: bytes, deadline: float | None = None) -> Reply | None:
+    async def exchange(
+        self, method: Method, body: bytes, deadline: float | None = None, *, patient: bool = False
+    ) -> Reply | None:
         """Send `body`, an encoded JSON object, and return the typed reply, None where the method is unsupported.
 
         A reply without content is `EMPTY`. After ``deadline``, in the loop's time, nothing is sent any more. Raises
-        `TransientError` once retries are used up too, at once as `NotSent`, and `FatalError`.
+        `TransientError` once retries are used up too, at once as `NotSent`, and `FatalError`. While another call is the
+        open breaker's probe, one that is ``patient`` waits for what comes of it, where others are not sent.
         """
         path = self._paths.get(method)
         try:
             if path is None or not self._breaker.closed:
-                response = await self._attempt(method, body, deadline)
+                response = await self._attempt(method, body, deadline, patient=patient)
             else:
                 response = await self._send(method, path, body, deadline)
                 if response.status != 200:
                     response = self._judge.judge(method, response)
         except TransientError as failure:
-            response = await self._try_again(failure, method, body, deadline)
+            response = await self._try_again(failure, method, body, deadline, patient=patient)
         if response is None:
             return None
         return self._decode(method, response)
@@ -211,7 +214,7 @@ class Client:
 
     async def attempt_batch(self, batch: BatchMethod, body: bytes, parcel: Parcel) -> Response | None:
         """One request with a batch, None for 404. Raises `TransientError` and `FatalError`."""
-        return await self._attempt(batch, body, None, parcel)
+        return await self._attempt(batch, body, None, parcel, patient=True)
 
     @property
     def direct(self) -> bool:
@@ -236,7 +239,7 @@ class Client:
 
     async def exchange_again(self, failure: TransientError, method: Method, body: bytes) -> Reply | None:
         """Go on after a first attempt that failed, as `exchange` would."""
-        response = await self._try_again(failure, method, body, None)
+        response = await self._try_again(failure, method, body, None, patient=True)
         return None if response is None else self._decode(method, response)
 
     def _decode(self, method: Method, response: Response) -> Reply:
@@ -251,29 +254,37 @@ class Client:
         return reply
 
     async def _try_again(
-        self, failure: TransientError, method: Method, body: bytes, deadline: float | None
+        self, failure: TransientError, method: Method, body: bytes, deadline: float | None, *, patient: bool = False
     ) -> Response | None:
         if isinstance(failure, NotSent):
             raise failure
 
         async def again() -> Response | None:
             self._ledger.retries += 1
-            return await self._attempt(method, body, deadline)
+            return await self._attempt(method, body, deadline, patient=patient)
 
         return await retry(
             again, failure, self._policy, self.budget, deadline=deadline, clock=monotonic, sleep=asyncio.sleep
         )
 
     async def _attempt(
-        self, method: Route, body: bytes, deadline: float | None, parcel: Parcel | None = None
+        self,
+        method: Route,
+        body: bytes,
+        deadline: float | None,
+        parcel: Parcel | None = None,
+        *,
+        patient: bool = False,
     ) -> Response | None:
         """One attempt in full generality: as the breaker's probe, finding the spelling."""
         calls = _count(parcel)
         probing = False
-        if not self._breaker.closed:
+        while not self._breaker.closed and not probing:
             probing = self._breaker.try_probe(monotonic())
             if not probing:
-                raise self._judge.not_sent(method, Outcome.BREAKER_OPEN, calls=calls)
+                if not (patient and self._breaker.probing):
+                    raise self._judge.not_sent(method, Outcome.BREAKER_OPEN, calls=calls)
+                await self._ledger.probe_ended()
         verdict: bool | None = None
         try:
             path = self._paths.get(method)

@@ -6,6 +6,7 @@ A success is only counted where it happens, since there are a hundred thousand a
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from types import MappingProxyType
 from typing import Final
@@ -48,6 +49,7 @@ class Ledger:
         self._unanswered = 0
         self._told = 0
         self._credited = 0
+        self._probe: asyncio.Future[None] | None = None
 
     def answer(self, now: float, start: float) -> None:
         """A complete HTTP reply came at `now` to what was sent at `start`."""
@@ -99,9 +101,18 @@ class Ledger:
         if self.breaker.record(now, failures=failures):
             _log.warning("plugin fails too often, breaker open", name=self.name)
 
+    async def probe_ended(self) -> None:
+        """Wait for the end of the breaker's probe that is on its way."""
+        if self._probe is None:
+            self._probe = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._probe)  # one that does not wait any more must not take the others with it
+
     def end_probe(self, answered: bool | None) -> None:
         """The breaker's probe has ended, see `Breaker.end_probe`."""
         self.breaker.end_probe(monotonic(), answered)
+        if self._probe is not None:
+            self._probe.set_result(None)
+            self._probe = None
         if answered:
             _log.info("plugin answers again, breaker closed", name=self.name)
 

@@ -91,7 +91,7 @@ class Line:
         path = self._paths.get(method)
         self._method, self._body = method, body
         if path is None or not self._breaker.closed:
-            self._follow(self._client.exchange(method, body))
+            self._follow(self._client.exchange(method, body, patient=True))
             return
         self._path = path
         permits = self._permits
@@ -113,7 +113,7 @@ class Line:
             self._post(self, self._path, self._body, now)
         else:  # it opened meanwhile
             self._permits.release()
-            self._follow(self._client.exchange(self._method, self._body))
+            self._follow(self._client.exchange(self._method, self._body, patient=True))
 
     def cancel(self) -> None:
         """Nobody waits any more; the receiver is told nothing, and the lane closes the connection."""

@@ -36,7 +36,8 @@ class Caller:
         reply = self.memory.find(plugin, method, about, digest)
         if reply is None:
             try:
-                reply = await plugin.client.exchange(method, body) or EMPTY
+                # Patient: to fail now would abort the pass, and with it the probe, so that no breaker would ever close.
+                reply = await plugin.client.exchange(method, body, patient=True) or EMPTY
             except PluginError:
                 if not self.passes_over(plugin):
                     raise

@@ -154,7 +154,7 @@ class Chain:
 
         async def ask(place: int) -> None:
             try:
-                outcomes[place] = await client.exchange(method, bundle.calls[place].body) or EMPTY
+                outcomes[place] = await client.exchange(method, bundle.calls[place].body, patient=True) or EMPTY
             except FatalError as error:
                 outcomes[place] = error
             except TransientError as error:

@@ -111,8 +111,12 @@ async def test_one_probe_closes_it_again(lane: Any) -> None:
         await moody.arrived(5)
         with pytest.raises(NotSent):
             await client.exchange(NODE, b"{}")
+        patient = [asyncio.ensure_future(client.exchange(NODE, b"{}", patient=True)) for _ in range(3)]
+        await asyncio.sleep(0)
+        patient[0].cancel()
         moody.gate.set()
         assert await probe is EMPTY
+        assert await asyncio.gather(*patient[1:]) == [EMPTY, EMPTY]
         assert client.stats.breaker == "closed"
         assert await client.exchange(NODE, b"{}") is EMPTY
 

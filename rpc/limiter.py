@@ -40,7 +40,7 @@ _CONFIDENCE: Final = 2.5
 # An interval lasts so many seconds, round trips and calls at least. The scheduler of a busy machine hands out slices of
 # a few milliseconds; a shorter interval would measure those.
 _INTERVAL: Final = 0.02
-_ROUNDS: Final = 4
+_ROUNDS: Final = 2
 _CALLS: Final = 32
 
 
@@ -88,10 +88,8 @@ class Limiter:
         if 2 * (waits - self._waits) < count:
             self._begin(now, answered, waits)
             return
-        least = max(_CALLS, _ROUNDS * self.limit)
-        if self._starting:
-            least //= 2  # whether twice as many pay is seen sooner
-        if count < least:
+        calls = _CALLS // 2 if self._starting else _CALLS  # whether twice as many pay is seen sooner
+        if count < max(calls, _ROUNDS * self.limit):
             self.until = now + _INTERVAL  # too few to tell yet
             return
         throughput = count / (now - self._began)

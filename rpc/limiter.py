@@ -36,7 +36,9 @@ _MAX_STEP: Final = 1.0
 # errors from zero.
 _PAIRS: Final = 3
 _MAX_PAIRS: Final = 8
-_CONFIDENCE: Final = 2.5
+_CONFIDENCE: Final = 2.0
+# Where even the greatest contrast is lost in the noise, only more comparisons help.
+_PATIENT_PAIRS: Final = 24
 # An interval lasts so many seconds, round trips and calls at least. The scheduler of a busy machine hands out slices of
 # a few milliseconds; a shorter interval would measure those.
 _INTERVAL: Final = 0.02
@@ -148,7 +150,7 @@ class Limiter:
                 if abs(mean) > _CONFIDENCE * statistics.stdev(self._trial, mean) / math.sqrt(pairs):
                     self.settled = self._high() if mean > 0 else self._low()
                     self._end_trial(1 if mean > 0 else -1)
-                elif pairs >= _MAX_PAIRS:
+                elif pairs >= (_MAX_PAIRS if self._step < _MAX_STEP else _PATIENT_PAIRS):
                     self._end_trial(0)
         more_first = len(self._trial) % 2 == 0
         self.limit = self._high() if more_first == (self._first is None) else self._low()

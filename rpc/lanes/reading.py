@@ -13,6 +13,7 @@ from httptools import HttpParserError, HttpResponseParser
 from rpc.lanes import MAX_HEAD, MAX_HEADERS, Broken, Malformed, Response, TooLarge, is_whole
 from rpc.lanes.head import CHUNKED, UNTIL_CLOSE, Head, HeadReader, be_lenient
 
+_NUL: Final = "a trailer of the reply has a NUL in it"
 _CHUNKED_HEAD: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -137,6 +138,8 @@ class _Chunks:
         self._room = max_body
         self._silence = 0
         self._trailers = self._trailer_bytes = 0
+        self._nul = False
+        """Whether the last trailer had one. It counts where more follows, as in aiohttp, which is told of it then."""
         self._parser = be_lenient(HttpResponseParser(self))
         self._parser.feed_data(_CHUNKED_HEAD)
         self._trailers = self._trailer_bytes = 0  # that head's own line does not count
@@ -156,10 +159,14 @@ class _Chunks:
                 self._parser.feed_data(data[at : at + 1])
         except HttpParserError as error:
             if not self.complete:
+                if isinstance(error.__context__, Malformed):  # raised in a method below
+                    raise error.__context__ from None
                 raise Malformed(f"bad framing of the reply's body: {error}") from None
             self.surplus = True
         if self._room < 0:
             raise TooLarge("the reply's body is over the limit")
+        if self._nul and not self.complete:
+            raise Malformed(_NUL)
         if self._trailers > MAX_HEADERS or self._trailer_bytes > MAX_HEAD or self._silence > MAX_HEAD + len(data):
             raise Malformed(f"the reply's trailers are over {MAX_HEADERS} lines or {MAX_HEAD} bytes")
         if self.complete:
@@ -173,6 +180,9 @@ class _Chunks:
         self.body.append(data)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._nul:
+            raise Malformed(_NUL)
+        self._nul = b"\0" in value
         self._trailers += 1
         self._trailer_bytes += len(name) + len(value) + 4
 

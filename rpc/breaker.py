@@ -50,6 +50,11 @@ class Breaker:
         self._failures = 0
         self._succeeded = -_STEPS  # the number of the last step with a success
 
+    @property
+    def probing(self) -> bool:
+        """Whether a probe is under way."""
+        return self._probing
+
     def state(self, now: float) -> BreakerState:
         """What a call would meet at `now`."""
         if self.closed:

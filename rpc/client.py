@@ -91,6 +91,7 @@ class Client:
         self._policy = retry
         self._judge = Judge(self.name, self._ledger, self._spellings)
         self._batching = Batching(self, self._ledger, self._judge, self._spellings, batch, retry, timeout)
+        self._probe_over: asyncio.Future[None]
         self._lane: Lane | None = None
         self._post: Callable[[str, bytes], Awaitable[Response]] = _never_opened
 
@@ -269,11 +270,7 @@ class Client:
     ) -> Response | None:
         """One attempt in full generality: as the breaker's probe, finding the spelling."""
         calls = _count(parcel)
-        probing = False
-        if not self._breaker.closed:
-            probing = self._breaker.try_probe(monotonic())
-            if not probing:
-                raise self._judge.not_sent(method, Outcome.BREAKER_OPEN, calls=calls)
+        probing = not self._breaker.closed and await self._probe(method, calls)
         verdict: bool | None = None
         try:
             path = self._paths.get(method)
@@ -293,6 +290,22 @@ class Client:
         finally:
             if probing:
                 self._ledger.end_probe(verdict)
+                self._probe_over.set_result(None)
+
+    async def _probe(self, method: Route, calls: int) -> bool:
+        """Whether this call is the breaker's probe; False where it closed meanwhile. Raises `NotSent`.
+
+        While another probes, its outcome is waited for. Were the others turned away, they would abort the pass that the
+        probe is part of, and it with them, again and again.
+        """
+        while not self._breaker.closed:
+            if self._breaker.try_probe(monotonic()):
+                self._probe_over = asyncio.get_running_loop().create_future()
+                return True
+            if not self._breaker.probing:
+                raise self._judge.not_sent(method, Outcome.BREAKER_OPEN, calls=calls)
+            await asyncio.shield(self._probe_over)
+        return False
 
     async def _send(
         self,

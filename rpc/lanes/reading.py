@@ -117,7 +117,7 @@ class Reader:
     def _feed_chunks(self, head: Head, data: bytes) -> Response | None:
         chunks = self._chunks
         if chunks is None:
-            chunks = self._chunks = _Chunks(self._max_body)
+            chunks = self._chunks = _Chunks(self._max_body, head.lines)
         chunks.feed(data)
         if not chunks.complete:
             return None
@@ -131,7 +131,7 @@ class Reader:
 class _Chunks:
     """Undoes chunked transfer coding with llhttp, and bounds what llhttp does not. Methods are named by httptools."""
 
-    def __init__(self, max_body: int) -> None:
+    def __init__(self, max_body: int, lines: int) -> None:
         self.body: list[bytes] = []
         self.complete = False
         self.surplus = False
@@ -142,7 +142,7 @@ class _Chunks:
         """Whether the last trailer had one. It counts where more follows, as in aiohttp, which is told of it then."""
         self._parser = be_lenient(HttpResponseParser(self))
         self._parser.feed_data(_CHUNKED_HEAD)
-        self._trailers = self._trailer_bytes = 0  # that head's own line does not count
+        self._trailers, self._trailer_bytes = lines, 0  # that head's own line does not count
 
     def feed(self, data: bytes) -> None:
         """Raises `Malformed`, unless the reply was complete before the bad bytes came."""
@@ -167,7 +167,8 @@ class _Chunks:
             raise TooLarge("the reply's body is over the limit")
         if self._nul and not self.complete:
             raise Malformed(_NUL)
-        if self._trailers > MAX_HEADERS or self._trailer_bytes > MAX_HEAD or self._silence > MAX_HEAD + len(data):
+        lines = self._trailers - self.complete  # nor does the last one, as in aiohttp
+        if lines > MAX_HEADERS or self._trailer_bytes > MAX_HEAD or self._silence > MAX_HEAD + len(data):
             raise Malformed(f"the reply's trailers are over {MAX_HEADERS} lines or {MAX_HEAD} bytes")
         if self.complete:
             del self._parser  # it refers to us, and need not wait for the garbage collector

@@ -19,8 +19,8 @@ UNTIL_CLOSE: Final = -2
 class Head(NamedTuple):
     """What a head says. ``length``: bytes of body to come, or `CHUNKED`, or `UNTIL_CLOSE` (RFC 9112, 6.3).
 
-    ``keep_alive``: the connection may carry another call once this reply is over (RFC 9112, 9.3). ``lines`` are its header
-    lines, which count with the trailers.
+    ``keep_alive``: the connection may carry another call once this reply is over (RFC 9112, 9.3). ``lines`` are its
+    header lines, which count with the trailers.
     """
 
     status: int

@@ -139,6 +139,7 @@ def _micro(rows: Sequence[Micro]) -> Table:
 def bars_table(rows: Sequence[Bar]) -> Table:
     """Each ratio beside its limit."""
     table = _table("bar", "limit", "measured", "")
+    table.columns[0].no_wrap = False
     for row in rows:
         table.add_row(
             row.name,

@@ -36,11 +36,13 @@ _MAX_STEP: Final = 1.0
 # errors from zero.
 _PAIRS: Final = 3
 _MAX_PAIRS: Final = 8
-_CONFIDENCE: Final = 2.5
+_CONFIDENCE: Final = 2.0
+# Where even the greatest contrast is lost in the noise, only more comparisons help.
+_PATIENT_PAIRS: Final = 24
 # An interval lasts so many seconds, round trips and calls at least. The scheduler of a busy machine hands out slices of
 # a few milliseconds; a shorter interval would measure those.
 _INTERVAL: Final = 0.02
-_ROUNDS: Final = 4
+_ROUNDS: Final = 2
 _CALLS: Final = 32
 
 
@@ -88,10 +90,8 @@ class Limiter:
         if 2 * (waits - self._waits) < count:
             self._begin(now, answered, waits)
             return
-        least = max(_CALLS, _ROUNDS * self.limit)
-        if self._starting:
-            least //= 2  # whether twice as many pay is seen sooner
-        if count < least:
+        calls = _CALLS // 2 if self._starting else _CALLS  # whether twice as many pay is seen sooner
+        if count < max(calls, _ROUNDS * self.limit):
             self.until = now + _INTERVAL  # too few to tell yet
             return
         throughput = count / (now - self._began)
@@ -150,7 +150,7 @@ class Limiter:
                 if abs(mean) > _CONFIDENCE * statistics.stdev(self._trial, mean) / math.sqrt(pairs):
                     self.settled = self._high() if mean > 0 else self._low()
                     self._end_trial(1 if mean > 0 else -1)
-                elif pairs >= _MAX_PAIRS:
+                elif pairs >= (_MAX_PAIRS if self._step < _MAX_STEP else _PATIENT_PAIRS):
                     self._end_trial(0)
         more_first = len(self._trial) % 2 == 0
         self.limit = self._high() if more_first == (self._first is None) else self._low()

@@ -36,7 +36,7 @@ class Sweeps(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.command()
 @click.option("--server", "names", type=click.Choice(list(SERVERS)), multiple=True, help="A kind of plugin; all.")
-@click.option("--turns", type=click.IntRange(min=1), default=20, show_default=True, help="Of each, side by side.")
+@click.option("--turns", type=click.IntRange(min=1), default=12, show_default=True, help="Of each, side by side.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures.")
 def limits(names: tuple[str, ...], turns: int, json_file: Path | None) -> None:
     """Compare the adaptive limit with fixed ones, for plugins of several kinds.

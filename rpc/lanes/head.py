@@ -19,13 +19,15 @@ UNTIL_CLOSE: Final = -2
 class Head(NamedTuple):
     """What a head says. ``length``: bytes of body to come, or `CHUNKED`, or `UNTIL_CLOSE` (RFC 9112, 6.3).
 
-    ``keep_alive``: the connection may carry another call once this reply is over (RFC 9112, 9.3).
+    ``keep_alive``: the connection may carry another call once this reply is over (RFC 9112, 9.3). ``lines`` are its
+    header lines, which count with the trailers.
     """
 
     status: int
     length: int
     keep_alive: bool
     retry_after: str | None
+    lines: int
 
 
 def be_lenient(parser: HttpResponseParser) -> HttpResponseParser:
@@ -124,7 +126,7 @@ class HeadReader:
                 retry_after = value.rstrip(b" \t").decode(errors="surrogateescape")
         if status in (204, 304):
             length = 0
-        return Head(status, length, self._parser.should_keep_alive(), retry_after)
+        return Head(status, length, self._parser.should_keep_alive(), retry_after, len(self._headers))
 
 
 def _show(value: bytes) -> str:

@@ -13,6 +13,7 @@ from httptools import HttpParserError, HttpResponseParser
 from rpc.lanes import MAX_HEAD, MAX_HEADERS, Broken, Malformed, Response, TooLarge, is_whole
 from rpc.lanes.head import CHUNKED, UNTIL_CLOSE, Head, HeadReader, be_lenient
 
+_NUL: Final = "a trailer of the reply has a NUL in it"
 _CHUNKED_HEAD: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -116,7 +117,7 @@ class Reader:
     def _feed_chunks(self, head: Head, data: bytes) -> Response | None:
         chunks = self._chunks
         if chunks is None:
-            chunks = self._chunks = _Chunks(self._max_body)
+            chunks = self._chunks = _Chunks(self._max_body, head.lines)
         chunks.feed(data)
         if not chunks.complete:
             return None
@@ -130,16 +131,18 @@ class Reader:
 class _Chunks:
     """Undoes chunked transfer coding with llhttp, and bounds what llhttp does not. Methods are named by httptools."""
 
-    def __init__(self, max_body: int) -> None:
+    def __init__(self, max_body: int, lines: int) -> None:
         self.body: list[bytes] = []
         self.complete = False
         self.surplus = False
         self._room = max_body
         self._silence = 0
         self._trailers = self._trailer_bytes = 0
+        self._nul = False
+        """Whether the last trailer had one. It counts where more follows, as in aiohttp, which is told of it then."""
         self._parser = be_lenient(HttpResponseParser(self))
         self._parser.feed_data(_CHUNKED_HEAD)
-        self._trailers = self._trailer_bytes = 0  # that head's own line does not count
+        self._trailers, self._trailer_bytes = lines, 0  # that head's own line does not count
 
     def feed(self, data: bytes) -> None:
         """Raises `Malformed`, unless the reply was complete before the bad bytes came."""
@@ -156,11 +159,16 @@ class _Chunks:
                 self._parser.feed_data(data[at : at + 1])
         except HttpParserError as error:
             if not self.complete:
+                if isinstance(error.__context__, Malformed):  # raised in a method below
+                    raise error.__context__ from None
                 raise Malformed(f"bad framing of the reply's body: {error}") from None
             self.surplus = True
         if self._room < 0:
             raise TooLarge("the reply's body is over the limit")
-        if self._trailers > MAX_HEADERS or self._trailer_bytes > MAX_HEAD or self._silence > MAX_HEAD + len(data):
+        if self._nul and not self.complete:
+            raise Malformed(_NUL)
+        lines = self._trailers - self.complete  # nor does the last one, as in aiohttp
+        if lines > MAX_HEADERS or self._trailer_bytes > MAX_HEAD or self._silence > MAX_HEAD + len(data):
             raise Malformed(f"the reply's trailers are over {MAX_HEADERS} lines or {MAX_HEAD} bytes")
         if self.complete:
             del self._parser  # it refers to us, and need not wait for the garbage collector
@@ -173,6 +181,9 @@ class _Chunks:
         self.body.append(data)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._nul:
+            raise Malformed(_NUL)
+        self._nul = b"\0" in value
         self._trailers += 1
         self._trailer_bytes += len(name) + len(value) + 4
 

@@ -141,7 +141,7 @@ def test_the_counters_of_everything_are_printed(wf, sick_plugin, oarlock):
             case [name, value] if told:
                 table[name] = value
     assert told.keys() == {"engine", "registry", "plugin sick"}
-    assert int(told["engine"]["aborted"]) == int(told["engine"]["passes"]) >= 1
+    assert 1 <= int(told["engine"]["aborted"]) <= int(told["engine"]["passes"])
     assert told["engine"]["workflows"] == "1"
     assert told["registry"].items() >= {"generation": "1", "plugins": "1", "reloads": "0", "rejected": "0"}.items()
     sick = told["plugin sick"]

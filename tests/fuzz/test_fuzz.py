@@ -37,6 +37,12 @@ FOUND = [
     Input(b"HTTP/1.1 200\nTransfer-Encoding:chunked\t\n\n", (), "fin"),
     # aiohttp: bytes after a last chunk with bare LFs, of which llhttp wants three.
     Input(b"HTTP/1.1 404\nTransfer-Encoding:chunked\n\n1\r\n\r\n0\n\n\n\r", (), "reset"),
+    # wire: header lines and trailers together, as aiohttp counts them.
+    Input(b"HTTP/1.1 200\n" + b"X:\n" * 99 + b"Transfer-Encoding:chunked\n\n2\r\n{}\r\n0\r\nX:\r\nr", (), "fin"),
+    Input(b"HTTP/1.1 200\n" + b"X:\n" * 98 + b"Transfer-Encoding:chunked\n\n0\r\nX:\r\nY:\r\n\r\n", (), "fin"),
+    # wire: a NUL in a trailer, which aiohttp sees where another line follows.
+    Input(b"HTTP/1.0 200\nTransfer-Encoding:chunked\n\n2\r\n}\r\n0\r\nn:\x00\ne", (), "reset"),
+    Input(b"HTTP/1.1 200\nTransfer-Encoding:chunked\n\n2\r\n{}\r\n0\r\nn:\x00\r\n\r\n", (), "fin"),
     # both: the start of a version that may still become 1.1, or will not.
     Input(b"HTTP/2", (), "reset"),
 ]

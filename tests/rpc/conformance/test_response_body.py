@@ -38,6 +38,7 @@ CASES = {
         CHUNKED + b"00A\r\n          \r\n2\r\n{}\r\n000\r\n\r\n", Response(200, b" " * 10 + b"{}"), kept=True
     ),
     "chunked_with_trailers": Case(CHUNKED + b"2\r\n{}\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n", EMPTY, kept=True),
+    "chunked_with_a_nul_in_a_trailer": Case(CHUNKED + b"2\r\n{}\r\n0\r\nX: a\0b\r\nY: z\r\n\r\n", Malformed),
     "chunked_and_empty": Case(CHUNKED + b"0\r\n\r\n", Response(200, b""), kept=True),
     "chunked_and_connection_close": Case(
         OK + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", EMPTY

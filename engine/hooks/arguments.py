@@ -6,13 +6,15 @@ until one of them changes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 
 from engine.graph import Graph, Invocation
+from engine.hooks.question import Question
 from engine.node import Node, encode
+from engine.substitution import SubstitutionError
 from engine.template import Template
 from registry import Plugin
 from rpc import Call
@@ -38,6 +40,27 @@ class Arguments:
         else:
             rest = b"".join((b',"old":', encode(before), b',"new":', encode(node), b"}"))
         return Call(head[0], invocation.resolved.name, head[1], rest)
+
+    def renew(self, payload: str, questions: Iterable[Question]) -> list[tuple[Question, SubstitutionError]]:
+        """Make the calls of all these questions, as things are now; returns those that cannot be asked, and why."""
+        nodes, heads, failed = self._graph.store.nodes, self._heads[payload], []
+        for question in questions:
+            invocation = question.invocation
+            try:
+                if question.text is not None:
+                    call = self.template(payload, invocation, question.text)
+                elif question.before is not None:
+                    call = self.node(payload, invocation, nodes[invocation.node_id], question.before)
+                else:  # as `node` does it, without a call for each of very many
+                    template = invocation.resolved
+                    head, text = heads.get(template) or self._head(payload, invocation)
+                    call = Call(head, template.name, text, b',"node":' + encode(nodes[invocation.node_id]) + b"}")
+            except SubstitutionError as error:
+                failed.append((question, error))
+                continue
+            question.call = call
+            question.digest = call.digest
+        return failed
 
     def template(self, payload: str, invocation: Invocation, text: bytes) -> Call:
         """About a template alone; ``text`` is its JSON."""

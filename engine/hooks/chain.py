@@ -9,41 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from engine.graph import Invocation
 from engine.hooks.calling import may_fail
-from engine.node import Node
-from engine.substitution import SubstitutionError
+from engine.hooks.question import Question
 from registry import Plugin
-from rpc import EMPTY, Bundle, Call, FatalError, Method, Outcomes, PluginError, Reply, TransientError
+from rpc import EMPTY, Bundle, FatalError, Method, Outcomes, PluginError, Reply, TransientError
 from rpc.fanout import fan_out
 
 if TYPE_CHECKING:
     from engine.hooks.nodes import NodeHooks
-
-
-class Question(msgspec.Struct, eq=False, gc=False):
-    """What a method asks about one node, on its way through the plugins. A struct, since every node needs one."""
-
-    invocation: Invocation
-    before: Node | None = None
-    """The node as it was before the pass, where plugins are told."""
-    text: bytes | None = None
-    """The template, where it is what the question is about."""
-    call: Call | None = None
-    """The last one made, with `payload`; None where the node has changed since, or there was none."""
-    payload: str = ""
-    digest: int = 0
-    """Of the last call; 0 where there was none."""
-    since: int = 0
-    """The place of the first plugin that was asked this."""
-    silent: bool = True
-    """Whether nobody has had anything to say so far, or failed."""
-    lasting: bool = True
-    """Whether the replies of all that were asked stand."""
-    over: bool = False
-    """Whether the rest of the plugins is not asked."""
 
 
 class Chain:
@@ -76,9 +49,8 @@ class Chain:
             stand=[(it.invocation.node_id, it.digest) for it in silent if it.lasting],
             rest=[(it.invocation.node_id, it.digest) for it in silent if not it.lasting],
         )
-        for question in questions:
-            if not question.silent:
-                self._keep_silence(question, len(self._plugins))
+        for question in [it for it in questions if not it.silent]:
+            self._keep_silence(question, len(self._plugins))
 
     async def _ask(self, plugin: Plugin, position: int, questions: Sequence[Question]) -> None:
         bundle = self._bundle
@@ -112,39 +84,46 @@ class Chain:
 
     def _select(self, plugin: Plugin, position: int, questions: Sequence[Question]) -> Bundle:
         """The questions to send to the plugin, left in `_asked`; those whose answer is known get it."""
-        hooks, method, payload = self._hooks, self._method, plugin.payload
-        filter_, lasting = hooks.filters.get(plugin.name), self._memory.is_lasting(plugin, method)
-        anew = self._memory.asks_anew(plugin, method)
-        calls: list[Call] = []
-        self._asked = []
-        for question in questions:
+        memory, method, payload = self._memory, self._method, plugin.payload
+        wanted = self._wanted(plugin, questions)
+        stale = [it for it in wanted if it.call is None or it.payload != payload]
+        for question in stale:
+            if position:
+                self._keep_silence(question, position)
+                question.since = position
+            question.payload = payload
+        for question, error in self._hooks.arguments.renew(payload, stale):
+            self._hooks.fail(question.invocation, str(error))
+            question.silent = False
+            self._end(question)
+        if not memory.is_lasting(plugin, method):
+            for question in wanted:
+                question.lasting = False
+        if memory.asks_anew(plugin, method):
+            self._asked = [it for it in wanted if not it.over]
+            wanted = ()
+        else:
+            self._asked = []
+        for question in wanted:
             if question.over:
                 continue
-            invocation = question.invocation
-            if filter_ is not None and not filter_.wants(invocation.resolved, hooks.nodes[invocation.node_id]):
-                continue
-            if not lasting:
-                question.lasting = False
-            call = question.call
-            if call is None or question.payload != payload:
-                if position:
-                    self._keep_silence(question, position)
-                question.since, question.payload = position, payload
-                try:
-                    call = question.call = hooks.call_about(question, payload)
-                except SubstitutionError as error:
-                    hooks.fail(invocation, str(error))
-                    question.silent = False
-                    self._end(question)
-                    continue
-                question.digest = call.digest
-            known = None if anew else self._memory.find(plugin, method, invocation.node_id, question.digest)
+            known = memory.find(plugin, method, question.invocation.node_id, question.digest)
             if known is None:
                 self._asked.append(question)
-                calls.append(call)
             else:
                 self._take(plugin, position, question, known)
-        return Bundle(hooks.arguments.workflows[payload], calls)
+        return Bundle(self._hooks.arguments.workflows[payload], [it.call for it in self._asked if it.call is not None])
+
+    def _wanted(self, plugin: Plugin, questions: Sequence[Question]) -> Sequence[Question]:
+        """What the plugin wants to be asked of what is still open."""
+        filter_, nodes = self._hooks.filters.get(plugin.name), self._hooks.nodes
+        if filter_ is None:
+            return [it for it in questions if not it.over]
+        return [
+            it
+            for it in questions
+            if not it.over and filter_.wants(it.invocation.resolved, nodes[it.invocation.node_id])
+        ]
 
     async def _send(self, plugin: Plugin, bundle: Bundle, outcomes: Outcomes) -> None:
         """Give each call an outcome. Raises `TransientError` where the plugin may not fail."""

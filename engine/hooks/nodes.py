@@ -9,15 +9,16 @@ from typing import Any, Final
 from engine.graph import Graph, Invocation
 from engine.hooks.arguments import Arguments
 from engine.hooks.calling import Caller
-from engine.hooks.chain import Chain, Question
+from engine.hooks.chain import Chain
 from engine.hooks.matching import node_filter, wants
 from engine.hooks.patching import IllegalChange, apply_result
+from engine.hooks.question import Question
 from engine.hooks.volley import Volley
 from engine.node import ERROR, FULFILLED, RUNNING, Node
 from engine.substitution import SubstitutionError
 from engine.template import Template
 from registry import Plugin
-from rpc import Call, FatalError, Method, NodeReply, ParametersReply, PluginError, Reply, TransientError
+from rpc import FatalError, Method, NodeReply, ParametersReply, PluginError, Reply, TransientError
 from rpc.fanout import fan_out
 
 PRE: Final = Method.NODE_PRE_EXECUTE
@@ -112,12 +113,15 @@ class NodeHooks:
     async def _visit_chunk(self, width: int, chunk: Sequence[Invocation]) -> None:
         """Some nodes, one step after the other; within a step at most `width` calls travel that travel alone."""
         nodes = self.nodes
-        ready = [each for each in chunk if nodes[each.node_id].phase not in FULFILLED]
-        plugins = [each for each in ready if each.resolved.kind == "plugin"]
-        if len(plugins) < len(ready):
-            for invocation in ready:
-                if invocation.requeue_at is not None and invocation.resolved.kind != "plugin":
-                    invocation.requeue_at = None
+        ready, plugins = [], []
+        for invocation in chunk:
+            if nodes[invocation.node_id].phase in FULFILLED:
+                continue
+            ready.append(invocation)
+            if invocation.resolved.kind == "plugin":
+                plugins.append(invocation)
+            else:
+                invocation.requeue_at = None
         beginning = [each for each in ready if not each.executing]
         if beginning:
             await self._add_parameters([each for each in beginning if each.extra is None], width)
@@ -184,13 +188,6 @@ class NodeHooks:
         except SubstitutionError as error:
             self.fail(invocation, str(error))
             return None
-
-    def call_about(self, question: Question, payload: str) -> Call:
-        """The call that asks the question as things are now. Raises `SubstitutionError`."""
-        invocation = question.invocation
-        if question.text is not None:
-            return self.arguments.template(payload, invocation, question.text)
-        return self.arguments.node(payload, invocation, self.nodes[invocation.node_id], question.before)
 
     # What comes of it
 

@@ -58,7 +58,7 @@ class Arguments:
             except SubstitutionError as error:
                 failed.append((question, error))
                 continue
-            question.call = call
+            question.call, question.payload = call, payload
             question.digest = call.digest
         return failed
 

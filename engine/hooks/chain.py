@@ -44,11 +44,9 @@ class Chain:
                 self._keep_silence(question, position)
             raise
         silent = [it for it in questions if it.silent and it.digest]
-        self._memory.keep_silences(
-            self._method,
-            stand=[(it.invocation.node_id, it.digest) for it in silent if it.lasting],
-            rest=[(it.invocation.node_id, it.digest) for it in silent if not it.lasting],
-        )
+        fickle = [(it.invocation.node_id, it.digest) for it in silent if not it.lasting]
+        stand = [(it.invocation.node_id, it.digest) for it in silent if it.lasting] if len(fickle) < len(silent) else []
+        self._memory.keep_silences(self._method, stand=stand, rest=fickle)
         for question in [it for it in questions if not it.silent]:
             self._keep_silence(question, len(self._plugins))
 
@@ -87,11 +85,10 @@ class Chain:
         memory, method, payload = self._memory, self._method, plugin.payload
         wanted = self._wanted(plugin, questions)
         stale = [it for it in wanted if it.call is None or it.payload != payload]
-        for question in stale:
-            if position:
+        if position:
+            for question in stale:
                 self._keep_silence(question, position)
                 question.since = position
-            question.payload = payload
         for question, error in self._hooks.arguments.renew(payload, stale):
             self._hooks.fail(question.invocation, str(error))
             question.silent = False
@@ -100,8 +97,7 @@ class Chain:
             for question in wanted:
                 question.lasting = False
         if memory.asks_anew(plugin, method):
-            self._asked = [it for it in wanted if not it.over]
-            wanted = ()
+            self._asked, wanted = [it for it in wanted if not it.over], []
         else:
             self._asked = []
         for question in wanted:

@@ -14,7 +14,7 @@ from engine.hooks.matching import node_filter, wants
 from engine.hooks.patching import IllegalChange, apply_result
 from engine.hooks.question import Question
 from engine.hooks.volley import Volley
-from engine.node import ERROR, FULFILLED, RUNNING, Node
+from engine.node import ERROR, FULFILLED, PLUGIN, RUNNING, Node
 from engine.substitution import SubstitutionError
 from engine.template import Template
 from registry import Plugin
@@ -113,22 +113,25 @@ class NodeHooks:
     async def _visit_chunk(self, width: int, chunk: Sequence[Invocation]) -> None:
         """Some nodes, one step after the other; within a step at most `width` calls travel that travel alone."""
         nodes = self.nodes
-        ready, plugins = [], []
+        ready, beginning, plugins = [], [], []
         for invocation in chunk:
-            if nodes[invocation.node_id].phase in FULFILLED:
+            node = nodes[invocation.node_id]
+            if node.phase in FULFILLED:
                 continue
             ready.append(invocation)
-            if invocation.resolved.kind == "plugin":
+            if not invocation.executing:
+                beginning.append(invocation)
+            if node.type == PLUGIN:
                 plugins.append(invocation)
             else:
                 invocation.requeue_at = None
-        beginning = [each for each in ready if not each.executing]
         if beginning:
             await self._add_parameters([each for each in beginning if each.extra is None], width)
             ready = [each for each in ready if each.executing or self.check(each)]
         questions = list(map(Question, ready))
         await self._ask(PRE, questions, width)
-        self._let_rest(questions)
+        if self._standing.names or self.filters or not self._supporting[PRE]:
+            self._let_rest(questions)
         to_execute = [each for each in plugins if not nodes[each.node_id].fulfilled]
         if to_execute:
             await fan_out(self._execute, to_execute, min(len(to_execute), width))

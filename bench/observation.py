@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from bench.latencies import Latencies
 from registry import Plugin, Registry
-from rpc import Client, Method, PluginError, Receiver, Reply
+from rpc import Bundle, Client, Method, Outcomes, PluginError, Receiver, Reply
 
 
 class Observation:
@@ -65,6 +65,16 @@ class _Observed:
         began = self._observation.begun(method, body)
         try:
             return await self._exchange(method, body, patient=patient)
+        finally:
+            self._observation.ended(began, self._latencies)
+
+    async def exchange_batch(
+        self, method: Method, bundle: Bundle, outcomes: Outcomes, *, tolerant: bool = False
+    ) -> None:
+        """Timed as a whole: calls that travel together wait for each other."""
+        began = self._observation.begun(method, bundle.calls[-1].body)
+        try:
+            await self._client.exchange_batch(method, bundle, outcomes, tolerant=tolerant)
         finally:
             self._observation.ended(began, self._latencies)
 

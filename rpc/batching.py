@@ -124,7 +124,7 @@ class Batching:
         if asking is not None:
             failure = await asyncio.shield(asking)
             if failure is not None:
-                delivery.give_up(group, type(failure)(failure.plugin, failure.method, failure.reason))
+                delivery.give_up(group, failure.again())
                 return True
             return False
         answer = self._probing[method] = asyncio.get_running_loop().create_future()
@@ -136,7 +136,8 @@ class Batching:
             raise
         finally:
             del self._probing[method]
-            answer.set_result(failure)
+            # A failure of a plugin that is known to take batches by now is that batch's own.
+            answer.set_result(None if BATCHES[method] in self.spellings.paths else failure)
         return True
 
 
@@ -253,7 +254,7 @@ class _Delivery:
         try:
             decoded = decode_batch(self._method, response.body, count)
         except IllegalReply as error:
-            raise self._judge.illegal(self._batch, response, error) from error
+            raise self._judge.illegal(self._batch, response, error, calls=count) from error
         if decoded is None:
             self._batching.spellings.refuse(self._batch)
             return None

@@ -349,7 +349,7 @@ class Client:
             # Shielded: a waiter that is cancelled must not take the others with it.
             failure = await asyncio.shield(asking)
             if failure is not None:
-                raise type(failure)(self.name, method, failure.reason) from failure
+                raise failure.again() from failure
             if (path := self._paths.get(method)) is not None:
                 return await self._send(method, path, body, deadline, probing=probing, parcel=parcel)
         if method in spellings.refused:

@@ -36,6 +36,10 @@ class TransientError(PluginError):
         super().__init__(plugin, method, reason, status=status)
         self.retry_after = retry_after
 
+    def again(self) -> TransientError:
+        """The same for another call, which waited for what came of the first."""
+        return type(self)(self.plugin, self.method, self.reason, status=self.status, retry_after=self.retry_after)
+
 
 class NotSent(TransientError):
     """Nothing is sent (any more): the breaker is open, the deadline has passed, or the client was closed."""

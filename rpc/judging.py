@@ -56,13 +56,16 @@ class Judge:
             # 429 says that we call too often, not that anything is broken.
             self._ledger.fail(Outcome.BUSY, blame=status != 429, calls=calls)
         else:
-            self._ledger.outcomes[Outcome.BAD_STATUS] += 1
+            self._ledger.refuse(Outcome.BAD_STATUS, calls)
         raise refusal(self._name, method, response)
 
     def judge_within(self, method: Route, response: Response) -> None:
-        """The same for an error that stands for one reply in a batch: returns for 404, raises for all others."""
+        """The same for an error that stands for one reply in a batch: returns for 404, raises for all others.
+
+        There a 404 is that call's silence: the method is known by its path, which was answered.
+        """
         if response.status == 404:
-            self._unsupported(method)
+            self._ledger.outcomes[Outcome.UNSUPPORTED] += 1
             return
         if response.status in PATIENCE:
             self._ledger.fail_within(blame=response.status != 429)
@@ -74,9 +77,9 @@ class Judge:
         self._ledger.outcomes[Outcome.UNSUPPORTED] += 1
         self._spellings.refuse(method)
 
-    def illegal(self, method: Route, response: Response, why: IllegalReply) -> FatalError:
-        """The error for a body that is no reply of the protocol."""
-        self._ledger.outcomes[Outcome.ILLEGAL] += 1
+    def illegal(self, method: Route, response: Response, why: IllegalReply, *, calls: int = 1) -> FatalError:
+        """The error for a body that is no reply of the protocol to so many `calls`."""
+        self._ledger.refuse(Outcome.ILLEGAL, calls)
         return illegal(self._name, method, response, why)
 
     def failed(self, method: Route, error: LaneError, *, calls: int = 1) -> TransientError | FatalError:
@@ -85,7 +88,7 @@ class Judge:
             self._ledger.outcomes[Outcome.CANCELLED] += calls
             return NotSent(self._name, method, "the client was closed")
         if isinstance(error, Malformed):
-            self._ledger.outcomes[Outcome.MALFORMED] += calls
+            self._ledger.lose(Outcome.MALFORMED, calls)
             return FatalError(self._name, method, str(error))
         outcome = next(outcome for kind, outcome in _BROKEN.items() if isinstance(error, kind))
         if outcome is Outcome.UNTRUSTED and not self.unreachable:

@@ -85,6 +85,16 @@ class Ledger:
             self.limiter.refused(now, self.answered - self._busy)
             self.permits.resize(self.limiter.limit)
 
+    def refuse(self, outcome: Outcome, calls: int) -> None:
+        """The last reply was wrong, to all of its calls."""
+        self.outcomes[outcome] += calls
+        self.unpack(calls)
+
+    def lose(self, outcome: Outcome, calls: int) -> None:
+        """So many calls were sent, and what came back was no reply at all, by nobody's fault but the bytes'."""
+        self.outcomes[outcome] += calls
+        self._unanswered += calls
+
     def unpack(self, calls: int) -> None:
         """The last reply was to a batch of so many."""
         self.batched += calls - 1

@@ -118,8 +118,9 @@ class Line:
     def cancel(self) -> None:
         """Nobody waits any more; the receiver is told nothing, and the lane closes the connection."""
         self._turn.waits = False
-        if self._task is not None:
-            self._task.cancel()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
         if self._on_it:
             self._on_it = False
             self._permits.release()
@@ -173,10 +174,13 @@ class Line:
         self._task.add_done_callback(self._followed)
 
     def _followed(self, task: asyncio.Task[Reply | None]) -> None:
-        self._task = None
+        abandoned = task is not self._task
         if task.cancelled():
             return
         error = task.exception()
+        if abandoned:  # it had ended already when the line was cancelled
+            return
+        self._task = None
         if error is None:
             self._receiver.replied(task.result(), monotonic())
         elif isinstance(error, PluginError):

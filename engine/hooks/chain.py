@@ -54,7 +54,7 @@ class Chain:
         bundle = self._bundle
         if bundle is None or not self._is_asked_the_same(plugin):
             bundle = self._select(plugin, position, questions)
-        elif questions[0].lasting:
+        else:
             for question in questions:
                 question.lasting = False
         asked, self._bundle = self._asked, None

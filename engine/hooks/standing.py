@@ -35,17 +35,18 @@ class StandingReplies:
         self._silent: dict[str, int] = {}
         self._plugins: Sequence[Plugin] = ()
         self._generations: tuple[int, ...] = ()
-        self._forget_at: float | None = None
+        self._began = 0.0
+        """When the oldest of the replies may have been given."""
 
     def begin(self, plugins: Sequence[Plugin], now: float) -> None:
         """A pass with these plugins begins at `now`: forget what does not stand any more."""
         generations = tuple(plugin.client.generation for plugin in plugins)
         names = frozenset(plugin.name for plugin in plugins if lasting(plugin))
-        expired = self._forget_at is not None and now >= self._forget_at
+        limits = [seconds for plugin in plugins if (seconds := standing_time(plugin)) is not None]
+        expired = bool(limits) and now >= self._began + min(limits)
         if expired or plugins != self._plugins or generations != self._generations or names != self.names:
             self._answers, self._silent, self.unchanged = {}, {}, {}
-            limits = [seconds for plugin in plugins if (seconds := standing_time(plugin)) is not None]
-            self._forget_at = now + min(limits) if limits else None
+            self._began = now
         self._plugins, self._generations, self.names = plugins, generations, names
 
     def surrounded_by(self, surroundings: object) -> None:

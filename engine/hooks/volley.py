@@ -169,6 +169,10 @@ class Visitor:
         """See `rpc.Receiver`."""
         volley = self._volley
         if self._hooks.caller.passes_over(volley.plugins[self._position]):
+            if self._since <= self._position:  # else a reply was kept, and then turned out to be one that cannot count
+                asked = volley.plugins[self._since : self._position]
+                self._hooks.memory.keep_silence(asked, PRE, self._node.id, self._digest)
+            self._silent, self._since = False, self._position + 1
             self._go_on(self._position + 1, monotonic())
         elif isinstance(error, FatalError):
             self._hooks.fail(self._invocation, str(error))

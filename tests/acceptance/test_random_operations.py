@@ -124,7 +124,8 @@ class Play:
         """A new engine, with a workflow as it was written down; leaves that ran are to be started again."""
         self.work = Workflow(document)
         self.world.running.clear()
-        self.world.over = {node.id for node in self.work.nodes.values() if node.fulfilled}
+        # Others are over, too, without having run: a workflow that is told to end fails what has not begun.
+        self.world.over &= {node.id for node in self.work.nodes.values() if node.fulfilled}
         self.engine = Engine(self.registry, executor=self.world, clock=lambda: self.now)
 
     async def do(self, action: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine import Engine, PendingExecutor, Result, Workflow
-from registry import Registry, RetrySettings
+from registry import MatchSettings, Registry, RetrySettings
 from rpc.plugin import Plugin
 from tests.acceptance.manifests import by_name, container, loop, workflow
 
@@ -126,6 +126,18 @@ async def test_a_plugin_beside_it_whose_replies_do_not_stand_is_asked_all_the_sa
     work = looped()
     for _ in range(4):
         await running.reconcile(work)
+    assert len(lasting.asked) == 2 * 4
+    assert len(other.asked) == 4 * 4
+
+
+async def test_one_that_wants_only_some_nodes_does_not_hide_who_is_to_be_asked_again(plugin: Any, oarlock: Any) -> None:
+    some, lasting, other = [await plugin({"node.preExecute": {}}) for _ in range(3)]
+    first = {"match": MatchSettings(types=("Steps",))}
+    running = await oarlock((some, first), (lasting, CHANGED), other)
+    work = looped()
+    for _ in range(4):
+        await running.reconcile(work)
+    assert len(some.asked) == 4
     assert len(lasting.asked) == 2 * 4
     assert len(other.asked) == 4 * 4
 

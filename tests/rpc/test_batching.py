@@ -211,7 +211,7 @@ class TestWrongReplies:
         peer = await server(lambda _: document)
         async with Client(peer.address, name="p") as client:
             outcomes = await send(client, 3)
-            assert client.stats.outcomes[Outcome.ILLEGAL] == 1
+            assert client.stats.outcomes[Outcome.ILLEGAL] == client.stats.attempts == 3
         assert all(isinstance(outcome, FatalError) and reason in str(outcome) for outcome in outcomes), outcomes
         assert len(peer.batches) == 1
 
@@ -250,11 +250,14 @@ class TestWrongReplies:
         assert third.node is not None
         assert third.node.message == "ok"
 
-    async def test_a_404_within_means_that_the_method_is_unsupported(self, server: Any) -> None:
+    async def test_a_404_within_is_silence_to_that_call_and_no_other(self, server: Any) -> None:
         peer = await server(lambda _: {"replies": [{"error": {"status": 404}}, {}]})
         async with Client(peer.address) as client:
-            assert await send(client, 2) == [EMPTY, EMPTY]
-            assert not client.supports(PRE)
+            for _ in range(2):
+                assert await send(client, 2) == [EMPTY, EMPTY]
+            assert client.supports(PRE)
+            assert client.takes_batches(PRE)
+        assert len(peer.batches) == 2
 
 
 class TestTransientFailures:
@@ -288,6 +291,19 @@ class TestTransientFailures:
                 await client.exchange_batch(PRE, bundle(3), outcomes)
         assert outcomes == [EMPTY, None, EMPTY]
         assert peer.batches == [["n0", "n1", "n2"], ["n1"]]
+
+    async def test_of_the_first_batch_of_all_is_not_that_of_those_who_wait_for_it(self, server: Any) -> None:
+        error = {"error": {"status": 503, "message": "not this one"}}
+        peer = await server(lambda ids: {"replies": [error if each == "n0" else {} for each in ids]})
+        async with Client(peer.address, retry=RetryPolicy(attempts=1)) as client:
+            first = asyncio.create_task(send(client, 2))
+            await asyncio.sleep(0)
+            others: Outcomes = [None] * 2
+            calls = bundle(4).calls[2:]
+            await client.exchange_batch(PRE, Bundle(b"{}", calls), others)
+            with pytest.raises(TransientError):
+                await first
+        assert others == [EMPTY, EMPTY]
 
     async def test_is_an_outcome_where_failures_are_tolerated(self, server: Any) -> None:
         error = {"error": {"status": 503}}

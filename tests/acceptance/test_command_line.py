@@ -146,7 +146,8 @@ def test_the_counters_of_everything_are_printed(wf, sick_plugin, oarlock):
     assert told["registry"].items() >= {"generation": "1", "plugins": "1", "reloads": "0", "rejected": "0"}.items()
     sick = told["plugin sick"]
     assert int(sick["busy"]) > int(sick["retries"]) > 0
-    assert sick["retries"] == told["registry"]["retries"]
+    # The timeout may come between a retry's being paid for and its being sent.
+    assert 0 <= int(told["registry"]["retries"]) - int(sick["retries"]) <= 1
     assert sick["breaker"] == "closed, opened 0 times"
     assert int(sick["concurrency limit"]) < 4
     assert sick["in flight, waiting"] == "0, 0"

@@ -10,12 +10,12 @@ import orjson
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine import Engine, Workflow
-from registry import BreakerSettings, Config, EngineSettings, PluginConfig, Registry, RetrySettings
+from engine import Workflow
+from registry import BreakerSettings, PluginConfig, RetrySettings
 from rpc.plugin import Plugin, Unavailable
 from tests.acceptance.manifests import WHOLE
+from tests.acceptance.passes import reconcile_to_the_end
 
-START = 1_700_000_000.0
 HOOKS = ("workflow.preOperate", "workflow.postOperate", "node.preExecute", "node.postExecute", "parameters.add")
 
 
@@ -46,7 +46,6 @@ def opinionated(refuse: Collection[int], calls: list[str]) -> Plugin:
 
 async def outcome(refuse: Collection[int]) -> tuple[bytes, int, int]:
     """The workflow at its end, how many passes were aborted, and how many calls were made."""
-    now = START
     calls: list[str] = []
     work = Workflow(WHOLE)
     async with opinionated(refuse, calls).serve() as address:
@@ -57,17 +56,8 @@ async def outcome(refuse: Collection[int]) -> tuple[bytes, int, int]:
             retry=RetrySettings(attempts=1),
             breaker=BreakerSettings(min_calls=1_000_000),
         )
-        registry = Registry(Config(engine=EngineSettings(enabled=True), plugins=(plugin,)), watch=False)
-        async with Engine(registry, clock=lambda: now) as engine:
-            while not work.finished:
-                before = work.encode()
-                result = await engine.reconcile(work)
-                if result.aborted is not None:
-                    assert work.encode() == before
-                elif not work.finished:
-                    assert result.requeue_after is not None
-                    now += result.requeue_after
-            return work.encode(), engine.stats.aborted, len(calls)
+        stats = await reconcile_to_the_end(work, (plugin,))
+    return work.encode(), stats.aborted, len(calls)
 
 
 @example(refuse={33})  # a node was asked about twice before that, and both answers are to be kept

@@ -13,21 +13,12 @@ import orjson
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine import Engine, Workflow
-from registry import (
-    BatchSettings,
-    BreakerSettings,
-    Config,
-    EngineSettings,
-    MatchSettings,
-    PluginConfig,
-    Registry,
-    RetrySettings,
-)
+from engine import Workflow
+from registry import BatchSettings, BreakerSettings, MatchSettings, PluginConfig, RetrySettings
 from rpc.plugin import Plugin, Unavailable
 from tests.acceptance.manifests import container
+from tests.acceptance.passes import START, reconcile_to_the_end
 
-START = 1_700_000_000.0
 HOOKS = ("workflow.preOperate", "workflow.postOperate", "node.preExecute", "node.postExecute", "parameters.add")
 
 
@@ -83,7 +74,6 @@ def opinionated(seed: int, way: Way) -> Plugin:
 
 async def outcome(document: dict[str, Any], ways: Sequence[Way]) -> bytes:
     """The workflow at its end."""
-    now = START
     work = Workflow(document)
     async with AsyncExitStack() as stack:
         plugins = []
@@ -100,17 +90,8 @@ async def outcome(document: dict[str, Any], ways: Sequence[Way]) -> bytes:
                     breaker=BreakerSettings(min_calls=1_000_000),
                 )
             )
-        registry = Registry(Config(engine=EngineSettings(enabled=True), plugins=tuple(plugins)), watch=False)
-        async with Engine(registry, clock=lambda: now) as engine:
-            while not work.finished:
-                before = work.encode()
-                result = await engine.reconcile(work)
-                if result.aborted is not None:
-                    assert work.encode() == before
-                elif not work.finished:
-                    assert result.requeue_after is not None
-                    now += result.requeue_after
-            return work.encode()
+        await reconcile_to_the_end(work, plugins)
+    return work.encode()
 
 
 ways = st.builds(

@@ -14,7 +14,7 @@ from engine.graph.admission import Admission
 from engine.graph.entry import Entry
 from engine.graph.nodes import NodeStore
 from engine.graph.queueing import LockQueue
-from engine.hooks import Caller, Journal, Memory, NodeHooks, StandingReplies, WorkflowHooks, may_fail
+from engine.hooks import Caller, Memory, NodeHooks, WorkflowHooks, may_fail
 from engine.library import Library
 from engine.locks import LockError, Locks, Standing, lock_requests
 from engine.memo import Memos
@@ -73,9 +73,8 @@ class Run:
         self.started: set[str] = set()
         """Leaves that this engine's executor was given and has not ended."""
         self._surroundings = surroundings
-        self._journal = Journal()
-        self._standing = StandingReplies()
-        self._caller = Caller(Memory(self._journal, self._standing, surroundings.counts), surroundings.counts)
+        self._memory = Memory(surroundings.counts)
+        self._caller = Caller(self._memory, surroundings.counts)
         self._stamp = 0.0
         self._spec: Document | None = None
         self._spec_source: Document = {}
@@ -106,10 +105,9 @@ class Run:
         if workflow.finished:
             return
         _refuse_while_open(plugins)
-        self._journal.begin(plugins)
-        self._standing.begin(plugins, now)
+        self._memory.begin(plugins, now)
         # What a resumed pass makes is dated as the aborted one dated it, so that its questions are the same.
-        self._stamp = self._journal.resumed_at or now
+        self._stamp = self._memory.journal.resumed_at or now
         hooks = WorkflowHooks(plugins, self._caller)
         old = workflow.document
         self._taken, self._amended = {}, {}
@@ -131,7 +129,7 @@ class Run:
                 document = finished(document, ERROR, str(error), now)
         except BaseException:
             self._rollback()
-            self._journal.resumed_at = self._stamp
+            self._memory.journal.resumed_at = self._stamp
             raise
         self._commit(self._locks.saved(document, finished=document["status"]["phase"] in COMPLETED_PHASES))
 
@@ -266,7 +264,7 @@ class Run:
 
     def _commit(self, document: dict[str, Any]) -> None:
         self.workflow.document = with_spec(document, **self._amended) if self._amended else document
-        self._journal.clear()
+        self._memory.journal.clear()
         for node_id, result in self._taken.items():
             if self.inbox.get(node_id) is result:
                 del self.inbox[node_id]

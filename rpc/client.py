@@ -205,10 +205,9 @@ class Client:
     ) -> None:
         """Send the calls of `bundle`, as many in one request as serves the plugin best, and fill in `outcomes`.
 
-        An outcome is a `Reply` (`EMPTY` where the method
-        turned out unsupported) or a `FatalError`; those still None in the end are to be sent one by one, since the
+        An outcome is a `Reply` or a `FatalError`; those still None in the end are to be sent one by one, since the
         plugin takes no batches. Raises `TransientError` for the first call that fails so for good, with the outcomes so
-        far in place; where failures are ``tolerant``ly taken, it is an outcome instead.
+        far in place; with ``tolerant`` it is an outcome instead.
         """
         await self._batching.exchange(method, bundle, outcomes, tolerant=tolerant)
 

@@ -50,7 +50,8 @@ class Judge:
         if status == 200 or status == 204:
             return response
         if status == 404:
-            self._unsupported(method)
+            self._ledger.outcomes[Outcome.UNSUPPORTED] += 1
+            self._spellings.refuse(method)
             return None
         if status in PATIENCE:
             # 429 says that we call too often, not that anything is broken.
@@ -72,10 +73,6 @@ class Judge:
         else:
             self._ledger.outcomes[Outcome.BAD_STATUS] += 1
         raise refusal(self._name, method, response)
-
-    def _unsupported(self, method: Route) -> None:
-        self._ledger.outcomes[Outcome.UNSUPPORTED] += 1
-        self._spellings.refuse(method)
 
     def illegal(self, method: Route, response: Response, why: IllegalReply, *, calls: int = 1) -> FatalError:
         """The error for a body that is no reply of the protocol to so many `calls`."""

@@ -7,7 +7,6 @@ from engine.hooks.calling import Caller, may_fail
 from engine.hooks.journal import Journal
 from engine.hooks.memory import Memory
 from engine.hooks.nodes import NodeHooks
-from engine.hooks.standing import StandingReplies
 from engine.hooks.workflows import WorkflowHooks
 
-__all__ = ["Caller", "Journal", "Memory", "NodeHooks", "StandingReplies", "WorkflowHooks", "may_fail"]
+__all__ = ["Caller", "Journal", "Memory", "NodeHooks", "WorkflowHooks", "may_fail"]

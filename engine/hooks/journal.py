@@ -42,9 +42,6 @@ class Journal:
             self.clear()
             self._plugins = plugins
 
-    def __len__(self) -> int:
-        return len(self._answers) + sum(map(len, self._silent.values()))
-
     def silent(self, method: Method, about: str, digest: int) -> bool:
         """Whether no plugin had anything to say to this."""
         return hash((about, digest)) in self._silent[method]

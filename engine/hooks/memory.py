@@ -20,10 +20,15 @@ Silences = Collection[tuple[str, int]]
 class Memory:
     """Of one workflow. Only `node.preExecute` is remembered beyond the pass: it is what every pass asks again."""
 
-    def __init__(self, journal: Journal, standing: StandingReplies, counts: Counts) -> None:
-        self.journal = journal
-        self.standing = standing
+    def __init__(self, counts: Counts) -> None:
+        self.journal = Journal()
+        self.standing = StandingReplies()
         self._counts = counts
+
+    def begin(self, plugins: Sequence[Plugin], now: float) -> None:
+        """A pass with these plugins begins at `now`: forget what is worth nothing any more."""
+        self.journal.begin(plugins)
+        self.standing.begin(plugins, now)
 
     def is_lasting(self, plugin: Plugin, method: Method) -> bool:
         """Whether the plugin's replies stand."""
@@ -62,9 +67,7 @@ class Memory:
         for plugin in plugins:
             self.keep(plugin, method, about, digest, EMPTY)
 
-    def keep_silences(
-        self, method: Method, stand: Collection[tuple[str, int]], rest: Collection[tuple[str, int]]
-    ) -> None:
+    def keep_silences(self, method: Method, stand: Silences, rest: Silences) -> None:
         """No plugin had anything to say to these questions: to those that ``stand`` only lasting ones were asked."""
         if method is PRE and self.standing.names:
             self.standing.keep_silences(stand)

@@ -72,9 +72,6 @@ class StandingReplies:
         if len(self._silent) + len(silences) <= MOST:
             self._silent.update(silences)
 
-    def __len__(self) -> int:
-        return len(self._answers) + len(self._silent)
-
 
 def lasting(plugin: Plugin) -> bool:
     """Whether the plugin's replies stand."""

@@ -8,7 +8,7 @@
         workflows.argoproj.io/configmap-type: ControllerPlugin
     data:
       address: http://localhost:4355
-      timeout: 500ms              # optional, as any other plain key of [[plugins]]; the values are strings
+      timeout: 500ms              # optional, as other plain keys of [[plugins]]; the values are strings
 
 Other documents, and other ConfigMaps, are passed over; a List, as ``kubectl get configmap -o yaml`` prints it, is
 looked into.
@@ -16,19 +16,19 @@ looked into.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import yaml
 
-from registry.config import PluginConfig, show
+from registry.config import FieldError, PluginConfig, show
 from registry.decoding import decode, unknown_key
+from registry.documents import BadDocument, read_json, read_yaml
 from registry.errors import ConfigError
 from registry.text import read_text
+from registry.trust import FILE_KEYS, FILE_REFUSED, refuse_untrusted
 
 LABEL: Final = "workflows.argoproj.io/configmap-type"
 CONTROLLER_PLUGIN: Final = "ControllerPlugin"
@@ -36,11 +36,11 @@ CONTROLLER_PLUGIN: Final = "ControllerPlugin"
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 # RFC 1123 subdomains: what Kubernetes takes for the name of a ConfigMap.
 _NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-# The keys whose values can be written as one string. The name is the ConfigMap's own.
+# The keys whose values can be written as one string, and that name no file. The name is the ConfigMap's own.
 _KEYS: Final = tuple(
     field.encode_name
     for field in msgspec.structs.fields(PluginConfig)
-    if field.name not in ("name", "match", "batch", "retry", "breaker")
+    if field.encode_name not in ("name", "match", "batch", "retry", "breaker", *FILE_KEYS)
 )
 
 
@@ -76,22 +76,12 @@ def plugins_in(file: Path) -> list[Found]:
 
 
 def _documents(file: Path) -> list[Any]:
-    text = read_text(file)
+    read = read_json if file.suffix == ".json" else read_yaml
     try:
-        documents = [json.loads(text)] if file.suffix == ".json" else list(yaml.safe_load_all(text))
-    except json.JSONDecodeError as error:
-        raise ConfigError(file, f"line {error.lineno}, column {error.colno}", f"not JSON: {error.msg}") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(file, place, f"not YAML: {error.problem}") from None
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise ConfigError(file, f"line {line}", f"not YAML: {error.reason}") from None
-    except ValueError as error:  # a date such as 2020-99-99
-        raise ConfigError(file, "", f"not YAML: {error}") from None
-    except RecursionError:
-        raise ConfigError(file, "", "nested too deeply") from None
+        documents = list(read(read_text(file).encode(), str(file)))
+    except BadDocument as error:
+        place = f"line {error.line}, column {error.column}" if error.line else ""
+        raise ConfigError(file, place, f"not {'JSON' if read is read_json else 'YAML'}: {error}") from None
     if all(document is None for document in documents):
         raise ConfigError(file, "", "expected a Kubernetes manifest, got an empty file")
     return documents
@@ -134,8 +124,15 @@ def _plugin(manifest: dict[str, Any], path: str, file: Path) -> PluginConfig:
     if not isinstance(data, dict):
         raise ConfigError(file, f"{path}data", f"expected a table with an address, got {show(data)}")
     for key, value in data.items():
+        if key in FILE_KEYS:
+            raise ConfigError(file, f"{path}data.{key}", FILE_REFUSED)
         if key not in _KEYS:
             raise ConfigError(file, f"{path}data.{key}", unknown_key(str(key), _KEYS))
         if not isinstance(value, str):
             raise ConfigError(file, f"{path}data.{key}", f"expected a string, in quotes, got {show(value)}")
-    return decode({"name": name, **data}, PluginConfig, file=file, at=f"{path}data", lax=True)
+    plugin = decode({"name": name, **data}, PluginConfig, file=file, at=f"{path}data", lax=True)
+    try:
+        refuse_untrusted(plugin)
+    except FieldError as error:
+        raise ConfigError(file, f"{path}data.{error.field}", error.reason) from None
+    return plugin

@@ -43,8 +43,10 @@ def load_config(path: str | PathLike[str]) -> Config:
     for index, source in enumerate(folders_and_files):
         try:
             manifests = manifest_files(source)
-        except OSError as error:
-            raise ConfigError(file, f"configmaps[{index}]", f"cannot read {source}: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a name with a null character
+            why = getattr(error, "strerror", None) or error
+            shown = source if str(source).isprintable() else show(str(source))
+            raise ConfigError(file, f"configmaps[{index}]", f"cannot read {shown}: {why}") from None
         for manifest in manifests:
             found += plugins_in(manifest)
     _refuse_duplicates(found)
@@ -65,6 +67,8 @@ def _parse(file: Path) -> dict[str, Any]:
         raise ConfigError(file, f"line {line}, column {column}", f"not TOML: {reason}") from None
     except RecursionError:
         raise ConfigError(file, "", "not TOML that can be read: nested too deeply") from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise ConfigError(file, "", f"not TOML that can be read: {error}") from None
     if not document:
         raise ConfigError(file, "", "expected [engine], [[plugins]] or configmaps, got an empty file")
     return document

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import msgspec
 import structlog
@@ -21,6 +21,9 @@ from registry.generations import Generations, Plugin
 from registry.loading import load_config
 from registry.watching import changes
 from rpc import BatchPolicy, BreakerPolicy, Budget, Client, RetryPolicy
+
+_PAUSE: Final = 1.0
+"""Seconds before the configuration is followed again after something went wrong."""
 
 _log = structlog.get_logger()
 
@@ -91,7 +94,7 @@ class Registry:
     Made from a file, it follows that file, its ConfigMaps and its token files, unless ``watch`` is false. A new
     configuration is checked before anything is swapped: a bad, half-written or missing one leaves all as it was, and is
     logged. A plugin keeps its client, and all that it learnt, unless the way to call it changed. ``on_reload`` is told
-    what came of each change. Raises `ConfigError` when made.
+    what came of each change; what it raises is logged, and following goes on. Raises `ConfigError` when made.
     """
 
     def __init__(
@@ -193,16 +196,32 @@ class Registry:
                 record = await self._put_in_force(config)
                 self._reloads += 1
                 _log.info("configuration reloaded", generation=record.generation)
-        if self._on_reload is not None:
-            self._on_reload(record)
+        self._tell(record)
         return record
 
-    async def _follow(self) -> None:
+    def _tell(self, record: Reload) -> None:
         try:
-            async for _ in changes(lambda: self._config.sources):
-                await self.reload()
-        except Exception:
-            _log.exception("the configuration is no longer followed")
+            if self._on_reload is not None:
+                self._on_reload(record)
+        except (
+            Exception,
+            asyncio.CancelledError,
+        ):  # the latter from a future that it asked
+            _log.exception("on_reload failed", generation=record.generation)
+
+    async def _follow(self) -> None:
+        """Goes on whatever fails: a new watch says once that there may be changes, so none is missed meanwhile."""
+        last = ""
+        while True:
+            try:
+                async for _ in changes(lambda: self._config.sources):
+                    await self.reload()
+                    last = ""
+            except Exception as error:
+                if repr(error) != last:
+                    _log.exception("cannot follow the configuration, trying again", every=f"{_PAUSE:g}s")
+                last = repr(error)
+            await asyncio.sleep(_PAUSE)
 
     async def _put_in_force(self, config: Config) -> Reload:
         """Open what is new, replace the list in one step, then close what nobody can reach any more."""
@@ -224,11 +243,7 @@ class Registry:
             _log.info("loading plugin", name=name)
         for name in record.removed:
             _log.info("removing plugin", name=name)
-        clients: dict[PluginConfig, Client] = {}
-        for plugin in after.values():
-            clients[_route(plugin)] = (
-                self._clients.get(_route(plugin)) or await connect(plugin, self.budget).__aenter__()
-            )
+        clients = await self._open_clients(after.values())
         plugins = tuple(
             Plugin(p.name, clients[_route(p)], p.failure_policy, p.mode, p.payload, p.resend, p.resend_after, p.match)
             for p in after.values()
@@ -236,6 +251,17 @@ class Registry:
         self._config, self._in_force, self._clients = config, after, clients
         self._close(self._generations.replace(plugins))
         return record
+
+    async def _open_clients(self, plugins: Iterable[PluginConfig]) -> dict[PluginConfig, Client]:
+        """The client of each plugin, those that there are and new ones; where one cannot be had, no new one stays."""
+        clients: dict[PluginConfig, Client] = {}
+        try:
+            for route in map(_route, plugins):
+                clients[route] = self._clients.get(route) or await connect(route, self.budget).__aenter__()
+        except BaseException:
+            self._close(client for route, client in clients.items() if route not in self._clients)
+            raise
+        return clients
 
     def _close(self, clients: Iterable[Client]) -> None:
         """Close in the background, since a pass that ends must not wait for it; `aclose` does."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from engine.manifests.cron import one_run
-from engine.manifests.documents import BadDocument, read_json, read_yaml
+from registry.documents import BadDocument, read_json, read_yaml
 
 Document = dict[str, Any]
 

@@ -45,16 +45,15 @@ def test_the_name_and_the_address_are_those_of_the_configmap(manifest: Callable[
 
 
 def test_any_plain_key_may_stand_in_the_data(manifest: Callable[..., Path], tmp_path: Path) -> None:
-    (tmp_path / "manifests" / "token").write_text("abc")
     manifest(
         HELLO + '  timeout: 500ms\n  concurrency: "8"\n  max_body: "1024"\n  failure_policy: ignore\n'
-        "  mode: observe\n  payload: full\n  protocol: v1\n  lane: aiohttp\n  token_file: token\n"
+        "  mode: observe\n  payload: full\n  protocol: v1\n  lane: aiohttp\n"
     )
     (plugin,) = load(tmp_path)
     assert plugin.timeout == Seconds(0.5)
     assert (plugin.concurrency, plugin.max_body) == (8, 1024)
     assert (plugin.failure_policy, plugin.mode, plugin.payload) == ("ignore", "observe", "full")
-    assert (plugin.protocol, plugin.lane, plugin.token) == ("v1", "aiohttp", "abc")
+    assert (plugin.protocol, plugin.lane) == ("v1", "aiohttp")
 
 
 def test_several_documents_of_which_some_are_plugins(manifest: Callable[..., Path], tmp_path: Path) -> None:
@@ -130,10 +129,9 @@ def replaced(old: str, new: str) -> str:
     [
         ("", "expected a Kubernetes manifest, got an empty file"),
         ("# soon\n---\n", "expected a Kubernetes manifest, got an empty file"),
-        ("kind: [", "line 1, column 8: not YAML: expected the node content, but found '<stream end>'"),
-        ("kind: x\n\x07", "line 2: not YAML: special characters are not allowed"),
-        ("when: 2020-99-99", "not YAML: month must be in 1..12"),
-        ("a: " + "[" * 500, "nested too deeply"),
+        ("kind: [", "line 2, column 1: not YAML: did not find expected node content"),
+        ("kind: x\n\x07", "line 2, column 1: not YAML: control characters are not allowed"),
+        ("a: " + "[" * 500, "line 1, column 203: not YAML: nested more than 200 levels deep"),
         (b"a: \xe9", "line 1: expected UTF-8, got the byte 0xe9"),
         ("hello", 'document 1: expected a Kubernetes manifest, got "hello"'),
         ("kind: Secret\n---\n- 1\n", "document 2: expected a Kubernetes manifest, got an array"),
@@ -167,12 +165,12 @@ def replaced(old: str, new: str) -> str:
         (
             HELLO + "  sidecar.container: x\n",
             "document 1: data.sidecar.container: unknown key, expected one of address, protocol, lane, timeout, "
-            "concurrency, max_body, token_file, failure_policy, mode, payload, resend, resend_after",
+            "concurrency, max_body, failure_policy, mode, payload, resend, resend_after",
         ),
         (
             HELLO + "  retry: '3'\n",
             "document 1: data.retry: unknown key, expected one of address, protocol, lane, "
-            "timeout, concurrency, max_body, token_file, failure_policy, mode, payload, resend, resend_after",
+            "timeout, concurrency, max_body, failure_policy, mode, payload, resend, resend_after",
         ),
         (HELLO + "  timeout: '0'\n", 'document 1: data.timeout: expected a duration greater than zero, got "0"'),
         (
@@ -219,3 +217,37 @@ def test_a_link_that_leads_nowhere(manifest: Callable[..., Path], tmp_path: Path
     (tmp_path / "manifests" / "hello.yaml").symlink_to("..data/hello.yaml")
     with pytest.raises(ConfigError, match=r"hello.yaml: cannot be read: No such file or directory$"):
         load(tmp_path)
+
+
+def bomb(line: str) -> str:
+    """A text of a few hundred bytes that stands for 9 ** 12 of its first line."""
+    more = [f"a{level}: &a{level} " + line.format(", ".join([f"*a{level - 1}"] * 9)) for level in range(1, 13)]
+    return "\n".join(["a0: &a0 {k: v}", *more])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (bomb("{{<<: [{}]}}"), "aliases stand for too much"),
+        (bomb("[{}]"), "aliases stand for too much"),
+        ("\n---\n".join([bomb("{{<<: [{}]}}").partition("\na6")[0]] * 200), "aliases stand for too much"),
+        ("a: &a\n  <<: *a\n", "stands for nothing that comes before it"),
+        ("a: " + "{b: " * 100_000, "nested more than 200 levels deep"),
+        ("x" * (4 * 1024 * 1024 + 1), "expected at most 4 MiB"),
+    ],
+)
+def test_a_small_manifest_cannot_stand_for_a_large_one(
+    manifest: Callable[..., Path], tmp_path: Path, text: str, said: str
+) -> None:
+    manifest(text)
+    with pytest.raises(ConfigError, match=said):
+        load(tmp_path)
+
+
+def test_anchors_and_merge_keys_are_read(manifest: Callable[..., Path], tmp_path: Path) -> None:
+    manifest(
+        "x: &labels {workflows.argoproj.io/configmap-type: ControllerPlugin}\n"
+        "y: &data {address: http://h, mode: apply}\n"
+        "kind: ConfigMap\nmetadata: {name: p, labels: *labels}\ndata: {<<: *data, mode: observe}\n"
+    )
+    assert load(tmp_path) == (PluginConfig(name="p", address="http://h", mode="observe"),)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from registry import ConfigError, Registry, Reload, load_config
+from registry import Config, ConfigError, PluginConfig, Registry, Reload, load_config
+from registry import registry as registry_module
+from rpc import Budget, Client, PluginError
 
 A = '[[plugins]]\nname = "a"\naddress = "http://localhost:4355"\n'
 ON = f"[engine]\nenabled = true\n{A}"
@@ -142,3 +144,103 @@ async def test_reload_a_plugin_removed_while_called(
             assert not held.hung_up.is_set()
         await held.hung_up.wait()
         assert registry.stats.draining == 0
+
+
+class Unlucky:
+    """Told of reloads, and fails each time."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.told: asyncio.Queue[Reload] = asyncio.Queue()
+
+    def __call__(self, record: Reload) -> None:
+        self.told.put_nowait(record)
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug of the embedder's"), asyncio.CancelledError()])
+async def test_a_callback_that_raises_is_logged_and_following_goes_on(
+    toml: Callable[[str], Path], capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    callback = Unlucky(error)
+    async with Registry(toml(ON), on_reload=callback) as registry:
+        for name in ("b", "c"):
+            toml(ON + A.replace('"a"', f'"{name}"'))
+            assert (await callback.told.get()).added == (name,)
+        toml("nonsense")
+        assert (await callback.told.get()).error is not None
+        assert [plugin.name for plugin in registry.snapshot()] == ["a", "c"]
+        await registry.reload()
+    logged = capsys.readouterr().err
+    assert logged.count('level=error msg="on_reload failed"') == 3
+    assert str(error) in logged
+
+
+async def test_any_error_while_following_is_logged_once_and_following_goes_on(
+    toml: Callable[[str], Path],
+    records: asyncio.Queue[Reload],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failed: asyncio.Queue[None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def fail(file: Path) -> Config:
+        loop.call_soon_threadsafe(failed.put_nowait, None)
+        raise MemoryError("nothing left")
+
+    monkeypatch.setattr(registry_module, "_PAUSE", 0.01)
+    async with Registry(toml(ON), on_reload=records.put_nowait) as registry:
+        before = registry.snapshot()
+        with monkeypatch.context() as patched:
+            patched.setattr(registry_module, "load_config", fail)
+            toml(ON + A.replace('"a"', '"b"'))
+            for _ in range(3):
+                await failed.get()
+            assert registry.snapshot() is before
+        assert (await records.get()).added == ("b",)
+    assert capsys.readouterr().err.count("cannot follow the configuration, trying again") == 1
+
+
+async def test_a_watch_that_ends_in_an_error_is_begun_again(
+    toml: Callable[[str], Path], records: asyncio.Queue[Reload], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes, begun = registry_module.changes, 0
+
+    async def breaking(sources: Any) -> AsyncIterator[None]:
+        nonlocal begun
+        begun += 1
+        if begun < 3:
+            raise PermissionError("the folder is not for you")
+        async for each in changes(sources):
+            yield each
+
+    monkeypatch.setattr(registry_module, "_PAUSE", 0.0)
+    monkeypatch.setattr(registry_module, "changes", breaking)
+    async with Registry(toml(ON), on_reload=records.put_nowait):
+        toml(ON + A.replace('"a"', '"b"'))
+        assert (await records.get()).added == ("b",)
+
+
+async def test_clients_of_a_list_that_cannot_be_put_in_force_are_closed_again(
+    toml: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def connect(config: PluginConfig, budget: Budget) -> Client:
+        if config.name == "c":
+            raise OSError("no descriptors left")
+        opened.append(registry_client := original(config, budget))
+        return registry_client
+
+    original = registry_module.connect
+    async with Registry(toml(ON), watch=False) as registry:
+        before = registry.snapshot()
+        monkeypatch.setattr(registry_module, "connect", connect)
+        toml(ON + A.replace('"a"', '"b"') + A.replace('"a"', '"c"'))
+        with pytest.raises(OSError, match="no descriptors left"):
+            await registry.reload()
+        assert registry.snapshot() is before
+    (b,) = opened
+    with pytest.raises(PluginError, match="the client was closed"):
+        await b.call("workflow.preOperate", {})

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from engine.manifests.documents import MAX_DEPTH, BadDocument, read_json, read_yaml
+from registry.documents import MAX_DEPTH, BadDocument, read_json, read_yaml
 
 
 def read(text: str) -> Any:

@@ -15,10 +15,10 @@ from typing import Any, Final
 import structlog
 import yaml
 
-from engine.manifests.scalars import resolve
+from registry.scalars import resolve
 
 MAX_ALIASED: Final = 32 * 1024 * 1024
-"""What the aliases of one document may stand for, in characters, a node counting for `NODE` of them."""
+"""What the aliases of one text may stand for, in characters, a node counting for `NODE` of them."""
 
 NODE: Final = 64
 
@@ -57,8 +57,10 @@ def read_yaml(data: bytes, source: str) -> Iterator[Any]:
         mark = error.problem_mark or error.context_mark
         reason = error.problem or error.context or "cannot be parsed"
         raise BadDocument(reason, *((mark.line + 1, mark.column + 1) if mark else ())) from error
-    except yaml.YAMLError as error:
-        raise BadDocument(" ".join(str(error).split())) from error
+    except yaml.reader.ReaderError as error:
+        before = data[: error.position].decode(errors="replace")
+        place = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise BadDocument(error.reason, *place) from error
 
 
 class _Frame:
@@ -90,7 +92,7 @@ _MERGE: Final = _Merge()
 class _Builder:
     """Builds documents from events, with a stack of its own in place of recursion.
 
-    ``weight`` is the size of the document so far, aliases written out; ``aliased`` what of it is due to them.
+    ``weight`` is the size of the document so far, aliases written out; ``aliased`` what of all documents aliases are.
     """
 
     def __init__(self, loader: yaml.CSafeLoader, source: str) -> None:
@@ -107,7 +109,7 @@ class _Builder:
                 yield self._document()
 
     def _document(self) -> Any:
-        self.anchors, self.weight, self.aliased = {}, 0, 0
+        self.anchors, self.weight = {}, 0
         while True:
             event: Any = self.next_event()
             kind = type(event)

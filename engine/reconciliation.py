@@ -364,7 +364,7 @@ def _refuse_while_open(plugins: Sequence[Plugin]) -> None:
     """Abort before any work while the breaker of a plugin is open that the pass cannot do without."""
     for plugin in plugins:
         client = plugin.client
-        if client.stats.breaker == "open" and not may_fail(plugin) and any(map(client.supports, Method)):
+        if client.breaker == "open" and not may_fail(plugin) and any(map(client.supports, Method)):
             reason = "it has failed too often, nothing is sent for now (breaker open)"
             raise TransientError(plugin.name, Method.WORKFLOW_PRE_OPERATE, reason)
 

@@ -15,7 +15,7 @@ import orjson
 from rpc.address import parse_address
 from rpc.batches import Announcement, Bundle
 from rpc.batching import Batching, Outcomes, Parcel
-from rpc.breaker import BreakerPolicy
+from rpc.breaker import BreakerPolicy, BreakerState
 from rpc.budget import Budget
 from rpc.errors import FatalError, NotSent, TransientError
 from rpc.judging import Judge, blames_the_peer
@@ -124,6 +124,11 @@ class Client:
     def stats(self) -> ClientStats:
         """What it has seen so far."""
         return self._ledger.summary()
+
+    @property
+    def breaker(self) -> BreakerState:
+        """Whether anything is sent to the plugin now, as in `stats`, which take far longer to put together."""
+        return self._breaker.state(monotonic())
 
     def supports(self, method: Method) -> bool:
         """False once the plugin has answered 404 in every spelling; calling it would be answered without being sent."""

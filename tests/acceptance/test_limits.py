@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from engine import Engine, PendingExecutor
 from registry import BreakerSettings, Config, EngineSettings, PluginConfig, Registry, RetrySettings, Seconds
 from rpc import TransientError
+from rpc.ledger import Ledger
 from tests.acceptance.manifests import container, loop, workflow
 
 
@@ -71,6 +74,16 @@ async def test_an_open_breaker_aborts_before_any_work(plugin: Any, engine: Any) 
     assert len(peer.paths) == sent
     assert oarlock.stats.nodes_visited == visited
     assert work.nodes == {}
+
+
+async def test_a_pass_asks_for_the_breaker_and_puts_no_statistics_together(
+    plugin: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oarlock = await engine(await plugin({"workflow.preOperate": {}}))
+    monkeypatch.delattr(Ledger, "summary")
+    work = workflow(container("leaf"))
+    await oarlock.run([work])
+    assert work.phase == "Succeeded"
 
 
 async def test_a_plugin_may_be_dead_for_thousands_of_passes(plugin: Any, engine: Any) -> None:

@@ -38,7 +38,7 @@ def running(document: dict[str, Any], now: float) -> dict[str, Any]:
 def pending(document: dict[str, Any], message: str) -> dict[str, Any]:
     """The workflow while it waits for a lock: it has not begun."""
     document = _with_status(document, {LABEL_PHASE: "Pending"}, phase="Pending", message=message)
-    del document["status"]["startedAt"]
+    document["status"].pop("startedAt", None)  # a plugin may have removed it
     return document
 
 

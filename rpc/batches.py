@@ -18,7 +18,7 @@ import orjson
 from rpc.durations import parse_duration
 from rpc.lanes import Response
 from rpc.methods import Method
-from rpc.replies import EMPTY, MAX_DEPTH, IllegalReply, Reply, decode_object, json_type, validate
+from rpc.replies import EMPTY, MAX_DEPTH, IllegalReply, Reply, ShortText, decode_object, json_type, validate
 
 _OPENING: Final = b',{"template":'
 _KEY_ROOM: Final = 16
@@ -136,7 +136,7 @@ class _Envelope(msgspec.Struct):
     """What stands beside ``replies``."""
 
     resend: Literal["changed", "always"] | None = None
-    resendAfter: str | None = None
+    resendAfter: ShortText | None = None
 
 
 class _Refusal(msgspec.Struct):

@@ -21,7 +21,7 @@ from rpc.errors import FatalError, NotSent, PluginError, TransientError
 from rpc.fanout import fan_out
 from rpc.lanes import Response, TooLarge, Unreachable
 from rpc.methods import BATCHES, BatchMethod, Method
-from rpc.replies import EMPTY, IllegalReply, Reply
+from rpc.replies import EMPTY, IllegalReply, Reply, TooManyValues
 from rpc.retries import RetryPolicy, retry
 from rpc.sizing import BatchPolicy, BatchSize
 
@@ -237,7 +237,7 @@ class _Delivery:
             response = await self._client.attempt_batch(self._batch, self._bundle.encode(left), parcel)
             decoded = None if response is None else self._decode(response, count)
         except FatalError as error:
-            if count > 1 and (error.status == _TOO_LARGE or isinstance(error.__cause__, TooLarge)):
+            if count > 1 and (error.status == _TOO_LARGE or isinstance(error.__cause__, TooLarge | TooManyValues)):
                 self._size.failed(count)
                 self._ledger.retries += count
                 await self._halve(left)

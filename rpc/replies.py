@@ -1,13 +1,15 @@
 """What a plugin may answer: strict JSON into one frozen struct per kind of method.
 
 Most replies are `{}`, and cost one comparison. The rest goes through orjson, which already refuses a BOM, NaN,
-infinity, bad UTF-8 and trailing text. It keeps the last of two equal keys and nests to 1024, though, so those two rules
-are ours: counting bytes proves nearly every reply innocent, and only what cannot be proved so is looked at again.
+infinity, bad UTF-8 and trailing text. It keeps the last of two equal keys and nests to 1024, though, and four megabytes
+can hold two million empty arrays, which take seconds to build and to apply. So depth, keys and the number of values are
+our rules: counting bytes proves nearly every reply innocent, and only what cannot be proved so is looked at again.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -19,12 +21,20 @@ from rpc.methods import Method
 MAX_DEPTH: Final = 200
 """Objects and arrays within one another, the outermost counted."""
 
+MAX_VALUES: Final = 20_000
+"""Objects, arrays and what is in them, the outermost counted: as many take about 20 ms to decode and to apply, in which
+the event loop does nothing else. Texts may be as long as ``max_body`` lets them."""
+
 Phase = Literal["Pending", "Running", "Succeeded", "Skipped", "Failed", "Error", "Omitted"]
 """Argo's node phases (``NodePhase`` in its API), as a plugin may set them."""
 
 
 class IllegalReply(ValueError):
     """The body is not a reply of this protocol; the message says what is wrong and where (``$.node.phase``)."""
+
+
+class TooManyValues(IllegalReply):
+    """It holds more than `MAX_VALUES`. Part of a batch may still be short enough."""
 
 
 class NodeResult(msgspec.Struct, frozen=True):
@@ -88,12 +98,12 @@ class _Outputs(msgspec.Struct):
     exitCode: str | None = None
 
 
-_Text = Annotated[str, msgspec.Meta(max_length=64)]
+ShortText = Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class _NodeReplyAsSent(msgspec.Struct):
     node: NodeResult | None = None
-    requeue: _Text | None = None
+    requeue: ShortText | None = None
 
 
 _KINDS: Final[dict[Method, type[WorkflowReply | NodeReply | ParametersReply]]] = {
@@ -117,6 +127,9 @@ def decode(method: Method, body: bytes) -> tuple[Reply, int]:
 
 def decode_object(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     """The one JSON object that `body` must be, by RFC 8259 and without its leniencies. Raises `IllegalReply`."""
+    # Every value but the first follows a comma or an opening bracket.
+    if len(body) > MAX_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") >= MAX_VALUES:
+        _refuse_too_many(body)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -188,13 +201,23 @@ def _measure(document: dict[str, Any]) -> tuple[int, int]:
     return keys, depth
 
 
+def _refuse_too_many(body: bytes) -> None:
+    """Count again, without what is in strings: before anything is built, in a fixed number of runs over the body."""
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
+    most_quotes = 4 * MAX_VALUES  # of a key and a value that is a string
+    if plain.count(b'"') <= most_quotes:
+        plain = b"0".join(plain.split(b'"')[::2]).translate(None, b" \t\r\n")
+        opened = plain.count(b"[") + plain.count(b"{") - plain.count(b"[]") - plain.count(b"{}")
+        if 1 + plain.count(b",") + opened <= MAX_VALUES:
+            return
+    raise TooManyValues(f"it holds more than {MAX_VALUES} values")
+
+
 def _refuse_duplicates(body: bytes) -> None:
     def pairs(items: list[tuple[str, object]]) -> None:
-        seen: set[str] = set()
-        for key, _ in items:
-            if key in seen:
-                raise IllegalReply(f"the key {key[:64]!r} comes twice in one object")
-            seen.add(key)
+        if len(dict(items)) < len(items):
+            twice = next(key for key, times in Counter(key for key, _ in items).items() if times > 1)
+            raise IllegalReply(f"the key {twice[:64]!r} comes twice in one object")
 
     # The values were parsed before; as strings they can neither overflow nor take long.
     json.loads(body, object_pairs_hook=pairs, parse_int=str, parse_float=str)

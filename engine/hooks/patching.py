@@ -9,10 +9,19 @@ from msgspec import UNSET
 
 from engine.node import FULFILLED, Node
 from engine.shape import WrongType, check_outputs, check_shape
+from engine.workflow import COMPLETED_PHASES
 from rpc import NodeResult
 
 IDENTITY: Final = ("name", "namespace", "uid")
 """The fields of `metadata` that say which workflow it is; no patch may change them."""
+
+
+MOST_TAGS: Final = 256 * 1024
+"""Characters of the names and values of all labels, or annotations: Kubernetes' bound for annotations
+(``TotalAnnotationSizeLimitB``)."""
+
+WORKFLOW_PHASES: Final = COMPLETED_PHASES | {"Pending", "Running"}
+"""Argo's workflow phases (``WorkflowPhase`` in its API), but for "", which a workflow has before its first pass."""
 
 
 class IllegalChange(Exception):
@@ -21,9 +30,9 @@ class IllegalChange(Exception):
 
 def merge_patch(target: Any, patch: Any) -> Any:
     """The target with an RFC 7386 merge patch applied; what the patch does not touch is shared, nothing is changed."""
-    if not isinstance(patch, Mapping):
+    if not isinstance(patch, dict):
         return patch
-    result = dict(target) if isinstance(target, Mapping) else {}
+    result = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:
             result.pop(key, None)
@@ -36,7 +45,8 @@ def patch_workflow(document: dict[str, Any], patch: Mapping[str, Any]) -> dict[s
     """The workflow's document as a plugin wants it. Raises `IllegalChange`.
 
     A plugin may patch what is a user's or a controller's to set. The workflow's identity is not, nor are its nodes,
-    which have methods of their own; and metadata, spec and status stay mappings.
+    which have methods of their own; metadata, spec and status stay mappings, a finished workflow stays finished, and
+    labels and annotations, which are sent with every call about a node, stay as small as Kubernetes wants them.
     """
     status = patch.get("status")
     if isinstance(status, Mapping) and "nodes" in status:
@@ -53,14 +63,25 @@ def patch_workflow(document: dict[str, Any], patch: Mapping[str, Any]) -> dict[s
         if document.get(field) != patched.get(field):
             raise IllegalChange(f"{field} may not be changed from {document.get(field)!r} to {patched.get(field)!r}")
     try:
-        check_shape(patched)
+        check_shape({field: patched[field] for field in patch if field in patched})
     except WrongType as error:
         raise IllegalChange(str(error)) from None
+    before, after = document["status"].get("phase"), patched["status"].get("phase")
+    if before != after and (after not in WORKFLOW_PHASES or before in COMPLETED_PHASES - {after}):
+        raise IllegalChange(f"status.phase may not be changed from {before!r} to {after!r}")
+    if patched["metadata"] is not document["metadata"]:
+        _check_tags(patched["metadata"])
+    return patched
+
+
+def _check_tags(metadata: Mapping[str, Any]) -> None:
     for kind in ("labels", "annotations"):
-        values = patched["metadata"].get(kind, {})
+        values = metadata.get(kind, {})
         if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
             raise IllegalChange(f"metadata.{kind} may only hold strings")
-    return patched
+        size = sum(map(len, values)) + sum(map(len, values.values()))
+        if size > MOST_TAGS:
+            raise IllegalChange(f"metadata.{kind} may hold {MOST_TAGS} characters, not {size}")
 
 
 def apply_result(node: Node, result: NodeResult) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from rpc.methods import PATHS, SPELLINGS, Spelling, path
+from rpc.methods import BATCHES, PATHS, SPELLINGS, Spelling, path
 
 Answer = Mapping[str, Any] | int | Callable[[dict[str, Any]], Any]
 """A reply, an HTTP status to refuse with, or a function of the arguments that gives one of the two."""
@@ -23,6 +23,8 @@ class Peer:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.paths: list[str] = []
         self.bodies: list[bytes] = []
+        self.batches = False
+        """Whether batches are answered, each call by itself, where the answer is a reply."""
         self._spellings = SPELLINGS if spelling is None else (spelling,)
         self._token = token
         self._runner: web.AppRunner | None = None
@@ -62,6 +64,9 @@ class Peer:
         if self._token is not None and request.headers.get("Authorization") != f"Bearer {self._token}":
             return web.Response(status=403)
         method = PATHS.get(request.path)
+        if self.batches and method in BATCHES.values():
+            reply = self.answers.get(str(method).removesuffix(".batch"), {})
+            return web.Response(body=orjson.dumps({"replies": [reply for _ in orjson.loads(body)["calls"]]}))
         spelt_so = any(method is not None and path(method, spelling) == request.path for spelling in self._spellings)
         if method is None or not spelt_so or method not in self.answers:
             return web.Response(status=404)

@@ -355,6 +355,14 @@ class TestTransientFailures:
             outcomes = await send(client, 8)
         assert all(isinstance(outcome, NodeReply) for outcome in outcomes)
 
+    async def test_a_reply_with_too_many_values_splits_the_batch(self, server: Any) -> None:
+        many = {"node": {"outputs": {"x": [1] * 7000}}}
+        peer = await server(lambda ids: {"replies": [many for _ in ids]})
+        async with Client(peer.address) as client:
+            outcomes = await send(client, 8)
+        assert all(isinstance(outcome, NodeReply) for outcome in outcomes)
+        assert [len(batch) for batch in peer.batches] == [8, 4, 2, 2, 4, 2, 2]
+
     async def test_one_call_that_is_too_large_is_fatal_to_itself(self, server: Any) -> None:
         peer = await server(lambda ids: 413 if "n2" in ids else silence(ids))
         async with Client(peer.address) as client:

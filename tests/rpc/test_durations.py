@@ -25,6 +25,15 @@ def test_durations_are_read_as_go_reads_them(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
 
 
+def test_a_text_of_any_length_is_judged_in_one_run_over_it() -> None:
+    digits = "1" * 1_000_000
+    with pytest.raises(ValueError, match=r"^'1{64}'\.\.\. is not a duration"):
+        parse_duration(digits)
+    with pytest.raises(ValueError, match="is longer than 292 years"):
+        parse_duration(digits + "s")
+    assert parse_duration("0." + digits + "s") == pytest.approx(1 / 9)
+
+
 @pytest.mark.parametrize("text", ["", "5", "s", "1 s", "-1s", "1d", "1s2", "1e3s", "٣s", "1000000000h"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a duration|longer than"):

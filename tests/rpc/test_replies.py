@@ -13,10 +13,12 @@ from rpc.methods import Method
 from rpc.replies import (
     EMPTY,
     MAX_DEPTH,
+    MAX_VALUES,
     IllegalReply,
     NodeReply,
     NodeResult,
     ParametersReply,
+    TooManyValues,
     WorkflowReply,
     decode,
     decode_object,
@@ -139,6 +141,40 @@ def test_many_brackets_side_by_side_are_not_deep() -> None:
     assert decode_object(b'{"workflow": [' + b"[]," * 500 + b"[]]}") == {"workflow": [[]] * 501}
 
 
+@pytest.mark.parametrize("inner", [b"[]", b"{}", b"[ ]", b"1", b'""', b'"[,{"', b'"\\\\"', b'"\\",["', b"null"])
+def test_a_reply_holds_as_many_values_as_are_allowed_and_no_more(inner: bytes) -> None:
+    """Whatever is in a text counts as that one text."""
+
+    def wide(values: int) -> bytes:
+        return b'{"workflow": [' + b", ".join([inner] * (values - 2)) + b"]}"
+
+    assert len(decode_object(wide(MAX_VALUES))["workflow"]) == MAX_VALUES - 2
+    with pytest.raises(TooManyValues, match="more than 20000 values"):
+        decode_object(wide(MAX_VALUES + 1))
+    with pytest.raises(TooManyValues):
+        decode_object(wide(1_000_000))
+
+
+def test_many_keys_are_many_values() -> None:
+    def wide(keys: int) -> bytes:
+        return b'{"workflow":{' + b",".join(b'"%d":"a:b"' % number for number in range(keys)) + b"}}"
+
+    assert len(decode_object(wide(MAX_VALUES - 2))["workflow"]) == MAX_VALUES - 2
+    with pytest.raises(TooManyValues):
+        decode_object(wide(MAX_VALUES - 1))
+
+
+@pytest.mark.parametrize("text", ["x", ",", "[", "{", "\\", '"', ':"', '\\"'])
+def test_a_text_may_be_as_long_as_the_body(text: str) -> None:
+    document = {"node": {"message": text * 1_000_000}}
+    assert decode_object(json.dumps(document).encode()) == document
+
+
+def count(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(count, inner))
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
     lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=4), children, max_size=4),
@@ -157,6 +193,21 @@ def test_what_the_standard_library_writes_is_read_back(document: dict[str, Any])
             decode_object(body)
     else:
         assert decode_object(body) == document
+
+
+@given(st.dictionaries(st.text('a[]{},:"\\\\ ', max_size=4), json_values, max_size=4), st.sampled_from([None, 1]))
+def test_values_are_counted_as_they_are(document: dict[str, Any], indent: int | None) -> None:
+    body = json.dumps(document, indent=indent).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rpc.replies.MAX_VALUES", 12)
+        try:
+            decode_object(body)
+        except TooManyValues:
+            assert count(document) > 12
+        except IllegalReply:  # a lone surrogate
+            pass
+        else:
+            assert count(document) <= 12
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "c:", "{"]), json_values), min_size=1, max_size=5))

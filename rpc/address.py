@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_AUTHORITY: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::[0-9]*)?")
+_NAME: Final = re.compile(r"(?=.{1,254}$)(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?", re.IGNORECASE)
+"""What DNS can look up (RFC 1035, 2.3.4), underscores included: names in a container network have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,11 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Parse ``text``. Raises `ValueError`, whose message says what was expected."""
+    """Parse ``text``. Raises `ValueError`, whose message says what was expected.
+
+    What is taken can be looked up and sent. A URL is ASCII (RFC 3986): how another text is to be encoded, its writer
+    must say. Zones (RFC 6874) are refused, because not every event loop can connect to an address with one.
+    """
     if any(character.isspace() or not character.isprintable() for character in text):
         raise ValueError(f"{text!r} has blanks or control characters in it")
     try:
@@ -58,9 +67,26 @@ def parse_address(text: str) -> Address:
         return Address("unix", socket=url.path)
     if url.username is not None or url.password is not None:
         raise ValueError("credentials do not belong in an address; configure a token instead")
+    if not text.isascii():
+        raise ValueError(f"{text!r} must be ASCII: a host name in its xn-- form, a path percent-encoded")
     if not url.hostname:
         raise ValueError(f"{text!r} has no host")
+    if "%" in url.netloc:
+        raise ValueError(f"{text!r} has a % in its host: neither zones nor percent-encoding are taken there")
+    if not _is_host(url.netloc):
+        raise ValueError(f"{text!r} has no host that can be: expected a name, an IPv4 or, in brackets, an IPv6 address")
     if port == 0:
         raise ValueError(f"{text!r} has port 0")
     scheme: Literal["http", "https"] = "https" if url.scheme == "https" else "http"
     return Address(scheme, url.hostname, port or _DEFAULT_PORTS[scheme], prefix=url.path.rstrip("/"))
+
+
+def _is_host(authority: str) -> bool:
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or match[1] is None:
+        return match is not None and _NAME.fullmatch(match[2]) is not None
+    try:
+        ipaddress.IPv6Address(match[1])
+    except ValueError:
+        return False
+    return True

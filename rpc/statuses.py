@@ -16,6 +16,9 @@ PATIENCE: Final = frozenset({429, 502, 503, 504})
 EXCERPT: Final = 256
 """Bytes of a refused reply's body that its error shows."""
 
+MAX_RETRY_AFTER: Final = 3600.0
+"""Seconds; a Retry-After that asks for more counts as this much."""
+
 
 def refusal(plugin: str, method: str, response: Response) -> PluginError:
     """The error for a status that is neither a reply (200, 204) nor 404."""
@@ -43,16 +46,19 @@ def excerpt(body: bytes) -> str:
 
 
 def parse_retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, whole seconds or an HTTP date (RFC 9110, 10.2.3); None where it is neither."""
+    """Seconds of a Retry-After header, whole seconds or an HTTP date (RFC 9110, 10.2.3); None where it is neither.
+
+    At most `MAX_RETRY_AFTER`.
+    """
     if value is None:
         return None
     value = value.strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return float(value)
+    if re.fullmatch(r"[0-9]+", value):
+        return min(float(value), MAX_RETRY_AFTER)
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # a number in it may be too large for any clock
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, (date - datetime.now(UTC)).total_seconds()), MAX_RETRY_AFTER)

@@ -41,7 +41,7 @@ from rpc.lanes import (
     Untrusted,
     is_whole,
 )
-from rpc.lanes.dialing import is_own_end
+from rpc.lanes.dialing import STAGGER, is_own_end
 from rpc.permits import Permits
 
 # A connect must fail a little before the whole call does, so that a blackholed plugin is told from a slow one.
@@ -63,7 +63,9 @@ class _Protocol(ResponseHandler):
         self.heard = False
         self.reset: BaseException | None = None
         self._awaiting = False
+        self._asked = False
         self._interim = 0
+        self._head = 0  # bytes of the head that is being read, blank lines before it included
         self._last = b""  # two bytes of a body, so that an empty line cut in two is found
         self._body: StreamReader = EMPTY_PAYLOAD
         self.chunked = False
@@ -72,8 +74,8 @@ class _Protocol(ResponseHandler):
     def set_response_params(self, **options: Any) -> None:
         self.heard = False
         self._last = b""
-        self._awaiting = True
-        self._interim = 0
+        self._awaiting = self._asked = True
+        self._interim = self._head = 0
         super().set_response_params(**options)
         # Not as soon as it is made: uvloop has not let go of the socket by then.
         if self.replies == 0 and self.transport is not None and is_own_end(self.transport.get_extra_info("socket")):
@@ -84,6 +86,9 @@ class _Protocol(ResponseHandler):
 
         It loses a complete reply when bad bytes follow it in the same read, and says nothing of blank lines there.
         """
+        if not self._asked:  # aiohttp keeps it for the first request
+            super().data_received(data)
+            return
         self.heard = True
         while data:
             if not self._awaiting and (self._body.is_eof() or self._remaining == 0):
@@ -92,6 +97,10 @@ class _Protocol(ResponseHandler):
             end = len(data)
             if self._awaiting:  # only the parser knows which form of an empty line ends a head
                 end = data.find(b"\n") + 1 or end
+                self._head += end
+                if self._head > MAX_HEAD:
+                    self._refuse(f"the reply's head is over {MAX_HEAD} bytes")
+                    return
             elif self._remaining is not None:
                 end = min(end, self._remaining)
                 self._remaining -= end
@@ -113,12 +122,11 @@ class _Protocol(ResponseHandler):
             return
         if 100 <= message.code < 200 and message.code != 101:
             self._interim += 1
+            self._head = 0
             if self._interim > MAX_INTERIM:
-                self.set_exception(HttpProcessingError(message=f"over {MAX_INTERIM} interim replies"))
-                self._end()
+                self._refuse(f"over {MAX_INTERIM} interim replies")
             elif _has_blank_before_colon(message.raw_headers) or any(name in message.headers for name in _FRAMING):
-                self.set_exception(HttpProcessingError(message="an interim reply has a body"))
-                self._end()
+                self._refuse("an interim reply has a body")
             return
         self._awaiting = False
         self._body = body
@@ -160,6 +168,10 @@ class _Protocol(ResponseHandler):
         if self.replies:
             self._permits.resize(self._permits.limit - 1)
         super().connection_lost(exc)
+
+    def _refuse(self, why: str) -> None:
+        self.set_exception(HttpProcessingError(message=why))
+        self._end()
 
     def _end(self) -> None:
         self.force_close()
@@ -218,7 +230,8 @@ class AiohttpLane:
         else:
             # A context of its own is read now, with SSL_CERT_FILE as it is now; aiohttp's was read at its import.
             tls = ssl.create_default_context() if self._address.scheme == "https" else True
-            connector = aiohttp.TCPConnector(limit=0, force_close=force_close, ssl=tls)
+            stagger = min(STAGGER, self._timeout * _CONNECT_SHARE / 4)  # aiohttp begins with another one each time
+            connector = aiohttp.TCPConnector(limit=0, force_close=force_close, ssl=tls, happy_eyeballs_delay=stagger)
         connector._factory = functools.partial(_make_protocol, asyncio.get_running_loop(), self._permits)
         return aiohttp.ClientSession(
             connector=connector,
@@ -257,7 +270,7 @@ class AiohttpLane:
                 if self._replays is None:
                     self._replays = self._make_session(force_close=True)
                 return await self._post(self._replays, url, body)
-        except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, RuntimeError) as error:
             late = self._clock() - start - self._timeout
             if isinstance(error, TimeoutError) and late > _LATE:
                 raise Exhausted(
@@ -287,13 +300,12 @@ class AiohttpLane:
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         size = 0 if response.status in (204, 304) else response.content_length or 0
-        chunks: list[bytes] = []
+        body = bytearray()  # no list of pieces, each of which may be one byte and an object
         if size <= self._max_body:
-            size = 0
             try:
                 while chunk := await response.content.readany():
-                    chunks.append(chunk)
-                    size += len(chunk)
+                    body += chunk
+                    size = len(body)
                     if size > self._max_body:
                         break
                 if (broken := response.content.exception()) is not None:
@@ -302,7 +314,7 @@ class AiohttpLane:
                 raise Broken("the connection was closed in the middle of the reply's body") from error
         if size > self._max_body:
             raise TooLarge(f"the reply's body is over {self._max_body} bytes")
-        return b"".join(chunks)
+        return bytes(body)
 
     def _translate(self, error: BaseException) -> LaneError:
         """aiohttp's many exceptions as our two, by whose fault it was."""

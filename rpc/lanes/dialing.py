@@ -15,8 +15,8 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 from rpc.address import Address
 from rpc.lanes import OWN_FAULTS, Exhausted, Unreachable
 
-_STAGGER: Final = 0.25
-"""Seconds that one address family is given before the other is tried too (RFC 8305, section 8)."""
+STAGGER: Final = 0.25
+"""Seconds that one address is given, at most, before the next is tried too (RFC 8305, section 8)."""
 _TRUST: Final = 10.0
 """Seconds for which a resolved name is believed; a failed connect ends that at once."""
 
@@ -50,7 +50,8 @@ class Dialer:
         self._resolving: asyncio.Task[Sequence[AddrInfoType]] | None = None
         self._addresses: Sequence[AddrInfoType] = ()
         self._believed_until = 0.0
-        self._last_good: AddrInfoType | None = None
+        self._last_good: object = None
+        """The socket address that answered last."""
 
     async def dial(self) -> socket.socket:
         """A connected, non-blocking socket, the caller's to close. Raises `Unreachable`, `Exhausted`."""
@@ -59,7 +60,7 @@ class Dialer:
                 return await (self._dial_unix() if self._address.scheme == "unix" else self._dial_tcp())
         except TimeoutError as error:
             raise Unreachable(f"no connection to {self._address} within the connect timeout") from error
-        except (OSError, RuntimeError, UnicodeError) as error:  # RuntimeError is uvloop's, UnicodeError of a bad name
+        except (OSError, RuntimeError, ValueError) as error:  # uvloop's RuntimeError, a name without any address
             kind = Exhausted if isinstance(error, OSError) and error.errno in OWN_FAULTS else Unreachable
             # Of a refused connect asyncio only says that the call failed; a name's error has a negative number.
             number = error.errno if isinstance(error, OSError) else None
@@ -82,30 +83,28 @@ class Dialer:
         return connecting
 
     async def _dial_tcp(self) -> socket.socket:
-        if self._clock() >= self._believed_until:
-            await self._resolve()
-        if self._last_good is not None:
-            try:
-                return _to_another(await start_connection([self._last_good]))
-            except (OSError, RuntimeError):
-                self._last_good = None
+        addresses = self._addresses if self._clock() < self._believed_until else await self._resolve()
+        # The one that answered last goes first, and the others not long after it, since it may have gone dark.
+        addresses = sorted(addresses, key=lambda info: info[4] != self._last_good)
         try:
-            connected = _to_another(await start_connection(self._addresses, happy_eyeballs_delay=_STAGGER))
+            stagger = min(STAGGER, self._timeout / (len(addresses) + 1))
+            connected = _to_another(await start_connection(addresses, happy_eyeballs_delay=stagger))
         except BaseException:
             self._believed_until = 0.0
+            self._last_good = None
             raise
         with contextlib.suppress(OSError):  # it may have hung up already, which the first write will tell
-            peer = connected.getpeername()
-            self._last_good = next((info for info in self._addresses if info[4] == peer), None)
+            self._last_good = connected.getpeername()
         return connected
 
-    async def _resolve(self) -> None:
+    async def _resolve(self) -> Sequence[AddrInfoType]:
         resolving = self._resolving
         if resolving is None:
             resolving = self._resolving = asyncio.create_task(self._look_up())
             resolving.add_done_callback(self._resolved)
-        # Shielded: a caller whose time is up must not take the answer from the others.
-        await asyncio.shield(resolving)
+        # Shielded: a caller whose time is up must not take the answer from the others. Taken from the task, which may
+        # be done while `_resolved` has not been told yet.
+        return await asyncio.shield(resolving)
 
     async def _look_up(self) -> Sequence[AddrInfoType]:
         loop = asyncio.get_running_loop()
@@ -116,4 +115,3 @@ class Dialer:
         if not resolving.cancelled() and resolving.exception() is None:
             self._addresses = resolving.result()
             self._believed_until = self._clock() + _TRUST
-            self._last_good = None

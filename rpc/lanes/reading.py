@@ -121,7 +121,7 @@ class Reader:
         chunks.feed(data)
         if not chunks.complete:
             return None
-        return self._finish(head, b"".join(chunks.body), surplus=chunks.surplus)
+        return self._finish(head, bytes(chunks.body), surplus=chunks.surplus)
 
     def _finish(self, head: Head, body: bytes, *, surplus: bool) -> Response:
         self.reusable = head.keep_alive and not surplus
@@ -132,7 +132,7 @@ class _Chunks:
     """Undoes chunked transfer coding with llhttp, and bounds what llhttp does not. Methods are named by httptools."""
 
     def __init__(self, max_body: int, lines: int) -> None:
-        self.body: list[bytes] = []
+        self.body = bytearray()  # no list of chunks, each of which may be one byte and an object
         self.complete = False
         self.surplus = False
         self._room = max_body
@@ -178,7 +178,7 @@ class _Chunks:
             return
         self._silence = 0
         self._room -= len(data)
-        self.body.append(data)
+        self.body += data
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._nul:

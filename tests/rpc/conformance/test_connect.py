@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import socket
 import threading
@@ -153,6 +154,71 @@ async def test_aaaa_dead_and_a_alive_is_delivered(
 
     answer_lookups(monkeypatch, resolve)
     assert await outcome(lane(Address("http", "both.test", it.address.port)).post("/", b"{}")) == GOOD_REPLY
+
+
+async def test_an_address_that_goes_dark_is_left_for_the_other(
+    lane: MakeLane, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await peer(serve_well)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as first, contextlib.ExitStack() as fillers:
+        first.bind(("127.0.0.1", 0))
+        first.listen(0)
+        first.setblocking(False)
+        addresses = [first.getsockname(), ("127.0.0.1", other.address.port)]
+
+        async def resolve() -> Any:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+
+        answer_lookups(monkeypatch, resolve)
+        under_test = lane(Address("http", "both.test", other.address.port))
+        call = asyncio.ensure_future(outcome(under_test.post("/", b"{}")))
+        with (await loop.sock_accept(first))[0] as accepted:
+            accepted.setblocking(False)
+            await loop.sock_recv(accepted, 65536)
+            await loop.sock_sendall(accepted, GOOD.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+            assert await call == GOOD_REPLY
+        for _ in range(3):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(first.getsockname())
+        assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+        assert len(other.lines) == 1
+
+
+async def test_a_call_in_the_very_turn_in_which_the_lookup_ends(
+    lane: MakeLane, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = await peer(serve_well)
+    asked, found = asyncio.Event(), asyncio.Event()
+
+    async def resolve() -> Any:
+        asked.set()
+        await found.wait()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", it.address.port))]
+
+    answer_lookups(monkeypatch, resolve)
+    unhandled: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+    under_test = lane(Address("http", "plugin.test", it.address.port))
+    calls = [asyncio.ensure_future(under_test.post("/", b"{}"))]
+    await asked.wait()
+    found.set()
+    for _ in range(4):
+        calls.append(asyncio.ensure_future(under_test.post("/", b"{}")))
+        await asyncio.sleep(0)
+    assert [await outcome(call) for call in calls] == [GOOD_REPLY] * 5
+    assert not unhandled
+
+
+async def test_a_name_without_any_address(lane: MakeLane, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve() -> Any:
+        return []
+
+    answer_lookups(monkeypatch, resolve)
+    came = await outcome(lane(Address("http", "nowhere.invalid", 80)).post("/", b"{}"))
+    assert isinstance(came, type)
+    assert issubclass(came, Broken)
 
 
 @pytest.mark.parametrize("ending", ["fin", "reset"])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rpc import Client, FatalError, Method, Outcome, RetryPolicy
-from rpc.lanes import MAX_NEWCOMERS, Broken, Lane, Malformed
+from rpc.lanes import MAX_NEWCOMERS, Broken, Lane, Malformed, Response
 from tests.rpc.conformance.peers import Line, Peer, outcome, serve_well
 
 MakeLane = Callable[..., Lane]
@@ -65,6 +65,26 @@ async def test_too_long_a_reply_is_given_up_at_its_limit(
     await it.lines[0].closed.wait()
     _, most = traced()
     assert most < 3 * limit + SLACK
+
+
+async def test_a_reply_in_tiny_chunks_costs_what_it_says(
+    lane: MakeLane, peer: MakePeer, traced: Callable[[], tuple[int, int]]
+) -> None:
+    chunks = b"2\r\n  \r\n" * 4096
+
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.send(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(MIB // 8192):
+            await line.send(chunks)
+        await line.send(b"0\r\n\r\n")
+        await line.gone()
+
+    it = await peer(script)
+    under_test = lane(it.address, max_body=MIB)
+    assert await outcome(under_test.post("/", b"{}")) == Response(200, b" " * MIB)
+    _, most = traced()
+    assert most < 4 * MIB + SLACK
 
 
 async def test_a_peer_that_never_reads_costs_what_is_in_flight_and_that_is_let_go(

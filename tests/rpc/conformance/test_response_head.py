@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from rpc.lanes import MAX_HEAD, MAX_HEADERS, MAX_INTERIM, Broken, Malformed, Response
-from tests.rpc.conformance.peers import Case, Line, Peer, outcome
+from rpc.lanes import MAX_HEAD, MAX_HEADERS, MAX_INTERIM, Broken, Lane, Malformed, Response
+from tests.rpc.conformance.peers import GOOD_REPLY, Case, Line, Peer, outcome, serve_well
 
 Play = Callable[..., Awaitable[None]]
 EMPTY = Response(200, b"{}")
@@ -116,6 +116,39 @@ async def test_endless_interim_replies_are_malformed(lane: Callable[..., object]
 
     it: Peer = await peer(script)
     assert await outcome(lane(it.address).post("/", b"{}")) is Malformed
+
+
+@pytest.mark.parametrize("before", [b"", interim(1)], ids=["at_first", "after_an_interim_reply"])
+async def test_endless_blank_lines_are_malformed(
+    before: bytes, lane: Callable[..., object], peer: Callable[..., object]
+) -> None:
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.send(before)
+        while True:
+            await line.send(b"\r\n" * 1000)
+
+    it: Peer = await peer(script)
+    assert await outcome(lane(it.address).post("/", b"{}")) is Malformed
+
+
+async def test_blank_lines_between_interim_replies_count_with_the_next_head(play: Play) -> None:
+    await play(
+        Case((b"\r\n" * 100 + interim(1)) * 3 + OK + b"Content-Length: 2\r\n\r\n{}", Response(200, b"{}"), kept=True)
+    )
+
+
+async def test_a_greeting_before_the_request_is_taken_for_the_reply(
+    lane: Callable[..., Lane], peer: Callable[..., Awaitable[Peer]]
+) -> None:
+    async def script(line: Line) -> None:
+        await line.send(b"220 mail.example.org ESMTP\r\n")
+        await line.gone()
+
+    it = await peer(script, serve_well)
+    under_test = lane(it.address)
+    assert await outcome(under_test.post("/", b"{}")) is Malformed
+    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
 
 
 async def test_an_endless_header_is_malformed(lane: Callable[..., object], peer: Callable[..., object]) -> None:

@@ -54,6 +54,7 @@ class Options:
     timeout: float | None
     output: str
     stats: bool
+    strict: bool
     verbose: bool
 
 
@@ -67,6 +68,8 @@ _OPTIONS: Final = (
     click.option("--output", "-o", type=click.Choice(["summary", "json", "yaml"]), default="summary",
                  show_default=True, help="What to write to standard output."),
     click.option("--stats", is_flag=True, help="Write the counters of the engine and its plugins to standard error."),
+    click.option("--strict/--no-strict", default=True, show_default=True,
+                 help="Whether fields that Argo does not know are refused; --no-strict warns of them."),
     click.option("--verbose", is_flag=True, help="Log what the engine does, too."),
 )  # fmt: skip
 

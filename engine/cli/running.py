@@ -19,7 +19,7 @@ from engine.cli.progress import showing_progress
 from engine.cli.unmatched import unmatched
 from engine.engine import Engine
 from engine.execution import Executor
-from engine.manifests import ManifestError, Manifests, load
+from engine.manifests import ManifestError, Manifests, UnknownFields, load
 from engine.operations import OperationError
 from engine.outcomes import Outcomes
 from engine.shape import WrongType, check_shape
@@ -45,10 +45,12 @@ def reconcile(options: Options, operation: Operation) -> None:
     """
     configure_logs("info" if options.verbose or options.config else "warning")
     try:
-        manifests = load(options.files)
+        manifests = load(options.files, strict=options.strict)
         workflows = _workflows(options.files, manifests)
         outcomes = Outcomes.load(options.outcomes) if options.outcomes is not None else None
         registry = Registry(options.config) if options.config is not None else None
+    except UnknownFields as error:
+        raise BadInput(f"{error} (--no-strict lets them be)") from None
     except (ManifestError, ConfigError) as error:
         raise BadInput(str(error)) from None
     engine = Engine(

@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 
 from engine.manifests.cron import one_run
+from engine.manifests.fields import UnknownField, unknown_fields
 from registry.documents import BadDocument, read_json, read_yaml
 
 Document = dict[str, Any]
@@ -26,8 +27,16 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 _log = structlog.get_logger()
 
 
+MAX_TOLD: Final = 10
+"""How many unknown fields of a document are told of."""
+
+
 class ManifestError(ValueError):
     """A manifest that cannot be used; the message is one line that names file, document and place."""
+
+
+class UnknownFields(ManifestError):
+    """A manifest with fields that there are not, which `load` takes where it is not to be strict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +67,24 @@ class Manifests:
     config_maps: dict[str, Manifest] = field(default_factory=dict)
 
 
-def load(paths: Iterable[Path]) -> Manifests:
+def load(paths: Iterable[Path], *, strict: bool | None = None) -> Manifests:
     """Reads all documents of all files.
 
     A `List` counts as its items, and a CronWorkflow as the Workflow that it makes; kinds that workflows do not need are
     skipped with a log line. Raises `ManifestError` for a file that is missing, empty, too large or malformed, and for a
     document that is no Kubernetes object.
+
+    Where it is ``strict``, fields that `argo submit` would refuse raise `UnknownFields`, which is one; where it is not,
+    they are warned of. By default nobody looks, and they are kept, as Argo's controller does with what it is given;
+    `Workflow` does the same.
     """
     manifests = Manifests()
     for path in paths:
         found = False
         for manifest in _unfold(path):
             found = True
+            if strict is not None:
+                _check_fields(manifest, strict)
             _file(manifest, manifests)
         if not found:
             raise ManifestError(f"{path}: expected a manifest, found nothing")
@@ -83,6 +98,19 @@ def load_mapping(path: Path) -> dict[str, Any]:
         found = _kind_of(documents[0]) if len(documents) == 1 else f"{len(documents)} documents"
         raise ManifestError(f"{path}: expected one mapping, found {found}")
     return documents[0]
+
+
+def _check_fields(manifest: Manifest, strict: bool) -> None:
+    refused, dropped = list[UnknownField](), list[UnknownField]()
+    for unknown in unknown_fields(manifest.document, strict=strict):
+        (refused if unknown.refused else dropped).append(unknown)
+    for unknown in dropped[:MAX_TOLD]:
+        _log.warning("unknown field", place=f"{manifest}: {unknown.place}", perhaps=unknown.guess)
+    if len(dropped) > MAX_TOLD:
+        _log.warning("more unknown fields", place=str(manifest), count=len(dropped) - MAX_TOLD)
+    if refused:
+        more = f"; and {len(refused) - MAX_TOLD} more" if len(refused) > MAX_TOLD else ""
+        raise UnknownFields(f"{manifest}: {'; '.join(map(str, refused[:MAX_TOLD]))}{more}")
 
 
 def _file(manifest: Manifest, manifests: Manifests) -> None:

@@ -283,3 +283,16 @@ async def test_whatever_stands_in_a_field_the_workflow_ends_or_is_refused(path, 
         await engine.run([workflow], timeout=24 * 3600)
         assert workflow.finished or engine.waiting_for(workflow)
     json.loads(workflow.encode())
+
+
+def test_a_field_that_nobody_knows_is_refused_unless_it_is_let_be(oarlock, tmp_path):
+    spec = "{entrypoint: a, templates: [{name: a, container: {image: i, comand: [b]}}]}"
+    (tmp_path / "wf.yaml").write_text(with_spec(spec))
+    place = "wf.yaml, document 1: spec.templates[0].container.comand"
+    done = oarlock("run", "wf.yaml")
+    assert done.code == 2
+    assert done.err == f"Error: {place}: unknown field, is it 'command'? (--no-strict lets them be)\n"
+    done = oarlock("run", "wf.yaml", "--no-strict")
+    assert done.code == 0
+    assert "unknown field" in done.err
+    assert place in done.err

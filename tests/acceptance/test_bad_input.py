@@ -33,7 +33,7 @@ def with_spec(spec: str) -> str:
         ("wf.yaml", "a: [1,\nb: 2", "wf.yaml:3:1: "),
         ("wf.yaml", "kind: Workflow\n\tspec: {}", "wf.yaml:2:1: found a tab character that violates indentation"),
         ("wf.json", '{"kind": "Workflow",}', "wf.json:1:21: "),
-        ("wf.yaml", b"kind: \xff", "wf.yaml: "),
+        ("wf.yaml", b"kind: \xff", "wf.yaml:1:7: invalid leading UTF-8 octet"),
         ("wf.yaml", "just words", "wf.yaml, document 1: expected a mapping, found a string"),
         ("wf.yaml", "kind: Pod\nmetadata: {name: a}", "wf.yaml: expected a manifest of kind Workflow, found none"),
         ("wf.yaml", "spec: {}", "wf.yaml, document 1: expected a kind, such as Workflow"),

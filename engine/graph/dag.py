@@ -307,7 +307,8 @@ class Dag:
         if self.graph.closing.shutdown and not self.invocation.on_exit:
             result = FAILED
         else:
-            branches = branch_phases(self.invocation.node_id, [self.nodes[name] for name in self.targets], store)
+            targets = [self.nodes[name] for name in self.targets]
+            branches = branch_phases(self.invocation.node_id, targets, self._dependents(), store)
             for name in self.targets:
                 branch = branches[self.nodes[name]]
                 if branch in UNSUCCESSFUL and not self.tasks[name].continues_on(branch):
@@ -328,6 +329,11 @@ class Dag:
         self._publish()
         self.graph.finish(self.invocation, SUCCEEDED, "", outputs=outputs, outbound=self._outbound())
 
+    def _dependents(self) -> dict[str, list[str]]:
+        """The nodes of the tasks that depend on one, by its node."""
+        nodes = self.nodes
+        return {nodes[name]: [nodes[below] for below in found] for name, found in self.dependents.items()}
+
     def _publish(self) -> None:
         """What its tasks leave for the workflow, in the order of the manifest, those that are DAGs included: a DAG's
         own outputs are published by the one around it (executeDAG)."""
@@ -341,7 +347,8 @@ class Dag:
         return tuple(end for name in self.targets if name in nodes for end in store.outbound(nodes[name]))
 
     def _raise(self, message: str) -> None:
-        self.graph.finish(self.invocation, ERROR, message, outbound=self._outbound(), raised=True)
+        # Without outbound nodes, which Argo sets once the outputs are there.
+        self.graph.finish(self.invocation, ERROR, message, raised=True)
 
 
 def _turn(start: int, node: Node) -> int:

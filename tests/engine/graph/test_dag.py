@@ -91,6 +91,51 @@ class TestThePhase:
         ran = run(dag("name: a, template: leaf", "name: b, template: gen, depends: a"), "{leaf: {phase: Error}}")
         assert ran.phase == "Error"
 
+    @pytest.mark.parametrize(
+        ("build", "phase"),
+        [
+            (  # a group that cannot begin has no children, and nothing hangs under it
+                "steps: [[{name: look, template: gen}], "
+                "[{name: paint, template: leaf, when: '{{steps.look.outputs.result}} == red'}]]",
+                "Failed",
+            ),
+            ("steps: [[{name: paint, template: leaf, when: ' == red'}]]", "Failed"),
+            (
+                "steps: [[{name: look, template: gen}], "
+                "[{name: paint, template: leaf, withParam: '{{steps.look.outputs.result}}x'}]]",
+                "Failed",
+            ),
+            (
+                "dag: {tasks: [{name: look, template: gen}, {name: paint, template: leaf, depends: look, "
+                "when: '{{tasks.look.outputs.result}} == red'}]}",
+                "Error",
+            ),
+            (
+                "dag: {tasks: [{name: look, template: gen}]}, "
+                "outputs: {parameters: [{name: o, valueFrom: {expression: 'fromJSON(tasks.look.outputs.result).x'}}]}",
+                "Error",
+            ),
+            (
+                "steps: [[{name: look, template: gen}]], "
+                "outputs: {parameters: [{name: o, valueFrom: {expression: 'fromJSON(steps.look.outputs.result).x'}}]}",
+                "Error",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("between", [False, True])
+    def test_what_was_never_connected_to_a_failure_does_not_succeed(self, build, phase, between):
+        tasks = ["name: build, template: build", "name: ship, template: leaf, depends: build"]
+        if between:
+            tasks += ["name: sail, template: leaf, depends: ship"]
+        ran = run(dag(*tasks).removesuffix("]") + f", {{name: build, {build}}}]", "{gen: {result: ''}}")
+        assert (ran["build"].phase, ran["ship"].phase, ran.phase) == (phase, "Omitted", phase)
+
+    def test_an_error_counts_as_the_last_one_of_its_branch(self):
+        tasks = ("name: build, template: build", "name: ship, template: gen, depends: build")
+        build = "{name: build, steps: [[{name: look, template: leaf}]]}"
+        ran = run(dag(*tasks).removesuffix("]") + f", {build}]", "{leaf: {phase: Error}}")
+        assert (ran["build"].phase, ran.phase) == ("Failed", "Error")
+
     def test_an_errored_task_makes_the_dag_error(self):
         assert run(dag("name: a, template: leaf"), "{leaf: {phase: Error}}").phase == "Error"
 

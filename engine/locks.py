@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from engine.variables import config_map_value
+from engine.variables import absent_key, config_map_value
 
 Document = Mapping[str, Any]
 
@@ -53,7 +53,8 @@ Place = tuple[str, Waiter]
 def lock_requests(synchronization: Document, namespace: str, config_maps: Mapping[str, Document]) -> list[Request]:
     """The locks that a `synchronization` asks for, by Argo's names (sync/lock_name.go: ``default/Mutex/name``).
 
-    A semaphore's size is in a ConfigMap, or in a database; where it is not known to us it is 1. Raises `LockError`.
+    A semaphore's size is in a ConfigMap; one that a database has is not known to us, and counts as 1. Raises
+    `LockError`, also for a size that is nowhere, no number or none at all (newInternalSemaphore in sync/semaphore.go).
     """
     mutexes = (synchronization.get("mutex"), *(synchronization.get("mutexes") or ()))
     semaphores = (synchronization.get("semaphore"), *(synchronization.get("semaphores") or ()))
@@ -85,9 +86,14 @@ def _semaphore(lock: Document, namespace: str, config_maps: Mapping[str, Documen
         return Request(f"{place}/{(database or {}).get('key') or ''}", 1)
     name = f"{place}/{reference.get('name')}/{reference.get('key')}"
     size = config_map_value(reference, config_maps)
-    if size is not None and not _INTEGER.fullmatch(size):
-        raise LockError(f"failed to get the size of semaphore {name}: expected an integer, got {size!r}")
-    return Request(name, 1 if size is None else int(size))
+    if size is None or not _INTEGER.fullmatch(size) or int(size) < 1:
+        found = absent_key(reference, config_maps) if size is None else f"expected a positive integer, got {size!r}"
+        raise LockError(f"failed to initialize semaphore {name} with limit: {found}")
+    return Request(name, int(size))
+
+
+_SLACK: Final = 64
+"""How many that wait no longer a queue may keep."""
 
 
 class _Lock:
@@ -99,6 +105,8 @@ class _Lock:
     def enqueue(self, waiter: Waiter) -> None:
         self.waiting[waiter.holder] = waiter
         heapq.heappush(self._queue, waiter)
+        if len(self._queue) > 2 * len(self.waiting) + _SLACK:  # most have gone from behind the first
+            self._queue = sorted(self.waiting.values())
 
     def front(self) -> Waiter | None:
         """The first of those that wait."""
@@ -117,6 +125,10 @@ class Locks:
         self._woken: set[str] = set()
         self.version = 0
         """How often a lock was given back."""
+
+    def __len__(self) -> int:
+        """How many locks somebody holds or waits for."""
+        return len(self._locks)
 
     def acquire(self, requests: Sequence[Request], holder: str, workflow: str, standing: Standing = STANDING) -> bool:
         """Take all the locks for `holder`, or none; then it waits for each, and `workflow` is woken at its turn."""
@@ -143,7 +155,7 @@ class Locks:
     def put_back(self, places: Iterable[Place]) -> None:
         """Have somebody wait again where he was."""
         for name, waiter in places:
-            self._locks[name].enqueue(waiter)
+            self._locks.setdefault(name, _Lock()).enqueue(waiter)
 
     def regain(self, name: str, holder: str) -> None:
         """`holder` had this lock before the engine was there."""
@@ -165,16 +177,20 @@ class Locks:
             lock = self._locks.get(name)
             if lock is not None and holder in lock.holders:
                 del lock.holders[holder]
-                self.version += 1
-                self._wake(lock)
+                self._given_back(name, lock)
 
     def forget(self, names: Iterable[str], holder: str) -> None:
         """`holder` no longer waits for these."""
         for name in names:
             lock = self._locks.get(name)
             if lock is not None and lock.waiting.pop(holder, None) is not None:
-                self.version += 1
-                self._wake(lock)
+                self._given_back(name, lock)
+
+    def _given_back(self, name: str, lock: _Lock) -> None:
+        self.version += 1
+        self._wake(lock)
+        if not lock.holders and not lock.waiting:
+            del self._locks[name]
 
     def _wake(self, lock: _Lock) -> None:
         front = lock.front()

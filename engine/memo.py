@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from engine.node import Node
+import msgspec
+
 from engine.variables import parse_time
 from rpc.durations import parse_duration
 
 # What a key of a ConfigMap may be made of (Argo's cache/configmap_cache.go).
 _KEY: Final = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
+
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Of outputs that are remembered, as JSON; Argo's ConfigMaps hold a mebibyte each."""
+_OVERHEAD: Final = 500
+"""Bytes that a memo takes besides."""
 
 
 class MemoError(ValueError):
@@ -39,20 +47,38 @@ def memo_request(memoize: Mapping[str, Any]) -> tuple[Key, float | None]:
         raise MemoError(f"invalid memoize.maxAge: {error}") from error
 
 
+class Memo(NamedTuple):
+    """What a node that succeeded left, and when."""
+
+    outputs: dict[str, Any] | None
+    finished_at: str | None
+
+
 class Memos:
-    """Finished nodes by the key under which their template asked to be remembered."""
+    """Memos by the key under which a template asked for them, those of all workflows, within `MAX_BYTES`.
 
-    def __init__(self) -> None:
-        self._nodes: dict[Key, Node] = {}
+    Beyond that the one goes that has been asked for the longest time ago: the workflow that left it is long over.
+    """
 
-    def save(self, key: Key, node: Node) -> None:
-        """Remember a node that succeeded."""
-        self._nodes[key] = node
+    def __init__(self, limit: int = MAX_BYTES) -> None:
+        self._memos: OrderedDict[Key, tuple[Memo, int]] = OrderedDict()
+        self._limit = limit
+        self._size = 0
 
-    def find(self, key: Key, longest: float | None, now: float) -> Node | None:
-        """The node remembered under `key`, unless it finished more than `longest` seconds before `now`."""
-        node = self._nodes.get(key)
-        if node is None or longest is None:
-            return node
-        age = now - parse_time(node.finished_at).timestamp() if node.finished_at else 0.0
-        return node if age <= longest else None
+    def save(self, key: Key, memo: Memo) -> None:
+        """Remember what a node left."""
+        self._size -= self._memos.pop(key, (memo, 0))[1]
+        size = _OVERHEAD + len(key.cache) + len(key.key) + len(msgspec.json.encode(memo.outputs))
+        self._memos[key] = memo, size
+        self._size += size
+        while self._size > self._limit:
+            self._size -= self._memos.popitem(last=False)[1][1]
+
+    def find(self, key: Key, longest: float | None, now: float) -> Memo | None:
+        """What is remembered under `key`, unless it is more than `longest` seconds older than `now`."""
+        memo, _ = self._memos.get(key, (None, 0))
+        if memo is None:
+            return None
+        self._memos.move_to_end(key)
+        age = now - parse_time(memo.finished_at).timestamp() if memo.finished_at else 0.0
+        return memo if longest is None or age <= longest else None

@@ -18,7 +18,7 @@ from engine.hooks import Caller, Memory, NodeHooks, WorkflowHooks, may_fail
 from engine.library import Library
 from engine.locks import LockError, Locks, Standing, lock_requests
 from engine.memo import Memos
-from engine.node import ERROR, FAILED, PENDING, POD, RUNNING, SUCCEEDED, Node
+from engine.node import ERROR, FAILED, PENDING, POD, RUNNING, Node
 from engine.operations import with_spec
 from engine.specification import (
     InvalidMetadata,
@@ -32,7 +32,7 @@ from engine.specification import (
 from engine.statistics import Counts
 from engine.status import finished, pending, running, with_progress
 from engine.validation import validate
-from engine.variables import MissingParameter, add_metadata, parse_time, workflow_scope
+from engine.variables import MissingParameter, add_metadata, workflow_scope
 from engine.workflow import COMPLETED_PHASES, Workflow
 from registry import Plugin
 from rpc import FatalError, Method, TransientError
@@ -145,16 +145,18 @@ class Run:
         assert entry is not None
         graph.set_time(now, self._stamp)
         waiting = self._wait_for_lock()
-        if waiting:
-            if document["spec"].get("shutdown") == "Terminate":
-                return finished(document, SUCCEEDED, "", now)
-            return pending(document, waiting)
-        if is_suspended(document):
+        if not waiting and is_suspended(document):
             return document
         if document["spec"].get("shutdown"):
             graph.closing.shut_down(document["spec"]["shutdown"], self._why)
+        if waiting:  # what waits fails at once, be it a node or the workflow
+            return (
+                finished(document, FAILED, graph.closing.stopped(), now)
+                if graph.closing.shutdown
+                else pending(document, waiting)
+            )
         if not entry.started:
-            entry.start()
+            entry.start(document["status"].get("startedAt") or graph.timestamp)
             self._catch_up(graph)
         self._taken = dict(self.inbox)  # more may be reported while the plugins are being asked
         untold = await self._tell(graph, self._taken)
@@ -210,12 +212,8 @@ class Run:
         admission = Admission(spec, workflow.namespace, surroundings.config_maps, self._locks, surroundings.memos)
         graph = Graph(NodeStore(workflow.name, workflow.nodes), scope, admission)
         graph.set_time(now, self._stamp)
-        started_at = document["status"].get("startedAt") or graph.timestamp  # a plugin may have removed it
-        self._entry = Entry(graph, spec, context, started_at)
+        self._entry = Entry(graph, spec, context)
         self._graph, self._spec = graph, spec
-        deadline = spec.get("activeDeadlineSeconds")
-        if deadline is not None:
-            graph.closing.expire_at(parse_time(started_at).timestamp() + deadline)
         return document, graph
 
     def _wait_for_lock(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -15,9 +15,9 @@ from engine.graph.deadlines import limit_waiting
 from engine.graph.invocation import Invocation
 from engine.graph.queueing import LockQueue
 from engine.graph.retry import Retry
-from engine.locks import LockError, lock_requests
-from engine.memo import Key, MemoError, Memos, memo_request
-from engine.node import DAG, ERROR, FLAGS, PENDING, POD, RETRY, RUNNING, STEPS, SUCCEEDED, Node
+from engine.locks import LockError, Request, lock_requests
+from engine.memo import Key, Memo, MemoError, Memos, memo_request
+from engine.node import DAG, ERROR, FAILED, FLAGS, PENDING, POD, RETRY, RUNNING, STEPS, SUCCEEDED, Node
 from engine.scope import Scope
 from engine.substitution import SubstitutionError, render_string
 from engine.template import InvalidTemplate
@@ -51,8 +51,8 @@ class Admission:
         """Calls for which the workflow had no room yet; those for which their boundary had none wait there."""
         self._freed: OrderedDict[Invocation, None] = OrderedDict()
         """Boundaries in which calls wait, and something ended."""
-        self._memoized: dict[Key, Node] = {}
-        """Finished nodes whose outputs are remembered by all when the pass commits, by this workflow at once."""
+        self._memoized: dict[Key, Memo] = {}
+        """What finished nodes left, remembered by all when the pass commits, by this workflow at once."""
         self._references: dict[tuple[str, bytes], Document] = {}
 
     def admit(
@@ -115,9 +115,7 @@ class Admission:
         while self._waiting and not self._is_full():
             self._let_in(graph, self._waiting.popleft())
         for invocation in self.locks.retry(graph):
-            node = graph.store.touch(invocation.node_id)
-            node.message, node.synchronization_status = "", None
-            self._proceed(graph, invocation, node)
+            self._enter(graph, invocation, graph.store[invocation.node_id], self.settings(graph, invocation))
 
     def _let_in(self, graph: Graph, invocation: Invocation) -> None:
         if invocation.boundary is not None and not graph.is_open(invocation.boundary):
@@ -181,12 +179,28 @@ class Admission:
         if first and template.display_name is not None and not self._name(graph, invocation, node):
             return
         if requests and not self.locks.acquire(invocation, requests):
-            self._park(graph, invocation, node)
-            node = graph.store.touch(node.id)
-            node.phase, node.started_at = PENDING, node.started_at or graph.timestamp
-            node.message, node.synchronization_status = self.locks.explain(requests)
+            self._wait(graph, invocation, node, requests)
+        else:
+            self._enter(graph, invocation, node, settings)
+
+    def _wait(self, graph: Graph, invocation: Invocation, node: Node, requests: Sequence[Request]) -> None:
+        """Let the node wait for its locks, unless nothing begins any more."""
+        self._park(graph, invocation, node)
+        node = graph.store.touch(node.id)
+        node.phase, node.started_at = PENDING, node.started_at or graph.timestamp
+        node.message, node.synchronization_status = self.locks.explain(requests)
+        reason = graph.closing.reason(invocation)
+        if reason is None:
             limit_waiting(graph, invocation, node)
-        elif first and settings.get("memoize"):
+        else:
+            graph.finish(invocation, FAILED, reason)
+
+    def _enter(self, graph: Graph, invocation: Invocation, node: Node, settings: Document) -> None:
+        """The node has the locks that it needs: it runs, unless somebody left its outputs while it waited."""
+        if node.synchronization_status is not None:
+            node = graph.store.touch(node.id)
+            node.message, node.synchronization_status = "", None
+        if invocation.attempt is None and settings.get("memoize"):
             self._remember(graph, invocation, node, settings)
         else:
             self._proceed(graph, invocation, node)
@@ -255,7 +269,7 @@ class Admission:
             self._count(invocation, node, -1)
         self.locks.release(invocation)
         if invocation.memo is not None and node.phase == SUCCEEDED:
-            self._memoized[invocation.memo] = node
+            self._memoized[invocation.memo] = Memo(node.outputs, node.finished_at)
 
     def settings(self, graph: Graph, invocation: Invocation) -> Document:
         """The template's own fields other than its body, tags substituted."""
@@ -290,8 +304,8 @@ class Admission:
     def commit(self) -> None:
         """Make locks and memos final."""
         self.locks.commit()
-        for key, node in self._memoized.items():
-            self.memos.save(key, node)
+        for key, memo in self._memoized.items():
+            self.memos.save(key, memo)
         self._memoized = {}
 
     def rollback(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.graph.invocation import Invocation
 from engine.graph.retry import Retry
-from engine.node import FAILED, POD, Node
+from engine.node import FAILED, PENDING, POD, Node
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph
@@ -42,9 +42,13 @@ class Closing:
             self._message = f": {message}" if message else ""
             self._fail_unfinished()
 
+    def stops(self, invocation: Invocation) -> bool:
+        """Whether the workflow was told to end, and this invocation with it: it cannot succeed any more."""
+        return bool(self.shutdown) and not (invocation.on_exit and self.shutdown == "Stop")
+
     def reason(self, invocation: Invocation) -> str | None:
         """Why this invocation may not start a leaf any more; None where it may."""
-        if self.shutdown and not (invocation.on_exit and self.shutdown == "Stop"):
+        if self.stops(invocation):
             # Argo deletes pods, and marks the nodes that have none itself.
             if invocation.resolved.node_type == POD:
                 return f"workflow shutdown with strategy:  {self.shutdown}{self._message}"
@@ -56,7 +60,8 @@ class Closing:
         return f"Stopped with strategy '{self.shutdown}'{self._message}"
 
     def _fail_unfinished(self) -> None:
-        """End every unfinished leaf; what they belong to follows by the graph's own rules."""
+        """End every unfinished leaf and all that waits for a lock; what they belong to follows by the graph's own
+        rules."""
         graph = self.graph
         for invocation in list(graph.live.values()):
             node = graph.store[invocation.node_id]
@@ -65,7 +70,8 @@ class Closing:
             if isinstance(invocation.body, Retry):
                 invocation.body.reconsider()
                 continue
-            reason = self.reason(invocation) if invocation.resolved.is_leaf else None
+            waits = invocation.parked and node.phase == PENDING
+            reason = self.reason(invocation) if waits or invocation.resolved.is_leaf else None
             if reason is not None:
                 graph.stops.append(node.id)
                 graph.finish(invocation, FAILED, reason)

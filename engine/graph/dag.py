@@ -304,7 +304,7 @@ class Dag:
         """Judge the DAG by its targets alone: a failure that something downstream handled is none."""
         store = self.graph.store
         result = SUCCEEDED
-        if self.graph.closing.shutdown and not self.invocation.on_exit:
+        if self.graph.closing.stops(self.invocation):
             result = FAILED
         else:
             targets = [self.nodes[name] for name in self.targets]

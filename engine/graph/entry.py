@@ -32,7 +32,7 @@ class Entry:
     ``outcome`` is the workflow's phase and message once all of them are done.
     """
 
-    def __init__(self, graph: Graph, spec: Document, context: Context, started_at: str) -> None:
+    def __init__(self, graph: Graph, spec: Document, context: Context) -> None:
         self.graph = graph
         self.spec = spec
         self.context = context
@@ -44,13 +44,17 @@ class Entry:
         self._running = 0
         """Lifecycle hooks that fired and are not done."""
         self._fired = EXIT
-        graph.began = parse_time(started_at).timestamp()
         self._seen: tuple[str, int] | None = None
 
-    def start(self) -> None:
-        """Call the entrypoint with the workflow's own arguments."""
+    def start(self, began: str) -> None:
+        """Call the entrypoint with the workflow's own arguments; it has the time that it may take from ``began`` on."""
         self.started = True
         graph, arguments = self.graph, self.spec.get("arguments") or {}
+        graph.began = parse_time(began).timestamp()
+        graph.set_time(graph.now, graph.scope.now)
+        deadline = self.spec.get("activeDeadlineSeconds")
+        if deadline is not None:
+            graph.closing.expire_at(graph.began + deadline)
         parameters = [
             {"name": each["name"], "value": graph.scope[f"workflow.parameters.{each['name']}"]}
             for each in arguments.get("parameters") or ()

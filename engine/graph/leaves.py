@@ -149,11 +149,9 @@ def _suspend(graph: Graph, invocation: Invocation, node: Node) -> None:
 def _show(graph: Graph, invocation: Invocation, node: Node) -> None:
     """The outputs that somebody is to supply, and of inputs the values to choose from.
 
-    An input that is a parameter in JSON has that one's `enum` (Argo's resolveInputFieldsForSuspendNode).
+    An input that is a parameter in JSON has that one's `enum` (Argo's resolveInputFieldsForSuspendNode). An output has
+    the default of the input of its name where it has none itself.
     """
-    wanted = [each for each in _declared(graph, invocation).get("parameters") or () if _is_supplied(each)]
-    if wanted and not node.outputs:
-        graph.store.touch(node.id).outputs = {"parameters": wanted}
     inputs = orjson.loads(bytes(node.inputs)) if node.inputs is not None else {}
     chosen = False
     for parameter in inputs.get("parameters") or ():
@@ -168,6 +166,16 @@ def _show(graph: Graph, invocation: Invocation, node: Node) -> None:
                 parameter.setdefault("default", choices[0])
     if chosen:
         graph.store.touch(node.id).inputs = msgspec.Raw(msgspec.json.encode(inputs))
+    defaults = {each["name"]: each.get("default") for each in inputs.get("parameters") or ()}
+    wanted = [
+        {**each, "valueFrom": {"default": defaults[each["name"]], **each["valueFrom"]}}
+        if defaults.get(each["name"]) is not None
+        else each
+        for each in _declared(graph, invocation).get("parameters") or ()
+        if _is_supplied(each)
+    ]
+    if wanted and not node.outputs:
+        graph.store.touch(node.id).outputs = {"parameters": wanted}
 
 
 def _is_supplied(parameter: Document) -> bool:

@@ -32,13 +32,14 @@ class LockQueue:
         """Holders that got their locks since the last commit, and where they had waited for them."""
         self._released: dict[str, list[str]] = {}
         """Locks to be given back when the pass commits, by holder."""
-        self._queued: dict[str, Sequence[Request]] = {}
+        self._wanted: dict[str, list[str]] = {}
+        """Locks by who waits for them, whether or not the walk has met him again since it was begun anew."""
+        self._queued: set[str] = set()
         """Holders that began to wait since the last commit."""
-        self._forgotten: dict[str, Sequence[Request]] = {}
+        self._forgotten: set[str] = set()
         """Holders that need wait no longer, when the pass commits."""
         self._mutexes: set[str] = set()
         """Which of the locks that it held are mutexes."""
-        self._own: Sequence[Request] = ()
         self._seen = -1
 
     def _holder(self, node_id: str) -> str:
@@ -52,16 +53,14 @@ class LockQueue:
 
     def enter(self, requests: Sequence[Request]) -> bool:
         """Whether the workflow has the locks that it asks for as a whole."""
-        self._own = requests
         return self._acquire(self._workflow, requests)
 
     def leave(self) -> None:
         """The workflow is finished: everything is given back, by itself and its nodes."""
         for holder, names in self._held.items():
             self._locks.release(names, holder)
-        self._locks.forget([name for name, *_ in self._own], self._workflow)
-        for node_id, (_, requests) in self._waiting.items():
-            self._locks.forget([name for name, *_ in requests], self._holder(node_id))
+        for holder in list(self._wanted):
+            self._forget(holder)
         self._held, self._waiting, self._by_lock = {}, {}, {}
 
     # Of nodes
@@ -76,14 +75,17 @@ class LockQueue:
         return False
 
     def _acquire(self, holder: str, requests: Sequence[Request]) -> bool:
-        places = self._locks.places([name for name, *_ in requests], holder)
+        names = [name for name, *_ in requests]
+        places = self._locks.places(names, holder)
         if not self._locks.acquire(requests, holder, self._workflow, self._standing):
             if not places:
-                self._queued[holder] = requests
+                self._queued.add(holder)
+            self._wanted[holder] = names
             return False
+        self._wanted.pop(holder, None)
         if holder not in self._held:
             self._mutexes.update(request.name for request in requests if request.is_mutex)
-            self._held[holder] = [name for name, *_ in requests]
+            self._held[holder] = names
             self._acquired[holder] = places
         return True
 
@@ -120,7 +122,7 @@ class LockQueue:
         if holder in self._held:
             self._released[holder] = self._held[holder]
         elif invocation.node_id in self._waiting:
-            self._forgotten[holder] = self._waiting[invocation.node_id][1]
+            self._forgotten.add(holder)
             self._remove(invocation.node_id)
 
     def explain(self, requests: Sequence[Request]) -> tuple[str, dict[str, Any]]:
@@ -136,18 +138,25 @@ class LockQueue:
         for holder, names in self._released.items():
             self._locks.release(names, holder)
             self._held.pop(holder, None)
-        for holder, requests in self._forgotten.items():
-            self._locks.forget([name for name, *_ in requests], holder)
-        self._acquired, self._released, self._queued, self._forgotten = {}, {}, {}, {}
+        for holder in self._forgotten:
+            self._forget(holder)
+        self._begin_pass()
 
     def rollback(self) -> None:
         """As if the pass had not been: whoever waited before it waits again, at the same place."""
         for holder, places in self._acquired.items():
             self._locks.release(self._held.pop(holder), holder)
             self._locks.put_back(places)
-        for holder, requests in self._queued.items():
-            self._locks.forget([name for name, *_ in requests], holder)
-        self._acquired, self._released, self._queued, self._forgotten = {}, {}, {}, {}
+            self._wanted[holder] = [name for name, _ in places]
+        for holder in self._queued:
+            self._forget(holder)
+        self._begin_pass()
+
+    def _begin_pass(self) -> None:
+        self._acquired, self._released, self._queued, self._forgotten = {}, {}, set(), set()
+
+    def _forget(self, holder: str) -> None:
+        self._locks.forget(self._wanted.pop(holder, ()), holder)
 
     # In the workflow's status
 

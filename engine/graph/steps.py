@@ -226,6 +226,9 @@ class Steps:
         return tuple(outbound for child in children for outbound in self.graph.store.outbound(child))
 
     def _succeed(self) -> None:
+        if self.graph.closing.stops(self.invocation):  # whatever its steps were forgiven
+            self.graph.finish(self.invocation, FAILED, self.graph.closing.stopped(), outbound=self._outbound())
+            return
         try:
             outputs = template_outputs(self.template, self.scope)
         except OutputError as error:

@@ -37,6 +37,14 @@ class TestSuspend:
         ran = run(self.OUTPUTS.replace("DURATION", "duration: 1").replace("DEFAULT", ", default: 'yes'"))
         assert ran.text("b") == "yes"
 
+    @pytest.mark.parametrize(("default", "answer"), [("", "NO"), (", default: MAYBE", "MAYBE")])
+    def test_an_input_of_the_same_name_has_a_default_for_it(self, default, answer):
+        fields = "duration: 1}, inputs: {parameters: [{name: answer, default: 'NO', enum: ['YES', 'NO']}]"
+        ran = run(self.OUTPUTS.replace("DURATION", fields).replace("DEFAULT", default))
+        assert (ran.text("b"), ran.outputs("ask")) == (answer, {"answer": answer})
+        ran = run(self.OUTPUTS.replace("DURATION", fields).replace("DEFAULT", default), "{ask: {}}")
+        assert ran.text("b") == answer
+
     @pytest.mark.parametrize(("duration", "phase"), [("duration: 1", "Error"), ("", "Failed")])
     def test_without_a_default_it_cannot_go_on(self, duration, phase):
         ran = run(self.OUTPUTS.replace("DURATION", duration).replace("DEFAULT", ""), "" if duration else "{ask: {}}")

@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from engine import Engine
+from engine.locks import Locks, Request
+from engine.memo import Key, Memo, Memos
 from engine.variables import parse_time
 from tests.engine.graph.running import START, Recorder, outcomes, run, workflow
 
@@ -137,7 +139,7 @@ class TestWhatMakesNoSense:
         lock = "synchronization: {semaphore: {configMapKeyRef: {name: sizes, key: bad}}}\n"
         ran = run(lock + "templates: [{name: main, suspend: {}}]", config_maps=SIZES)
         assert ran.phase == "Failed"
-        assert ran.message.startswith("Failed to acquire the synchronization lock. failed to get the size of semaphore")
+        assert ran.message.startswith("Failed to acquire the synchronization lock. failed to initialize semaphore")
 
     def test_a_lock_twice(self):
         ran = run(locked("mutex: {name: m}, mutexes: [{name: m}]"))
@@ -159,14 +161,23 @@ class TestWhatMakesNoSense:
         ran = run(spec)
         assert (ran.phase, ran.message) == ("Failed", f"Failed to acquire the synchronization lock. {reason}")
 
-    def test_a_size_that_is_no_number(self):
-        ran = run(locked("semaphore: {configMapKeyRef: {name: sizes, key: bad}}"), config_maps=SIZES)
-        assert "expected an integer, got 'many'" in ran.message
-
-    def test_a_semaphore_for_nobody(self):
-        ran = run(locked("semaphore: {configMapKeyRef: {name: sizes, key: none}}"), config_maps=SIZES)
-        assert ran.phase == "Running"
-        assert set(ran.phases.values()) == {"Running", "Pending"}
+    @pytest.mark.parametrize(
+        ("reference", "found"),
+        [
+            ("{name: nowhere, key: two}", "ConfigMap 'nowhere' does not exist among the given documents"),
+            ("{name: sizes, key: three}", "ConfigMap 'sizes' does not have the key 'three'"),
+            ("{name: sizes, key: bad}", "expected a positive integer, got 'many'"),
+            ("{name: sizes, key: none}", "expected a positive integer, got '0'"),
+        ],
+    )
+    def test_a_semaphore_without_a_size(self, reference, found):
+        place = "/".join(reference.strip("{}").replace("name: ", "").replace(" key: ", "").split(","))
+        reason = f"failed to initialize semaphore default/ConfigMap/{place} with limit: {found}"
+        ran = run(locked(f"semaphore: {{configMapKeyRef: {reference}}}"), config_maps=SIZES)
+        assert (ran.phase, ran["s(0:0)"].phase, ran["s(0:0)"].message) == ("Failed", "Error", reason)
+        lock = f"synchronization: {{semaphores: [{{configMapKeyRef: {reference}}}]}}\n"
+        ran = run(lock + "templates: [{name: main, suspend: {}}]", config_maps=SIZES)
+        assert (ran.phase, ran.message) == ("Failed", f"Failed to acquire the synchronization lock. {reason}")
 
 
 def several(*specs: tuple[str, str, dict]) -> list[tuple[str, int]]:
@@ -198,6 +209,12 @@ class TestOfWorkflows:
             ("urgent", self.ONE.replace("EXTRA", "priority: 5"), {}),
         )
         assert sorted(ends, key=lambda end: end[1]) == [("first", 10), ("urgent", 20), ("old", 30), ("young", 40)]
+
+    def test_the_time_that_one_waits_is_none_of_its_deadline(self):
+        spec = self.ONE.replace("EXTRA", "activeDeadlineSeconds: 15")
+        assert several(("a", spec, {}), ("b", spec, {})) == [("a", 10), ("b", 20)]
+        spec = self.ONE.replace("EXTRA", "activeDeadlineSeconds: 5")
+        assert several(("a", spec, {}), ("b", spec, {})) == [("a", 5), ("b", 10)]
 
     def test_a_semaphore_lets_in_as_many_as_it_may(self):
         spec = self.ONE.replace("EXTRA", "").replace(
@@ -259,6 +276,39 @@ class TestMemoize:
         assert ran["b"].memoization_status == {"hit": True, "key": "x", "cacheName": "c"}
         assert ran.phase == "Succeeded"
 
+    LOCKED = """
+        templates:
+        - {name: main, dag: {tasks: [{name: a, template: t}, {name: b, template: t}]}}
+        - name: t
+          synchronization: {mutex: {name: m}}
+          memoize: {key: k, cache: {configMap: {name: c}}}
+          BODY
+          outputs: {parameters: [{name: v, valueFrom: SOURCE}]}
+        """
+
+    @pytest.mark.parametrize(
+        ("body", "source"),
+        [
+            ("script: {image: i, source: x}", "{path: /v}"),
+            ("steps: [[{name: x, template: give}]]", "{parameter: '{{steps.x.outputs.parameters.v}}'}"),
+            (
+                "dag: {tasks: [{name: x, template: give}]}",
+                "{parameter: '{{tasks.x.outputs.parameters.v}}'}",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("retry", ["", "retryStrategy: {limit: 1}"])
+    def test_what_waited_for_a_lock_looks_again_once_it_has_it(self, body, source, retry):
+        spec = self.LOCKED.replace("BODY", f"{body}\n          {retry}").replace("SOURCE", source)
+        ends = "{t: {parameters: {v: 1}, duration: 1m}, give: {parameters: {v: 1}, duration: 1m}}"
+        waiting = run(spec, ends, timeout=1)["b"]
+        assert waiting.synchronization_status == {"waiting": "default/Mutex/m"}
+        ran = run(spec, ends)
+        assert len(ran.executor.started) == 1
+        assert ran.outputs("a") == ran.outputs("b") == {"v": "1"}
+        assert (ran["b"].phase, ran["b"].message, ran["b"].synchronization_status) == ("Succeeded", "", None)
+        assert ran["b"].memoization_status == {"hit": True, "key": "k", "cacheName": "c"}
+
     def test_under_another_key_it_is(self):
         assert self.ran(second="y").outputs("b") == {"v": "2"}
 
@@ -301,3 +351,49 @@ class TestMemoize:
         )
         assert ran.text("c") == "deep"
         assert ran["b"].children == [ran["[2]"].id]
+
+
+class TestWhatIsForgotten:
+    def test_locks_that_nobody_holds_or_waits_for(self):
+        locks = Locks()
+        for number in range(100):
+            request = [Request(f"default/Mutex/{number}", 1, True)]
+            assert locks.acquire(request, "one", "one")
+            assert not locks.acquire(request, "two", "two")
+            locks.release([request[0].name], "one")
+            assert len(locks) == 1
+            locks.forget([request[0].name], "two")
+            assert len(locks) == 0
+
+    def test_whoever_waited_and_waits_no_longer(self):
+        locks, request = Locks(), [Request("m", 1, True)]
+        locks.acquire(request, "holds", "holds")
+        locks.acquire(request, "first", "first")
+        for number in range(1000):
+            locks.acquire(request, str(number), "w")
+            locks.forget(["m"], str(number))
+        locks.acquire(request, "last", "last")
+        locks.release(["m"], "holds")
+        assert locks.take_woken() == {"first"}
+        assert [locks.acquire(request, name, name) for name in ("last", "first")] == [False, True]
+
+    def test_finished_workflows_leave_no_locks(self):
+        async def left_over() -> int:
+            async with Engine(executor=Recorder(outcomes(ENDS))) as engine:
+                work = [workflow(locked("mutex: {name: '{{workflow.name}}'}"), f"w{n}") for n in range(3)]
+                own = [workflow(TestOfWorkflows.ONE.replace("EXTRA", ""), name) for name in "ab"]
+                await engine.run([*work, *own], timeout=3600)
+                assert {each.phase for each in (*work, *own)} == {"Succeeded"}
+                return len(engine._surroundings.locks)
+
+        assert asyncio.run(left_over()) == 0
+
+    def test_memos_beyond_what_there_is_room_for(self):
+        memos = Memos(limit=3000)
+        for number in range(100):
+            memos.save(Key("c", f"k{number}"), Memo({"result": "x" * 100}, None))
+            assert memos.find(Key("c", "k0"), None, 0.0) is not None  # asked for again and again
+        kept = [number for number in range(100) if memos.find(Key("c", f"k{number}"), None, 0.0)]
+        assert kept == [0, 97, 98, 99]
+        memos.save(Key("c", "k0"), Memo({"result": "x" * 10_000}, None))
+        assert memos.find(Key("c", "k0"), None, 0.0) is None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from engine import Engine, OperationError, Workflow
+from tests.engine.graph.running import Recorder, outcomes, workflow
 from tests.engine.operations.driving import drive, reloaded
 
 SPEC = (
@@ -141,3 +144,81 @@ def test_other_workflows_go_on():
     drive(first, "{}", lambda engine, work: (engine.submit(second), engine.stop(second)), timeout=1)
     assert second.phase == "Failed"
     assert first.phase == "Running"
+
+
+LOCKED = (
+    "templates: [{name: main, dag: {tasks: [{name: first, template: gen}, {name: s, template: steps}, "
+    "{name: d, template: dag}, {name: r, template: again}, {name: p, template: pod}]}}, "
+    "{name: gen, synchronization: LOCK, script: {image: i, source: x}}, "
+    "{name: steps, synchronization: LOCK, steps: [[{name: x, template: leaf}]]}, "
+    "{name: dag, synchronization: LOCK, dag: {tasks: [{name: x, template: leaf}]}}, "
+    "{name: again, synchronization: LOCK, retryStrategy: {limit: 2}, steps: [[{name: x, template: leaf}]]}, "
+    "{name: pod, synchronization: LOCK, container: {image: i}}]"
+).replace("LOCK", "{mutex: {name: m}}")
+
+
+@pytest.mark.parametrize("how", [stop(), terminate()])
+def test_all_that_waits_for_a_lock_ends_at_once(how):
+    for again in (False, True):
+        spec = drive(LOCKED, LONG, timeout=1).workflow if again else LOCKED
+        ran = drive(reloaded(spec) if again else spec, LONG, how, timeout=1)
+        assert ran.phase == "Failed"
+        assert {ran[name].phase for name in ("first", "s", "d", "r", "p")} == {"Failed"}
+        assert ran["s"].message.startswith("Stopped with strategy")
+        assert ran.executor.stopped.count("first") == 1
+        assert "x" not in ran.nodes
+
+
+def test_the_deadline_ends_what_waits_for_a_lock():
+    ran = drive("activeDeadlineSeconds: 60\n" + LOCKED, LONG)
+    assert ran.phase == "Failed"
+    assert {ran[name].phase for name in ("first", "s", "d", "r", "p")} == {"Failed"}
+    assert ran["s"].message == "Step exceeded its deadline"
+    assert "x" not in ran.nodes
+
+
+class TestAWorkflowThatWaitsForItsLock:
+    SPEC = "synchronization: {mutex: {name: m}}\ntemplates: [{name: main, steps: [[{name: a, template: gen}]]}]"
+
+    def ended(self, *operations, timeout=1.0):
+        works = [workflow(self.SPEC, name) for name in ("holds", "waits")]
+        executor = Recorder(outcomes(LONG))
+
+        async def run() -> None:
+            async with Engine(executor=executor) as engine:
+                await engine.run(works, timeout=timeout)
+                assert works[1].phase == "Pending"
+                for operation in operations:
+                    operation(engine, works[1])
+                await engine.run([], timeout=timeout)
+
+        asyncio.run(run())
+        return works
+
+    @pytest.mark.parametrize("how", [stop(message="enough"), terminate(message="enough")])
+    def test_it_fails_as_soon_as_it_is_told_to_end(self, how):
+        holds, waits = self.ended(how)
+        assert (holds.phase, waits.phase) == ("Running", "Failed")
+        assert waits.document["status"]["message"].endswith(": enough")
+        assert not waits.nodes
+
+
+@pytest.mark.parametrize("how", [stop(), terminate()])
+@pytest.mark.parametrize("more", ["", "[{name: b, template: gen, continueOn: {failed: true}}]"])
+def test_what_is_forgiven_its_failures_has_failed_all_the_same(how, more):
+    spec = (
+        "templates: [{name: main, steps: [[{name: a, template: inner, continueOn: {failed: true}}]MORE]}, "
+        "{name: inner, steps: [[{name: x, template: gen, continueOn: {failed: true}}]]}]"
+    ).replace("MORE", f", {more}" if more else "")
+    ran = drive(spec, LONG, how, timeout=1)
+    assert (ran["x"].phase, ran["a"].phase, ran.phase) == ("Failed", "Failed", "Failed")
+    assert ran.message.startswith("Stopped with strategy")
+
+
+def test_an_exit_handler_may_forgive_what_it_likes():
+    spec = (
+        "onExit: bye\ntemplates: [{name: main, steps: [[{name: a, template: gen}]]}, "
+        "{name: bye, steps: [[{name: x, template: leaf, continueOn: {failed: true}}]]}]"
+    )
+    ran = drive(spec, LONG.replace("}}", "}, leaf: {phase: Failed}}"), stop(), timeout=1)
+    assert (ran.phase, ran["wf.onExit"].phase) == ("Failed", "Succeeded")

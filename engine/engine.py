@@ -162,6 +162,9 @@ class Engine:
         delay = min(first * 2 ** min(run.aborts - 1, _DOUBLINGS), most)
         if isinstance(error, TransientError):
             delay = max(delay, error.retry_after or 0.0)
+        told: BaseException | None = error
+        while told is not None:  # whoever keeps the result would keep all that the pass had made, by its frames
+            told.__traceback__, told = None, told.__cause__ or told.__context__
         _log.warning("pass aborted", workflow=run.workflow.key, reason=str(error), retry_in=f"{delay:g}s")
         return PassResult(aborted=error, requeue_after=delay)
 

@@ -14,7 +14,7 @@ from engine.graph.admission import Admission
 from engine.graph.entry import Entry
 from engine.graph.nodes import NodeStore
 from engine.graph.queueing import LockQueue
-from engine.hooks import Caller, Memory, NodeHooks, WorkflowHooks, may_fail
+from engine.hooks import Caller, Memory, NodeHooks, Rooms, WorkflowHooks, may_fail
 from engine.library import Library
 from engine.locks import LockError, Locks, Standing, lock_requests
 from engine.memo import Memos
@@ -59,6 +59,7 @@ class Surroundings:
         self.workers = workers
         self.locks = Locks()
         self.memos = Memos()
+        self.rooms = Rooms()
         self.counts = Counts()
 
 
@@ -73,7 +74,7 @@ class Run:
         self.started: set[str] = set()
         """Leaves that this engine's executor was given and has not ended."""
         self._surroundings = surroundings
-        self._memory = Memory(surroundings.counts)
+        self._memory = Memory(surroundings.counts, surroundings.rooms)
         self._caller = Caller(self._memory, surroundings.counts)
         self._stamp = 0.0
         self._spec: Document | None = None

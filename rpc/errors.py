@@ -5,6 +5,11 @@ Nothing of aiohttp, httptools or the socket layer leaks past these; the cause is
 
 from __future__ import annotations
 
+from typing import Final
+
+MOST_REASON: Final = 2000
+"""Characters of a reason: what it shows of a reply may be as long as the reply."""
+
 
 class PluginError(Exception):
     """A call to a plugin failed. Never raised itself: it is always one of the two below.
@@ -14,6 +19,8 @@ class PluginError(Exception):
     """
 
     def __init__(self, plugin: str, method: str, reason: str, *, status: int | None = None) -> None:
+        if len(reason) > MOST_REASON:
+            reason = f"{reason[:MOST_REASON]}..."
         super().__init__(plugin, method, reason)
         self.plugin = plugin
         self.method = method
@@ -47,3 +54,7 @@ class NotSent(TransientError):
 
 class FatalError(PluginError):
     """The bytes are complete but wrong: the same request would fail again, so it is never retried."""
+
+    def again(self) -> FatalError:
+        """The same for another who asks the same."""
+        return type(self)(self.plugin, self.method, self.reason, status=self.status)

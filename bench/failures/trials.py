@@ -20,6 +20,7 @@ from bench.record import Bar
 from bench.workflows import fan_out
 from engine import SimulatedExecutor, Workflow
 from engine.hooks.journal import Journal
+from engine.hooks.room import Room
 from engine.reconciliation import WORKERS
 from registry import BreakerSettings, Seconds
 from rpc import EMPTY, Client, Method, PluginError, RetryPolicy
@@ -136,7 +137,8 @@ async def journal(nodes: int) -> list[Bar]:
     """What an aborted pass keeps: nearly all silence, or nearly none."""
     ids = [f"fan-out-{number}" for number in range(nodes)]
     tracemalloc.start()
-    silence, spoken = Journal(), Journal()
+    room = Room(1 << 40)
+    silence, spoken = Journal(room), Journal(room)
     start, _ = tracemalloc.get_traced_memory()
     for number, node_id in enumerate(ids):
         silence.keep_silence(Method.NODE_PRE_EXECUTE, node_id, hash(f"{number}"))

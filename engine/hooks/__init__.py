@@ -5,8 +5,8 @@ How the calls travel is `rpc`'s business.
 
 from engine.hooks.calling import Caller, may_fail
 from engine.hooks.journal import Journal
-from engine.hooks.memory import Memory
+from engine.hooks.memory import Memory, Rooms
 from engine.hooks.nodes import NodeHooks
 from engine.hooks.workflows import WorkflowHooks
 
-__all__ = ["Caller", "Journal", "Memory", "NodeHooks", "WorkflowHooks", "may_fail"]
+__all__ = ["Caller", "Journal", "Memory", "NodeHooks", "Rooms", "WorkflowHooks", "may_fail"]

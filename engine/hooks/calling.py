@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.hooks.memory import Memory
 from engine.statistics import Counts
 from registry import Plugin
-from rpc import EMPTY, Method, PluginError, Reply
+from rpc import EMPTY, FatalError, Method, PluginError, Reply
 
 
 def may_fail(plugin: Plugin) -> bool:
@@ -33,14 +33,19 @@ class Caller:
         `about` is the node's id, empty where the question is about the workflow.
         """
         digest = hash(body)
-        reply = self.memory.find(plugin, method, about, digest)
-        if reply is None:
-            try:
-                # Patient: to fail now would abort the pass, and with it the probe, so that no breaker would ever close.
-                reply = await plugin.client.exchange(method, body, patient=True) or EMPTY
-            except PluginError:
-                if not self.passes_over(plugin):
-                    raise
-                return EMPTY
-            self.memory.keep(plugin, method, about, digest, reply)
-        return EMPTY if plugin.mode == "observe" else reply
+        answer = self.memory.find(plugin, method, about, digest)
+        try:
+            if answer is None:
+                try:
+                    # Patient: to fail now would abort the pass, and with it the probe, so that no breaker would close.
+                    answer = await plugin.client.exchange(method, body, patient=True) or EMPTY
+                except FatalError as error:
+                    answer = error
+                self.memory.keep(plugin, method, about, digest, answer)
+            if isinstance(answer, FatalError):
+                raise answer
+        except PluginError:
+            if not self.passes_over(plugin):
+                raise
+            return EMPTY
+        return EMPTY if plugin.mode == "observe" else answer

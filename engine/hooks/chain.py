@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.hooks.calling import may_fail
 from engine.hooks.question import Question
+from engine.hooks.room import Answer
 from registry import Plugin
 from rpc import EMPTY, Bundle, FatalError, Method, Outcomes, PluginError, Reply, TransientError
 from rpc.fanout import fan_out
@@ -65,7 +66,7 @@ class Chain:
             await self._send(plugin, bundle, outcomes)
         except BaseException:
             for question, outcome in zip(asked, outcomes, strict=True):
-                if isinstance(outcome, Reply):
+                if isinstance(outcome, Reply | FatalError):
                     self._keep(plugin, question, outcome)
             raise
         if outcomes.count(EMPTY) == len(outcomes) and len(asked) == len(questions):
@@ -149,9 +150,11 @@ class Chain:
         self._keep_silence(question, position)
         question.silent, question.since = False, position + 1
         try:
-            if isinstance(outcome, PluginError):
+            if not isinstance(outcome, Reply | FatalError):
                 raise outcome
             self._keep(plugin, question, outcome)
+            if isinstance(outcome, FatalError):
+                raise outcome
             question.call = None
             node = hooks.apply(plugin, self._method, question.invocation, outcome)
         except PluginError as error:
@@ -166,8 +169,8 @@ class Chain:
         """Ask no other plugin."""
         question.over, question.since = True, len(self._plugins)
 
-    def _keep(self, plugin: Plugin, question: Question, reply: Reply) -> None:
-        self._memory.keep(plugin, self._method, question.invocation.node_id, question.digest, reply)
+    def _keep(self, plugin: Plugin, question: Question, answer: Answer) -> None:
+        self._memory.keep(plugin, self._method, question.invocation.node_id, question.digest, answer)
 
     def _keep_silence(self, question: Question, position: int) -> None:
         """The plugins before `position` that were asked this have had nothing to say to it."""

@@ -1,7 +1,8 @@
 """What an aborted pass had already been told, for the pass that follows it.
 
-Without it a pass of 500k calls with one failure in 100k of them would never end. The next pass asks the same questions
-again; those that are the same to the byte are answered from here. A pass that completes drops it all.
+Without it a pass of 500k calls with one failure in 100k of them would never end, nor one whose deadline passes while
+wrong replies are refused. The next pass asks the same questions again; those that are the same to the byte are answered
+from here, with what was no reply as well. A pass that completes drops it all.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from rpc import Method, Reply
+from engine.hooks.room import Answer, Room, Share, weight
+from rpc import EMPTY, FatalError, Method
 
-MOST: Final = 2_000_000
-"""How many answers are kept; what comes after them is simply asked again. A silent chain takes about 100 bytes."""
+SILENCE: Final = 100
+"""Bytes that a chain of silence takes, and `ENTRY` those of an answer, besides what is in it."""
+ENTRY: Final = 250
 
 
 class Journal:
@@ -22,10 +25,11 @@ class Journal:
     For nearly every node no plugin has anything to say, so a whole chain of silence is one entry: `keep_silence`.
     """
 
-    __slots__ = ("_answers", "_plugins", "_silent", "resumed_at")
+    __slots__ = ("_answers", "_plugins", "_share", "_silent", "resumed_at")
 
-    def __init__(self) -> None:
-        self._answers: dict[tuple[str, Method, str, int], Reply] = {}
+    def __init__(self, room: Room) -> None:
+        self._share = Share(room)
+        self._answers: dict[tuple[str, Method, str, int], Answer] = {}
         self._silent: dict[Method, set[int]] = {method: set() for method in Method}
         self._plugins: object = None
         self.resumed_at: float | None = None
@@ -53,20 +57,27 @@ class Journal:
     def keep_silences(self, method: Method, silences: Collection[tuple[str, int]]) -> None:
         """The same of many nodes, each with its question's hash."""
         chains = self._silent[method]
-        if len(chains) + len(silences) <= MOST:
+        if self._share.fits(SILENCE * len(silences)):
+            before = len(chains)
             chains.update(map(hash, silences))
+            self._share.take(SILENCE * (len(chains) - before))
 
-    def find(self, plugin: str, method: Method, about: str, digest: int) -> Reply | None:
+    def find(self, plugin: str, method: Method, about: str, digest: int) -> Answer | None:
         """The plugin's answer, None where it has not answered this very question."""
         return self._answers.get((plugin, method, about, digest)) if self._answers else None
 
-    def keep(self, plugin: str, method: Method, about: str, digest: int, reply: Reply) -> None:
+    def keep(self, plugin: str, method: Method, about: str, digest: int, answer: Answer) -> None:
         """The plugin has answered; one that does not know the method is as good as silent."""
-        if len(self._answers) < MOST:
-            self._answers[plugin, method, about, digest] = reply
+        key = plugin, method, about, digest
+        size = ENTRY if answer is EMPTY else ENTRY + weight(answer)
+        if key not in self._answers and self._share.fits(size):
+            self._share.take(size)
+            # An error that was raised holds on to all that its frames do.
+            self._answers[key] = answer.again() if isinstance(answer, FatalError) else answer
 
     def clear(self) -> None:
         """Forget everything: the pass completed, or the plugins are others now."""
+        self._share.clear()
         if self._answers:
             self._answers = {}
         for method, chains in self._silent.items():

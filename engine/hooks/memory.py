@@ -6,10 +6,11 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from engine.hooks.journal import Journal
+from engine.hooks.room import JOURNALS, STANDING, Answer, Room
 from engine.hooks.standing import StandingReplies
 from engine.statistics import Counts
 from registry import Plugin
-from rpc import EMPTY, Method, NodeReply, Reply
+from rpc import EMPTY, FatalError, Method, NodeReply
 
 PRE: Final = Method.NODE_PRE_EXECUTE
 
@@ -17,12 +18,20 @@ Silences = Collection[tuple[str, int]]
 """Questions by node and hash."""
 
 
+class Rooms:
+    """Where the answers of all workflows of an engine are kept."""
+
+    def __init__(self) -> None:
+        self.journals = Room(JOURNALS)
+        self.standing = Room(STANDING)
+
+
 class Memory:
     """Of one workflow. Only `node.preExecute` is remembered beyond the pass: it is what every pass asks again."""
 
-    def __init__(self, counts: Counts) -> None:
-        self.journal = Journal()
-        self.standing = StandingReplies()
+    def __init__(self, counts: Counts, rooms: Rooms) -> None:
+        self.journal = Journal(rooms.journals)
+        self.standing = StandingReplies(rooms.standing)
         self._counts = counts
 
     def begin(self, plugins: Sequence[Plugin], now: float) -> None:
@@ -38,7 +47,7 @@ class Memory:
         """Whether the plugin has to be asked, whatever the question is."""
         return not self.journal.resuming and not self.is_lasting(plugin, method)
 
-    def find(self, plugin: Plugin, method: Method, about: str, digest: int) -> Reply | None:
+    def find(self, plugin: Plugin, method: Method, about: str, digest: int) -> Answer | None:
         """The plugin's answer to a question, where it need not be asked."""
         if self.is_lasting(plugin, method):
             reply = self.standing.find(plugin.name, about, digest)
@@ -48,19 +57,19 @@ class Memory:
         if not self.journal.resuming:
             return None
         if self.journal.silent(method, about, digest):
-            reply = EMPTY
+            answer: Answer | None = EMPTY
         else:
-            reply = self.journal.find(plugin.name, method, about, digest)
-        self._counts.answers_resumed += reply is not None
-        return reply
+            answer = self.journal.find(plugin.name, method, about, digest)
+        self._counts.answers_resumed += answer is not None
+        return answer.again() if isinstance(answer, FatalError) else answer
 
-    def keep(self, plugin: Plugin, method: Method, about: str, digest: int, reply: Reply) -> None:
-        """The plugin has answered; who wants to be asked again is, in the next pass."""
-        stands = not (isinstance(reply, NodeReply) and reply.requeue is not None)
-        if stands and self.is_lasting(plugin, method):
-            self.standing.keep(plugin.name, about, digest, reply)
+    def keep(self, plugin: Plugin, method: Method, about: str, digest: int, answer: Answer) -> None:
+        """The plugin has answered; who wants to be asked again, or was wrong, is asked in the next pass."""
+        asked_again = isinstance(answer, NodeReply) and answer.requeue is not None
+        if isinstance(answer, FatalError) or asked_again or not self.is_lasting(plugin, method):
+            self.journal.keep(plugin.name, method, about, digest, answer)
         else:
-            self.journal.keep(plugin.name, method, about, digest, reply)
+            self.standing.keep(plugin.name, about, digest, answer)
 
     def keep_silence(self, plugins: Sequence[Plugin], method: Method, about: str, digest: int) -> None:
         """These plugins were asked, and had nothing to say."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from engine.hooks.room import Room, Share, weight
 from engine.node import Node
 from registry import Plugin
 from rpc import EMPTY, Reply
 
-MOST: Final = 2_000_000
-"""How many answers are kept of a workflow; what comes after them is asked again."""
+SILENCE: Final = 200
+"""Bytes that a node takes to which nobody had anything to say, and `ENTRY` those of a reply, besides what is in it."""
+ENTRY: Final = 300
 
 
 class StandingReplies:
@@ -26,12 +28,13 @@ class StandingReplies:
     the same object is the same node.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room) -> None:
+        self._share = Share(room)
         self.names: frozenset[str] = frozenset()
         """The lasting plugins of this pass."""
         self.unchanged: dict[str, Node] = {}
         self._surroundings: object = None
-        self._answers: dict[tuple[str, str], tuple[int, Reply]] = {}
+        self._answers: dict[tuple[str, str], tuple[int, Reply, int]] = {}
         self._silent: dict[str, int] = {}
         self._plugins: Sequence[Plugin] = ()
         self._generations: tuple[int, ...] = ()
@@ -46,6 +49,7 @@ class StandingReplies:
         expired = bool(limits) and now >= self._began + min(limits)
         if expired or plugins != self._plugins or generations != self._generations or names != self.names:
             self._answers, self._silent, self.unchanged = {}, {}, {}
+            self._share.clear()
             self._began = now
         self._plugins, self._generations, self.names = plugins, generations, names
 
@@ -64,13 +68,20 @@ class StandingReplies:
 
     def keep(self, plugin: str, about: str, digest: int, reply: Reply) -> None:
         """A lasting plugin has replied."""
-        if len(self._answers) < MOST:
-            self._answers[plugin, about] = digest, reply
+        replaced = self._answers.pop((plugin, about), None)
+        if replaced is not None:
+            self._share.take(-replaced[2])
+        size = ENTRY + weight(reply)
+        if self._share.fits(size):
+            self._share.take(size)
+            self._answers[plugin, about] = digest, reply, size
 
     def keep_silences(self, silences: Collection[tuple[str, int]]) -> None:
         """To these questions, each about a node, no lasting plugin had anything to say."""
-        if len(self._silent) + len(silences) <= MOST:
+        if self._share.fits(SILENCE * len(silences)):
+            before = len(self._silent)
             self._silent.update(silences)
+            self._share.take(SILENCE * (len(self._silent) - before))
 
 
 def lasting(plugin: Plugin) -> bool:

@@ -168,6 +168,9 @@ class Visitor:
     def failed(self, error: PluginError) -> None:
         """See `rpc.Receiver`."""
         volley = self._volley
+        if isinstance(error, FatalError):
+            plugin = volley.plugins[self._position]
+            self._hooks.memory.keep(plugin, PRE, self._node.id, self._digest, error)
         if self._hooks.caller.passes_over(volley.plugins[self._position]):
             if self._since <= self._position:  # else a reply was kept, and then turned out to be one that cannot count
                 asked = volley.plugins[self._since : self._position]

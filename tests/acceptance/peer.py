@@ -24,7 +24,7 @@ class Peer:
         self.paths: list[str] = []
         self.bodies: list[bytes] = []
         self.batches = False
-        """Whether batches are answered, each call by itself, where the answer is a reply."""
+        """Whether batches are answered, each call by itself."""
         self._spellings = SPELLINGS if spelling is None else (spelling,)
         self._token = token
         self._runner: web.AppRunner | None = None
@@ -65,8 +65,10 @@ class Peer:
             return web.Response(status=403)
         method = PATHS.get(request.path)
         if self.batches and method in BATCHES.values():
-            reply = self.answers.get(str(method).removesuffix(".batch"), {})
-            return web.Response(body=orjson.dumps({"replies": [reply for _ in orjson.loads(body)["calls"]]}))
+            answer = self.answers.get(str(method).removesuffix(".batch"), {})
+            replies = [answer(call) if callable(answer) else answer for call in orjson.loads(body)["calls"]]
+            replies = [{"error": {"status": each}} if isinstance(each, int) else each for each in replies]
+            return web.Response(body=orjson.dumps({"replies": replies}))
         spelt_so = any(method is not None and path(method, spelling) == request.path for spelling in self._spellings)
         if method is None or not spelt_so or method not in self.answers:
             return web.Response(status=404)

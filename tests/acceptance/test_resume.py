@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from engine import Workflow
 from registry import RetrySettings
@@ -125,3 +128,50 @@ async def test_expressions_read_the_same_time_in_the_pass_that_resumes(plugin: A
     assert await passes_until_committed(oarlock, work) == 2
     assert len(moments) == 1
     assert oarlock.stats.answers_resumed > 0
+
+
+async def test_where_there_is_no_room_for_answers_they_are_asked_for_again(
+    plugin: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for answers about a few nodes of two workflows: what is kept is bounded, the end is the same."""
+    monkeypatch.setattr("engine.hooks.memory.JOURNALS", 100_000)
+    long = {"node": {"message": "x" * 10_000}}
+    answers: Iterator[Any] = iter(())
+    peer = await plugin({"node.preExecute": lambda args: next(answers, 503)})
+    oarlock = await engine((peer, ONCE), workers=1)
+    works = [workflow(loop(30), container("leaf"), name=name) for name in ("a", "b")]
+    room = oarlock._surroundings.rooms.journals
+    for work in works:
+        answers = iter([long] * 20)
+        assert (await oarlock.reconcile(work)).aborted is not None
+        assert 80_000 < room.taken <= 100_000
+    peer.answers["node.preExecute"] = long
+    await oarlock.run(works)
+    assert [work.phase for work in works] == ["Succeeded", "Succeeded"]
+    leaves = [node for work in works for node in work.nodes.values() if node.type == "Pod"]
+    assert {len(node.message) for node in leaves} == {10_000}
+    assert room.taken == 0
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("method", ["node.preExecute", "node.postExecute"])
+async def test_a_wrong_reply_is_not_asked_for_again_by_the_pass_that_goes_on(
+    method: str, batched: bool, plugin: Any, engine: Any
+) -> None:
+    """Else passes whose deadline goes by while wrong replies are refused would be aborted for ever."""
+    last = "each(9:9)"
+    asked: Counter[str] = Counter()
+
+    def judge(args: dict[str, Any]) -> Any:
+        name = args.get("node", args.get("new"))["displayName"]
+        asked[name] += 1
+        return 503 if name == last and asked[name] < 3 else {"node": {"phase": "Done"}} if "(" in name else {}
+
+    peer = await plugin({method: judge})
+    peer.batches = batched
+    oarlock = await engine((peer, ONCE), workers=1)
+    work = workflow(loop(10), container("leaf"))
+    await passes_until_committed(oarlock, work)
+    assert asked.pop(last) >= 3
+    assert {count for name, count in asked.items() if "(" in name} == {1}
+    assert "Invalid enum value 'Done'" in next(node.message for node in work.nodes.values() if node.type == "Pod")

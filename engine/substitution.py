@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from engine.expressions.argo import FUNCTIONS
 from engine.expressions.errors import ExpressionError, Invalid
 from engine.expressions.gotext import go_json
 from engine.expressions.program import Program, compile_expression
@@ -42,22 +43,27 @@ class SubstitutionError(ValueError):
 
 
 class UnresolvedError(SubstitutionError):
-    """A tag that names a variable which does not exist; ``tag`` is what stands between the braces."""
+    """A tag that names a variable which does not exist: what stands between the braces, and the variable's name."""
 
-    def __init__(self, tag: str, message: str | None = None) -> None:
+    def __init__(self, tag: str, name: str, message: str) -> None:
         self.tag = tag
-        super().__init__(message or f"failed to resolve {{{{{tag}}}}}")
+        self.name = name
+        super().__init__(message)
 
 
 class _Mode:
-    """What becomes of tags that cannot be filled in: which must be, and which stay as they are."""
+    """What becomes of tags that cannot be filled in: which must be, and which stay as they are.
 
-    __slots__ = ("allow_unresolved", "evaluate", "nested", "required")
+    Where nothing has to be filled in, an expression that fails stays as it is, too (Argo's expressionReplaceStrict).
+    """
+
+    __slots__ = ("allow_unresolved", "evaluate", "nested", "required", "tolerant")
 
     def __init__(self, allow_unresolved: bool, required: Collection[str], evaluate: bool) -> None:
         self.allow_unresolved = allow_unresolved
         self.required = required
         self.evaluate = evaluate
+        self.tolerant = allow_unresolved and not required
         self.nested = False
         """Whether a tag was filled in within another one, which can be looked up now."""
 
@@ -91,7 +97,7 @@ class _Simple:
         # Artifacts may be optional, which is decided where they are looked up.
         optional = mode.allow_unresolved and ".outputs.artifacts." in self.name
         if mode.must_resolve(self.name) and not optional:
-            raise UnresolvedError(self.raw)
+            raise UnresolvedError(self.raw, self.name, f"failed to resolve {{{{{self.raw}}}}}")
         return f"{{{{{self.raw}}}}}".encode()
 
     def _find(self, scope: Scope) -> object:
@@ -117,33 +123,38 @@ class _Expression:
         self._program: Program | None = None
 
     def fill(self, scope: Scope, mode: _Mode) -> bytes:
+        as_it_is = f"{{{{{self.raw}}}}}".encode()
         if not mode.evaluate:
-            return f"{{{{{self.raw}}}}}".encode()
-        missing: list[str] = []
+            return as_it_is
         try:
             program = self._program = self._program or compile_expression(self.name)
+        except ExpressionError as error:
+            raise SubstitutionError(f"failed to evaluate expression: {error}") from error
+        try:
             env = _variables(program, scope)
-            missing = [name for name in program.identifiers if not _has(env, name)]
+            missing = [name for name in program.identifiers if not _has(env, name) and not _has(FUNCTIONS, name)]
             for name in missing:
                 if mode.must_resolve(name):
-                    raise UnresolvedError(self.raw, f"failed to evaluate expression: {name} is missing")
+                    raise UnresolvedError(self.raw, name, f"failed to evaluate expression: {name} is missing")
+            if missing and not _AWAITED.isdisjoint(missing):
+                return as_it_is
             clock = scope.clock if isinstance(scope, LayeredScope) else time.time
-            result = None if not _AWAITED.isdisjoint(missing) else program.run(env, clock=clock)
+            result = program.run(env, clock=clock)
             if result is not None:
                 return _escape(result if isinstance(result, str) else go_json(result))
+            reason = f" {self.name!r}: the result is nil"
         except (ExpressionError, Invalid) as error:
-            if not missing:
-                raise SubstitutionError(f"failed to evaluate expression: {error}") from error
-        if missing:
-            # Nil and errors alike may come of the variables that are not there yet.
-            return f"{{{{{self.raw}}}}}".encode()
-        raise SubstitutionError(f"failed to evaluate expression {self.name!r}: the result is nil")
+            reason = f": {error}"
+        if missing or mode.tolerant:
+            # Nil and errors alike may come of what is not there yet.
+            return as_it_is
+        raise SubstitutionError(f"failed to evaluate expression{reason}")
 
 
 class Text:
     """A JSON text split at its tags. Immutable, and shared by all that render it."""
 
-    __slots__ = ("_parts", "_slots", "tags")
+    __slots__ = ("_parts", "_slots", "expressions", "names", "tags")
 
     def __init__(self, text: str) -> None:
         self._parts: list[bytes] = []
@@ -159,8 +170,12 @@ class Text:
             self._slots.append((len(self._parts) - 1, tag.name, tag))
             position = end + 2
         self._parts.append(text[position:].encode())
-        self.tags: frozenset[str] = frozenset(name for _, name, _ in self._slots)
-        """What stands between the braces: names of variables, and for `{{=...}}` the expression without the `=`."""
+        self.names: frozenset[str] = frozenset(name for _, name, tag in self._slots if type(tag) is _Simple)
+        """The variables that tags name."""
+        self.expressions: frozenset[str] = frozenset(name for _, name, tag in self._slots if type(tag) is _Expression)
+        """The expressions of `{{=...}}` tags, without the `=`."""
+        self.tags: frozenset[str] = self.names | self.expressions
+        """What stands between the braces."""
 
     def render(
         self,

@@ -41,14 +41,35 @@ DISPLAY_NAME: Final = "workflows.argoproj.io/display-name"
 
 # How one step or task names another: ``steps.a.outputs``, ``tasks['b-c'].status``, in tags and expressions alike.
 _MENTION: Final = re.compile(r"""\b(?:steps|tasks)(?:\.([\w-]+)|\[\\*['"]([^'"\\]+)\\*['"]\])(\.outputs\.result)?""")
+_EXPRESSION: Final = re.compile(r"""\{\{=.*?\}\}|"(?:e|fromE)xpression":"(?:[^"\\]|\\.)*\"""")
+_COMPUTED: Final = re.compile(r"""\$env|\b(?:steps|tasks)\b(?!\.[\w-]|\[\\*['"])""")
 _TAG: Final = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
+_ITEM: Final = re.compile(r"\bitem\b")
 _REFERENCE: Final = re.compile(r"\{\{\s*([^{}=][^{}]*?)\s*\}\}")
 
 
-def mentions(document: object) -> frozenset[str]:
-    """The steps and tasks whose variables a document may read."""
-    text = orjson.dumps(document).decode()
-    return frozenset(dotted or quoted for dotted, quoted, _ in _MENTION.findall(text))
+class Mentions:
+    """The steps and tasks whose variables a document may read: those it names, and all where an expression computes
+    which (`get(tasks, item).status`, `tasks?.a`, `$env`). ``results`` are those whose `outputs.result` it names, the
+    only ones that Argo captures (hasOutputResultRef); ``expressed`` says whether any stands in an expression."""
+
+    __slots__ = ("_all", "_names", "expressed", "results")
+
+    def __init__(self, document: object) -> None:
+        text = orjson.dumps(document).decode()
+        found = _MENTION.findall(text)
+        self._names = frozenset(dotted or quoted for dotted, quoted, _ in found)
+        expressions = [expression[0] for expression in _EXPRESSION.finditer(text)]
+        self._all = any(map(_COMPUTED.search, expressions))
+        self.expressed = self._all or any(map(_MENTION.search, expressions))
+        self.results = frozenset(dotted or quoted for dotted, quoted, result in found if result)
+
+    def __contains__(self, name: str) -> bool:
+        return self._all or name in self._names
+
+    def among(self, names: Mapping[str, object]) -> list[str]:
+        """Those of the names that are meant, in order."""
+        return sorted(names if self._all else self._names & names.keys())
 
 
 def call_text(call: Document) -> Text:
@@ -89,8 +110,11 @@ class Step:
         "document",
         "exit_hook",
         "hooks",
+        "item_expressions",
         "item_keys",
         "loop",
+        "loop_hooks",
+        "loop_when",
         "mentions",
         "name",
         "plain",
@@ -111,15 +135,23 @@ class Step:
         self.call: Text = call_text(parts)
         self.plain: Document | None = orjson.loads(self.call.render({})) if not self.call.tags else None
         """The call itself, where there is nothing in it to fill in."""
-        self.item_keys = tuple(sorted(tag[5:] for tag in self.call.tags if tag.startswith("item.")))
-        """The keys that every item of the loop must have."""
         parameters = (document.get("arguments") or {}).get("parameters") or ()
         found = {each["name"]: _REFERENCE.fullmatch(str(each.get("value") or "")) for each in parameters}
         self.references = {name: match[1] for name, match in found.items() if match}
         """The arguments that are another node's variable and nothing else, by name."""
         self.continue_on: Document = document.get("continueOn") or {}
-        self.mentions = mentions(document)
+        self.mentions = Mentions(document)
         self.hooks, self.exit_hook = read_hooks(document)
+        hooks = compile_json({key: document[key] for key in ("hooks", "onExit") if document.get(key)})
+        self.loop_hooks: Text | None = hooks if self.loop is not None and hooks.tags else None
+        """The hooks of a loop, where something in them is to be filled in for each turn."""
+        self.loop_when = self.when is not None and any(map(_ITEM.search, self.when.tags))
+        """Whether `when` names the item."""
+        texts = [text for text in (self.call, self.when, self.loop_hooks) if text is not None]
+        self.item_keys = tuple(sorted({name[5:] for text in texts for name in text.names if name.startswith("item.")}))
+        """The keys that every item of the loop must have."""
+        self.item_expressions = any(_ITEM.search(expression) for text in texts for expression in text.expressions)
+        """Whether an expression names the item, which may fail for any of the turns."""
 
     def continues_on(self, phase: str) -> bool:
         """Whether this step's failure in `phase` is none of its parent's (Argo's ContinueOn)."""
@@ -168,7 +200,11 @@ class Template:
         self.parallelism: int | None = document.get("parallelism")
         self.fail_fast: bool = bool(document.get("failFast"))
         self.daemon: bool = bool(document.get("daemon"))
-        self._read(orjson.dumps(document).decode())
+        self.mentions = Mentions(document)
+        """The steps and tasks whose variables are read anywhere in the template."""
+        text = orjson.dumps(document).decode()
+        self.reads_name = "steps.name" in text or "tasks.name" in text
+        self.reads_list = "inputs.parameters" in self.text.tags
         self.fixed: dict[str, str] = {
             f"{side}.{kind}.{item['name']}.path": item["path"]
             for side, kinds_ in (("inputs", ("artifacts",)), ("outputs", ("artifacts", "parameters")))
@@ -178,15 +214,6 @@ class Template:
             if item["path"]
         }
         """Variables that the template itself defines, whoever calls it: paths of artifacts and parameters."""
-
-    def _read(self, text: str) -> None:
-        found = _MENTION.findall(text)
-        self.mentions = frozenset(dotted or quoted for dotted, quoted, _ in found)
-        """The steps and tasks whose variables are read anywhere in the template."""
-        self.results = frozenset(dotted or quoted for dotted, quoted, result in found if result)
-        """Those whose `outputs.result` is (Argo's hasOutputResultRef)."""
-        self.reads_name = "steps.name" in text or "tasks.name" in text
-        self.reads_list = "inputs.parameters" in self.text.tags
 
     @property
     def is_leaf(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from engine.expressions import nodes
@@ -16,19 +16,18 @@ from engine.expressions.parse import parse
 class Program:
     """An expression, parsed once, to be run any number of times.
 
-    ``identifiers`` are the variables it names, in order of appearance, as far as they can be read off the text:
-    `inputs.parameters.x` gives `inputs`, `inputs.parameters` and `inputs.parameters.x`, of which ``leaves`` has the
-    last. ``sees_all`` says that the expression names `$env`, the variables as a whole.
+    ``identifiers`` are the variables it cannot do without, in the order in which expr walks its text: for
+    `inputs.parameters.x` they are `inputs`, `inputs.parameters` and `inputs.parameters.x`. Those of them that `??` or
+    `?.` guards may be missing (Argo's getIdentifiers). ``leaves`` are the variables it reads, guarded or not, as far as
+    they can be told from the text: of `tasks[x].status` all that is known is `tasks`. ``sees_all`` says that it names
+    `$env`, the variables as a whole.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._tree = parse(text)
-        named = dict.fromkeys(_identifiers(self._tree))
-        self.sees_all = "$env" in named
-        self.identifiers: tuple[str, ...] = tuple(name for name in named if not name.startswith("$env"))
-        stems = {name.rpartition(".")[0] for name in self.identifiers}
-        self.leaves: tuple[str, ...] = tuple(name for name in self.identifiers if name not in stems)
+        self.identifiers, self.leaves = _names(self._tree)
+        self.sees_all = any(leaf.partition(".")[0] == "$env" for leaf in self.leaves)
 
     def run(self, env: Mapping[str, object], *, clock: Callable[[], float] = time.time) -> object:
         """The expression's value; raises `ExpressionError` with the place of what failed.
@@ -55,30 +54,46 @@ def evaluate(expression: str, env: Mapping[str, object], *, clock: Callable[[], 
     return compile_expression(expression).run(env, clock=clock)
 
 
-def _identifiers(tree: nodes.Node) -> Iterator[str]:
-    """The variables that a tree names, each behind what it is a part of. Walks without recursion, as sums lean far."""
-    pending: list[tuple[nodes.Node | str, frozenset[str]]] = [(tree, frozenset())]
+def _names(tree: nodes.Node) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a tree cannot do without, and what it reads. Walks without recursion, as sums lean far.
+
+    ``guarded`` holds for all on the left of a `??`, for the container of a `?.` only itself (Argo's guardVisitor):
+    their members may be missing, the variables that these begin with may not. A part of a path is no leaf.
+    """
+    identifiers: dict[str, None] = {}
+    leaves: dict[str, None] = {}
+    pending: list[tuple[nodes.Node | str, bool, bool, bool]] = [(tree, False, False, False)]
     while pending:
-        node, bound = pending.pop()
+        node, guarded, spared, part = pending.pop()
         match node:
             case str():
-                yield node
+                identifiers[node] = None
             case nodes.Name(name=name):
-                if name not in bound and name not in FUNCTIONS:
-                    yield name
-            case nodes.Let():
-                pending += ((node.body, bound | {node.name}), (node.bound, bound))
+                identifiers[name] = None
+                if not part and name not in FUNCTIONS:
+                    leaves[name] = None
+            case nodes.Binary(operator="??"):
+                pending += ((node.right, guarded, False, False), (node.left, True, False, False))
+            case nodes.Fetch():
+                path, optional = _path(node)
+                if path and not part and path[0] not in FUNCTIONS:
+                    leaves[".".join(path)] = None
+                if path and not (optional or guarded or spared):
+                    pending.append((".".join(path), False, False, False))
+                pending.append((node.key, guarded, False, False))
+                pending.append((node.container, guarded, node.optional, bool(path)))
             case _:
-                path = _path(node)
-                if path and path[0] not in bound and path[0] not in FUNCTIONS:
-                    pending.append((".".join(path), bound))
-                pending += ((child, bound) for child in reversed(list(node.children())))
+                pending += ((child, guarded, False, False) for child in reversed(list(node.children())))
+    return tuple(identifiers), tuple(leaves)
 
 
-def _path(node: nodes.Node) -> list[str]:
-    """The names that lead to a member, such as `["inputs", "parameters", "x"]`; empty where one is computed."""
+def _path(node: nodes.Node) -> tuple[list[str], bool]:
+    """The names that lead to a member, such as `["inputs", "parameters", "x"]`, none where one is computed; and whether
+    there is a `?.` among them."""
     path: list[str] = []
+    optional = False
     while isinstance(node, nodes.Fetch) and isinstance(node.key, nodes.Constant) and isinstance(node.key.constant, str):
         path.append(node.key.constant)
+        optional = optional or node.optional
         node = node.container
-    return [node.name, *reversed(path)] if isinstance(node, nodes.Name) else []
+    return ([node.name, *reversed(path)] if isinstance(node, nodes.Name) else []), optional

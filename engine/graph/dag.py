@@ -39,7 +39,7 @@ from engine.node import (
 )
 from engine.scope import Scope
 from engine.substitution import SubstitutionError, render_string
-from engine.template import Hook, InvalidTemplate, Step, mentions
+from engine.template import Hook, InvalidTemplate, Mentions, Step
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph
@@ -267,13 +267,16 @@ class Dag:
     # Variables
 
     def _read_ancestors(self, name: str, scope: Scope) -> None:
-        """The variables of those ancestors, near or far, that the task mentions."""
-        mentioned = sorted(self.tasks[name].mentions & self.nodes.keys())
-        for ancestor in mentioned:
+        """The variables of those ancestors, near or far, that the task mentions. An expression finds `tasks` as soon as
+        there is any ancestor, so that what it guards may be missing from them."""
+        mentions = self.tasks[name].mentions
+        for ancestor in mentions.among(self.nodes):
             if self.ancestry is None:
                 self.ancestry = Ancestry(self.parents)
             if self.ancestry.is_ancestor(ancestor, name):
                 scope.update(self._variables(ancestor))
+        if mentions.expressed and not scope and self.parents[name]:
+            scope.update(self._variables(self.parents[name][0]))
 
     def _variables(self, name: str) -> dict[str, Any]:
         """What a finished task defines. A loop's lists are long, and many tasks may read them."""
@@ -295,7 +298,7 @@ class Dag:
         if node.type == TASK_GROUP:
             turns = [store[child] for child in node.children or () if store[child].name.startswith(f"{node.name}(")]
             turns.sort(key=partial(_turn, len(node.name) + 1))  # one that was retried may come last
-            variables.update(loop_variables(prefix, turns, results=name in self.template.results))
+            variables.update(loop_variables(prefix, turns, results=name in self.template.mentions.results))
         return variables
 
     # The end
@@ -320,7 +323,7 @@ class Dag:
             return
         scope = Scope(self.own)
         try:
-            for name in sorted(mentions(self.template.outputs) & self.nodes.keys()):
+            for name in Mentions(self.template.outputs).among(self.nodes):
                 scope.update(self._variables(name))
             outputs = template_outputs(self.template, scope)
         except OutputError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
 
@@ -14,9 +14,10 @@ from engine.graph.items import Item, LoopError, items
 from engine.graph.outputs import OutputError, resolve_artifact
 from engine.scope import Scope
 from engine.substitution import SubstitutionError, Text, UnresolvedError, environment
-from engine.template import Hook, Step
+from engine.template import Hook, Step, read_hooks
 
 Document = Mapping[str, Any]
+Hooks = tuple[dict[str, Hook], Hook | None]
 
 _PRODUCED: Final = ("steps", "tasks")
 """What other nodes produce must be there before a step is called; other tags may be left for the called template."""
@@ -34,17 +35,21 @@ class Waiting(Exception):
 
 
 class Call:
-    """One call a step makes: the suffix of its node's name, the substituted step, and whether `when` lets it run."""
+    """One call a step makes: the suffix of its node's name, the substituted step, its hooks, and whether it runs."""
 
-    __slots__ = ("document", "error", "skipped", "suffix")
+    __slots__ = ("document", "error", "hooks", "skipped", "suffix")
 
-    def __init__(self, suffix: str, document: Document, skipped: str | None, error: str | None) -> None:
+    def __init__(
+        self, suffix: str, document: Document, skipped: str | None, error: str | None, hooks: Hooks = ({}, None)
+    ) -> None:
         self.suffix = suffix
         self.document = document
         self.skipped = skipped
         """Why the call is skipped, None where it runs."""
         self.error = error
         """Why it cannot be called after all, None where it can."""
+        self.hooks = hooks
+        """Those of a step, which may name the item of the turn; the hooks of a task are its group's."""
 
 
 def prime(calls: Iterator[Call]) -> Iterator[Call]:
@@ -68,24 +73,27 @@ def expand(step: Step, scope: Scope, own: Scope) -> Iterator[Call]:
         if turns is not None:
             yield from _loop(step, turns, scope, skipped)
             return
-    yield Call("", step.document, skipped, None) if skipped else _call(step, "", scope, looped=False)
+    yield Call("", step.document, skipped, None) if skipped else _call(step, scope)
 
 
-def _loop(step: Step, turns: Iterator[Item], scope: Scope, skipped: str | None) -> Iterator[Call]:
-    first = next(turns, None)
-    if first is None:
+def _loop(step: Step, turns: Iterable[Item], scope: Scope, skipped: str | None) -> Iterator[Call]:
+    if next(iter(turns), None) is None:
         yield Call("", step.document, "Skipped, empty params", None)
         return
-    if skipped:
-        for turn in chain([first], turns):
+    if skipped and not step.loop_when:
+        for turn in turns:
             yield Call(turn.suffix, step.document, skipped, None)
         return
-    if step.call.tags:
+    if not skipped and step.call.tags:
         _document(step, scope)  # what is missing for one turn is for all, and none of them is called
-    yield _turn(step, first, scope)
-    for turn in turns:
+    if not skipped and step.item_expressions:
+        for turn in turns:
+            _fill_turn(step, Scope(scope, turn.values))
+    remaining = iter(turns)
+    yield _turn(step, next(remaining), scope, tentative=skipped is not None)
+    for turn in remaining:
         try:
-            yield _turn(step, turn, scope)
+            yield _turn(step, turn, scope, tentative=skipped is not None)
         except ExpansionError as error:
             yield Call(turn.suffix, step.document, None, str(error))
 
@@ -107,27 +115,51 @@ def _reason(when: str) -> str:
     return f"when '{when}' evaluated false"
 
 
-def _turns(step: Step, loop: Text, scope: Scope, protected: bool) -> Iterator[Item] | None:
+def _turns(step: Step, loop: Text, scope: Scope, protected: bool) -> Iterable[Item] | None:
     """The items to loop over; where a false `when` protects a loop over something that was never made, none."""
     try:
         document = orjson.loads(loop.render(scope, allow_unresolved=True) if protected else _filled_in(loop, scope))
         return items(document, needed=() if protected else step.item_keys)
-    except (LoopError, SubstitutionError, ExpressionError) as error:
+    except (LoopError, SubstitutionError, ExpansionError) as error:
         if protected:
-            return iter(())
+            return ()
         raise ExpansionError(str(error)) from error
 
 
-def _turn(step: Step, turn: Item, scope: Scope) -> Call:
+def _turn(step: Step, turn: Item, scope: Scope, *, tentative: bool) -> Call:
+    """One turn of a loop. ``tentative`` is one whose `when` was false before there was an item (`'{{item}}' == 'a'`),
+    and is decided again: it runs with what can be filled in, and without the artifacts of others (Argo's processItem).
+    """
     inner = Scope(scope, turn.values)
+    required = () if tentative else _PRODUCED
     if step.when is not None:
+        when: str = orjson.loads(_filled_in(step.when, inner, looped=not tentative, required=required))
         try:
-            when: str = orjson.loads(step.when.render(inner))
             if not evaluate_when(when):
                 return Call(turn.suffix, step.document, _reason(when), None)
-        except (SubstitutionError, ExpressionError) as error:
+        except ExpressionError as error:
             return Call(turn.suffix, step.document, None, str(error))
-    return _call(step, turn.suffix, inner, looped=True)
+    document = _document(step, inner, required=()) if tentative else _call(step, inner, looped=True).document
+    return Call(turn.suffix, document, None, None, _turn_hooks(step, inner, tentative=tentative))
+
+
+def _fill_turn(step: Step, scope: Scope) -> None:
+    """Find out whether all of a step can be filled in for one turn of its loop."""
+    if step.when is not None:
+        _filled_in(step.when, scope, looped=True)
+    _document(step, scope, looped=True)
+    _turn_hooks(step, scope)
+
+
+def _turn_hooks(step: Step, scope: Scope, *, tentative: bool = False) -> Hooks:
+    """A step's hooks with the turn's item filled in: with all that is in them, since to Argo they are part of the step,
+    so that the hooks of a loop cannot read what its turns produce."""
+    if step.loop_hooks is None:
+        return step.hooks, step.exit_hook
+    try:
+        return read_hooks(orjson.loads(step.loop_hooks.render(scope, allow_unresolved=tentative)))
+    except SubstitutionError as error:
+        raise ExpansionError(str(error)) from error
 
 
 def holds(hook: Hook, scope: Scope) -> bool:
@@ -144,14 +176,14 @@ def hook_call(hook: Hook, scope: Scope, arguments: Document) -> Document:
     Tags that cannot be filled in stay as they are, as in Argo's resolveExitTmplArgument.
     """
     try:
-        call = _call(hook.step, "", scope, looped=False, required=()).document
+        call = _call(hook.step, scope, required=()).document
     except Waiting as waiting:  # pragma: no cover - nothing is required
         raise ExpansionError(str(waiting)) from waiting
     given = call.get("arguments") or {}
     return call if given.get("parameters") or given.get("artifacts") else {**call, "arguments": arguments}
 
 
-def _call(step: Step, suffix: str, scope: Scope, *, looped: bool, required: tuple[str, ...] = _PRODUCED) -> Call:
+def _call(step: Step, scope: Scope, *, looped: bool = False, required: tuple[str, ...] = _PRODUCED) -> Call:
     document = _document(step, scope, looped=looped, required=required)
     arguments = document.get("arguments")
     if arguments and arguments.get("artifacts"):
@@ -161,7 +193,7 @@ def _call(step: Step, suffix: str, scope: Scope, *, looped: bool, required: tupl
             raise ExpansionError(f"unable to resolve references: {error}") from error
         located = [artifact for artifact in found if artifact is not None]
         document = {**document, "arguments": {**arguments, "artifacts": located}}
-    return Call(suffix, document, None, None)
+    return Call("", document, None, None, (step.hooks, step.exit_hook))
 
 
 def _document(
@@ -193,7 +225,7 @@ def _filled_in(text: Text, scope: Scope, *, looped: bool = False, required: tupl
     try:
         return text.render(scope, allow_unresolved=not looped, required=required)
     except UnresolvedError as error:
-        if looped and error.tag.strip().partition(".")[0] not in _PRODUCED:
+        if error.name.partition(".")[0] not in _PRODUCED:
             raise ExpansionError(str(error)) from error
         raise Waiting(f"{{{{{error.tag}}}}}, which no node has produced") from error
     except SubstitutionError as error:

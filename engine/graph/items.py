@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -38,28 +40,40 @@ class Item(NamedTuple):
     values: dict[str, Any]
 
 
-def items(loop: Mapping[str, Any], needed: Collection[str] = ()) -> Iterator[Item] | None:
+class Turns:
+    """The turns of a loop, as often as they are gone through, each from the JSON of its item."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Callable[[], Iterator[bytes]]) -> None:
+        self._values = values
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(_item, count(), self._values())
+
+
+def items(loop: Mapping[str, Any], needed: Collection[str] = ()) -> Turns | None:
     """The turns of a loop whose tags are already substituted; every item must have the `needed` keys.
 
     None where there is nothing to loop over: an empty list written out, or a `withParam` that turned out as an empty
     text, makes a plain step of it (Argo's ShouldExpand). Raises `LoopError` at once, not in the middle of the turns.
     """
+    values: Callable[[], Iterator[bytes]]
     if loop.get("withItems"):
-        values: Iterable[bytes] = _listed(loop["withItems"])
+        values = partial(_listed, loop["withItems"])
     elif loop.get("withParam"):
-        values = _param(text_of(loop["withParam"]))
+        values = _param(text_of(loop["withParam"])).__iter__
     elif loop.get("withSequence") is not None:
-        values = (orjson.dumps(text) for text in _sequence(loop["withSequence"]))
+        values = partial(_sequence, *_numbers(loop["withSequence"]))
     else:
         return None
     if needed:
-        values = list(values)
-        for index, value in enumerate(values):
+        for index, value in enumerate(values()):
             known = _fields.decode(value) if value.startswith(b"{") else {}
             for key in needed:
                 if key not in known:
                     raise LoopError(f"failed to resolve {{{{item.{key}}}}}: item {index} has no {key!r}")
-    return (_item(index, value) for index, value in enumerate(values))
+    return Turns(values)
 
 
 def _item(index: int, raw: bytes) -> Item:
@@ -118,21 +132,25 @@ def _param(text: str) -> list[bytes]:
     raise LoopError(f"withParam value could not be parsed as a JSON list: {text.strip()}")
 
 
-def _sequence(sequence: Mapping[str, Any]) -> Iterator[str]:
+def _sequence(numbers: range, written: Callable[[int], str]) -> Iterator[bytes]:
+    return (orjson.dumps(written(number)) for number in numbers)
+
+
+def _numbers(sequence: Mapping[str, Any]) -> tuple[range, Callable[[int], str]]:
     start = _integer(sequence, "start") or 0
     end = _integer(sequence, "end")
     if end is None:
-        count = _integer(sequence, "count")
-        if count is None:
+        total = _integer(sequence, "count")
+        if total is None:
             raise LoopError("neither end nor count was specified in withSequence")
-        if count == 0:
-            return iter(())
-        end = start + count - 1
+        if total == 0:
+            return range(0), str
+        end = start + total - 1
     # An end below the start counts down (Argo's expandSequence).
     numbers = range(start, end + 1) if start <= end else range(start, end - 1, -1)
     if len(numbers) > MAX_ITEMS:
         raise LoopError(f"withSequence expands to {len(numbers)} items, {MAX_ITEMS} are allowed")
-    return map(_formatter(sequence.get("format") or "%d", numbers), numbers)
+    return numbers, _formatter(sequence.get("format") or "%d", numbers)
 
 
 def _formatter(form: str, numbers: range) -> Callable[[int], str]:

@@ -110,9 +110,8 @@ class Steps:
             self._skip(key, name, call, SKIPPED, call.skipped)
         else:
             parent: Parent = self
-            if step.hooks or step.exit_hook is not None:
-                hooks = (step.hooks, step.exit_hook)
-                parent = HookedCall(hooks, self, key, f"steps.{step.name}", self.scope, self.invocation, graph)
+            if call.hooks != ({}, None):
+                parent = HookedCall(call.hooks, self, key, f"steps.{step.name}", self.scope, self.invocation, graph)
             invocation = Invocation(parent, key, name, call.document, self.template.context, self.invocation)
             graph.invoke(invocation, existing)
             return not invocation.raised
@@ -211,7 +210,7 @@ class Steps:
                 self.scope.update(step_variables(f"steps.{step.name}", group))
         for name, nodes in loops.items():
             if name in self.template.mentions:
-                results = name in self.template.results
+                results = name in self.template.mentions.results
                 self.scope.update(loop_variables(f"steps.{name}", nodes, results=results))
 
     def _read_defaults(self, prefix: str, step: Step) -> None:

@@ -47,7 +47,6 @@ def filled(document: object, scope: Any = SCOPE, **options: Any) -> Any:
         ("{{=1.5}} {{=4 / 2}} {{=true}}", "1.5 2 true"),
         ("{{='<&>'}}", "<&>"),
         ("{{=steps['flip-coin'].outputs.parameters.never ?? 'none'}}", "none"),
-        ("{{='name' in $env ? 1 : $env['workflow'].name}}", "wf"),
     ],
 )
 def test_tags_are_filled_in(text: str, result: str) -> None:
@@ -118,7 +117,13 @@ def test_items_are_written_as_argo_writes_them(
         ("{{}}", "failed to resolve {{}}"),
         ("{{item.k}}", "failed to resolve {{item.k}}"),
         ("{{=missing}}", "failed to evaluate expression: missing is missing"),
-        ("{{=inputs.parameters.other ?? 'x'}}", "failed to evaluate expression: inputs.parameters.other is missing"),
+        ("{{=other.deeper ?? 'x'}}", "failed to evaluate expression: other is missing"),
+        (
+            "{{=(inputs.parameters.other ?? '') + inputs.parameters.other}}",
+            "failed to evaluate expression: inputs.parameters.other is missing",
+        ),
+        ("{{=inputs.other.deeper?.x}}", "failed to evaluate expression: inputs.other is missing"),
+        ("{{=let x = 1; x}}", "failed to evaluate expression: x is missing"),
         ("{{=unknown(1)}}", "failed to evaluate expression: unknown is missing"),
     ],
 )
@@ -144,10 +149,10 @@ def test_a_variable_that_is_missing_is_named(text: str, message: str) -> None:
         ('{{="\n"}}', "unrecognized character"),
     ],
 )
-@pytest.mark.parametrize("allow_unresolved", [False, True])
-def test_what_can_never_be_filled_in_is_refused(text: str, reason: str, *, allow_unresolved: bool) -> None:
+@pytest.mark.parametrize("mode", [{}, {"allow_unresolved": True, "required": ["steps"]}])
+def test_what_can_never_be_filled_in_is_refused(text: str, reason: str, mode: dict[str, Any]) -> None:
     with pytest.raises(SubstitutionError) as caught:
-        filled(text, allow_unresolved=allow_unresolved)
+        filled(text, **mode)
     assert reason in str(caught.value)
     assert not isinstance(caught.value, UnresolvedError)
 
@@ -179,8 +184,29 @@ def test_tags_that_cannot_be_filled_in_yet_stay_where_that_is_allowed(text: str)
         filled(document)
 
 
-def test_an_expression_may_do_without_a_variable_that_is_not_there_yet() -> None:
-    assert filled("{{=workflow.parameters?.x ?? 'none'}}", allow_unresolved=True) == "none"
+@pytest.mark.parametrize(
+    "text", ["{{=1 + 'a'}}", "{{=nil}}", "{{=1 / 0}}", "{{=fromJSON(workflow.name)['k']}}", "{{=workflow.name.k}}"]
+)
+def test_an_expression_that_fails_stays_where_nothing_has_to_be_filled_in(text: str) -> None:
+    assert filled(text, allow_unresolved=True) == text
+    assert filled([text], allow_unresolved=True) == [text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{=workflow.parameters?.x ?? 'none'}}",
+        "{{=workflow.other ?? 'none'}}",
+        "{{=inputs.parameters.other ?? workflow.other ?? 'none'}}",
+        "{{=workflow.other?.deeper?.still ?? 'none'}}",
+        "{{=get(inputs.parameters, 'other') ?? 'none'}}",
+        "{{=inputs.parameters[workflow.name] ?? 'none'}}",
+        "{{=let x = workflow.other?.x; x ?? 'none'}}",
+        "{{='x' in $env ? 'some' : 'none'}}",
+    ],
+)
+def test_an_expression_may_do_without_a_variable_that_is_guarded(text: str) -> None:
+    assert filled(text, allow_unresolved=True, required=["workflow", "inputs"]) == "none"
 
 
 def test_required_prefixes_must_be_there_all_the_same() -> None:

@@ -215,19 +215,29 @@ def test_errors_name_the_place(expression: str, reason: str, line: int, column: 
     assert caught.value.expression == expression
 
 
-def test_identifiers_are_the_variables_that_can_be_read_off_the_text() -> None:
-    program = compile_expression(
-        "let x = item; steps['flip-coin'].status == inputs.parameters.a ? asInt(x) : map(x, .y)"
-    )
-    assert program.identifiers == (
-        "item",
-        "steps",
-        "steps.flip-coin",
-        "steps.flip-coin.status",
-        "inputs",
-        "inputs.parameters",
-        "inputs.parameters.a",
-    )
+@pytest.mark.parametrize(
+    ("expression", "identifiers", "leaves"),
+    [
+        (
+            "steps['flip-coin'].status == inputs.parameters.a ? asInt(item) : map(item, .y)",
+            "steps steps.flip-coin steps.flip-coin.status inputs inputs.parameters inputs.parameters.a asInt item",
+            "steps.flip-coin.status inputs.parameters.a item",
+        ),
+        ("let x = item; x", "item x", "item x"),
+        ("sprig.trim(a.b)", "sprig sprig.trim a a.b", "a.b"),
+        ("steps.a.outputs ?? 1", "steps", "steps.a.outputs"),
+        ("upper(steps.a ?? b.c) + b.c", "steps b b.c", "steps.a b.c"),
+        ("(a.b ?? '') + a.b", "a a.b", "a.b"),
+        ("a?.b.c", "a", "a.b.c"),
+        ("a.b.c?.d.e", "a a.b", "a.b.c.d.e"),
+        ("a.b[c].d", "a a.b c", "a.b c"),
+        ("get(a, 'x') + a.b.c", "a a.b a.b.c", "a a.b.c"),
+    ],
+)
+def test_what_an_expression_reads_and_what_it_needs(expression: str, identifiers: str, leaves: str) -> None:
+    program = compile_expression(expression)
+    assert program.identifiers == tuple(identifiers.split())
+    assert program.leaves == tuple(leaves.split())
 
 
 def test_what_is_not_reached_is_not_evaluated() -> None:

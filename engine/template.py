@@ -200,6 +200,11 @@ class Template:
         self.parallelism: int | None = document.get("parallelism")
         self.fail_fast: bool = bool(document.get("failFast"))
         self.daemon: bool = bool(document.get("daemon"))
+        mounting = [document.get(kind) for kind in ("container", "script", "containerSet")]
+        mounting += [*(document.get("initContainers") or ()), *(document.get("sidecars") or ())]
+        mounts = [each.get("name") or "" for one in mounting if one for each in one.get("volumeMounts") or ()]
+        self.mounts: Text | None = compile_json(mounts) if mounts and self.is_pod else None
+        """The names of the volumes that a pod made from this template mounts, None where it mounts none."""
         self.mentions = Mentions(document)
         """The steps and tasks whose variables are read anywhere in the template."""
         text = orjson.dumps(document).decode()

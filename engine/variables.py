@@ -45,8 +45,8 @@ def text_of(value: Any) -> str:
 
 
 def html_safe(text: str) -> str:
-    """A JSON text as Go's json.Marshal writes it: what HTML gives a meaning to is escaped."""
-    for character in "<>&":
+    """A JSON text as Go's json.Marshal writes it: what HTML or JavaScript gives a meaning to is escaped."""
+    for character in "<>&\u2028\u2029":
         if character in text:
             text = text.replace(character, f"\\u{ord(character):04x}")
     return text

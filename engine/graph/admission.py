@@ -42,6 +42,9 @@ class Admission:
     ) -> None:
         self.parallelism: int | None = spec.get("parallelism")
         self.default_retry: Document | None = spec.get("retryStrategy")
+        claims = [claim.get("metadata") or {} for claim in spec.get("volumeClaimTemplates") or ()]
+        self.volumes = frozenset(each.get("name") for each in (*(spec.get("volumes") or ()), *claims))
+        """The names of the volumes that the workflow has for its pods to mount."""
         self.config_maps = config_maps
         self.namespace = namespace
         self.locks = locks

@@ -77,33 +77,37 @@ def items(loop: Mapping[str, Any], needed: Collection[str] = ()) -> Turns | None
 
 
 def _item(index: int, raw: bytes) -> Item:
-    """One turn, from its JSON: what is not a text keeps the digits and the spaces it was written with (Argo's Item)."""
+    """One turn, from its JSON: what is not a text keeps the digits it was written with (Argo's Item)."""
     match raw[:1]:
-        case b'"':
-            text: str = orjson.loads(raw)
-            return Item(_suffix(index, text), {"item": text})
         case b"{":
-            fields = {key: _text(field) for key, field in _fields.decode(raw).items()}
-            label = ",".join(sorted(f"{key}:{text}" for key, text in fields.items()))
-            whole = b",".join(
-                orjson.dumps(key) + b":" + bytes(field) for key, field in sorted(_fields.decode(raw).items())
-            )
-            values = {f"item.{key}": text for key, text in fields.items()}
+            fields = {key: bytes(field) for key, field in sorted(_fields.decode(raw).items())}
+            label = ",".join(sorted(f"{key}:{_label(field)}" for key, field in fields.items()))
+            whole = b",".join(orjson.dumps(key) + b":" + field for key, field in fields.items())
+            values = {f"item.{key}": _text(field) for key, field in fields.items()}
             return Item(_suffix(index, label), {"item": compact_json(b"{" + whole + b"}"), **values})
         case b"[":
-            label = " ".join(_text(element) for element in _elements.decode(raw))
+            label = " ".join(_label(bytes(element)) for element in _elements.decode(raw))
             return Item(_suffix(index, f"[{label}]"), {"item": compact_json(raw)})
         case b"n":  # to Argo a list of nothing
             return Item(_suffix(index, "[]"), {"item": "null"})
         case _:
-            number = raw.decode()
-            return Item(_suffix(index, number), {"item": number})
+            return Item(_suffix(index, _label(raw)), {"item": _text(raw)})
 
 
-def _text(raw: msgspec.Raw) -> str:
-    text = bytes(raw)
-    found: str = orjson.loads(text) if text[:1] == b'"' else text.decode()
+def _text(raw: bytes) -> str:
+    found: str = orjson.loads(raw) if raw[:1] == b'"' else _label(raw)
     return found
+
+
+def _label(raw: bytes) -> str:
+    """A JSON text as Go's `%v` writes it in the name of a node (Argo's Item.String): without spaces, and what stands
+    in quotes without those around it, but with its backslashes."""
+    text = raw.decode()
+    if raw[:1] in b'"[{' and not text[1:-1].isalnum():
+        text = compact_json(raw)
+        for character in "<>&":
+            text = text.replace(f"\\u{ord(character):04x}", character)
+    return text[1:-1] if raw[:1] == b'"' else text
 
 
 def _suffix(index: int, label: str) -> str:

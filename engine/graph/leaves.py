@@ -15,7 +15,7 @@ from engine.graph.deadlines import limit_leaf, seconds, started
 from engine.graph.invocation import Invocation
 from engine.graph.nodes import complete
 from engine.graph.outputs import leaf_outputs
-from engine.node import CONTAINER, ERROR, FAILED, FULFILLED, POD, RUNNING, SUCCEEDED, Node
+from engine.node import CONTAINER, ERROR, FAILED, FULFILLED, PENDING, POD, RUNNING, SUCCEEDED, Node
 from engine.shape import WrongType, check_outputs
 from engine.substitution import SubstitutionError
 from engine.variables import text_of
@@ -37,6 +37,10 @@ def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
     limit_leaf(graph, invocation, node)
     if not graph.is_open(invocation):
         return
+    absent = _absent_volume(graph, invocation, node)
+    if absent is not None:
+        graph.finish(invocation, ERROR, f"volume '{absent}' not found in workflow spec", raised=True)
+        return
     if kind == "suspend":
         _suspend(graph, invocation, node)
     if kind == "containerSet":
@@ -45,6 +49,18 @@ def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
         graph.starts.append(invocation)
     if node.daemoned:
         daemons.found(graph, invocation)
+
+
+def _absent_volume(graph: Graph, invocation: Invocation, node: Node) -> str | None:
+    """A volume that a pod yet to be made mounts, and that neither its template nor the workflow has (Argo's
+    addVolumeReferences)."""
+    template = invocation.resolved
+    if template.mounts is None or graph.store.before(node.id).phase != PENDING:
+        return None
+    own = graph.admission.settings(graph, invocation).get("volumes") or ()
+    known = {*graph.admission.volumes, *(each.get("name") for each in own)}
+    names: list[str] = orjson.loads(template.mounts.render(graph.scope_of(invocation), allow_unresolved=True))
+    return next((name for name in names if name not in known), None)
 
 
 def end(graph: Graph, invocation: Invocation, node: Node) -> None:

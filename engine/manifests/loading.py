@@ -126,8 +126,8 @@ def _file(manifest: Manifest, manifests: Manifests) -> None:
     elif run is not None:
         manifests.workflows.append(replace(manifest, document=run))
     elif kind in shelves:
-        if not (manifest.document.get("metadata") or {}).get("name"):
-            raise ManifestError(f"{manifest}: expected metadata.name, a {kind} is known by it")
+        if not manifest.name:
+            raise ManifestError(f"{manifest}: expected metadata.name or generateName, a {kind} is known by it")
         shelves[kind][manifest.name] = manifest
     else:
         _log.info("skipping manifest", path=str(manifest.path), document=manifest.index, kind=kind)

@@ -262,10 +262,23 @@ class Resource(Shape):
     manifest_from: ManifestFrom | None = None
 
 
-class InitContainer(Shape):
-    """One of ``initContainers``."""
+class OtherContainer(Shape):
+    """One of ``initContainers`` and ``sidecars``."""
 
     name: Text = None
+    volume_mounts: list[VolumeMount] | None = None
+
+
+class Volume(Shape):
+    """One of ``volumes``, and the metadata of a volume claim."""
+
+    name: Text = None
+
+
+class VolumeClaim(Shape):
+    """One of ``volumeClaimTemplates``."""
+
+    metadata: Volume | None = None
 
 
 class MetricLabel(Shape):
@@ -321,7 +334,9 @@ class Template(Shape):
     data: dict[str, Any] | None = None
     http: dict[str, Any] | None = None
     plugin: dict[str, Any] | None = None
-    init_containers: list[InitContainer] | None = None
+    init_containers: list[OtherContainer] | None = None
+    sidecars: list[OtherContainer] | None = None
+    volumes: list[Volume] | None = None
     metrics: Metrics | None = None
     annotations: dict[str, str | None] | None = None
     metadata: Metadata | None = None
@@ -379,6 +394,8 @@ class Spec(Shape):
     arguments: Values | None = None
     templates: list[Template] | None = None
     template_defaults: Template | None = None
+    volumes: list[Volume] | None = None
+    volume_claim_templates: list[VolumeClaim] | None = None
     workflow_template_ref: Reference | None = None
     hooks: dict[str, Hook | None] | None = None
     on_exit: Text = None

@@ -208,3 +208,40 @@ class TestOutputs:
         ran = run("templates: [{name: main, steps: [[{name: a, template: file}]]}]", "{file: {phase: Failed}}")
         assert ran.artifacts("a") == {}
         assert ran["a"].outputs == {"exitCode": "1"}
+
+
+class TestVolumes:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            "container: {image: i, volumeMounts: [{name: v, mountPath: /v}]}",
+            "script: {image: i, source: x, volumeMounts: [{name: v, mountPath: /v}]}",
+            "containerSet: {containers: [{name: main, image: i}], volumeMounts: [{name: v, mountPath: /v}]}",
+            "container: {image: i}, sidecars: [{name: s, image: i, volumeMounts: [{name: v, mountPath: /v}]}]",
+            "container: {image: i}, initContainers: [{name: s, image: i, volumeMounts: [{name: v, mountPath: /v}]}]",
+            "inputs: {parameters: [{name: x, value: v}]}, "
+            "container: {image: i, volumeMounts: [{name: '{{inputs.parameters.x}}', mountPath: /v}]}",
+        ],
+    )
+    def test_what_is_mounted_is_there(self, fields):
+        spec = f"templates: [{{name: main, {fields}}}]"
+        ran = run(spec)
+        assert (ran.phase, ran["wf"].phase) == ("Error", "Error")
+        assert ran["wf"].message == "volume 'v' not found in workflow spec"
+        assert ran.executor.started == {}
+        assert run("volumes: [{name: v, emptyDir: {}}]\n" + spec).phase == "Succeeded"
+        assert run("volumeClaimTemplates: [{metadata: {name: v}}]\n" + spec).phase == "Succeeded"
+        assert (
+            run(spec.replace("{name: main,", "{name: main, volumes: [{name: v, emptyDir: {}}],", 1)).phase
+            == "Succeeded"
+        )
+
+    def test_one_that_is_not_ends_the_steps_around_it(self):
+        spec = """
+            templates:
+            - {name: main, steps: [[{name: a, template: t, continueOn: {error: true}}], [{name: b, template: leaf}]]}
+            - {name: t, container: {image: i, volumeMounts: [{name: v, mountPath: /v}]}}
+            """
+        ran = run(spec)
+        assert (ran["a"].phase, ran["[0]"].phase, ran.phase) == ("Error", "Error", "Failed")
+        assert "b" not in ran.nodes

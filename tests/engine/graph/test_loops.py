@@ -53,7 +53,7 @@ class TestItems:
                 [1.0, "x y"]]', arguments: {parameters: [{name: text, value: "{{item}}"}]}}]]
             """
         )
-        assert ran.children("[0]") == ['a(0:l:[1, 2],m:{"b": 1.0, "a": "<"})', "a(1:1.0)", "a(2:1e3)", "a(3:[1.0 x y])"]
+        assert ran.children("[0]") == ['a(0:l:[1,2],m:{"b":1.0,"a":"<"})', "a(1:1.0)", "a(2:1e3)", "a(3:[1.0 x y])"]
         texts = [ran.text(name) for name in ran.children("[0]")]
         assert texts == ['{"l":[1,2],"m":{"b":1.0,"a":"\\u003c"}}', "1.0", "1e3", '[1.0,"x y"]']
 
@@ -76,6 +76,31 @@ class TestItems:
 
     def test_parentheses_are_left_out_of_names(self):
         assert "s(0:a b)" in run(looped("withItems: ['(a) b']")).phases
+
+    @pytest.mark.parametrize(
+        ("item", "label", "text"),
+        [
+            ('say "hi"', 'say \\"hi\\"', 'say "hi"'),
+            ("a\\b", "a\\\\b", "a\\b"),
+            ("two\nlines", "two\\nlines", "two\nlines"),
+            ("<a&b>", "<a&b>", "<a&b>"),
+            ("é\u2028", "é\\u2028", "é\u2028"),
+            ('{"a": 1}', '{\\"a\\": 1}', '{"a": 1}'),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["withItems", "withParam"])
+    def test_a_text_is_named_by_its_json_without_the_quotes_around_it(self, item, label, text, kind):
+        loop = json.dumps([item], ensure_ascii=False)
+        ran = run(looped(f"{kind}: {loop if kind == 'withItems' else json.dumps(loop, ensure_ascii=False)}"))
+        assert ran.children("[0]") == [f"s(0:{label})"]
+        assert ran.text(f"s(0:{label})") == text
+
+    def test_so_is_a_text_inside_an_item(self):
+        param = json.dumps(json.dumps([{"k": 'a"b', "l": [1, "<"]}, ['a"b', {"c": 1}]]))
+        assert run(looped(f"withParam: {param}")).children("[0]") == [
+            's(0:k:a\\"b,l:[1,"<"])',
+            's(1:[a\\"b {"c":1}])',
+        ]
 
     def test_an_empty_list_is_no_loop(self):
         spec = looped("withItems: []").replace("{{item}}", "once")

@@ -64,6 +64,12 @@ def test_of_two_templates_of_one_name_the_later_counts(tmp_path: Path) -> None:
     assert load(paths).workflow_templates["wt"].document["spec"] == {"entrypoint": "second"}
 
 
+@pytest.mark.parametrize("kind", ["WorkflowTemplate", "ClusterWorkflowTemplate"])
+def test_a_template_may_be_known_by_what_its_name_is_generated_from(tmp_path: Path, kind: str) -> None:
+    manifests = load([write(tmp_path, f"kind: {kind}\nmetadata: {{generateName: wt-}}\nspec: {{}}\n")])
+    assert [*manifests.workflow_templates, *manifests.cluster_workflow_templates] == ["wt-"]
+
+
 CRON = """\
 kind: CronWorkflow
 metadata: {name: nightly, namespace: ops, labels: {mine: x, workflows.argoproj.io/controller-instanceid: i}}
@@ -123,8 +129,11 @@ def test_json_and_yaml_give_the_same_document(tmp_path: Path) -> None:
         ("kind: 5\n", ", document 1: expected a kind"),
         (f"{WORKFLOW}---\nkind: ''\n", ", document 2: expected a kind"),
         ("kind: Workflow\nmetadata: text\n", ", document 1: expected metadata to be a mapping, found a string"),
-        ("kind: WorkflowTemplate\n", ", document 1: expected metadata.name, a WorkflowTemplate is known by it"),
-        ("kind: ConfigMap\nmetadata: {generateName: x-}\n", ", document 1: expected metadata.name"),
+        (
+            "kind: WorkflowTemplate\n",
+            ", document 1: expected metadata.name or generateName, a WorkflowTemplate is known by it",
+        ),
+        ("kind: ConfigMap\nmetadata: {}\n", ", document 1: expected metadata.name or generateName"),
         ("kind: List\nitems: text\n", ", document 1: expected items to be a list, found a string"),
         ("kind: List\nitems: [{kind: Workflow}, 3]\n", ", document 1, item 2: expected a mapping, found a number"),
         ("kind: Workflow\nspec: [unclosed\n", ":3:1: did not find expected ',' or ']'"),

@@ -73,6 +73,7 @@ VALID = {
           container: {image: i}
         """,
     "mounts that only look alike": """
+        volumes: [{name: a, emptyDir: {}}, {name: b, emptyDir: {}}]
         templates:
         - name: main
           inputs: {parameters: [{name: a, value: /x}, {name: b, value: /y}]}

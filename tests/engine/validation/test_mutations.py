@@ -26,6 +26,7 @@ WHOLE = yaml.safe_load(
       onExit: bye
       hooks: {running: {template: leaf, expression: workflow.status == "Running"}}
       parallelism: 4
+      volumes: [{name: v, emptyDir: {}}]
       priority: 2
       activeDeadlineSeconds: 3600
       podGC:

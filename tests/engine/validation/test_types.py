@@ -58,6 +58,7 @@ def test_a_tag_in_a_key_may_not_make_a_template_of_another_type():
 def test_defaults_merge_mounts_by_path_and_ports_by_number():  # patchMergeKey of Kubernetes' Container
     ran = run(
         """
+        volumes: [{name: x, emptyDir: {}}]
         templateDefaults: {container: {ports: [{containerPort: 1, name: a}], volumeMounts: [{mountPath: /a, name: x}]}}
         templates: [{name: main, container: {image: i, ports: [{containerPort: 1, protocol: UDP}],
           volumeMounts: [{mountPath: /b, name: x}]}}]

@@ -15,7 +15,7 @@ from registry.config import Config, PluginConfig
 from registry.registry import connect, enabled_by
 from rpc import Client, FatalError, Method, PluginError
 from rpc.address import parse_address
-from rpc.knocking import knock
+from rpc.reachability import can_connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ async def find_unreachable(config: Config) -> str | None:
     if not enabled_by(config):
         return None
     for index, plugin in enumerate(config.plugins):
-        problem = await knock(parse_address(plugin.address), plugin.timeout)
+        problem = await can_connect(parse_address(plugin.address), plugin.timeout)
         if problem is not None and plugin.failure_policy == "abort" and plugin.mode == "apply":
             return f"plugins[{index}].address: {problem}"
     return None

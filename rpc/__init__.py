@@ -1,17 +1,17 @@
 """How to call one plugin, fast and safely; and, in `rpc.plugin`, how to be one."""
 
-from rpc.batches import Announcement, Bundle, Call
-from rpc.batching import Outcomes
+from rpc.batches import Announcement, Call, CallBatch
 from rpc.breaker import BreakerPolicy
 from rpc.budget import Budget
 from rpc.client import Client
 from rpc.errors import FatalError, NotSent, PluginError, TransientError
-from rpc.line import Line, Receiver
 from rpc.methods import Method
+from rpc.observing import Request, RequestObserver
 from rpc.replies import EMPTY, NodeReply, NodeResult, ParametersReply, Reply, WorkflowReply
 from rpc.retries import RetryPolicy
 from rpc.sizing import BatchPolicy
 from rpc.stats import ClientStats, Outcome
+from rpc.window import Outcomes
 
 __all__ = [
     "EMPTY",
@@ -19,12 +19,11 @@ __all__ = [
     "BatchPolicy",
     "BreakerPolicy",
     "Budget",
-    "Bundle",
     "Call",
+    "CallBatch",
     "Client",
     "ClientStats",
     "FatalError",
-    "Line",
     "Method",
     "NodeReply",
     "NodeResult",
@@ -33,8 +32,9 @@ __all__ = [
     "Outcomes",
     "ParametersReply",
     "PluginError",
-    "Receiver",
     "Reply",
+    "Request",
+    "RequestObserver",
     "RetryPolicy",
     "TransientError",
     "WorkflowReply",

@@ -51,7 +51,7 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         return hash((self.head, self.rest))
 
 
-class Bundle:
+class CallBatch:
     """Calls of one method that may travel together. ``workflow`` is the JSON of the argument that they have in common.
 
     Several plugins are sent the same, so what was worked out for one of them is kept.

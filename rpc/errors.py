@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from rpc.stats import Outcome
+
 MOST_REASON: Final = 2000
 """Characters of a reason: what it shows of a reply may be as long as the reply."""
 
@@ -15,16 +17,20 @@ class PluginError(Exception):
     """A call to a plugin failed. Never raised itself: it is always one of the two below.
 
     Attributes: ``plugin`` its configured name, ``method`` the canonical method name, ``reason`` what went wrong
-    without those two, ``status`` the HTTP status where one was received, else None.
+    without those two, ``outcome`` the same as statistics count it, ``status`` the HTTP status where one was received,
+    else None.
     """
 
-    def __init__(self, plugin: str, method: str, reason: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, plugin: str, method: str, reason: str, *, outcome: Outcome = Outcome.ILLEGAL, status: int | None = None
+    ) -> None:
         if len(reason) > MOST_REASON:
             reason = f"{reason[:MOST_REASON]}..."
         super().__init__(plugin, method, reason)
         self.plugin = plugin
         self.method = method
         self.reason = reason
+        self.outcome = outcome
         self.status = status
 
     def __str__(self) -> str:
@@ -38,14 +44,28 @@ class TransientError(PluginError):
     """
 
     def __init__(
-        self, plugin: str, method: str, reason: str, *, status: int | None = None, retry_after: float | None = None
+        self,
+        plugin: str,
+        method: str,
+        reason: str,
+        *,
+        outcome: Outcome = Outcome.BROKEN,
+        status: int | None = None,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(plugin, method, reason, status=status)
+        super().__init__(plugin, method, reason, outcome=outcome, status=status)
         self.retry_after = retry_after
 
     def again(self) -> TransientError:
         """The same for another call, which waited for what came of the first."""
-        return type(self)(self.plugin, self.method, self.reason, status=self.status, retry_after=self.retry_after)
+        return type(self)(
+            self.plugin,
+            self.method,
+            self.reason,
+            outcome=self.outcome,
+            status=self.status,
+            retry_after=self.retry_after,
+        )
 
 
 class NotSent(TransientError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Final, Literal, TypeVar
 
 import structlog
 
@@ -15,6 +16,8 @@ from rpc.spellings import Spellings
 from rpc.stats import Outcome
 from rpc.statuses import PATIENCE, illegal, refusal
 
+T = TypeVar("T")
+
 _log = structlog.get_logger()
 
 
@@ -25,17 +28,11 @@ class Judge:
         self.generation = 0
         self.closed = False
         """Whether the client was: then it is nobody's fault that a reply did not arrive."""
-        self._name = name
+        self.name = name
         self._ledger = ledger
         self._spellings = spellings
         self.unreachable = False
         """Whether the last that was heard of the plugin is that no connection to it could be made."""
-
-    def arrived(self, now: float, start: float) -> None:
-        """A complete HTTP reply came at `now` to what was sent at `start`."""
-        self._ledger.answer(now, start)
-        if self.unreachable:
-            self.came_back()
 
     def came_back(self) -> None:
         """The plugin answers after it was `unreachable`, and may have been changed meanwhile."""
@@ -44,27 +41,38 @@ class Judge:
         self._spellings.forget()
         self._ledger.came_back()
 
-    def judge(self, method: Route, response: Response, *, calls: int = 1) -> Response | None:
-        """The status table, for a complete reply to so many `calls`: None for 404, an error for all but a reply."""
+    def read(self, method: Route, response: Response, read: Callable[[bytes], tuple[T, int]], calls: int) -> T | None:
+        """What a complete reply to so many `calls` says, by the status table; None for 404.
+
+        ``read`` makes it of a body, with a count of unknown fields. Raises `TransientError` and `FatalError`.
+        """
         status = response.status
-        if status == 200 or status == 204:
-            return response
         if status == 404:
             self._ledger.outcomes[Outcome.UNSUPPORTED] += 1
-            self._spellings.refuse(method)
             return None
-        if status in PATIENCE:
-            # 429 says that we call too often, not that anything is broken.
-            self._ledger.fail(Outcome.BUSY, blame=status != 429, calls=calls)
-        else:
-            self._ledger.refuse(Outcome.BAD_STATUS, calls)
-        raise refusal(self._name, method, response)
+        if status != 200 and status != 204:
+            if status in PATIENCE:
+                # 429 says that we call too often, not that anything is broken.
+                self._ledger.fail(Outcome.BUSY, blame=status != 429, calls=calls)
+            else:
+                self._ledger.refuse(Outcome.BAD_STATUS, calls)
+            raise refusal(self.name, method, response)
+        try:
+            reply, unknown = read(response.body)
+        except IllegalReply as why:
+            self._ledger.refuse(Outcome.ILLEGAL, calls)
+            raise illegal(self.name, method, response, why) from why
+        self._ledger.unknown_fields += unknown
+        return reply
 
-    def judge_within(self, method: Route, response: Response) -> None:
-        """The same for an error that stands for one reply in a batch: returns for 404, raises for all others.
+    def judge_within(self, method: Route, response: Response, why: IllegalReply | None = None) -> None:
+        """The same for what stands for one reply in a batch, or is a bad one: returns for 404, raises for all others.
 
         There a 404 is that call's silence: the method is known by its path, which was answered.
         """
+        if why is not None:
+            self._ledger.refuse(Outcome.ILLEGAL, 1)
+            raise illegal(self.name, method, response, why) from why
         if response.status == 404:
             self._ledger.outcomes[Outcome.UNSUPPORTED] += 1
             return
@@ -72,38 +80,40 @@ class Judge:
             self._ledger.fail_within(blame=response.status != 429)
         else:
             self._ledger.outcomes[Outcome.BAD_STATUS] += 1
-        raise refusal(self._name, method, response)
-
-    def illegal(self, method: Route, response: Response, why: IllegalReply, *, calls: int = 1) -> FatalError:
-        """The error for a body that is no reply of the protocol to so many `calls`."""
-        self._ledger.refuse(Outcome.ILLEGAL, calls)
-        return illegal(self._name, method, response, why)
+        raise refusal(self.name, method, response)
 
     def failed(self, method: Route, error: LaneError, *, calls: int = 1) -> TransientError | FatalError:
         """The error for a reply that did not arrive."""
+        failure = self._failure(method, error, calls)
+        failure.__cause__ = error
+        return failure
+
+    def _failure(self, method: Route, error: LaneError, calls: int) -> TransientError | FatalError:
         if self.closed:
             self._ledger.outcomes[Outcome.CANCELLED] += calls
-            return NotSent(self._name, method, "the client was closed")
+            return NotSent(self.name, method, "the client was closed", outcome=Outcome.CANCELLED)
         if isinstance(error, Malformed):
             self._ledger.lose(Outcome.MALFORMED, calls)
-            return FatalError(self._name, method, str(error))
+            return FatalError(self.name, method, str(error), outcome=Outcome.MALFORMED)
         outcome = next(outcome for kind, outcome in _BROKEN.items() if isinstance(error, kind))
         if outcome is Outcome.UNTRUSTED and not self.unreachable:
-            _log.error("plugin cannot be trusted", name=self._name, problem=str(error))
+            _log.error("plugin cannot be trusted", name=self.name, problem=str(error))
         self.unreachable = self.unreachable or isinstance(error, Unreachable)
         self._ledger.fail(outcome, blame=outcome is not Outcome.OWN_FAULT, calls=calls)
-        return TransientError(self._name, method, str(error))
+        return TransientError(self.name, method, str(error), outcome=outcome)
 
     def not_sent(
         self, method: Route, outcome: Literal[Outcome.BREAKER_OPEN, Outcome.PAST_DEADLINE], *, calls: int = 1
     ) -> NotSent:
         """The error for what was held back."""
         self._ledger.outcomes[outcome] += calls
-        if outcome is Outcome.PAST_DEADLINE:
-            return NotSent(self._name, method, "the deadline has passed, nothing was sent")
-        return NotSent(self._name, method, "it has failed too often, nothing is sent for now (breaker open)")
+        return NotSent(self.name, method, _NOT_SENT[outcome], outcome=outcome)
 
 
+_NOT_SENT: Final = {
+    Outcome.PAST_DEADLINE: "the deadline has passed, nothing was sent",
+    Outcome.BREAKER_OPEN: "it has failed too often, nothing is sent for now (breaker open)",
+}
 # Most special first.
 _BROKEN: dict[type[Broken], Outcome] = {
     Untrusted: Outcome.UNTRUSTED,
@@ -118,4 +128,4 @@ def blames_the_peer(error: TransientError) -> bool:
     """Whether the failure was the plugin's fault."""
     if error.status is not None:
         return error.status != 429
-    return isinstance(error.__cause__, Broken) and not isinstance(error.__cause__, Exhausted)
+    return error.outcome in _BROKEN.values() and error.outcome is not Outcome.OWN_FAULT

@@ -9,6 +9,7 @@ from typing import Final
 
 from rpc.errors import FatalError, PluginError, TransientError
 from rpc.lanes import Response
+from rpc.stats import Outcome
 
 PATIENCE: Final = frozenset({429, 502, 503, 504})
 """The plugin, or a proxy before it, cannot answer now."""
@@ -25,10 +26,9 @@ def refusal(plugin: str, method: str, response: Response) -> PluginError:
     status = response.status
     reason = f"status {status}{excerpt(response.body)}"
     if status in PATIENCE:
-        return TransientError(
-            plugin, method, reason, status=status, retry_after=parse_retry_after(response.retry_after)
-        )
-    return FatalError(plugin, method, reason, status=status)
+        retry_after = parse_retry_after(response.retry_after)
+        return TransientError(plugin, method, reason, outcome=Outcome.BUSY, status=status, retry_after=retry_after)
+    return FatalError(plugin, method, reason, outcome=Outcome.BAD_STATUS, status=status)
 
 
 def illegal(plugin: str, method: str, response: Response, why: Exception) -> FatalError:

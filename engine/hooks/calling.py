@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.hooks.memory import Memory
 from engine.statistics import Counts
 from registry import Plugin
-from rpc import EMPTY, FatalError, Method, PluginError, Reply
+from rpc import EMPTY, Call, CallBatch, FatalError, Method, Outcomes, PluginError, Reply, TransientError
 
 
 def may_fail(plugin: Plugin) -> bool:
@@ -27,20 +27,21 @@ class Caller:
             return True
         return False
 
-    async def ask(self, plugin: Plugin, method: Method, about: str, body: bytes) -> Reply:
+    async def ask(self, plugin: Plugin, method: Method, about: str, call: Call) -> Reply:
         """The plugin's reply if it is to count, else `EMPTY`. Raises `TransientError` and `FatalError`.
 
         `about` is the node's id, empty where the question is about the workflow.
         """
-        digest = hash(body)
+        digest = call.digest
         answer = self.memory.find(plugin, method, about, digest)
         try:
             if answer is None:
-                try:
-                    # Patient: to fail now would abort the pass, and with it the probe, so that no breaker would close.
-                    answer = await plugin.client.exchange(method, body, patient=True) or EMPTY
-                except FatalError as error:
-                    answer = error
+                outcomes: Outcomes = [None]
+                await plugin.client.ask(method, CallBatch(b"", (call,)), outcomes)
+                outcome = outcomes[0] or EMPTY
+                if isinstance(outcome, TransientError):
+                    raise outcome
+                answer = outcome
                 self.memory.keep(plugin, method, about, digest, answer)
             if isinstance(answer, FatalError):
                 raise answer

@@ -13,8 +13,7 @@ from engine.hooks.calling import may_fail
 from engine.hooks.question import Question
 from engine.hooks.room import Answer
 from registry import Plugin
-from rpc import EMPTY, Bundle, FatalError, Method, Outcomes, PluginError, Reply, TransientError
-from rpc.fanout import fan_out
+from rpc import EMPTY, CallBatch, FatalError, Method, Outcomes, PluginError, Reply
 
 if TYPE_CHECKING:
     from engine.hooks.nodes import NodeHooks
@@ -30,7 +29,7 @@ class Chain:
         self._plugins = hooks.supporting(method)
         self._width = width
         self._asked: list[Question] = []
-        self._bundle: Bundle | None = None
+        self._batch: CallBatch | None = None
         """What was asked last, if nobody had anything to say to it: the next plugin may be asked just the same."""
         self._payload = ""
 
@@ -52,25 +51,25 @@ class Chain:
             self._keep_silence(question, len(self._plugins))
 
     async def _ask(self, plugin: Plugin, position: int, questions: Sequence[Question]) -> None:
-        bundle = self._bundle
-        if bundle is None or not self._is_asked_the_same(plugin):
-            bundle = self._select(plugin, position, questions)
+        batch = self._batch
+        if batch is None or not self._is_asked_the_same(plugin):
+            batch = self._select(plugin, position, questions)
         else:
             for question in questions:
                 question.lasting = False
-        asked, self._bundle = self._asked, None
+        asked, self._batch = self._asked, None
         if not asked:
             return
         outcomes: Outcomes = [None] * len(asked)
         try:
-            await self._send(plugin, bundle, outcomes)
+            await self._send(plugin, batch, outcomes)
         except BaseException:
             for question, outcome in zip(asked, outcomes, strict=True):
                 if isinstance(outcome, Reply | FatalError):
                     self._keep(plugin, question, outcome)
             raise
         if outcomes.count(EMPTY) == len(outcomes) and len(asked) == len(questions):
-            self._bundle, self._payload = bundle, plugin.payload
+            self._batch, self._payload = batch, plugin.payload
             return
         for question, outcome in zip(asked, outcomes, strict=True):
             assert outcome is not None
@@ -81,7 +80,7 @@ class Chain:
         same = plugin.payload == self._payload and plugin.name not in self._hooks.filters
         return same and self._memory.asks_anew(plugin, self._method)
 
-    def _select(self, plugin: Plugin, position: int, questions: Sequence[Question]) -> Bundle:
+    def _select(self, plugin: Plugin, position: int, questions: Sequence[Question]) -> CallBatch:
         """The questions to send to the plugin, left in `_asked`; those whose answer is known get it."""
         memory, method, payload = self._memory, self._method, plugin.payload
         wanted = self._wanted(plugin, questions)
@@ -109,7 +108,9 @@ class Chain:
                 self._asked.append(question)
             else:
                 self._take(plugin, position, question, known)
-        return Bundle(self._hooks.arguments.workflows[payload], [it.call for it in self._asked if it.call is not None])
+        return CallBatch(
+            self._hooks.arguments.workflows[payload], [it.call for it in self._asked if it.call is not None]
+        )
 
     def _wanted(self, plugin: Plugin, questions: Sequence[Question]) -> Sequence[Question]:
         """What the plugin wants to be asked of what is still open."""
@@ -122,25 +123,9 @@ class Chain:
             if not it.over and filter_.wants(it.invocation.resolved, nodes[it.invocation.node_id])
         ]
 
-    async def _send(self, plugin: Plugin, bundle: Bundle, outcomes: Outcomes) -> None:
+    async def _send(self, plugin: Plugin, batch: CallBatch, outcomes: Outcomes) -> None:
         """Give each call an outcome. Raises `TransientError` where the plugin may not fail."""
-        client, method, tolerant = plugin.client, self._method, may_fail(plugin)
-        if client.takes_batches(method) is not False:
-            await client.exchange_batch(method, bundle, outcomes, tolerant=tolerant)
-
-        async def ask(place: int) -> None:
-            try:
-                outcomes[place] = await client.exchange(method, bundle.calls[place].body, patient=True) or EMPTY
-            except FatalError as error:
-                outcomes[place] = error
-            except TransientError as error:
-                if not tolerant:
-                    raise
-                outcomes[place] = error
-
-        if None in outcomes:
-            left = [place for place, outcome in enumerate(outcomes) if outcome is None]
-            await fan_out(ask, left, min(len(left), self._width))
+        await plugin.client.ask(self._method, batch, outcomes, tolerant=may_fail(plugin), width=self._width)
 
     def _take(self, plugin: Plugin, position: int, question: Question, outcome: Reply | PluginError) -> None:
         """Let what came of a question count."""

@@ -13,7 +13,6 @@ from engine.hooks.chain import Chain
 from engine.hooks.matching import node_filter, wants
 from engine.hooks.patching import IllegalChange, apply_result
 from engine.hooks.question import Question
-from engine.hooks.volley import Volley
 from engine.node import ERROR, FULFILLED, PLUGIN, RUNNING, Node
 from engine.substitution import SubstitutionError
 from engine.template import Template
@@ -89,26 +88,10 @@ class NodeHooks:
 
         Raises `TransientError`, and `FatalError` where the whole workflow is at fault; then no call is left in flight.
         """
-        if self._plain:
-            wave = await Volley(self, self._supporting[PRE], wave).run(min(len(wave), workers))
         if wave:
             chunks = [wave[at : at + CHUNK] for at in range(0, len(wave), CHUNK)]
-            at_a_time = min(len(chunks), CHUNKS)
+            at_a_time = min(len(chunks), CHUNKS, workers)
             await fan_out(partial(self._visit_chunk, max(1, workers // at_a_time)), chunks, at_a_time)
-
-    @property
-    def _plain(self) -> bool:
-        """Whether nodes are asked `node.preExecute` and nothing else, one by one, over connections that a `Volley` can
-        use, and no answer is known beforehand."""
-        plugins = self._supporting[PRE]
-        return (
-            not self._supporting[ADD]
-            and not self._supporting[POST]
-            and not self.filters
-            and all(plugin.client.direct and plugin.client.takes_batches(PRE) is False for plugin in plugins)
-            and all(self.memory.asks_anew(plugin, PRE) for plugin in plugins)
-            and len({plugin.payload for plugin in plugins}) < 2
-        )
 
     async def _visit_chunk(self, width: int, chunk: Sequence[Invocation]) -> None:
         """Some nodes, one step after the other; within a step at most `width` calls travel that travel alone."""
@@ -235,9 +218,9 @@ class NodeHooks:
             filter_ = self.filters.get(plugin.name)
             if filter_ is not None and not filter_.wants(invocation.resolved, self.nodes[invocation.node_id]):
                 continue
-            body = self.arguments.template(plugin.payload, invocation, text).body
+            call = self.arguments.template(plugin.payload, invocation, text)
             try:
-                reply = await self.caller.ask(plugin, EXECUTE, invocation.node_id, body)
+                reply = await self.caller.ask(plugin, EXECUTE, invocation.node_id, call)
                 if not isinstance(reply, NodeReply):
                     continue
                 node = self.apply(plugin, EXECUTE, invocation, reply)

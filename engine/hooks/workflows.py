@@ -12,7 +12,7 @@ from engine.hooks.matching import wants
 from engine.hooks.patching import IllegalChange, patch_workflow
 from engine.node import Node, encode
 from registry import Plugin
-from rpc import FatalError, Method, WorkflowReply
+from rpc import Call, FatalError, Method, WorkflowReply
 
 
 class WorkflowHooks:
@@ -42,7 +42,7 @@ class WorkflowHooks:
         return document
 
     async def _call(self, plugin: Plugin, method: Method, body: bytes, document: dict[str, Any]) -> dict[str, Any]:
-        reply = await self._caller.ask(plugin, method, "", body)
+        reply = await self._caller.ask(plugin, method, "", Call(body, "", b"", b""))
         if not isinstance(reply, WorkflowReply) or reply.workflow is None:
             return document
         try:

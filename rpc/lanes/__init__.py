@@ -8,7 +8,6 @@ are not the HTTP reply that was asked for (`Malformed`). Everything else is a `R
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable
 from typing import Final, Protocol
 
 import msgspec
@@ -84,20 +83,31 @@ def is_whole(body: bytes) -> bool:
     return True
 
 
+class Waiting(Protocol):
+    """Who waits for a reply: a future, or whatever else can be told of it on the spot.
+
+    Once `done` is true nobody waits any more; then neither of the other two has an effect.
+    """
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Response, /) -> None: ...
+    def set_exception(self, exception: Exception, /) -> None: ...
+
+
 class Lane(Protocol):
-    """One plugin's connections. Not shared between event loops; `post` may be called concurrently.
+    """One plugin's connections. Not shared between event loops; many calls may be under way.
 
     Every lane is made inside the running loop as ``SomeLane(address, timeout=seconds, max_body=bytes, headers={})``:
-    ``timeout`` is the total time of one `post`, connect included; ``headers`` (the token) go with each request, besides
+    ``timeout`` is the total time of one call, connect included; ``headers`` (the token) go with each request, besides
     Host, Content-Type, Content-Length and ``Accept-Encoding: identity``, which are the lane's own. ``path`` is whole:
     the address's prefix is already in it.
     """
 
-    def post(self, path: str, body: bytes) -> Awaitable[Response]:
-        """Send one POST with a JSON body and return the complete reply, whatever its status.
+    def send(self, path: str, body: bytes, waiting: Waiting) -> None:
+        """Send one POST with a JSON body, and hand the complete reply, whatever its status, to `waiting`.
 
-        Raises `Broken` or `Malformed`. Cancelling the awaitable abandons the call, and its connection is closed unless
-        the reply had already been read to its end.
+        Or one of two errors, `Broken` or `Malformed`. Where `waiting` is done before, the call is abandoned, and its
+        connection is closed within 50 ms, unless the reply had already been read to its end.
         """
         ...
 

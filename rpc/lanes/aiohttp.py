@@ -39,15 +39,19 @@ from rpc.lanes import (
     TooLarge,
     Unreachable,
     Untrusted,
+    Waiting,
     is_whole,
 )
 from rpc.lanes.dialing import STAGGER, is_own_end
+from rpc.lanes.sweeping import Sweeper
 from rpc.permits import Permits
 
 # A connect must fail a little before the whole call does, so that a blackholed plugin is told from a slow one.
 _CONNECT_SHARE: Final = 0.9
 # A timeout noticed so many seconds late says nothing of the plugin: its reply may be lying in the socket.
 _LATE: Final = 0.05
+# Seconds between two looks at who still waits: how late a cancelled call's connection may be closed.
+_SWEEP: Final = 0.05
 _LARGE: Final = 1 << 20
 _FRAMING: Final = ("Content-Length", "Transfer-Encoding")
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n")
@@ -213,7 +217,10 @@ class AiohttpLane:
         self._address = address
         self._max_body = max_body
         self._timeout = timeout
-        self._clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
+        self._calls: dict[asyncio.Task[Response], Waiting] = {}
+        self._sweeper = Sweeper(self._sweep, period=_SWEEP, clock=self._clock)
         self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **headers}
         self._urls: dict[str, URL] = {}
         # As many calls as connections that have replied before, and the newcomers. Those who wait here are not being
@@ -250,8 +257,31 @@ class AiohttpLane:
             max_headers=MAX_HEADERS,
         )
 
-    async def post(self, path: str, body: bytes) -> Response:
-        """See `rpc.lanes.Lane.post`."""
+    def send(self, path: str, body: bytes, waiting: Waiting) -> None:
+        """See `rpc.lanes.Lane.send`."""
+        task = self._loop.create_task(self._carry(path, body, waiting))
+        self._calls[task] = waiting
+        task.add_done_callback(self._carried)
+        self._sweeper.start()
+
+    def _carried(self, task: asyncio.Task[Response]) -> None:
+        waiting = self._calls.pop(task)
+        error = Broken("the client was closed") if task.cancelled() else task.exception()
+        if waiting.done():
+            return
+        if error is None:
+            waiting.set_result(task.result())
+        elif isinstance(error, Exception):
+            waiting.set_exception(error)
+
+    def _sweep(self, now: float) -> float | None:
+        """Abandon the calls for which nobody waits any more."""
+        for task, waiting in self._calls.items():
+            if waiting.done():
+                task.cancel()
+        return now + _SWEEP if self._calls else None
+
+    async def _carry(self, path: str, body: bytes, waiting: Waiting) -> Response:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = URL(self._address.origin + path, encoded=True)
@@ -262,6 +292,8 @@ class AiohttpLane:
             await permits.wait()
         start = self._clock()
         try:
+            if waiting.done():
+                raise asyncio.CancelledError  # as the sweep would have had it
             if self._closed:
                 raise Broken("the client was closed")
             try:
@@ -338,9 +370,12 @@ class AiohttpLane:
     async def aclose(self) -> None:
         """See `rpc.lanes.Lane.aclose`."""
         self._closed = True
+        self._sweeper.stop()
+        self._sweep(0.0)
         for session in (self._session, self._replays):
             if session is not None:
                 await session.close()
+        await asyncio.gather(*self._calls, return_exceptions=True)
 
 
 def _check_head(response: _Response) -> None:

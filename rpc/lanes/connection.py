@@ -14,21 +14,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple, Protocol, cast
 
-from rpc.lanes import LaneError, Malformed, Response
+from rpc.lanes import LaneError, Malformed, Response, Waiting
 from rpc.lanes.reading import Reader
 
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux only
-
-
-class Waiting(Protocol):
-    """Who waits for a reply: a future, or whatever else can be told of it on the spot.
-
-    Once `done` is true nobody waits any more; then neither of the other two has an effect.
-    """
-
-    def done(self) -> bool: ...
-    def set_result(self, result: Response, /) -> None: ...
-    def set_exception(self, exception: LaneError, /) -> None: ...
 
 
 class Call(NamedTuple):

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from rpc.address import Address
-from rpc.lanes import Broken, Exhausted, LaneError, Response, TimedOut, Unreachable
-from rpc.lanes.connection import Call, Connection, Waiting
+from rpc.lanes import Broken, Exhausted, LaneError, Response, TimedOut, Unreachable, Waiting
+from rpc.lanes.connection import Call, Connection
 from rpc.lanes.dialing import Dialer
 from rpc.lanes.pool import Pool
 from rpc.lanes.reading import Reader, read_at_once
@@ -50,7 +50,6 @@ class WireLane:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._create_future: Callable[[], asyncio.Future[Response]] = self._loop.create_future
         self._clock = clock
         self._timeout = timeout
         self.max_body = max_body
@@ -72,17 +71,8 @@ class WireLane:
         self._closed = False
         self._drained = asyncio.Event()
 
-    def post(self, path: str, body: bytes) -> asyncio.Future[Response]:
-        """See `rpc.lanes.Lane.post`. The request is on its way when this returns, if a connection was idle."""
-        future = self._create_future()
-        self.post_to(future, path, body, self._clock())
-        return future
-
-    def post_to(self, waiting: Waiting, path: str, body: bytes, now: float) -> None:
-        """As `post`, but the reply, or a `LaneError`, is handed to `waiting` as it comes, with no future between.
-
-        ``now`` is what the lane's clock says.
-        """
+    def send(self, path: str, body: bytes, waiting: Waiting) -> None:
+        """See `rpc.lanes.Lane.send`. The request is on its way when this returns, if a connection was idle."""
         size = len(body)
         try:
             request = self._heads[path][size] + body
@@ -93,11 +83,11 @@ class WireLane:
             connection = idle.pop()
             connection.call = waiting
             connection.request = request
-            connection.deadline = now + self._timeout
+            connection.deadline = self._clock() + self._timeout
             write = connection.write
             write(request)
         else:
-            self._wait(Call(waiting, request, now + self._timeout))
+            self._wait(Call(waiting, request, self._clock() + self._timeout))
 
     def _head(self, path: str, size: int) -> bytes:
         heads = self._heads.setdefault(path, {})

@@ -13,6 +13,7 @@ from rpc.lanes import Broken, Lane, Malformed, Response
 from rpc.lanes.aiohttp import AiohttpLane
 from rpc.lanes.connection import Connection
 from rpc.lanes.wire import WireLane
+from tests.asking import post
 from tests.fuzz.generate import Ending
 
 ADDRESS = Address("http", "plugin.test", 80)
@@ -113,7 +114,7 @@ class Feed:
 
     async def play(self, pieces: list[bytes], ending: Ending) -> Verdict:
         """Make a call, answer it, and see. Raises `Hung`."""
-        call = asyncio.ensure_future(cast(Awaitable[Response], self.lane.post("/", b"{}")))
+        call = asyncio.ensure_future(cast(Awaitable[Response], post(self.lane, "/", b"{}")))
         transport: Transport | None = None
         for _ in range(_TURNS):
             if self.asked is not None:  # again, where the call is replayed

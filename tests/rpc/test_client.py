@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from rpc import EMPTY, Client, FatalError, Method, NodeReply, NodeResult, NotSent, Outcome, TransientError
+from rpc import BatchPolicy, Client, FatalError, Method, NodeReply, NodeResult, NotSent, Outcome, TransientError
 from rpc.retries import RetryPolicy
+from tests.asking import ask
 
 NODE = Method.NODE_PRE_EXECUTE
 
@@ -56,10 +57,10 @@ async def test_call_returns_the_document_as_sent(scripted: Any, http: Any, conne
     assert "authorization" not in headers
 
 
-async def test_exchange_returns_a_typed_reply(scripted: Any, http: Any, connect: Any) -> None:
+async def test_what_is_asked_has_a_typed_reply(scripted: Any, http: Any, connect: Any) -> None:
     peer = await scripted(http("200 OK", b'{"node": {"phase": "Failed"}, "requeue": "2m"}'))
-    client = await connect(peer.address)
-    assert await client.exchange(NODE, b"{}") == NodeReply(NodeResult("Failed"), 120.0)
+    client = await connect(peer.address, batch=BatchPolicy(enabled=False))
+    assert await ask(client, NODE) == NodeReply(NodeResult("Failed"), 120.0)
 
 
 @pytest.mark.parametrize(("status", "body"), [("200 OK", b"{}"), ("200 OK", b""), ("204 No Content", b"")])
@@ -67,7 +68,7 @@ async def test_no_content_is_the_empty_reply(status: str, body: bytes, scripted:
     reply = http(status, body) if status[:3] == "200" else b"HTTP/1.1 204 No Content\r\n\r\n"
     peer = await scripted(reply)
     client = await connect(peer.address)
-    assert await client.exchange(NODE, b"{}") is EMPTY
+    assert await client.call(NODE, {}) == {}
     assert await client.call("node.preExecute", {}) == {}
     assert peer.connections == 1
 
@@ -77,7 +78,7 @@ async def test_patience_is_transient(status: str, scripted: Any, http: Any, conn
     peer = await scripted(http(status, b"later", "Retry-After: 7"))
     client = await connect(peer.address)
     with pytest.raises(TransientError, match=f"status {status[:3]}, body: later") as caught:
-        await client.exchange(NODE, b"{}")
+        await client.call(NODE, {})
     assert caught.value.status == int(status[:3])
     assert caught.value.retry_after == 7.0
     assert caught.value.plugin == "p"
@@ -93,7 +94,7 @@ async def test_any_other_status_is_fatal_with_an_excerpt(status: str, scripted: 
     peer = await scripted(http(status, b"\n\xff" + b"x" * 300, f"Location: {target.address}/"))
     client = await connect(peer.address)
     with pytest.raises(FatalError) as caught:
-        await client.exchange(NODE, b"{}")
+        await client.call(NODE, {})
     assert caught.value.status == int(status[:3])
     assert str(caught.value) == (
         f"plugin 'p', node.preExecute: status {status[:3]}, body: \\n\\xff" + "x" * 254 + "..."
@@ -105,7 +106,7 @@ async def test_any_other_status_is_fatal_with_an_excerpt(status: str, scripted: 
 async def test_an_illegal_reply_is_fatal(body: bytes, scripted: Any, http: Any, connect: Any) -> None:
     peer = await scripted(http("200 OK", body))
     client = await connect(peer.address)
-    for attempt in (client.exchange(NODE, b"{}"), client.call("node.preExecute", {})):
+    for attempt in (ask(client, NODE), client.call("node.preExecute", {})):
         with pytest.raises(FatalError, match="illegal reply") as caught:
             await attempt
         assert caught.value.status == 200
@@ -116,14 +117,14 @@ async def test_an_oversized_reply_is_fatal(scripted: Any, http: Any, connect: An
     peer = await scripted(http("200 OK", b'{"node": {"message": "' + b"x" * 1000 + b'"}}'))
     client = await connect(peer.address, max_body=1000)
     with pytest.raises(FatalError):
-        await client.exchange(NODE, b"{}")
+        await client.call(NODE, {})
 
 
 async def test_compression_that_nobody_asked_for_is_fatal(scripted: Any, http: Any, connect: Any) -> None:
     peer = await scripted(http("200 OK", b"{}", "Content-Encoding: gzip"))
     client = await connect(peer.address)
     with pytest.raises(FatalError, match="gzip"):
-        await client.exchange(NODE, b"{}")
+        await client.call(NODE, {})
 
 
 async def test_nobody_home_is_transient(connect: Any) -> None:
@@ -131,7 +132,7 @@ async def test_nobody_home_is_transient(connect: Any) -> None:
         reserved.bind(("127.0.0.1", 0))
         client = await connect(f"http://127.0.0.1:{reserved.getsockname()[1]}")
         with pytest.raises(TransientError) as caught:
-            await client.exchange(NODE, b"{}")
+            await client.call(NODE, {})
     assert caught.value.status is None
     assert caught.value.__cause__ is not None
 
@@ -139,7 +140,7 @@ async def test_nobody_home_is_transient(connect: Any) -> None:
 async def test_a_missing_socket_file_is_transient(connect: Any, tmp_path: Any) -> None:
     client = await connect(f"unix://{tmp_path}/none.sock")
     with pytest.raises(TransientError):
-        await client.exchange(NODE, b"{}")
+        await client.call(NODE, {})
 
 
 async def test_silence_is_transient_at_the_timeout(connect: Any) -> None:
@@ -150,7 +151,7 @@ async def test_silence_is_transient_at_the_timeout(connect: Any) -> None:
     server = await asyncio.start_server(never, "127.0.0.1", 0)
     client = await connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.05)
     with pytest.raises(TransientError):
-        await client.exchange(NODE, b"{}")
+        await client.call(NODE, {})
     await client.aclose()
     server.close()
 
@@ -170,7 +171,7 @@ async def test_a_reply_that_came_while_we_were_held_up_is_not_the_plugins_fault(
     address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with Client(address, lane=lane, timeout=0.1, retry=RetryPolicy(attempts=1)) as client:
         with contextlib.suppress(TransientError):
-            await client.exchange(NODE, b"{}")
+            await client.call(NODE, {})
         assert client.stats.outcomes[Outcome.TIMED_OUT] == 0
         assert client.stats.outcomes[Outcome.ANSWERED] + client.stats.outcomes[Outcome.OWN_FAULT] == 1
     server.close()
@@ -179,14 +180,14 @@ async def test_a_reply_that_came_while_we_were_held_up_is_not_the_plugins_fault(
 async def test_a_token_is_sent_as_a_bearer_token(scripted: Any, http: Any, connect: Any) -> None:
     peer = await scripted(http("200 OK", b"{}"))
     client = await connect(peer.address, token="secret")
-    await client.exchange(NODE, b"{}")
+    await client.call(NODE, {})
     assert peer.requests[0][1]["authorization"] == "Bearer secret"
 
 
 async def test_a_path_in_the_address_comes_before_the_method(scripted: Any, http: Any, connect: Any) -> None:
     peer = await scripted(http("200 OK", b"{}"))
     client = await connect(f"{peer.address}/plugins/hello/")
-    await client.exchange(NODE, b"{}")
+    await client.call(NODE, {})
     assert list(peer.paths) == ["/plugins/hello/node.preExecute"]
 
 
@@ -230,8 +231,8 @@ async def test_more_calls_than_permits_wait_their_turn(connect: Any) -> None:
     server = await asyncio.start_server(slow, "127.0.0.1", 0)
     client = await connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", concurrency=3, timeout=30)
     client._spellings.settle(NODE, "short")
-    replies = await asyncio.gather(*(client.exchange(NODE, b"{}") for _ in range(20)))
-    assert replies == [EMPTY] * 20
+    replies = await asyncio.gather(*(client.call(NODE, {}) for _ in range(20)))
+    assert replies == [{}] * 20
     assert most == 3
     await client.aclose()
     server.close()
@@ -240,14 +241,14 @@ async def test_more_calls_than_permits_wait_their_turn(connect: Any) -> None:
 async def test_a_cancelled_wait_for_a_permit_leaves_it_to_the_next(scripted: Any, http: Any, connect: Any) -> None:
     peer = await scripted(http("200 OK", b"{}"))
     client = await connect(peer.address, concurrency=1)
-    await client.exchange(NODE, b"{}")
-    calls = [asyncio.ensure_future(client.exchange(NODE, b"{}")) for _ in range(10)]
+    await client.call(NODE, {})
+    calls = [asyncio.ensure_future(client.call(NODE, {})) for _ in range(10)]
     await asyncio.sleep(0)
     for call in calls[0:8]:
         call.cancel()
     await asyncio.gather(*calls[:8], return_exceptions=True)
-    assert [await call for call in calls[8:]] == [EMPTY, EMPTY]
-    assert await client.exchange(NODE, b"{}") is EMPTY
+    assert [await call for call in calls[8:]] == [{}, {}]
+    assert await client.call(NODE, {}) == {}
 
 
 async def test_calls_in_flight_when_the_client_closes_are_transient(connect: Any) -> None:
@@ -259,7 +260,7 @@ async def test_calls_in_flight_when_the_client_closes_are_transient(connect: Any
     arrived = asyncio.Event()
     server = await asyncio.start_server(never, "127.0.0.1", 0)
     client = await connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=30, concurrency=1)
-    calls = [asyncio.ensure_future(client.exchange(NODE, b"{}")) for _ in range(3)]
+    calls = [asyncio.ensure_future(client.call(NODE, {})) for _ in range(3)]
     await arrived.wait()
     await client.aclose()
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
@@ -270,7 +271,7 @@ async def test_calls_in_flight_when_the_client_closes_are_transient(connect: Any
 
 async def test_a_client_that_was_never_opened_says_so() -> None:
     with pytest.raises(RuntimeError, match="async with"):
-        await Client("http://localhost:1").exchange(NODE, b"{}")
+        await Client("http://localhost:1").call(NODE, {})
 
 
 @pytest.mark.parametrize(

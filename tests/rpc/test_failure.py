@@ -24,9 +24,23 @@ from rpc import (
     RetryPolicy,
     TransientError,
 )
+from rpc.lanes import Exhausted, LaneError, Untrusted, Waiting
 from rpc.plugin import Plugin, Unavailable
+from tests.asking import ask
 
 NODE = Method.NODE_PRE_EXECUTE
+
+
+class Failing:
+    """A lane on which every call fails alike."""
+
+    def __init__(self, error: LaneError) -> None:
+        self._error = error
+
+    def send(self, path: str, body: bytes, waiting: Waiting) -> None:
+        waiting.set_exception(self._error)
+
+
 ONCE = RetryPolicy(attempts=1)
 QUICK = RetryPolicy(attempts=3, backoff=0.001, max_backoff=0.001)
 TOUCHY = BreakerPolicy(failure_ratio=0.5, min_calls=4, window=60.0, open_for=3600.0)
@@ -85,12 +99,12 @@ async def test_an_open_breaker_sends_nothing_and_says_so(lane: Any) -> None:
         with capture_logs() as logs:
             for _ in range(4):
                 with pytest.raises(TransientError, match="503"):
-                    await client.exchange(NODE, b"{}")
+                    await client.call(NODE, {})
         assert client.stats.breaker == "open"
         assert logs == [{"log_level": "warning", "event": "plugin fails too often, breaker open", "name": client.name}]
         for _ in range(100):
             with pytest.raises(NotSent, match="breaker open"):
-                await client.exchange(NODE, b"{}")
+                await client.call(NODE, {})
         assert moody.calls == 4
         assert client.stats.outcomes[Outcome.BREAKER_OPEN] == 100
 
@@ -104,21 +118,21 @@ async def test_one_probe_closes_it_again(lane: Any) -> None:
         moody.mood = [Unavailable("no") for _ in range(4)]
         for _ in range(4):
             with contextlib.suppress(TransientError):
-                await client.exchange(NODE, b"{}")
-        open_after(client._breaker, 3600)
+                await client.call(NODE, {})
+        open_after(client._ledger.breaker, 3600)
         moody.gate.clear()
-        probe = asyncio.ensure_future(client.exchange(NODE, b"{}"))
+        probe = asyncio.ensure_future(client.call(NODE, {}))
         await moody.arrived(5)
         with pytest.raises(NotSent):
-            await client.exchange(NODE, b"{}")
-        patient = [asyncio.ensure_future(client.exchange(NODE, b"{}", patient=True)) for _ in range(3)]
+            await client.call(NODE, {})
+        patient = [asyncio.ensure_future(ask(client, NODE)) for _ in range(3)]
         await asyncio.sleep(0)
         patient[0].cancel()
         moody.gate.set()
-        assert await probe is EMPTY
+        assert await probe == {}
         assert await asyncio.gather(*patient[1:]) == [EMPTY, EMPTY]
         assert client.stats.breaker == "closed"
-        assert await client.exchange(NODE, b"{}") is EMPTY
+        assert await client.call(NODE, {}) == {}
 
 
 async def test_a_cancelled_probe_leaves_the_way_free_for_another(lane: Any) -> None:
@@ -130,15 +144,15 @@ async def test_a_cancelled_probe_leaves_the_way_free_for_another(lane: Any) -> N
         moody.mood = [Unavailable("no") for _ in range(4)]
         for _ in range(4):
             with contextlib.suppress(TransientError):
-                await client.exchange(NODE, b"{}")
-        open_after(client._breaker, 3600)
+                await client.call(NODE, {})
+        open_after(client._ledger.breaker, 3600)
         moody.gate.clear()
-        probe = asyncio.ensure_future(client.exchange(NODE, b"{}"))
+        probe = asyncio.ensure_future(client.call(NODE, {}))
         await moody.arrived(5)
         probe.cancel()
         await asyncio.gather(probe, return_exceptions=True)
         moody.gate.set()
-        assert await client.exchange(NODE, b"{}") is EMPTY
+        assert await client.call(NODE, {}) == {}
         assert client.stats.breaker == "closed"
 
 
@@ -148,7 +162,7 @@ async def test_a_fatal_answer_is_an_answer_to_the_breaker(lane: Any) -> None:
         moody.mood = [ValueError("mine") for _ in range(20)]
         for _ in range(20):
             with pytest.raises(FatalError):
-                await client.exchange(NODE, b"{}")
+                await client.call(NODE, {})
         assert client.stats.breaker == "closed"
         assert client.stats.outcomes[Outcome.BAD_STATUS] == 20
         assert client.stats.retries == 0
@@ -159,7 +173,7 @@ async def test_too_many_requests_do_not_open_the_breaker(scripted: Any, http: An
     async with Client(peer.address, lane=lane, timeout=30, retry=ONCE, breaker=TOUCHY) as client:
         for _ in range(20):
             with pytest.raises(TransientError):
-                await client.exchange(NODE, b"{}")
+                await client.call(NODE, {})
         assert client.stats.breaker == "closed"
         assert client.stats.outcomes[Outcome.BUSY] == 20
         assert client.stats.limit < 4
@@ -168,16 +182,11 @@ async def test_too_many_requests_do_not_open_the_breaker(scripted: Any, http: An
 async def test_our_own_lack_of_descriptors_does_not_open_the_breaker(
     lane: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rpc.lanes import Exhausted
-
-    async def exhausted(path: str, body: bytes) -> Any:
-        raise Exhausted("too many open files")
-
     async with Client("http://127.0.0.1:1", lane=lane, timeout=30, retry=ONCE, breaker=TOUCHY) as client:
-        monkeypatch.setattr(client, "_post", exhausted)
+        monkeypatch.setattr(client._attempts, "lane", Failing(Exhausted("too many open files")))
         for _ in range(20):
             with pytest.raises(TransientError, match="too many open files"):
-                await client.exchange(NODE, b"{}")
+                await client.call(NODE, {})
         assert client.stats.breaker == "closed"
         assert client.stats.outcomes[Outcome.OWN_FAULT] == 20
 
@@ -185,9 +194,9 @@ async def test_our_own_lack_of_descriptors_does_not_open_the_breaker(
 async def test_cancelled_calls_do_not_open_the_breaker(lane: Any) -> None:
     moody = Moody()
     async with moody.plugin.serve() as address, Client(address, lane=lane, timeout=30, breaker=TOUCHY) as client:
-        await client.exchange(NODE, b"{}")
+        await client.call(NODE, {})
         moody.gate.clear()
-        calls = [asyncio.ensure_future(client.exchange(NODE, b"{}")) for _ in range(20)]
+        calls = [asyncio.ensure_future(client.call(NODE, {})) for _ in range(20)]
         await moody.arrived(5)
         for call in calls:
             call.cancel()
@@ -195,17 +204,17 @@ async def test_cancelled_calls_do_not_open_the_breaker(lane: Any) -> None:
         assert client.stats.breaker == "closed"
         assert client.stats.in_flight == client.stats.waiting == 0
         moody.gate.set()
-        assert await client.exchange(NODE, b"{}") is EMPTY
+        assert await client.call(NODE, {}) == {}
 
 
 async def test_those_who_wait_for_a_permit_are_spared_when_it_opens(lane: Any) -> None:
     moody = Moody()
     async with moody.plugin.serve() as address:
         client = await Client(address, lane=lane, retry=ONCE, breaker=TOUCHY, concurrency=4, timeout=30).__aenter__()
-        await client.exchange(NODE, b"{}")
+        await client.call(NODE, {})
         moody.gate.clear()
         moody.mood = [Unavailable("no") for _ in range(4)]
-        calls = [asyncio.ensure_future(client.exchange(NODE, b"{}")) for _ in range(50)]
+        calls = [asyncio.ensure_future(client.call(NODE, {})) for _ in range(50)]
         await moody.arrived(5)
         moody.gate.set()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -219,7 +228,7 @@ async def test_a_transient_failure_is_retried(lane: Any) -> None:
     moody = Moody()
     async with moody.plugin.serve() as address, Client(address, lane=lane, timeout=30, retry=QUICK) as client:
         moody.mood = [Unavailable("no"), Unavailable("no")]
-        assert await client.exchange(NODE, b"{}") is EMPTY
+        assert await client.call(NODE, {}) == {}
         moody.mood = [Unavailable("no"), Unavailable("no")]
         assert await client.call("node.preExecute", {}) == {}
         assert moody.calls == 6
@@ -242,7 +251,7 @@ async def test_clients_may_share_a_budget(lane: Any) -> None:
         for client in (one, other):
             for _ in range(50):
                 with pytest.raises(TransientError):
-                    await client.exchange(NODE, b"{}")
+                    await client.call(NODE, {})
         assert budget.calls == 100
         assert one.stats.retries + other.stats.retries == budget.spent
         assert moody.calls <= 1.2 * 100 + 10 * (1 + time.monotonic() - began)
@@ -254,33 +263,28 @@ async def test_after_the_deadline_nothing_is_sent(lane: Any) -> None:
     async with moody.plugin.serve() as address, Client(address, lane=lane, timeout=30) as client:
         past = asyncio.get_running_loop().time()
         with pytest.raises(NotSent, match="deadline"):
-            await client.exchange(NODE, b"{}", past)
+            await client.call(NODE, {}, deadline=past)
         with pytest.raises(NotSent, match="deadline"):
             await client.call("node.preExecute", {}, deadline=past)
         assert moody.calls == 0
-        assert await client.exchange(NODE, b"{}", past + 3600) is EMPTY
+        assert await client.call(NODE, {}, deadline=past + 3600) == {}
         assert client.stats.outcomes[Outcome.PAST_DEADLINE] == 2
 
 
 async def test_a_plugin_that_is_not_there_is_counted_as_such(lane: Any, closed_port: int) -> None:
     async with Client(f"http://127.0.0.1:{closed_port}", lane=lane, timeout=30, retry=ONCE) as client:
         with pytest.raises(TransientError):
-            await client.exchange(NODE, b"{}")
+            await client.call(NODE, {})
         assert client.stats.outcomes[Outcome.UNREACHABLE] == 1
 
 
 async def test_an_untrusted_plugin_is_logged_loudly_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rpc.lanes import Untrusted
-
-    async def untrusted(path: str, body: bytes) -> Any:
-        raise Untrusted("TLS failed: certificate has expired")
-
     async with Client("https://localhost:1", name="p", retry=ONCE) as client:
-        monkeypatch.setattr(client, "_post", untrusted)
+        monkeypatch.setattr(client._attempts, "lane", Failing(Untrusted("TLS failed: certificate has expired")))
         with capture_logs() as logs:
             for _ in range(3):
                 with pytest.raises(TransientError):
-                    await client.exchange(NODE, b"{}")
+                    await client.call(NODE, {})
         assert client.stats.outcomes[Outcome.UNTRUSTED] == 3
     problem = "TLS failed: certificate has expired"
     assert logs == [{"log_level": "error", "event": "plugin cannot be trusted", "name": "p", "problem": problem}]
@@ -311,7 +315,7 @@ async def test_every_outcome_is_counted_once(scripted: Any, http: Any, lane: Any
     async with Client(peer.address, lane=lane, timeout=30, protocol="short", retry=ONCE) as client:
         for _ in range(7):
             with contextlib.suppress(TransientError, FatalError):
-                await client.exchange(NODE, b"{}")
+                await client.call(NODE, {})
         stats = client.stats
     assert {outcome: count for outcome, count in stats.outcomes.items() if count} == {
         Outcome.ANSWERED: 2,
@@ -329,7 +333,7 @@ async def test_latencies_are_sampled(lane: Any) -> None:
     moody = Moody()
     async with moody.plugin.serve() as address, Client(address, lane=lane, timeout=30) as client:
         for _ in range(64):
-            await client.exchange(NODE, b"{}")
+            await client.call(NODE, {})
         latency = client.stats.latency
     assert latency.samples == 4
     assert 0 < latency.p50 <= latency.p90 <= latency.p99 <= latency.max

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rpc import EMPTY, BreakerPolicy, Client, Method, Outcome, RetryPolicy, TransientError
+from rpc import BreakerPolicy, Client, Method, Outcome, RetryPolicy, TransientError
 from rpc.limiter import START
 
 NODE = Method.NODE_PRE_EXECUTE
@@ -39,7 +39,7 @@ async def test_a_full_listen_backlog_is_transient_and_the_limit_falls(lane: Any,
     async with Client(full_backlog, lane=lane, timeout=0.1, retry=ONCE, breaker=PATIENT) as client:
         before = client.stats.limit
         with pytest.raises(TransientError):
-            await client.exchange(NODE, b"{}")
+            await client.call(NODE, {})
         assert before == START
         assert client.stats.limit < before
         assert client.stats.outcomes[Outcome.UNREACHABLE] == 1
@@ -53,10 +53,10 @@ async def test_retry_after_is_waited_for_within_the_deadline_and_not_beyond(
     peer = await scripted(*busy, http("200 OK", b"{}"), never)
     async with Client(peer.address, lane=lane, protocol="short", timeout=30) as client:
         deadline = asyncio.get_running_loop().time() + 60
-        assert await client.exchange(NODE, b"{}", deadline) is EMPTY
+        assert await client.call(NODE, {}, deadline=deadline) == {}
         assert len(peer.requests) == 3
         with pytest.raises(TransientError) as caught:
-            await client.exchange(NODE, b"{}", deadline)
+            await client.call(NODE, {}, deadline=deadline)
         assert caught.value.retry_after == 3600
         assert len(peer.requests) == 4, "an hour is beyond the deadline: not asked again"
 
@@ -73,7 +73,7 @@ async def test_every_plugin_503_and_the_retries_of_all_stay_within_one_budget(
         for peer in peers[1:]:
             other = Client(peer.address, lane=lane, protocol="short", breaker=PATIENT, timeout=30, budget=budget)
             clients.append(await other.__aenter__())
-        calls = [client.exchange(NODE, b"{}") for client in clients for _ in range(100)]
+        calls = [client.call(NODE, {}) for client in clients for _ in range(100)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(outcome, TransientError) for outcome in outcomes)
         sent = sum(len(peer.requests) for peer in peers)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rpc import EMPTY, Client, FatalError, Method, TransientError
+from rpc import Client, FatalError, Method, TransientError
 from rpc.methods import SPELLINGS, Spelling, path
 from rpc.plugin import Plugin
 from rpc.retries import RetryPolicy
@@ -25,14 +25,12 @@ async def test_the_proposals_plugin_is_asked_once_per_spelling(
     implemented = path(Method.WORKFLOW_PRE_OPERATE, spelling)
     plugin = proposal_plugin(implemented)
     async with Client(plugin.address, timeout=30) as client:
-        replies = await asyncio.gather(
-            *(client.exchange(Method.WORKFLOW_PRE_OPERATE, b"{}") for _ in range(concurrent))
-        )
-        assert all(reply is EMPTY for reply in replies)
+        replies = await asyncio.gather(*(client.call(Method.WORKFLOW_PRE_OPERATE, {}) for _ in range(concurrent)))
+        assert all(reply == {} for reply in replies)
         assert client.spelling(Method.WORKFLOW_PRE_OPERATE) == spelling
         for method in list(Method)[1:]:
             assert client.supports(method)
-            refusals = await asyncio.gather(*(client.exchange(method, b'{"a": 1}') for _ in range(concurrent)))
+            refusals = await asyncio.gather(*(client.call(method, {"a": 1}) for _ in range(concurrent)))
             assert refusals == [None] * concurrent
             assert not client.supports(method)
     assert plugin.asked.pop(implemented) == concurrent
@@ -75,9 +73,9 @@ async def test_any_answer_but_404_settles_the_spelling(status: str, scripted: An
 async def test_a_method_that_is_gone_later_is_remembered_as_refused(scripted: Any, http: Any) -> None:
     peer = await scripted(http("200 OK", b"{}"), http("404 Not Found"))
     async with Client(peer.address) as client:
-        assert await client.exchange(NODE, b"{}") is EMPTY
-        assert await client.exchange(NODE, b"{}") is None
-        assert await client.exchange(NODE, b"{}") is None
+        assert await client.call(NODE, {}) == {}
+        assert await client.call(NODE, {}) is None
+        assert await client.call(NODE, {}) is None
     assert len(peer.requests) == 2
 
 
@@ -85,7 +83,7 @@ async def test_when_nobody_is_home_all_who_wait_are_told_at_once() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         async with Client(f"http://127.0.0.1:{reserved.getsockname()[1]}") as client:
-            outcomes = await asyncio.gather(*(client.exchange(NODE, b"{}") for _ in range(50)), return_exceptions=True)
+            outcomes = await asyncio.gather(*(client.call(NODE, {}) for _ in range(50)), return_exceptions=True)
     assert all(isinstance(outcome, TransientError) for outcome in outcomes)
     assert len({id(outcome) for outcome in outcomes}) == 50
 
@@ -101,14 +99,14 @@ async def test_the_asking_goes_on_when_the_one_who_asks_is_cancelled() -> None:
 
     started = asyncio.Event()
     async with plugin.serve() as address, Client(address, timeout=30) as client:
-        calls = [asyncio.ensure_future(client.exchange(NODE, b"{}")) for _ in range(5)]
+        calls = [asyncio.ensure_future(client.call(NODE, {})) for _ in range(5)]
         await started.wait()
         calls[0].cancel()
         calls[1].cancel()
         gate.set()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes[:2]] == [asyncio.CancelledError] * 2
-    assert outcomes[2:] == [EMPTY] * 3
+    assert outcomes[2:] == [{}] * 3
 
 
 async def test_a_plugin_that_comes_back_is_asked_again() -> None:

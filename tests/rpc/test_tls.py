@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from rpc import EMPTY, Client, Method, TransientError
+from rpc import Client, Method, TransientError
 from rpc.lanes import Untrusted
 
 NODE = Method.NODE_PRE_EXECUTE
@@ -47,12 +47,12 @@ async def test_a_trusted_certificate_is_served(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     async with Client(f"https://localhost:{port}") as client:
-        assert await client.exchange(NODE, b"{}") is EMPTY
+        assert await client.call(NODE, {}) == {}
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 async def test_a_certificate_that_cannot_be_trusted_is_transient_and_named(host: str, port: int) -> None:
     async with Client(f"https://{host}:{port}") as client:
         with pytest.raises(TransientError, match="TLS") as caught:
-            await client.exchange(NODE, b"{}")
+            await client.call(NODE, {})
     assert isinstance(caught.value.__cause__, Untrusted)

@@ -13,6 +13,7 @@ from rpc.address import Address
 from rpc.lanes import Lane
 from rpc.lanes.aiohttp import AiohttpLane
 from rpc.lanes.wire import WireLane
+from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Case, Line, Peer, Script, cuts, outcome, serve_well
 
 
@@ -91,8 +92,8 @@ def play(lane: Callable[..., Lane], peer: Callable[..., Awaitable[Peer]]) -> Cal
         it = await peer(script, serve_well)
         under_test = lane(it.address, **options)
         if reused:
-            assert await outcome(under_test.post("/before", b"{}")) == GOOD_REPLY
-        got = await outcome(under_test.post("/tested", b"{}"))
+            assert await outcome(post(under_test, "/before", b"{}")) == GOOD_REPLY
+        got = await outcome(post(under_test, "/tested", b"{}"))
         if isinstance(case.expected, type):
             assert isinstance(got, type), got
             assert issubclass(got, case.expected), got
@@ -101,7 +102,7 @@ def play(lane: Callable[..., Lane], peer: Callable[..., Awaitable[Peer]]) -> Cal
         if not case.kept and case.ending == "stay":
             async with asyncio.timeout(PATIENCE):
                 await it.lines[0].closed.wait()
-        assert await outcome(under_test.post("/after", b"{}")) == GOOD_REPLY
+        assert await outcome(post(under_test, "/after", b"{}")) == GOOD_REPLY
         assert len(it.lines) == (1 if case.kept else 2)
         await under_test.aclose()
 

@@ -15,6 +15,7 @@ import pytest
 
 from rpc.address import Address
 from rpc.lanes import MAX_NEWCOMERS, Broken, Exhausted, Lane, Unreachable
+from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, Line, Peer, outcome, serve_well
 
 MakeLane = Callable[..., Lane]
@@ -63,7 +64,7 @@ def answer_lookups(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], Awaitab
 async def test_refused(lane: MakeLane) -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
-        assert await outcome(lane(Address("http", *unheard.getsockname())).post("/", b"{}")) is Unreachable
+        assert await outcome(post(lane(Address("http", *unheard.getsockname())), "/", b"{}")) is Unreachable
 
 
 async def test_a_dead_plugin_whose_port_the_system_gives_to_our_own_end(
@@ -80,19 +81,19 @@ async def test_a_dead_plugin_whose_port_the_system_gives_to_our_own_end(
 
     monkeypatch.setattr("rpc.lanes.dialing.start_connection", connect_to_itself)
     monkeypatch.setattr("aiohappyeyeballs.start_connection", connect_to_itself)
-    came = await outcome(lane(Address("http", "127.0.0.1", 1)).post("/m", b"{}"))
+    came = await outcome(post(lane(Address("http", "127.0.0.1", 1)), "/m", b"{}"))
     assert isinstance(came, type)
     assert issubclass(came, Broken)
 
 
 async def test_blackholed_syn_fails_at_the_connect_timeout(lane: MakeLane, blackhole: Callable[[int], Any]) -> None:
     it = lane(Address("http", *blackhole(socket.AF_INET)), timeout=SHORT)
-    assert await outcome(it.post("/", b"{}")) is Unreachable
+    assert await outcome(post(it, "/", b"{}")) is Unreachable
 
 
 async def test_blackholed_syn_fails_all_who_wait_for_it(lane: MakeLane, blackhole: Callable[[int], Any]) -> None:
     it = lane(Address("http", *blackhole(socket.AF_INET)), timeout=SHORT)
-    outcomes = await asyncio.gather(*(outcome(it.post("/", b"{}")) for _ in range(MAX_NEWCOMERS)))
+    outcomes = await asyncio.gather(*(outcome(post(it, "/", b"{}")) for _ in range(MAX_NEWCOMERS)))
     assert set(outcomes) == {Unreachable}
 
 
@@ -101,7 +102,7 @@ async def test_name_that_does_not_exist(lane: MakeLane, monkeypatch: pytest.Monk
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     asked = answer_lookups(monkeypatch, fail)
-    assert await outcome(lane(Address("http", "nowhere.invalid", 80)).post("/", b"{}")) is Unreachable
+    assert await outcome(post(lane(Address("http", "nowhere.invalid", 80)), "/", b"{}")) is Unreachable
     assert asked == ["nowhere.invalid"]
 
 
@@ -113,7 +114,7 @@ async def test_slow_lookup_does_not_block_the_loop(lane: MakeLane, monkeypatch: 
         return []
 
     answer_lookups(monkeypatch, block)
-    call = asyncio.ensure_future(outcome(lane(Address("http", "slow.invalid", 80), timeout=SHORT).post("/", b"{}")))
+    call = asyncio.ensure_future(outcome(post(lane(Address("http", "slow.invalid", 80), timeout=SHORT), "/", b"{}")))
     turns = 0
     while not call.done():
         await asyncio.sleep(0.001)
@@ -134,7 +135,7 @@ async def test_one_lookup_serves_all_who_wait_for_it(
 
     asked = answer_lookups(monkeypatch, resolve)
     under_test = lane(Address("http", "plugin.test", it.address.port))
-    outcomes = await asyncio.gather(*(outcome(under_test.post("/", b"{}")) for _ in range(20)))
+    outcomes = await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(20)))
     assert set(outcomes) == {GOOD_REPLY}
     assert asked == ["plugin.test"]
 
@@ -153,7 +154,7 @@ async def test_aaaa_dead_and_a_alive_is_delivered(
         ]
 
     answer_lookups(monkeypatch, resolve)
-    assert await outcome(lane(Address("http", "both.test", it.address.port)).post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(lane(Address("http", "both.test", it.address.port)), "/", b"{}")) == GOOD_REPLY
 
 
 async def test_an_address_that_goes_dark_is_left_for_the_other(
@@ -172,7 +173,7 @@ async def test_an_address_that_goes_dark_is_left_for_the_other(
 
         answer_lookups(monkeypatch, resolve)
         under_test = lane(Address("http", "both.test", other.address.port))
-        call = asyncio.ensure_future(outcome(under_test.post("/", b"{}")))
+        call = asyncio.ensure_future(outcome(post(under_test, "/", b"{}")))
         with (await loop.sock_accept(first))[0] as accepted:
             accepted.setblocking(False)
             await loop.sock_recv(accepted, 65536)
@@ -182,7 +183,7 @@ async def test_an_address_that_goes_dark_is_left_for_the_other(
             filler = fillers.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(first.getsockname())
-        assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+        assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
         assert len(other.lines) == 1
 
 
@@ -201,11 +202,11 @@ async def test_a_call_in_the_very_turn_in_which_the_lookup_ends(
     unhandled: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
     under_test = lane(Address("http", "plugin.test", it.address.port))
-    calls = [asyncio.ensure_future(under_test.post("/", b"{}"))]
+    calls = [asyncio.ensure_future(post(under_test, "/", b"{}"))]
     await asked.wait()
     found.set()
     for _ in range(4):
-        calls.append(asyncio.ensure_future(under_test.post("/", b"{}")))
+        calls.append(asyncio.ensure_future(post(under_test, "/", b"{}")))
         await asyncio.sleep(0)
     assert [await outcome(call) for call in calls] == [GOOD_REPLY] * 5
     assert not unhandled
@@ -216,7 +217,7 @@ async def test_a_name_without_any_address(lane: MakeLane, monkeypatch: pytest.Mo
         return []
 
     answer_lookups(monkeypatch, resolve)
-    came = await outcome(lane(Address("http", "nowhere.invalid", 80)).post("/", b"{}"))
+    came = await outcome(post(lane(Address("http", "nowhere.invalid", 80)), "/", b"{}"))
     assert isinstance(came, type)
     assert issubclass(came, Broken)
 
@@ -228,28 +229,28 @@ async def test_accepted_and_closed_at_once(ending: str, lane: MakeLane, peer: Ma
 
     it = await peer(script, serve_well)
     under_test = lane(it.address)
-    got = await outcome(under_test.post("/", b"{}"))
+    got = await outcome(post(under_test, "/", b"{}"))
     assert isinstance(got, type)
     assert issubclass(got, Broken)
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
 
 
 async def test_unix_socket_is_served(lane: MakeLane, peer: MakePeer, tmp_path: Path) -> None:
     it = await peer(serve_well, path=str(tmp_path / "plugin.sock"))
-    assert await outcome(lane(it.address).post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(lane(it.address), "/", b"{}")) == GOOD_REPLY
     assert b"host: localhost\r\n" in it.lines[0].head.lower()
 
 
 async def test_unix_socket_missing(lane: MakeLane, tmp_path: Path) -> None:
     it = lane(Address("unix", socket=str(tmp_path / "missing.sock")))
-    assert await outcome(it.post("/", b"{}")) is Unreachable
+    assert await outcome(post(it, "/", b"{}")) is Unreachable
 
 
 async def test_unix_socket_that_nobody_listens_on(lane: MakeLane, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as unheard:
         unheard.bind(str(tmp_path / "plugin.sock"))
         assert (
-            await outcome(lane(Address("unix", socket=str(tmp_path / "plugin.sock"))).post("/", b"{}")) is Unreachable
+            await outcome(post(lane(Address("unix", socket=str(tmp_path / "plugin.sock"))), "/", b"{}")) is Unreachable
         )
 
 
@@ -265,7 +266,7 @@ async def test_listen_backlog_is_not_filled(lane: MakeLane, peer: MakePeer) -> N
 
     it = await peer(script)
     under_test = lane(it.address)
-    calls = [asyncio.ensure_future(outcome(under_test.post("/", b"{}"))) for _ in range(50)]
+    calls = [asyncio.ensure_future(outcome(post(under_test, "/", b"{}"))) for _ in range(50)]
     await it.connected(MAX_NEWCOMERS)
     for _ in range(20):
         await asyncio.sleep(0)
@@ -282,7 +283,7 @@ async def test_out_of_file_descriptors_is_our_own_fault(lane: MakeLane, peer: Ma
         lowest_free = probe.fileno()
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-        assert await outcome(under_test.post("/", b"{}")) is Exhausted
+        assert await outcome(post(under_test, "/", b"{}")) is Exhausted
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY

@@ -10,6 +10,7 @@ import pytest
 
 from rpc.address import Address
 from rpc.lanes import Broken, Lane
+from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, Peer, Script, outcome, serve_well
 
 MakeLane = Callable[..., Lane]
@@ -76,12 +77,12 @@ async def reached(it: Peer, count: int = 1) -> None:
 async def test_a_cancelled_call_leaves_the_lane_clean(hanging: Script, lane: MakeLane, peer: MakePeer) -> None:
     it = await peer(hanging, serve_well)
     under_test = lane(it.address)
-    call = asyncio.ensure_future(outcome(under_test.post("/", MUCH if hanging is hang_before_reading else b"{}")))
+    call = asyncio.ensure_future(outcome(post(under_test, "/", MUCH if hanging is hang_before_reading else b"{}")))
     await reached(it)
     await cancel(call)
     it.lines[0].unhang.set()
     await asyncio.wait_for(it.lines[0].closed.wait(), PATIENCE)
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     assert len(it.lines) == 2
 
 
@@ -94,7 +95,7 @@ async def test_a_call_cancelled_while_it_connects_leaves_the_lane_clean(lane: Ma
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
         under_test = lane(Address("http", *full.getsockname()))
-        call = asyncio.ensure_future(outcome(under_test.post("/", b"{}")))
+        call = asyncio.ensure_future(outcome(post(under_test, "/", b"{}")))
         await asyncio.sleep(0.01)
         await cancel(call)
         await under_test.aclose()
@@ -115,10 +116,10 @@ async def test_a_call_cancelled_while_it_queues_is_not_sent(lane: MakeLane, peer
     go_on = asyncio.Event()
     it = await peer(script)
     under_test = lane(it.address)
-    first = [asyncio.ensure_future(outcome(under_test.post("/", b"first"))) for _ in range(6)]
+    first = [asyncio.ensure_future(outcome(post(under_test, "/", b"first"))) for _ in range(6)]
     await reached(it, 6)
-    queued = asyncio.ensure_future(outcome(under_test.post("/", b"queued")))
-    last = asyncio.ensure_future(outcome(under_test.post("/", b"last")))
+    queued = asyncio.ensure_future(outcome(post(under_test, "/", b"queued")))
+    last = asyncio.ensure_future(outcome(post(under_test, "/", b"last")))
     await asyncio.sleep(0)
     await cancel(queued)
     go_on.set()
@@ -127,19 +128,19 @@ async def test_a_call_cancelled_while_it_queues_is_not_sent(lane: MakeLane, peer
 
 
 async def test_a_storm_of_cancellations_leaves_nothing(lane: MakeLane, peer: MakePeer) -> None:
-    async def post() -> object:
-        return await outcome(under_test.post("/", b"{}"))
+    async def one() -> object:
+        return await outcome(post(under_test, "/", b"{}"))
 
     it = await peer(serve_well)
     under_test = lane(it.address)
     for round_ in range(20):
-        calls = [asyncio.ensure_future(post()) for _ in range(30)]
+        calls = [asyncio.ensure_future(one()) for _ in range(30)]
         for _ in range(round_):
             await asyncio.sleep(0)
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     await under_test.aclose()
     async with asyncio.timeout(PATIENCE):
         for line in it.lines:
@@ -150,7 +151,7 @@ async def test_a_storm_of_cancellations_leaves_nothing(lane: MakeLane, peer: Mak
 async def test_closing_the_lane_breaks_calls_in_flight(hanging: Script, lane: MakeLane, peer: MakePeer) -> None:
     it = await peer(hanging)
     under_test = lane(it.address)
-    call = asyncio.ensure_future(outcome(under_test.post("/", MUCH if hanging is hang_before_reading else b"{}")))
+    call = asyncio.ensure_future(outcome(post(under_test, "/", MUCH if hanging is hang_before_reading else b"{}")))
     await reached(it)
     await under_test.aclose()
     assert await call is Broken
@@ -161,7 +162,7 @@ async def test_closing_the_lane_breaks_calls_in_flight(hanging: Script, lane: Ma
 async def test_closing_the_lane_breaks_calls_that_queue(lane: MakeLane, peer: MakePeer) -> None:
     it = await peer(hang_before_the_head)
     under_test = lane(it.address)
-    calls = [asyncio.ensure_future(outcome(under_test.post("/", b"{}"))) for _ in range(20)]
+    calls = [asyncio.ensure_future(outcome(post(under_test, "/", b"{}"))) for _ in range(20)]
     await reached(it)
     await under_test.aclose()
     assert set(await asyncio.gather(*calls)) == {Broken}
@@ -172,9 +173,9 @@ async def test_closing_the_lane_breaks_calls_that_queue(lane: MakeLane, peer: Ma
 async def test_a_closed_lane_sends_nothing(lane: MakeLane, peer: MakePeer) -> None:
     it = await peer(serve_well)
     under_test = lane(it.address)
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     await under_test.aclose()
     await under_test.aclose()
-    assert await outcome(under_test.post("/", b"{}")) is Broken
+    assert await outcome(post(under_test, "/", b"{}")) is Broken
     await asyncio.wait_for(it.lines[0].closed.wait(), PATIENCE)
     assert len(it.lines) == 1

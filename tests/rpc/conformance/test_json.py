@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from rpc import EMPTY, Client, FatalError, Method, NodeReply, NodeResult
+from rpc import EMPTY, BatchPolicy, Client, FatalError, Method, NodeReply, NodeResult
 from rpc.stats import Outcome
+from tests.asking import ask as ask_alone
 from tests.rpc.conformance.peers import Line, Peer, cuts
 
 NODE = Method.NODE_PRE_EXECUTE
@@ -36,6 +37,7 @@ LEGAL = {
     "an_empty_object": (b"{ }", EMPTY, 0),
     "an_unknown_field": (b'{"node": {"message": "m", "new": 1}}', NodeReply(NodeResult(message="m")), 1),
 }
+SINGLE = BatchPolicy(enabled=False)
 
 
 @pytest.fixture(params=["aiohttp", "wire"])
@@ -57,7 +59,9 @@ async def each_way(body: bytes, lane_name: Any, peer: MakePeer, ask: Callable[[C
                 await line.send(*pieces)
 
         it = await peer(script)
-        async with Client(f"http://127.0.0.1:{it.address.port}", lane=lane_name, protocol="short") as client:
+        async with Client(
+            f"http://127.0.0.1:{it.address.port}", lane=lane_name, protocol="short", batch=SINGLE
+        ) as client:
             for number in (1, 2):
                 try:
                     await ask(client)
@@ -72,7 +76,7 @@ async def test_illegal_json_is_fatal(name: str, lane_name: Any, peer: MakePeer) 
     async def ask(client: Client) -> None:
         before = client.stats.outcomes[Outcome.ILLEGAL]
         with pytest.raises(FatalError, match="illegal reply"):
-            await client.exchange(NODE, b"{}")
+            await ask_alone(client, NODE)
         assert client.stats.outcomes[Outcome.ILLEGAL] == before + 1
 
     await each_way(ILLEGAL[name], lane_name, peer, ask)
@@ -84,7 +88,7 @@ async def test_legal_json_is_delivered(name: str, lane_name: Any, peer: MakePeer
 
     async def ask(client: Client) -> None:
         before = client.stats.unknown_fields
-        assert await client.exchange(NODE, b"{}") == expected
+        assert await ask_alone(client, NODE) == expected
         assert client.stats.unknown_fields == before + unknown
 
     await each_way(body, lane_name, peer, ask)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from rpc.lanes import Broken, Lane
+from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, Peer, outcome, serve_well
 
 MakeLane = Callable[..., Lane]
@@ -29,7 +30,7 @@ async def test_a_connection_is_used_again(lane: MakeLane, peer: MakePeer) -> Non
     it = await peer(serve_well)
     under_test = lane(it.address)
     for _ in range(10):
-        assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+        assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     assert len(it.lines) == 1
 
 
@@ -42,9 +43,9 @@ async def test_closed_before_the_write_takes_another_connection(ending: str, lan
 
     it = await peer(script, serve_well)
     under_test = lane(it.address)
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     await settle()
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     assert len(it.lines) == 2
 
 
@@ -70,8 +71,8 @@ async def test_closed_after_the_write_is_replayed_once_on_a_new_connection(
     it = await peer(script, second)
     under_test = lane(it.address)
     for _ in range(replies):
-        assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
-    assert await outcome(under_test.post("/", b'{"once":"more"}')) == GOOD_REPLY
+        assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b'{"once":"more"}')) == GOOD_REPLY
     assert bodies == [b'{"once":"more"}']
 
 
@@ -89,10 +90,10 @@ async def test_it_is_replayed_only_once(ending: str, lane: MakeLane, peer: MakeP
 
     it = await peer(script, second, serve_well)
     under_test = lane(it.address)
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
-    assert await outcome(under_test.post("/", b"{}")) is Broken
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) is Broken
     assert len(it.lines) == 2
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
 
 
 @ENDINGS
@@ -115,12 +116,12 @@ async def test_many_stale_connections_are_each_replayed(ending: str, lane: MakeL
     all_there = asyncio.Event()
     it = await peer(script)
     under_test = lane(it.address)
-    calls = [asyncio.ensure_future(outcome(under_test.post("/", b"{}"))) for _ in range(6)]
+    calls = [asyncio.ensure_future(outcome(post(under_test, "/", b"{}"))) for _ in range(6)]
     await asyncio.sleep(0.02)
     stale.extend(it.lines[:1] * (20 - len(stale)))
     all_there.set()
     assert set(await asyncio.gather(*calls)) == {GOOD_REPLY}
-    again = await asyncio.gather(*(outcome(under_test.post("/", b"{}")) for _ in range(6)))
+    again = await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(6)))
     assert set(again) == {GOOD_REPLY}
 
 
@@ -134,9 +135,9 @@ async def test_closed_without_a_reply_on_a_fresh_connection_is_broken(
 
     it = await peer(script, serve_well)
     under_test = lane(it.address)
-    assert await outcome(under_test.post("/", b"{}")) is Broken
+    assert await outcome(post(under_test, "/", b"{}")) is Broken
     assert len(it.lines) == 1
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
 
 
 @ENDINGS
@@ -150,8 +151,8 @@ async def test_closed_after_a_byte_of_the_reply_is_not_replayed(ending: str, lan
 
     it = await peer(script, serve_well)
     under_test = lane(it.address)
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
-    assert await outcome(under_test.post("/", b"{}")) is Broken
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) is Broken
     assert len(it.lines) == 1
 
 
@@ -168,7 +169,7 @@ async def test_peer_that_closes_silently_after_each_reply_is_served_every_time(
     it = await peer(script)
     under_test = lane(it.address)
     for _ in range(100 // together):
-        outcomes = await asyncio.gather(*(outcome(under_test.post("/", b"{}")) for _ in range(together)))
+        outcomes = await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(together)))
         assert set(outcomes) == {GOOD_REPLY}
 
 
@@ -183,10 +184,10 @@ async def test_garbage_while_idle_closes(lane: MakeLane, peer: MakePeer) -> None
     idle = asyncio.Event()
     it = await peer(script, serve_well)
     under_test = lane(it.address)
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     idle.set()
     await asyncio.wait_for(it.lines[0].closed.wait(), PATIENCE)
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     assert len(it.lines) == 2
 
 
@@ -196,7 +197,7 @@ async def test_few_connections_serve_many_calls(lane: MakeLane, peer: MakePeer) 
 
     async def worker() -> None:
         for _ in range(50):
-            assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+            assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
 
     await asyncio.gather(*(worker() for _ in range(10)))
     assert len(it.lines) <= 20

@@ -12,6 +12,7 @@ import pytest
 
 from rpc import Client, FatalError, Method, Outcome, RetryPolicy
 from rpc.lanes import MAX_NEWCOMERS, Broken, Lane, Malformed, Response
+from tests.asking import post
 from tests.rpc.conformance.peers import Line, Peer, outcome, serve_well
 
 MakeLane = Callable[..., Lane]
@@ -59,7 +60,7 @@ async def test_too_long_a_reply_is_given_up_at_its_limit(
 
     limit = MIB
     it = await peer(script)
-    came = await outcome(lane(it.address, max_body=limit).post("/", b"{}"))
+    came = await outcome(post(lane(it.address, max_body=limit), "/", b"{}"))
     assert isinstance(came, type)
     assert issubclass(came, Malformed)
     await it.lines[0].closed.wait()
@@ -82,7 +83,7 @@ async def test_a_reply_in_tiny_chunks_costs_what_it_says(
 
     it = await peer(script)
     under_test = lane(it.address, max_body=MIB)
-    assert await outcome(under_test.post("/", b"{}")) == Response(200, b" " * MIB)
+    assert await outcome(post(under_test, "/", b"{}")) == Response(200, b" " * MIB)
     _, most = traced()
     assert most < 4 * MIB + SLACK
 
@@ -98,7 +99,7 @@ async def test_a_peer_that_never_reads_costs_what_is_in_flight_and_that_is_let_g
     under_test = lane(it.address, timeout=0.3)
     body = b" " * (8 * MIB)
     before, _ = traced()
-    calls = [asyncio.ensure_future(outcome(under_test.post("/", body))) for _ in range(MAX_NEWCOMERS)]
+    calls = [asyncio.ensure_future(outcome(post(under_test, "/", body))) for _ in range(MAX_NEWCOMERS)]
     for came in await asyncio.gather(*calls):
         assert isinstance(came, type)
         assert issubclass(came, Broken)
@@ -123,8 +124,8 @@ async def test_a_body_over_4_mib_is_fatal_by_default(lane_name: Any, peer: MakeP
     it = await peer(script, serve_well)
     address = f"http://127.0.0.1:{it.address.port}"
     async with Client(address, lane=lane_name, protocol="short", timeout=10, retry=RetryPolicy(attempts=1)) as client:
-        await client.exchange(Method.NODE_PRE_EXECUTE, b"{}")
+        await client.call(Method.NODE_PRE_EXECUTE, {})
         with pytest.raises(FatalError, match=str(4 * MIB)):
-            await client.exchange(Method.NODE_PRE_EXECUTE, b"{}")
+            await client.call(Method.NODE_PRE_EXECUTE, {})
         await it.lines[0].closed.wait()
         assert client.stats.outcomes[Outcome.MALFORMED] == 1

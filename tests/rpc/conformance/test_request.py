@@ -11,6 +11,7 @@ import pytest
 
 from rpc.address import Address
 from rpc.lanes import Broken, Lane, Response, TimedOut
+from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, Peer, outcome, serve_well
 
 MakeLane = Callable[..., Lane]
@@ -22,7 +23,7 @@ MUCH = b" " * (32 << 20)
 async def test_what_is_sent(lane: MakeLane, peer: MakePeer) -> None:
     it = await peer(serve_well)
     under_test = lane(it.address, headers={"Authorization": "Bearer secret"})
-    assert await outcome(under_test.post("/api/v1/node.preExecute", b'{"node":{}}')) == GOOD_REPLY
+    assert await outcome(post(under_test, "/api/v1/node.preExecute", b'{"node":{}}')) == GOOD_REPLY
     first, *lines = it.lines[0].head.decode().rstrip().split("\r\n")
     headers = {name.lower(): value for name, value in (line.split(": ") for line in lines)}
     assert first == "POST /api/v1/node.preExecute HTTP/1.1"
@@ -59,12 +60,12 @@ async def test_reply_before_the_body_is_read_is_honoured(reused: bool, lane: Mak
     it = await peer(script, serve_well)
     under_test = lane(it.address)
     if reused:
-        assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
-    assert await outcome(under_test.post("/", MUCH)) == GOOD_REPLY
+        assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", MUCH)) == GOOD_REPLY
     delivered.set()
     await asyncio.wait_for(it.lines[0].closed.wait(), PATIENCE)
     assert received < len(MUCH)
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     assert len(it.lines) == 2
 
 
@@ -74,7 +75,7 @@ async def test_peer_that_never_reads_is_timed_out(lane: MakeLane, peer: MakePeer
         await asyncio.Event().wait()
 
     it = await peer(script)
-    assert await outcome(lane(it.address, timeout=0.2).post("/", MUCH)) is TimedOut
+    assert await outcome(post(lane(it.address, timeout=0.2), "/", MUCH)) is TimedOut
 
 
 @pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])
@@ -94,8 +95,8 @@ async def test_reset_in_mid_write_is_broken(reused: bool, lane: MakeLane, peer: 
     it = await peer(script if reused else broken, broken)
     under_test = lane(it.address)
     if reused:
-        assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
-    assert await outcome(under_test.post("/", MUCH)) is Broken
+        assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", MUCH)) is Broken
     assert len(it.lines) == (2 if reused else 1)
 
 
@@ -107,7 +108,7 @@ async def test_reset_in_mid_write_behind_a_reply_is_delivered(lane: MakeLane, pe
         line.reset()
 
     it = await peer(script)
-    assert await outcome(lane(it.address).post("/", MUCH)) == GOOD_REPLY
+    assert await outcome(post(lane(it.address), "/", MUCH)) == GOOD_REPLY
 
 
 @pytest.mark.parametrize("size", [2, 10_000, 1_000_000])
@@ -128,7 +129,7 @@ async def test_http_server_that_never_reads_the_body_is_served(size: int, lane: 
         thread.start()
         try:
             under_test = lane(Address("http", "127.0.0.1", server.server_port))
-            outcomes = await asyncio.gather(*(outcome(under_test.post("/", b" " * size)) for _ in range(20)))
+            outcomes = await asyncio.gather(*(outcome(post(under_test, "/", b" " * size)) for _ in range(20)))
             assert set(outcomes) == {Response(200, b"{}")}
         finally:
             server.shutdown()

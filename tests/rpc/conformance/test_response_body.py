@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from rpc.lanes import MAX_HEAD, MAX_HEADERS, Broken, Malformed, Response, TooLarge
+from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, Case, Line, Peer, outcome
 
 Play = Callable[..., Awaitable[None]]
@@ -107,4 +108,4 @@ async def test_an_endless_body_is_malformed(
             await line.send(b"3e8\r\n" + b" " * 1000 + b"\r\n")
 
     it: Peer = await peer(script)
-    assert await outcome(lane(it.address, max_body=100_000).post("/", b"{}")) is TooLarge
+    assert await outcome(post(lane(it.address, max_body=100_000), "/", b"{}")) is TooLarge

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from rpc.lanes import MAX_HEAD, MAX_HEADERS, MAX_INTERIM, Broken, Lane, Malformed, Response
+from tests.asking import post
 from tests.rpc.conformance.peers import GOOD_REPLY, Case, Line, Peer, outcome, serve_well
 
 Play = Callable[..., Awaitable[None]]
@@ -115,7 +116,7 @@ async def test_endless_interim_replies_are_malformed(lane: Callable[..., object]
             await line.send(interim(1))
 
     it: Peer = await peer(script)
-    assert await outcome(lane(it.address).post("/", b"{}")) is Malformed
+    assert await outcome(post(lane(it.address), "/", b"{}")) is Malformed
 
 
 @pytest.mark.parametrize("before", [b"", interim(1)], ids=["at_first", "after_an_interim_reply"])
@@ -129,7 +130,7 @@ async def test_endless_blank_lines_are_malformed(
             await line.send(b"\r\n" * 1000)
 
     it: Peer = await peer(script)
-    assert await outcome(lane(it.address).post("/", b"{}")) is Malformed
+    assert await outcome(post(lane(it.address), "/", b"{}")) is Malformed
 
 
 async def test_blank_lines_between_interim_replies_count_with_the_next_head(play: Play) -> None:
@@ -147,8 +148,8 @@ async def test_a_greeting_before_the_request_is_taken_for_the_reply(
 
     it = await peer(script, serve_well)
     under_test = lane(it.address)
-    assert await outcome(under_test.post("/", b"{}")) is Malformed
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) is Malformed
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
 
 
 async def test_an_endless_header_is_malformed(lane: Callable[..., object], peer: Callable[..., object]) -> None:
@@ -159,4 +160,4 @@ async def test_an_endless_header_is_malformed(lane: Callable[..., object], peer:
             await line.send(b"y" * 10_000)
 
     it: Peer = await peer(script)
-    assert await outcome(lane(it.address).post("/", b"{}")) is Malformed
+    assert await outcome(post(lane(it.address), "/", b"{}")) is Malformed

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from rpc.lanes import Lane, TimedOut
+from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, Peer, outcome, serve_well
 
 MakeLane = Callable[..., Lane]
@@ -33,10 +34,10 @@ async def test_stall_is_timed_out_and_closed(part: bytes, reused: bool, lane: Ma
     it = await peer(script, serve_well)
     under_test = lane(it.address, timeout=SHORT)
     if reused:
-        assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
-    assert await outcome(under_test.post("/", b"{}")) is TimedOut
+        assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) is TimedOut
     await asyncio.wait_for(it.lines[0].closed.wait(), PATIENCE)
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     assert len(it.lines) == 2
 
 
@@ -48,7 +49,7 @@ async def test_one_byte_now_and_then_is_timed_out_all_the_same(lane: MakeLane, p
             await asyncio.sleep(SHORT / 5)
 
     it = await peer(script)
-    assert await outcome(lane(it.address, timeout=SHORT).post("/", b"{}")) is TimedOut
+    assert await outcome(post(lane(it.address, timeout=SHORT), "/", b"{}")) is TimedOut
 
 
 async def test_reply_after_its_timeout_is_dropped(lane: MakeLane, peer: MakePeer) -> None:
@@ -62,9 +63,9 @@ async def test_reply_after_its_timeout_is_dropped(lane: MakeLane, peer: MakePeer
 
     it = await peer(script, serve_well)
     under_test = lane(it.address, timeout=SHORT)
-    assert await outcome(under_test.post("/", b"{}")) is TimedOut
+    assert await outcome(post(under_test, "/", b"{}")) is TimedOut
     late.set()
-    assert await outcome(under_test.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     assert len(it.lines) == 2
 
 
@@ -82,4 +83,4 @@ async def test_waiting_for_others_is_not_the_plugins_time(lane: MakeLane, peer: 
     one_at_a_time = asyncio.Lock()
     it = await peer(script)
     under_test = lane(it.address, timeout=0.4)
-    assert set(await asyncio.gather(*(outcome(under_test.post("/", b"{}")) for _ in range(40)))) == {GOOD_REPLY}
+    assert set(await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(40)))) == {GOOD_REPLY}

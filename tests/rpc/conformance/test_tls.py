@@ -14,6 +14,7 @@ import trustme
 from rpc.address import Address
 from rpc.lanes import Unreachable, Untrusted
 from rpc.lanes.aiohttp import AiohttpLane
+from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, outcome, serve_well
 
 Serve = Callable[[trustme.LeafCert], Awaitable[Address]]
@@ -64,25 +65,25 @@ def lane(address: Address, timeout: float = PATIENCE) -> AiohttpLane:
 
 async def test_good_certificate(authority: trustme.CA, serve: Serve) -> None:
     it = lane(await serve(authority.issue_cert("127.0.0.1")))
-    assert await outcome(it.post("/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(it, "/", b"{}")) == GOOD_REPLY
     await it.aclose()
 
 
 async def test_expired_certificate(authority: trustme.CA, serve: Serve) -> None:
     it = lane(await serve(authority.issue_cert("127.0.0.1", not_after=datetime(2001, 1, 1, tzinfo=UTC))))
-    assert await outcome(it.post("/", b"{}")) is Untrusted
+    assert await outcome(post(it, "/", b"{}")) is Untrusted
     await it.aclose()
 
 
 async def test_certificate_of_another_host(authority: trustme.CA, serve: Serve) -> None:
     it = lane(await serve(authority.issue_cert("another.test")))
-    assert await outcome(it.post("/", b"{}")) is Untrusted
+    assert await outcome(post(it, "/", b"{}")) is Untrusted
     await it.aclose()
 
 
 async def test_certificate_of_an_unknown_authority(authority: trustme.CA, serve: Serve) -> None:
     it = lane(await serve(trustme.CA().issue_cert("127.0.0.1")))
-    assert await outcome(it.post("/", b"{}")) is Untrusted
+    assert await outcome(post(it, "/", b"{}")) is Untrusted
     await it.aclose()
 
 
@@ -93,7 +94,7 @@ async def test_handshake_stall(authority: trustme.CA) -> None:
 
     async with await asyncio.start_server(stall, "127.0.0.1", 0) as server:
         it = lane(Address("https", "127.0.0.1", server.sockets[0].getsockname()[1]), timeout=0.2)
-        assert await outcome(it.post("/", b"{}")) is Unreachable
+        assert await outcome(post(it, "/", b"{}")) is Unreachable
         await it.aclose()
 
 
@@ -105,5 +106,5 @@ async def test_peer_that_does_not_speak_tls(authority: trustme.CA) -> None:
 
     async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
         it = lane(Address("https", "127.0.0.1", server.sockets[0].getsockname()[1]))
-        assert await outcome(it.post("/", b"{}")) is Untrusted
+        assert await outcome(post(it, "/", b"{}")) is Untrusted
         await it.aclose()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -13,6 +12,7 @@ import pytest
 from rpc.address import Address
 from rpc.lanes import Exhausted, LaneError, Response, TimedOut
 from rpc.lanes.wire import WireLane
+from tests.asking import post
 
 EMPTY = Response(200, b"{}")
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -85,7 +85,7 @@ async def test_an_unused_connection_is_let_go(lane: Callable[[Handler], Awaitabl
 
     gone = asyncio.Event()
     it = await lane(handler)
-    assert await it.post("/", b"{}") == EMPTY
+    assert await post(it, "/", b"{}") == EMPTY
     clock.now += 14
     await asyncio.sleep(0.06)  # a sweep
     assert not gone.is_set()
@@ -103,7 +103,7 @@ async def test_a_reply_that_came_while_the_loop_was_held_up_is_not_late(
         await reader.read()
 
     it = await lane(handler)
-    assert await it.post("/", b"{}") == EMPTY
+    assert await post(it, "/", b"{}") == EMPTY
 
 
 async def test_a_timeout_that_is_noticed_late_is_not_the_plugins_fault(
@@ -116,7 +116,7 @@ async def test_a_timeout_that_is_noticed_late_is_not_the_plugins_fault(
 
     it = await lane(handler)
     with pytest.raises(Exhausted, match=r"this process was 4\.\d\d s late"):
-        await it.post("/", b"{}")
+        await post(it, "/", b"{}")
 
 
 async def test_a_timeout_that_is_noticed_in_time_is(
@@ -129,7 +129,7 @@ async def test_a_timeout_that_is_noticed_in_time_is(
 
     it = await lane(handler)
     with pytest.raises(TimedOut):
-        await it.post("/", b"{}")
+        await post(it, "/", b"{}")
 
 
 async def test_a_peer_that_closes_silently_is_asked_hardly_more_often_than_there_are_calls(
@@ -147,7 +147,7 @@ async def test_a_peer_that_closes_silently_is_asked_hardly_more_often_than_there
 
     it = await lane(handler)
     for _ in range(60):
-        assert await it.post("/", b"{}") == EMPTY
+        assert await post(it, "/", b"{}") == EMPTY
     assert asked <= 60 + 3
 
 
@@ -162,7 +162,7 @@ async def test_replies_alike_and_different_are_told_apart(
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
     it = await lane(handler)
-    assert [(await it.post("/", b"{}")).body for _ in bodies] == bodies
+    assert [(await post(it, "/", b"{}")).body for _ in bodies] == bodies
 
 
 class Receiver:
@@ -188,7 +188,7 @@ class Receiver:
 
     def send(self) -> None:
         if len(self.got) < self.calls:
-            self.lane.post_to(self, "/", b"{}", time.monotonic())
+            self.lane.send("/", b"{}", self)
         else:
             self.over.set()
 
@@ -271,7 +271,7 @@ async def test_a_server_that_serves_one_connection_at_a_time_is_not_held_by_one(
 
     async def worker() -> None:
         for _ in range(25):
-            assert await lane.post("/", b"{}") == EMPTY
+            assert await post(lane, "/", b"{}") == EMPTY
 
     await asyncio.gather(*(worker() for _ in range(4)))
     await lane.aclose()

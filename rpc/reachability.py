@@ -8,7 +8,7 @@ import contextlib
 from rpc.address import Address
 
 
-async def knock(address: Address, timeout: float) -> str | None:
+async def can_connect(address: Address, timeout: float) -> str | None:
     """Why no connection to `address` can be made within `timeout` seconds; None where one can.
 
     Says nothing of TLS or HTTP: those are a call's to find out.

@@ -1,9 +1,8 @@
-"""Many calls about nodes in few requests: whether the plugin takes batches, how large they are, and what to do when one
-fails.
+"""Many calls of one method to one plugin, in as few requests as it takes; what must go one by one goes by a `Window`.
 
-A batch is a call of `rpc.client` like any other as far as spelling, breaker, permits and the status table go. What is
-different: the plugin need not have it (then the caller makes single calls), a whole batch that fails may be sent again
-in halves, and each reply in it is judged by itself.
+A batch is a request of `rpc.attempts` like any other as far as spelling, breaker, permits and the status table go. What
+is different: the plugin need not have it, a whole batch that fails may be sent again in halves, and each reply in it is
+judged by itself.
 """
 
 from __future__ import annotations
@@ -14,153 +13,137 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from rpc.batches import Announcement, Bundle, Illegal, decode_batch
-from rpc.errors import FatalError, NotSent, PluginError, TransientError
+from rpc.attempts import Attempts
+from rpc.batches import Announcement, BatchReply, CallBatch, Illegal, decode_batch
+from rpc.errors import FatalError, NotSent, TransientError
 from rpc.fanout import fan_out
-from rpc.lanes import Response, TooLarge, Unreachable
-from rpc.methods import BATCHES, BatchMethod, Method
-from rpc.replies import EMPTY, IllegalReply, Reply, TooManyValues
-from rpc.retries import RetryPolicy, retry
+from rpc.lanes import Response, TooLarge
+from rpc.methods import BATCHES, Method
+from rpc.replies import EMPTY, Reply, TooManyValues
+from rpc.retries import retry
 from rpc.sizing import BatchPolicy, BatchSize
-
-if TYPE_CHECKING:
-    from rpc.client import Client
-    from rpc.judging import Judge
-    from rpc.ledger import Ledger
-    from rpc.spellings import Spellings
+from rpc.stats import Outcome
+from rpc.window import Outcomes, Window
 
 _TOO_LARGE: Final = 413
 _HALVES: Final = 2
 _AT_A_TIME: Final = 8
-"""Requests under way from the calls of one `exchange`, where it takes several."""
-
-Outcomes = list[Reply | PluginError | None]
-"""What came of each call so far: its reply, why there is none, or None while it has no outcome."""
+"""Batches under way from the calls of one `ask`."""
+_WHATEVER_THE_SIZE: Final = frozenset({Outcome.UNREACHABLE, Outcome.UNTRUSTED})
+_NONE: Final = BatchReply((), None, 0)
 
 
 class NoBatches(Exception):
     """The plugin does not take batches of this method."""
 
 
-class Parcel:
-    """A batch on its way: how many calls it has and, once it is answered, how many seconds that took."""
+class Delivery:
+    """What one client knows of how its plugin is best asked."""
 
-    __slots__ = ("calls", "seconds")
-
-    def __init__(self, calls: int) -> None:
-        self.calls = calls
-        self.seconds = 0.0
-
-
-class Batching:
-    """What one client knows of its plugin's batches."""
-
-    def __init__(
-        self,
-        client: Client,
-        ledger: Ledger,
-        judge: Judge,
-        spellings: Spellings,
-        policy: BatchPolicy,
-        retry: RetryPolicy,
-        timeout: float,
-    ) -> None:
-        self.client = client
-        self.ledger = ledger
-        self.judge = judge
-        self.spellings = spellings
-        self.retry = retry
+    def __init__(self, attempts: Attempts, policy: BatchPolicy, timeout: float) -> None:
+        self.attempts = attempts
         self._announcement: tuple[int, Announcement] | None = None
         self._policy = policy
         self._sizes = {method: BatchSize(policy, timeout) for method in BATCHES}
         self._probing: dict[Method, asyncio.Future[TransientError | None]] = {}
 
-    def taken(self, method: Method) -> bool | None:
+    async def deliver(
+        self, method: Method, batch: CallBatch, outcomes: Outcomes, *, tolerant: bool, width: int
+    ) -> None:
+        """See `rpc.Client.ask`."""
+        if self.takes_batches(method) is not False:
+            await self._in_batches(method, batch, outcomes, tolerant=tolerant)
+        if None not in outcomes:
+            return
+        left = [place for place, outcome in enumerate(outcomes) if outcome is None]
+        window = Window(self.attempts, method, batch.calls, outcomes, iter(left), tolerant=tolerant)
+        await window.run(min(width, len(left)))
+
+    def takes_batches(self, method: Method) -> bool | None:
         """Whether the plugin takes batches of `method`; None where nobody has asked it yet."""
-        batch = BATCHES.get(method)
-        if batch is None or not self._policy.enabled or batch in self.spellings.refused:
+        batch, spellings = BATCHES.get(method), self.attempts.spellings
+        if batch is None or not self._policy.enabled or batch in spellings.refused:
             return False
-        return True if batch in self.spellings.paths and method not in self._probing else None
+        return True if batch in spellings.paths and method not in self._probing else None
 
     @property
     def announcement(self) -> Announcement | None:
-        """What the plugin last said of standing replies; None where this one has not."""
+        """What the plugin last said of cached replies; None where this one has not."""
         said = self._announcement
-        return said[1] if said is not None and said[0] == self.judge.generation else None
+        return said[1] if said is not None and said[0] == self.attempts.judge.generation else None
 
     @announcement.setter
     def announcement(self, announcement: Announcement) -> None:
-        self._announcement = self.judge.generation, announcement
+        self._announcement = self.attempts.judge.generation, announcement
 
-    async def exchange(self, method: Method, bundle: Bundle, outcomes: Outcomes, *, tolerant: bool) -> None:
-        """See `rpc.Client.exchange_batch`."""
+    async def _in_batches(self, method: Method, batch: CallBatch, outcomes: Outcomes, *, tolerant: bool) -> None:
         size = self._sizes[method]
-        delivery = _Delivery(self, method, bundle, outcomes, size, tolerant=tolerant)
-        calls = len(bundle.calls)
+        shipment = _Shipment(self, method, batch, outcomes, size, tolerant=tolerant)
+        calls = len(batch.calls)
 
         def groups() -> Iterator[range]:
             at = 0
-            while at < calls and self.taken(method) is not False:
-                group = bundle.cut(at, size.limit, self._policy.max_bytes)
+            while at < calls and self.takes_batches(method) is not False:
+                group = batch.cut(at, size.limit, self._policy.max_bytes)
                 at = group.stop
                 yield group
 
-        async def deliver(group: range) -> None:
+        async def send(group: range) -> None:
             with contextlib.suppress(NoBatches):
-                while (taken := self.taken(method)) is not False:
+                while (taken := self.takes_batches(method)) is not False:
                     if taken:
-                        await delivery.settle(group)
+                        await shipment.settle(group)
                         return
-                    if await self._probe(method, delivery, group):
+                    if await self._probe(method, shipment, group):
                         return
 
-        await fan_out(deliver, groups(), min(_AT_A_TIME, -(-calls // size.limit)))
+        await fan_out(send, groups(), min(_AT_A_TIME, -(-calls // size.limit)))
 
-    async def _probe(self, method: Method, delivery: _Delivery, group: range) -> bool:
+    async def _probe(self, method: Method, shipment: _Shipment, group: range) -> bool:
         """Send the first batch of all. One caller does; the others wait for what it learns, and are told False."""
         asking = self._probing.get(method)
         if asking is not None:
             failure = await asyncio.shield(asking)
             if failure is not None:
-                delivery.give_up(group, failure.again())
+                shipment.give_up(group, failure.again())
                 return True
             return False
         answer = self._probing[method] = asyncio.get_running_loop().create_future()
         failure = None
         try:
-            await delivery.settle(group)
+            await shipment.settle(group)
         except TransientError as error:
             failure = error
             raise
         finally:
             del self._probing[method]
             # A failure of a plugin that is known to take batches by now is that batch's own.
-            answer.set_result(None if BATCHES[method] in self.spellings.paths else failure)
+            answer.set_result(None if BATCHES[method] in self.attempts.spellings.paths else failure)
         return True
 
 
-class _Delivery:
-    """The calls of one `exchange`, by their places."""
+class _Shipment:
+    """The calls of one `Delivery.deliver` that travel in batches, by their places."""
 
     def __init__(
         self,
-        batching: Batching,
+        delivery: Delivery,
         method: Method,
-        bundle: Bundle,
+        batch: CallBatch,
         outcomes: Outcomes,
         size: BatchSize,
         *,
         tolerant: bool,
     ) -> None:
-        self._batching = batching
-        self._client = batching.client
-        self._judge = batching.judge
-        self._ledger = batching.ledger
+        self._delivery = delivery
+        self._attempts = delivery.attempts
+        self._judge = delivery.attempts.judge
+        self._ledger = delivery.attempts.ledger
         self._method = method
-        self._batch: BatchMethod = BATCHES[method]
-        self._bundle = bundle
+        self._route = BATCHES[method]
+        self._batch = batch
         self._outcomes = outcomes
         self._size = size
         self._tolerant = tolerant
@@ -170,19 +153,19 @@ class _Delivery:
     async def settle(self, group: Sequence[int]) -> None:
         """Give each call of the group its outcome. Raises `TransientError` for the first without one, `NoBatches`."""
         left = list(group)
+        policy = self._attempts.policy
         try:
             await self._send(left)
         except TransientError as failure:
             if not self._may_be_too_many(left, failure):
-                await self._again(partial(self._send, left), left, failure, self._batching.retry, lambda: len(left))
+                await self._again(partial(self._send, left), left, failure, policy.attempts, lambda: len(left))
                 return
             self._size.failed(len(left))
             # Paid by the request: since batches get smaller by it, halving cannot go on and on as retries could.
-            once = replace(self._batching.retry, attempts=2)
-            await self._again(partial(self._halve, left), left, failure, once, lambda: _HALVES)
+            await self._again(partial(self._halve, left), left, failure, 2, lambda: _HALVES)
 
     def _may_be_too_many(self, left: Sequence[int], failure: TransientError) -> bool:
-        if failure is self._within or isinstance(failure, NotSent) or isinstance(failure.__cause__, Unreachable):
+        if failure is self._within or isinstance(failure, NotSent) or failure.outcome in _WHATEVER_THE_SIZE:
             return False
         return len(left) > 1
 
@@ -191,10 +174,10 @@ class _Delivery:
         send: Callable[[], Awaitable[None]],
         left: list[int],
         failure: TransientError,
-        policy: RetryPolicy,
+        most: int,
         price: Callable[[], int],
     ) -> None:
-        """Go on after a failure within the retry policy and the budget."""
+        """Go on after a failure within the retry policy and the budget, ``most`` attempts in all."""
 
         async def attempt() -> None:
             self._ledger.retries += len(left)
@@ -206,8 +189,8 @@ class _Delivery:
             await retry(
                 attempt,
                 failure,
-                policy,
-                self._client.budget,
+                replace(self._attempts.policy, attempts=most),
+                self._ledger.budget,
                 deadline=None,
                 clock=monotonic,
                 sleep=asyncio.sleep,
@@ -232,10 +215,10 @@ class _Delivery:
     async def _send(self, left: list[int]) -> None:
         """One request. Takes those out of `left` that have their outcome, and raises why the others do not."""
         count = len(left)
-        parcel = Parcel(count)
         try:
-            response = await self._client.attempt_batch(self._batch, self._bundle.encode(left), parcel)
-            decoded = None if response is None else self._decode(response, count)
+            reply, seconds = await self._attempts.once(
+                self._route, self._batch.encode(left), partial(self._read, count), calls=count, patient=True
+            )
         except FatalError as error:
             if count > 1 and (error.status == _TOO_LARGE or isinstance(error.__cause__, TooLarge | TooManyValues)):
                 self._size.failed(count)
@@ -245,24 +228,19 @@ class _Delivery:
             for place in left:
                 self._outcomes[place] = error
             return
-        if decoded is None:
+        if reply is _NONE:
+            self._attempts.spellings.refuse(self._route)
+        if reply is None or reply is _NONE:
             raise NoBatches
-        self._size.answered(count, parcel.seconds)
-        self._take(left, decoded)
-
-    def _decode(self, response: Response, count: int) -> Sequence[Reply | Response | Illegal] | None:
-        try:
-            decoded = decode_batch(self._method, response.body, count)
-        except IllegalReply as error:
-            raise self._judge.illegal(self._batch, response, error, calls=count) from error
-        if decoded is None:
-            self._batching.spellings.refuse(self._batch)
-            return None
         self._ledger.unpack(count)
-        self._ledger.unknown_fields += decoded.unknown
-        if decoded.announcement is not None:
-            self._batching.announcement = decoded.announcement
-        return decoded.replies
+        if reply.announcement is not None:
+            self._delivery.announcement = reply.announcement
+        self._size.answered(count, seconds)
+        self._take(left, reply.replies)
+
+    def _read(self, count: int, body: bytes) -> tuple[BatchReply, int]:
+        reply = decode_batch(self._method, body, count)
+        return (_NONE, 0) if reply is None else (reply, reply.unknown)
 
     def _take(self, left: list[int], replies: Sequence[Reply | Response | Illegal]) -> None:
         outcomes = self._outcomes
@@ -278,8 +256,9 @@ class _Delivery:
                 continue
             try:
                 if isinstance(reply, Illegal):
-                    raise self._judge.illegal(self._method, reply.response, reply.why)
-                self._judge.judge_within(self._method, reply)
+                    self._judge.judge_within(self._method, reply.response, reply.why)
+                else:
+                    self._judge.judge_within(self._method, reply)
                 outcomes[place] = EMPTY  # a 404
             except FatalError as error:
                 outcomes[place] = error

@@ -1,0 +1,162 @@
+"""Calls that travel one by one: a fixed number of slots pull from the calls, so memory follows the slots.
+
+A slot that hears of a reply sends its next call on the spot, from within the callback (`rpc.attempts`). There is no
+task, future or turn of the event loop for a call that goes well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from rpc.attempts import Attempt, Attempts, HeldBack
+from rpc.batches import Call
+from rpc.errors import FatalError, TransientError
+from rpc.methods import Method
+from rpc.replies import EMPTY, Reply, decode
+
+Outcomes = list[Reply | FatalError | TransientError | None]
+"""What came of each call so far: its reply, why there is none, or None while it has no outcome."""
+
+
+class Window:
+    """The calls at ``places``, each of which is given its outcome. ``tolerant``: a transient failure is one."""
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        method: Method,
+        calls: Sequence[Call],
+        outcomes: Outcomes,
+        places: Iterator[int],
+        *,
+        tolerant: bool,
+    ) -> None:
+        self.attempts = attempts
+        self.method = method
+        self.calls = calls
+        self.outcomes = outcomes
+        self.places = places
+        self.tolerant = tolerant
+        self.read = partial(decode, method)
+        self._under_way = 0
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self, width: int) -> None:
+        """Make all calls, at most `width` at a time.
+
+        Raises the first `TransientError` unless tolerant, and whatever else went wrong on our side; then no call is left
+        in flight, and none is sent.
+        """
+        slots = [_Slot(self) for _ in range(width)]
+        self._under_way = width
+        try:
+            for slot in slots:
+                slot.turn_to_next(monotonic())
+            await self._over
+        finally:
+            # Whoever waits for a permit first, or one that is given back would go to them.
+            for slot in slots:
+                slot.attempt.withdraw()
+            tasks = [task for slot in slots if (task := slot.cancel()) is not None]
+            if tasks:
+                await asyncio.wait(tasks)
+
+    def ended(self) -> None:
+        """A slot found nothing more to do."""
+        self._under_way -= 1
+        if self._under_way == 0 and not self._over.done():
+            self._over.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """Something went wrong that ends it all."""
+        self.places = iter(())
+        if not self._over.done():
+            self._over.set_exception(error)
+
+
+class _Slot:
+    """Makes one call after the other: the `rpc.attempts.Receiver` of an attempt."""
+
+    __slots__ = ("_attempts", "_body", "_calls", "_method", "_outcomes", "_place", "_task", "_window", "attempt")
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._attempts = window.attempts
+        self._method = window.method
+        self._calls = window.calls
+        self._outcomes = window.outcomes
+        self.attempt: Attempt[Reply] = Attempt(window.attempts, self, window.read, empty=EMPTY)
+        self._task: asyncio.Task[Reply | None] | None = None
+
+    def turn_to_next(self, now: float) -> None:
+        """Make the next call, if there is one."""
+        for place in self._window.places:
+            self._place = place
+            self._body = body = self._calls[place].body
+            path = self._attempts.plain_path(self._method)
+            if path is None:
+                self._follow(None)
+            else:
+                self.attempt.send(self._method, path, body, now)
+            return
+        self._window.ended()
+
+    def answered(self, reply: Reply | None, now: float) -> None:
+        """See `rpc.attempts.Receiver`."""
+        if reply is None:
+            self._attempts.spellings.refuse(self._method)
+            reply = EMPTY
+        self._outcomes[self._place] = reply
+        self.turn_to_next(now)
+
+    def failed(self, error: Exception) -> None:
+        """See `rpc.attempts.Receiver`."""
+        if isinstance(error, TransientError):
+            self._follow(error)
+        elif isinstance(error, HeldBack):
+            self._follow(None)
+        else:
+            self._settle(error)
+
+    def _settle(self, error: Exception) -> None:
+        """The call has failed for good."""
+        if isinstance(error, FatalError) or (isinstance(error, TransientError) and self._window.tolerant):
+            self._outcomes[self._place] = error
+            self.turn_to_next(monotonic())
+        else:
+            self._window.fail(error)
+
+    def cancel(self) -> asyncio.Task[Reply | None] | None:
+        """Abandon the call that is in flight; returns the task that is about to end for it, if there is one."""
+        self.attempt.cancel()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        return task
+
+    # The long way: finding the path, a breaker that is not closed, retries
+
+    def _follow(self, failure: TransientError | None) -> None:
+        # Patient: to fail now would abort the pass, and with it the probe, so that no breaker would ever close.
+        call: Coroutine[Any, Any, Reply | None] = self._attempts.call(
+            self._method, self._body, self._window.read, patient=True, failure=failure
+        )
+        self._task = asyncio.get_running_loop().create_task(call)
+        self._task.add_done_callback(self._followed)
+
+    def _followed(self, task: asyncio.Task[Reply | None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if task is not self._task:  # the window was over before it was
+            return
+        self._task = None
+        try:
+            if error is None:
+                self.answered(task.result(), monotonic())
+            elif isinstance(error, Exception):
+                self._settle(error)
+        except Exception as mistake:
+            self._window.fail(mistake)

@@ -1,0 +1,28 @@
+"""Lanes and clients asked one thing at a time, and awaited."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rpc import Call, CallBatch, Client, Method, Outcomes, PluginError, Reply
+from rpc.lanes import Lane, Response
+
+
+def post(lane: Lane, path: str, body: bytes) -> asyncio.Future[Response]:
+    """One request by itself; cancelled, it is abandoned."""
+    reply: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    lane.send(path, body, reply)
+    return reply
+
+
+CALL = Call(b'{"workflow":{},"template":{}', "t", b"{}", b',"node":{}}')
+
+
+async def ask(client: Client, method: Method) -> Reply:
+    """One call about a node by itself. Raises `TransientError` and `FatalError`."""
+    outcomes: Outcomes = [None]
+    await client.ask(method, CallBatch(b"{}", (CALL,)), outcomes)
+    if isinstance(outcomes[0], PluginError):
+        raise outcomes[0]
+    assert outcomes[0] is not None
+    return outcomes[0]

@@ -9,7 +9,7 @@ import asyncio
 import gc
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -18,7 +18,7 @@ import uvloop
 
 from bench.latencies import Latencies
 from bench.messages import Load, Looped, Message, PluginSeen, Progress, Ready, Trouble
-from bench.observation import Observation, WatchedRegistry
+from bench.observation import HiddenRegistry, Observation, observed
 from bench.peers.window import Used
 from bench.record import Moment
 from bench.workflows import fan_out
@@ -56,7 +56,7 @@ class _Counts:
 class Subject:
     """An engine, and the workflow that it loops over."""
 
-    def __init__(self, load: Load, registry: WatchedRegistry, engine: Engine) -> None:
+    def __init__(self, load: Load, registry: HiddenRegistry, engine: Engine) -> None:
         self._load = load
         self._registry = registry
         self._engine = engine
@@ -67,11 +67,10 @@ class Subject:
     async def prepare(self) -> Ready:
         """Warm up, and load the graph without a call."""
         load, registry, engine = self._load, self._registry, self._engine
-        observation = registry.observation = Observation()
         small = fan_out(min(_WARM_UP, load.nodes), leaf=load.leaf, padding=load.padding)
-        for _ in range(2):
-            await engine.reconcile(small)
-        registry.observation = None
+        with observed(registry.snapshot()) as observation:
+            for _ in range(2):
+                await engine.reconcile(small)
         gc.collect()
         before, began = _resident(), time.perf_counter()
         if not load.fresh:
@@ -101,17 +100,18 @@ class Subject:
             load = self._load
             workflow = fan_out(load.nodes, leaf=load.leaf, padding=load.padding, name=f"fan-out-{self._loops}")
         self._change(workflow)
-        observation = self._registry.observation = Observation() if observe else None
+        watched = observed(self._registry.snapshot()) if observe else nullcontext()
         before = self._counts()
         timeline: list[Moment] = []
         used, began = Used.now(), time.perf_counter()
         ticking = asyncio.create_task(self._tick(before, began, timeline))
-        try:
-            result = await self._engine.reconcile(workflow)
-        finally:
-            seconds, used = time.perf_counter() - began, Used.now().since(used)
-            ticking.cancel()
-            self._registry.observation = None
+        with watched as observation:
+            try:
+                result = await self._engine.reconcile(workflow)
+            finally:
+                seconds, used = time.perf_counter() - began, Used.now().since(used)
+                idle = 0.0 if observation is None else observation.idle()
+                ticking.cancel()
         with suppress(asyncio.CancelledError):
             await ticking
         looped = Looped(
@@ -124,9 +124,8 @@ class Subject:
         )
         if observation is None:
             return looped
-        observation.end()
         whole = Latencies.merged(observation.latencies.values()).figures()
-        return msgspec.structs.replace(looped, outside_calling=observation.idle / seconds, latency_ms=whole)
+        return msgspec.structs.replace(looped, outside_calling=idle / seconds, latency_ms=whole)
 
     def _change(self, workflow: Workflow) -> None:
         """Let some leaves, others each time, have something new to say for themselves."""
@@ -227,7 +226,7 @@ def say(message: Message) -> None:
 
 
 async def _main(load: Load) -> None:
-    registry = WatchedRegistry(configured(load), watch=False)
+    registry = HiddenRegistry(configured(load), watch=False)
     async with Engine(registry, executor=PendingExecutor(), workers=load.workers or WORKERS) as engine:
         subject = Subject(load, registry, engine)
         say(await subject.prepare())

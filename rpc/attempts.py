@@ -2,9 +2,9 @@
 
 An `Attempt` is told of what happens by callbacks: the connection that reads a reply calls the attempt, which calls its
 receiver, which sends the next request, all in one turn of the event loop and with no future between. At a hundred
-thousand calls a second a coroutine, a future and a turn each would cost more than all the rest of a call that goes well.
-`Attempts` puts coroutines on top of that, for whatever is not plain sailing: a path to be found, a breaker that is not
-closed, a retry.
+thousand calls a second a coroutine, a future and a turn each would cost more than all the rest of a call that goes
+well. `Attempts` puts coroutines on top of that, for whatever is not plain sailing: a path to be found, a breaker that
+is not closed, a retry.
 """
 
 from __future__ import annotations
@@ -185,11 +185,11 @@ class Attempt(Generic[T]):
                     outcome = Outcome.UNSUPPORTED if reply is None else Outcome.ANSWERED
                 except PluginError as error:
                     if self._observer is not None:
-                        self._tell(self._observer, error.outcome, now, len(body))
+                        self._tell(self._observer, error.outcome, now, body)
                     self._receiver.failed(error)
                     return
             if self._observer is not None:
-                self._tell(self._observer, outcome, now, len(body))
+                self._tell(self._observer, outcome, now, body)
             self._receiver.answered(reply, now)
         except Exception as error:
             self._receiver.failed(error)
@@ -209,14 +209,14 @@ class Attempt(Generic[T]):
         except Exception as mistake:
             self._receiver.failed(mistake)
 
-    def _tell(self, observer: RequestObserver, outcome: Outcome, now: float, received: int = 0) -> None:
+    def _tell(self, observer: RequestObserver, outcome: Outcome, now: float, reply: bytes = b"") -> None:
         observer.requested(
             Request(
                 self._judge.name,
                 self._route,
                 self.calls,
-                len(self._body),
-                received,
+                self._body,
+                reply,
                 self._start - self._queued,
                 now - self._start,
                 outcome,
@@ -358,7 +358,7 @@ class Attempts:
                     self.ledger.end_probe(verdict)
 
     async def _find(self, route: Route, send: _Send[T]) -> tuple[T | None, float]:
-        """Where the path is not known, ask in one spelling after the other. One asks, others wait for what it learns."""
+        """Where the path is not known, ask in each spelling in turn. One does, others wait for what it learns."""
         spellings = self.spellings
         while (path := spellings.paths.get(route)) is None:
             if route in spellings.refused:
@@ -422,5 +422,5 @@ class Attempts:
         error = self.judge.not_sent(route, Outcome.BREAKER_OPEN, calls=calls)
         if self.observer is not None:
             now = monotonic()
-            self.observer.requested(Request(self.judge.name, route, calls, 0, 0, 0.0, 0.0, error.outcome, now))
+            self.observer.requested(Request(self.judge.name, route, calls, b"", b"", 0.0, 0.0, error.outcome, now))
         return error

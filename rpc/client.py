@@ -47,8 +47,8 @@ class Client:
     ``address`` is an http, https or ``unix:///path`` address; ``name`` is what errors and statistics call the plugin,
     by default its address. ``timeout`` is the total time of one HTTP exchange in seconds, ``concurrency`` the most of
     them at a time, ``max_body`` the most bytes of a reply that are read; ``token`` is sent as a bearer token
-    (RFC 6750). ``budget`` is given where several clients are to share one, ``observer`` is told of every request. Raises
-    `ValueError` where one of them makes no sense.
+    (RFC 6750). ``budget`` is given where several clients are to share one, ``observer`` is told of every request.
+    Raises `ValueError` where one of them makes no sense.
     """
 
     def __init__(
@@ -128,6 +128,13 @@ class Client:
     def breaker(self) -> BreakerState:
         """Whether anything is sent to the plugin now, as in `stats`, which take far longer to put together."""
         return self._ledger.breaker.state(monotonic())
+    def observer(self) -> RequestObserver | None:
+        """Who is told of every request; to be set at any time, it counts from the next `ask` or `call` on."""
+        return self._attempts.observer
+
+    @observer.setter
+    def observer(self, observer: RequestObserver | None) -> None:
+        self._attempts.observer = observer
 
     def supports(self, method: Method) -> bool:
         """False once the plugin has answered 404 in every spelling; calling it would be answered without being sent."""

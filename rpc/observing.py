@@ -11,17 +11,17 @@ from rpc.stats import Outcome
 class Request(NamedTuple):
     """One HTTP request to a plugin, or one that was held back, and what came of it.
 
-    ``method`` is the canonical name, with ``.batch`` behind it for one that carried several ``calls``. ``sent`` and
-    ``received`` are bytes of bodies. ``waited`` are the seconds until it had a permit: time of ours. ``travelled`` are
-    those from the first byte sent to the last byte read: the plugin's and the network's. ``ended`` is when, as
-    `time.monotonic` says.
+    ``method`` is the canonical name, with ``.batch`` behind it for one that carried several ``calls``. ``body`` and
+    ``reply`` are what was sent and what came back, empty where nothing did. ``waited`` are the seconds until it had a
+    permit: time of ours. ``travelled`` are those from the first byte sent to the last byte read: the plugin's and the
+    network's. ``ended`` is when, as `time.monotonic` says.
     """
 
     plugin: str
     method: Route
     calls: int
-    sent: int
-    received: int
+    body: bytes
+    reply: bytes
     waited: float
     travelled: float
     outcome: Outcome

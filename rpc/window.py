@@ -48,8 +48,8 @@ class Window:
     async def run(self, width: int) -> None:
         """Make all calls, at most `width` at a time.
 
-        Raises the first `TransientError` unless tolerant, and whatever else went wrong on our side; then no call is left
-        in flight, and none is sent.
+        Raises the first `TransientError` unless tolerant, and whatever else went wrong on our side; then no call is
+        left in flight, and none is sent.
         """
         slots = [_Slot(self) for _ in range(width)]
         self._under_way = width

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
-from bench.observation import WatchedRegistry
+from bench.observation import HiddenRegistry
 from bench.plugin_server import Behaviour
 from bench.workflows import fan_out
 from engine import Engine, Executor, PendingExecutor, Workflow
@@ -30,7 +30,7 @@ def silent(count: int, **options: Any) -> list[Behaviour]:
 class Trial:
     """An engine whose plugins are at some addresses."""
 
-    def __init__(self, engine: Engine, registry: WatchedRegistry) -> None:
+    def __init__(self, engine: Engine, registry: HiddenRegistry) -> None:
         self.engine = engine
         self.registry = registry
 
@@ -91,7 +91,7 @@ async def trial(
         for number, address in enumerate(addresses, start=1)
     )
     config = Config(engine=EngineSettings(enabled=True, loop_deadline=Seconds(deadline)), plugins=plugins)
-    registry = WatchedRegistry(config, watch=False)
+    registry = HiddenRegistry(config, watch=False)
     async with Engine(registry, executor=executor or PendingExecutor()) as engine:
         yield Trial(engine, registry)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from bench import processes, servers
 from bench.failures.surroundings import ONCE, Stopwatch, Trial, silent, trial
 from bench.limits.sweeping import drive
-from bench.observation import Observation
+from bench.observation import observed
 from bench.plugin_server import Behaviour
 from bench.record import Bar
 from bench.workflows import fan_out
@@ -59,7 +59,7 @@ async def proposal(nodes: int) -> list[Bar]:
 
             async def call() -> bool:
                 try:
-                    await client.exchange(Method.NODE_PRE_EXECUTE, b'{"node":{"message":"%b"}}' % (b"x" * 400))
+                    await client.call("node.preExecute", {"node": {"message": "x" * 400}})
                 except PluginError:
                     return False
                 arrivals.append(clock())
@@ -195,9 +195,8 @@ async def isolation(nodes: int) -> list[Bar]:
 
 async def _p99(it: Trial, workflow: Workflow, plugins: range) -> float:
     """Seconds, of one pass and the plugin that took longest."""
-    it.registry.observation = observation = Observation()
-    await it.engine.reconcile(workflow)
-    it.registry.observation = None
+    with observed(it.registry.snapshot()) as observation:
+        await it.engine.reconcile(workflow)
     return max(observation.latencies[f"plugin-{number}"].percentile(0.99) for number in plugins)
 
 

@@ -11,14 +11,13 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from statistics import fmean, median
-from time import monotonic
 from typing import Any, Final
 
 import msgspec
 
 from bench import servers
 from bench.plugin_server import Behaviour
-from rpc import BreakerPolicy, Client, Method, Outcome, PluginError, Reply, RetryPolicy
+from rpc import BreakerPolicy, Call, CallBatch, Client, Method, Outcome, RetryPolicy
 
 FIXED: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 CALLERS: Final = 128
@@ -32,9 +31,10 @@ _TURN: Final = 0.5
 _LEARNING: Final = 3.0
 """Seconds of a turn: in the sweep, in the duel, and of a client that begins from nothing."""
 _SAMPLE_SECONDS: Final = 0.02
-_BODY: Final = b'{"workflow":{"metadata":{"name":"fan-out"}},"template":{"name":"work"},"node":{"message":"%b"}}' % (
-    b"x" * 400
-)
+_CALL = Call(b'{"workflow":{},"template":{}', "leaf", b"{}", b',"node":{"message":"%b"}}' % (b"x" * 400))
+_ASKING = 8
+"""Who ask at the same time, so that there are always as many calls as callers: none waits for another's last."""
+_ROUND = 100
 
 Watch = Callable[[str], None]
 
@@ -186,6 +186,7 @@ def _client(address: str, limit: int | None) -> Client:
         concurrency=limit or "adaptive",
         timeout=10.0,
         retry=RetryPolicy(attempts=1),
+        batch=BatchPolicy(enabled=False),
         breaker=BreakerPolicy(min_calls=1 << 60),
     )
 
@@ -196,43 +197,24 @@ def _failures(client: Client) -> int:
 
 async def drive(client: Client, seconds: float, limits: list[Sample] | None = None, *, callers: int = CALLERS) -> float:
     """Call for `seconds`; returns calls/s. ``limits`` is filled with samples of the limit."""
-    await client.exchange(Method.NODE_PRE_EXECUTE, _BODY)  # the spelling is asked for by one caller alone
+    await client.call("node.preExecute", {})  # the spelling is asked for by one caller alone
     clock = asyncio.get_running_loop().time
-    began = clock()
+    before, began = client.stats.outcomes[Outcome.ANSWERED], clock()
     until = began + seconds
-    calling = [_Caller(client, until) for _ in range(callers)]
-    for caller in calling:
-        caller.call()
+    asking = min(_ASKING, callers)
+    calling = [asyncio.create_task(_call(client, callers // asking, until)) for _ in range(asking)]
     while (now := clock()) < until:
         if limits is not None:
             limits.append(Sample(now - began, client.stats.limit))
         await asyncio.sleep(min(_SAMPLE_SECONDS, until - now))
-    done = sum(caller.answered for caller in calling)
+    done = client.stats.outcomes[Outcome.ANSWERED] - before
     took = clock() - began
-    await asyncio.gather(*(caller.over for caller in calling))
+    await asyncio.gather(*calling)
     return done / took
 
 
-class _Caller:
-    """Calls again as soon as it is answered, until its time is over (`rpc.line.Receiver`)."""
-
-    def __init__(self, client: Client, until: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._line = client.line(self)
-        self._clock = loop.time
-        self._until = until
-        self.answered = 0
-        self.over: asyncio.Future[None] = loop.create_future()
-
-    def call(self) -> None:
-        if self._clock() < self._until:
-            self._line.send(Method.NODE_PRE_EXECUTE, _BODY, monotonic())
-        else:
-            self.over.set_result(None)
-
-    def replied(self, reply: Reply | None, now: float) -> None:
-        self.answered += 1
-        self.call()
-
-    def failed(self, error: PluginError) -> None:
-        self.call()
+async def _call(client: Client, width: int, until: float) -> None:
+    """Call again and again, so many calls at a time, until the time is over."""
+    clock, batch = asyncio.get_running_loop().time, CallBatch(b"{}", [_CALL] * _ROUND)
+    while clock() < until:
+        await client.ask(Method.NODE_PRE_EXECUTE, batch, [None] * _ROUND, tolerant=True, width=width)

@@ -7,24 +7,26 @@ from typing import cast
 
 import uvloop
 
-from bench.peers.window import Outcome, Task, fan_out, given, report, window
-from rpc import EMPTY, Client, Method
+from bench.peers.window import Outcome, Task, given, report, window
+from rpc import EMPTY, BatchPolicy, Call, CallBatch, Client, Method, Outcomes
 from rpc.client import LaneName
 
 
 async def send(task: Task, lane: LaneName) -> Outcome:
     """Send the task's calls with as many workers as connections."""
-    body = task.body.encode()
+    call = Call(task.body.encode(), "", b"", b"")
     address, _, name = task.url.rpartition("/")
-    method = Method(name)
+    method, policy = Method(name), BatchPolicy(enabled=False)
 
-    async def post() -> bool:
-        return await client.exchange(method, body) is EMPTY
+    async def post(calls: int) -> int:
+        outcomes: Outcomes = [None] * calls
+        await client.ask(method, CallBatch(b"", [call] * calls), outcomes, tolerant=True, width=task.connections)
+        return calls - outcomes.count(EMPTY)
 
-    async with Client(address, lane=lane, protocol="short", concurrency=task.connections) as client:
-        await fan_out(post, task.warm_up, task.connections)
+    async with Client(address, lane=lane, protocol="short", concurrency=task.connections, batch=policy) as client:
+        await post(task.warm_up)
         with window(task.calls) as outcome:
-            outcome.errors = await fan_out(post, task.calls, task.connections)
+            outcome.errors = await post(task.calls)
     return outcome
 
 

@@ -1,85 +1,70 @@
-"""Observation: it sees every call, and leaves each the way it would take unseen."""
+"""Observation: how long requests travelled, and for how much of the time none was under way."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from time import monotonic
-from typing import Any
+from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.observation import Observation, WatchedRegistry
+import bench.observation
+from bench.observation import Observation, observed
+from registry import Registry
 from registry.config import Config, EngineSettings, PluginConfig
-from rpc import EMPTY, FatalError, Line, Method, PluginError, Reply
+from rpc import Method, Outcome, Request
 from rpc.plugin import Plugin
 
 PRE = Method.NODE_PRE_EXECUTE
 
 
-class Caller:
-    """A receiver that notes what it is told."""
-
-    def __init__(self) -> None:
-        self.told: asyncio.Queue[Reply | PluginError | None] = asyncio.Queue()
-
-    def replied(self, reply: Reply | None, now: float) -> None:
-        self.told.put_nowait(reply)
-
-    def failed(self, error: PluginError) -> None:
-        self.told.put_nowait(error)
+def request(began: float, ended: float, *, waited: float = 0.0, plugin: str = "p") -> Request:
+    """A request that was wanted at `began`."""
+    return Request(plugin, PRE, 1, b"{}", b"{}", waited, ended - began - waited, Outcome.ANSWERED, ended)
 
 
-@contextmanager
-def observed(registry: WatchedRegistry) -> Iterator[tuple[Any, Observation]]:
-    observation = registry.observation = Observation()
-    with registry.lease() as (plugin,):
-        yield plugin.client, observation
+def idle(monkeypatch: pytest.MonkeyPatch, began: float, ended: float, requests: Iterable[Request]) -> float:
+    monkeypatch.setattr(bench.observation, "monotonic", lambda: now)
+    now = began
+    observation = Observation()
+    for each in requests:
+        observation.requested(each)
+    now = ended
+    return observation.idle()
 
 
-def calls(observation: Observation) -> int:
-    return sum(each.calls for each in observation.latencies.values())
+def test_what_a_request_waited_for_its_permit_is_not_the_plugins() -> None:
+    observation = Observation()
+    observation.requested(request(1.0, 5.0, waited=3.0))
+    assert observation.latencies["p"].slowest == pytest.approx(1.0)
+    assert observation.body == b"{}"
 
 
-@pytest.mark.parametrize("reply", [{}, {"node": {"phase": "Wrong"}}], ids=["reply", "failure"])
-async def test_a_line_is_observed_from_its_call_to_the_reply_or_failure(reply: dict[str, Any]) -> None:
+def test_idle_is_what_no_request_covers(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = [request(1, 2), request(4, 5), request(3.5, 6), request(1.5, 7), request(8, 9)]
+    assert idle(monkeypatch, 0, 10, requests) == pytest.approx(1 + 1 + 1)
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 20)), max_size=30))
+def test_idle_is_right_whatever_overlaps_what(spans: list[tuple[int, int]]) -> None:
+    ordered = sorted((began + length, began) for began, length in spans)
+    covered = {tick for ended, began in ordered for tick in range(began, ended)}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        found = idle(monkeypatch, 0, 100, [request(began, ended) for ended, began in ordered])
+    assert found == pytest.approx(100 - len(covered))
+
+
+async def test_the_requests_of_all_plugins_are_observed_for_as_long_as_it_lasts() -> None:
     plugin = Plugin("peer")
-    plugin.on("node.preExecute")(lambda args: reply if "node" in args else {})
+    plugin.on("node.preExecute")(lambda args: {})
     async with plugin.serve() as address:
-        config = Config(engine=EngineSettings(enabled=True), plugins=(PluginConfig(name="peer", address=address),))
-        async with WatchedRegistry(config, watch=False) as registry:
-            with observed(registry) as (client, observation):
-                await client.exchange(PRE, b"{}")  # finds the spelling
-                assert client.direct
-                caller = Caller()
-                line = client.line(caller)
-                for sent in (2, 3):
-                    line.send(PRE, b'{"node":{}}', monotonic())
-                    assert calls(observation) == sent - 1
-                    told = await caller.told.get()
-                    assert told is EMPTY if not reply else isinstance(told, FatalError)
-                    assert calls(observation) == sent
-
-
-async def test_a_call_that_is_cancelled_on_a_line_is_over() -> None:
-    stuck = asyncio.Event()
-
-    async def answer(args: dict[str, Any]) -> dict[str, Any]:
-        if "node" in args:
-            await stuck.wait()
-        return {}
-
-    plugin = Plugin("peer")
-    plugin.on("node.preExecute")(answer)
-    async with plugin.serve() as address:
-        config = Config(engine=EngineSettings(enabled=True), plugins=(PluginConfig(name="peer", address=address),))
-        async with WatchedRegistry(config, watch=False) as registry:
-            with observed(registry) as (client, observation):
-                await client.exchange(PRE, b"{}")
-                line: Line = client.line(Caller())
-                line.send(PRE, b'{"node":{}}', monotonic())
-                line.cancel()
-                line.cancel()
-                assert calls(observation) == 2
-        stuck.set()
+        peers = tuple(PluginConfig(name=name, address=address) for name in ("a", "b"))
+        async with Registry(Config(engine=EngineSettings(enabled=True), plugins=peers), watch=False) as registry:
+            first, second = registry.snapshot()
+            with observed(registry.snapshot()) as observation:
+                await first.client.call(PRE, {"node": {}})
+                await first.client.call(PRE, {"node": {}})
+                await second.client.call(PRE, {"node": {}})
+            await second.client.call(PRE, {"node": {}})
+    assert {name: seen.calls for name, seen in observation.latencies.items()} == {"a": 2, "b": 1}
+    assert observation.body == b'{"node":{}}'

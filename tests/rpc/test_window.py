@@ -259,8 +259,8 @@ async def test_an_observer_is_told_of_every_request_what_came_of_it(connect: Any
     ]
     assert {it.plugin for it in seen.requests} == {"p"}
     assert {it.calls for it in seen.requests} == {1}
-    assert seen.requests[2].received == len(b'{"node":{"message":"m"}}')
-    assert seen.requests[0].sent == len(batch(1).calls[0].body)
+    assert seen.requests[2].reply == b'{"node":{"message":"m"}}'
+    assert seen.requests[0].body == batch(1).calls[0].body
     assert all(it.travelled > 0 for it in seen.requests)
 
 

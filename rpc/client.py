@@ -128,6 +128,8 @@ class Client:
     def breaker(self) -> BreakerState:
         """Whether anything is sent to the plugin now, as in `stats`, which take far longer to put together."""
         return self._ledger.breaker.state(monotonic())
+
+    @property
     def observer(self) -> RequestObserver | None:
         """Who is told of every request; to be set at any time, it counts from the next `ask` or `call` on."""
         return self._attempts.observer

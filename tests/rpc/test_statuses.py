@@ -68,4 +68,4 @@ async def test_a_503_is_transient_whatever_its_retry_after(lane: Any, value: str
     peer = await scripted(http("503 Busy", b"", f"Retry-After: {value}"))
     async with Client(peer.address, lane=lane, protocol="short", retry=RetryPolicy(attempts=1)) as client:
         with pytest.raises(TransientError, match="503"):
-            await client.exchange(Method.NODE_PRE_EXECUTE, b"{}")
+            await client.call(Method.NODE_PRE_EXECUTE, {})

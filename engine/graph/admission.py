@@ -166,7 +166,7 @@ class Admission:
         retried = first and settings.get("retryStrategy", self.default_retry) is not None
         node = existing or graph.create(
             invocation.name,
-            RETRY if retried else template.node_type,
+            RETRY if retried else invocation.node_type or template.node_type,
             RUNNING if retried else PENDING,
             invocation.boundary,
             template_name=call["template"],

@@ -7,6 +7,8 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from engine.expressions import ExpressionError
 from engine.graph.ancestry import Ancestry
 from engine.graph.branches import branch_phases
@@ -141,7 +143,16 @@ class Dag:
         if first.suffix:
             self._execute_loop(name, node_name, chain([first], calls), scope, existing)
         else:
-            self.run(self, self.index[name], node_name, first, task, scope, existing, task.hooks, task.exit_hook)
+            type_ = TASK_GROUP if first.skipped is None and self._is_loop(task) else ""
+            hooks = (task.hooks, task.exit_hook)
+            self.run(self, self.index[name], node_name, first, task, scope, existing, *hooks, type_)
+
+    def _is_loop(self, task: Step) -> bool:
+        """Whether it is one before what other tasks left is filled in (Argo's ShouldExpand): one whose `withParam`
+        turned out as an empty text is a group, and what it calls is called once, in its place."""
+        return task.loop is not None and bool(
+            orjson.loads(task.loop.render(self.own, allow_unresolved=True)).get("withParam")
+        )
 
     def run(
         self,
@@ -154,6 +165,7 @@ class Dag:
         existing: Node | None,
         hooks: dict[str, Hook],
         exit_hook: Hook | None,
+        node_type: str = "",
     ) -> None:
         """Make one call of a task, on behalf of `parent`. What never runs has its hooks, too (executeDAGTask)."""
         outer: Parent = parent
@@ -170,6 +182,7 @@ class Dag:
             self.graph.emit(outer, key, node)
             return
         invocation = Invocation(outer, key, name, call.document, self.template.context, self.invocation)
+        invocation.node_type = node_type
         self.graph.invoke(invocation, existing)
 
     def _execute_loop(
@@ -298,7 +311,8 @@ class Dag:
         if node.type == TASK_GROUP:
             turns = [store[child] for child in node.children or () if store[child].name.startswith(f"{node.name}(")]
             turns.sort(key=partial(_turn, len(node.name) + 1))  # one that was retried may come last
-            variables.update(loop_variables(prefix, turns, results=name in self.template.mentions.results))
+            if turns:
+                variables.update(loop_variables(prefix, turns, results=name in self.template.mentions.results))
         return variables
 
     # The end

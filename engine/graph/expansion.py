@@ -67,12 +67,18 @@ def expand(step: Step, scope: Scope, own: Scope) -> Iterator[Call]:
     raised before the first call is yielded; after that the calls of a loop come one by one, since a million of them do
     not fit at once.
     """
-    skipped = _skipped(step, scope)
+    skipped, undecided = None, None
+    try:
+        skipped = _skipped(step, scope)
+    except ExpressionError as error:
+        undecided = error  # which may take an item
     if step.loop is not None:
         turns = _turns(step, step.loop, own if skipped else scope, skipped is not None)
         if turns is not None:
             yield from _loop(step, turns, scope, skipped)
             return
+    if undecided is not None:
+        raise ExpansionError(str(undecided)) from undecided
     yield Call("", step.document, skipped, None) if skipped else _call(step, scope)
 
 
@@ -99,16 +105,11 @@ def _loop(step: Step, turns: Iterable[Item], scope: Scope, skipped: str | None) 
 
 
 def _skipped(step: Step, scope: Scope) -> str | None:
-    """Why the step is skipped as a whole. A `when` that cannot be decided without an item is decided for each."""
+    """Why the step is skipped as a whole. Raises `ExpressionError` where `when` cannot be decided."""
     if step.when is None:
         return None
     when: str = orjson.loads(_filled_in(step.when, scope))
-    try:
-        return None if evaluate_when(when) else _reason(when)
-    except ExpressionError as error:
-        if step.loop is None:
-            raise ExpansionError(str(error)) from error
-        return None
+    return None if evaluate_when(when) else _reason(when)
 
 
 def _reason(when: str) -> str:

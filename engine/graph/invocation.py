@@ -97,6 +97,8 @@ class Invocation(msgspec.Struct, eq=False):
     """Whether it belongs to an exit handler, which neither `stop` nor the workflow's deadline keeps from running."""
     flag: str = ""
     """Which of `engine.node.FLAGS` its node gets."""
+    node_type: str = ""
+    """The type of its node where that is not what its template says."""
     depth: int = 1
     node_id: str = ""
     template: Template | None = None

@@ -308,3 +308,55 @@ class TestTaskGroups:
     def test_an_empty_one_is_skipped(self):
         ran = run(self.SPEC.replace("withItems: [1, 2]", "withParam: '[]'"))
         assert (ran["a"].phase, ran["b"].phase) == ("Skipped", "Succeeded")
+
+    FAN = """
+        HEADtemplates:
+        - name: main
+          dag:
+            tasks:
+            - {name: gen, template: gen}
+            - {name: fan, template: CALLED, depends: gen, withParam: "{{tasks.gen.outputs.result}}"MORE}
+            - {name: after, template: leaf, depends: fan}
+        - {name: say, inputs: {parameters: [{name: text, value: x}]}, container: {image: i}}
+        - {name: both, steps: [[{name: in, template: leaf}]]}
+        - {name: again, retryStrategy: {limit: 1}, container: {image: i}}
+        """
+
+    def fan(self, called="leaf", more="", ends="{gen: {result: ''}}"):
+        return run(self.FAN.replace("HEAD", "").replace("CALLED", called).replace("MORE", more), ends)
+
+    def test_one_whose_list_turns_out_to_be_an_empty_text_is_a_group_all_the_same(self):  # ShouldExpand
+        ran = self.fan()
+        assert (ran["fan"].type, ran["fan"].phase, ran["after"].phase, ran.phase) == ("TaskGroup", *("Succeeded",) * 3)
+        assert list(ran.executor.started) == ["gen", "fan", "after"]
+        assert ran.children("fan") == ["after"]
+
+    def test_it_ends_as_what_it_calls(self):
+        ran = self.fan("say", ends="{gen: {result: ''}, say: {phase: Failed}}")
+        assert (ran["fan"].type, ran["fan"].phase, ran["after"].phase, ran.phase) == (
+            "TaskGroup",
+            "Failed",
+            "Omitted",
+            "Failed",
+        )
+        assert (self.fan("both")["fan"].type, self.fan("both").phase) == ("TaskGroup", "Succeeded")
+        assert self.fan("again", ends="{gen: {result: ''}, again: [{phase: Failed}, {}]}").phase == "Succeeded"
+
+    def test_a_condition_still_counts_for_it(self):
+        ran = self.fan(more=", when: \"'{{tasks.gen.outputs.result}}' != ''\"")
+        assert (ran["fan"].type, ran["fan"].phase, ran.phase) == ("Skipped", "Skipped", "Succeeded")
+        ran = self.fan(more=', when: "{{tasks.gen.outputs.result}} != a"')
+        assert (ran["fan"].phase, ran["fan"].message[:14], ran.phase) == ("Error", "Invalid 'when'", "Error")
+
+    def test_one_whose_list_is_empty_before_any_task_has_run_is_none(self):
+        spec = self.FAN.replace("HEAD", "arguments: {parameters: [{name: l, value: ''}]}\n        ")
+        spec = spec.replace("{{tasks.gen.outputs.result}}", "{{workflow.parameters.l}}")
+        assert run(spec.replace("CALLED", "leaf").replace("MORE", ""))["fan"].type == "Pod"
+
+    def test_a_step_is_none(self):
+        ran = run(
+            "templates: [{name: main, steps: [[{name: gen, template: gen}], "
+            "[{name: fan, template: leaf, withParam: '{{steps.gen.outputs.result}}'}]]}]",
+            "{gen: {result: ''}}",
+        )
+        assert (ran["fan"].type, ran.phase) == ("Pod", "Succeeded")

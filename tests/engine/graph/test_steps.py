@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.engine.graph.running import run
 
 
@@ -211,3 +213,53 @@ def test_steps_inside_steps_see_only_their_own():
     assert ran.text("b") == "deep"
     assert ran.outputs("a") == {"o": "deep"}
     assert ran["x"].boundary_id == ran["a"].id
+
+
+class TestExpressionsThatFail:
+    """Filling in a template that is called is tolerant, filling in a step is not: each fails at its own level."""
+
+    X = "\"{{=fromJSON(inputs.parameters.x)['k']}}\""
+    OUTER = (
+        "templates: [{name: main, BODY}, INNER, {name: echo, inputs: {parameters: [{name: text}]}, "
+        "container: {image: i, args: ['{{inputs.parameters.text}}']}}]"
+    )
+    CALL = "template: inner, continueOn: {failed: true}, arguments: {parameters: [{name: x, value: nojson}]}"
+    BODIES = (f"steps: [[{{name: out, {CALL}}}]]", f"dag: {{tasks: [{{name: out, {CALL}}}]}}")
+
+    def ran(self, body, inner):
+        inner = f"{{name: inner, inputs: {{parameters: [{{name: x}}]}}, {inner}}}"
+        return run(self.OUTER.replace("BODY", body).replace("INNER", inner))
+
+    @pytest.mark.parametrize("body", BODIES)
+    def test_one_in_a_step_of_what_is_called_fails_that(self, body):
+        step = f"name: p, template: echo, arguments: {{parameters: [{{name: text, value: {self.X}}}]}}"
+        ran = self.ran(body, f"steps: [[{{{step}}}]]")
+        assert (ran["out"].phase, ran.phase) == ("Failed", "Succeeded")
+        ran = self.ran(body, f"dag: {{tasks: [{{{step}}}]}}")
+        assert (ran["p"].phase, ran["out"].phase) == ("Error", "Error")
+
+    @pytest.mark.parametrize("body", BODIES)
+    @pytest.mark.parametrize(
+        "inner",
+        [
+            "container: {image: i, args: [X]}",
+            "script: {image: i, source: X}",
+            "suspend: {}, metadata: {annotations: {a: X}}",
+            "steps: [[{name: p, template: leaf}]], "
+            "outputs: {parameters: [{name: o, valueFrom: {parameter: X, default: d}}]}",
+        ],
+    )
+    def test_one_in_what_is_run_stays_as_it_is(self, body, inner):
+        ends = "steps: [[{name: p" in inner
+        ran = self.ran(body, inner.replace("suspend: {}", "suspend: {duration: 1}").replace("X", self.X))
+        assert (ran["out"].phase, ran.phase) == ("Succeeded", "Succeeded")
+        if ends:
+            assert ran.outputs("out") == {"o": "d"}
+        elif "suspend" not in inner:
+            assert "{{=fromJSON(inputs.parameters.x)['k']}}" in str(ran.executor.started["out"])
+
+    def test_one_in_a_step_itself_ends_its_group(self):
+        call = f"name: out, template: inner, arguments: {{parameters: [{{name: x, value: {self.X}}}]}}"
+        body = f"inputs: {{parameters: [{{name: x, value: nojson}}]}}, steps: [[{{{call}}}]]"
+        ran = self.ran(body, "container: {image: i}")
+        assert (ran["[0]"].phase, ran.phase) == ("Error", "Failed")

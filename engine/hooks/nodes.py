@@ -79,7 +79,8 @@ class NodeHooks:
         unchanged, nodes = self._standing.unchanged, self.nodes
         if not unchanged:
             return wave
-        worth = [each for each in wave if unchanged.get(each.node_id) is not nodes[each.node_id]]
+        # A walk that was begun anew, as when a plugin patched the spec, has to come by all of its nodes once.
+        worth = [each for each in wave if not each.executing or unchanged.get(each.node_id) is not nodes[each.node_id]]
         self.caller.counts.nodes_unchanged += len(wave) - len(worth)
         return worth
 

@@ -256,3 +256,21 @@ async def test_the_same_input_gives_the_same_bytes_whatever_the_timing(plugin, e
         assert work.phase == "Succeeded"
         encoded.append(work.encode())
     assert encoded[0] == encoded[1]
+
+
+async def test_a_walk_over_a_spec_that_was_patched_comes_by_nodes_of_which_there_is_nothing_new_to_be_said(
+    plugin, engine
+):
+    patch = {}
+    peer = await plugin({"workflow.preOperate": lambda args: patch, "parameters.add": {}})
+    executor = Recorder()
+    oarlock = await engine(peer, executor=executor)
+    work = workflow(steps("a", "b"), container("leaf"))
+    for _ in range(3):
+        await oarlock.reconcile(work)
+    patch["workflow"] = {"spec": {"templates": [steps("a", "b"), container("leaf", "echo", "later")]}}
+    await oarlock.reconcile(work)
+    assert "1 running (a)" in oarlock.waiting_for(work)
+    oarlock.report(work, by_name(work)["a"].id, Result("Succeeded"))
+    await oarlock.reconcile(work)
+    assert "b" in executor.started

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rpc.statuses import in_one_line
+
 
 class ConfigError(Exception):
     """A configuration that cannot be used; its text is one line: ``plugins.toml: plugins[2].address: expected ...``.
@@ -19,4 +21,4 @@ class ConfigError(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (str(self.file), self.path, self.reason) if part)
+        return in_one_line(": ".join(part for part in (str(self.file), self.path, self.reason) if part))

@@ -41,8 +41,14 @@ def excerpt(body: bytes) -> str:
     if not body:
         return ", empty body"
     text = body[:EXCERPT].decode("utf-8", "backslashreplace")
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return f", body: {shown}{'...' if len(body) > EXCERPT else ''}"
+    return f", body: {in_one_line(text)}{'...' if len(body) > EXCERPT else ''}"
+
+
+def in_one_line(text: str) -> str:
+    """The text with all that a terminal would not simply show, line ends among it, written as in Python."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def parse_retry_after(value: str | None) -> float | None:

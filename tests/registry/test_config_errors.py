@@ -200,6 +200,11 @@ def test_a_token_file_without_a_token(
     assert line(toml(f'{HELLO}token_file = "token"')) == f"plugins[0].token_file: {why.format(tmp_path / 'token')}"
 
 
+def test_a_name_that_is_no_line_is_shown_in_one(toml: Callable[[str | bytes], Path], tmp_path: Path) -> None:
+    expected = f"plugins[0].token_file: cannot read {tmp_path}/a\\n\\x1b[31m: No such file or directory"
+    assert line(toml(f'{HELLO}token_file = "a\\n\\u001b[31m"')) == expected
+
+
 def test_a_token_file_that_is_not_there(toml: Callable[[str | bytes], Path], tmp_path: Path) -> None:
     expected = f"plugins[0].token_file: cannot read {tmp_path / 'token'}: No such file or directory"
     assert line(toml(f'{HELLO}token_file = "token"')) == expected

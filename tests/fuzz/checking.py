@@ -8,20 +8,19 @@ from typing import Final
 
 from tests.fuzz.feeding import AiohttpFeed, Feed, Hung, Verdict, WireFeed
 from tests.fuzz.generate import Input
+from tests.fuzz.verdicts import Wrong
 
 # aiohttp brings an older llhttp. It lets an empty Transfer-Encoding pass in places that the lane cannot see, such as
 # trailers; and of a folded one only llhttp itself knows what it has made.
 _PARSERS_DIFFER: Final = re.compile(rb"transfer-encoding[ \t]*:(?:[ \t]*[\r\n]|[^\n]*\n[ \t])", re.IGNORECASE)
 
 
-class Disagreement(Exception):
+class Disagreement(Wrong):
     """An input on which something that must hold does not."""
 
     def __init__(self, case: Input, verdicts: dict[str, Verdict | str]) -> None:
-        self.case = case
-        self.verdicts = verdicts
-        lines = [f"{case.raw!r}", f"cut at {case.cuts}, then {case.ending}"]
-        super().__init__("\n".join(lines + [f"  {who}: {verdict}" for who, verdict in verdicts.items()]))
+        super().__init__("\n".join(f"{who}: {verdict}" for who, verdict in verdicts.items()), case)
+        self.case: Input = case
 
 
 class Checker:

@@ -59,6 +59,9 @@ class Input:
     cuts: tuple[int, ...]
     ending: Ending
 
+    def __str__(self) -> str:
+        return f"{self.raw!r}\ncut at {self.cuts}, then {self.ending}"
+
     @property
     def pieces(self) -> list[bytes]:
         return [self.raw[a:b] for a, b in zip((0, *self.cuts), (*self.cuts, len(self.raw)), strict=True) if b > a]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
+from typing import Any
 
 import pytest
 
 from tests.fuzz.checking import Checker, Disagreement, minimize
 from tests.fuzz.feeding import WireFeed
 from tests.fuzz.generate import Input, generate
+from tests.fuzz.targets import TARGETS, Check
+from tests.fuzz.verdicts import Wrong
 
 INPUTS = 1500
 
@@ -87,3 +91,27 @@ async def test_a_disagreement_is_reported_as_small_as_it_can_be(monkeypatch: pyt
     assert smallest.case.cuts == ()
     assert b"Server" not in smallest.case.raw
     assert smallest.case.raw.count(b"Content-Length: 2\r\n") == 2
+
+
+async def check_all(check: Check, cases: Iterable[Any]) -> None:
+    for case in cases:
+        await check(case)
+
+
+@pytest.mark.parametrize("name", ["replies", "manifests", "configurations"])
+async def test_what_comes_from_outside_is_taken_or_refused_with_a_reason(name: str) -> None:
+    target, dice = TARGETS[name], Random(18)
+    async with target.checking() as check:
+        await check_all(check, (target.generate(dice) for _ in range(100)))
+
+
+@pytest.mark.parametrize("name", ["replies", "manifests"])
+async def test_a_mistake_of_the_engine_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forget(document: dict[str, object], *rest: object) -> dict[str, object]:
+        return {}
+
+    monkeypatch.setattr("engine.reconciliation.with_progress", forget)
+    target, dice = TARGETS[name], Random(18)
+    async with target.checking() as check:
+        with pytest.raises(Wrong, match="internal error: KeyError"):
+            await check_all(check, (target.generate(dice) for _ in range(100)))

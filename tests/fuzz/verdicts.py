@@ -1,0 +1,19 @@
+"""What a target has to say of a case."""
+
+from __future__ import annotations
+
+
+class Wrong(Exception):
+    """Something that must hold of a case does not; it says what, and shows the case."""
+
+    def __init__(self, what: str, case: object) -> None:
+        super().__init__(f"{what}\n{case}")
+        self.what = what
+
+
+def told_in_a_line(error: Exception, case: object) -> str:
+    """The outcome of a case that was refused. Raises `Wrong` where the reason is not one line to be shown."""
+    text = str(error)
+    if not text.strip() or not text.isprintable() or len(text) > 5000:
+        raise Wrong(f"the reason is no line: {text!r}", case)
+    return "refused"

@@ -6,6 +6,7 @@ batches.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
@@ -15,8 +16,8 @@ import orjson
 
 from engine import Engine, Workflow
 from registry import Config, EngineSettings, PluginConfig, Registry
-from rpc.lanes import Response
-from rpc.methods import PATHS, BatchMethod, Method
+from rpc.lanes import Response, Waiting
+from rpc.methods import PATHS, Method, Route
 from tests.fuzz.values import damaged, damaged_text, encoded, places, replaced, value
 from tests.fuzz.verdicts import Wrong
 
@@ -180,27 +181,33 @@ def _at(document: Any, path: tuple[str | int, ...]) -> Any:
 
 
 class _Script:
-    """Answers requests where the lane would."""
+    """A lane that leads nowhere and answers as the case says."""
 
     def __init__(self, case: Case) -> None:
         self._bodies = {method: _again(bodies) for method, bodies in case.bodies.items()}
         self._case = case
         self.calls = 0
 
-    async def post(self, path: str, body: bytes) -> Response:
+    def send(self, path: str, body: bytes, waiting: Waiting) -> None:
         self.calls += 1
-        if self.calls > CALLS:
-            raise Wrong(f"more than {CALLS} calls", self._case)
-        route = PATHS[path]
+        asyncio.get_running_loop().call_soon(self._answer, path, body, waiting)
+
+    def _answer(self, path: str, body: bytes, waiting: Waiting) -> None:
+        if not waiting.done():
+            waiting.set_result(self._reply(PATHS[path], body))
+
+    def _reply(self, route: Route, body: bytes) -> Response:
         if isinstance(route, Method):
             return Response(200, next(self._bodies[route])) if route in self._bodies else Response(404, b"")
         method = Method(route.removesuffix(".batch"))
         if method not in self._bodies or not self._case.batched:
             return Response(404, b"")
-        assert isinstance(route, BatchMethod)
         replies = [next(self._bodies[method]) for _ in orjson.loads(body)["calls"]]
         beside = f',"resend":"{self._case.announced}"' if self._case.announced else ""
         return Response(200, b'{"replies":[' + b",".join(replies) + b"]" + beside.encode() + b"}")
+
+    async def aclose(self) -> None:
+        pass
 
 
 def _again(bodies: list[bytes]) -> Iterator[bytes]:
@@ -217,7 +224,7 @@ async def check(case: Case) -> str:
     script, now = _Script(case), 1_700_000_000.0
     async with Engine(registry, clock=lambda: now) as engine:
         (client,) = (each.client for each in registry.snapshot())
-        client._post = script.post
+        client._attempts.lane = script
         for _ in range(PASSES):
             result = await engine.reconcile(work)
             if "internal error" in work.message:
@@ -227,6 +234,8 @@ async def check(case: Case) -> str:
             if result.aborted is not None:
                 raise Wrong(f"aborted: {result.aborted}", case)
             now += min(result.requeue_after, 1e6)
+            if script.calls > CALLS:
+                raise Wrong(f"{script.calls} calls", case)
         waits = "" if work.finished else engine.waiting_for(work)
     try:
         again = Workflow(orjson.loads(work.encode()))

@@ -5,26 +5,50 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
-_WHOLE: Final = re.compile(rf"\+?(?:{_PART.pattern})+")
+_NANOSECONDS: Final = {
+    "ns": 1,
+    **dict.fromkeys(("us", "µs", "μs"), 10**3),
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+# Possessive, so that a number is read once, however many digits it has.
+_PART: Final = re.compile(r"(?=\.?[0-9])0*+([0-9]*+)(\.[0-9]*+)?+(ns|us|µs|μs|ms|s|m|h)")
 # Go keeps nanoseconds in an int64 and refuses what does not fit.
-_MAX: Final = 2**63 / 1e9
+_MAX: Final = 1 << 63
+_PARTS: Final = 100
+"""Numbers with their units in one duration: Go would read more of them, and nobody writes them."""
 _SHOWN: Final = 64
 """Characters of a text that is no duration which its error shows."""
 
 
-def parse_duration(text: str) -> float:
-    """Seconds of a duration in the grammar of Go's ``time.ParseDuration``; a negative one is refused.
+def parse_nanoseconds(text: str) -> int:
+    """Nanoseconds of a duration in the grammar of Go's ``time.ParseDuration``, signed, less than 2^63 of them.
 
     Raises `ValueError`, whose message says what was expected.
     """
-    if text == "0":
-        return 0.0
-    shown = repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}..."
-    if not _WHOLE.fullmatch(text):
-        raise ValueError(f"{shown} is not a duration such as 500ms, 2m or 1h30m")
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
-    if seconds >= _MAX:
-        raise ValueError(f"{shown} is longer than 292 years")
-    return seconds
+    unsigned = text[1:] if text[:1] in ("+", "-") else text
+    if unsigned == "0":
+        return 0
+    total = position = parts = 0
+    while parts < _PARTS and (part := _PART.match(unsigned, position)):
+        whole, fraction, unit = part[1], part[2] or ".0", _NANOSECONDS[part[3]]
+        total += int(whole[:20] or "0") * unit + round(float(f"0{fraction}") * unit)
+        position, parts = part.end(), parts + 1
+    if not unsigned or position < len(unsigned):
+        raise ValueError(f"{_shown(text)} is not a duration such as 500ms, 2m or 1h30m")
+    if total >= _MAX:
+        raise ValueError(f"{_shown(text)} is longer than 292 years")
+    return -total if text[0] == "-" else total
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration as `parse_nanoseconds` reads it; a negative one is refused, too."""
+    if text[:1] == "-":
+        raise ValueError(f"{_shown(text)} is not a duration such as 500ms, 2m or 1h30m")
+    return parse_nanoseconds(text) / 1e9
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}..."

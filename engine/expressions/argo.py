@@ -21,12 +21,7 @@ def _to_json(value: Any) -> str:
 def _jsonpath(run: Run, text: str, path: str) -> object:
     def evaluate(expression: str, env: Mapping[str, object]) -> object:
         # Filters use up the budget of the expression they are part of, and have no functions but the language's own.
-        inner = Run(env, {}, run.clock)
-        inner.steps, inner.volume = run.steps, run.volume
-        try:
-            return parse(expression).evaluate(inner)
-        finally:
-            run.steps, run.volume = inner.steps, inner.volume
+        return parse(expression).evaluate(Run(env, {}, run.clock, run.budget))
 
     return query(path, from_json(text), evaluate)
 

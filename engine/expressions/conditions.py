@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from engine.expressions.budget import spend
 from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_string
 from engine.expressions.regex import matches
@@ -42,7 +43,9 @@ def _bits(symbol: str, operation: Callable[[int, int], int]) -> Operation:
 def _add(left: object, right: Thunk) -> object:
     other = right()
     if isinstance(left, str) or isinstance(other, str):
-        return go_string(left) + go_string(other)
+        joined = go_string(left) + go_string(other)
+        spend(len(joined) >> 3)
+        return joined
     return _number("+", float.__add__)(left, lambda: other)
 
 

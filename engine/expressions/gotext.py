@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import orjson
 
+from engine.expressions.budget import budgeted, spend
 from engine.expressions.errors import Invalid
 from engine.expressions.times import RFC3339_NANO, Duration, Time, Zone
-from engine.expressions.values import Visits, type_name
+from engine.expressions.values import type_name
 
 
 def go_float(value: float) -> str:
@@ -27,8 +28,13 @@ def go_float(value: float) -> str:
     return f"{mantissa}e{exponent[0]}{exponent[1:]:0>2}"
 
 
-def go_string(value: object, visits: Visits | None = None) -> str:
+def go_string(value: object) -> str:
     """Go's `%v`: what `string()` gives and sprig's functions on strings make of other values."""
+    with budgeted():
+        return _text(value)
+
+
+def _text(value: object) -> str:
     match value:
         case None:
             return "<nil>"
@@ -39,32 +45,35 @@ def go_string(value: object, visits: Visits | None = None) -> str:
         case float():
             return go_float(value)
         case str():
+            spend(len(value) >> 3)
             return value
         case list():
-            visits = visits or Visits()
-            visits.count()
-            return f"[{' '.join(go_string(element, visits) for element in value)}]"
+            spend(1 + len(value))
+            return f"[{' '.join(map(_text, value))}]"
         case Mapping():
-            visits = visits or Visits()
-            visits.count()
-            return f"map[{' '.join(f'{key}:{go_string(value[key], visits)}' for key in sorted(value, key=str))}]"
+            spend(1 + len(value))
+            return f"map[{' '.join(f'{key}:{_text(value[key])}' for key in sorted(value, key=str))}]"
         case _:
             return str(value)
 
 
-def _plain(value: object, visits: Visits) -> object:
+def _plain(value: object) -> object:
     """A copy of a value that orjson writes as Go would: whole floats as integers, times as text."""
-    visits.count()
     match value:
         case float():
             if not math.isfinite(value):
                 raise Invalid(f"json: unsupported value: {go_string(value)}")
             return int(value) if value.is_integer() and abs(value) < 2**53 else value
         case list():
-            return [_plain(element, visits) for element in value]
+            spend(1 + len(value))
+            return [_plain(element) for element in value]
         case Mapping():
-            return {str(key): _plain(element, visits) for key, element in value.items()}
-        case None | bool() | int() | str():
+            spend(1 + len(value))
+            return {str(key): _plain(element) for key, element in value.items()}
+        case str():
+            spend(len(value) >> 3)
+            return value
+        case None | bool() | int():
             return value
         case Time():
             return value.format(RFC3339_NANO)
@@ -79,11 +88,12 @@ def _plain(value: object, visits: Visits) -> object:
 _HTML: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
-def go_json(value: object, *, indent: bool = False, html: bool = True, visits: Visits | None = None) -> str:
+def go_json(value: object, *, indent: bool = False, html: bool = True) -> str:
     """The JSON text that Go's json.Marshal writes: sorted keys, `<`, `>` and `&` escaped unless `html` is False."""
     option = orjson.OPT_SORT_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
     try:
-        text = orjson.dumps(_plain(value, visits or Visits()), option=option).decode()
+        with budgeted():
+            text = orjson.dumps(_plain(value), option=option).decode()
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise Invalid(f"json: {error}") from error
     if html:
@@ -108,8 +118,10 @@ def _floats(value: Any) -> Any:
         case int():
             return float(value)
         case list():
+            spend(len(value))
             return [_floats(element) for element in value]
         case _:
+            spend(len(value))
             return {key: _floats(element) for key, element in value.items()}
 
 
@@ -118,6 +130,8 @@ _QUOTED: Final = {"\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r
 
 def go_quote(text: str) -> str:
     """Go's `%q`: the text as a Go string literal."""
+
+    spend(len(text))
 
     def character(each: str) -> str:
         if each in '"\\':

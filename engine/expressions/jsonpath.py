@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
+from engine.expressions.budget import bounded, spend
+from engine.expressions.caching import kept
 from engine.expressions.errors import ExpressionError, Invalid
 from engine.expressions.gotext import go_string
-from engine.expressions.values import bounded, is_number, type_name
+from engine.expressions.values import is_number, parse_int, type_name
 
 Evaluate = Callable[[str, Mapping[str, object]], object]
 """Evaluates an expression over variables: what filters and scripts are run by."""
@@ -24,7 +25,7 @@ _DOT: Final = re.compile(r"\.\.?(?:(\*)|([^.\[\]*]+))")
 _SUBSCRIPT: Final = re.compile(
     r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|(-?\d+)|([^'"\[\],:()?*\s][^'"\[\],:()]*))\s*"""
 )
-_RANGE: Final = re.compile(r"\s*(-?\d*)\s*:\s*(-?\d*)\s*(?::\s*(-?\d*)\s*)?")
+_RANGE: Final = re.compile(r"\s*+(-?\d*+)\s*+:\s*+(-?\d*+)\s*+(?::\s*+(-?\d*+)\s*+)?+", re.ASCII)
 _STRINGS: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
@@ -56,17 +57,18 @@ def query(path: str, value: object, evaluate: Evaluate) -> object:
             if single and step.single and not matches:
                 raise Invalid(f"jsonpath: {step.text} not found in {type_name(element)}")
             following += matches
+            spend(1 + len(matches))
             bounded(len(following))
         single = single and step.single
         found = following
     return found[0] if single else found
 
 
-@lru_cache(maxsize=256)
+@kept(maxsize=256)
 def _parse(path: str) -> tuple[_Step, ...]:
     path = path.strip()
     if not path.startswith("$"):
-        raise Invalid(f"jsonpath: expected $ at the start of {path!r}")
+        raise Invalid(f"jsonpath: expected $ at the start of {path[:80]!r}")
     steps: list[_Step] = []
     position = 1
     while position < len(path):
@@ -80,7 +82,7 @@ def _parse(path: str) -> tuple[_Step, ...]:
         else:
             match = _DOT.match(path, position)
             if match is None:
-                raise Invalid(f"jsonpath: cannot read {path!r} from {path[position:]!r} on")
+                raise Invalid(f"jsonpath: cannot read {path[:80]!r} from {path[position:][:80]!r} on")
             if match[0].startswith(".."):
                 steps.append(_Step(_descend, False, ".."))
             steps.append(_Step(_children, False, "*") if match[1] else _key(match[2].strip()))
@@ -107,7 +109,7 @@ def _closing(path: str, start: int) -> int:
             if depth == 0:
                 return position
         position += 1
-    raise Invalid(f"jsonpath: unclosed [ in {path!r}")
+    raise Invalid(f"jsonpath: unclosed [ in {path[:80]!r}")
 
 
 def _subscript(text: str, path: str) -> _Step:
@@ -122,13 +124,13 @@ def _subscript(text: str, path: str) -> _Step:
     keys: list[str | int] = []
     position = 0
     while match := _SUBSCRIPT.match(text, position):
-        keys.append(int(match[3]) if match[3] else _unescape(next(filter(None, match.group(1, 2, 4)), "")))
+        keys.append(_index(match[3]) if match[3] else _unescape(next(filter(None, match.group(1, 2, 4)), "")))
         position = match.end()
         if text[position : position + 1] != ",":
             break
         position += 1
     if not keys or position < len(text):
-        raise Invalid(f"jsonpath: cannot read [{text}] in {path!r}")
+        raise Invalid(f"jsonpath: cannot read [{text[:80]}] in {path[:80]!r}")
     if len(keys) == 1:
         return _key(keys[0])
     return _Step(lambda value, context: (found for key in keys for found in _fetch(value, key)), False, f"[{text}]")
@@ -148,6 +150,13 @@ def _fetch(value: Any, key: str | int) -> Iterator[Any]:
         yield len(value)
 
 
+def _index(text: str) -> int:
+    try:
+        return parse_int(text)
+    except Invalid:
+        raise Invalid(f"jsonpath: expected an index, got {text[:80]}") from None
+
+
 def _children(value: Any, context: _Query) -> Iterator[Any]:
     if isinstance(value, dict):
         yield from (value[key] for key in sorted(value))
@@ -160,12 +169,13 @@ def _descend(value: Any, context: _Query) -> Iterator[Any]:
     while pending:
         value = pending.pop()
         yield value
+        spend()
         pending += reversed(list(_children(value, context)))
 
 
 def _slice(start: str, stop: str, step: str | None) -> _Step:
-    bounds = slice(int(start) if start else None, int(stop) if stop else None)
-    stride = int(step) if step else 1
+    bounds = slice(_index(start) if start else None, _index(stop) if stop else None)
+    stride = _index(step) if step else 1
     if stride == 0:
         raise Invalid("jsonpath: a step of 0 leads nowhere")
 

@@ -28,6 +28,9 @@ _WORDS: Final = {
 }
 # fmt: on
 
+MAX_LAYOUT: Final = 1000
+"""Characters in a layout."""
+
 # The parts of a layout, as Go's nextStdChunk tells them apart.
 _PART: Final = re.compile(
     r"January|Jan(?![a-z])|Monday|Mon(?![a-z])|MST|2006|_2(?!006)|__2"
@@ -38,7 +41,13 @@ _PART: Final = re.compile(
 
 def format_moment(moment: datetime, layout: str) -> str:
     """The text of a moment with a time zone, in a layout."""
+    _check(layout)
     return _PART.sub(lambda part: _write(part[0], moment), layout)
+
+
+def _check(layout: str) -> None:
+    if len(layout) > MAX_LAYOUT:
+        raise Invalid(f"a layout may have {MAX_LAYOUT} characters, {layout[:80]!r} has {len(layout)}")
 
 
 def _write(part: str, moment: datetime) -> str:
@@ -93,6 +102,7 @@ def _pairs(part: str) -> int:
 
 def parse_moment(layout: str, text: str, zone: tzinfo = UTC) -> datetime:
     """Reads a time in a layout; a text without a zone is in `zone`. Raises `Invalid` where they do not match."""
+    _check(layout)
     names: list[str] = []
     pattern, position = "", 0
     for part in _PART.finditer(layout):
@@ -100,11 +110,12 @@ def parse_moment(layout: str, text: str, zone: tzinfo = UTC) -> datetime:
         position = part.end()
         name, expression = _read(part[0])
         names.append(name)
-        pattern += f"({expression})"
+        # Atomic: Go reads a part once, and looks for no other way to read it where the next one does not fit.
+        pattern += f"((?>{expression}))"
         # Go accepts a fraction after the seconds even where the layout has none.
         if name == "second" and layout[position : position + 1] not in (".", ","):
             names.append("fraction")
-            pattern += r"([.,]\d+)?"
+            pattern += r"([.,]\d++)?+"
     match = re.fullmatch(pattern + re.escape(layout[position:]), text, re.IGNORECASE | re.ASCII)
     if match is None:
         raise Invalid(f"cannot parse {text[:80]!r} as time {layout[:80]!r}")

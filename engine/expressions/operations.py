@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from engine.expressions.budget import bounded
 from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_string
 from engine.expressions.regex import matches
 from engine.expressions.times import Duration, Time
-from engine.expressions.values import bounded, compare, equal, int64, is_number, truncate, type_name
+from engine.expressions.values import compare, equal, int64, is_number, truncate, type_name
 
 
 def _undefined(operator: str, left: object, right: object) -> Invalid:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from engine.expressions import nodes
 from engine.expressions.builtins import BUILTINS
+from engine.expressions.caching import kept
 from engine.expressions.errors import ExpressionError, Invalid
 from engine.expressions.nesting import MAX_DEPTH, check_nesting
 from engine.expressions.nodes import Node
@@ -19,18 +21,13 @@ from engine.expressions.precedence import fold, misplaced
 from engine.expressions.predicates import OPTIONAL, Predicate
 from engine.expressions.values import parse_float
 
-MAX_LENGTH: Final = 64 * 1024
-"""Characters in an expression."""
-
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL)
 _SIMPLE_ESCAPES: Final = dict(zip("abfnrtv\\'\"`?", "\a\b\f\n\r\t\v\\'\"`?", strict=True))
 
 
-@lru_cache(maxsize=4096)
+@kept(maxsize=1024)
 def parse(text: str) -> Node:
     """The syntax tree of an expression; raises `ExpressionError` with the place of the first mistake."""
-    if len(text) > MAX_LENGTH:
-        raise ExpressionError(f"expression is longer than {MAX_LENGTH} characters")
     try:
         check_nesting(text)
         tree: Any = _parser().parse(text)
@@ -99,11 +96,14 @@ class _Build(Transformer[Token, Any]):
     @v_args(inline=True)
     def number(self, token: Token) -> Node:
         text = token.replace("_", "").lower()
-        if text[:2] in ("0x", "0o", "0b"):
-            number: int | float = int(text, 0)
-        else:
-            number = parse_float(text) if any(mark in text for mark in ".e") else int(text)
-        if (number.bit_length() > 63) if isinstance(number, int) else number == float("inf"):
+        try:
+            if text[:2] in ("0x", "0o", "0b"):
+                number: int | float = int(text, 0)
+            else:
+                number = parse_float(text) if any(mark in text for mark in ".e") else int(text)
+        except ValueError:  # of more digits than Python takes for an integer
+            number = math.inf
+        if (number.bit_length() > 63) if isinstance(number, int) else number == math.inf:
             raise misplaced("number literal is too large", token)
         return nodes.Constant(_offset(token), number)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 
 from engine.expressions import nodes
 from engine.expressions.argo import FUNCTIONS
+from engine.expressions.budget import budgeted
+from engine.expressions.caching import kept
 from engine.expressions.errors import ExpressionError, Invalid
 from engine.expressions.evaluation import Run
 from engine.expressions.parse import parse
@@ -36,14 +37,15 @@ class Program:
         1970, and is what `now()` reads.
         """
         try:
-            return self._tree.evaluate(Run(env, FUNCTIONS, clock))
+            with budgeted() as budget:
+                return self._tree.evaluate(Run(env, FUNCTIONS, clock, budget))
         except Invalid as error:
             raise ExpressionError(str(error), self.text, error.offset) from error
         except RecursionError as error:
             raise ExpressionError("values are nested too deeply", self.text) from error
 
 
-@lru_cache(maxsize=4096)
+@kept(maxsize=1024)
 def compile_expression(text: str) -> Program:
     """The program of a text, parsed at most once while it is in use; raises `ExpressionError`."""
     return Program(text)

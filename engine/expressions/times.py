@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import total_ordering
 from typing import Final, Self
@@ -10,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from engine.expressions.errors import Invalid
 from engine.expressions.layouts import format_moment, parse_moment
+from rpc.durations import parse_nanoseconds
 
 RFC3339: Final = "2006-01-02T15:04:05Z07:00"
 RFC3339_NANO: Final = "2006-01-02T15:04:05.999999999Z07:00"
@@ -19,16 +19,6 @@ MILLISECOND: Final = 10**6
 SECOND: Final = 10**9
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
-
-_UNITS: Final = {
-    "ns": 1,
-    **dict.fromkeys(("us", "µs", "μs"), MICROSECOND),
-    "ms": MILLISECOND,
-    "s": SECOND,
-    "m": MINUTE,
-    "h": HOUR,
-}
-_TERM: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 
 
 @total_ordering
@@ -43,15 +33,10 @@ class Duration:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Reads `1h30m`, `-1.5s`, `300ms`; every number needs its unit. Raises `Invalid`."""
-        unsigned = text[1:] if text[:1] in ("+", "-") else text
-        total = position = 0
-        while term := _TERM.match(unsigned, position):
-            number, unit = term[1], _UNITS[term[2]]
-            total += round(float(number) * unit) if "." in number else int(number[:20]) * unit
-            position = term.end()
-        if (not unsigned or position < len(unsigned) or total >= 1 << 63) and unsigned != "0":
-            raise Invalid(f"time: invalid duration {text[:80]!r}")
-        return cls(-total if text[0] == "-" else total)
+        try:
+            return cls(parse_nanoseconds(text))
+        except ValueError as error:
+            raise Invalid(f"time: invalid duration {text[:80]!r}") from error
 
     def __str__(self) -> str:
         size = abs(self.nanoseconds)

@@ -9,17 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from itertools import repeat
 from typing import Any, Final
 
+from engine.expressions.budget import spend
 from engine.expressions.errors import Invalid
 from engine.expressions.times import Duration, Time, Zone
 
-MAX_SIZE: Final = 1_000_000
-"""Elements in a list or characters in a string that one operation may make (expr's own memory budget)."""
-
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}")
-_FLOAT: Final = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf(inity)?|nan)", re.IGNORECASE)
+_FLOAT: Final = re.compile(r"[+-]?(([0-9]++\.?[0-9]*+|\.[0-9]++)(e[+-]?[0-9]++)?|inf(inity)?|nan)", re.IGNORECASE)
 
 
 def type_name(value: object) -> str:
@@ -54,12 +51,6 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def bounded(size: int) -> None:
-    """Raises `Invalid` where a result of so many elements or characters is too large to be made."""
-    if size > MAX_SIZE:
-        raise Invalid("memory budget exceeded")
-
-
 def int64(value: int) -> int:
     """Wraps around as Go's 64-bit integers do, which also keeps arithmetic from growing numbers without end."""
     return ((value + (1 << 63)) & ((1 << 64) - 1)) - (1 << 63)
@@ -86,34 +77,21 @@ def truncate(value: float) -> int:
     return int64(int(value))
 
 
-class Visits:
-    """Counts the elements that a walk through nested values sees. `[x, x]`, nested 60 times, has 2^60 of them."""
-
-    __slots__ = ("left",)
-
-    def __init__(self) -> None:
-        self.left = MAX_SIZE
-
-    def count(self) -> None:
-        """Counts one; raises `Invalid` where the walk takes too long."""
-        self.left -= 1
-        if self.left < 0:
-            raise Invalid("memory budget exceeded")
-
-
-def equal(left: object, right: object, visits: Visits | None = None) -> bool:
+def equal(left: object, right: object) -> bool:
     """Equality of any two values: numbers by value, the rest by type and content, recursively."""
     if is_number(left) and is_number(right):
         return left == right
-    if type(left) is not type(right) or not isinstance(left, list | dict):
-        return type(left) is type(right) and left == right
-    visits = visits or Visits()
-    visits.count()
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, str) and isinstance(right, str):
+        spend(len(left) >> 3 if len(left) == len(right) else 0)
     if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(equal, left, right, repeat(visits)))
-    assert isinstance(left, dict)
-    assert isinstance(right, dict)
-    return left.keys() == right.keys() and all(equal(left[key], right[key], visits) for key in left)
+        spend(len(left))
+        return len(left) == len(right) and all(map(equal, left, right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        spend(len(left))
+        return left.keys() == right.keys() and all(equal(left[key], right[key]) for key in left)
+    return left == right
 
 
 def compare(operator: str, left: Any, right: Any) -> bool:

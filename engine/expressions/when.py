@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 import re
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
 
+from engine.expressions.budget import budgeted
+from engine.expressions.caching import kept
 from engine.expressions.conditions import Thunk, fold
 from engine.expressions.errors import ExpressionError, Invalid
 from engine.expressions.gotext import go_string
@@ -45,7 +47,7 @@ _PLAIN: Final = re.compile(rf"\s*{_OPERAND}\s*(==|!=)\s*{_OPERAND}\s*")
 _SYMBOLS: Final = re.compile(r"""[^\w\s()'"]+""")
 
 
-@lru_cache(maxsize=4096)
+@kept(maxsize=4096)
 def evaluate_when(text: str) -> bool:
     """Whether the condition holds; an empty one does.
 
@@ -61,7 +63,7 @@ def evaluate_when(text: str) -> bool:
         )
         return (left == right) is (plain[4] == "==")
     try:
-        check_nesting(text)
+        check_nesting(text, filled_in=True)
         condition: Any = _parser().parse(text)
     except UnexpectedInput as error:
         raise ExpressionError(f"Invalid 'when' expression '{text}': {_explain(error, text)}", text) from None
@@ -70,8 +72,9 @@ def evaluate_when(text: str) -> bool:
     except Invalid as error:
         raise ExpressionError(f"Invalid 'when' expression '{text}': {error}", text) from None
     try:
-        result = condition()
-    except Invalid as error:
+        with budgeted():
+            result = condition()
+    except (Invalid, RecursionError) as error:
         raise ExpressionError(f"Failed to evaluate 'when' expression '{text}': {error}", text) from None
     if not isinstance(result, bool):
         raise ExpressionError(f"Expected boolean evaluation for '{text}'. Got {go_string(result)}", text)
@@ -111,7 +114,10 @@ class _Build(Transformer[Token, Any]):
 
     def number(self, children: list[Token]) -> Thunk:
         text = str(children[0])
-        value = float(int(text, 16)) if text.startswith("0x") else parse_float(text)
+        try:
+            value = float(int(text, 16)) if text.startswith("0x") else parse_float(text)
+        except OverflowError:
+            value = math.inf
         return lambda: value
 
     def boolean(self, children: list[Token]) -> Thunk:

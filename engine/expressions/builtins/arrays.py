@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from engine.expressions.budget import bounded, spend
 from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_json, go_string
 from engine.expressions.members import fetch
-from engine.expressions.values import Visits, bounded, is_number, sort_key, type_name
+from engine.expressions.values import is_number, sort_key, type_name
 
 
 def _length(value: Any) -> int:
@@ -35,6 +36,7 @@ def sort_by(array: list[Any], keys: list[Any], order: object) -> list[Any]:
     if order not in ("asc", "desc"):
         raise Invalid(f"invalid order {go_string(order)[:80]}, expected asc or desc")
     try:
+        spend(sum(len(key) >> 3 for key in keys if isinstance(key, str)))
         indices = sorted(range(len(array)), key=keys.__getitem__, reverse=order == "desc")
     except TypeError as error:
         raise Invalid("cannot sort values of different types") from error
@@ -48,10 +50,9 @@ def _sort(array: list[Any], order: str = "asc") -> list[Any]:
 def unique(array: list[Any]) -> list[Any]:
     """The first of each group of equal elements."""
     first: dict[object, Any] = {}
-    visits = Visits()
     for element in array:
         if isinstance(element, list | Mapping):
-            first.setdefault(("nested", go_json(element, visits=visits)), element)
+            first.setdefault(("nested", go_json(element)), element)
         else:
             first.setdefault((is_number(element), type(element) is bool, element), element)
     return list(first.values())
@@ -63,6 +64,7 @@ def _flatten(array: list[Any]) -> list[Any]:
     while pending:
         element = pending.pop()
         if isinstance(element, list):
+            spend(len(element))
             pending.extend(reversed(element))
         else:
             result.append(element)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from engine.expressions.budget import bounded, spend
 from engine.expressions.errors import Invalid
 from engine.expressions.functions import on_text, on_texts
-from engine.expressions.values import bounded, type_name
+from engine.expressions.values import type_name
 
 SPACE: Final = "\t\n\v\f\r \x85\xa0"
 """What Go's strings.TrimSpace takes off, within Latin-1."""
@@ -51,7 +52,9 @@ def replace(text: str, old: str, new: str, count: int = -1) -> str:
     return text.replace(old, new, count)
 
 
-def _trim(text: str, characters: str = SPACE) -> str:
+def trim(text: str, characters: str = SPACE) -> str:
+    """The text without those of the characters that it begins or ends with."""
+    spend(len(text) * len(characters) >> 10)
     return text.strip(characters)
 
 
@@ -66,7 +69,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
     "replace": replace,
     "split": split,
     "splitAfter": _split_after,
-    "trim": _trim,
+    "trim": trim,
     "trimPrefix": on_texts(str.removeprefix),
     "trimSuffix": on_texts(str.removesuffix),
     "upper": on_text(str.upper),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from engine.expressions.budget import spend
 from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_string
 from engine.expressions.times import Duration, Time
@@ -88,12 +89,14 @@ def _pick(mapping: Mapping[Any, Any], *keys: str) -> dict[str, Any]:
 
 
 def _omit(mapping: Mapping[Any, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in mapping.items() if key not in keys}
+    omitted = frozenset(keys)
+    return {key: value for key, value in mapping.items() if key not in omitted}
 
 
 def _merge(target: Mapping[Any, Any], *sources: Mapping[Any, Any]) -> dict[str, Any]:
     result = dict(target)
     for source in sources:
+        spend(len(result) + len(source))
         for key, value in source.items():
             if isinstance(result.get(key), Mapping) and isinstance(value, Mapping):
                 result[key] = _merge(result[key], value)
@@ -105,6 +108,7 @@ def _merge(target: Mapping[Any, Any], *sources: Mapping[Any, Any]) -> dict[str, 
 def _merge_overwrite(target: Mapping[Any, Any], *sources: Mapping[Any, Any]) -> dict[str, Any]:
     result = dict(target)
     for source in sources:
+        spend(len(result) + len(source))
         for key, value in source.items():
             if isinstance(result.get(key), Mapping) and isinstance(value, Mapping):
                 result[key] = _merge_overwrite(result[key], value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from engine.expressions.budget import spend
 from engine.expressions.builtins.arrays import concatenate, unique
 from engine.expressions.errors import Invalid
 from engine.expressions.sprig.dicts import empty
@@ -49,6 +50,7 @@ def _compact(array: list[Any]) -> list[Any]:
 
 
 def _without(array: list[Any], *omitted: Any) -> list[Any]:
+    spend(len(array) * len(omitted))
     return [element for element in array if not any(equal(element, each) for each in omitted)]
 
 

@@ -8,9 +8,10 @@ from decimal import Decimal
 from functools import reduce
 from typing import Any, Final
 
+from engine.expressions.budget import bounded
 from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_string
-from engine.expressions.values import bounded, int64, parse_float, parse_int, truncate
+from engine.expressions.values import int64, parse_float, parse_int, truncate
 
 
 def to_int(value: Any) -> int:

@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from engine.expressions.budget import bounded, spend
 from engine.expressions.errors import Invalid
-from engine.expressions.values import bounded
 
 
 def _characters(alphabet: str) -> Callable[..., object]:
@@ -18,6 +18,7 @@ def _characters(alphabet: str) -> Callable[..., object]:
         if count < 0:
             raise Invalid("cannot make a text of negative length")
         bounded(count)
+        spend(count)
         return "".join(secrets.choice(alphabet) for _ in range(count))
 
     return function
@@ -30,6 +31,7 @@ def _integer(least: int, limit: int) -> int:
 
 
 def _shuffle(text: str) -> str:
+    spend(len(text))
     return "".join(random.SystemRandom().sample(text, len(text)))
 
 

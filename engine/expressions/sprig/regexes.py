@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import re2
 
+from engine.expressions.budget import bounded
 from engine.expressions.errors import Invalid
 from engine.expressions.regex import find_all, matches
-from engine.expressions.values import bounded
 
 # `$1`, `${1}`, `$name` and `$$` in a replacement.
 _REFERENCE: Final = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})", re.ASCII)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from engine.expressions.budget import bounded, spend
 from engine.expressions.builtins import text as texts
 from engine.expressions.errors import Invalid
 from engine.expressions.functions import on_text, text_last
 from engine.expressions.gotext import go_quote, go_string
-from engine.expressions.values import bounded
 
 
 def strings_of(value: Any) -> list[str]:
@@ -21,14 +21,16 @@ def strings_of(value: Any) -> list[str]:
 
 
 def _trim(text: str) -> str:
-    return text.strip(texts.SPACE)
+    return texts.trim(text)
 
 
 def _title(text: str) -> str:
+    spend(len(text))
     return re.sub(r"(?<!\w)\w", lambda letter: letter[0].upper(), text)
 
 
 def _untitle(text: str) -> str:
+    spend(len(text))
     return re.sub(r"(?<!\S)\w", lambda letter: letter[0].lower(), text)
 
 
@@ -108,8 +110,8 @@ def _plural(one: str, many: str, count: int) -> str:
 
 
 def _words(text: str) -> list[str]:
-    text = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1 \2", text)
-    text = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", text)
+    spend(len(text))
+    text = re.sub(r"(?<=[A-Z])(?=[A-Z][a-z])|(?<=[a-z0-9])(?=[A-Z])", " ", text)
     return [word.lower() for word in re.split(r"[\s_\-.]+", text) if word]
 
 
@@ -192,10 +194,10 @@ FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
     "toString": lambda value: go_string(value),
     "toStrings": _to_strings,
     "trim": _trim,
-    "trimAll": text_last(str.strip),
+    "trimAll": text_last(texts.trim),
     "trimPrefix": text_last(str.removeprefix),
     "trimSuffix": text_last(str.removesuffix),
-    "trimall": text_last(str.strip),
+    "trimall": text_last(texts.trim),
     "trunc": _truncate,
     "untitle": _untitle,
     "upper": on_text(str.upper),

@@ -7,7 +7,7 @@ for that by itself. `[x, x]`, nested 60 times, is small to make and has 2^60 ele
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
@@ -66,6 +66,11 @@ def spend(count: int = 1) -> None:
     """Has the evaluation that this is part of pay for so many elements; raises `Invalid` where it cannot."""
     if (budget := _current.get()) is not None:
         budget.spend(count)
+
+
+def visit(container: Sized) -> None:
+    """Pays for a list or a map that a walk through nested values comes to: for its elements, and for the way there."""
+    spend(4 + len(container))
 
 
 def bounded(size: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from engine.expressions.budget import budgeted, spend
+from engine.expressions.budget import budgeted, spend, visit
 from engine.expressions.errors import Invalid
 from engine.expressions.times import RFC3339_NANO, Duration, Time, Zone
 from engine.expressions.values import type_name
@@ -48,10 +48,10 @@ def _text(value: object) -> str:
             spend(len(value) >> 3)
             return value
         case list():
-            spend(1 + len(value))
+            visit(value)
             return f"[{' '.join(map(_text, value))}]"
         case Mapping():
-            spend(1 + len(value))
+            visit(value)
             return f"map[{' '.join(f'{key}:{_text(value[key])}' for key in sorted(value, key=str))}]"
         case _:
             return str(value)
@@ -65,10 +65,10 @@ def _plain(value: object) -> object:
                 raise Invalid(f"json: unsupported value: {go_string(value)}")
             return int(value) if value.is_integer() and abs(value) < 2**53 else value
         case list():
-            spend(1 + len(value))
+            visit(value)
             return [_plain(element) for element in value]
         case Mapping():
-            spend(1 + len(value))
+            visit(value)
             return {str(key): _plain(element) for key, element in value.items()}
         case str():
             spend(len(value) >> 3)
@@ -118,10 +118,10 @@ def _floats(value: Any) -> Any:
         case int():
             return float(value)
         case list():
-            spend(len(value))
+            visit(value)
             return [_floats(element) for element in value]
         case _:
-            spend(len(value))
+            visit(value)
             return {key: _floats(element) for key, element in value.items()}
 
 

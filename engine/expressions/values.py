@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.expressions.budget import spend
+from engine.expressions.budget import spend, visit
 from engine.expressions.errors import Invalid
 from engine.expressions.times import Duration, Time, Zone
 
@@ -86,10 +86,10 @@ def equal(left: object, right: object) -> bool:
     if isinstance(left, str) and isinstance(right, str):
         spend(len(left) >> 3 if len(left) == len(right) else 0)
     if isinstance(left, list) and isinstance(right, list):
-        spend(len(left))
+        visit(left)
         return len(left) == len(right) and all(map(equal, left, right))
     if isinstance(left, dict) and isinstance(right, dict):
-        spend(len(left))
+        visit(left)
         return left.keys() == right.keys() and all(equal(left[key], right[key]) for key in left)
     return left == right
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from engine.expressions.budget import bounded, spend
+from engine.expressions.budget import bounded, spend, visit
 from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_json, go_string
 from engine.expressions.members import fetch
@@ -64,7 +64,7 @@ def _flatten(array: list[Any]) -> list[Any]:
     while pending:
         element = pending.pop()
         if isinstance(element, list):
-            spend(len(element))
+            visit(element)
             pending.extend(reversed(element))
         else:
             result.append(element)

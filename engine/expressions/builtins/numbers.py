@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from engine.expressions.budget import spend
+from engine.expressions.budget import visit
 from engine.expressions.errors import Invalid
 from engine.expressions.values import int64, is_number, type_name
 
@@ -37,7 +37,7 @@ def _numbers(name: str, values: tuple[Any, ...]) -> Iterator[Any]:
     while pending:
         value = pending.pop()
         if isinstance(value, list):
-            spend(len(value))
+            visit(value)
             pending.extend(reversed(value))
         elif is_number(value):
             yield value

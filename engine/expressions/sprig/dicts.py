@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from engine.expressions.budget import spend
+from engine.expressions.budget import visit
 from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_string
 from engine.expressions.times import Duration, Time
@@ -94,9 +94,10 @@ def _omit(mapping: Mapping[Any, Any], *keys: str) -> dict[str, Any]:
 
 
 def _merge(target: Mapping[Any, Any], *sources: Mapping[Any, Any]) -> dict[str, Any]:
+    visit(target)
     result = dict(target)
     for source in sources:
-        spend(len(result) + len(source))
+        visit(source)
         for key, value in source.items():
             if isinstance(result.get(key), Mapping) and isinstance(value, Mapping):
                 result[key] = _merge(result[key], value)
@@ -106,9 +107,10 @@ def _merge(target: Mapping[Any, Any], *sources: Mapping[Any, Any]) -> dict[str, 
 
 
 def _merge_overwrite(target: Mapping[Any, Any], *sources: Mapping[Any, Any]) -> dict[str, Any]:
+    visit(target)
     result = dict(target)
     for source in sources:
-        spend(len(result) + len(source))
+        visit(source)
         for key, value in source.items():
             if isinstance(result.get(key), Mapping) and isinstance(value, Mapping):
                 result[key] = _merge_overwrite(result[key], value)

@@ -7,13 +7,14 @@ scanned again, and a tag ends at the first `}}`. Simple tags name a variable; `{
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
-from functools import lru_cache
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
 
 from engine.expressions.argo import FUNCTIONS
+from engine.expressions.budget import budgeted
+from engine.expressions.caching import kept
 from engine.expressions.errors import ExpressionError, Invalid
 from engine.expressions.gotext import go_json
 from engine.expressions.program import Program, compile_expression
@@ -38,8 +39,16 @@ _AWAITED: Final = frozenset(
 )
 
 
+MAX_FILLED: Final = 16 * 1024 * 1024
+"""Bytes that the tags of one text may come to."""
+
+
 class SubstitutionError(ValueError):
     """A tag that cannot be filled in; the message is one line in Argo's words."""
+
+
+class TooLarge(SubstitutionError):
+    """What the tags of a text stand for would fill the memory, such as parameters that double from one to the next."""
 
 
 class UnresolvedError(SubstitutionError):
@@ -151,6 +160,14 @@ class _Expression:
         raise SubstitutionError(f"failed to evaluate expression{reason}")
 
 
+def find_tags(text: str) -> Iterator[tuple[int, int]]:
+    """Where the tags of a text begin and end, braces included, in one run over it; one that never ends is none."""
+    end = 0
+    while (start := text.find("{{", end)) >= 0 and (close := text.find("}}", start + 2)) >= 0:
+        end = close + 2
+        yield start, end
+
+
 class Text:
     """A JSON text split at its tags. Immutable, and shared by all that render it."""
 
@@ -160,15 +177,14 @@ class Text:
         self._parts: list[bytes] = []
         self._slots: list[tuple[int, str, _Simple | _Expression]] = []
         position = 0
-        while (start := text.find("{{", position)) >= 0:
-            end = text.find("}}", start + 2)
-            if end < 0:
-                raise SubstitutionError(f'Cannot find end tag="}}}}" starting from {text[start : start + 40]!r}')
-            raw = text[start + 2 : end]
+        for start, end in find_tags(text):
+            raw = text[start + 2 : end - 2]
             tag = _Expression(raw) if raw.startswith("=") else _Simple(raw)
             self._parts += (text[position:start].encode(), b"")
             self._slots.append((len(self._parts) - 1, tag.name, tag))
-            position = end + 2
+            position = end
+        if (start := text.find("{{", position)) >= 0:
+            raise SubstitutionError(f'Cannot find end tag="}}}}" starting from {text[start : start + 40]!r}')
         self._parts.append(text[position:].encode())
         self.names: frozenset[str] = frozenset(name for _, name, tag in self._slots if type(tag) is _Simple)
         """The variables that tags name."""
@@ -202,10 +218,15 @@ class Text:
         return rendered
 
     def _fill(self, scope: Scope, mode: _Mode) -> bytes:
-        parts = self._parts.copy()
-        for index, name, tag in self._slots:
-            value = scope.get(name)
-            parts[index] = _escape(value) if type(value) is str and type(tag) is _Simple else tag.fill(scope, mode)
+        parts, size = self._parts.copy(), 0
+        with budgeted():  # all expressions in one text are paid for together
+            for index, name, tag in self._slots:
+                value = scope.get(name)
+                filler = _escape(value) if type(value) is str and type(tag) is _Simple else tag.fill(scope, mode)
+                parts[index] = filler
+                size += len(filler)
+                if size > MAX_FILLED:
+                    raise TooLarge(f"what the tags stand for has more than {MAX_FILLED >> 20} MiB in all")
         return b"".join(parts)
 
 
@@ -229,7 +250,7 @@ def render_string(
     return result
 
 
-@lru_cache(maxsize=1024)
+@kept(maxsize=1024)
 def _compile_string(text: str) -> Text:
     return compile_json(text)
 

@@ -43,9 +43,9 @@ DISPLAY_NAME: Final = "workflows.argoproj.io/display-name"
 _MENTION: Final = re.compile(r"""\b(?:steps|tasks)(?:\.([\w-]+)|\[\\*['"]([^'"\\]+)\\*['"]\])(\.outputs\.result)?""")
 _EXPRESSION: Final = re.compile(r"""\{\{=.*?\}\}|"(?:e|fromE)xpression":"(?:[^"\\]|\\.)*\"""")
 _COMPUTED: Final = re.compile(r"""\$env|\b(?:steps|tasks)\b(?!\.[\w-]|\[\\*['"])""")
-_TAG: Final = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 _ITEM: Final = re.compile(r"\bitem\b")
-_REFERENCE: Final = re.compile(r"\{\{\s*([^{}=][^{}]*?)\s*\}\}")
+# A tag without braces in it, of which the spaces are no part: what is between is stripped where it is taken.
+_TAG: Final = re.compile(r"\{\{([^{}]+)\}\}")
 
 
 class Mentions:
@@ -78,7 +78,7 @@ def call_text(call: Document) -> Text:
     arguments = call.get("arguments") or {}
     if arguments.get("artifacts"):
         artifacts = [
-            {**each, "from": _TAG.sub(r"\1", each["from"])} if each.get("from") else each
+            {**each, "from": _TAG.sub(lambda tag: tag[1].strip(), each["from"])} if each.get("from") else each
             for each in arguments["artifacts"]
         ]
         call = {**call, "arguments": {**arguments, "artifacts": artifacts}}
@@ -136,8 +136,9 @@ class Step:
         self.plain: Document | None = orjson.loads(self.call.render({})) if not self.call.tags else None
         """The call itself, where there is nothing in it to fill in."""
         parameters = (document.get("arguments") or {}).get("parameters") or ()
-        found = {each["name"]: _REFERENCE.fullmatch(str(each.get("value") or "")) for each in parameters}
-        self.references = {name: match[1] for name, match in found.items() if match}
+        found = {each["name"]: _TAG.fullmatch(str(each.get("value") or "")) for each in parameters}
+        variables = {name: tag[1].strip() for name, tag in found.items() if tag}
+        self.references = {name: variable for name, variable in variables.items() if not variable.startswith("=")}
         """The arguments that are another node's variable and nothing else, by name."""
         self.continue_on: Document = document.get("continueOn") or {}
         self.mentions = Mentions(document)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from engine.scope import Scope
-from engine.substitution import SubstitutionError, render_string
+from engine.substitution import SubstitutionError, TooLarge, render_string
 
 Document = Mapping[str, Any]
 
@@ -128,7 +128,10 @@ def workflow_scope(document: Document, spec: Document, config_maps: Mapping[str,
         scope[f"workflow.parameters.{name}"] = value
     for name, value in values.items():
         if "{{" in value:  # one argument may be made of others
-            scope[f"workflow.parameters.{name}"] = filled_in(value, scope)
+            try:
+                scope[f"workflow.parameters.{name}"] = filled_in(value, scope)
+            except TooLarge as error:
+                raise MissingParameter(f"parameter {name}: {error}") from error
     status: Document = document["status"]
     scope["workflow.status"] = status.get("phase") or "Running"
     scope["workflow.duration"] = "0.000000"
@@ -172,5 +175,7 @@ def filled_in(text: str, scope: Scope) -> str:
     """A text with those of its tags filled in that can be; the others, and what is wrong with them, are for later."""
     try:
         return render_string(text, scope, allow_unresolved=True)
+    except TooLarge:
+        raise
     except SubstitutionError:
         return text

@@ -10,6 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
@@ -51,8 +52,30 @@ def read_yaml(data: bytes, source: str) -> Iterator[Any]:
 
     ``source`` is what warnings call it.
     """
-    try:
+    with _explained(data):
         yield from _Builder(yaml.CSafeLoader(data), source).documents()
+
+
+def check_yaml(text: str) -> None:
+    """Reads the first document of a YAML text, whatever its tags and keys may mean; raises `BadDocument`."""
+    data = text.encode(errors="replace")
+    anchors, depth = set(), 0
+    with _explained(data):
+        next_event = yaml.CSafeLoader(data).get_event
+        while not isinstance(event := next_event(), yaml.DocumentEndEvent | yaml.StreamEndEvent):
+            if isinstance(event, yaml.AliasEvent) and event.anchor not in anchors:
+                raise _bad(f"alias *{event.anchor} stands for nothing that comes before it", event)
+            if isinstance(event, yaml.NodeEvent):
+                anchors.add(event.anchor)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise _bad(f"nested more than {MAX_DEPTH} levels deep", event)
+
+
+@contextmanager
+def _explained(data: bytes) -> Iterator[None]:
+    try:
+        yield
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = error.problem or error.context or "cannot be parsed"
@@ -67,10 +90,10 @@ class _Frame:
     """A mapping or a list that is being filled.
 
     ``key`` is the key whose value comes next, None where a key does. ``lenient`` says that of two equal keys the later
-    counts; ``weight`` is what the document weighed before it.
+    counts; ``weight`` is what the document weighed before it, ``height`` how many levels are inside.
     """
 
-    __slots__ = ("anchor", "is_list", "key", "lenient", "merged", "value", "weight")
+    __slots__ = ("anchor", "height", "is_list", "key", "lenient", "merged", "value", "weight")
 
     def __init__(self, value: Any, anchor: str | None, lenient: bool, weight: int) -> None:
         self.value = value
@@ -78,6 +101,7 @@ class _Frame:
         self.anchor = anchor
         self.lenient = lenient
         self.weight = weight
+        self.height = 1
         self.key: str | _Merge | None = None
         self.merged: list[dict[str, Any]] = []
 
@@ -99,7 +123,7 @@ class _Builder:
         self.source = source
         self.next_event = loader.get_event
         self.stack: list[_Frame] = []
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.anchors: dict[str, tuple[Any, int, int]] = {}
         self.weight = self.aliased = 0
         self.root: Any = None
 
@@ -117,7 +141,7 @@ class _Builder:
                 value = self._scalar(event)
                 self._add(value, event)
                 if event.anchor is not None:
-                    self.anchors[event.anchor] = (value, len(event.value) + NODE)
+                    self.anchors[event.anchor] = (value, len(event.value) + NODE, 0)
             elif kind is yaml.MappingStartEvent:
                 self._open({}, event)
             elif kind is yaml.SequenceStartEvent:
@@ -173,26 +197,29 @@ class _Builder:
             for mapping in frame.merged:
                 for key, value in mapping.items():
                     frame.value.setdefault(key, value)
-        self._add(frame.value, event)
+        self._add(frame.value, event, frame.height)
         if frame.anchor is not None:
-            self.anchors[frame.anchor] = (frame.value, self.weight - frame.weight)
+            self.anchors[frame.anchor] = (frame.value, self.weight - frame.weight, frame.height)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         if event.anchor not in self.anchors:
             raise _bad(f"alias *{event.anchor} stands for nothing that comes before it", event)
-        value, weight = self.anchors[event.anchor]
+        value, weight, height = self.anchors[event.anchor]
         self.weight += weight
         self.aliased += weight
         if self.aliased > MAX_ALIASED:
             raise _bad("aliases stand for too much", event)
+        if len(self.stack) + height > MAX_DEPTH:
+            raise _bad(f"nested more than {MAX_DEPTH} levels deep", event)
         # A copy, so that nobody who changes one place changes another.
-        self._add(_copy(value), event)
+        self._add(_copy(value), event, height)
 
-    def _add(self, value: Any, event: Any) -> None:
+    def _add(self, value: Any, event: Any, height: int = 0) -> None:
         if not self.stack:
             self.root = value
             return
         frame = self.stack[-1]
+        frame.height = max(frame.height, height + 1)
         if frame.is_list:
             frame.value.append(value)
         elif frame.key is None:
@@ -243,7 +270,7 @@ class _Repeated(dict[str, Any]):
 def read_json(data: bytes, source: str) -> Iterator[Any]:
     """The document of a JSON text; the arguments and errors are those of `read_yaml`."""
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_object, parse_constant=_not_finite)
+        value = json.loads(data.decode(), object_pairs_hook=_object, parse_int=_integer, parse_constant=_not_finite)
     except json.JSONDecodeError as error:
         raise BadDocument(error.msg, error.lineno, error.colno) from error
     except RecursionError as error:
@@ -260,6 +287,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     marked = _Repeated(result)
     marked.repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
     return marked
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= 20 else float(digits)  # the latter in time that is linear in the digits
 
 
 def _not_finite(text: str) -> float:

@@ -30,6 +30,8 @@ def go_float(value: float) -> str:
 
 def go_string(value: object) -> str:
     """Go's `%v`: what `string()` gives and sprig's functions on strings make of other values."""
+    if not isinstance(value, list | Mapping):
+        return _text(value)
     with budgeted():
         return _text(value)
 

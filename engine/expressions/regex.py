@@ -34,10 +34,10 @@ def find_all(pattern: str, text: str) -> Iterator[re2._Match[str]]:
     Linear is what one search takes: at worst its program in all its states at each character. The next begins where
     the match ended, and may look at all the rest again, which is paid for and has an end in time, too.
     """
-    program = _compile(pattern)
-    spend(program.programsize * len(text) >> 6)
     end = time.thread_time() + MAX_SECONDS
     try:
+        program = _compile(pattern)
+        spend(program.programsize * len(text) >> 6)
         for match in program.finditer(text):
             spend(1 + (len(text) - match.end() >> 10))
             if time.thread_time() > end:

@@ -6,18 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import yaml
-
 from engine.library import Context
 from engine.specification import InvalidSpec
+from engine.substitution import find_tags
 from engine.validation.cycles import find_cycle
 from engine.validation.filling import is_open
 from engine.validation.names import check_names
+from registry.documents import BadDocument, check_yaml
 
 Document = Mapping[str, Any]
 
 _ACTIONS: Final = ("get", "create", "apply", "delete", "replace", "patch")
-_TAG: Final = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _INTEGER: Final = re.compile(r"[+-]?\d+")
 
 
@@ -110,7 +109,16 @@ def _check_resource(name: str, template: Document) -> None:
         if wanted not in [artifact["name"] for artifact in artifacts]:
             raise InvalidSpec(f"artifact {wanted} in `manifestFrom` refer to a non-exist artifact")
     try:
-        # What a tag becomes may be anything, and is seen when it is there.
-        next(yaml.compose_all(_TAG.sub("placeholder", manifest), Loader=yaml.CSafeLoader), None)
-    except yaml.YAMLError as error:
-        raise InvalidSpec(f"{place}.manifest must be a valid yaml") from error
+        check_yaml(_without_tags(manifest))
+    except BadDocument as error:
+        raise InvalidSpec(f"{place}.manifest must be a valid yaml: {error}") from error
+
+
+def _without_tags(text: str) -> str:
+    """The text with words for its tags: what they become may be anything, and is seen when it is there."""
+    parts: list[str] = []
+    position = 0
+    for start, end in find_tags(text):
+        parts += (text[position:start], "placeholder")
+        position = end
+    return "".join((*parts, text[position:]))

@@ -6,17 +6,16 @@ Only what begins like a variable of Argo's is looked at: a bare unknown name suc
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Container, Mapping
 from typing import Any, Final
 
 import orjson
 
 from engine.specification import InvalidSpec
+from engine.substitution import find_tags
 
 Document = Mapping[str, Any]
 
-_TAG: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _CHECKED: Final = ("item.", "steps.", "inputs.", "outputs.", "pod.", "workflow.", "tasks.")
 _LEFT_TO_RUNTIME: Final = (
     "outputs.",
@@ -53,7 +52,7 @@ class Names:
         text = orjson.dumps(document).decode()
         if "{{" not in text:
             return
-        for raw in dict.fromkeys(_TAG.findall(text)):
+        for raw in dict.fromkeys(text[start + 2 : end - 2] for start, end in find_tags(text)):
             tag = raw.strip()
             if not raw.startswith("=") and tag.startswith(_CHECKED) and tag not in extra and not self._exists(tag):
                 raise InvalidSpec(f"{prefix} failed to resolve {{{{{raw}}}}}".lstrip())

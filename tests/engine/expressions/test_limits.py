@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import tracemalloc
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.expressions import ExpressionError, evaluate
+from engine.expressions.budget import MAX_SIZE
+from engine.expressions.builtins import BUILTINS
 from engine.expressions.depends import parse_depends
+from engine.expressions.errors import Invalid
+from engine.expressions.sprig import SPRIG
+from engine.expressions.times import Duration
 from engine.expressions.when import evaluate_when
+from rpc.durations import parse_duration
 
 HOSTILE = [
     "0..1000000000",
@@ -109,3 +118,151 @@ def test_long_conditions_and_dependencies_run() -> None:
     assert len(depends.tasks) == 2000
     assert depends.evaluate(lambda task, result: True) is True
     assert parse_depends("!" * 5000 + "A").evaluate(lambda task, result: True) is True
+
+
+SIZE = 50_000
+"""Characters and elements: what is quadratic in them takes minutes, and runs into the test's own limit."""
+
+LONG: dict[str, object] = {
+    "capitals": "A" * SIZE,
+    "humps": "aA " * (SIZE // 3),
+    "digits": "1" * SIZE,
+    "number": "0." + "1" * SIZE + "x",
+    "spaces": " " * SIZE,
+    "quotes": "\"'\\" * (SIZE // 3),
+    "brackets": "[" * SIZE,
+    "braces": "{{" * (SIZE // 2),
+    "hours": "1h" * (SIZE // 2),
+    "years": "2006" * (SIZE // 4),
+    "references": "$1%" * (SIZE // 3),
+    "descents": "$" + "..*" * (SIZE // 3),
+    "paths": "/../a" * (SIZE // 5),
+    "halves": "\ud800" * SIZE,
+    "alphabet": "".join(map(chr, range(256, 50_000))),
+    "list": list(range(SIZE)),
+    "words": ["a b"] * SIZE,
+    "map": {str(number): number for number in range(SIZE)},
+    "many": SIZE,
+    "short": "a",
+}
+FUNCTIONS = [*BUILTINS, *(f"sprig.{name}" for name in SPRIG), "asInt", "asFloat", "toJson", "jsonpath"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_function_takes_long_over_long_arguments(name: str) -> None:
+    partners = ("short", "many", "capitals", "digits", "list")
+    given = [(first,) for first in LONG]
+    given += [pair for long in LONG for partner in partners for pair in ((long, partner), (partner, long))]
+    given += [("many", "many", long) for long in LONG]
+    for arguments in dict.fromkeys(given):
+        with contextlib.suppress(ExpressionError):
+            made = evaluate(f"{name}({', '.join(arguments)})", LONG)
+            assert not isinstance(made, str | list | dict) or len(made) <= MAX_SIZE
+
+
+NESTED = [
+    "max(x)",
+    "mean(x, x)",
+    "flatten(x)",
+    "uniq(x)",
+    "x == y",
+    "x in [y]",
+    "string(x)",
+    "toJson(x)",
+    "sprig.has(x, [y])",
+    "sprig.without([x], y)",
+    "sprig.deepEqual(x, y)",
+    "sprig.quote(x)",
+    "sprig.merge(m, n)",
+    "sprig.mergeOverwrite(m, n)",
+    "map(1..1000, s == t)",
+    "map(1..1000, len(toJson(s)))",
+]
+
+
+@pytest.mark.parametrize("expression", NESTED)
+def test_what_is_nested_costs_what_is_seen_of_it(expression: str) -> None:
+    """2^60 elements to see, of which each step made two; and 2^16, seen a thousand times."""
+    values = (
+        ("x", "reduce(1..60, [#acc, #acc], [])"),
+        ("y", "reduce(1..60, [#acc, #acc], [])"),
+        ("s", "reduce(1..16, [#acc, #acc], [])"),
+        ("t", "reduce(1..16, [#acc, #acc], [])"),
+        ("m", "reduce(1..60, {'a': #acc, 'b': #acc}, {})"),
+        ("n", "reduce(1..60, {'a': #acc, 'b': #acc}, {})"),
+    )
+    bound = "".join(f"let {name} = {value}; " for name, value in values)
+    with pytest.raises(ExpressionError, match="memory budget exceeded"):
+        evaluate(bound + expression, {})
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "sort(reduce(1..18, concat(#acc, #acc), [text]))",
+        "other in reduce(1..18, concat(#acc, #acc), [text])",
+        "toJson(reduce(1..10, concat(#acc, #acc), [text]))",
+        "trim(text, alphabet)",
+        "sprig.regexReplaceAll('(?:a*b)|a', text, 'x')",
+        "sprig.regexFindAll('(?:a?){900}(?:b?){900}c', text, -1)",
+        "jsonpath(array, stars)",
+    ],
+)
+def test_what_looks_at_the_same_again_and_again_pays_for_it(expression: str) -> None:
+    env = {
+        "text": "a" * MAX_SIZE,
+        "other": "a" * (MAX_SIZE - 1) + "b",
+        "alphabet": "".join(map(chr, range(256, 50_000))) + "a",
+        "array": "[" * 60 + "1" + "]" * 60,
+        "stars": "$" + "..*" * 60,
+    }
+    with pytest.raises(ExpressionError, match="memory budget exceeded"):
+        evaluate(expression, env)
+
+
+@given(st.lists(st.sampled_from([*"0123456789.", "ns", "µs", "ms", "s", "m", "h", "-", "+"]), max_size=12).map("".join))
+def test_a_duration_of_an_expression_is_one_of_a_configuration(text: str) -> None:
+    try:
+        nanoseconds = Duration.parse(text).nanoseconds
+    except Invalid:
+        with pytest.raises(ValueError, match=r"duration|longer"):
+            parse_duration(text)
+    else:
+        if not text.startswith("-"):
+            assert parse_duration(text) == nanoseconds / 1e9
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("A" * SIZE, 1), ("ABCd" * 1000, 2000), ("aB" * 1000, 1001), ("HTTPServerX", 3), ("a-b_c.d e", 5)],
+)
+def test_words_are_told_apart_in_one_run(text: str, words: int) -> None:
+    assert len(str(evaluate("sprig.snakecase(t)", {"t": text})).split("_")) == words
+
+
+@pytest.mark.parametrize(
+    "literal",
+    ["1" * 5000, "0x" + "f" * 5000, "1e5000", "1_" * 20_000 + "1", "9223372036854775808", "1" * 30_000 + ".5"],
+)
+def test_numbers_too_large_are_said_to_be(literal: str) -> None:
+    with pytest.raises(ExpressionError, match="number literal is too large"):
+        evaluate(literal, {})
+    with pytest.raises(ExpressionError, match="expected an index"):
+        evaluate("jsonpath('[1]', path)", {"path": f"$[{'1' * 5000}]"})
+
+
+def test_conditions_may_hold_long_values_but_not_many_operators() -> None:
+    assert evaluate_when(f"""'{"a:" * 200_000}' != '-:' """) is True
+    assert evaluate_when("0x" + "f" * 5000 + " > 1") is True
+    for hostile in ("a + " * 100_000 + "a == b", "!" * 5000 + "true", "-" * 5000 + "1 == 1", "\\'" * 100_000):
+        with pytest.raises(ExpressionError):
+            evaluate_when(hostile)
+    with pytest.raises(ExpressionError, match="longer than 65536 characters"):
+        parse_depends("a && " * 100_000 + "a")
+
+
+def test_layouts_have_a_length() -> None:
+    with pytest.raises(ExpressionError, match="a layout may have 1000 characters"):
+        evaluate("now().Format(layout)", {"layout": "2006" * 1000})
+    with pytest.raises(ExpressionError, match="cannot parse"):
+        evaluate("date(text, layout)", {"text": "1" * 900 + "x", "layout": "1" * 500})

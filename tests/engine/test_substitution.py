@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.scope import Scope
-from engine.substitution import SubstitutionError, UnresolvedError, compile_json, environment, render_string
+from engine.substitution import (
+    MAX_FILLED,
+    SubstitutionError,
+    TooLarge,
+    UnresolvedError,
+    compile_json,
+    environment,
+    render_string,
+)
+from engine.template import Step
 
 SCOPE = {
     "inputs.parameters.message": "hello",
@@ -288,3 +297,28 @@ def test_any_document_is_filled_in_or_refused(document: object) -> None:
 def test_half_a_surrogate_pair_is_refused() -> None:
     with pytest.raises(SubstitutionError, match="no valid text"):
         filled("{{a}}", {"a": "\ud800"})
+
+
+@pytest.mark.parametrize("text", ["{{" + " " * 500_000, "{{" * 250_000, "{{" + " " * 500_000 + "}}", "{{a}} " * 80_000])
+def test_tags_are_found_in_one_run_over_the_text(text: str) -> None:
+    """What is more than linear runs into the test's own limit."""
+    if "}}" not in text:
+        with pytest.raises(SubstitutionError, match="Cannot find end tag"):
+            compile_json(text)
+    else:
+        assert orjson.loads(compile_json(text).render({"a": "1"}, allow_unresolved=True)) == text.replace("{{a}}", "1")
+    step = {"name": "s", "template": "t", "arguments": {"artifacts": [{"name": "a", "from": text}]}}
+    if text.startswith("{{ ") and text.endswith("}}"):
+        assert Step(step).call.tags == frozenset()
+
+
+def test_what_tags_stand_for_has_a_bound() -> None:
+    half = "x" * (MAX_FILLED // 2)
+    assert len(compile_json("{{a}}{{a}}").render({"a": half})) == MAX_FILLED + 2
+    with pytest.raises(TooLarge, match="more than 16 MiB in all"):
+        compile_json("{{a}}{{a}}{{b}}").render({"a": half, "b": "y"})
+
+
+def test_the_expressions_of_one_text_share_a_budget() -> None:
+    with pytest.raises(SubstitutionError, match="budget exceeded"):
+        compile_json("{{=len(1..900000)}}" * 5).render({})

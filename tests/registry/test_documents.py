@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from registry.documents import MAX_DEPTH, BadDocument, read_json, read_yaml
+from registry.documents import MAX_DEPTH, BadDocument, check_yaml, read_json, read_yaml
 
 
 def read(text: str) -> Any:
@@ -157,8 +157,12 @@ def bomb(levels: int, width: int) -> str:
         ("[" * 100_000, f"nested more than {MAX_DEPTH} levels deep"),
         ("{a: " * 100_000, f"nested more than {MAX_DEPTH} levels deep"),
         ("- " * 100_000 + "x", f"nested more than {MAX_DEPTH} levels deep"),
+        (
+            "a0: &a0 []\n" + "".join(f"a{n}: &a{n} {'[' * 99}*a{n - 1}{']' * 99}\n" for n in range(1, 50)),
+            f"nested more than {MAX_DEPTH} levels deep",
+        ),
     ],
-    ids=["laughs", "long text", "merges", "lists", "mappings", "block lists"],
+    ids=["laughs", "long text", "merges", "lists", "mappings", "block lists", "aliases of aliases"],
 )
 def test_bombs_are_refused_in_bounded_memory(text: str, reason: str) -> None:
     tracemalloc.start()
@@ -168,6 +172,22 @@ def test_bombs_are_refused_in_bounded_memory(text: str, reason: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 256 * 1024 * 1024
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("text", ["[" * 50_000, "{a: " * 50_000, "- " * 50_000, "a: [b", "a: *b", "\0"])
+def test_a_text_that_is_only_checked_is_bounded_too(text: str) -> None:
+    with pytest.raises(BadDocument):
+        check_yaml(text)
+
+
+def test_a_text_that_is_only_checked_may_mean_anything() -> None:
+    check_yaml("a: &a !Any {1: [], 1: &b [], 2: *b}\n--- [")
+
+
+def test_long_integers_of_json_are_read_in_linear_time() -> None:
+    assert next(read_json(b"[" + b"1" * 300 + b"]", "")) == [float("1" * 300)]
+    with pytest.raises(BadDocument, match="expected a finite number"):
+        next(read_json(b"[" + b"1" * 5000 + b"]", ""))
 
 
 def test_depth_and_aliases_within_the_limits_are_fine() -> None:

@@ -204,3 +204,33 @@ def test_recursion_that_ends_by_itself():
     )
     assert ran.phase == "Succeeded"
     assert len([n for n in ran.workflow.nodes.values() if n.type == "Steps"]) == 7
+
+
+def doubling(where: str, last: int) -> str:
+    """Parameters p0 to `last`, each twice the one before it; ``where`` they are variables of."""
+    tag = f"{{{{{where}.parameters.p%d}}}}"
+    given = ["{name: p0, value: x}", *(f"{{name: p{n}, value: '{(tag % (n - 1)) * 2}'}}" for n in range(1, last + 1))]
+    return f"{{parameters: [{', '.join(given)}]}}"
+
+
+def test_parameters_that_double_are_an_error_of_the_manifest():
+    ran = run(f"arguments: {doubling('workflow', 28)}\ntemplates: [{{name: main, container: {{image: i}}}}]")
+    assert ran.phase == "Failed"
+    assert ran.message == (
+        "failed to set global parameters: parameter p25: what the tags stand for has more than 16 MiB in all"
+    )
+
+
+def test_arguments_that_double_from_call_to_call_are_an_error_of_the_call():
+    twice = "{{inputs.parameters.x}}" * 2
+    called = "".join(
+        f"- {{name: t{n}, inputs: {{parameters: [{{name: x}}]}}, steps: [[{{name: s, template: t{n + 1}, "
+        f"arguments: {{parameters: [{{name: x, value: '{twice}'}}]}}}}]]}}\n"
+        for n in range(28)
+    )
+    ran = run(
+        f"entrypoint: t0\narguments: {{parameters: [{{name: x, value: x}}]}}\ntemplates:\n{called}"
+        "- {name: t28, inputs: {parameters: [{name: x}]}, container: {image: i}}"
+    )
+    assert ran.phase == "Failed"
+    assert "what the tags stand for has more than 16 MiB in all" in {node.message for node in ran.nodes.values()}

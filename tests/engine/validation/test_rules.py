@@ -38,6 +38,10 @@ TEMPLATES = [
     ("resource: {action: create}", "either templates.main.resource.manifest or"),
     ("resource: {action: create, manifest: 'a: [b'}", "templates.main.resource.manifest must be a valid yaml"),
     ("inputs: {artifacts: [{name: a, path: /a}]}, steps: []", "main.inputs.artifacts.a.path only valid in"),
+    (
+        f"resource: {{action: create, manifest: '{'[' * 50_000}'}}",
+        "templates.main.resource.manifest must be a valid yaml: nested more than 200 levels deep",
+    ),
     (f"outputs: {{artifacts: [{{name: a}}]}}, {LEAF}", "Artifact 'a' did not specify a path"),
     (f"outputs: {{artifacts: [{{name: a, path: /a/../b}}]}}, {LEAF}", "attempted to use a path containing '..'"),
     (f"outputs: {{parameters: [{{name: o}}]}}, {LEAF}", "o does not have valueFrom or value specified"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -12,24 +12,28 @@ Reply = dict[str, Any] | None
 Handler = Callable[[dict[str, Any]], Reply | Awaitable[Reply]]
 """Answers one call: gets its arguments, returns its reply, None for ``{}``."""
 
-Replies = Sequence[Reply | Exception]
+Replies = Sequence[Reply | BaseException]
 BatchHandler = Callable[[list[dict[str, Any]]], Replies | Awaitable[Replies]]
 """Answers a list of calls: gets the arguments of each, returns for each its reply, None, or an exception."""
 
-# Characters of an exception that are told to the peer.
-_MESSAGE: Final = 200
-
 
 class Unavailable(Exception):
-    """Raised by a plugin's function: it cannot answer now, ask again, in `retry_after` seconds if given (503)."""
+    """Raised by a plugin's function: it cannot answer now, ask again, in `retry_after` seconds if given (503).
+
+    The peer is told the message. Raises `TypeError` or `ValueError` for a `retry_after` that is no number.
+    """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else float(retry_after)
 
 
 class BadRequest(Exception):
-    """What came is not the request that it should be; the message says what was expected, and where (400)."""
+    """What came is not the request that it should be; the message says what was expected, and where."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Encoded:
@@ -66,14 +70,14 @@ def encode(reply: object) -> bytes:
 
 
 def refusal(error: BaseException) -> Refusal:
-    """What a peer is told of an exception."""
+    """What a peer is told of an exception: where its author did not mean it for peers, only that there was one."""
     if isinstance(error, Unavailable):
         wait = error.retry_after
         seconds = None if wait is None or not math.isfinite(wait) else max(0, math.ceil(wait))
         return Refusal(503, _encodable(str(error)), seconds)
     if isinstance(error, BadRequest):
-        return Refusal(400, _encodable(str(error)))
-    return Refusal(500, _encodable(f"{type(error).__name__}: {error}"[:_MESSAGE]))
+        return Refusal(error.status, _encodable(str(error)))
+    return Refusal(500, "the plugin failed, and its log says how")
 
 
 def _encodable(text: str) -> str:

@@ -9,12 +9,23 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from time import perf_counter
+from typing import Any, Final, TypeVar
 
 import orjson
 
 from rpc.methods import Method
 from rpc.plugin.answers import BadRequest, BatchHandler, Encoded, Handler, Replies, encode, refusal
+
+MAX_CALLS: Final = 4096
+"""Calls in a batch. With more the answer is 413, upon which the engine sends halves."""
+MAX_BATCH: Final = 8 * 1024 * 1024
+"""Bytes in the body of a batch; the same."""
+
+_SLICE: Final = 0.01
+"""Seconds of a batch between which other connections have their turn."""
+_STARTED: Final = 256
+"""Functions begun in a slice: each async one makes its first step in the same turn of the loop."""
 
 _T = TypeVar("_T")
 _log = logging.getLogger("rpc.plugin")
@@ -58,28 +69,51 @@ class Batch:
 
 
 def each(function: Handler) -> BatchHandler:
-    """A function for one call as one for many. What it raises is for that call; where it is async, all run together."""
+    """A function for one call as one for many. What it raises is for that call; where it is async, all run together.
+
+    Calls are made in slices of time, and other connections have their turn between them.
+    """
 
     def answer(calls: list[dict[str, Any]]) -> Replies | Awaitable[Replies]:
         replies: list[Any] = []
-        for args in calls:
-            try:
-                replies.append(function(args))
-            except Exception as error:
-                replies.append(error)
-        if replies.count(None) == len(replies):
+        _go_on(function, calls, replies)
+        if len(replies) == len(calls) and not any(map(_is_running, replies)):
             return replies
-        unfinished = [n for n, reply in enumerate(replies) if reply is not None and inspect.isawaitable(reply)]
-        return _finish(replies, unfinished) if unfinished else replies
+        return _finish(function, calls, replies)
 
     return answer
 
 
-async def _finish(replies: list[Any], unfinished: list[int]) -> Replies:
-    finished = await asyncio.gather(*[replies[n] for n in unfinished], return_exceptions=True)
-    for n, reply in zip(unfinished, finished, strict=True):
-        replies[n] = reply
-    return replies
+def _go_on(function: Handler, calls: list[dict[str, Any]], replies: list[Any]) -> None:
+    """Call it for those that have no reply yet, until the slice is over."""
+    end = perf_counter() + _SLICE
+    for number in range(len(replies), min(len(calls), len(replies) + _STARTED)):
+        try:
+            reply = function(calls[number])
+            if type(reply) is not dict and inspect.isawaitable(reply):
+                reply = asyncio.ensure_future(reply)
+            replies.append(reply)
+        except (Exception, asyncio.CancelledError) as error:
+            replies.append(error)
+        if perf_counter() > end:
+            break
+
+
+async def _finish(function: Handler, calls: list[dict[str, Any]], replies: list[Any]) -> Replies:
+    try:
+        while len(replies) < len(calls):
+            await asyncio.sleep(0)
+            _go_on(function, calls, replies)
+    except asyncio.CancelledError:
+        for reply in filter(_is_running, replies):
+            reply.cancel()
+        raise
+    finished = iter(await asyncio.gather(*filter(_is_running, replies), return_exceptions=True))
+    return [next(finished) if _is_running(reply) else reply for reply in replies]
+
+
+def _is_running(reply: object) -> bool:
+    return isinstance(reply, asyncio.Future)
 
 
 def only(function: BatchHandler) -> Handler:
@@ -128,6 +162,8 @@ def unpack(document: dict[str, Any]) -> list[dict[str, Any]]:
     workflow = _member(document, "workflow", dict, "object")
     templates = _member(document, "templates", dict, "object")
     calls = _member(document, "calls", list, "array")
+    if len(calls) > MAX_CALLS:
+        raise BadRequest(f"expected at most {MAX_CALLS} calls, got {len(calls)} - at `$.calls`", 413)
     for number, call in enumerate(calls):
         try:
             call["template"] = templates[call["template"]]

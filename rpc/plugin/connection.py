@@ -12,165 +12,262 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import httptools
 import orjson
 
 from rpc.lanes import MAX_HEAD
 from rpc.plugin.answers import encode, refusal
+from rpc.plugin.listening import Listener
+from rpc.plugin.responses import CLOSE, NOTHING, response, told
 
 if TYPE_CHECKING:
-    from rpc.plugin.server import Plugin
+    from rpc.plugin.server import Endpoint, Plugin
 
 _log = logging.getLogger("rpc.plugin")
 
-_REASONS: Final = {
-    200: b"OK",
-    400: b"Bad Request",
-    401: b"Unauthorized",
-    403: b"Forbidden",
-    404: b"Not Found",
-    405: b"Method Not Allowed",
-    413: b"Content Too Large",
-    431: b"Request Header Fields Too Large",
-    500: b"Internal Server Error",
-    503: b"Service Unavailable",
-}
-_HEAD: Final = b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n"
-_NOTHING: Final = _HEAD % (200, b"OK", 2, b"") + b"{}"
 # How long a refused peer may go on sending before it is cut off; closed at once, it would lose our answer to a reset.
 _LINGER: Final = 1.0
+# Bytes that may travel for one of a body, beside a head: chunks have six more than their content.
+_PER_BYTE: Final = 2
+
+# What a peer is waited for, and for how many seconds. A function is waited for as long as it takes.
+_FIRST, _IDLE, _HEAD, _BODY, _READER = "first", "idle", "head", "body", "reader"
+_PATIENCE: Final = {_FIRST: 10.0, _IDLE: 75.0, _HEAD: 10.0, _BODY: 60.0, _READER: 60.0}
+
+
+class _Request(NamedTuple):
+    """A complete request. ``endpoint`` is None where there is none for it."""
+
+    verb: bytes
+    url: bytes
+    endpoint: Endpoint | None
+    body: bytes | bytearray
+    keep_alive: bool
 
 
 class Connection(asyncio.Protocol):
-    """Parses requests and answers them one after the other, pipelined ones too."""
+    """Parses requests and answers them one after the other, pipelined ones too.
 
-    def __init__(self, plugin: Plugin, connections: set[Connection], loop: asyncio.AbstractEventLoop) -> None:
+    A token is asked for once the head is there, before any of the body is kept.
+    """
+
+    def __init__(self, plugin: Plugin, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
         self.task: asyncio.Task[None] | None = None
         """The async function that this connection waits for."""
         self._plugin = plugin
-        self._connections = connections
+        self._listener = listener
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self.lost: asyncio.Future[None] = loop.create_future()
         """Done when the connection is closed."""
-        self._waiting: deque[tuple[bytes, bytes, bytes, bytes, bool]] = deque()
-        self._closing = False
+        self._waiting: deque[_Request] = deque()
+        self._refusal: bytes | None = None
+        """What is answered after all that is waiting, and then no more."""
+        self._deaf = False  # nothing more is read,
+        self._closing = False  # or written
         self._stopping = False
-        self._in_head = True
-        self._head_size = 0
+        self._ended = False
+        self._unread = False
+        self._doing = _FIRST
+        self._requests = 0
+        self._overhead = 0
+        self._running = 0
+        self._held = 0
+        self._seen: object = None
+        self._since = 0.0
+        self._declining = False
         self._begin()
 
     def _begin(self) -> None:
+        self._verb = b""
         self._url = b""
         self._authorization = b""
+        self._length = b""
+        self._encoding = b""
         self._expects = False
         self._upgrade = False
-        self._pieces: list[bytes] = []
+        self._endpoint: Endpoint | None = None
+        self._limit = 0
+        self._body: bytes | bytearray = b""
         self._size = 0
 
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
-        self._connections.add(self)
+        if self._listener.is_full:
+            self._deaf = self._closing = True
+            self._transport.write(response(503, told("too many connections"), CLOSE + b"Retry-After: 1\r\n"))
+            self._transport.close()
+        else:
+            self._listener.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._closing = True
-        self._connections.discard(self)
+        self._deaf = self._closing = True
+        self._listener.connections.discard(self)
         self._waiting.clear()
+        self._body, self._running = b"", 0
+        self._account()
         self.lost.set_result(None)
 
     def pause_writing(self) -> None:
+        self._unread = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self._unread = False
         if not self._waiting:
             self._transport.resume_reading()
 
+    def eof_received(self) -> bool:
+        """The peer sends no more, and may still read."""
+        self._ended = True
+        if self._doing in (_HEAD, _BODY):
+            self._refuse(400, "the request ended before it was complete")
+        return self.task is not None
+
     def data_received(self, data: bytes) -> None:
-        if self._closing:
+        if self._deaf:
             return
-        if self._in_head:
-            self._head_size += len(data)
+        self._overhead += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(400, "no upgrade is possible here")
+            self._feed(data)
         except httptools.HttpParserError as error:
             self._refuse(400, f"not an HTTP/1.1 request: {error}")
-        else:
-            if self._in_head and self._head_size > MAX_HEAD:
-                self._refuse(431, f"the request's head is over {MAX_HEAD} bytes")
+            return
+        if self._overhead < 0:
+            self._overhead = 0
+        elif self._overhead > MAX_HEAD:
+            self._refuse(431, f"the request has more than {MAX_HEAD} bytes beside its body")
+        self._account()
+        if self._body and self._listener.is_crowded:
+            self._refuse(503, "too much is under way", b"Retry-After: 1\r\n")
+
+    def _feed(self, data: bytes) -> None:
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as offer:
+                # Declined (RFC 9110, 7.8): this is a request like any other. The parser takes what is behind the head
+                # for another protocol, so a new one is given the head without the offer.
+                if self._deaf:
+                    return
+                rest = memoryview(rest)[offer.args[0] :]
+                head = self._head_without_offer()
+                self._parser = httptools.HttpRequestParser(self)
+                self._declining = True
+                self._parser.feed_data(head)
+            else:
+                return
+
+    def _head_without_offer(self) -> bytes:
+        parser = self._parser
+        lines = [b"%b / HTTP/%b" % (parser.get_method(), parser.get_http_version().encode())]
+        if self._length:
+            lines.append(b"Content-Length: " + self._length)
+        if self._encoding:
+            lines.append(b"Transfer-Encoding: " + self._encoding)
+        if not parser.should_keep_alive():
+            lines.append(b"Connection: close")
+        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        self._begin()
+        if not self._declining:
+            self._begin()
+            self._doing = _HEAD
 
     def on_url(self, url: bytes) -> None:
-        self._url += url
+        if not self._declining:
+            self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         length = len(name)
-        if length == 13 and name.lower() == b"authorization":
+        if length == 14 and name.lower() == b"content-length":
+            self._length = value
+        elif length == 13 and name.lower() == b"authorization":
             self._authorization = value
+        elif length == 17 and name.lower() == b"transfer-encoding":
+            self._encoding = self._encoding + b", " + value if self._encoding else value
         elif length == 6 and name.lower() == b"expect":
             self._expects = value.lower() == b"100-continue"
-        elif length == 7 and name.lower() == b"upgrade":
-            self._upgrade = True  # the parser will stop behind this head, before any body
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        if self._expects and not self._closing:
+        if self._declining:
+            self._declining = self._upgrade = False
+            return
+        self._doing = _BODY
+        self._upgrade = self._parser.should_upgrade()
+        plugin = self._plugin
+        if plugin.authorization is not None and not hmac.compare_digest(self._authorization, plugin.authorization):
+            if self._authorization:
+                self._refuse(403, "this token is not accepted")
+            else:
+                self._refuse(401, "a bearer token is needed", b"WWW-Authenticate: Bearer\r\n")
+            return
+        verb = self._verb = self._parser.get_method()
+        if verb == b"CONNECT":  # what follows is no HTTP
+            self._refuse(405, "plugins are called with POST", b"Allow: POST\r\n")
+            return
+        endpoint = self._endpoint = plugin.endpoint(self._url) if verb == b"POST" else None
+        self._limit = plugin.max_body if endpoint is None else endpoint.max_body
+        if self._length and int(self._length) > self._limit:
+            self._refuse(413, f"the request's body is over {self._limit} bytes")
+        elif self._expects and not self._deaf:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, piece: bytes) -> None:
-        if self._closing:
+        if self._deaf:
             return
-        self._pieces.append(piece)
+        if self._endpoint is not None:
+            if not self._size:
+                self._body = piece
+            elif type(self._body) is bytearray:
+                self._body += piece
+            else:
+                self._body = bytearray(self._body) + piece
         self._size += len(piece)
-        if self._size > self._plugin.max_body:
-            self._refuse(413, f"the request's body is over {self._plugin.max_body} bytes")
+        self._overhead -= _PER_BYTE * len(piece)
+        if self._size > self._limit:
+            self._refuse(413, f"the request's body is over {self._limit} bytes")
 
     def on_message_complete(self) -> None:
-        self._in_head = True
-        self._head_size = 0
-        if self._closing or self._upgrade:
+        if self._upgrade:  # only the head, until the offer is declined
             return
-        pieces = self._pieces
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._doing = _IDLE
+        self._requests += 1
+        self._overhead = 0
+        if self._deaf:
+            return
         parser = self._parser
         keep_alive = parser.should_keep_alive()
         if keep_alive and parser.get_http_version() == "1.0":
             keep_alive = False  # it would have to be offered in a header of the reply; a new connection is simpler
+        self._deaf = not keep_alive
+        request = _Request(self._verb, self._url, self._endpoint, self._body, keep_alive)
+        self._body = b""
         if self.task is None:
-            self._answer(parser.get_method(), self._url, self._authorization, body, keep_alive)
+            self._answer(request)
         else:
-            self._waiting.append((parser.get_method(), self._url, self._authorization, body, keep_alive))
+            self._waiting.append(request)
             self._transport.pause_reading()
 
     # Answering.
 
-    def _answer(self, verb: bytes, url: bytes, authorization: bytes, body: bytes, keep_alive: bool) -> None:
-        plugin = self._plugin
-        if plugin.authorization is not None and not hmac.compare_digest(authorization, plugin.authorization):
-            if authorization:
-                self._error(403, "this token is not accepted", keep_alive)
-            else:
-                self._error(401, "a bearer token is needed", keep_alive, b"WWW-Authenticate: Bearer\r\n")
-            return
-        handler = plugin.routes.get(url)
+    def _answer(self, request: _Request) -> None:
+        verb, url, endpoint, body, keep_alive = request
         if verb != b"POST":
-            self._error(405, "plugins are called with POST", keep_alive, b"Allow: POST\r\n")
+            bodiless = verb == b"HEAD"
+            self._error(405, "plugins are called with POST", keep_alive, b"Allow: POST\r\n", bodiless=bodiless)
             return
-        if handler is None:
-            handler = plugin.routes.get(url.partition(b"?")[0])
-            if handler is None:
-                self._error(404, "this plugin does not have the method", keep_alive)
-                return
+        if endpoint is None:
+            self._error(404, "this plugin does not have the method", keep_alive)
+            return
         try:
             args = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -180,11 +277,12 @@ class Connection(asyncio.Protocol):
             self._error(400, "the arguments are not a JSON object", keep_alive)
             return
         try:
-            reply = handler(args)
-        except Exception as error:
+            reply = endpoint.answer(args)
+        except (Exception, asyncio.CancelledError) as error:
             self._failed(url, error, keep_alive)
             return
         if inspect.isawaitable(reply):
+            self._running = len(body)
             self.task = self._loop.create_task(self._finish(url, reply, keep_alive))
         else:
             self._reply(url, reply, keep_alive)
@@ -192,21 +290,31 @@ class Connection(asyncio.Protocol):
     async def _finish(self, url: bytes, awaitable: Awaitable[object], keep_alive: bool) -> None:
         try:
             reply = await awaitable
+        except asyncio.CancelledError as error:
+            if self._stopping:
+                raise
+            self._failed(url, error, keep_alive)
         except Exception as error:
             self._failed(url, error, keep_alive)
         else:
             self._reply(url, reply, keep_alive)
         finally:
             self.task = None
+            self._running = 0
         while self._waiting and self.task is None and not self._closing:
-            self._answer(*self._waiting.popleft())
-        if not self._waiting and not self._closing:
+            self._answer(self._waiting.popleft())
+        self._account()
+        if self._waiting or self._closing:
+            return
+        if self.task is None and self._refusal is not None:
+            self._end(self._refusal)
+        elif not self._unread:
             self._transport.resume_reading()
 
     def _reply(self, url: bytes, reply: object, keep_alive: bool) -> None:
         if reply is None or reply == {}:
-            if keep_alive and not self._stopping:
-                self._transport.write(_NOTHING)
+            if keep_alive and not self._stopping and not self._ended:
+                self._transport.write(NOTHING)
             else:
                 self._send(200, b"{}", keep_alive)
             return
@@ -217,48 +325,92 @@ class Connection(asyncio.Protocol):
             return
         self._send(200, content, keep_alive)
 
-    def _failed(self, url: bytes, error: Exception, keep_alive: bool) -> None:
+    def _failed(self, url: bytes, error: BaseException, keep_alive: bool) -> None:
         status, message, retry_after = refusal(error)
         if status == 500:
             _log.error("plugin %s failed in %s", self._plugin.name, url.decode("latin-1"), exc_info=error)
         self._error(status, message, keep_alive, b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after)
 
-    def _error(self, status: int, message: str, keep_alive: bool, headers: bytes = b"") -> None:
-        self._send(status, orjson.dumps({"message": message}), keep_alive, headers)
+    def _error(
+        self, status: int, message: str, keep_alive: bool, headers: bytes = b"", *, bodiless: bool = False
+    ) -> None:
+        self._send(status, told(message), keep_alive, headers, bodiless=bodiless)
 
-    def _send(self, status: int, content: bytes, keep_alive: bool, headers: bytes = b"") -> None:
+    def _send(
+        self, status: int, content: bytes, keep_alive: bool, headers: bytes = b"", *, bodiless: bool = False
+    ) -> None:
         if self._closing:
             return
-        keep_alive = keep_alive and not self._stopping
+        last = self._ended and not self._waiting and self._refusal is None
+        keep_alive = keep_alive and not self._stopping and not last
         if not keep_alive:
-            headers += b"Connection: close\r\n"
-        self._transport.write(_HEAD % (status, _REASONS[status], len(content), headers) + content)
+            headers += CLOSE
+        self._transport.write(response(status, content, headers, bodiless=bodiless))
         if not keep_alive:
-            self._closing = True
+            self._deaf = self._closing = True
             self._transport.close()
 
-    def _refuse(self, status: int, message: str) -> None:
-        """Answer what cannot be read any further, and close."""
-        if self._closing:
+    def _refuse(self, status: int, message: str, headers: bytes = b"") -> None:
+        """Answer what cannot be read any further, after what came before it, and close."""
+        if self._deaf:
             return
-        content = orjson.dumps({"message": message})
-        head = _HEAD % (status, _REASONS[status], len(content), b"Connection: close\r\n")
-        self._closing = True
-        self._transport.write(head + content)
-        self._transport.write_eof()
-        self._loop.call_later(_LINGER, self._transport.abort)
+        self._deaf = True
+        self._body = b""
+        self._account()
+        bodiless = self._parser.get_method() == b"HEAD"
+        self._refusal = response(status, told(message), headers + CLOSE, bodiless=bodiless)
+        if self.task is None:
+            self._end(self._refusal)
 
-    # Stopping.
+    def _end(self, answer: bytes) -> None:
+        self._closing = True
+        self._transport.write(answer)
+        if self._ended:
+            self._transport.close()
+        else:
+            self._transport.resume_reading()  # what comes is dropped
+            self._transport.write_eof()
+            self._loop.call_later(_LINGER, self._transport.abort)
+
+    def _account(self) -> None:
+        """Tell the listener how many bytes of bodies are kept here."""
+        held = len(self._body) + self._running
+        if self._waiting:
+            held += sum(len(request.body) for request in self._waiting)
+        if held != self._held:
+            self._listener.held += held - self._held
+            self._held = held
+
+    # Time, and stopping.
+
+    def look_at_clock(self, now: float) -> None:
+        """End this connection if its peer is waited for, and has been for too long."""
+        if self.task is not None or self._closing:
+            self._seen = None
+            return
+        waits_for = _READER if self._unread else self._doing
+        seen = waits_for, self._requests
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        elif now - self._since < _PATIENCE[waits_for]:
+            return
+        elif waits_for in (_HEAD, _BODY):
+            self._refuse(408, f"the request's {waits_for} did not come within {_PATIENCE[waits_for]:g} seconds")
+        elif waits_for is _READER:
+            self.abort()
+        else:
+            self._deaf = self._closing = True
+            self._transport.close()
 
     def stop(self) -> None:
         """Take no more requests; close now if idle, else once the running function has been answered."""
         self._waiting.clear()
         self._stopping = True
         if self.task is None:
-            self._closing = True
+            self._deaf = self._closing = True
             self._transport.close()
 
     def abort(self) -> None:
         """Close at once, whatever is not yet sent."""
-        self._closing = True
+        self._deaf = self._closing = True
         self._transport.abort()

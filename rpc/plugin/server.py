@@ -9,15 +9,16 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import uvloop
 
 from rpc.durations import parse_duration
 from rpc.methods import BATCHES, SPELLINGS, Method, Route, path
 from rpc.plugin.answers import BatchHandler, Handler
-from rpc.plugin.batches import Batch, each, only
+from rpc.plugin.batches import MAX_BATCH, Batch, each, only
 from rpc.plugin.connection import Connection
+from rpc.plugin.listening import Listener
 
 # Seconds that a peer has to take its last reply when the plugin stops.
 _FLUSH: Final = 0.25
@@ -27,11 +28,19 @@ _B = TypeVar("_B", bound=BatchHandler)
 _log = logging.getLogger(__name__)
 
 
+class Endpoint(NamedTuple):
+    """What answers the arguments of a request, and the bytes that its body may have."""
+
+    answer: Callable[[dict[str, Any]], object]
+    max_body: int
+
+
 class Plugin:
     """A named set of functions, one per method it implements; the other methods are answered with 404.
 
     ``token``, where given, must come with each request as ``Authorization: Bearer <token>``: without one the answer is
-    401, with another 403. A request body over ``max_body`` bytes is refused with 413.
+    401, with another 403. A request body over ``max_body`` bytes is refused with 413, and what is under way of them on
+    all connections is at most four times that (503). Of ``max_connections`` at a time the next one is told 503.
 
     Batches of calls (docs/batches.md) are answered, too, or with ``batches=False`` are not: their paths are 404s.
     ``resend="changed"`` says in each batch reply that a call with the same arguments would be answered the same, so
@@ -45,14 +54,16 @@ class Plugin:
         *,
         token: str | None = None,
         max_body: int = 64 * 1024 * 1024,
+        max_connections: int = 1024,
         batches: bool = True,
         resend: Literal["changed"] | None = None,
         resend_after: str | None = None,
     ) -> None:
         self.name = name
         self.max_body = max_body
+        self.max_connections = max_connections
         self.authorization = None if token is None else f"Bearer {token}".encode()
-        self.routes: dict[bytes, Callable[[dict[str, Any]], object]] = {}
+        self._endpoints: dict[bytes, Endpoint] = {}
         self._batches = batches
         self._announcement = _announcement(batches, resend, resend_after)
         self._single: dict[Method, Handler] = {}
@@ -102,13 +113,19 @@ class Plugin:
 
     def _route(self, method: Method) -> None:
         single = self._single[method] if method in self._single else only(self._batch[method])
-        self._answer_at(method, single)
+        self._answer_at(method, single, self.max_body)
         if self._batches and method in BATCHES:
             batch = self._batch[method] if method in self._batch else each(single)
-            self._answer_at(BATCHES[method], Batch(self.name, method, batch, self._announcement))
+            answer = Batch(self.name, method, batch, self._announcement)
+            self._answer_at(BATCHES[method], answer, min(self.max_body, MAX_BATCH))
 
-    def _answer_at(self, route: Route, answer: Callable[[dict[str, Any]], object]) -> None:
-        self.routes.update({path(route, spelling).encode(): answer for spelling in SPELLINGS})
+    def _answer_at(self, route: Route, answer: Callable[[dict[str, Any]], object], max_body: int) -> None:
+        endpoint = Endpoint(answer, max_body)
+        self._endpoints.update({path(route, spelling).encode(): endpoint for spelling in SPELLINGS})
+
+    def endpoint(self, target: bytes) -> Endpoint | None:
+        """What is at a request's target, be it a path with or without a query or an absolute URL (RFC 9112, 3.2)."""
+        return self._endpoints.get(target) or self._endpoints.get(_path(target))
 
     @contextlib.asynccontextmanager
     async def serve(
@@ -120,10 +137,10 @@ class Plugin:
         have `grace` seconds before they are cancelled.
         """
         loop = asyncio.get_running_loop()
-        connections: set[Connection] = set()
+        listener = Listener(self.max_connections, self.max_body)
 
         def accept() -> Connection:
-            return Connection(self, connections, loop)
+            return Connection(self, listener, loop)
 
         if unix is not None:
             socket = _absolute(unix)
@@ -134,11 +151,13 @@ class Plugin:
             actual = server.sockets[0].getsockname()
             shown = f"[{host}]" if ":" in host else host
             address = f"http://{shown}:{actual[1]}"
+        listener.look_around()
         try:
             yield address
         finally:
             server.close()
-            await _drain(connections, grace)
+            listener.close()
+            await _drain(listener.connections, grace)
             await server.wait_closed()
             if unix is not None:
                 socket.unlink(missing_ok=True)
@@ -181,6 +200,13 @@ def _announcement(batches: bool, resend: str | None, resend_after: str | None) -
     if not parse_duration(resend_after):
         raise ValueError("resend_after is longer than 0")
     return {"resend": resend, "resendAfter": resend_after}
+
+
+def _path(target: bytes) -> bytes:
+    path = target.partition(b"?")[0]
+    if path.startswith(b"/"):
+        return path
+    return b"/" + path.partition(b"://")[2].partition(b"/")[2]
 
 
 def _absolute(unix: str | os.PathLike[str]) -> Path:

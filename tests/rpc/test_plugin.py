@@ -81,33 +81,38 @@ async def test_none_and_an_empty_dict_are_nothing() -> None:
         assert await client.call("workflow.postOperate", {}) == {}
 
 
-async def test_an_exception_is_a_500_with_a_short_message_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_exception_is_a_500_that_says_nothing_of_it_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     plugin = Plugin("p")
 
     @plugin.on("workflow.preOperate")
     def fail(args: dict[str, Any]) -> None:
-        raise KeyError("no such thing" * 100)
+        raise KeyError("the password is x")
 
     @plugin.on("workflow.postOperate")
     async def fail_later(args: dict[str, Any]) -> None:
-        raise KeyError("no such thing")
+        raise KeyError("the password is x")
 
     async with plugin.serve() as address, Client(address) as client:
         for method in ("workflow.preOperate", "workflow.postOperate"):
-            with pytest.raises(FatalError, match="KeyError: 'no such thing") as caught:
+            with pytest.raises(FatalError, match="the plugin failed, and its log says how") as caught:
                 await client.call(method, {})
             assert caught.value.status == 500
+            assert "KeyError" not in str(caught.value)
+            assert "password" not in str(caught.value)
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
     assert all(record.exc_info for record in caplog.records)
 
 
 @pytest.mark.parametrize("reply", [[], "x", 1, {"a": object()}, {1: 2}])
-async def test_a_reply_that_is_no_json_object_is_a_500(reply: Any) -> None:
+async def test_a_reply_that_is_no_json_object_is_a_500(reply: Any, caplog: pytest.LogCaptureFixture) -> None:
     plugin = Plugin("p")
     plugin.on("workflow.preOperate")(lambda args: reply)
     async with plugin.serve() as address, Client(address) as client:
-        with pytest.raises(FatalError, match=r"TypeError|JSONEncodeError"):
+        with pytest.raises(FatalError, match="the plugin failed"):
             await client.call("workflow.preOperate", {})
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], TypeError)
 
 
 async def test_unavailable_is_a_503_with_retry_after() -> None:
@@ -138,9 +143,6 @@ async def test_other_verbs_and_paths_and_bodies_are_refused(plugin: Plugin) -> N
             assert answer.startswith(b"HTTP/1.1 " + status), sent
             assert b"Connection: close\r\n" in answer
         assert (await raw(address, b"hello\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
-        assert (await raw(address, request("/x", b"", "Upgrade: h2c", "Connection: Upgrade"))).startswith(
-            b"HTTP/1.1 400 "
-        )
 
 
 async def test_a_token_is_asked_for() -> None:

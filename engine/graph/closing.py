@@ -60,8 +60,7 @@ class Closing:
         return f"Stopped with strategy '{self.shutdown}'{self._message}"
 
     def _fail_unfinished(self) -> None:
-        """End every unfinished leaf and all that waits for a lock; what they belong to follows by the graph's own
-        rules."""
+        """End every unfinished leaf and all that has not begun; the rest follows by the graph's own rules."""
         graph = self.graph
         for invocation in list(graph.live.values()):
             node = graph.store[invocation.node_id]
@@ -70,8 +69,8 @@ class Closing:
             if isinstance(invocation.body, Retry):
                 invocation.body.reconsider()
                 continue
-            waits = invocation.parked and node.phase == PENDING
-            reason = self.reason(invocation) if waits or invocation.resolved.is_leaf else None
+            ends = node.phase == PENDING or invocation.resolved.is_leaf
+            reason = self.reason(invocation) if ends else None
             if reason is not None:
                 graph.stops.append(node.id)
                 graph.finish(invocation, FAILED, reason)

@@ -84,7 +84,7 @@ def retried(
     document = with_spec(document, shutdown=None)
     if document["spec"].get("activeDeadlineSeconds") == 0:
         document = with_spec(document, activeDeadlineSeconds=None)  # that is how it was terminated once
-    dropped = [node for key, node in workflow.nodes.items() if key not in kept and node.type in _STARTED]
+    dropped = [node for key, node in workflow.nodes.items() if key not in kept and tree.was_started(node)]
     return Retried(document, kept, dropped)
 
 
@@ -162,7 +162,15 @@ class _Tree:
 
     def _has_failed(self, key: str) -> bool:
         node = self._nodes[key]
-        return node.unsuccessful and node.type in _ORIGINS and self._speaker(key) not in self._handled
+        by_itself = node.type in _ORIGINS or self.was_started(node)
+        return node.unsuccessful and by_itself and self._speaker(key) not in self._handled
+
+    def was_started(self, node: Node) -> bool:
+        """Whether an executor may have been given the node: a leaf, or a task's group that has no turns but is one."""
+        if node.type != TASK_GROUP:
+            return node.type in _STARTED
+        below = (self._nodes[child] for child in node.children or () if child in self._nodes)
+        return not any(each.boundary_id == node.id or each.name.startswith(f"{node.name}(") for each in below)
 
     def _speaker(self, key: str) -> str:
         """By which node it is told whether the failure was handled: of an attempt by the one that is retried."""
@@ -187,7 +195,7 @@ class _Tree:
         blamed = {outer for key in blamed for outer in (self._nodes[key].boundary_id, *self._parents.get(key, ()))}
         blamed |= self._deleted
         for key, node in self._nodes.items():
-            if node.unsuccessful and node.type not in _ORIGINS and key not in blamed:
+            if node.unsuccessful and node.type not in _ORIGINS and not self.was_started(node) and key not in blamed:
                 self._reopened.add(key)
                 self._reopen_around(key)
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine import Engine
+from engine import Engine, Workflow
 from engine.locks import Locks, Request
 from engine.memo import Key, Memo, Memos
 from engine.variables import parse_time
@@ -59,6 +59,17 @@ def test_a_node_that_waits_says_for_what():
     assert ran.status["synchronization"] == {
         "mutex": {"holding": [{"holder": f"default/wf/{ran['s(0:0)'].id}", "mutex": "default/Mutex/m"}]}
     }
+
+
+@pytest.mark.parametrize("called", ["container: {image: i}", "steps: [[{name: x, template: leaf}]]"])
+def test_it_says_so_no_longer_once_it_has_its_lock(called):
+    spec = locked("mutex: {name: m}").replace("container: {image: i}", called)
+    ends = "{t: {duration: 10s}, leaf: {duration: 10s}}"
+    saved = run(spec, ends, timeout=5)
+    assert {saved[name].message for name in NAMES[1:]} == {"Waiting for default/Mutex/m lock. Lock status: 0/1"}
+    for ran in (run(Workflow(saved.workflow.to_dict()), ends), run(spec, ends)):
+        assert ran.phase == "Succeeded"
+        assert {(ran[name].message, ran[name].synchronization_status) for name in NAMES} == {("", None)}
 
 
 def test_a_lock_is_held_for_all_attempts_and_all_steps():

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.engine.graph.running import run
+from tests.engine.operations.driving import drive, reloaded
 
 
 def looped(
@@ -341,6 +342,17 @@ class TestTaskGroups:
         )
         assert (self.fan("both")["fan"].type, self.fan("both").phase) == ("TaskGroup", "Succeeded")
         assert self.fan("again", ends="{gen: {result: ''}, again: [{phase: Failed}, {}]}").phase == "Succeeded"
+
+    @pytest.mark.parametrize("called", ["say", "both"])
+    def test_it_can_be_retried_and_goes_on_in_another_process(self, called):
+        spec = self.FAN.replace("HEAD", "").replace("CALLED", called).replace("MORE", "").replace("leaf}]]", "say}]]")
+        ends = "{gen: {result: ''}, say: {phase: Failed}}", "{gen: {result: ''}, say: {}}"
+        ran = drive(spec, ends, lambda engine, work: engine.retry(work))
+        assert (ran["fan"].type, ran.phase, ran["after"].phase) == ("TaskGroup", "Succeeded", "Succeeded")
+        assert ran.started == ["in" if called == "both" else "fan", "after"]
+        slow = "{gen: {result: ''}, say: {duration: 10s}}"
+        ran = drive(reloaded(drive(spec, slow, timeout=1).workflow), slow)
+        assert (ran["fan"].type, ran.phase, ran["after"].phase) == ("TaskGroup", "Succeeded", "Succeeded")
 
     def test_a_condition_still_counts_for_it(self):
         ran = self.fan(more=", when: \"'{{tasks.gen.outputs.result}}' != ''\"")

@@ -26,6 +26,15 @@ Python's ``http.server`` listens with a backlog of 5: six such connections are s
 SYN dropped and sent again a second later.
 """
 
+BEWILDERED: Final = frozenset({400, 405, 408, 411, 414, 431, 501, 505})
+"""Statuses of a server that cannot make out the request, or what it took for one.
+
+A server that answers without having read the request's body (Python's ``http.server``, where the handler leaves that
+out) and keeps the connection takes that body for the beginning of the next request. Nobody can see from here that it
+has not been read; so such a status, on a connection that was used before, is not believed: a lane sends that request
+once more, on a new connection, and what is said there is the reply.
+"""
+
 
 class Response(msgspec.Struct, frozen=True, gc=False):
     """One complete HTTP reply. ``retry_after`` is that header's value as sent, None where there is none."""

@@ -25,6 +25,7 @@ from yarl import URL
 
 from rpc.address import Address
 from rpc.lanes import (
+    BEWILDERED,
     MAX_HEAD,
     MAX_HEADERS,
     MAX_INTERIM,
@@ -184,7 +185,7 @@ class _Protocol(ResponseHandler):
 
 
 class _Stale(Exception):
-    """A connection used before died without a byte of reply: the peer closed it while idle, and saw no request."""
+    """A connection used before was no good: it died without a byte of reply, or the peer was `BEWILDERED`."""
 
 
 class _Response(aiohttp.ClientResponse):
@@ -325,7 +326,9 @@ class AiohttpLane:
                 cut = protocol.reset is not None and response.status == 200 and _is_close_delimited(response)
                 if cut and not is_whole(content):
                     raise Broken(f"the connection was reset in the middle of the reply's body: {protocol.reset}")
-            except LaneError:
+                if response.status in BEWILDERED and protocol.replies > 1:
+                    raise _Stale
+            except (LaneError, _Stale):
                 protocol.abort()
                 raise
             return Response(response.status, content, response.headers.get("Retry-After"))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple, Protocol, cast
 
-from rpc.lanes import LaneError, Malformed, Response, Waiting
+from rpc.lanes import BEWILDERED, LaneError, Malformed, Response, Waiting
 from rpc.lanes.reading import Reader
 
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux only
@@ -140,6 +140,11 @@ class Connection(asyncio.Protocol):
             self._acknowledge()
             return
         self.call = self.reader = None
+        if self.used and reply.status in BEWILDERED:
+            self.lane.drop(self, silent=True)
+            if not call.done():
+                self.lane.replay(Call(call, self.request, self.deadline))
+            return
         # A reply to half a request is honoured, but the other half can be neither sent nor left out.
         reusable = reader.reusable and not self.uploading
         self.lane.answered(self, reusable=reusable)

@@ -15,7 +15,7 @@ C = TypeVar("C")
 W = TypeVar("W")
 
 _STRIKES: Final = 3
-"""Connections in a row that died without a word after their first reply, until the peer is taken to close each time."""
+"""Connections in a row that were no good after their first reply, until the peer is taken to be like that each time."""
 _PROBE: Final = 64
 """With such a peer, every so many replies one connection is kept, to find out whether it still is like that."""
 
@@ -127,7 +127,7 @@ class Pool(Generic[C, W]):
         return next((connection for connection in self.idle if connection not in self.newcomers), None)
 
     def lost(self, connection: C, *, silent: bool) -> None:
-        """`connection` is gone. `silent`: the peer closed it soon after its last reply and without another byte."""
+        """`connection` is gone. `silent`: soon after its last reply, and without another that can be believed."""
         replies = self.connections.pop(connection)
         self._settle(connection)
         if connection in self.idle:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from rpc.address import Address
-from rpc.lanes import Broken, Exhausted, LaneError, Response, TimedOut, Unreachable, Waiting
+from rpc.lanes import BEWILDERED, Broken, Exhausted, LaneError, Response, TimedOut, Unreachable, Waiting
 from rpc.lanes.connection import Call, Connection
 from rpc.lanes.dialing import Dialer
 from rpc.lanes.pool import Pool
@@ -104,7 +104,7 @@ class WireLane:
         self._open_more()
 
     def replay(self, call: Call) -> None:
-        """Send `call` once more: its connection had been closed before the request came."""
+        """Send `call` once more: its connection was no good any more when the request came."""
         if self._closed:
             call.waiting.set_exception(Broken("the client was closed"))
             return
@@ -193,6 +193,8 @@ class WireLane:
         if not self._steady:
             return None
         reply = read_at_once(data, self.max_body)
+        if reply is not None and reply.status in BEWILDERED:
+            return None
         if reply is not None:
             self.known_bytes, self.known_reply = data, reply
         return reply
@@ -204,7 +206,7 @@ class WireLane:
             self.known_bytes = b""
 
     def drop(self, connection: Connection, *, silent: bool = False) -> None:
-        """Close `connection` if it is still open, and forget it. `silent`: the peer closed it, without a word."""
+        """Close `connection` if it is still open, and forget it. `silent`: it was of no use for another call."""
         if connection.gone:
             return
         connection.gone = True

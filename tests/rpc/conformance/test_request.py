@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Awaitable, Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Awaitable, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 import pytest
 
 from rpc.address import Address
-from rpc.lanes import Broken, Lane, Response, TimedOut
+from rpc.lanes import BEWILDERED, Broken, Lane, Response, TimedOut
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, Peer, outcome, serve_well
 
@@ -134,3 +135,87 @@ async def test_http_server_that_never_reads_the_body_is_served(size: int, lane: 
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextlib.contextmanager
+def keeping_server(kind: type[HTTPServer], status: int, body: bytes) -> Iterator[Address]:
+    """Python's own server, which keeps its connections and never reads a request's body."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with kind(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield Address("http", "127.0.0.1", server.server_port)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"a":"b c"}', b'{"a":"HTTP/0.9"}', b"[" + b"1," * 5000 + b"1]", b" " * 100_000]
+)
+@pytest.mark.parametrize(("status", "said"), [(404, b""), (200, b'{"node":{}}')], ids=["404", "200"])
+@pytest.mark.parametrize("kind", [HTTPServer, ThreadingHTTPServer], ids=["one_thread", "threads"])
+async def test_a_server_that_keeps_the_connection_and_never_reads_the_body_is_served(
+    kind: type[HTTPServer], status: int, said: bytes, body: bytes, lane: MakeLane
+) -> None:
+    """It takes each body for the beginning of the next request, and that one for nonsense."""
+    with keeping_server(kind, status, said) as address:
+        under_test = lane(address)
+        for _ in range(10):
+            assert await outcome(post(under_test, "/", body)) == Response(status, said)
+        if kind is ThreadingHTTPServer:
+            outcomes = await asyncio.gather(*(outcome(post(under_test, "/", body)) for _ in range(10)))
+            assert set(outcomes) == {Response(status, said)}
+        await under_test.aclose()
+
+
+@pytest.mark.parametrize("status", sorted(BEWILDERED))
+async def test_a_server_that_means_it_is_asked_twice_and_believed(status: int, lane: MakeLane, peer: MakePeer) -> None:
+    reply = b"HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\nno" % status
+
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.send(GOOD)
+        while True:
+            await line.request()
+            await line.send(reply)
+
+    async def second(line: Line) -> None:
+        while True:
+            await line.request()
+            await line.send(reply)
+
+    it = await peer(script, second, serve_well)
+    under_test = lane(it.address)
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(under_test, "/", b"{}")) == Response(status, b"no")
+    assert len(it.lines) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 409, 500, 503])
+async def test_what_a_server_says_that_has_read_the_request_is_believed_at_once(
+    status: int, lane: MakeLane, peer: MakePeer
+) -> None:
+    async def script(line: Line) -> None:
+        while True:
+            await line.request()
+            await line.send(b"HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\nno" % status)
+
+    it = await peer(script)
+    under_test = lane(it.address)
+    for _ in range(4):
+        assert await outcome(post(under_test, "/", b"{}")) == Response(status, b"no")
+    assert len(it.lines) == 1

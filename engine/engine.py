@@ -16,6 +16,7 @@ import orjson
 import structlog
 
 from engine.execution import Executor, Result
+from engine.hooks import LONGEST_WAIT
 from engine.library import Library
 from engine.looping import Loop
 from engine.node import ERROR, FAILED, SUCCEEDED, SUSPEND, Node
@@ -24,13 +25,16 @@ from engine.reconciliation import WORKERS, Run, Surroundings, is_suspended
 from engine.simulation import SimulatedExecutor
 from engine.statistics import Counts, EngineStats
 from engine.workflow import Workflow
-from registry import Registry
+from registry import Registry, Reload
 from rpc import TransientError
 
 Document = Mapping[str, Any]
 
 BACKOFF: Final = (0.1, 30.0)
 """Seconds to wait after the first aborted pass of a workflow, and the most it grows to."""
+
+REQUEUE: Final = 0.1
+"""Seconds until a pass that a plugin asks for, at least: with less, it could keep us busy for nothing."""
 
 _DOUBLINGS: Final = 16
 """More would say nothing, and a plugin may be dead for weeks: the thousandth power is no float any more."""
@@ -92,6 +96,8 @@ class Engine:
     async def __aenter__(self) -> Self:
         if self.registry is not None:
             await self._stack.enter_async_context(self.registry)
+            self.registry.listeners.append(self._reloaded)
+            self._stack.callback(self.registry.listeners.remove, self._reloaded)
         return self
 
     async def __aexit__(
@@ -137,9 +143,15 @@ class Engine:
             self._counts.workflows_finished += not was_finished
             del self._runs[workflow.key]
             return PassResult()
-        times = [when for when in (run.next_timer, run.requeue_at) if when is not None]
-        after = 0.0 if run.has_news else max(min(times) - self.clock(), 0.0) if times else None
-        return PassResult(requeue_after=after)
+        if run.has_news:
+            return PassResult(requeue_after=0.0)
+        now = self.clock()
+        waits = [
+            max(when - now, least)
+            for when, least in ((run.next_timer, 0.0), (run.requeue_at, REQUEUE))
+            if when is not None
+        ]
+        return PassResult(requeue_after=min(waits, default=None))
 
     async def _pass(self, run: Run) -> None:
         if self.registry is None:
@@ -161,12 +173,19 @@ class Engine:
         first, most = BACKOFF
         delay = min(first * 2 ** min(run.aborts - 1, _DOUBLINGS), most)
         if isinstance(error, TransientError):
-            delay = max(delay, error.retry_after or 0.0)
+            delay = max(delay, min(error.retry_after or 0.0, LONGEST_WAIT))
         told: BaseException | None = error
         while told is not None:  # whoever keeps the result would keep all that the pass had made, by its frames
             told.__traceback__, told = None, told.__cause__ or told.__context__
         _log.warning("pass aborted", workflow=run.workflow.key, reason=str(error), retry_in=f"{delay:g}s")
         return PassResult(aborted=error, requeue_after=delay)
+
+    def _reloaded(self, reload: Reload) -> None:
+        """Other plugins are there now: what waits because the old ones asked for it, or failed, need not any more."""
+        if reload.added or reload.changed or reload.removed:
+            for key, run in self._runs.items():
+                if run.aborts or run.requeue_at is not None or self._loop.queue.is_in_flight(key):
+                    self._loop.wake(key)
 
     def report(self, workflow: Workflow, node_id: str, result: Result) -> None:
         """Say what became of a leaf that the executor started; the workflow's next pass takes it up.

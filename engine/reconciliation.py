@@ -76,6 +76,8 @@ class Run:
         self._surroundings = surroundings
         self._memory = Memory(surroundings.counts, surroundings.rooms)
         self._caller = Caller(self._memory, surroundings.counts)
+        self._plugins: Sequence[Plugin] = ()
+        """Those of the last pass."""
         self._stamp = 0.0
         self._spec: Document | None = None
         self._spec_source: Document = {}
@@ -106,6 +108,9 @@ class Run:
         if workflow.finished:
             return
         _refuse_while_open(plugins)
+        if plugins != self._plugins:
+            self._plugins = plugins
+            self._ask_again()
         self._memory.begin(plugins, now)
         # What a resumed pass makes is dated as the aborted one dated it, so that its questions are the same.
         self._stamp = self._memory.journal.resumed_at or now
@@ -133,6 +138,11 @@ class Run:
             self._memory.journal.resumed_at = self._stamp
             raise
         self._commit(self._locks.saved(document, finished=document["status"]["phase"] in COMPLETED_PHASES))
+
+    def _ask_again(self) -> None:
+        """Nodes were put off at the wish of plugins that are not the same any more."""
+        for invocation in self._graph.live.values() if self._graph is not None else ():
+            invocation.requeue_at = None
 
     async def _walk(self, document: dict[str, Any], plugins: Sequence[Plugin], now: float) -> dict[str, Any]:
         """Visit every node that wants it until nothing more can follow; returns the document with the outcome."""

@@ -114,6 +114,8 @@ class Registry:
         self._generations = Generations()
         self.budget = Budget(time.monotonic())
         """What all plugins' retries are paid from."""
+        self.listeners: list[Callable[[Reload], None]] = []
+        """Who is told, at once, of each new list of plugins that came into force."""
         self._reloading = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -195,6 +197,8 @@ class Registry:
                     return Reload(self._generations.current.number)
                 record = await self._put_in_force(config)
                 self._reloads += 1
+                for listener in self.listeners:
+                    listener(record)
                 _log.info("configuration reloaded", generation=record.generation)
         self._tell(record)
         return record

@@ -6,7 +6,7 @@ How the calls travel is `rpc`'s business.
 from engine.hooks.calling import Caller, may_fail
 from engine.hooks.journal import Journal
 from engine.hooks.memory import Memory, Rooms
-from engine.hooks.nodes import NodeHooks
+from engine.hooks.nodes import LONGEST_WAIT, NodeHooks
 from engine.hooks.workflows import WorkflowHooks
 
-__all__ = ["Caller", "Journal", "Memory", "NodeHooks", "Rooms", "WorkflowHooks", "may_fail"]
+__all__ = ["LONGEST_WAIT", "Caller", "Journal", "Memory", "NodeHooks", "Rooms", "WorkflowHooks", "may_fail"]

@@ -32,6 +32,8 @@ CHUNKS: Final = 32
 EXECUTE_RETRY: Final = 1.0
 """Seconds until a plugin is asked again to execute a template after a transient failure that named no delay."""
 
+LONGEST_WAIT: Final = 300.0
+"""Seconds that a Retry-After is waited for, at most: the plugin may have been mistaken."""
 
 _OF_THE_MOMENT: Final = frozenset({"workflow.duration"})
 """Variables that are others in every pass."""
@@ -226,7 +228,7 @@ class NodeHooks:
                     continue
                 node = self.apply(plugin, EXECUTE, invocation, reply)
             except TransientError as error:
-                invocation.requeue_at = self._graph.now + (error.retry_after or EXECUTE_RETRY)
+                invocation.requeue_at = self._graph.now + min(error.retry_after or EXECUTE_RETRY, LONGEST_WAIT)
                 return
             except FatalError as error:
                 if self.caller.passes_over(plugin):

@@ -120,6 +120,15 @@ class _Protocol(ResponseHandler):
             super().data_received(data[:end])
             data = data[end:]
 
+    def pause_reading(self) -> None:
+        """Leave the socket alone while nobody reads the body, but not what has come from it.
+
+        aiohttp stops its parser too, in the middle of what it was fed, after many chunks as after many bytes; then it
+        is not known any more where the reply ends.
+        """
+        self._reading_paused = True
+        self._pause_transport_reading()
+
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         message, body = data
         if not self._awaiting:

@@ -26,7 +26,7 @@ Python's ``http.server`` listens with a backlog of 5: six such connections are s
 SYN dropped and sent again a second later.
 """
 
-BEWILDERED: Final = frozenset({400, 405, 408, 411, 414, 431, 501, 505})
+BEWILDERED: Final = frozenset({400, 408, 411, 414, 431, 501, 505})
 """Statuses of a server that cannot make out the request, or what it took for one.
 
 A server that answers without having read the request's body (Python's ``http.server``, where the handler leaves that

@@ -205,7 +205,7 @@ async def test_a_server_that_means_it_is_asked_twice_and_believed(status: int, l
     assert len(it.lines) == 2
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 409, 500, 503])
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 409, 500, 503])
 async def test_what_a_server_says_that_has_read_the_request_is_believed_at_once(
     status: int, lane: MakeLane, peer: MakePeer
 ) -> None:

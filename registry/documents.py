@@ -270,7 +270,8 @@ class _Repeated(dict[str, Any]):
 def read_json(data: bytes, source: str) -> Iterator[Any]:
     """The document of a JSON text; the arguments and errors are those of `read_yaml`."""
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_object, parse_int=_integer, parse_constant=_not_finite)
+        text = data.decode("utf-8-sig")
+        value = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_not_finite)
     except json.JSONDecodeError as error:
         raise BadDocument(error.msg, error.lineno, error.colno) from error
     except RecursionError as error:

@@ -26,6 +26,7 @@ _INTEGER: Final = re.compile(r"[+-]?\d{1,18}")
 _UNBRACKETED: Final = str.maketrans("", "", "()")
 
 _elements: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_list: Final = msgspec.json.Decoder(list[msgspec.Raw] | None)
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -124,14 +125,10 @@ def _listed(values: list[Any]) -> Iterator[bytes]:
 
 
 def _param(text: str) -> list[bytes]:
-    """The elements of a JSON list, each as it is written there."""
+    """The elements of a JSON list, each as it is written there: no number is beyond a RawMessage of Go's."""
     try:
-        whole = orjson.loads(text)
-        if isinstance(whole, list):
-            return [bytes(element) for element in _elements.decode(text)]
-        if whole is None:  # to Go a list of nothing
-            return []
-    except (orjson.JSONDecodeError, msgspec.DecodeError):
+        return [bytes(element) for element in _list.decode(text) or ()]  # null is to Go a list of nothing
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         pass
     raise LoopError(f"withParam value could not be parsed as a JSON list: {text.strip()}")
 

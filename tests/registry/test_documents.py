@@ -249,3 +249,7 @@ def test_long_documents_are_read() -> None:
     document = read(f"tasks:\n{tasks}")
     assert len(document["tasks"]) == 10_000
     assert document["tasks"][-1] == {"name": "t9999", "template": "leaf", "depends": "t9998"}
+
+
+def test_json_may_begin_with_a_byte_order_mark() -> None:
+    assert [*read_json(b'\xef\xbb\xbf{"a": 1}', "here")] == [{"a": 1}]

@@ -1,14 +1,38 @@
 """The engine that reconciles Argo-style workflow graphs in memory and calls plugins at each step."""
 
-from engine.engine import Engine, PassResult
-from engine.execution import Executor, Result
-from engine.manifests import ManifestError, Manifests, load
-from engine.node import Node
-from engine.operations import OperationError
-from engine.outcomes import Outcome, Outcomes
-from engine.simulation import PendingExecutor, SimulatedExecutor
-from engine.statistics import EngineStats
-from engine.workflow import InvalidWorkflow, Workflow
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.engine import Engine, PassResult
+    from engine.execution import Executor, Result
+    from engine.manifests import ManifestError, Manifests, load
+    from engine.node import Node
+    from engine.operations import OperationError
+    from engine.outcomes import Outcome, Outcomes
+    from engine.simulation import PendingExecutor, SimulatedExecutor
+    from engine.statistics import EngineStats
+    from engine.workflow import InvalidWorkflow, Workflow
+else:
+    _HOMES = {
+        "engine": ("Engine", "PassResult"),
+        "execution": ("Executor", "Result"),
+        "manifests": ("ManifestError", "Manifests", "load"),
+        "node": ("Node",),
+        "operations": ("OperationError",),
+        "outcomes": ("Outcome", "Outcomes"),
+        "simulation": ("PendingExecutor", "SimulatedExecutor"),
+        "statistics": ("EngineStats",),
+        "workflow": ("InvalidWorkflow", "Workflow"),
+    }
+
+    def __getattr__(name):
+        """A name is imported when it is asked for: the command line has to be there before all of it is."""
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(f"engine.{home}"), name)
+        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+
 
 __all__ = [
     "Engine",

@@ -19,22 +19,23 @@ _log = structlog.get_logger()
 
 
 @contextmanager
-def draining(engine: Engine) -> Iterator[None]:
-    """Within this block SIGTERM and SIGINT drain the engine instead of ending the process."""
+def draining(engine: Engine) -> Iterator[list[signal.Signals]]:
+    """Within this block SIGTERM and SIGINT drain the engine instead of ending the process; yields those that came."""
     loop = asyncio.get_running_loop()
-    received = 0
+    received: list[signal.Signals] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def drain(number: signal.Signals) -> None:
-        nonlocal received
-        received += 1
-        grace = GRACE if received == 1 else 0.0
+        received.append(number)
+        grace = GRACE if len(received) == 1 else 0.0
         _log.warning("stopping", signal=number.name, grace=f"{grace:g}s")
         engine.drain(grace)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in before:
         loop.add_signal_handler(number, drain, number)
     try:
-        yield
+        yield received
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, handler)

@@ -17,6 +17,7 @@ from rich.tree import Tree
 from engine.engine import Engine
 from engine.node import Node
 from engine.workflow import Workflow
+from registry.terminal import printable
 
 MOST: Final = 20
 """How many children of one node are shown; the rest are counted."""
@@ -29,7 +30,7 @@ def summarize(workflows: Sequence[Workflow], console: Console) -> None:
     for workflow in workflows:
         title = _line(workflow.name, workflow.phase or "not started", workflow.message)
         counts = Counter(node.phase for node in workflow.nodes.values())
-        title.append(f"  {', '.join(f'{count} {phase}' for phase, count in counts.most_common())}", "dim")
+        title.append(f"  {', '.join(f'{count} {printable(phase)}' for phase, count in counts.most_common())}", "dim")
         tree = Tree(title, guide_style="dim")
         inner: dict[str, list[Node]] = {}
         for node in workflow.nodes.values():
@@ -48,10 +49,10 @@ def _grow(tree: Tree, boundary: str, inner: dict[str, list[Node]]) -> None:
 
 
 def _line(name: str, phase: str, message: str) -> Text:
-    line = Text(f"{name} ")
-    line.append(phase, _STYLES.get(phase, "dim"))
+    line = Text(f"{printable(name)} ")
+    line.append(printable(phase), _STYLES.get(phase, "dim"))
     if message:
-        line.append(f"  {message}", "dim")
+        line.append(f"  {printable(message)}", "dim")
     return line
 
 
@@ -69,7 +70,9 @@ def show_statistics(engine: Engine, console: Console) -> None:
         console.print(table)
     for plugin in engine.registry.snapshot() if engine.registry is not None else ():
         stats = plugin.client.stats
-        table = Table(box=box.SIMPLE, title=f"plugin {plugin.name}", title_justify="left", show_header=False)
+        table = Table(
+            box=box.SIMPLE, title=Text(f"plugin {printable(plugin.name)}"), title_justify="left", show_header=False
+        )
         for outcome, count in stats.outcomes.items():
             if count:
                 table.add_row(outcome.replace("_", " "), f"{count:,}")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +16,7 @@ from registry.config import Config
 from registry.errors import ConfigError
 from registry.loading import load_config
 from registry.registry import enabled_by
+from registry.terminal import console, printable, tell
 
 
 class BadInput(click.ClickException):
@@ -55,12 +55,12 @@ def check(file: Path) -> None:
     except ConfigError as error:
         raise BadInput(str(error)) from None
     if not config.plugins:
-        click.echo(f"{file}: no plugins")
+        click.echo(printable(f"{file}: no plugins"))
         return
     checkups = asyncio.run(_check_all(config))
-    Console().print(_table(checkups))
+    console().print(_table(checkups))
     if not enabled_by(config):
-        click.echo("Plugins are disabled: set enabled = true in [engine], or ARGO_PLUGINS=true.", err=True)
+        tell("Plugins are disabled: set enabled = true in [engine], or ARGO_PLUGINS=true.")
     if any(checkup.problem for checkup in checkups):
         sys.exit(1)
 
@@ -79,8 +79,8 @@ def _table(checkups: list[Checkup]) -> Table:
     for checkup in checkups:
         spellings = sorted({answered.spelling for answered in checkup.answered if answered.spelling})
         table.add_row(
-            Text(checkup.plugin.name),
-            Text(checkup.plugin.address),
+            Text(printable(checkup.plugin.name)),
+            Text(printable(checkup.plugin.address)),
             _methods(checkup),
             ", ".join(spellings),
             "" if checkup.latency is None else f"{checkup.latency * 1000:.1f} ms",
@@ -90,9 +90,10 @@ def _table(checkups: list[Checkup]) -> Table:
 
 def _methods(checkup: Checkup) -> Text:
     if checkup.problem:
-        return Text(checkup.problem, style="red")
+        return Text(printable(checkup.problem), style="red")
     if not checkup.answered:
         return Text("none: 404 to everything", style="yellow")
     return Text("\n").join(
-        Text(answered.method + (f" ({answered.note})" if answered.note else "")) for answered in checkup.answered
+        Text(answered.method + (f" ({printable(answered.note)})" if answered.note else ""))
+        for answered in checkup.answered
     )

@@ -11,6 +11,8 @@ from typing import Literal
 
 import structlog
 
+from registry.terminal import printable
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -19,6 +21,14 @@ class _StandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr)
+
+
+def _printable(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What plugins and manifests say does nothing to a terminal; newlines are logfmt's affair."""
+    return {
+        key: value if isinstance(value, int | float | None) else "\n".join(map(printable, str(value).split("\n")))
+        for key, value in event.items()
+    }
 
 
 def configure_logs(level: Level = "info") -> None:
@@ -31,7 +41,7 @@ def configure_logs(level: Level = "info") -> None:
     ]
     render = structlog.processors.LogfmtRenderer(key_order=["level", "msg"], bool_as_flag=False)
     structlog.configure(
-        processors=[*shared, render],
+        processors=[*shared, _printable, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
@@ -41,7 +51,7 @@ def configure_logs(level: Level = "info") -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _printable, render],
         )
     )
     root = logging.getLogger()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-import click
 import orjson
 import uvloop
 import yaml
-from rich.console import Console
 
+from engine.cli import INTERRUPTED
 from engine.cli.options import Options
 from engine.cli.progress import showing_progress
 from engine.cli.unmatched import unmatched
@@ -31,9 +32,15 @@ from engine.workflow import InvalidWorkflow, Workflow
 from registry import ConfigError, Registry, find_unreachable
 from registry.cli import BadInput
 from registry.logs import configure_logs
+from registry.terminal import ESCAPES, console, tell
 
 FAILED: Final = 1
 UNFINISHED: Final = 3
+
+_CONTROL: Final = re.compile(
+    "|".join(chr(code) for code in ESCAPES if code >= 0x7F and not 0xD800 <= code < 0xE000).encode()
+)
+"""What orjson does not escape of what a terminal may act on; YAML is written in ASCII."""
 
 Operation = Callable[[Engine, Workflow], None]
 
@@ -60,12 +67,12 @@ def reconcile(options: Options, operation: Operation) -> None:
         cluster_workflow_templates={name: each.document for name, each in manifests.cluster_workflow_templates.items()},
         config_maps={name: each.document for name, each in manifests.config_maps.items()},
     )
-    uvloop.run(_run(engine, workflows, operation, options))
+    interrupted = uvloop.run(_run(engine, workflows, operation, options))
     _write(workflows, options.output)
     if outcomes is not None:
         for complaint in unmatched(outcomes, workflows, manifests):
-            click.echo(f"warning: {options.outcomes}: {complaint}", err=True)
-    _exit(engine, workflows)
+            tell(f"warning: {options.outcomes}: {complaint}")
+    _exit(engine, workflows, interrupted)
 
 
 def _workflows(files: tuple[Path, ...], manifests: Manifests) -> list[Workflow]:
@@ -105,7 +112,8 @@ def _executor(options: Options, outcomes: Outcomes | None, workflows: Sequence[W
     return executor
 
 
-async def _run(engine: Engine, workflows: list[Workflow], operation: Operation, options: Options) -> None:
+async def _run(engine: Engine, workflows: list[Workflow], operation: Operation, options: Options) -> bool:
+    """Whether there was a Ctrl-C."""
     async with engine:
         for workflow in workflows:
             try:
@@ -116,25 +124,26 @@ async def _run(engine: Engine, workflows: list[Workflow], operation: Operation, 
             problem = await find_unreachable(engine.registry.config)
             if problem is not None:
                 raise BadInput(f"{options.config}: {problem}")
-        with showing_progress(engine, len(workflows)), draining(engine):
+        with showing_progress(engine, len(workflows)), draining(engine) as received:
             await engine.run(workflows, timeout=options.timeout)
         if options.stats:
-            show_statistics(engine, Console(stderr=True))
+            show_statistics(engine, console(stderr=True))
+    return signal.SIGINT in received
 
 
-def _exit(engine: Engine, workflows: Sequence[Workflow]) -> None:
+def _exit(engine: Engine, workflows: Sequence[Workflow], interrupted: bool) -> None:
     unfinished = [workflow for workflow in workflows if not workflow.finished]
     for workflow in unfinished:
-        click.echo(f"{workflow.key} is not finished: {engine.waiting_for(workflow)}", err=True)
+        tell(f"{workflow.key} is not finished: {engine.waiting_for(workflow)}")
     if unfinished:
-        sys.exit(UNFINISHED)
+        sys.exit(INTERRUPTED if interrupted else UNFINISHED)
     if any(workflow.phase != "Succeeded" for workflow in workflows):
         sys.exit(FAILED)
 
 
 def _write(workflows: list[Workflow], output: str) -> None:
     if output == "summary":
-        summarize(workflows, Console())
+        summarize(workflows, console())
         return
     if output == "json":
         documents = (
@@ -142,9 +151,14 @@ def _write(workflows: list[Workflow], output: str) -> None:
             if len(workflows) == 1
             else [orjson.Fragment(workflow.encode()) for workflow in workflows]
         )
-        _print(orjson.dumps(documents) + b"\n")
+        _print(_CONTROL.sub(_escaped, orjson.dumps(documents)) + b"\n")
         return
     _print(yaml.dump_all((workflow.to_dict() for workflow in workflows), sort_keys=False).encode())
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    """A control character in a JSON string as JSON can say it, too."""
+    return f"\\u{ord(match[0].decode()):04x}".encode()
 
 
 def _print(content: bytes) -> None:

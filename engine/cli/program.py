@@ -1,0 +1,98 @@
+"""The commands as one program, whose every end but a bug is an exit code and at most one line."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+import click
+
+from engine.cli import INTERRUPTED
+from engine.cli.operations import resume, retry, stop, suspend, terminate
+from engine.cli.run import run
+from registry.cli import BadInput, check
+from registry.terminal import tell
+
+_UNWRITABLE: Final = frozenset({errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO, errno.EDQUOT, errno.EFBIG})
+"""What goes wrong with standard output and with nothing else here: files that are read have errors of their own."""
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """Where standard output may not take what is written: to be said before click makes light of a broken pipe."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        with contextlib.suppress(OSError):  # and Python does not try again when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise BadInput(f"standard output: {error.strerror}") from None
+
+
+class _Commands(click.Group):
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _writing():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _writing():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands)
+@click.version_option(package_name="oarlock")
+def oarlock() -> None:
+    """Reconcile Argo-style workflows in memory, with plugins that are called over HTTP.
+
+    Exit codes: 0 all went well, 1 a workflow did not succeed or a plugin cannot be called, 2 bad input or an output
+    that cannot be written, 3 a workflow is not finished, 130 Ctrl-C.
+    """
+
+
+for command in (run, stop, terminate, suspend, resume, retry, check):
+    oarlock.add_command(command)
+
+
+def run_program(*args: Any, **extra: Any) -> int:
+    """Run the command that the arguments name, as click does; returns the exit code."""
+    if sys.stderr is None:
+        sys.stderr = io.StringIO()
+    try:
+        if sys.stdout is None:
+            raise BadInput("standard output is closed")
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        code = _run(*args, **extra)
+        with _writing():
+            sys.stdout.flush()
+    except click.ClickException as error:
+        return _complain(error)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    return code
+
+
+def _run(*args: Any, **extra: Any) -> int:
+    try:
+        code = oarlock.main(*args, **{**extra, "standalone_mode": False})
+    except SystemExit as end:
+        code = end.code
+    return code if isinstance(code, int) else 0
+
+
+def _complain(error: click.ClickException) -> int:
+    """Show it: of click's own errors all lines, of ours the one that there is."""
+    text = io.StringIO()
+    error.show(text)
+    lines = text.getvalue().splitlines() if isinstance(error, click.UsageError) else [f"Error: {error.message}"]
+    with contextlib.suppress(OSError):
+        for line in lines:
+            tell(line)
+    return error.exit_code

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta
 
 from engine.manifests import ManifestError, load_mapping
-from engine.node import Node
+from engine.node import ERROR, FAILED, SKIPPED, SUCCEEDED, Node
+from engine.shape import explain
 from rpc.durations import parse_duration
 
 _ATTEMPT: Final = re.compile(r"\((\d+)\)$")
@@ -22,10 +22,14 @@ NODE: Final = "node:"
 """What the keys of nodes begin with; the others are names of templates."""
 
 
+PHASES: Final = (SUCCEEDED, FAILED, ERROR, SKIPPED)
+"""In which a leaf can end."""
+
+
 class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """How a leaf ends. ``duration`` is a number of seconds or Go's notation; ``parameters`` are its outputs by name."""
 
-    phase: Annotated[str, Meta(pattern="^(Succeeded|Failed|Error|Skipped)$")] = "Succeeded"
+    phase: str = SUCCEEDED
     message: str = ""
     exit_code: Scalar | None = None
     result: Scalar | None = None
@@ -38,7 +42,9 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
         return float(self.duration) if not isinstance(self.duration, str) else parse_duration(self.duration)
 
     def check(self) -> None:
-        """Raises `ValueError` where the duration is none."""
+        """Raises `ValueError` where the phase is none in which a leaf ends, or the duration is none."""
+        if self.phase not in PHASES:
+            raise ValueError(f"phase: expected {' or '.join(PHASES)}, got {self.phase!r}")
         if not 0 <= self.seconds < float("inf"):
             raise ValueError(f"expected a duration of 0 or more, got {self.duration!r}")
 
@@ -64,7 +70,9 @@ class Outcomes:
                 outcomes[key] = msgspec.convert(value if isinstance(value, list) else [value], list[Outcome])
                 for each in outcomes[key]:
                     each.check()
-            except (msgspec.ValidationError, ValueError) as error:
+            except msgspec.ValidationError as error:
+                raise ManifestError(f"{path}: {key}: {explain(str(error))}") from None
+            except ValueError as error:
                 raise ManifestError(f"{path}: {key}: {error}") from None
             if value == []:
                 raise ManifestError(f"{path}: {key}: expected at least one outcome")

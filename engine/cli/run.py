@@ -10,8 +10,10 @@ from engine.cli.options import Options, parameter, read_parameters, reconciling
 from engine.cli.running import reconcile
 from engine.manifests import ManifestError
 from engine.operations import with_parameters, with_spec
+from engine.variables import text_of
 from engine.workflow import Workflow
 from registry.cli import BadInput
+from registry.terminal import tell
 
 
 @click.command()
@@ -21,16 +23,35 @@ from registry.cli import BadInput
     "--parameter-file", "-f", type=click.Path(path_type=Path), help="Values for arguments: a mapping in YAML or JSON."
 )
 @click.option("--entrypoint", help="The template to begin with, over what the spec says.")
+@click.option(
+    "--from",
+    "source",
+    metavar="KIND/NAME",
+    help="Run this workflowtemplate, clusterworkflowtemplate or cronwf instead.",
+)
 def run(
-    options: Options, parameters: tuple[tuple[str, str], ...], parameter_file: Path | None, entrypoint: str | None
+    options: Options,
+    parameters: tuple[tuple[str, str], ...],
+    parameter_file: Path | None,
+    entrypoint: str | None,
+    source: str | None,
 ) -> None:
     """Reconcile the workflows in WF.yaml... to their end.
 
-    WorkflowTemplates and ConfigMaps that they refer to are given as further files. What `--output yaml` or json has
-    written goes on from there. Time is simulated: suspends, deadlines and durations take no time, and --timeout counts
-    them all the same. SIGTERM and Ctrl-C let the passes under way end; a second one does not.
+    A file may be a folder, or - for standard input. WorkflowTemplates and ConfigMaps that workflows refer to are given
+    as further files. What `--output yaml` or json has written goes on from there. Time is simulated: suspends,
+    deadlines and durations take no time, and --timeout counts them all the same. SIGTERM and Ctrl-C let the passes
+    under way end; a second one does not.
 
-    Exit code 0: all Succeeded. 1: some Failed or Error. 2: bad input. 3: not finished.
+    Exit code 0: all Succeeded. 1: some Failed or Error. 2: bad input, or an output that cannot be written. 3: not
+    finished. 130: Ctrl-C before they were.
+
+    \b
+    Examples:
+      oarlock run wf.yaml templates/ -p greeting=hello
+      oarlock run templates.yaml --from workflowtemplate/build -p branch=main
+      kubectl get workflow build-x7k2p -o yaml | oarlock run -
+      oarlock run wf.yaml --outcomes outcomes.yaml --output json
     """
     try:
         given = {**read_parameters(parameter_file), **dict(parameters)}
@@ -40,8 +61,12 @@ def run(
     def override(workflow: Workflow) -> None:
         if (given or entrypoint) and workflow.phase:
             raise BadInput(f"{workflow.key} has begun: its arguments and entrypoint are what they are")
+        for declared in (workflow.document["spec"].get("arguments") or {}).get("parameters") or ():
+            chosen, choices = given.get(declared["name"]), [text_of(each) for each in declared.get("enum") or ()]
+            if chosen is not None and choices and chosen not in choices:  # which Argo takes
+                tell(f"warning: {declared['name']}={chosen}: expected {' or '.join(choices)}")
         workflow.document = with_parameters(workflow.document, given)
         if entrypoint:
             workflow.document = with_spec(workflow.document, entrypoint=entrypoint)
 
-    reconcile(options, lambda engine, workflow: override(workflow))
+    reconcile(options, lambda engine, workflow: override(workflow), source)

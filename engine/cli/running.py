@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -15,12 +16,14 @@ import uvloop
 import yaml
 
 from engine.cli import INTERRUPTED
+from engine.cli.lacking import lacking
 from engine.cli.options import Options
 from engine.cli.progress import showing_progress
 from engine.cli.unmatched import unmatched
 from engine.engine import Engine
 from engine.execution import Executor
-from engine.manifests import ManifestError, Manifests, UnknownFields, load
+from engine.library import Library
+from engine.manifests import ManifestError, Manifests, UnknownFields, load, sources, workflow_from
 from engine.operations import OperationError
 from engine.outcomes import Outcomes
 from engine.shape import WrongType, check_shape
@@ -37,6 +40,9 @@ from registry.terminal import ESCAPES, console, tell
 FAILED: Final = 1
 UNFINISHED: Final = 3
 
+MAX_WAYS: Final = 10
+"""How many templates are listed where there is no workflow."""
+
 _CONTROL: Final = re.compile(
     "|".join(chr(code) for code in ESCAPES if code >= 0x7F and not 0xD800 <= code < 0xE000).encode()
 )
@@ -45,26 +51,32 @@ _CONTROL: Final = re.compile(
 Operation = Callable[[Engine, Workflow], None]
 
 
-def reconcile(options: Options, operation: Operation) -> None:
+def reconcile(options: Options, operation: Operation, source: str | None = None) -> None:
     """Do something to each workflow, then reconcile them all and exit with the code that says how they ended.
+
+    With a ``source``, as in ``workflowtemplate/NAME``, the one that is made from that is meant, and no other.
 
     Raises `BadInput`; then nothing was reconciled.
     """
     configure_logs("info" if options.verbose or options.config else "warning")
     try:
         manifests = load(options.files, strict=options.strict)
-        workflows = _workflows(options.files, manifests)
+        workflows = read_workflows(options.files, manifests, source)
         outcomes = Outcomes.load(options.outcomes) if options.outcomes is not None else None
         registry = Registry(options.config) if options.config is not None else None
     except UnknownFields as error:
         raise BadInput(f"{error} (--no-strict lets them be)") from None
     except (ManifestError, ConfigError) as error:
         raise BadInput(str(error)) from None
+    templates, cluster_templates = (
+        {name: each.document for name, each in shelf.items()}
+        for shelf in (manifests.workflow_templates, manifests.cluster_workflow_templates)
+    )
     engine = Engine(
         registry,
         executor=_executor(options, outcomes, workflows),
-        workflow_templates={name: each.document for name, each in manifests.workflow_templates.items()},
-        cluster_workflow_templates={name: each.document for name, each in manifests.cluster_workflow_templates.items()},
+        workflow_templates=templates,
+        cluster_workflow_templates=cluster_templates,
         config_maps={name: each.document for name, each in manifests.config_maps.items()},
     )
     interrupted = uvloop.run(_run(engine, workflows, operation, options))
@@ -72,17 +84,22 @@ def reconcile(options: Options, operation: Operation) -> None:
     if outcomes is not None:
         for complaint in unmatched(outcomes, workflows, manifests):
             tell(f"warning: {options.outcomes}: {complaint}")
+    for workflow in workflows:
+        if workflow.message.startswith("invalid spec"):
+            for line in lacking(workflow, Library(templates, cluster_templates)):
+                tell(line)
     _exit(engine, workflows, interrupted)
 
 
-def _workflows(files: tuple[Path, ...], manifests: Manifests) -> list[Workflow]:
+def read_workflows(files: Sequence[Path], manifests: Manifests, source: str | None) -> list[Workflow]:
+    """The workflows that are meant; their templates are well-formed, too. Raises `ManifestError`."""
     for template in (*manifests.workflow_templates.values(), *manifests.cluster_workflow_templates.values()):
         try:
             check_shape(template.document)
         except WrongType as error:
             raise ManifestError(f"{template}: {error}") from error
     workflows: dict[str, Workflow] = {}
-    for manifest in manifests.workflows:
+    for manifest in [workflow_from(manifests, source)] if source is not None else manifests.workflows:
         try:
             workflow = Workflow(manifest.document)
         except InvalidWorkflow as error:
@@ -91,7 +108,12 @@ def _workflows(files: tuple[Path, ...], manifests: Manifests) -> list[Workflow]:
             raise ManifestError(f"{manifest}: metadata.name: there are two workflows {workflow.key!r}")
         workflows[workflow.key] = workflow
     if not workflows:
-        raise ManifestError(f"{', '.join(map(str, files))}: expected a manifest of kind Workflow, found none")
+        found, ways = "none", [f"--from {shlex.quote(each)}" for each in sources(manifests)]
+        if ways:
+            others = f"; or {', '.join(ways[1:MAX_WAYS])}" if len(ways) > 1 else ""
+            command = f"oarlock run {shlex.join(map(str, files))} {ways[0]}"
+            found = f"templates only ({len(ways)}): run one as in {command}{others}"
+        raise ManifestError(f"{', '.join(map(str, files))}: expected a manifest of kind Workflow, found {found}")
     return list(workflows.values())
 
 

@@ -225,7 +225,7 @@ class Retry:
         """Why there is no further attempt; None where there is one."""
         policy = self._policy()
         if policy not in POLICIES:
-            raise RetryError(f"{policy} is not a valid RetryPolicy")
+            raise RetryError(f"{policy} is not a valid RetryPolicy, expected {' or '.join(POLICIES)}")
         if last.phase not in POLICIES[policy] or (policy == ON_TRANSIENT and not _TRANSIENT.search(last.message)):
             return last.message
         limit = integer(self.strategy.get("limit"), "limit")

@@ -6,6 +6,9 @@ are strings. Unknown fields and the order of keys are kept.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +29,11 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 
 _log = structlog.get_logger()
 
+
+STANDARD_INPUT: Final = Path("-")
+
+SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
+"""What the names of those files of a folder end with that are read."""
 
 MAX_TOLD: Final = 10
 """How many unknown fields of a document are told of."""
@@ -54,7 +62,7 @@ class Manifest:
         return str(metadata.get("name") or metadata.get("generateName") or "")
 
     def __str__(self) -> str:
-        return f"{self.path}, document {self.index}"
+        return f"{_named(self.path)}, document {self.index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +73,15 @@ class Manifests:
     workflow_templates: dict[str, Manifest] = field(default_factory=dict)
     cluster_workflow_templates: dict[str, Manifest] = field(default_factory=dict)
     config_maps: dict[str, Manifest] = field(default_factory=dict)
+    cron_workflows: dict[str, Manifest] = field(default_factory=dict)
+    """As they are written; what they make is among the workflows."""
 
 
 def load(paths: Iterable[Path], *, strict: bool | None = None) -> Manifests:
-    """Reads all documents of all files.
+    """Reads all documents of all files, of standard input for the path ``-``, and of all that is in a folder.
+
+    Of a folder those files are read that are named as YAML or JSON, in the order of their names and those of folders in
+    it, and what in them is no Kubernetes object is passed over; what is hidden is not looked at.
 
     A `List` counts as its items, and a CronWorkflow as the Workflow that it makes; kinds that workflows do not need are
     skipped with a log line. Raises `ManifestError` for a file that is missing, empty, too large or malformed, and for a
@@ -81,13 +94,15 @@ def load(paths: Iterable[Path], *, strict: bool | None = None) -> Manifests:
     manifests = Manifests()
     for path in paths:
         found = False
-        for manifest in _unfold(path):
-            found = True
-            if strict is not None:
-                _check_fields(manifest, strict)
-            _file(manifest, manifests)
+        for file in _files(path):
+            for manifest in _unfold(file, among_others=file is not path):
+                found = True
+                if strict is not None:
+                    _check_fields(manifest, strict)
+                _file(manifest, manifests)
         if not found:
-            raise ManifestError(f"{path}: expected a manifest, found nothing")
+            nothing = "Is a directory with no manifest in it" if path.is_dir() else "expected a manifest, found nothing"
+            raise ManifestError(f"{_named(path)}: {nothing}")
     return manifests
 
 
@@ -121,6 +136,8 @@ def _file(manifest: Manifest, manifests: Manifests) -> None:
     }
     kind = manifest.document["kind"]
     run = one_run(manifest.document) if kind == "CronWorkflow" else None
+    if kind == "CronWorkflow":
+        manifests.cron_workflows[manifest.name] = manifest
     if kind == "Workflow":
         manifests.workflows.append(manifest)
     elif run is not None:
@@ -133,9 +150,28 @@ def _file(manifest: Manifest, manifests: Manifests) -> None:
         _log.info("skipping manifest", path=str(manifest.path), document=manifest.index, kind=kind)
 
 
-def _unfold(path: Path) -> Iterator[Manifest]:
+def _files(path: Path) -> Iterator[Path]:
+    """The path itself, or what is below it if it is a folder."""
+    if not path.is_dir():
+        yield path
+        return
+
+    def fail(error: OSError) -> None:
+        raise ManifestError(f"{error.filename}: {error.strerror}") from error
+
+    for folder, folders, files in os.walk(path, onerror=fail):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if Path(name).suffix in SUFFIXES and not name.startswith("."):
+                yield Path(folder, name)
+
+
+def _unfold(path: Path, *, among_others: bool) -> Iterator[Manifest]:
     for index, document in _read(path):
-        where = f"{path}, document {index}"
+        where = f"{_named(path)}, document {index}"
+        if among_others and not (isinstance(document, dict) and "kind" in document):
+            _log.info("skipping what is no manifest", path=str(path), document=index)
+            continue
         for item, place in _items(document, where):
             _check(item, place)
             yield Manifest(item, path, index)
@@ -172,21 +208,43 @@ def _kind_of(value: object) -> str:
     return names.get(type(value), "a number")
 
 
+def _named(path: Path) -> str:
+    return "standard input" if path == STANDARD_INPUT else str(path)
+
+
 def _read(path: Path) -> Iterator[tuple[int, Any]]:
     """The documents of a file that hold anything, numbered from 1."""
     try:
-        with path.open("rb") as file:
-            # Not by what stat says: the path may be a pipe.
-            data = file.read(MAX_BYTES + 1)
+        if path == STANDARD_INPUT:
+            data = _standard_input()
+        else:
+            with path.open("rb") as file:
+                # Not by what stat says: the path may be a pipe.
+                data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ManifestError(f"{path}: {error.strerror or error}") from error
+        raise ManifestError(f"{_named(path)}: {error.strerror or error}") from error
     if len(data) > MAX_BYTES:
-        raise ManifestError(f"{path}: expected at most {MAX_BYTES >> 20} MiB")
-    read = read_json if path.suffix == ".json" else read_yaml
+        raise ManifestError(f"{_named(path)}: expected at most {MAX_BYTES >> 20} MiB")
     try:
-        for index, document in enumerate(read(data, str(path)), 1):
+        for index, document in enumerate(_documents(data, path), 1):
             if document is not None:
                 yield index, document
     except BadDocument as error:
         place = f":{error.line}:{error.column}" if error.line else ""
-        raise ManifestError(f"{path}{place}: {error}") from error
+        raise ManifestError(f"{_named(path)}{place}: {error}") from error
+
+
+def _standard_input() -> bytes:
+    """All of it, line by line: a signal that comes in between is heard."""
+    data = bytearray()
+    while sys.stdin is not None and len(data) <= MAX_BYTES and (line := sys.stdin.buffer.readline(MAX_BYTES)):
+        data += line
+    return bytes(data)
+
+
+def _documents(data: bytes, path: Path) -> Iterator[Any]:
+    """What has no name to tell is JSON if it can be, which is no YAML where it has tabs or surrogates in it."""
+    if path == STANDARD_INPUT and data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        with contextlib.suppress(BadDocument):
+            return iter([*read_json(data, _named(path))])
+    return read_json(data, str(path)) if path.suffix == ".json" else read_yaml(data, _named(path))

@@ -83,7 +83,7 @@ def _convert(document: Any, shape: type[T]) -> T:
     try:
         return msgspec.convert(document, shape)
     except msgspec.ValidationError as error:
-        raise WrongType(_explain(str(error))) from None
+        raise WrongType(explain(str(error))) from None
     except ValueError as error:  # a text that is none
         raise WrongType(str(error)) from None
 
@@ -93,7 +93,7 @@ def _check_time(place: str, time: datetime | None) -> None:
         raise WrongType(f"{place}: expected a time of our age with its zone, got {time.isoformat()}")
 
 
-def _explain(text: str) -> str:
+def explain(text: str) -> str:
     """msgspec's message in the words of a manifest: ``spec.templates[0].steps: expected a list, got a string``."""
     placed = _PLACED.fullmatch(text)
     assert placed is not None
@@ -104,5 +104,5 @@ def _explain(text: str) -> str:
     elif missing := _MISSING.fullmatch(reason):
         reason = f"expected a {missing['field']}, got none"
     elif unknown := _UNKNOWN.fullmatch(reason):
-        reason = f"a step has no field {unknown['field']!r}"
+        reason = f"{'a step' if '.steps[' in (placed['place'] or '') else 'this'} has no field {unknown['field']!r}"
     return f"{placed['place']}: {reason}" if placed["place"] else reason

@@ -53,8 +53,9 @@ def _check_argument(place: str, parameter: Document) -> None:
         raise InvalidSpec(f"{place}.enum should contain at least one value")
     if value is None:
         raise InvalidSpec(f"{place}.value is required")
-    if text_of(value) not in map(text_of, parameter["enum"]):
-        raise InvalidSpec(f"{place}.value should be present in {place}.enum list")
+    choices = [text_of(choice) for choice in parameter["enum"]]
+    if text_of(value) not in choices:
+        raise InvalidSpec(f"{place}.value should be present in {place}.enum list: {', '.join(choices)}")
 
 
 def check_inputs(name: str, kind: str, inputs: Document | None) -> set[str]:

@@ -77,7 +77,7 @@ class Templates:
         template, context = found
         policy = (template.get("retryStrategy") or {}).get("retryPolicy") or ""
         if policy and policy not in POLICIES:
-            raise InvalidSpec(f"{policy} is not a valid RetryPolicy")
+            raise InvalidSpec(f"{policy} is not a valid RetryPolicy, expected {' or '.join(POLICIES)}")
         yield self._check(template, context, arguments)
         return template
 

@@ -55,7 +55,7 @@ def validate(document: Document, context: Context) -> None:
     pod_gc = spec.get("podGC") or {}
     strategy = pod_gc.get("strategy") or ""
     if strategy not in _POD_GC:
-        raise InvalidSpec(f"podGC.strategy unknown strategy '{strategy}'")
+        raise InvalidSpec(f"podGC.strategy unknown strategy '{strategy}', expected {' or '.join(_POD_GC[1:])}")
     check_selector("podGC.labelSelector", pod_gc.get("labelSelector"))
     for name in context.names():
         try:

@@ -278,3 +278,58 @@ def test_interrupted_it_stops_without_a_traceback(wf, sick_plugin, tmp_path):
     _, told = process.communicate(timeout=20)
     assert process.returncode != 0
     assert "Traceback" not in told
+
+
+TEMPLATES = """
+kind: WorkflowTemplate
+metadata: {name: build}
+spec:
+  entrypoint: main
+  arguments: {parameters: [{name: branch}, {name: level, value: 1}]}
+  templates: [{name: main, inputs: {parameters: [{name: branch}, {name: commit}]}, container: {image: busybox}}]
+---
+kind: ClusterWorkflowTemplate
+metadata: {name: common}
+spec: {templates: [{name: a, container: {image: busybox}}, {name: b, container: {image: busybox}}]}
+"""
+
+
+class TestTemplates:
+    def test_a_file_with_templates_only_says_how_to_run_them(self, oarlock, tmp_path):
+        (tmp_path / "t.yaml").write_text(TEMPLATES)
+        done = oarlock("run", "t.yaml")
+        assert done.code == 2
+        assert done.err == (
+            "Error: t.yaml: expected a manifest of kind Workflow, found templates only (2): run one as in "
+            "oarlock run t.yaml --from workflowtemplate/build; or --from clusterworkflowtemplate/common\n"
+        )
+
+    def test_one_is_run_directly(self, oarlock, tmp_path):
+        (tmp_path / "t.yaml").write_text(TEMPLATES)
+        given = ("-p", "branch=main", "-p", "commit=abc")
+        done = oarlock("run", "t.yaml", "--from", "workflowtemplate/build", *given, "--output", "json")
+        assert done.code == 0
+        document = json.loads(done.out)
+        assert document["metadata"]["name"].startswith("build-")
+        assert document["status"]["phase"] == "Succeeded"
+
+    def test_all_arguments_without_a_value_are_told_as_options(self, oarlock, tmp_path):
+        (tmp_path / "t.yaml").write_text(TEMPLATES)
+        done = oarlock("run", "t.yaml", "--from", "workflowtemplate/build")
+        assert done.code == 1
+        assert done.err.endswith("has arguments without a value: give it -p branch=VALUE -p commit=VALUE\n")
+
+    def test_a_missing_entrypoint_is_answered_with_the_templates(self, oarlock, tmp_path):
+        (tmp_path / "t.yaml").write_text(TEMPLATES)
+        done = oarlock("run", "t.yaml", "--from", "cwftmpl/common")
+        assert done.code == 1
+        assert done.err.endswith("has no entrypoint: give it --entrypoint a or --entrypoint b\n")
+        assert oarlock("run", "t.yaml", "--from", "cwftmpl/common", "--entrypoint", "b").code == 0
+
+
+def test_a_value_that_the_manifest_does_not_list_is_answered_with_those_it_lists(oarlock, tmp_path):
+    spec = "{entrypoint: a, templates: [{name: a, container: {image: i}}]"
+    parameter = "arguments: {parameters: [{name: p, value: x, enum: [x, 2]}]}"
+    (tmp_path / "wf.yaml").write_text(f"kind: Workflow\nmetadata: {{name: work}}\nspec: {spec}, {parameter}}}\n")
+    done = oarlock("run", "wf.yaml", "-p", "p=3")
+    assert (done.code, done.err) == (0, "warning: p=3: expected x or 2\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -157,7 +158,7 @@ def test_errors_are_one_line_that_names_the_place(tmp_path: Path, text: str, rea
         ("", ":1:1: Expecting value"),
         ('{"kind": "Workflow",}', ":1:21: "),
         ('{"kind": "Workflow"} x', ":1:22: Extra data"),
-        ("\ufeff{}", "BOM"),
+        ("\ufeff{}", ", document 1: expected a kind"),
         ('{"a": 1, "a": 2}', ": key 'a' is given twice"),
         ('{"kind": NaN}', ": expected a finite number, found NaN"),
         ('{"kind": 1e999}', ": expected a finite number"),
@@ -176,11 +177,38 @@ def test_json_is_taken_strictly(tmp_path: Path, text: str, reason: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_missing_or_a_folder_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_a_folder_without_any_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"no-such\.yaml: No such file or directory"):
         load([tmp_path / "no-such.yaml"])
     with pytest.raises(ManifestError, match="Is a directory"):
         load([tmp_path])
+
+
+def test_a_folder_is_read_as_its_files_but_for_what_is_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / ".git").mkdir()
+    write(tmp_path, "kind: Workflow\nmetadata: {name: one}\n", "z.yml")
+    write(tmp_path, '{"kind": "Workflow", "metadata": {"name": "two"}}', "b/a.json")
+    write(tmp_path, "leaf: {phase: Failed}\n---\nkind: Workflow\nmetadata: {name: three}\n", "b/outcomes.yaml")
+    for hidden in (".git/x.yaml", ".x.yaml", "notes.txt"):
+        write(tmp_path, "kind: Workflow\n[", hidden)
+    manifests = load([tmp_path])
+    assert [each.name for each in manifests.workflows] == ["one", "two", "three"]
+    assert manifests.workflows[2].path == tmp_path / "b" / "outcomes.yaml"
+    write(tmp_path, "kind: [", "b/broken.yaml")
+    with pytest.raises(ManifestError, match=r"b/broken\.yaml:2:1: "):
+        load([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "text", [WORKFLOW, '\ufeff{"kind":\t"Workflow", "a": "\\ud83d\\ude00"}', "{kind: Workflow, spec: {a: b}}"]
+)
+def test_standard_input_is_yaml_or_json(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    [manifest] = load([Path("-")]).workflows
+    assert str(manifest) == "standard input, document 1"
+    with pytest.raises(ManifestError, match="standard input: expected a manifest, found nothing"):
+        load([Path("-")])
 
 
 def test_text_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The names of the protocol: six methods, and the four spellings in which plugins that exist answer to them."""
+"""The methods of the protocol: what each is sent, what it may reply, and the three spellings of its path."""
 
 from __future__ import annotations
 
@@ -8,58 +8,109 @@ from typing import Final, Literal, get_args
 Spelling = Literal["short", "go", "v1"]
 SPELLINGS: Final[tuple[Spelling, ...]] = get_args(Spelling)
 
+ReplyKind = Literal["workflow", "node", "parameters"]
+"""What a reply is about; `rpc.replies` has a type for each."""
+
 
 class Method(StrEnum):
-    """A canonical method name, the form in which configs, errors and statistics name it."""
+    """A method by its canonical name, the form in which configurations, errors and statistics name it.
 
-    WORKFLOW_PRE_OPERATE = "workflow.preOperate"
-    WORKFLOW_POST_OPERATE = "workflow.postOperate"
-    NODE_PRE_EXECUTE = "node.preExecute"
-    NODE_POST_EXECUTE = "node.postExecute"
-    PARAMETERS_ADD = "parameters.add"
-    TEMPLATE_EXECUTE = "template.execute"
+    ``go`` is its name in the proposal's Go sketch, ``arguments`` are the keys of the object that it is sent, ``reply``
+    is what it may reply, and ``batched`` says whether many calls may share a request.
+    """
+
+    WORKFLOW_PRE_OPERATE = (
+        "workflow.preOperate",
+        "WorkflowLifecycleHook.WorkflowPreOperate",
+        ("workflow",),
+        "workflow",
+    )
+    WORKFLOW_POST_OPERATE = (
+        "workflow.postOperate",
+        "WorkflowLifecycleHook.WorkflowPostOperate",
+        ("old", "new"),
+        "workflow",
+    )
+    NODE_PRE_EXECUTE = (
+        "node.preExecute",
+        "NodeLifecycleHook.NodePreExecute",
+        ("workflow", "template", "node"),
+        "node",
+        True,
+    )
+    NODE_POST_EXECUTE = (
+        "node.postExecute",
+        "NodeLifecycleHook.NodePostExecute",
+        ("workflow", "template", "old", "new"),
+        "node",
+        True,
+    )
+    PARAMETERS_ADD = (
+        "parameters.add",
+        "ParameterSubstitutionPlugin.ParameterPreSubstitution",
+        ("workflow", "template"),
+        "parameters",
+        True,
+    )
+    TEMPLATE_EXECUTE = (
+        "template.execute",
+        "TemplateExecutor.ExecuteTemplate",
+        ("workflow", "template"),
+        "node",
+    )
+
+    go: str
+    arguments: tuple[str, ...]
+    reply: ReplyKind
+    batched: bool
+
+    def __new__(
+        cls, name: str, go: str = "", arguments: tuple[str, ...] = (), reply: ReplyKind = "node", batched: bool = False
+    ) -> Method:
+        method = str.__new__(cls, name)
+        method._value_ = name
+        method.go, method.arguments, method.reply, method.batched = go, arguments, reply, batched
+        return method
+
+    # An enum hashes its name, in Python; a path is looked up for every call.
+    __hash__ = str.__hash__
 
 
-class BatchMethod(StrEnum):
+class BatchMethod(str):
     """The batch of a method, which is asked for by a path of its own: many calls about nodes in one request."""
 
-    NODE_PRE_EXECUTE = "node.preExecute.batch"
-    NODE_POST_EXECUTE = "node.postExecute.batch"
-    PARAMETERS_ADD = "parameters.add.batch"
+    method: Method
+
+    def __new__(cls, method: Method) -> BatchMethod:
+        batch = super().__new__(cls, f"{method}.batch")
+        batch.method = method
+        return batch
 
 
 Route = Method | BatchMethod
 """What has a path of its own, and is known or refused on its own."""
 
-_SUFFIX: Final = ".batch"
-BATCHES: Final[dict[Method, BatchMethod]] = {Method(batch.removesuffix(_SUFFIX)): batch for batch in BatchMethod}
+BATCHES: Final[dict[Method, BatchMethod]] = {method: BatchMethod(method) for method in Method if method.batched}
 """The batch of each method that has one."""
 
-# The proposal's Go sketch served net/rpc style names; executor plugins were later published under /api/v1.
-_GO: Final[dict[Method, str]] = {
-    Method.WORKFLOW_PRE_OPERATE: "WorkflowLifecycleHook.WorkflowPreOperate",
-    Method.WORKFLOW_POST_OPERATE: "WorkflowLifecycleHook.WorkflowPostOperate",
-    Method.NODE_PRE_EXECUTE: "NodeLifecycleHook.NodePreExecute",
-    Method.NODE_POST_EXECUTE: "NodeLifecycleHook.NodePostExecute",
-    Method.PARAMETERS_ADD: "ParameterSubstitutionPlugin.ParameterPreSubstitution",
-    Method.TEMPLATE_EXECUTE: "TemplateExecutor.ExecuteTemplate",
-}
 
+def path(route: Route, spelling: Spelling) -> str:
+    """The request path of `route` in one spelling, for example ``/api/v1/node.preExecute``.
 
-def path(method: Route, spelling: Spelling) -> str:
-    """The request path of `method` in one spelling, for example ``/api/v1/node.preExecute``."""
-    if isinstance(method, BatchMethod):
-        return path(Method(method.removesuffix(_SUFFIX)), spelling) + _SUFFIX
+    The proposal's Go sketch served net/rpc style names; executor plugins were later published under ``/api/v1``.
+    """
+    if isinstance(route, BatchMethod):
+        return f"{path(route.method, spelling)}.batch"
     match spelling:
         case "short":
-            return f"/{method}"
+            return f"/{route}"
         case "go":
-            return f"/{_GO[method]}"
+            return f"/{route.go}"
         case "v1":
-            return f"/api/v1/{method}"
+            return f"/api/v1/{route}"
 
 
 PATHS: Final[dict[str, Route]] = {
-    path(method, spelling): method for method in (*Method, *BatchMethod) for spelling in SPELLINGS
+    path(route, spelling): route for route in (*Method, *BATCHES.values()) for spelling in SPELLINGS
 }
 """Every path a plugin may be called at, for the side that answers."""

@@ -16,7 +16,7 @@ import msgspec
 import orjson
 
 from rpc.durations import parse_duration
-from rpc.methods import Method
+from rpc.methods import Method, ReplyKind
 
 MAX_DEPTH: Final = 200
 """Objects and arrays within one another, the outermost counted."""
@@ -106,13 +106,10 @@ class _NodeReplyAsSent(msgspec.Struct):
     requeue: ShortText | None = None
 
 
-_KINDS: Final[dict[Method, type[WorkflowReply | NodeReply | ParametersReply]]] = {
-    Method.WORKFLOW_PRE_OPERATE: WorkflowReply,
-    Method.WORKFLOW_POST_OPERATE: WorkflowReply,
-    Method.NODE_PRE_EXECUTE: NodeReply,
-    Method.NODE_POST_EXECUTE: NodeReply,
-    Method.PARAMETERS_ADD: ParametersReply,
-    Method.TEMPLATE_EXECUTE: NodeReply,
+_KINDS: Final[dict[ReplyKind, type[WorkflowReply | NodeReply | ParametersReply]]] = {
+    "workflow": WorkflowReply,
+    "node": NodeReply,
+    "parameters": ParametersReply,
 }
 _FIELDS: Final = {kind: frozenset(kind.__struct_fields__) for kind in (*_KINDS.values(), NodeResult)}
 
@@ -148,7 +145,7 @@ def decode_object(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
 
 def validate(method: Method, document: dict[str, Any]) -> tuple[Reply, int]:
     """`document` as the reply to `method`, and its count of unknown fields. Raises `IllegalReply`."""
-    kind = _KINDS[method]
+    kind = _KINDS[method.reply]
     unknown = len(document.keys() - _FIELDS[kind])
     try:
         if kind is not NodeReply:

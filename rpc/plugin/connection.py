@@ -11,8 +11,8 @@ import hmac
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import httptools
 import orjson
@@ -21,9 +21,6 @@ from rpc.lanes import MAX_HEAD
 from rpc.plugin.answers import encode, refusal
 from rpc.plugin.listening import Listener
 from rpc.plugin.responses import CLOSE, NOTHING, response, told
-
-if TYPE_CHECKING:
-    from rpc.plugin.server import Endpoint, Plugin
 
 _log = logging.getLogger("rpc.plugin")
 
@@ -35,6 +32,23 @@ _PER_BYTE: Final = 2
 # What a peer is waited for, and for how many seconds. A function is waited for as long as it takes.
 _FIRST, _IDLE, _HEAD, _BODY, _READER = "first", "idle", "head", "body", "reader"
 _PATIENCE: Final = {_FIRST: 10.0, _IDLE: 75.0, _HEAD: 10.0, _BODY: 60.0, _READER: 60.0}
+
+
+class Endpoint(NamedTuple):
+    """What answers the arguments of a request, and the bytes that its body may have."""
+
+    answer: Callable[[dict[str, Any]], object]
+    max_body: int
+
+
+class Served(Protocol):
+    """What a connection needs of the plugin: who may ask, and what answers at a path, None where nothing does."""
+
+    name: str
+    max_body: int
+    authorization: bytes | None
+
+    def endpoint(self, target: bytes) -> Endpoint | None: ...
 
 
 class _Request(NamedTuple):
@@ -53,7 +67,7 @@ class Connection(asyncio.Protocol):
     A token is asked for once the head is there, before any of the body is kept.
     """
 
-    def __init__(self, plugin: Plugin, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, plugin: Served, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
         self.task: asyncio.Task[None] | None = None
         """The async function that this connection waits for."""
         self._plugin = plugin

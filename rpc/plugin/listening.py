@@ -7,22 +7,40 @@ are bounded in all, and none is waited for without an end.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from rpc.plugin.connection import Connection
+from typing import Final, Protocol
 
 ROOM: Final = 4
 """Request bodies of the largest size that all connections together may have under way."""
 _ROUND: Final = 1.0
 """Seconds between two looks at how long peers have been waited for."""
+_FLUSH: Final = 0.25
+"""Seconds that a peer has to take its last reply when the plugin stops."""
+
+
+class Connected(Protocol):
+    """What a listener needs of a connection. ``task`` is the function that it waits for, ``lost`` its end."""
+
+    task: asyncio.Task[None] | None
+    lost: asyncio.Future[None]
+
+    def look_at_clock(self, now: float) -> None:
+        """End what has taken too long."""
+        ...
+
+    def stop(self) -> None:
+        """Take no more requests; what is under way is answered."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
 
 
 class Listener:
     """The connections there are, at most ``most``, and ``held``, the bytes of their unanswered requests' bodies."""
 
     def __init__(self, most: int, max_body: int) -> None:
-        self.connections: set[Connection] = set()
+        self.connections: set[Connected] = set()
         self.held = 0
         self._most = most
         self._room = ROOM * max_body
@@ -46,7 +64,22 @@ class Listener:
             connection.look_at_clock(now)
         self._timer = loop.call_later(_ROUND, self.look_around)
 
-    def close(self) -> None:
-        """No more looking around."""
+    async def close(self, grace: float) -> None:
+        """No more looking around: stop all connections. Functions that still run have `grace` seconds."""
         if self._timer is not None:
             self._timer.cancel()
+        connections = self.connections
+        for connection in list(connections):
+            connection.stop()
+        running = {connection.task for connection in connections if connection.task is not None}
+        if running:
+            _, late = await asyncio.wait(running, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        closed = {connection.lost for connection in connections}
+        if closed:  # what was answered is still on its way to the peer, who has a moment to read it
+            await asyncio.wait(closed, timeout=_FLUSH)
+        for connection in list(connections):
+            connection.abort()
+            await connection.lost

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 import uvloop
 
@@ -17,22 +17,12 @@ from rpc.durations import parse_duration
 from rpc.methods import BATCHES, SPELLINGS, Method, Route, path
 from rpc.plugin.answers import BatchHandler, Handler
 from rpc.plugin.batches import MAX_BATCH, Batch, each, only
-from rpc.plugin.connection import Connection
+from rpc.plugin.connection import Connection, Endpoint
 from rpc.plugin.listening import Listener
-
-# Seconds that a peer has to take its last reply when the plugin stops.
-_FLUSH: Final = 0.25
 
 _H = TypeVar("_H", bound=Handler)
 _B = TypeVar("_B", bound=BatchHandler)
 _log = logging.getLogger(__name__)
-
-
-class Endpoint(NamedTuple):
-    """What answers the arguments of a request, and the bytes that its body may have."""
-
-    answer: Callable[[dict[str, Any]], object]
-    max_body: int
 
 
 class Plugin:
@@ -156,8 +146,7 @@ class Plugin:
             yield address
         finally:
             server.close()
-            listener.close()
-            await _drain(listener.connections, grace)
+            await listener.close(grace)
             await server.wait_closed()
             if unix is not None:
                 socket.unlink(missing_ok=True)
@@ -211,20 +200,3 @@ def _path(target: bytes) -> bytes:
 
 def _absolute(unix: str | os.PathLike[str]) -> Path:
     return Path(unix).absolute()
-
-
-async def _drain(connections: set[Connection], grace: float) -> None:
-    for connection in list(connections):
-        connection.stop()
-    running = {connection.task for connection in connections if connection.task is not None}
-    if running:
-        _, late = await asyncio.wait(running, timeout=grace)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-    closed = {connection.lost for connection in connections}
-    if closed:  # what was answered is still on its way to the peer, who has a moment to read it
-        await asyncio.wait(closed, timeout=_FLUSH)
-    for connection in list(connections):
-        connection.abort()
-        await connection.lost

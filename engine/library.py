@@ -5,6 +5,7 @@ A template of a WorkflowTemplate resolves local names inside the document it sta
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
 from weakref import WeakValueDictionary
@@ -183,8 +184,15 @@ def _are_entries(value: object) -> TypeGuard[list[Document]]:
 
 
 def _merge_entries(base: list[Document], over: list[Document], field: str) -> list[Document]:
-    keyed = {str(each.get(field)): each for each in base}
+    """The entries of both in the order of `over`, and each that only `base` has before the first that came after it
+    there (Kubernetes' mergeSortedSlice)."""
+    places = {str(each.get(field)): place for place, each in enumerate(base)}
+    own = {str(each.get(field)) for each in over}
+    rest = deque(place for key, place in places.items() if key not in own)
+    merged: list[Document] = []
     for each in over:
-        key = str(each.get(field))
-        keyed[key] = merge(keyed[key], each) if key in keyed else each
-    return list(keyed.values())
+        place = places.get(str(each.get(field)), -1)
+        while rest and rest[0] < place:
+            merged.append(base[rest.popleft()])
+        merged.append(merge(base[place], each) if place >= 0 else each)
+    return [*merged, *(base[place] for place in rest)]

@@ -51,11 +51,22 @@ def spec_in_force(document: Document, library: Library) -> Document:
     if spec.get("templates"):
         raise InvalidSpec("Templates is invalid field in spec if workflow referred WorkflowTemplate reference")
     merged = merge({key: value for key, value in below.items() if key != "suspend"}, spec)
-    merged["arguments"] = merged_arguments(spec, below)
+    merged["arguments"] = _joined(below.get("arguments") or {}, spec.get("arguments") or {})
     hooks = {**(below.get("hooks") or {}), **(spec.get("hooks") or {})}  # one by one, and each as a whole
     if hooks:
         merged["hooks"] = hooks
     del merged["workflowTemplateRef"]
+    return merged
+
+
+def _joined(below: Document, own: Document) -> Document:
+    """A workflow's arguments over those of its WorkflowTemplate, field by field; a value that is empty is one, too."""
+    merged = merge(below, own)
+    if merged.get("parameters"):
+        emptied = {each["name"] for each in own.get("parameters") or () if each.get("value") == ""}
+        merged["parameters"] = [
+            {**each, "value": ""} if each["name"] in emptied else each for each in merged["parameters"]
+        ]
     return merged
 
 

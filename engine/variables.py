@@ -37,11 +37,17 @@ def parse_time(text: str) -> datetime:
 
 
 def text_of(value: Any) -> str:
-    """A parameter value as Argo's AnyString holds it (its anystring.go): strings as they are, `2.0` as `2`, `1e6` as
-    `1000000`, and anything else as JSON writes it."""
-    if isinstance(value, float):
-        return f"{Decimal(repr(value)):f}".removesuffix(".0")
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    """A parameter value as Argo's AnyString holds it (its anystring.go): strings as they are, numbers as floats with
+    all their digits (`2.0` is `2`, `1e6` is `1000000`); lists, maps and nothing at all are the empty text."""
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"{Decimal(repr(float(value))):f}".removesuffix(".0")
+        case _:
+            return ""
 
 
 def html_safe(text: str) -> str:
@@ -63,13 +69,15 @@ def json_map(values: Document) -> str:
 
 
 def json_parameters(parameters: Iterable[Document]) -> str:
-    """A list of parameters as Go marshals it, values as text."""
+    """A list of parameters as Go marshals it, values as text, and no parameters as `null`."""
     documents = []
     for parameter in parameters:
-        fields = [field for field in _PARAMETER_FIELDS if parameter.get(field) is not None]
-        texts = ("default", "value")
-        documents.append({field: text_of(parameter[field]) if field in texts else parameter[field] for field in fields})
-    return html_safe(orjson.dumps(documents).decode())
+        document = {field: parameter[field] for field in _PARAMETER_FIELDS if parameter.get(field) is not None}
+        document.update({field: text_of(document[field]) for field in ("default", "value") if field in document})
+        if "enum" in document:
+            document["enum"] = [text_of(each) for each in document["enum"]]
+        documents.append(document)
+    return html_safe(orjson.dumps(documents or None).decode())
 
 
 def config_map_value(reference: Document, config_maps: Mapping[str, Document]) -> str | None:

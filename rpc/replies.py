@@ -79,7 +79,7 @@ EMPTY: Final = Reply()
 
 
 class _Scalar(msgspec.Struct):
-    """Argo's ``AnyString``: a parameter's value may be sent as any scalar, and is a string from then on."""
+    """Argo's ``AnyString``: a parameter's value may be sent as any scalar."""
 
     name: str
     value: str | int | float | bool | None = None
@@ -155,7 +155,7 @@ def validate(method: Method, document: dict[str, Any]) -> tuple[Reply, int]:
         if node is not None:
             unknown += len(document["node"].keys() - _FIELDS[NodeResult])
             if node.outputs is not None:
-                _settle_outputs(node.outputs)
+                _check_outputs(node.outputs)
     except msgspec.ValidationError as error:
         raise IllegalReply(str(error)) from None
     return NodeReply(node, _seconds(sent.requeue)), unknown
@@ -170,16 +170,13 @@ def _seconds(requeue: str | None) -> float | None:
         raise IllegalReply(f"{error} - at `$.requeue`") from None
 
 
-def _settle_outputs(outputs: dict[str, Any]) -> None:
+def _check_outputs(outputs: dict[str, Any]) -> None:
     try:
-        typed = msgspec.convert(outputs, _Outputs)
+        msgspec.convert(outputs, _Outputs)
     except msgspec.ValidationError as error:
         text = str(error)
         where = text.replace("`$", "`$.node.outputs", 1) if "`$" in text else f"{text} - at `$.node.outputs`"
         raise IllegalReply(where) from None
-    for parameter, sent in zip(typed.parameters or (), outputs.get("parameters") or (), strict=True):
-        if parameter.value is not None and not isinstance(parameter.value, str):
-            sent["value"] = orjson.dumps(parameter.value).decode()
 
 
 def _measure(document: dict[str, Any]) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import orjson
 
 from engine.manifests import load_mapping
 from engine.variables import text_of
@@ -105,5 +106,9 @@ parameter = click.option(
 
 
 def read_parameters(file: Path | None) -> dict[str, str]:
-    """The names and values in a YAML or JSON file of parameters. Raises `ManifestError`."""
-    return {} if file is None else {name: text_of(value) for name, value in load_mapping(file).items()}
+    """The names and values in a YAML or JSON file of parameters, lists and maps as JSON. Raises `ManifestError`."""
+    values = {} if file is None else load_mapping(file)
+    return {
+        name: text_of(value) if isinstance(value, str | int | float) else orjson.dumps(value).decode()
+        for name, value in values.items()
+    }

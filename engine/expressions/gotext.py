@@ -59,13 +59,21 @@ def _text(value: object) -> str:
             return str(value)
 
 
+def _json_float(value: float) -> str:
+    """A float as encoding/json writes it: all its digits between 1e-6 and 1e21, with an exponent outside."""
+    if value == 0 or 1e-6 <= abs(value) < 1e21:
+        return f"{Decimal(repr(value)):f}".removesuffix(".0")
+    mantissa, _, exponent = f"{Decimal(repr(value)).normalize():e}".partition("e")
+    return f"{mantissa}e{exponent}"
+
+
 def _plain(value: object) -> object:
     """A copy of a value that orjson writes as Go would: whole floats as integers, times as text."""
     match value:
         case float():
             if not math.isfinite(value):
                 raise Invalid(f"json: unsupported value: {go_string(value)}")
-            return int(value) if value.is_integer() and abs(value) < 2**53 else value
+            return int(value) if value.is_integer() and abs(value) < 2**53 else orjson.Fragment(_json_float(value))
         case list():
             visit(value)
             return [_plain(element) for element in value]

@@ -78,6 +78,11 @@ class Time:
         self.moment = moment
 
     @classmethod
+    def zero(cls) -> Self:
+        """Go's zero time, the first moment of the year 1."""
+        return cls(datetime(1, 1, 1, tzinfo=UTC))
+
+    @classmethod
     def at(cls, seconds: float) -> Self:
         """The moment so many seconds after 1970, in UTC; raises `Invalid` outside the years 1 to 9999."""
         try:

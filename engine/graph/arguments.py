@@ -31,8 +31,11 @@ def bind(
     An input takes what the argument of its name says, else its own value or default, or its ConfigMap key. An argument
     that is ``absent`` names an output of a node that never ran, and counts as not given. Raises `BindingError`.
     """
+    variables: dict[str, Any] = {}
+    if not template.parameters and template.text.tags:
+        variables["inputs.parameters"] = json_parameters(())
     if not template.parameters and not template.artifacts:
-        return None, {}
+        return None, variables
     declared: Document = {"parameters": template.parameters, "artifacts": template.artifacts}
     if template.inputs.tags:
         try:
@@ -40,7 +43,6 @@ def bind(
         except SubstitutionError as error:
             raise BindingError(str(error)) from error
     inputs: dict[str, Any] = {}
-    variables: dict[str, Any] = {}
     if template.parameters:
         given = {parameter["name"]: parameter for parameter in arguments.get("parameters") or ()}
         inputs["parameters"] = bound = []
@@ -66,9 +68,7 @@ def bind(
 
 def variables_of(inputs: msgspec.Raw | None) -> dict[str, Any]:
     """The variables ``inputs.*`` of a node that was bound earlier."""
-    if inputs is None:
-        return {}
-    document = orjson.loads(bytes(inputs))
+    document = {} if inputs is None else orjson.loads(bytes(inputs))
     variables: dict[str, Any] = {}
     parameters = document.get("parameters") or ()
     for parameter in parameters:

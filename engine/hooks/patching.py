@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from engine.node import FULFILLED, Node
 from engine.shape import WrongType, check_outputs, check_shape
+from engine.variables import text_of
 from engine.workflow import COMPLETED_PHASES
 from rpc import NodeResult
 
@@ -88,7 +89,7 @@ def apply_result(node: Node, result: NodeResult) -> None:
     """Let a plugin's word on a node count. Raises `IllegalChange`.
 
     It may neither make it another node nor take a finished one back. `outputs` replace those fields of the node's
-    outputs that they name.
+    outputs that they name; values of parameters are texts from then on, as they are in Argo.
     """
     for field, before, after in (("id", node.id, result.id), ("name", node.name, result.name)):
         if after is not UNSET and after != before:
@@ -102,6 +103,11 @@ def apply_result(node: Node, result: NodeResult) -> None:
             check_outputs(outputs)
         except WrongType as error:
             raise IllegalChange(f"the outputs of node {node.name!r} cannot be read: {error}") from None
+        if result.outputs.get("parameters"):
+            outputs["parameters"] = [
+                each if each.get("value") is None else {**each, "value": text_of(each["value"])}
+                for each in outputs["parameters"]
+            ]
     node.outputs = outputs
     if result.phase is not None:
         node.phase = result.phase

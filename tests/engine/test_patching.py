@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.hooks.patching import IllegalChange, merge_patch, patch_workflow
+from engine.hooks.patching import IllegalChange, apply_result, merge_patch, patch_workflow
+from engine.node import Node
+from rpc import NodeResult
 
 # The cases of RFC 7386, appendix A, that concern objects.
 CASES: list[tuple[Any, Any, Any]] = [
@@ -79,3 +81,24 @@ def test_what_is_not_patched_is_shared() -> None:
     patched = patch_workflow(DOCUMENT, {"metadata": {"annotations": {"seen": "yes"}}})
     assert patched["spec"] is DOCUMENT["spec"]
     assert "annotations" not in DOCUMENT["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, "1"),
+        (1.5, "1.5"),
+        (1e16, "10000000000000000"),
+        (2.0200219e07, "20200219"),
+        (1e-7, "0.0000001"),
+        (5, "5"),
+        (True, "true"),
+        ("1.0", "1.0"),
+    ],
+)
+def test_values_of_parameters_are_texts_as_they_are_in_argo(value: Any, text: str) -> None:
+    node = Node(id="a", name="a", display_name="a", type="Pod", template_name="t", phase="Running")
+    sent = {"parameters": [{"name": "p", "value": value}, {"name": "q"}]}
+    apply_result(node, NodeResult(outputs=sent))
+    assert node.outputs == {"parameters": [{"name": "p", "value": text}, {"name": "q"}]}
+    assert sent["parameters"][0]["value"] is value

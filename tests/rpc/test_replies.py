@@ -51,14 +51,13 @@ def test_a_node_result_is_typed() -> None:
     assert unknown == 0
 
 
-def test_a_scalar_parameter_value_becomes_a_string_as_in_argo() -> None:
-    parameters = b'[{"name": "a", "value": 5}, {"name": "b", "value": true}, {"name": "c"}]'
-    body = b'{"node": {"outputs": {"parameters": ' + parameters + b"}}}"
-    reply, _ = decode(NODE, body)
+def test_a_parameter_may_have_any_scalar_as_its_value() -> None:
+    parameters = b'[{"name": "a", "value": 5.0}, {"name": "b", "value": true}, {"name": "c"}]'
+    reply, _ = decode(NODE, b'{"node": {"outputs": {"parameters": ' + parameters + b"}}}")
     assert isinstance(reply, NodeReply)
     assert reply.node is not None
     assert reply.node.outputs == {
-        "parameters": [{"name": "a", "value": "5"}, {"name": "b", "value": "true"}, {"name": "c"}]
+        "parameters": [{"name": "a", "value": 5.0}, {"name": "b", "value": True}, {"name": "c"}]
     }
 
 

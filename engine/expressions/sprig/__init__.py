@@ -22,5 +22,6 @@ SPRIG: Final[Mapping[str, Function]] = namespace(
         **encoding.FUNCTIONS,
         **regexes.FUNCTIONS,
         **random.FUNCTIONS,
-    }
+    },
+    zeros=True,
 )

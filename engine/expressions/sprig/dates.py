@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from typing import Any, Final
 
 from engine.expressions.errors import Invalid
@@ -11,7 +11,6 @@ from engine.expressions.evaluation import Run
 from engine.expressions.gotext import go_string
 from engine.expressions.times import HOUR, MINUTE, SECOND, Duration, Time, Zone
 
-_ZERO: Final = Time(datetime(1, 1, 1, tzinfo=UTC))
 _DAY: Final = 24 * HOUR
 _ROUND_UNITS: Final = (
     (365 * _DAY, "y"),
@@ -103,7 +102,7 @@ def _to_date(layout: str, text: str) -> Time:
     try:
         return Time.parse(layout, text)
     except Invalid:
-        return _ZERO
+        return Time.zero()
 
 
 def _must_to_date(layout: str, text: str) -> Time:

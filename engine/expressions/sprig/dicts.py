@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from engine.expressions.budget import visit
 from engine.expressions.errors import Invalid
+from engine.expressions.functions import NIL_MAP
 from engine.expressions.gotext import go_string
 from engine.expressions.times import Duration, Time
 from engine.expressions.values import equal, type_name
@@ -61,6 +62,8 @@ def _get(mapping: Mapping[Any, Any], key: str) -> object:
 
 
 def _set(mapping: Mapping[Any, Any], key: str, value: Any) -> dict[str, Any]:
+    if mapping is NIL_MAP:
+        raise Invalid("assignment to entry in nil map")
     return {**mapping, key: value}
 
 

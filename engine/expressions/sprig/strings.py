@@ -150,7 +150,7 @@ def _join(separator: str, value: Any) -> str:
 
 
 def _sort_alpha(value: Any) -> list[Any]:
-    return sorted(strings_of(value))
+    return sorted(strings_of(value)) if isinstance(value, list) else [go_string(value)]
 
 
 def _to_strings(value: Any) -> list[Any]:

@@ -204,3 +204,75 @@ def test_functions_do_not_change_what_they_are_given() -> None:
     given = {"list": [3, 1], "map": {"a": 1}}
     evaluate("[sprig.set(map, 'b', 2), sprig.unset(map, 'a'), sprig.append(list, 4), sort(list), reverse(list)]", given)
     assert given == {"list": [3, 1], "map": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("[trim(nil), upper(nil), title(nil), snakecase(nil), initials(nil), b64enc(nil), b64dec(nil)]", [""] * 7),
+        ("[replace(nil, '-', 'ab'), replace('a', nil, 'ab'), replace('a', 'b', nil)]", ["-a-b-", "b", ""]),
+        ("[contains(nil, 'a'), contains('a', nil), hasPrefix(nil, nil), trimAll(nil, 'a')]", [True, False, True, "a"]),
+        ("[splitList(nil, 'ab'), splitList(',', nil), split('/', nil), splitn('/', nil, 'a')]",
+         [["a", "b"], [""], {"_0": ""}, {}]),
+        ("[repeat(nil, 'a'), trunc(nil, 'a'), substr(nil, nil, 'a'), abbrev(nil, 'a'), indent(nil, 'a')]",
+         ["", "", "", "a", "a"]),
+        ("[join(nil, ['a', 'b']), plural('one', 'many', nil), quote(nil), cat(nil, 'a')]", ["ab", "many", "", "a"]),
+        ("[until(nil), untilStep(nil, 2, 1), seq(nil), round(1.5, nil), randAlpha(nil)]", [[], [0, 1], "1 0", 2.0, ""]),
+        ("[keys(nil), keys(nil, {a: 1}), values(nil), pluck('a', nil, {a: 1})]", [[], ["a"], [], [1]]),
+        ("[hasKey(nil, 'a'), hasKey({a: 1}, nil), get(nil, 'a'), get({a: 1}, nil)]", [False, False, "", ""]),
+        ("[pick(nil, 'a'), pick({a: 1}, nil), omit(nil, 'a'), omit({a: 1}, nil)]", [{}, {}, {}, {"a": 1}]),
+        ("[merge(nil, {a: 1}), merge({a: 1}, nil), mergeOverwrite(nil, {a: 1}), unset(nil, 'a')]",
+         [{"a": 1}, {"a": 1}, {"a": 1}, {}]),
+        ("[ternary(1, 2, nil), ternary(nil, 2, true)]", [2, None]),
+        ("[toJson(nil), toString(nil), default('a', nil), coalesce(nil, 1), empty(nil)]",
+         ["null", "<nil>", "a", 1, True]),
+        ("[sortAlpha(nil), toStrings(nil), int(nil), float64(nil), add(nil, 1)]", [["<nil>"], [], 0, 0.0, 1]),
+        ("[regexMatch(nil, 'a'), regexReplaceAll('a', nil, 'b'), regexReplaceAll('a', 'ab', nil), regexQuoteMeta(nil)]",
+         [True, "", "b", ""]),
+        ("[sha1sum(nil), adler32sum(nil)]", ["da39a3ee5e6b4b0d3255bfef95601890afd80709", "1"]),
+        ("[base(nil), clean(nil), ext(nil), isAbs(nil), urlJoin(nil)]", [".", ".", "", False, ""]),
+        ("[unixEpoch(nil), date(nil, 0), dateInZone('2006', 0, nil), duration(nil), durationRound(nil)]",
+         ["-62135596800", "", "1970", "0s", "0s"]),
+        ("[unixEpoch(toDate('2006', nil)), unixEpoch(dateModify(nil, nil))]", ["-62135596800", "-62135596800"]),
+        ("[fromJson(nil), typeOf(nil), kindIs(nil, 1)]", [None, "<nil>", False]),
+        ("toJson(omit(fromJson('{}').y, 'a'))", "{}"),
+    ],
+)  # fmt: skip
+def test_nil_is_the_zero_value_of_a_typed_parameter(expression: str, value: object) -> None:
+    assert result(expression) == value
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["first(nil)", "rest(nil)", "concat(nil)", "uniq(nil)", "append(nil, 1)", "chunk(2, nil)", "chunk(nil, [1])",
+     "set(nil, 'a', 1)", "fail(nil)", "mustFromJson(nil)", "dig('a', 'b', nil)", "mustToDate('2006', nil)"],
+)  # fmt: skip
+def test_nil_is_no_list_and_nothing_can_be_put_into_it(expression: str) -> None:
+    with pytest.raises(ExpressionError):
+        result(expression)
+
+
+@pytest.mark.parametrize("expression", ["upper(nil)", "trim(nil)", "keys(nil)", "asInt(nil)", "len(nil)"])
+def test_the_languages_own_functions_take_no_nil(expression: str) -> None:
+    with pytest.raises(ExpressionError):
+        evaluate(expression, {})
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("1e16", "10000000000000000"),
+        ("1e20", "100000000000000000000"),
+        ("1e21", "1e+21"),
+        ("1.5e300", "1.5e+300"),
+        ("0.000001", "0.000001"),
+        ("0.00000012", "1.2e-7"),
+        ("-1e-9", "-1e-9"),
+        ("123456789.125", "123456789.125"),
+        ("9007199254740993.0", "9007199254740992"),
+        ("0.1", "0.1"),
+    ],
+)
+def test_numbers_are_written_as_gos_json_does(number: str, text: str) -> None:
+    assert evaluate("toJson(x)", {"x": float(number)}) == text
+    assert evaluate("sprig.toJson([x])", {"x": float(number)}) == f"[{text}]"

@@ -23,7 +23,20 @@ def test_a_cron_workflow_was_scheduled_when_it_is_run_by_hand():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("5", "5"), ("1.50", "1.5"), ("2.0e+6", "2000000"), ("1.0e-7", "0.0000001"), ("true", "true"), ("'007'", "007")],
+    [
+        ("5", "5"),
+        ("1.50", "1.5"),
+        ("2.0e+6", "2000000"),
+        ("2.0200219e+07", "20200219"),
+        ("1.0e-7", "0.0000001"),
+        ("true", "true"),
+        ("'007'", "007"),
+        ("9007199254740993", "9007199254740992"),
+        ("[a, b]", ""),
+        ("{a: b}", ""),
+        ("[]", ""),
+        ("'[a, b]'", "[a, b]"),
+    ],
 )
 def test_values_of_parameters_are_text(value, text):  # anystring.go
     spec = f"""
@@ -66,6 +79,73 @@ class TestOfTheWorkflow:
         }
         spec = f'{HEAD}\n    templates: [{{name: main, container: {{image: i, args: ["{{{{{name}}}}}"]}}}}]'
         assert run(workflow(spec, **metadata)).text("wf") == value
+
+    def test_no_parameters_are_null(self):
+        ran = run("templates: [{name: main, container: {image: i, args: ['{{inputs.parameters}}']}}]")
+        assert ran.text("wf") == "null"
+
+    def test_no_parameters_beside_artifacts_are_null(self):
+        ran = run(
+            """
+            templates:
+            - {name: main, steps: [[{name: a, template: file}], [{name: b, template: c, arguments: {artifacts: [
+                {name: a, from: "{{steps.a.outputs.artifacts.a}}"}]}}]]}
+            - name: c
+              inputs: {artifacts: [{name: a, path: /a}]}
+              container: {image: i, args: ["{{inputs.parameters}}"]}
+            """
+        )
+        assert ran.text("b") == "null"
+
+    def test_all_inputs(self):
+        ran = run(
+            """
+            templates:
+            - {name: main, steps: [[{name: a, template: b, arguments: {parameters: [{name: x, value: 1.0}]}}]]}
+            - name: b
+              inputs: {parameters: [{name: x, enum: [1, 2.0]}, {name: y, default: true}]}
+              container: {image: i, args: ["{{inputs.parameters}}"]}
+            """
+        )
+        assert json.loads(ran.text("a")) == [
+            {"name": "x", "value": "1", "enum": ["1", "2"]},
+            {"name": "y", "default": "true", "value": "true"},
+        ]
+
+    @pytest.mark.parametrize(
+        ("own", "names"),
+        [
+            ("[]", "a b c"),
+            ("[{name: b, value: x}]", "a b c"),
+            ("[{name: c, value: x}, {name: a, value: y}]", "b c a"),
+            ("[{name: d, value: x}]", "d a b c"),
+            ("[{name: c, value: x}, {name: d, value: y}]", "a b c d"),
+        ],
+    )
+    def test_parameters_stand_in_the_order_of_the_workflow_template(self, own, names):
+        template = {
+            "spec": {
+                "entrypoint": "main",
+                "arguments": {"parameters": [{"name": n, "value": n, "description": "d"} for n in "abc"]},
+                "templates": [{"name": "main", "container": {"image": "i", "args": ["{{workflow.parameters}}"]}}],
+            },
+        }
+        spec = f"{{workflowTemplateRef: {{name: t}}, arguments: {{parameters: {own}}}}}"
+        ran = run(workflow(spec), workflow_templates={"t": template})
+        found = json.loads(ran.text("wf"))
+        assert [each["name"] for each in found] == names.split()
+        assert all(each.get("description") == "d" for each in found if each["name"] != "d")
+
+    def test_a_parameter_of_the_workflow_template_may_be_emptied(self):
+        template = {
+            "spec": {
+                "entrypoint": "main",
+                "arguments": {"parameters": [{"name": "a", "value": "1"}]},
+                "templates": [{"name": "main", "container": {"image": "i", "args": ["<{{workflow.parameters.a}}>"]}}],
+            },
+        }
+        own = "{workflowTemplateRef: {name: t}, arguments: {parameters: [{name: a, value: ''}]}}"
+        assert run(workflow(own), workflow_templates={"t": template}).text("wf") == "<>"
 
     def test_all_parameters(self):
         ran = run(

@@ -66,4 +66,4 @@ def test_defaults_merge_mounts_by_path_and_ports_by_number():  # patchMergeKey o
     )
     container = ran.executor.started["wf"]["container"]
     assert container["ports"] == [{"containerPort": 1, "name": "a", "protocol": "UDP"}]
-    assert container["volumeMounts"] == [{"mountPath": "/a", "name": "x"}, {"mountPath": "/b", "name": "x"}]
+    assert container["volumeMounts"] == [{"mountPath": "/b", "name": "x"}, {"mountPath": "/a", "name": "x"}]

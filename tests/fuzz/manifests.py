@@ -18,7 +18,8 @@ import yaml
 
 from engine import Engine, InvalidWorkflow, ManifestError, Workflow, load
 from engine.shape import WrongType, check_shape
-from tests.fuzz.values import DUMPER, damaged, damaged_text, encoded
+from tests.fuzz.expressions import tagged
+from tests.fuzz.values import DUMPER, at, damaged, damaged_text, encoded, places, replaced
 from tests.fuzz.verdicts import Wrong, told_in_a_line
 
 SIMULATED: Final = 600.0
@@ -48,9 +49,11 @@ def generate(dice: Random) -> Case:
     """The next case of `dice`."""
     documents = list(_DOCUMENTS)
     for _ in range(dice.choice((1, 1, 1, 2, 3))):
-        at = dice.choice((_WORKFLOW, _WORKFLOW, _WORKFLOW, *range(len(documents))))
-        if isinstance(documents[at], dict | list):
-            documents[at] = damaged(dice, documents[at])
+        which = dice.choice((_WORKFLOW, _WORKFLOW, _WORKFLOW, *range(len(documents))))
+        if dice.random() < 0.5:
+            documents[which] = damaged(dice, documents[which])
+        else:
+            documents[which] = _with_tags(dice, documents[which])
     strict = dice.choice((None, None, True, False))
     if dice.random() < 0.5:
         text, suffix = encoded(documents), ".json"
@@ -59,6 +62,14 @@ def generate(dice: Random) -> Case:
     while dice.random() < 0.1:
         text = damaged_text(dice, text)
     return Case(text, suffix, strict)
+
+
+def _with_tags(dice: Random, document: Any) -> Any:
+    """The document with another text at one or more of the places where it has one."""
+    texts = [path for path in places(document) if isinstance(at(document, path), str)]
+    for path in dice.sample(texts, min(len(texts), dice.randint(1, 3))):
+        document = replaced(document, path, tagged(dice))
+    return document
 
 
 async def check(case: Case) -> str:

@@ -18,7 +18,7 @@ from engine import Engine, Workflow
 from registry import Config, EngineSettings, PluginConfig, Registry
 from rpc.lanes import Response, Waiting
 from rpc.methods import PATHS, Method, Route
-from tests.fuzz.values import damaged, damaged_text, encoded, places, replaced, value
+from tests.fuzz.values import at, damaged, damaged_text, encoded, places, replaced, value
 from tests.fuzz.verdicts import Wrong
 
 PASSES: Final = 8
@@ -160,24 +160,18 @@ def _body(dice: Random, method: Method) -> bytes:
         if inner < 0.7:
             reply = value(dice)
         elif inner < 0.9:
-            reply = damaged(dice, _at(full, path))
+            reply = damaged(dice, at(full, path))
         else:
-            reply = _at(full, path)
+            reply = at(full, path)
         if any(isinstance(step, int) for step in path):
             reply = replaced(full, path, reply)
             top = next(number for number, step in enumerate(path) if isinstance(step, int))
             path = path[:top]
-            reply = _at(reply, path)
+            reply = at(reply, path)
         for step in reversed(path):
             reply = {step: reply}
     body = encoded(reply)
     return damaged_text(dice, body) if dice.random() < 0.05 else body
-
-
-def _at(document: Any, path: tuple[str | int, ...]) -> Any:
-    for step in path:
-        document = document[step]
-    return document
 
 
 class _Script:

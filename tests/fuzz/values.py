@@ -91,9 +91,9 @@ def damaged(dice: Random, document: Any) -> Any:
         if change < 0.6:
             document = replaced(document, path, value(dice))
         elif change < 0.8:
-            document = replaced(document, path, _at(document, dice.choice(paths)))
+            document = replaced(document, path, at(document, dice.choice(paths)))
         else:
-            inner = _at(document, path[:-1])
+            inner = at(document, path[:-1])
             key = path[-1]
             if isinstance(inner, dict):
                 less: Any = {name: each for name, each in inner.items() if name != key}
@@ -106,7 +106,8 @@ def damaged(dice: Random, document: Any) -> Any:
             return document
 
 
-def _at(document: Any, path: Path) -> Any:
+def at(document: Any, path: Path) -> Any:
+    """What is at a place of the document."""
     for step in path:
         document = document[step]
     return document
@@ -116,18 +117,18 @@ def damaged_text(dice: Random, text: bytes) -> bytes:
     """The text with a bit, some bytes or a piece of it changed."""
     if not text:
         return text
-    at, other = dice.randrange(len(text)), dice.randrange(len(text))
+    here, other = dice.randrange(len(text)), dice.randrange(len(text))
     match dice.randrange(5):
         case 0:
-            return text[:at] + bytes([text[at] ^ 1 << dice.randrange(8)]) + text[at + 1 :]
+            return text[:here] + bytes([text[here] ^ 1 << dice.randrange(8)]) + text[here + 1 :]
         case 1:
-            return text[:at] + text[at + dice.randint(1, 4) :]
+            return text[:here] + text[here + dice.randint(1, 4) :]
         case 2:
-            return text[:at]
+            return text[:here]
         case 3:
-            return text[: max(at, other)] + text[min(at, other) :]
+            return text[: max(here, other)] + text[min(here, other) :]
         case _:
-            return text[:at] + dice.choice(_TOKENS) + text[at:]
+            return text[:here] + dice.choice(_TOKENS) + text[here:]
 
 
 _TOKENS: Final = [

@@ -35,7 +35,7 @@ class Key(NamedTuple):
 
 def memo_request(memoize: Mapping[str, Any]) -> tuple[Key, float | None]:
     """What a `memoize` asks for: the key, and how many seconds old it may be. Raises `MemoError`."""
-    cache = ((memoize.get("cache") or {}).get("configMap") or {}).get("name") or ""
+    cache = str(((memoize.get("cache") or {}).get("configMap") or {}).get("name") or "")
     key = str(memoize.get("key") or "")
     if not _KEY.fullmatch(key):
         raise MemoError(f"invalid cache key {key!r}")

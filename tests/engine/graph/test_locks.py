@@ -346,6 +346,12 @@ class TestMemoize:
         ran = self.ran(first=first, age=age)
         assert (ran["[0]"].phase, ran.phase) == ("Error", "Failed")
 
+    def test_a_cache_may_be_named_by_a_number(self):
+        ran = run(
+            self.SPEC.replace("name: c}", "name: 5}").replace("KEY1", "x").replace("KEY2", "x").replace("MAXAGE", "")
+        )
+        assert ran["b"].memoization_status == {"hit": True, "key": "x", "cacheName": "5"}
+
     def test_steps_and_retried_templates(self):
         ran = run(
             """

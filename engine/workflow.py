@@ -12,6 +12,7 @@ import orjson
 
 from engine.node import Node, encode, from_dict, to_dict
 from engine.shape import WrongType, check_node, check_shape
+from rpc.statuses import in_one_line
 
 COMPLETED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
 
@@ -20,7 +21,10 @@ _LONGEST_PREFIX: Final = 58  # to which it cuts what stands before the five lett
 
 
 class InvalidWorkflow(ValueError):
-    """A document that is no Workflow at all: the message names the field and what was expected."""
+    """A document that is no Workflow at all: the message names the field and what was expected, in one line."""
+
+    def __str__(self) -> str:
+        return in_one_line(super().__str__())
 
 
 class Workflow:

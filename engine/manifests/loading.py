@@ -19,6 +19,7 @@ import structlog
 from engine.manifests.cron import one_run
 from engine.manifests.fields import UnknownField, unknown_fields
 from registry.documents import BadDocument, read_json, read_yaml
+from rpc.statuses import in_one_line
 
 Document = dict[str, Any]
 
@@ -41,6 +42,9 @@ MAX_TOLD: Final = 10
 
 class ManifestError(ValueError):
     """A manifest that cannot be used; the message is one line that names file, document and place."""
+
+    def __str__(self) -> str:
+        return in_one_line(super().__str__())
 
 
 class UnknownFields(ManifestError):

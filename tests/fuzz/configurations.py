@@ -9,10 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-import yaml
-
 from registry import ConfigError, Registry, load_config
-from tests.fuzz.values import DUMPER, damaged, damaged_text, encoded
+from tests.fuzz.values import damaged, damaged_text, encoded, encoded_as_yaml
 from tests.fuzz.verdicts import Wrong, told_in_a_line
 
 _CONFIG: Final[dict[str, Any]] = {
@@ -82,7 +80,7 @@ def generate(dice: Random) -> Case:
     maps = [damaged(dice, each) if dice.random() < 0.4 else each for each in (_MAP, _LIST)]
     files = {
         "plugins.toml": _toml(config).encode("utf-8", "surrogatepass"),
-        "maps/a.yaml": yaml.dump_all(maps, Dumper=DUMPER, sort_keys=False, allow_unicode=True).encode(),
+        "maps/a.yaml": encoded_as_yaml(maps),
         "token": dice.choice((b"secret", b"secret\n", b"", b"two words", b"\xff")),
     }
     if dice.random() < 0.3:

@@ -19,7 +19,7 @@ import yaml
 from engine import Engine, InvalidWorkflow, ManifestError, Workflow, load
 from engine.shape import WrongType, check_shape
 from tests.fuzz.expressions import tagged
-from tests.fuzz.values import DUMPER, at, damaged, damaged_text, encoded, places, replaced
+from tests.fuzz.values import at, damaged, damaged_text, encoded, encoded_as_yaml, places, replaced
 from tests.fuzz.verdicts import Wrong, told_in_a_line
 
 SIMULATED: Final = 600.0
@@ -58,7 +58,7 @@ def generate(dice: Random) -> Case:
     if dice.random() < 0.5:
         text, suffix = encoded(documents), ".json"
     else:
-        text, suffix = yaml.dump_all(documents, Dumper=DUMPER, sort_keys=False).encode(), ".yaml"
+        text, suffix = encoded_as_yaml(documents), ".yaml"
     while dice.random() < 0.1:
         text = damaged_text(dice, text)
     return Case(text, suffix, strict)

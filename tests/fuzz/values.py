@@ -9,8 +9,6 @@ from typing import Any, Final
 
 import yaml
 
-DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
 Path = tuple[str | int, ...]
 
 _SCALARS: Final[list[Any]] = [
@@ -57,6 +55,15 @@ def _key(dice: Random) -> str:
 def encoded(document: Any) -> bytes:
     """The document as JSON, however deep it is."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def encoded_as_yaml(documents: list[Any]) -> bytes:
+    """The documents as YAML; those too deep for its writer as JSON, which is YAML as well."""
+    try:
+        text: str = yaml.dump_all(documents, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
+    except RecursionError:
+        return b"\n---\n".join(map(encoded, documents))
+    return text.encode()
 
 
 def places(document: Any, path: Path = ()) -> Iterator[Path]:

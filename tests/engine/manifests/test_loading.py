@@ -23,6 +23,15 @@ spec:
 """
 
 
+def test_what_is_wrong_is_told_in_one_line_whatever_the_manifest_calls_its_fields(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, '{"kind": "Workflow", "metadata": {"name": "a"}, "spec": {"x\\n\\u001b[31m": 1}}', "odd.json"
+    )
+    with pytest.raises(ManifestError) as caught:
+        load([path], strict=True)
+    assert str(caught.value) == f"{path}, document 1: spec.x\\n\\x1b[31m: unknown field"
+
+
 def write(directory: Path, text: str, name: str = "manifest.yaml") -> Path:
     path = directory / name
     path.write_text(text)

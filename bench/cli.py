@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -11,14 +12,15 @@ import click
 from rich.console import Console
 
 from bench import compare as comparison
-from bench import page, processes, record, tables
+from bench import page, processes, record, sheet, tables
 from bench.display import Display
 from bench.engine_process import EngineFailed
 from bench.failures.cli import failures
 from bench.limits.cli import limits
 from bench.measuring import Plan, ServerName
+from bench.record import Record
 from bench.running import PARTS, Run, Wish
-from bench.scenarios import DEFAULT, SCENARIOS
+from bench.scenarios import DEFAULT, FIRST, SCENARIOS
 from bench.servers import Missing
 from engine import ManifestError
 from registry import ConfigError, load_config
@@ -29,6 +31,21 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _POSITIVE = click.IntRange(min=1)
 _CONNECTIONS = 64
 """Where wrk is at its fastest against one nginx worker."""
+
+
+class _Share(click.ParamType[float]):
+    """A share, written as a percentage; the sign may be left out."""
+
+    name = "percentage"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            share = float(value.removesuffix("%")) / 100
+        except ValueError:
+            share = -1.0
+        if not 0 <= share < math.inf:
+            self.fail(f"expected a percentage such as 5%, got {value!r}", param, ctx)
+        return share
 
 
 @click.group(invoke_without_command=True)
@@ -47,12 +64,11 @@ _CONNECTIONS = 64
     "scenarios",
     type=click.Choice([*SCENARIOS, *PARTS, "all"]),
     multiple=True,
-    default=[DEFAULT],
-    show_default=True,
-    help="A load to measure; may be given several times.",
+    help=f"A load to measure; may be given several times. Without it {', '.join(FIRST)}, or what is compared.",
 )
 @click.option("--profile", type=_FILE, help="Write a flame graph of the engine's process (SVG).")
 @click.option("--json", "json_file", type=_FILE, help="Write all figures.")
+@click.option("--csv", "csv_file", type=_FILE, help="Write the figures as a table (CSV).")
 @click.option("--html", "html_file", type=_FILE, help="Write a page with pictures.")
 @click.pass_context
 def main(
@@ -70,11 +86,14 @@ def main(
     scenarios: tuple[str, ...],
     profile: Path | None,
     json_file: Path | None,
+    csv_file: Path | None,
     html_file: Path | None,
 ) -> None:
-    """Measure what the fan-out costs: one loop of a workflow of 100,000 nodes through 5 plugin processes.
+    """Measure what the fan-out costs: a workflow of 100,000 nodes through 5 plugin processes, which is 500,000 calls.
 
-    Exit code 0: measured. 1: something gave up on the way. 2: what was asked for makes no sense.
+    They travel one by one, then in batches, then again in batches when 1 % of the nodes has changed.
+
+    Exit code 0: measured. 1: something gave up on the way, or no call was made. 2: what was asked for makes no sense.
     """
     if context.invoked_subcommand is not None:
         return
@@ -84,9 +103,13 @@ def main(
         _check_profile(others=peers or batches)
     if peers and batches:
         raise click.UsageError("--peers is on nginx and --batches on the SDK's plugins: one after the other, please")
-    for file in (profile, json_file, html_file):
+    for file in (profile, json_file, csv_file, html_file):
         _check_writable(file)
     processes.raise_on_sigterm()
+    if not scenarios:
+        alone = peers or batches or config is not None or profile is not None
+        scenarios = (DEFAULT,) if alone else FIRST
+        server = server or (None if alone else "plugins")  # batches are not for every server, and one is to serve all
     wish = Wish(
         scenarios=[*SCENARIOS, *PARTS] if "all" in scenarios else scenarios,
         nodes=nodes,
@@ -104,9 +127,12 @@ def main(
             done = Run(wish, plan).record()
         except (EngineFailed, Missing, ManifestError) as error:
             raise click.ClickException(str(error)) from None
+    _check_called(done)
     tables.show(done, Console())
     if json_file is not None:
         record.write(done, json_file)
+    if csv_file is not None:
+        sheet.write(done, csv_file)
     if html_file is not None:
         page.write(done, html_file)
     if any(loop.aborted for loop in done.loops):
@@ -120,12 +146,33 @@ main.add_command(failures)
 @main.command()
 @click.argument("before", metavar="A.json", type=_FILE)
 @click.argument("after", metavar="B.json", type=_FILE)
-def compare(before: Path, after: Path) -> None:
-    """Compare two runs, the figures of each that the other has too."""
+@click.option("--fail-over", "limit", type=_Share(), metavar="5%", help="Fail if a figure got worse by more.")
+def compare(before: Path, after: Path, limit: float | None) -> None:
+    """Compare two runs, the figures of each that the other has too.
+
+    Exit code 0: compared. 1: with --fail-over, something got worse by more. 2: a file is no run, or they have nothing
+    in common.
+    """
     try:
-        comparison.show(record.read(before), record.read(after), Console())
+        one, other = record.read(before), record.read(after)
     except record.Unreadable as error:
         raise BadInput(str(error)) from None
+    if not comparison.figures(one).keys() & comparison.figures(other).keys():
+        raise BadInput(f"{before} and {after} have no figure in common")
+    comparison.show(one, other, Console())
+    if limit is not None and (worse := comparison.worse(one, other, limit)):
+        told = ", ".join(f"{name} ({share:+.1%})" for name, share in worse.items())
+        raise click.ClickException(f"worse by more than {limit * 100:g}%: {told}".replace("+inf%", "from zero"))
+
+
+def _check_called(done: Record) -> None:
+    """A run without a call has measured nothing, whatever its figures."""
+    loops = {row.name: row.loop for row in done.scenarios}
+    if done.loops and not loops:
+        loops = {done.scenario: max(done.loops, key=lambda loop: loop.calls)}
+    for name, loop in loops.items():
+        if not loop.calls and not loop.aborted:
+            raise click.ClickException(f"{name}: no call was made: no plugin has a method or a `match` for its nodes")
 
 
 def _check_config(config: Path, *, others: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -39,7 +40,10 @@ def _figures(record: Record) -> Iterator[tuple[str, float, bool]]:
         yield "added memory, MiB", loop.added_rss_bytes / (1 << 20), False
         yield "memory per node, B", record.graph_bytes_per_node, False
         yield "latency p50, ms", record.latency_ms.p50, False
+        yield "latency p90, ms", record.latency_ms.p90, False
+        yield "latency p95, ms", record.latency_ms.p95, False
         yield "latency p99, ms", record.latency_ms.p99, False
+        yield "errors", loop.errors, False
     for peer in record.peers:
         yield f"{peer.name}: calls/s", peer.calls_per_second, True
         yield f"{peer.name}: CPU per call, µs", peer.cpu_us_per_call, False
@@ -50,6 +54,20 @@ def _figures(record: Record) -> Iterator[tuple[str, float, bool]]:
         yield f"{part.name}, µs", part.us, False
     for bar in record.bars:
         yield f"bar: {bar.name}{bar.unit and ',' + bar.unit}", bar.measured, bar.at_least
+
+
+def worse(before: Record, after: Record, limit: float) -> dict[str, float]:
+    """The figures that got worse by more than `limit`, and by what share; what was zero got worse without end."""
+    old, new = figures(before), figures(after)
+    shares = {name: _worsening(old[name], new[name]) for name in old if name in new}
+    return {name: share for name, share in shares.items() if share > limit}
+
+
+def _worsening(old: Figure, new: Figure) -> float:
+    lost = old.value - new.value if old.more_is_better else new.value - old.value
+    if lost <= old.noise:
+        return 0.0
+    return lost / abs(old.value) if old.value else math.inf
 
 
 def show(before: Record, after: Record, console: Console) -> None:

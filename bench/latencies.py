@@ -63,6 +63,8 @@ class Latencies:
         filled = [number for number, bin in enumerate(bins) if bin.calls]
         return Latency(
             p50=self.percentile(0.50) * 1000,
+            p90=self.percentile(0.90) * 1000,
+            p95=self.percentile(0.95) * 1000,
             p99=self.percentile(0.99) * 1000,
             max=self.slowest * 1000,
             bins=bins[filled[0] : filled[-1] + 1] if filled else [],

@@ -47,6 +47,8 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """From handing a call to the client to its reply, in milliseconds, waiting for a connection included."""
 
     p50: float
+    p90: float = 0.0
+    p95: float = 0.0
     p99: float
     max: float
     bins: list[Bin] = []

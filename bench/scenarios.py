@@ -75,6 +75,8 @@ def _all_six(name: str) -> dict[Method, dict[str, Any]]:
 
 
 DEFAULT: Final = "single"
+FIRST: Final = (DEFAULT, "batched", "standing")
+"""What is measured where nothing is asked for: the same calls, and what spares them."""
 BATCHES: Final = ("batched", "standing", "matched")
 """What is compared with it side by side."""
 

@@ -19,14 +19,14 @@ _SHOWN = 6
 def show(record: Record, console: Console) -> None:
     """Print the tables for which there are figures."""
     parts: list[RenderableType] = []
+    if record.scenarios:
+        parts += [_scenarios(record.scenarios), _meanings(record.scenarios)]
     if record.loops:
         parts += [_headline(record), _loops(record), _remarks(record)]
     if record.per_plugin:
         parts += [_plugins(record.per_plugin, record.timeline), *_failures(record.per_plugin)]
     if record.peers:
         parts.append(_peers(record.peers, record.connections))
-    if record.scenarios:
-        parts.append(_scenarios(record.scenarios))
     if record.micro:
         parts.append(_micro(record.micro))
     if record.bars:
@@ -62,7 +62,8 @@ def _loops(record: Record) -> Table:
 def _remarks(record: Record) -> Text:
     latency = record.latency_ms
     return Text(
-        f"p50 {latency.p50:.2f} ms, p99 {latency.p99:.2f} ms, max {latency.max:.1f} ms a call. "
+        f"p50 {latency.p50:.2f} ms, p90 {latency.p90:.2f} ms, p95 {latency.p95:.2f} ms, p99 {latency.p99:.2f} ms, "
+        f"max {latency.max:.1f} ms a call. "
         f"Graph: loaded in {record.load_seconds:.1f} s, {record.graph_bytes_per_node:,.0f} bytes a node. "
         f"Requests: {record.request_bytes:,} bytes and their heads.",
         style="dim",
@@ -80,9 +81,10 @@ def _costs(loop: Loop) -> tuple[str, ...]:
 
 
 def _plugins(rows: Sequence[PluginRow], timeline: Sequence[Moment]) -> Table:
-    table = _table("plugin", "calls", "p50, ms", "p99, ms", "max, ms", "errors", "limit over time")
+    table = _table("plugin", "calls", "p50, ms", "p90", "p95", "p99", "max", "errors", "limit over time")
     for number, row in enumerate(rows):
-        times = (f"{time:.2f}" for time in (row.latency_ms.p50, row.latency_ms.p99, row.latency_ms.max))
+        seen = row.latency_ms
+        times = (f"{time:.2f}" for time in (seen.p50, seen.p90, seen.p95, seen.p99, seen.max))
         limits = [moment.limits[number] for moment in timeline if moment.limits]
         table.add_row(Text(row.name), f"{row.calls:,}", *times, _errors(row.errors), over_time(limits))
     return table
@@ -126,6 +128,11 @@ def _scenarios(rows: Sequence[ScenarioRow]) -> Table:
         p99 = f"{row.latency_ms.p99:.1f}" if row.latency_ms else ""
         table.add_row(row.name, f"{row.nodes:,}", *_costs(row.loop), p99, _errors(row.loop.errors))
     return table
+
+
+def _meanings(rows: Sequence[ScenarioRow]) -> Text:
+    lines = [f"{row.name}: {row.about}" for row in rows]
+    return Text("\n".join([*lines, f"The rest is about {rows[0].name}."]), style="dim")
 
 
 def _micro(rows: Sequence[Micro]) -> Table:

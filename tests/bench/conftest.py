@@ -39,7 +39,7 @@ def _latency(scale: float = 1.0) -> Latency:
         Bin(low, high, int(90_000 * math.exp(-(((step - 6) / 3) ** 2))))
         for step, (low, high) in enumerate(itertools.pairwise(edges))
     ]
-    return Latency(p50=0.38 * scale, p99=1.2 * scale, max=3.4 * scale, bins=bins)
+    return Latency(p50=0.38 * scale, p90=0.7 * scale, p95=0.9 * scale, p99=1.2 * scale, max=3.4 * scale, bins=bins)
 
 
 def _peer(name: str, rate: float, cpu: float, calls: int = 500_000) -> PeerRow:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import csv
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from bench import compare as comparison
 from bench import record as records
 from bench.cli import main
 from bench.record import Record
@@ -24,7 +27,18 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_run_prints_a_table_and_writes_json_and_a_page(tmp_path: Path) -> None:
     done = run(
-        "--nodes", "300", "--plugins", "2", "--loops", "2", "--json", tmp_path / "a.json", "--html", tmp_path / "a.html"
+        "--scenario",
+        "single",
+        "--nodes",
+        "300",
+        "--plugins",
+        "2",
+        "--loops",
+        "2",
+        "--json",
+        tmp_path / "a.json",
+        "--html",
+        tmp_path / "a.html",
     )
     assert done.returncode == 0, done.stderr
     assert "602 calls in" in done.stdout
@@ -115,6 +129,10 @@ def test_a_profile_is_a_flame_graph_of_the_engine(tmp_path: Path) -> None:
         (["--json", "no/such/folder/a.json"], "no/such/folder/a.json: cannot write there"),
         (["compare", "nowhere.json", "nowhere.json"], "nowhere.json: No such file"),
         (["compare", "one.json"], "Missing argument"),
+        (["compare", "a", "b", "--fail-over", "much"], "expected a percentage such as 5%, got 'much'"),
+        (["compare", "a", "b", "--fail-over", "-1%"], "expected a percentage such as 5%, got '-1%'"),
+        (["compare", "a", "b", "--fail-over", "nan%"], "expected a percentage such as 5%, got 'nan%'"),
+        (["--csv", "no/such/folder/a.csv"], "no/such/folder/a.csv: cannot write there"),
         (["--frobnicate"], "No such option"),
     ],
 )
@@ -123,6 +141,76 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(arguments: list[str], said:
     assert done.exit_code == 2
     assert said in done.output
     assert "Traceback" not in done.output
+
+
+def test_without_wishes_the_same_calls_are_shown_single_batched_and_where_one_percent_changed(tmp_path: Path) -> None:
+    done = run("--nodes", "300", "--plugins", "2", "--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv")
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.strip().splitlines()
+    assert first[0].split()[0] == "scenario"
+    assert [line.split()[0] for line in first[1:4]] == ["single", "batched", "standing"]
+    single, batched, standing = records.read(tmp_path / "a.json").scenarios
+    assert single.loop.calls == batched.loop.calls == 602
+    assert standing.loop.calls < 20
+    assert {row.server for row in (single, batched, standing)} == {single.server}
+    with (tmp_path / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows if row["kind"] == "scenario"] == ["single", "batched", "standing"]
+    assert [row["calls"] for row in rows if row["kind"] == "loop"] == ["602"]
+    for row in rows:
+        if row["kind"] in ("scenario", "plugin"):
+            percentiles = [float(row[f"{name}_ms"]) for name in ("p50", "p90", "p95", "p99", "max")]
+            assert percentiles == sorted(percentiles)
+
+
+def test_a_run_without_a_call_has_failed(tmp_path: Path) -> None:
+    config = tmp_path / "plugins.toml"
+    config.write_text(
+        f'[[plugins]]\nname = "nobody"\naddress = "http://127.0.0.1:{free_port()}"\n'
+        'match = { types = ["Suspend"], methods = ["node.*"] }\n'
+    )
+    done = run("--nodes", "20", "--config", config, "--json", tmp_path / "a.json")
+    assert done.returncode == 1
+    assert "Error: single: no call was made" in done.stderr
+    assert not (tmp_path / "a.json").exists()
+
+
+@pytest.fixture
+def pair(record: Record, tmp_path: Path) -> tuple[str, str]:
+    """Two runs, of which the second took a tenth more time for all it did."""
+    loops = [msgspec.structs.replace(loop, seconds=loop.seconds * 1.1) for loop in record.loops]
+    records.write(record, tmp_path / "a.json")
+    records.write(msgspec.structs.replace(record, loops=loops), tmp_path / "b.json")
+    return str(tmp_path / "a.json"), str(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize(("limit", "code"), [("5%", 1), ("9.9", 1), ("10.1%", 0), ("50%", 0)])
+def test_a_comparison_fails_where_something_got_worse_by_more(pair: tuple[str, str], limit: str, code: int) -> None:
+    before, after = pair
+    done = CliRunner().invoke(main, ["compare", before, after, "--fail-over", limit])
+    assert done.exit_code == code, done.output
+    assert ("Error: worse by more than" in done.output and "loop, s (+10.0%)" in done.output) == bool(code)
+    assert CliRunner().invoke(main, ["compare", after, before, "--fail-over", limit]).exit_code == 0
+    assert CliRunner().invoke(main, ["compare", before, before, "--fail-over", "0"]).exit_code == 0
+
+
+def test_what_was_zero_got_worse_without_end(record: Record) -> None:
+    failing = [msgspec.structs.replace(loop, errors=1) for loop in record.loops]
+    assert comparison.worse(record, msgspec.structs.replace(record, loops=failing), 1000.0) == {"errors": math.inf}
+    assert comparison.worse(msgspec.structs.replace(record, loops=failing), record, 0.0) == {}
+
+
+def test_less_memory_than_says_anything_is_not_worse(record: Record) -> None:
+    more = [msgspec.structs.replace(loop, added_rss_bytes=loop.added_rss_bytes + 900_000) for loop in record.loops]
+    assert comparison.worse(record, msgspec.structs.replace(record, loops=more), 0.0) == {}
+
+
+def test_runs_without_a_figure_in_common_are_bad_input(record: Record, tmp_path: Path) -> None:
+    bare = {"loops": [], "peers": [], "scenarios": [], "micro": [], "bars": []}
+    records.write(record, tmp_path / "a.json")
+    records.write(msgspec.structs.replace(record, **bare), tmp_path / "b.json")
+    done = CliRunner().invoke(main, ["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    assert (done.exit_code, "no figure in common" in done.output) == (2, True)
 
 
 def test_a_configuration_without_plugins_is_bad_input(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_bins_are_adjacent_and_hold_every_call(times: list[float]) -> None:
 
 def test_no_calls_have_no_latency() -> None:
     figures = Latencies().figures()
-    assert (figures.p50, figures.p99, figures.max, figures.bins) == (0.0, 0.0, 0.0, [])
+    assert (figures.p50, figures.p90, figures.p95, figures.p99, figures.max, figures.bins) == (0.0,) * 5 + ([],)
 
 
 def test_times_off_the_scale_are_counted_at_its_ends() -> None:

@@ -33,7 +33,7 @@ def test_the_json_has_the_documented_keys(record: Record, tmp_path: Path) -> Non
         assert {"seconds", "calls", "calls_per_second", "cpu_us_per_call", "added_rss_bytes", "errors"} <= set(loop)
     for peer in document["peers"]:
         assert {"name", "server", "calls", "seconds", "calls_per_second", "cpu_us_per_call"} <= set(peer)
-    assert {"p50", "p99", "max"} <= set(document["latency_ms"])
+    assert {"p50", "p90", "p95", "p99", "max"} <= set(document["latency_ms"])
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,8 @@ def say(message: Message) -> None:
 
 async def _main(load: Load) -> None:
     registry = HiddenRegistry(configured(load), watch=False)
-    async with Engine(registry, executor=PendingExecutor(), workers=load.workers or WORKERS) as engine:
+    workers, room = load.workers or WORKERS, 2 * load.nodes + 1000  # attempts and groups are nodes, too
+    async with Engine(registry, executor=PendingExecutor(), workers=workers, max_nodes=room) as engine:
         subject = Subject(load, registry, engine)
         say(await subject.prepare())
         while order := await asyncio.to_thread(sys.stdin.readline):

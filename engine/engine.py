@@ -16,6 +16,7 @@ import orjson
 import structlog
 
 from engine.execution import Executor, Result
+from engine.graph.nodes import MAX_NODES
 from engine.hooks import LONGEST_WAIT
 from engine.library import Library
 from engine.looping import Loop
@@ -62,7 +63,8 @@ class Engine:
 
     `executor` runs the leaves, by default a `SimulatedExecutor`. `workflow_templates`, `cluster_workflow_templates`
     and `config_maps` are what workflows may refer to, by name. `clock` gives seconds since the epoch; by default it is
-    the executor's if that is simulated, else the machine's. One engine belongs to one event loop.
+    the executor's if that is simulated, else the machine's. A workflow of more than `max_nodes` nodes ends in Error.
+    One engine belongs to one event loop.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Engine:
         config_maps: Mapping[str, Document] | None = None,
         clock: Callable[[], float] | None = None,
         workers: int = WORKERS,
+        max_nodes: int = MAX_NODES,
     ) -> None:
         self.registry = registry
         self.executor: Executor = executor or SimulatedExecutor()
@@ -82,7 +85,7 @@ class Engine:
             clock = self.executor.clock if isinstance(self.executor, SimulatedExecutor) else time.time
         self.clock = clock
         library = Library(workflow_templates, cluster_workflow_templates)
-        self._surroundings = Surroundings(library, config_maps, workers)
+        self._surroundings = Surroundings(library, config_maps, workers, max_nodes)
         self._counts: Counts = self._surroundings.counts
         self._runs: dict[str, Run] = {}
         self._loop = Loop(self._runs, self.reconcile, self.executor, clock)

@@ -12,7 +12,7 @@ from engine.execution import Result
 from engine.graph import Graph, Invocation, leaves
 from engine.graph.admission import Admission
 from engine.graph.entry import Entry
-from engine.graph.nodes import NodeStore
+from engine.graph.nodes import MAX_NODES, NodeStore, TooManyNodes
 from engine.graph.queueing import LockQueue
 from engine.hooks import Caller, Memory, NodeHooks, Rooms, WorkflowHooks, may_fail
 from engine.library import Library
@@ -52,8 +52,13 @@ class Surroundings:
     """What all workflows of an engine share: templates and ConfigMaps to refer to, locks and memos to contend for."""
 
     def __init__(
-        self, library: Library | None = None, config_maps: Mapping[str, Document] | None = None, workers: int = WORKERS
+        self,
+        library: Library | None = None,
+        config_maps: Mapping[str, Document] | None = None,
+        workers: int = WORKERS,
+        max_nodes: int = MAX_NODES,
     ) -> None:
+        self.max_nodes = max_nodes
         self.library = library or Library()
         self.config_maps = config_maps or {}
         self.workers = workers
@@ -123,7 +128,7 @@ class Run:
                 document = await hooks.pre_operate(document, workflow.nodes)
                 document = await self._walk(document, plugins, now)
                 document = await hooks.post_operate(old, document, workflow.nodes)
-            except FatalError as error:
+            except (FatalError, TooManyNodes) as error:
                 document = self._fatal(document, str(error), now)
             except InvalidSpec as error:
                 document = finished(document, FAILED, f"invalid spec: {error}", now)
@@ -221,7 +226,7 @@ class Run:
             document = with_metadata(document, spec, scope)
         self._locks.begin_anew()
         admission = Admission(spec, workflow.namespace, surroundings.config_maps, self._locks, surroundings.memos)
-        graph = Graph(NodeStore(workflow.name, workflow.nodes), scope, admission)
+        graph = Graph(NodeStore(workflow.name, workflow.nodes, surroundings.max_nodes), scope, admission)
         graph.set_time(now, self._stamp)
         self._entry = Entry(graph, spec, context)
         self._graph, self._spec = graph, spec

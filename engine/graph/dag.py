@@ -132,7 +132,7 @@ class Dag:
                 return
             scope = Scope(self.own)
             self._read_ancestors(name, scope)
-            calls = expand(task, scope, self.own)
+            calls = expand(task, scope, self.own, self.graph.store.room)
             first = next(calls)
         except (ExpansionError, ExpressionError, OutputError) as error:
             self._skip(name, node_name, ERROR, str(error))

@@ -57,10 +57,11 @@ def prime(calls: Iterator[Call]) -> Iterator[Call]:
     return chain([next(calls)], calls)
 
 
-def expand(step: Step, scope: Scope, own: Scope) -> Iterator[Call]:
+def expand(step: Step, scope: Scope, own: Scope, room: int) -> Iterator[Call]:
     """The calls that a step makes, one for a plain step, one an item for a loop, a skipped one for an empty loop.
 
-    ``scope`` has all variables, ``own`` those that the template has without what its other steps produced.
+    ``scope`` has all variables, ``own`` those that the template has without what its other steps produced;
+    ``room`` is how many nodes the workflow may still have.
 
     Raises `ExpansionError` where a tag, a loop or an artifact cannot be resolved, and `Waiting`: Argo's
     resolveReferences and expandStep, which fail the group or the task before any node is made. So whatever is wrong is
@@ -73,7 +74,7 @@ def expand(step: Step, scope: Scope, own: Scope) -> Iterator[Call]:
     except ExpressionError as error:
         undecided = error  # which may take an item
     if step.loop is not None:
-        turns = _turns(step, step.loop, own if skipped else scope, skipped is not None)
+        turns = _turns(step, step.loop, own if skipped else scope, skipped is not None, room)
         if turns is not None:
             yield from _loop(step, turns, scope, skipped)
             return
@@ -116,11 +117,11 @@ def _reason(when: str) -> str:
     return f"when '{when}' evaluated false"
 
 
-def _turns(step: Step, loop: Text, scope: Scope, protected: bool) -> Iterable[Item] | None:
+def _turns(step: Step, loop: Text, scope: Scope, protected: bool, room: int) -> Iterable[Item] | None:
     """The items to loop over; where a false `when` protects a loop over something that was never made, none."""
     try:
         document = orjson.loads(loop.render(scope, allow_unresolved=True) if protected else _filled_in(loop, scope))
-        return items(document, needed=() if protected else step.item_keys)
+        return items(document, () if protected else step.item_keys, room)
     except (LoopError, SubstitutionError, ExpansionError) as error:
         if protected:
             return ()

@@ -53,19 +53,24 @@ class Turns:
         return map(_item, count(), self._values())
 
 
-def items(loop: Mapping[str, Any], needed: Collection[str] = ()) -> Turns | None:
+def items(loop: Mapping[str, Any], needed: Collection[str] = (), room: int = MAX_ITEMS) -> Turns | None:
     """The turns of a loop whose tags are already substituted; every item must have the `needed` keys.
+
+    There may be `MAX_ITEMS` of them, and no more than there is ``room`` for in the workflow.
 
     None where there is nothing to loop over: an empty list written out, or a `withParam` that turned out as an empty
     text, makes a plain step of it (Argo's ShouldExpand). Raises `LoopError` at once, not in the middle of the turns.
     """
     values: Callable[[], Iterator[bytes]]
     if loop.get("withItems"):
+        _count("withItems", len(loop["withItems"]), room)
         values = partial(_listed, loop["withItems"])
     elif loop.get("withParam"):
-        values = _param(text_of(loop["withParam"])).__iter__
+        values = _param(text_of(loop["withParam"]), room).__iter__
     elif loop.get("withSequence") is not None:
-        values = partial(_sequence, *_numbers(loop["withSequence"]))
+        numbers, written = _numbers(loop["withSequence"])
+        _count("withSequence", len(numbers), room)
+        values = partial(_sequence, numbers, written)
     else:
         return None
     if needed:
@@ -75,6 +80,13 @@ def items(loop: Mapping[str, Any], needed: Collection[str] = ()) -> Turns | None
                 if key not in known:
                     raise LoopError(f"failed to resolve {{{{item.{key}}}}}: item {index} has no {key!r}")
     return Turns(values)
+
+
+def _count(kind: str, found: int, room: int) -> None:
+    if found > MAX_ITEMS:
+        raise LoopError(f"{kind} expands to {found} items, {MAX_ITEMS} are allowed")
+    if found > room:
+        raise LoopError(f"{kind} expands to {found} items, and the workflow has room for {room} more nodes")
 
 
 def _item(index: int, raw: bytes) -> Item:
@@ -124,10 +136,12 @@ def _listed(values: list[Any]) -> Iterator[bytes]:
         raise LoopError(f"withItems: {error}") from error
 
 
-def _param(text: str) -> list[bytes]:
+def _param(text: str, room: int) -> list[bytes]:
     """The elements of a JSON list, each as it is written there: no number is beyond a RawMessage of Go's."""
     try:
-        return [bytes(element) for element in _list.decode(text) or ()]  # null is to Go a list of nothing
+        found = _list.decode(text) or []  # null is to Go a list of nothing
+        _count("withParam", len(found), room)
+        return [bytes(element) for element in found]
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         pass
     raise LoopError(f"withParam value could not be parsed as a JSON list: {text.strip()}")
@@ -149,8 +163,6 @@ def _numbers(sequence: Mapping[str, Any]) -> tuple[range, Callable[[int], str]]:
         end = start + total - 1
     # An end below the start counts down (Argo's expandSequence).
     numbers = range(start, end + 1) if start <= end else range(start, end - 1, -1)
-    if len(numbers) > MAX_ITEMS:
-        raise LoopError(f"withSequence expands to {len(numbers)} items, {MAX_ITEMS} are allowed")
     return numbers, _formatter(sequence.get("format") or "%d", numbers)
 
 

@@ -57,21 +57,38 @@ def _sum(nodes: Iterable[Node]) -> tuple[int, int]:
     return done, total
 
 
+def _size(node: Node) -> int:
+    return len(node.name) + (memoryview(node.inputs).nbytes if node.inputs is not None else 0)
+
+
 def complete(progress: str) -> str:
     """The progress of a leaf that succeeded."""
     total = _amounts(progress)[1]
     return "1/1" if total == 1 else f"{total}/{total}"
 
 
+MAX_NODES: Final = 500_000
+"""Nodes of one workflow: templates, hooks and exit handlers that call themselves twice would make 2^100 of them."""
+
+MAX_TEXT: Final = 512 * 1024 * 1024
+"""Bytes of the names and inputs of all nodes of one workflow."""
+
+
+class TooManyNodes(Exception):
+    """The workflow would fill the memory; the message is its own."""
+
+
 class NodeStore:
     """Nodes by id, with an undo log: `commit` keeps what was done since the last commit, `rollback` takes it back.
 
-    A node may be changed only after `touch` has returned it.
+    A node may be changed only after `touch` has returned it. ``limit`` is how many of them there may be.
     """
 
-    def __init__(self, workflow: str, nodes: dict[str, Node]) -> None:
+    def __init__(self, workflow: str, nodes: dict[str, Node], limit: int = MAX_NODES) -> None:
         self.workflow = workflow
         self.nodes = nodes
+        self.limit = limit
+        self._text = sum(map(_size, nodes.values()))
         self.undo: dict[str, Node | None] = {}
         self._existing = {node.name: key for key, node in nodes.items()}
         self._loaded = frozenset(nodes)
@@ -90,6 +107,11 @@ class NodeStore:
             return None
         key = self._existing.pop(name, None)
         return None if key is None else self.nodes[key]
+
+    @property
+    def room(self) -> int:
+        """How many more nodes may be made or taken over."""
+        return self.limit - len(self.nodes) + len(self._existing)
 
     def knows(self, name: str) -> bool:
         """Whether the document brought the node `name` along, and nobody has asked for it yet."""
@@ -120,7 +142,9 @@ class NodeStore:
         return node_id(self.workflow, name, self.nodes)
 
     def create(self, name: str, type_: str, phase: str, boundary: Node | None, **fields: Any) -> Node:
-        """A new node; its id is unique, its display name as Argo derives it."""
+        """A new node; its id is unique, its display name as Argo derives it. Raises `TooManyNodes`."""
+        if len(self.nodes) >= self.limit:
+            raise TooManyNodes(f"the workflow would have more than {self.limit} nodes")
         key = self.id_for(name)
         node = Node(
             id=key,
@@ -132,6 +156,9 @@ class NodeStore:
             boundary_id=boundary.id if boundary is not None else "",
             **fields,
         )
+        self._text += _size(node)
+        if self._text > MAX_TEXT:
+            raise TooManyNodes(f"the names and inputs of all nodes would have more than {MAX_TEXT >> 20} MiB")
         self.nodes[key] = node
         self.undo[key] = None
         return node
@@ -201,7 +228,7 @@ class NodeStore:
             return False
         for key, old in self.undo.items():
             if old is None:
-                del self.nodes[key]
+                self._text -= _size(self.nodes.pop(key))
             else:
                 self.nodes[key] = old
         self.undo = {}

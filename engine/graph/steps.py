@@ -77,7 +77,8 @@ class Steps:
     def _start_group(self, group: Node) -> None:
         self.owners, self.children, self.pending, self.failure = [], [], 0, None
         try:
-            steps = [(step, prime(expand(step, self.scope, self.own))) for step in self.template.steps[self.index]]
+            made_of, room = self.template.steps[self.index], self.graph.store.room
+            steps = [(step, prime(expand(step, self.scope, self.own, room))) for step in made_of]
         except ExpansionError as error:
             self._end_group(ERROR, str(error))
             return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from engine.graph.nodes import MAX_TEXT, NodeStore, TooManyNodes
 from engine.variables import parse_time
 from tests.engine.graph.running import START, run
 
@@ -234,3 +236,66 @@ def test_arguments_that_double_from_call_to_call_are_an_error_of_the_call():
     )
     assert ran.phase == "Failed"
     assert "what the tags stand for has more than 16 MiB in all" in {node.message for node in ran.nodes.values()}
+
+
+class TestNodes:
+    """However templates call each other, the workflow has an end."""
+
+    MESSAGE = "the workflow would have more than 5000 nodes"
+
+    @pytest.mark.parametrize(
+        "calls",
+        [
+            "[[{name: a, template: main}, {name: b, template: main}]]",
+            "[[{name: a, template: leaf, onExit: main}, {name: b, template: leaf, onExit: main}]]",
+            "[[{name: a, template: leaf, hooks: {x: {expression: 'true', template: main},"
+            " y: {expression: 'true', template: main}}}]]",
+            "[[{name: a, template: main, withSequence: {count: 50}}]]",
+        ],
+        ids=["calls", "exit handlers", "hooks", "loops"],
+    )
+    def test_what_calls_itself_twice_is_an_error_of_the_workflow(self, calls):
+        ran = run(f"templates: [{{name: main, steps: {calls}}}]", max_nodes=5000)
+        assert (ran.phase, ran.message) == ("Error", self.MESSAGE)
+
+    def test_exit_handlers_of_the_workflow_count_too(self):
+        twice = "[[{name: a, template: main}, {name: b, template: main}]]"
+        ran = run(f"entrypoint: leaf\nonExit: main\ntemplates: [{{name: main, steps: {twice}}}]", max_nodes=5000)
+        assert (ran.phase, ran.message) == ("Error", self.MESSAGE)
+
+    def test_as_many_as_may_be_are_fine(self):
+        spec = "templates: [{name: main, steps: [[{name: s, template: leaf, withSequence: {count: 98}}]]}]"
+        assert run(spec, max_nodes=100).phase == "Succeeded"
+        assert run(spec, max_nodes=99).phase == "Failed"
+
+    @pytest.mark.parametrize("where", ["steps: [[{}]]", "dag: {{tasks: [{}]}}"])
+    def test_a_loop_for_which_there_is_no_room_is_refused_before_it_begins(self, where):
+        for items in ("withParam: '[1, 2, 3, 4, 5, 6, 7, 8, 9]'", "withItems: [1, 2, 3, 4, 5, 6, 7, 8, 9]"):
+            loop = where.format(f"{{name: s, template: leaf, {items}}}")
+            ran = run(f"templates: [{{name: main, {loop}}}]", max_nodes=9)
+            assert ran.phase == "Failed" if "steps" in where else "Error"
+            said = [node.message for node in ran.workflow.nodes.values() if "has room for" in node.message]
+            assert said
+            assert "expands to 9 items, and the workflow has room for" in said[0]
+
+    def test_what_is_there_already_needs_no_room(self):
+        store = NodeStore("wf", {}, limit=3)
+        for name in "abc":
+            store.create(name, "Pod", "Pending", None)
+        with pytest.raises(TooManyNodes):
+            store.create("d", "Pod", "Pending", None)
+        store.commit()
+        again = NodeStore("wf", store.nodes, limit=3)
+        assert again.room == 3
+        again.adopt("a")
+        assert again.room == 2
+
+    def test_names_and_inputs_have_a_bound_in_all(self):
+        store = NodeStore("wf", {})
+        quarter = msgspec.Raw(b"x" * (MAX_TEXT // 4 - 1))
+        for name in "abcd":
+            store.create(name, "Pod", "Pending", None, inputs=quarter)
+        with pytest.raises(TooManyNodes, match="more than 512 MiB"):
+            store.create("e", "Pod", "Pending", None)
+        store.rollback()
+        store.create("e", "Pod", "Pending", None)

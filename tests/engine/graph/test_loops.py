@@ -188,6 +188,9 @@ class TestSequence:
 
     def test_more_than_anybody_meant(self):
         assert "1000000 are allowed" in run(looped("withSequence: {count: 123456789}"))["[0]"].message
+        items = f"[{','.join(['1'] * 1_000_001)}]"
+        message = "withParam expands to 1000001 items, 1000000 are allowed"
+        assert run(looped(f"withParam: '{items}'"))["[0]"].message == message
 
 
 class TestWhen:

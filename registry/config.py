@@ -14,9 +14,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from rpc import BatchPolicy, BreakerPolicy, Method, RetryPolicy
 from rpc.address import parse_address
+from rpc.client import MAX_BODY, TIMEOUT, LaneName, Protocol
 from rpc.durations import parse_duration
-from rpc.methods import Method
 
 
 class FieldError(ValueError):
@@ -67,6 +68,9 @@ class Token(str):
         return token
 
 
+# What an embedder's own client has where nothing is said.
+_RETRY, _BREAKER, _BATCH = RetryPolicy(), BreakerPolicy(), BatchPolicy()
+
 Glob = Annotated[str, Meta(min_length=1, description='a name, or a glob such as "build-*"')]
 Globs = Annotated[tuple[Glob, ...], Meta(description='a list of names or globs, such as ["build-*"]')]
 Count = Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
@@ -94,9 +98,9 @@ class RetrySettings(Settings, frozen=True):
     ``backoff`` to ``max_backoff``, with full jitter.
     """
 
-    attempts: Count = 3
-    backoff: Duration = Seconds(0.05)
-    max_backoff: Duration = Seconds(1.0)
+    attempts: Count = _RETRY.attempts
+    backoff: Duration = Seconds(_RETRY.backoff)
+    max_backoff: Duration = Seconds(_RETRY.max_backoff)
 
     def __post_init__(self) -> None:
         if self.max_backoff < self.backoff:
@@ -110,10 +114,12 @@ class BreakerSettings(Settings, frozen=True):
     the plugin's fault; after ``open_for`` seconds a probe may close it.
     """
 
-    failure_ratio: Annotated[float, Meta(gt=0, le=1, description="a number above 0, 1 at most")] = 0.5
-    min_calls: Count = 20
-    window: Duration = Seconds(10.0)
-    open_for: Duration = Seconds(5.0)
+    failure_ratio: Annotated[float, Meta(gt=0, le=1, description="a number above 0, 1 at most")] = (
+        _BREAKER.failure_ratio
+    )
+    min_calls: Count = _BREAKER.min_calls
+    window: Duration = Seconds(_BREAKER.window)
+    open_for: Duration = Seconds(_BREAKER.open_for)
 
 
 class BatchSettings(Settings, frozen=True):
@@ -122,9 +128,9 @@ class BatchSettings(Settings, frozen=True):
     ``max_bytes`` is about the request's body.
     """
 
-    enabled: Annotated[bool, Meta(description="true or false")] = True
-    max_calls: Count = 256
-    max_bytes: Annotated[int, Meta(ge=1, description="a number of bytes, 1 or more")] = 1024 * 1024
+    enabled: Annotated[bool, Meta(description="true or false")] = _BATCH.enabled
+    max_calls: Count = _BATCH.max_calls
+    max_bytes: Annotated[int, Meta(ge=1, description="a number of bytes, 1 or more")] = _BATCH.max_bytes
 
 
 class MatchSettings(Settings, frozen=True):
@@ -163,15 +169,13 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(description='a name, such as "hello"')]
     address: Annotated[str, Meta(description="an http://, https:// or unix:/// address")]
-    protocol: Annotated[Literal["auto", "short", "go", "v1"], Meta(description='"auto", "short", "go" or "v1"')] = (
-        "auto"
-    )
-    lane: Annotated[Literal["auto", "aiohttp", "wire"], Meta(description='"auto", "aiohttp" or "wire"')] = "auto"
-    timeout: Duration = Seconds(1.0)
+    protocol: Annotated[Protocol, Meta(description='"auto", "short", "go" or "v1"')] = "auto"
+    lane: Annotated[LaneName, Meta(description='"auto", "aiohttp" or "wire"')] = "auto"
+    timeout: Duration = Seconds(TIMEOUT)
     concurrency: Annotated[
         Annotated[int, Meta(ge=1)] | Literal["adaptive"], Meta(description='"adaptive" or a whole number, 1 or more')
     ] = "adaptive"
-    max_body: Annotated[int, Meta(ge=2, description="a number of bytes, 2 or more")] = 4 * 1024 * 1024
+    max_body: Annotated[int, Meta(ge=2, description="a number of bytes, 2 or more")] = MAX_BODY
     token: Annotated[Token | None, Meta(description="the name of a file")] = msgspec.field(
         default=None, name="token_file"
     )

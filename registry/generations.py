@@ -10,22 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from registry.config import FailurePolicy, MatchSettings, Mode, Payload, Resend
+from registry.config import PluginConfig
 from rpc import Client
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One plugin, ready to be called: ``client`` is open. The rest is the configuration's word on how to use it."""
+    """One plugin, ready to be called: ``client`` is open. ``config`` also says what to call it for."""
 
-    name: str
+    config: PluginConfig
     client: Client
-    failure_policy: FailurePolicy = "abort"
-    mode: Mode = "apply"
-    payload: Payload = "metadata"
-    resend: Resend = "auto"
-    resend_after: float | None = None
-    match: MatchSettings | None = None
+
+    @property
+    def name(self) -> str:
+        """What configuration, errors and statistics call it."""
+        return self.config.name
 
 
 @dataclass(eq=False, slots=True)

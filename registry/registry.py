@@ -248,10 +248,7 @@ class Registry:
         for name in record.removed:
             _log.info("removing plugin", name=name)
         clients = await self._open_clients(after.values())
-        plugins = tuple(
-            Plugin(p.name, clients[_route(p)], p.failure_policy, p.mode, p.payload, p.resend, p.resend_after, p.match)
-            for p in after.values()
-        )
+        plugins = tuple(Plugin(plugin, clients[_route(plugin)]) for plugin in after.values())
         self._config, self._in_force, self._clients = config, after, clients
         self._close(self._generations.replace(plugins))
         return record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from time import monotonic
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import orjson
 
@@ -33,7 +33,11 @@ from rpc.window import Outcomes
 LaneName = Literal["auto", "aiohttp", "wire"]
 Protocol = Literal["auto"] | Spelling
 
-WIDTH = 128
+TIMEOUT: Final = 1.0
+"""Seconds of one HTTP exchange, unless a plugin is given its own."""
+MAX_BODY: Final = 4 * 1024 * 1024
+"""Bytes of a reply, likewise."""
+WIDTH: Final = 128
 """Calls of one `Client.ask` that travel at a time, unless its caller says otherwise."""
 
 _DEFAULT_RETRY = RetryPolicy()
@@ -58,10 +62,10 @@ class Client:
         name: str | None = None,
         lane: LaneName = "auto",
         protocol: Protocol = "auto",
-        timeout: float = 1.0,
+        timeout: float = TIMEOUT,
         concurrency: int | Literal["adaptive"] = "adaptive",
         token: str | None = None,
-        max_body: int = 4 * 1024 * 1024,
+        max_body: int = MAX_BODY,
         retry: RetryPolicy = _DEFAULT_RETRY,
         breaker: BreakerPolicy = _DEFAULT_BREAKER,
         batch: BatchPolicy = _DEFAULT_BATCH,

@@ -27,7 +27,7 @@ class Arguments:
         self._graph = graph
         self.workflows: dict[str, bytes] = {"metadata": orjson.dumps({"metadata": document["metadata"]})}
         """The workflow as JSON, by payload."""
-        if any(plugin.payload == "full" for plugin in plugins):
+        if any(plugin.config.payload == "full" for plugin in plugins):
             self.workflows["full"] = orjson.dumps(document)
         self._heads: dict[str, dict[Template | None, tuple[bytes, bytes]]] = {"metadata": {}, "full": {}}
 

@@ -10,7 +10,7 @@ from rpc import EMPTY, Call, CallBatch, FatalError, Method, Outcomes, PluginErro
 
 def may_fail(plugin: Plugin) -> bool:
     """Whether the plugin's failures are passed over: it is to be ignored then, or its replies never count anyway."""
-    return plugin.failure_policy == "ignore" or plugin.mode == "observe"
+    return plugin.config.failure_policy == "ignore" or plugin.config.mode == "observe"
 
 
 class Caller:
@@ -49,4 +49,4 @@ class Caller:
             if not self.passes_over(plugin):
                 raise
             return EMPTY
-        return EMPTY if plugin.mode == "observe" else answer
+        return EMPTY if plugin.config.mode == "observe" else answer

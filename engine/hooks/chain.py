@@ -69,7 +69,7 @@ class Chain:
                     self._keep(plugin, question, outcome)
             raise
         if outcomes.count(EMPTY) == len(outcomes) and len(asked) == len(questions):
-            self._batch, self._payload = batch, plugin.payload
+            self._batch, self._payload = batch, plugin.config.payload
             return
         for question, outcome in zip(asked, outcomes, strict=True):
             assert outcome is not None
@@ -77,12 +77,12 @@ class Chain:
 
     def _is_asked_the_same(self, plugin: Plugin) -> bool:
         """Whether the plugin is asked what the one before it was, without a look at each question."""
-        same = plugin.payload == self._payload and plugin.name not in self._hooks.filters
+        same = plugin.config.payload == self._payload and plugin.name not in self._hooks.filters
         return same and self._memory.asks_anew(plugin, self._method)
 
     def _select(self, plugin: Plugin, position: int, questions: Sequence[Question]) -> CallBatch:
         """The questions to send to the plugin, left in `_asked`; those whose answer is known get it."""
-        memory, method, payload = self._memory, self._method, plugin.payload
+        memory, method, payload = self._memory, self._method, plugin.config.payload
         wanted = self._wanted(plugin, questions)
         stale = [it for it in wanted if it.call is None or it.payload != payload]
         if position:
@@ -129,7 +129,7 @@ class Chain:
 
     def _take(self, plugin: Plugin, position: int, question: Question, outcome: Reply | PluginError) -> None:
         """Let what came of a question count."""
-        if outcome is EMPTY or (plugin.mode == "observe" and isinstance(outcome, Reply)):
+        if outcome is EMPTY or (plugin.config.mode == "observe" and isinstance(outcome, Reply)):
             return
         hooks = self._hooks
         self._keep_silence(question, position)

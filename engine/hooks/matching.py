@@ -14,7 +14,7 @@ from rpc import Method
 
 def wants(plugin: Plugin, method: Method, metadata: Mapping[str, Any]) -> bool:
     """Whether it wants calls of `method` about the workflow with this metadata, as far as that alone can tell."""
-    match = plugin.match
+    match = plugin.config.match
     if match is None:
         return True
     labels = metadata.get("labels") or {}
@@ -46,7 +46,7 @@ class NodeFilter:
 
 def node_filter(plugin: Plugin) -> NodeFilter | None:
     """None for a plugin that wants calls about all nodes."""
-    match = plugin.match
+    match = plugin.config.match
     return NodeFilter(match) if match is not None and (match.templates or match.types or match.phases) else None
 
 

@@ -221,7 +221,7 @@ class NodeHooks:
             filter_ = self.filters.get(plugin.name)
             if filter_ is not None and not filter_.wants(invocation.resolved, self.nodes[invocation.node_id]):
                 continue
-            call = self.arguments.template(plugin.payload, invocation, text)
+            call = self.arguments.template(plugin.config.payload, invocation, text)
             try:
                 reply = await self.caller.ask(plugin, EXECUTE, invocation.node_id, call)
                 if not isinstance(reply, NodeReply):

@@ -86,8 +86,8 @@ class StandingReplies:
 
 def lasting(plugin: Plugin) -> bool:
     """Whether the plugin's replies stand."""
-    if plugin.resend != "auto":
-        return plugin.resend == "changed"
+    if plugin.config.resend != "auto":
+        return plugin.config.resend == "changed"
     announced = plugin.client.announcement
     return announced is not None and announced.lasting
 
@@ -98,4 +98,4 @@ def standing_time(plugin: Plugin) -> float | None:
         return None
     announced = plugin.client.announcement
     own = announced.seconds if announced is not None else None
-    return plugin.resend_after if plugin.resend_after is not None else own
+    return plugin.config.resend_after if plugin.config.resend_after is not None else own

@@ -59,7 +59,7 @@ def _asked(plugin: Plugin, method: Method, document: dict[str, Any]) -> bool:
 
 def _encoded(document: dict[str, Any], nodes: dict[str, Node], plugin: Plugin) -> bytes:
     """The workflow for a workflow hook: without its nodes, unless the plugin is configured to be sent everything."""
-    if plugin.payload != "full" or not nodes:
+    if plugin.config.payload != "full" or not nodes:
         return orjson.dumps(document)
     encoded = {key: orjson.Fragment(encode(nodes[key])) for key in sorted(nodes)}
     return orjson.dumps({**document, "status": {**document["status"], "nodes": encoded}})

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from registry.config import PluginConfig
 from registry.generations import Generation, Generations, Plugin
 from rpc import Client
 
@@ -14,7 +15,11 @@ CLIENTS = [Client(f"http://plugin-{number}") for number in range(6)]
 
 
 def plugins(*numbers: int) -> tuple[Plugin, ...]:
-    return tuple(Plugin(CLIENTS[number].name, CLIENTS[number]) for number in numbers)
+    return tuple(plugin(CLIENTS[number]) for number in numbers)
+
+
+def plugin(client: Client) -> Plugin:
+    return Plugin(PluginConfig(name=client.name, address=client.name), client)
 
 
 class Leases(RuleBasedStateMachine):
@@ -32,7 +37,7 @@ class Leases(RuleBasedStateMachine):
         kept = [plugin for plugin, wanted in zip(self.generations.current.plugins, keep, strict=False) if wanted]
         fresh = [Client(f"http://plugin-{len(self.made) + number}") for number in range(new)]
         self.made += fresh
-        self.closed += self.generations.replace((*kept, *(Plugin(client.name, client) for client in fresh)))
+        self.closed += self.generations.replace((*kept, *(plugin(client) for client in fresh)))
 
     @rule()
     def start_a_pass(self) -> None:

@@ -337,7 +337,9 @@ class Dag:
             return
         scope = Scope(self.own)
         try:
-            for name in Mentions(self.template.outputs).among(self.nodes):
+            mentions = Mentions(self.template.outputs)
+            named = mentions.among(self.nodes)
+            for name in named if named or not mentions.expressed else list(self.nodes)[:1]:
                 scope.update(self._variables(name))
             outputs = template_outputs(self.template, scope)
         except OutputError as error:

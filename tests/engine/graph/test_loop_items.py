@@ -181,3 +181,16 @@ class TestOtherNodes:
         call = f'template: echo, arguments: {{parameters: [{{name: text, value: "{value}"}}]}}'
         ran = run(f"templates: [{{name: main, {body.replace('CALL', call)}}}]", "give: {parameters: {v: one}}")
         assert ran.text("s") == text
+
+    @pytest.mark.parametrize(
+        "kind", ["steps: [[{name: a, template: leaf}]]", "dag: {tasks: [{name: a, template: leaf}]}"]
+    )
+    def test_so_does_that_of_an_output(self, kind):
+        nodes = "steps" if kind.startswith("steps") else "tasks"
+        expression = f"{nodes}?.other?.status ?? get({nodes}, 'a').status"
+        ran = run(
+            f"templates: [{{name: main, {kind}, outputs: {{parameters: ["
+            f'{{name: v, valueFrom: {{expression: "{expression}"}}}},'
+            f"{{name: w, valueFrom: {{expression: \"{nodes}.other?.x ?? 'none'\"}}}}]}}}}]"
+        )
+        assert ran.outputs("wf") == {"v": "Succeeded", "w": "none"}

@@ -45,6 +45,6 @@ def plugins(processes: Processes, seed: int, methods: Collection[Method]) -> lis
         Listed("hostile", faulty("hostile", "hostile"), {**fixed, **hostile, **greedy}),
         Listed("liar", faulty("liar", "liar"), observed),
         Listed("last", sound("last", unix=True), dict(breaker), patient, stays=True),
-        Listed("mapped-calm", faulty("mapped-calm", "calm", unix=True), {}, mapped=True),
+        Listed("mapped-calm", faulty("mapped-calm", "calm"), {}, mapped=True),
         Listed("mapped-hostile", faulty("mapped-hostile", "hostile"), dict(hostile), mapped=True),
     ]

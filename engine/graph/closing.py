@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from engine.graph.invocation import Invocation
@@ -73,6 +74,21 @@ class Closing:
             reason = self.reason(invocation) if ends else None
             if reason is not None:
                 graph.stops.append(node.id)
+                graph.finish(invocation, FAILED, reason)
+        if graph.blocked:
+            self.end_blocked()
+
+    def end_blocked(self) -> None:
+        """End the steps and DAGs that wait for what will never come, once what else runs in them has ended."""
+        self.graph.at(math.nextafter(self.graph.now, math.inf), self._end_blocked)
+
+    def _end_blocked(self) -> None:
+        graph = self.graph
+        for invocation in [graph.live[key] for key in graph.blocked if key in graph.live]:
+            reason = self.reason(invocation)
+            if reason is not None and invocation.body is not None and graph.is_open(invocation):
+                invocation.body.abandon(FAILED, reason)
+                graph.cut_off(invocation)
                 graph.finish(invocation, FAILED, reason)
 
 

@@ -249,6 +249,8 @@ class Graph:
     def block(self, invocation: Invocation, reason: str) -> None:
         """The steps or the DAG waits for something that nothing will bring about, as it would in Argo."""
         self.blocked[invocation.node_id] = reason
+        if self.closing.reason(invocation) is not None:
+            self.closing.end_blocked()
 
     # Ends
 

@@ -222,3 +222,29 @@ def test_an_exit_handler_may_forgive_what_it_likes():
     )
     ran = drive(spec, LONG.replace("}}", "}, leaf: {phase: Failed}}"), stop(), timeout=1)
     assert (ran.phase, ran["wf.onExit"].phase) == ("Failed", "Succeeded")
+
+
+class TestWhatWaitsForWhatWillNeverCome:
+    STEPS = (
+        "[[{name: a, template: give}, {name: b, template: echo, "
+        "arguments: {parameters: [{name: text, value: '{{steps.a.outputs.parameters.v}}'}]}}]]"
+    )
+    SPECS = (
+        f"templates: [{{name: main, steps: {STEPS}}}]",
+        "templates: [{name: main, dag: {tasks: [{name: q, template: inner}, {name: r, template: gen}]}}, "
+        f"{{name: inner, steps: {STEPS}}}]",
+    )
+
+    @pytest.mark.parametrize("spec", SPECS)
+    @pytest.mark.parametrize("how", [stop(), terminate()])
+    def test_it_ends_when_the_workflow_is_told_to(self, spec, how):
+        saved = drive(spec, LONG, timeout=1).workflow
+        for work in (spec, reloaded(saved)):
+            ran = drive(work, LONG, how, timeout=1)
+            assert set(ran.phases.values()) == {"Failed"}
+            assert ran.message.startswith("Stopped with strategy")
+
+    @pytest.mark.parametrize("spec", SPECS)
+    def test_it_ends_with_the_time_of_the_workflow(self, spec):
+        ran = drive(f"activeDeadlineSeconds: 60\n{spec}", LONG)
+        assert set(ran.phases.values()) == {"Failed"}

@@ -100,7 +100,7 @@ def process(tmp_path: Path) -> Callable[..., Ended]:
 
     def run(*arguments: str) -> Ended:
         command = [sys.executable, "-W", "error", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
         return Ended(done.returncode, done.stdout, done.stderr)
 
     return run

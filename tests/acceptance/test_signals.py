@@ -99,7 +99,7 @@ def nodes(document: dict[str, Any]) -> list[str]:
 def test_sigterm_lets_the_pass_under_way_end_and_begins_no_other(run: subprocess.Popen[str], holding: Holding) -> None:
     assert "signal=SIGTERM grace=10s" in stopping(run)
     holding.answer.set()
-    out, err = run.communicate(timeout=30)
+    out, err = run.communicate(timeout=240)
     assert run.returncode == 3, err
     assert "Traceback" not in err
     assert len(nodes(json.loads(out))) == 22, "the pass was committed"

@@ -22,7 +22,7 @@ from bench.servers import free_port
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "bench", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_a_run_prints_a_table_and_writes_json_and_a_page(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class Checkout:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=240,
             env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
         )
         assert done.returncode == expect, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -76,7 +76,7 @@ class Checkout:
         for process in self._left_running:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
 
 
 def _free_ports(count: int) -> list[str]:

@@ -32,7 +32,7 @@ def collect() -> dict[str, list[str]]:
     """The cases of every test in the files that the page names, by its path."""
     files = sorted({path.partition("::")[0] for section in SECTIONS.values() for path, _ in named(section)})
     command = [sys.executable, "-m", "pytest", "--collect-only", "-n0", *(f"tests/{file}" for file in files)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=55, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout
     cases: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():

@@ -127,8 +127,11 @@ def test_no_metadata_service(discovered: Callable[..., Path], host: str) -> None
     assert refused(discovered(address=f"http://{host}:80")) == expected
 
 
-def test_no_link_local_address_of_a_zone(discovered: Callable[..., Path]) -> None:
-    assert refused(discovered(address="http://[fe80::1%25eth0]:80")).startswith("data.address: ")
+@pytest.mark.parametrize(
+    "host", ["[fe80::1%25eth0]", "１６９.254.169.254", "169。254.169.254", "%31%36%39.254.169.254"]
+)
+def test_no_host_that_only_a_resolver_makes_one_of_these(discovered: Callable[..., Path], host: str) -> None:
+    assert refused(discovered(address=f"http://{host}:80")).startswith("data.address: ")
 
 
 def test_no_more_of_the_controllers_memory_and_descriptors_than_others_have(discovered: Callable[..., Path]) -> None:

@@ -13,7 +13,6 @@ from tests.soak.report import Settings
 from tests.soak.soak import soak
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("visits_only", [False, True])
 def test_every_promise_is_kept_through_a_short_storm(visits_only, monkeypatch):
     monkeypatch.delenv("ARGO_PLUGINS", raising=False)

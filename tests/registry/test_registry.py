@@ -29,7 +29,7 @@ async def test_each_plugin_has_a_client_to_call(serve: Callable[..., Any]) -> No
         with registry.lease() as plugins:
             replies = [await plugin.client.call("workflow.preOperate", {}) for plugin in plugins]
     assert replies == [{"workflow": {"metadata": {"labels": {"a": "b"}}}}, {}]
-    assert [(p.name, p.failure_policy, p.mode, p.payload) for p in plugins] == [
+    assert [(p.name, p.config.failure_policy, p.config.mode, p.config.payload) for p in plugins] == [
         ("first", "ignore", "apply", "full"),
         ("second", "abort", "observe", "metadata"),
     ]

@@ -85,7 +85,8 @@ async def test_an_unchanged_plugin_keeps_what_it_learnt(
         toml(enabled(plugin("a", address, 'mode = "observe"\nfailure_policy = "ignore"\npayload = "full"')))
         assert (await records.get()).changed == ("a",)
         (changed,) = registry.snapshot()
-        assert (changed.mode, changed.failure_policy, changed.payload) == ("observe", "ignore", "full")
+        config = changed.config
+        assert (config.mode, config.failure_policy, config.payload) == ("observe", "ignore", "full")
         assert not changed.client.supports(Method.NODE_PRE_EXECUTE)
 
 

@@ -41,7 +41,10 @@ DISPLAY_NAME: Final = "workflows.argoproj.io/display-name"
 
 # How one step or task names another: ``steps.a.outputs``, ``tasks['b-c'].status``, in tags and expressions alike.
 _MENTION: Final = re.compile(r"""\b(?:steps|tasks)(?:\.([\w-]+)|\[\\*['"]([^'"\\]+)\\*['"]\])(\.outputs\.result)?""")
-_EXPRESSION: Final = re.compile(r"""\{\{=.*?\}\}|"(?:e|fromE)xpression":"(?:[^"\\]|\\.)*\"""")
+# One that never ends goes on to the end of the text, so that no other begins in it.
+_EXPRESSION: Final = re.compile(
+    r"""\{\{=(?:[^}]|\}(?!\}))*+(?:\}\}|\Z)|"(?:e|fromE)xpression":"(?:[^"\\]|\\.)*+(?:"|\Z)"""
+)
 _COMPUTED: Final = re.compile(r"""\$env|\b(?:steps|tasks)\b(?!\.[\w-]|\[\\*['"])""")
 _ITEM: Final = re.compile(r"\bitem\b")
 # A tag without braces in it, of which the spaces are no part: what is between is stripped where it is taken.

@@ -15,7 +15,7 @@ FIELDS: Final = ("displayName", "name", "id", "phase", "templateName", "template
 """The fields that every node has; besides them there is `inputs.parameters.NAME.value`."""
 
 _INPUT: Final = re.compile(r"inputs\.parameters\..+\.value")
-_TERM: Final = re.compile(r"(?P<field>[^=!]*?)\s*(?P<operator>!=|==|=)(?P<value>.*)", re.DOTALL)
+_TERM: Final = re.compile(r"(?P<field>[^=!]*)(?P<operator>!=|==|=)(?P<value>.*)", re.DOTALL)
 _BETWEEN_TERMS: Final = re.compile(r"(?:\\.|[^\\,])+", re.DOTALL)
 _VALUE: Final = re.compile(r"(?:\\[\\,=]|[^\\,=])*", re.DOTALL)
 

@@ -19,7 +19,7 @@ from engine.substitution import (
     environment,
     render_string,
 )
-from engine.template import Step
+from engine.template import Mentions, Step
 
 SCOPE = {
     "inputs.parameters.message": "hello",
@@ -322,3 +322,10 @@ def test_what_tags_stand_for_has_a_bound() -> None:
 def test_the_expressions_of_one_text_share_a_budget() -> None:
     with pytest.raises(SubstitutionError, match="budget exceeded"):
         compile_json("{{=len(1..900000)}}" * 5).render({})
+
+
+@pytest.mark.parametrize(
+    "text", ["{{=" * 100_000, "steps['" * 100_000, "steps[" + "\\" * 100_000, '"expression":"' * 50_000]
+)
+def test_what_a_document_mentions_is_found_in_one_run_over_it(text: str) -> None:
+    assert "a" not in Mentions([text, "{{steps.b.status}}"])

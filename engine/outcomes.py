@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,19 +124,28 @@ def text_of_scalar(value: Scalar) -> str:
 
 
 def outputs_of(
-    outcome: Outcome, template: Mapping[str, Any], *, default_exit_code: bool, has_result: bool
+    outcome: Outcome,
+    template: Mapping[str, Any],
+    *,
+    default_exit_code: bool,
+    has_result: bool,
+    make_up: Callable[[str], str] = lambda _: "",
 ) -> dict[str, Any]:
-    """The outputs a simulated leaf reports: its result, exit code, and a value for every parameter it declares."""
+    """The outputs a simulated leaf reports: its result, exit code, and a value for every parameter it declares.
+
+    ``make_up`` gives the value of an output that the outcome does not name, ``result`` or ``parameters.NAME``.
+    """
     outputs: dict[str, Any] = {}
     parameters = {name: text_of_scalar(value) for name, value in outcome.parameters.items()}
     if outcome.phase == "Succeeded":
-        if has_result:
-            outputs["result"] = ""
+        if has_result and outcome.result is None:
+            outputs["result"] = make_up("result")
         for declared in (template.get("outputs") or {}).get("parameters") or ():
             source = declared.get("valueFrom") or {}
             supplied = source.get("supplied") is not None
-            if declared.get("value") is None and source.get("default") is None and not supplied:
-                parameters.setdefault(declared["name"], "")
+            absent = declared["name"] not in parameters and declared.get("value") is None
+            if absent and source.get("default") is None and not supplied:
+                parameters[declared["name"]] = make_up(f"parameters.{declared['name']}")
     if parameters:
         outputs["parameters"] = [{"name": name, "value": value} for name, value in parameters.items()]
     if outcome.result is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from engine.clock import SimulatedClock
@@ -32,10 +32,21 @@ class PendingExecutor:
 
 
 class SimulatedExecutor:
-    """Ends every leaf as `outcomes` says, after its duration by `clock`; by default at once and well."""
+    """Ends every leaf as `outcomes` says, after its duration by `clock`; by default at once and well.
 
-    def __init__(self, outcomes: Outcomes | None = None, clock: SimulatedClock | None = None) -> None:
+    An output that nobody gave is empty, or an empty list if it is among the `lists`: template and output of what a
+    loop is over. `made_up` has those that were, with the value that they were given.
+    """
+
+    def __init__(
+        self,
+        outcomes: Outcomes | None = None,
+        clock: SimulatedClock | None = None,
+        lists: Collection[tuple[str, str]] = (),
+    ) -> None:
         self.outcomes = outcomes or Outcomes()
+        self.lists = lists
+        self.made_up: dict[tuple[str, str], str] = {}
         self.clock = clock or SimulatedClock()
         self._due: list[tuple[float, int, str, str, Result]] = []
         self._starts = 0
@@ -89,7 +100,11 @@ class SimulatedExecutor:
 
     def _result(self, outcome: Outcome, template: Document) -> Result:
         outputs = outputs_of(
-            outcome, template, default_exit_code=_has_exit_code(template), has_result=_has_result(template)
+            outcome,
+            template,
+            default_exit_code=_has_exit_code(template),
+            has_result=_has_result(template),
+            make_up=lambda output: self._make_up(str(template.get("name") or ""), output),
         )
         containers = self._containers((template.get("containerSet") or {}).get("containers") or ())
         failed = next((each for each in containers.items() if each[1].phase != SUCCEEDED), None)
@@ -102,6 +117,9 @@ class SimulatedExecutor:
         if outcome.phase != SUCCEEDED and not message and any(template.get(kind) is not None for kind in POD_KINDS):
             message = _exit_message("main", outputs.get("exitCode", "1"))
         return Result(outcome.phase, message, outputs, containers=containers or None)
+
+    def _make_up(self, template: str, output: str) -> str:
+        return self.made_up.setdefault((template, output), "[]" if (template, output) in self.lists else "")
 
     def _containers(self, containers: Sequence[Document]) -> dict[str, Result]:
         """What becomes of those containers of a set that the outcomes name, and of those that wait for them in vain.

@@ -14,6 +14,7 @@ import click
 
 from engine.cli import INTERRUPTED
 from engine.cli.operations import resume, retry, stop, suspend, terminate
+from engine.cli.outcomes import outcomes
 from engine.cli.run import run
 from registry.cli import BadInput, check
 from registry.terminal import tell
@@ -55,7 +56,7 @@ def oarlock() -> None:
     """
 
 
-for command in (run, stop, terminate, suspend, resume, retry, check):
+for command in (run, outcomes, stop, terminate, suspend, resume, retry, check):
     oarlock.add_command(command)
 
 

@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,14 +18,15 @@ import yaml
 from engine.cli import INTERRUPTED
 from engine.cli.lacking import lacking
 from engine.cli.options import Options
+from engine.cli.outcomes import hollow_when, made_up, read_outputs
 from engine.cli.progress import showing_progress
 from engine.cli.unmatched import unmatched
 from engine.engine import Engine
-from engine.execution import Executor
 from engine.library import Library
 from engine.manifests import ManifestError, Manifests, UnknownFields, load, sources, workflow_from
 from engine.operations import OperationError
 from engine.outcomes import Outcomes
+from engine.reads import Output, Reader
 from engine.shape import WrongType, check_shape
 from engine.signals import draining
 from engine.simulation import PendingExecutor, SimulatedExecutor
@@ -47,6 +48,8 @@ _CONTROL: Final = re.compile(
     "|".join(chr(code) for code in ESCAPES if code >= 0x7F and not 0xD800 <= code < 0xE000).encode()
 )
 """What orjson does not escape of what a terminal may act on; YAML is written in ASCII."""
+
+_INVALID_WHEN: Final = "Invalid 'when' expression"
 
 Operation = Callable[[Engine, Workflow], None]
 
@@ -72,15 +75,22 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
         {name: each.document for name, each in shelf.items()}
         for shelf in (manifests.workflow_templates, manifests.cluster_workflow_templates)
     )
+    found = read_outputs(manifests)
+    executor = _executor(options, outcomes, workflows, found)
     engine = Engine(
         registry,
-        executor=_executor(options, outcomes, workflows),
+        executor=executor,
         workflow_templates=templates,
         cluster_workflow_templates=cluster_templates,
         config_maps={name: each.document for name, each in manifests.config_maps.items()},
     )
     interrupted = uvloop.run(_run(engine, workflows, operation, options))
     _write(workflows, options.output)
+    if isinstance(executor, SimulatedExecutor):
+        if options.output == "summary" and (line := made_up(executor, found)):
+            tell(line)
+        if any(_INVALID_WHEN in each.message for each in workflows) and (line := hollow_when(executor, found)):
+            tell(line)
     if outcomes is not None:
         for complaint in unmatched(outcomes, workflows, manifests):
             tell(f"warning: {options.outcomes}: {complaint}")
@@ -117,13 +127,19 @@ def read_workflows(files: Sequence[Path], manifests: Manifests, source: str | No
     return list(workflows.values())
 
 
-def _executor(options: Options, outcomes: Outcomes | None, workflows: Sequence[Workflow]) -> Executor:
+def _executor(
+    options: Options,
+    outcomes: Outcomes | None,
+    workflows: Sequence[Workflow],
+    found: Mapping[Output, Sequence[Reader]],
+) -> PendingExecutor | SimulatedExecutor:
     """The executor; simulated time goes on from the latest moment that a workflow knows of."""
     if options.executor == "pending":
         if outcomes is not None:
             raise BadInput("--outcomes: only the simulated executor has any")
         return PendingExecutor()
-    executor = SimulatedExecutor(outcomes)
+    lists = {output for output, readers in found.items() if any(each.looped for each in readers)}
+    executor = SimulatedExecutor(outcomes, lists=lists)
     for workflow in workflows:
         status = workflow.document["status"]
         times = [status.get("startedAt"), status.get("finishedAt")]

@@ -78,7 +78,7 @@ class _Reading:
                 self.globals.setdefault(parameter["globalName"], []).append(output)
 
     def found(self) -> dict[Output, list[Reader]]:
-        found: dict[Output, list[Reader]] = {}
+        found: dict[Output, dict[Reader, None]] = {}
         for body in self.bodies.values():
             texts = [
                 (f"{field} of {name}", field, _text(value))
@@ -90,10 +90,8 @@ class _Reading:
             for place, field, text in texts:
                 looped = field == "withParam" and _BARE.fullmatch(text.strip()) is not None
                 for output, whole in self._sources(body, text, set()):
-                    reader = Reader(place, looped and whole)
-                    if reader not in found.setdefault(output, []):
-                        found[output].append(reader)
-        return found
+                    found.setdefault(output, {})[Reader(place, looped and whole)] = None
+        return {output: [*readers] for output, readers in found.items()}
 
     def _sources(self, body: _Body, text: str, seen: set[tuple[int, str]]) -> Iterator[tuple[Output, bool]]:
         """The outputs that a text in a body refers to, and whether one is read as it is and not as a loop's list."""

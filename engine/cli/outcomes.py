@@ -22,6 +22,9 @@ _HEAD: Final = """\
 # message, exitCode, result, parameters, duration; a list of entries is one for each attempt.
 """
 
+_MOST: Final = 5
+"""How many readers of one output are named."""
+
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="WF.yaml...")
@@ -95,4 +98,5 @@ def _named(output: Output) -> str:
 
 
 def _read_by(readers: list[Reader]) -> str:
-    return f"read by {', '.join(each.place for each in readers)}"
+    more = f" and {len(readers) - _MOST} more" if len(readers) > _MOST else ""
+    return f"read by {', '.join(each.place for each in readers[:_MOST])}{more}"

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.engine import Engine, PassResult
+    from engine.engine import DeadlinePassed, Engine, EngineOptions, PassResult
     from engine.execution import Executor, Result
     from engine.manifests import ManifestError, Manifests, load
     from engine.node import Node
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.workflow import InvalidWorkflow, Workflow
 else:
     _HOMES = {
-        "engine": ("Engine", "PassResult"),
+        "engine": ("DeadlinePassed", "Engine", "EngineOptions", "PassResult"),
         "execution": ("Executor", "Result"),
         "manifests": ("ManifestError", "Manifests", "load"),
         "node": ("Node",),
@@ -35,7 +35,9 @@ else:
 
 
 __all__ = [
+    "DeadlinePassed",
     "Engine",
+    "EngineOptions",
     "EngineStats",
     "Executor",
     "InvalidWorkflow",

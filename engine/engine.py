@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from os import PathLike
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypedDict, Unpack
 
 import msgspec
 import orjson
@@ -58,6 +58,18 @@ class PassResult(msgspec.Struct, frozen=True):
     requeue_after: float | None = None
 
 
+class EngineOptions(TypedDict, total=False):
+    """The options of an `Engine`, for who passes them on."""
+
+    executor: Executor | None
+    workflow_templates: Mapping[str, Document] | None
+    cluster_workflow_templates: Mapping[str, Document] | None
+    config_maps: Mapping[str, Document] | None
+    clock: Callable[[], float] | None
+    workers: int
+    max_nodes: int
+
+
 class Engine:
     """Reconciles workflows through the plugins of a registry; an async context manager.
 
@@ -92,7 +104,7 @@ class Engine:
         self._stack = AsyncExitStack()
 
     @classmethod
-    def from_config(cls, path: str | PathLike[str], **options: Any) -> Engine:
+    def from_config(cls, path: str | PathLike[str], **options: Unpack[EngineOptions]) -> Self:
         """An engine with the plugins of a TOML file; `options` are those of `Engine`. Raises `registry.ConfigError`."""
         return cls(Registry(path), **options)
 

@@ -1,6 +1,5 @@
 """Which plugins there are: TOML, ConfigMaps and reload, turned into clients to call."""
 
-from registry.checking import find_unreachable
 from registry.config import (
     BatchSettings,
     BreakerSettings,
@@ -15,7 +14,7 @@ from registry.config import (
 from registry.errors import ConfigError
 from registry.generations import Plugin
 from registry.loading import load_config
-from registry.registry import Registry, RegistryStats, Reload, connect
+from registry.registry import Registry, RegistryStats, Reload
 
 __all__ = [
     "BatchSettings",
@@ -32,7 +31,5 @@ __all__ = [
     "RetrySettings",
     "Seconds",
     "Token",
-    "connect",
-    "find_unreachable",
     "load_config",
 ]

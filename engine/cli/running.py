@@ -33,7 +33,8 @@ from engine.simulation import PendingExecutor, SimulatedExecutor
 from engine.summary import show_statistics, summarize
 from engine.variables import parse_time
 from engine.workflow import InvalidWorkflow, Workflow
-from registry import ConfigError, Registry, find_unreachable
+from registry import ConfigError, Registry
+from registry.checking import find_unreachable
 from registry.cli import BadInput
 from registry.logs import configure_logs
 from registry.terminal import ESCAPES, console, tell

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from registry import Config, ConfigError, EngineSettings, PluginConfig, Registry, Seconds, Token, connect
+from registry import Config, ConfigError, EngineSettings, PluginConfig, Registry, Seconds, Token
+from registry.registry import connect
 from rpc import Method, TransientError
 
 ON = EngineSettings(enabled=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -12,12 +11,11 @@ from types import TracebackType
 from typing import Any, Final, Self, TypedDict, Unpack
 
 import msgspec
-import orjson
 import structlog
 
 from engine.execution import Executor, Result
 from engine.graph.nodes import MAX_NODES
-from engine.hooks import LONGEST_WAIT
+from engine.hooks import LONGEST_WAIT, Patience
 from engine.library import Library
 from engine.looping import Loop
 from engine.node import ERROR, FAILED, SUCCEEDED, SUSPEND, Node
@@ -36,6 +34,9 @@ BACKOFF: Final = (0.1, 30.0)
 
 REQUEUE: Final = 0.1
 """Seconds until a pass that a plugin asks for, at least: with less, it could keep us busy for nothing."""
+
+TRIES: Final = 10
+"""So often in a row a pass over a workflow may be cut off by ``loop_deadline`` with nothing answered meanwhile."""
 
 _DOUBLINGS: Final = 16
 """More would say nothing, and a plugin may be dead for weeks: the thousandth power is no float any more."""
@@ -56,6 +57,8 @@ class PassResult(msgspec.Struct, frozen=True):
 
     aborted: TransientError | DeadlinePassed | None = None
     requeue_after: float | None = None
+    woken: frozenset[str] = frozenset()
+    """The keys of other workflows for which a pass would do something now, since locks were given back."""
 
 
 class EngineOptions(TypedDict, total=False):
@@ -150,35 +153,49 @@ class Engine:
             _log.exception("pass failed", workflow=workflow.key)
             run.give_up(f"internal error: {type(error).__name__}: {error}", self.clock())
         finally:
-            for key in self._surroundings.locks.take_woken():
-                self._loop.wake(key)
-        run.aborts = 0
+            woken = self._surroundings.locks.take_woken()
+            for each in woken:
+                self._loop.wake(each)
+        return self._committed_pass(run, woken, was_finished=was_finished)
+
+    def _committed_pass(self, run: Run, woken: set[str], *, was_finished: bool = False) -> PassResult:
+        workflow = run.workflow
+        run.aborts = run.cut_off = 0
         self._start_leaves(run)
+        others = frozenset(woken - {workflow.key})
         if workflow.finished:
             self._counts.workflows_finished += not was_finished
-            del self._runs[workflow.key]
-            return PassResult()
-        if run.has_news:
-            return PassResult(requeue_after=0.0)
+            if self._runs.get(workflow.key) is run:  # another one of that name may have been submitted
+                del self._runs[workflow.key]
+            return PassResult(woken=others)
+        if run.has_news or workflow.key in woken:
+            return PassResult(requeue_after=0.0, woken=others)
         now = self.clock()
         waits = [
             max(when - now, least)
             for when, least in ((run.next_timer, 0.0), (run.requeue_at, REQUEUE))
             if when is not None
         ]
-        return PassResult(requeue_after=min(waits, default=None))
+        return PassResult(requeue_after=min(waits, default=None), woken=others)
 
     async def _pass(self, run: Run) -> None:
         if self.registry is None:
-            await run.reconcile((), self.clock())
+            await run.reconcile((), self.clock(), Patience())
             return
-        deadline = self.registry.config.engine.loop_deadline
+        deadline, heard = self.registry.config.engine.loop_deadline, run.answers
+        patience = Patience(deadline)
         with self.registry.lease() as plugins:
             try:
-                async with asyncio.timeout(deadline):
-                    await run.reconcile(plugins, self.clock())
+                async with patience:
+                    await run.reconcile(plugins, self.clock(), patience)
             except TimeoutError as error:
-                raise DeadlinePassed(f"the pass took longer than loop_deadline, {deadline:g}s") from error
+                run.cut_off = run.cut_off + 1 if run.answers == heard else 0
+                reason = f"the pass took longer than loop_deadline, {deadline:g}s"
+                if run.cut_off < TRIES:
+                    raise DeadlinePassed(reason) from error
+                reason = f"{reason}, {TRIES} times in a row, and plugin {patience.awaited!r} answered nothing meanwhile"
+                _log.error("workflow given up", workflow=run.workflow.key, reason=reason)
+                run.give_up(reason, self.clock())
 
     def _aborted(self, run: Run, error: TransientError | DeadlinePassed) -> PassResult:
         """The pass left no trace. Its workflow waits, longer each time, but for one that only ran out of time."""
@@ -208,9 +225,9 @@ class Engine:
         To be called from the event loop's thread. What is said of a node that is over already is ignored.
         """
         run = self._runs.get(workflow.key)
-        if run is None:
+        if run is None or run.workflow is not workflow:
             return
-        run.inbox[node_id] = result
+        run.record.reports[node_id] = result
         self._loop.wake(workflow.key)
 
     def _run(self, workflow: Workflow) -> Run:
@@ -223,19 +240,31 @@ class Engine:
         """Between passes: hand the executor what the pass decided, so that an aborted one has started nothing."""
         workflow = run.workflow
         for node_id in run.take_stops():
-            self.executor.stop(workflow, workflow.nodes[node_id])
-        for invocation, text in run.take_starts():
+            self._stop_leaf(workflow, workflow.nodes[node_id])
+        for invocation in run.take_starts():
             node_id = invocation.node_id
-            if invocation.resolved.kind == "suspend" and not isinstance(self.executor, SimulatedExecutor):
-                run.started.discard(node_id)  # there is nothing to be run
+            if not self._is_run(workflow.nodes[node_id]):
+                run.record.leaves.discard(node_id)
                 continue
             try:
-                result = self.executor.start(workflow, orjson.loads(text), workflow.nodes[node_id])
+                result = self.executor.start(workflow, run.template_of(invocation), workflow.nodes[node_id])
             except Exception as error:
                 _log.exception("executor failed to start a leaf", workflow=workflow.key, node=node_id)
                 result = Result(ERROR, f"{type(error).__name__}: {error}")
             if result is not None:
                 self.report(workflow, node_id, result)
+
+    def _is_run(self, node: Node) -> bool:
+        """Whether there is anything to be run: only a simulated executor makes something of a suspend."""
+        return node.type != SUSPEND or isinstance(self.executor, SimulatedExecutor)
+
+    def _stop_leaf(self, workflow: Workflow, node: Node) -> None:
+        if not self._is_run(node):
+            return
+        try:
+            self.executor.stop(workflow, node)
+        except Exception:
+            _log.exception("executor failed to stop a leaf", workflow=workflow.key, node=node.id)
 
     # Operations: what `argo stop`, `terminate`, `suspend`, `resume` and `retry` do (workflow/util/util.go). To be
     # called from the event loop's thread. One that raises has changed nothing; else the workflow's next pass acts on
@@ -307,12 +336,7 @@ class Engine:
         )
         workflow.document, workflow.nodes = again.document, again.nodes
         for node in again.dropped:
-            if node.type == SUSPEND and not isinstance(self.executor, SimulatedExecutor):
-                continue  # there was nothing to be run
-            try:
-                self.executor.stop(workflow, node)
-            except Exception:
-                _log.exception("executor failed to stop a leaf", workflow=workflow.key, node=node.id)
+            self._stop_leaf(workflow, node)
         self.submit(workflow)
 
     def _committed(self, workflow: Workflow) -> list[Node]:
@@ -329,9 +353,9 @@ class Engine:
     def _answer(self, workflow: Workflow, told: Mapping[str, Result]) -> None:
         """Report on suspended nodes. A simulated executor may have meant to do that later, and need not."""
         run = self._run(workflow)
-        for node_id in run.started & told.keys():
-            run.started.discard(node_id)
-            self.executor.stop(workflow, workflow.nodes[node_id])
+        for node_id in sorted(run.record.leaves & told.keys()):
+            run.record.leaves.discard(node_id)
+            self._stop_leaf(workflow, workflow.nodes[node_id])
         for node_id, result in told.items():
             self.report(workflow, node_id, result)
 
@@ -367,7 +391,7 @@ class Engine:
     def waiting_for(self, workflow: Workflow) -> str:
         """Why an unfinished workflow does not go on, in words."""
         run = self._runs.get(workflow.key)
-        if run is None:
+        if run is None or run.workflow is not workflow:
             return "nothing was started"
         return run.abort_reason if run.aborts else run.waiting_for()
 

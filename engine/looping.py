@@ -103,7 +103,7 @@ class Loop:
         if isinstance(self._executor, SimulatedExecutor):
             for key, node_id, result in self._executor.take_due():
                 if key in self._runs:
-                    self._runs[key].inbox[node_id] = result
+                    self._runs[key].record.reports[node_id] = result
                     self.queue.add(key)
 
     async def _idle(self, limit: float | None) -> bool:

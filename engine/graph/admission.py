@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,8 +12,9 @@ import orjson
 
 from engine.graph.arguments import BindingError, bind, variables_of
 from engine.graph.deadlines import limit_waiting
-from engine.graph.invocation import Invocation
+from engine.graph.invocation import Inside, Invocation
 from engine.graph.queueing import LockQueue
+from engine.graph.record import Waiting, WalkRecord
 from engine.graph.retry import Retry
 from engine.locks import LockError, Request, lock_requests
 from engine.memo import Key, Memo, MemoError, Memos, memo_request
@@ -57,16 +58,15 @@ class Admission:
         self._memoized: dict[Key, Memo] = {}
         """What finished nodes left, remembered by all when the pass commits, by this workflow at once."""
         self._references: dict[tuple[str, bytes], Document] = {}
+        self._noted: dict[str, Waiting | None] = {}
+        """Calls that began to wait for room since the last commit, or do so no more (None), by name."""
 
     def admit(
         self, graph: Graph, invocation: Invocation, existing: Node | None = None, *, waited: bool = False
     ) -> None:
         """Give the call its node, or let it wait for its turn; ``waited`` says that its turn has come."""
         if invocation.template is None:
-            try:
-                invocation.template = invocation.context.resolve(invocation.call)
-            except InvalidTemplate as error:
-                graph.refuse(invocation, str(error))
+            if not self._resolve(graph, invocation):
                 return
             if invocation.depth >= MAX_DEPTH:
                 message = f"Maximum recursion depth exceeded: templates call each other {MAX_DEPTH} deep"
@@ -75,7 +75,59 @@ class Admission:
         if existing is not None or self._has_room(invocation, waited=waited):
             self._open(graph, invocation, existing)
 
+    @staticmethod
+    def _resolve(graph: Graph, invocation: Invocation) -> bool:
+        try:
+            invocation.template = invocation.context.resolve(invocation.call)
+        except InvalidTemplate as error:
+            graph.refuse(invocation, str(error))
+            return False
+        return True
+
     # Parallelism
+
+    def is_limited(self, invocation: Invocation) -> bool:
+        """Whether there may be no room for the call."""
+        boundary = invocation.boundary
+        limited = boundary is not None and boundary.resolved.parallelism is not None
+        return limited or self.parallelism is not None
+
+    def _wait(self, invocation: Invocation, *, inside: bool) -> None:
+        if inside:
+            assert invocation.boundary is not None
+            assert invocation.boundary.inside is not None
+            invocation.boundary.inside.waiting.append(invocation)
+        else:
+            self._waiting.append(invocation)
+        self._note(invocation, Waiting(invocation.call, inside))
+
+    def _note(self, invocation: Invocation, waiting: Waiting | None) -> None:
+        self._noted.pop(invocation.name, None)
+        self._noted[invocation.name] = waiting
+
+    def _forget(self, inside: Inside) -> None:
+        """Nobody waits for those any more that wait in there."""
+        for invocation in inside.waiting:
+            self._note(invocation, None)
+        inside.waiting.clear()
+
+    def resume(self, graph: Graph, held: Iterable[Invocation]) -> list[Invocation]:
+        """Let calls wait again that waited when the record was written, as they did; returns the others."""
+        found = {invocation.name: invocation for invocation in held}
+        for name, waiting in graph.record.waiting.items():
+            invocation = found.pop(name, None)
+            if invocation is None:
+                self._noted[name] = None
+                continue
+            invocation.call = waiting.call
+            if invocation.template is not None or self._resolve(graph, invocation):
+                self._wait(invocation, inside=waiting.inside)
+                del self._noted[name]
+        for key in graph.record.freed:
+            if key in graph.live:
+                self._freed[graph.live[key]] = None
+        self.locks.restored()
+        return list(found.values())
 
     def _is_full(self) -> bool:
         return self.parallelism is not None and self.active_pods >= self.parallelism
@@ -85,13 +137,12 @@ class Admission:
         first = invocation.attempt is None
         # The first attempt has the room that its Retry node was given.
         if (self._is_full() or (self._waiting and not waited)) and (first or invocation.key > 0):
-            self._waiting.append(invocation)
+            self._wait(invocation, inside=False)
             return False
         boundary = invocation.boundary
         if boundary is None or not first or self._is_open_to(boundary):
             return True
-        assert boundary.inside is not None
-        boundary.inside.waiting.append(invocation)
+        self._wait(invocation, inside=True)
         return False
 
     @staticmethod
@@ -109,7 +160,7 @@ class Admission:
             assert boundary.inside is not None
             waiting = boundary.inside.waiting
             if not graph.is_open(boundary):
-                waiting.clear()
+                self._forget(boundary.inside)
             while waiting and self._is_open_to(boundary):
                 if self._is_full():
                     self._freed[boundary] = None
@@ -121,6 +172,7 @@ class Admission:
             self._enter(graph, invocation, graph.store[invocation.node_id], self.settings(graph, invocation))
 
     def _let_in(self, graph: Graph, invocation: Invocation) -> None:
+        self._note(invocation, None)
         if invocation.boundary is not None and not graph.is_open(invocation.boundary):
             return
         parent = invocation.parent
@@ -178,15 +230,20 @@ class Admission:
             invocation.node_id = node.id
             if invocation.flag:
                 node.node_flag = FLAGS[invocation.flag]
+        invocation.order = graph.store.place(node.id)
         invocation.parent.child_created(invocation.key, node.id)
         if first and template.display_name is not None and not self._name(graph, invocation, node):
             return
-        if requests and not self.locks.acquire(invocation, requests):
-            self._wait(graph, invocation, node, requests)
+        if requests and graph.replaying and (node.synchronization_status or {}).get("waiting"):
+            self._park(graph, invocation, node)
+            self.locks.wait(invocation, requests)
+            limit_waiting(graph, invocation, node)
+        elif requests and not self.locks.acquire(invocation, requests):
+            self._wait_for_locks(graph, invocation, node, requests)
         else:
             self._enter(graph, invocation, node, settings)
 
-    def _wait(self, graph: Graph, invocation: Invocation, node: Node, requests: Sequence[Request]) -> None:
+    def _wait_for_locks(self, graph: Graph, invocation: Invocation, node: Node, requests: Sequence[Request]) -> None:
         """Let the node wait for its locks, unless nothing begins any more."""
         self._park(graph, invocation, node)
         node = graph.store.touch(node.id)
@@ -261,7 +318,6 @@ class Admission:
             invocation.body = Retry(graph, invocation, strategy or {})
             invocation.body.start()
             return
-        graph.live.pop(node.id, None)  # it is met again in the order of its visit
         invocation.parked = False
         self._count(invocation, node, 1)
         graph.queue(invocation)
@@ -271,6 +327,8 @@ class Admission:
         if not invocation.parked:
             self._count(invocation, node, -1)
         self.locks.release(invocation)
+        if invocation.inside is not None:
+            self._forget(invocation.inside)
         if invocation.memo is not None and node.phase == SUCCEEDED:
             self._memoized[invocation.memo] = Memo(node.outputs, node.finished_at)
 
@@ -304,8 +362,14 @@ class Admission:
 
     # The end of a pass
 
-    def commit(self) -> None:
-        """Make locks and memos final."""
+    def commit(self, record: WalkRecord) -> None:
+        """Make locks and memos final, and write down which calls wait."""
+        for name, waiting in self._noted.items():
+            record.waiting.pop(name, None)
+            if waiting is not None:
+                record.waiting[name] = waiting
+        self._noted = {}
+        record.freed = [invocation.node_id for invocation in self._freed]
         self.locks.commit()
         for key, memo in self._memoized.items():
             self.memos.save(key, memo)

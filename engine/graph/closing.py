@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from engine.graph.invocation import Invocation
+from engine.graph.record import WalkRecord
 from engine.graph.retry import Retry
 from engine.node import FAILED, PENDING, POD, Node
 
@@ -30,7 +31,9 @@ class Closing:
     def expire_at(self, when: float) -> None:
         """The workflow's deadline, in seconds since the epoch."""
         self.deadline = when
-        self.graph.at(when, self._expire)
+        self.expired = self.graph.exact and when <= (self.graph.record.at or 0.0)
+        if not self.expired:
+            self.graph.at(when, None, self._expire)
 
     def _expire(self) -> None:
         self.expired = True
@@ -46,6 +49,14 @@ class Closing:
     def stops(self, invocation: Invocation) -> bool:
         """Whether the workflow was told to end, and this invocation with it: it cannot succeed any more."""
         return bool(self.shutdown) and not (invocation.on_exit and self.shutdown == "Stop")
+
+    def load(self, record: WalkRecord) -> None:
+        """What the walk knew of that the record is of."""
+        self.shutdown, self._message = record.shutdown, record.closing
+
+    def save(self, record: WalkRecord) -> None:
+        """Write down what was heard."""
+        record.shutdown, record.closing = self.shutdown, self._message
 
     def reason(self, invocation: Invocation) -> str | None:
         """Why this invocation may not start a leaf any more; None where it may."""
@@ -63,7 +74,7 @@ class Closing:
     def _fail_unfinished(self) -> None:
         """End every unfinished leaf and all that has not begun; the rest follows by the graph's own rules."""
         graph = self.graph
-        for invocation in list(graph.live.values()):
+        for invocation in graph.unfinished():
             node = graph.store[invocation.node_id]
             if node.fulfilled:
                 continue
@@ -80,12 +91,12 @@ class Closing:
 
     def end_blocked(self) -> None:
         """End the steps and DAGs that wait for what will never come, once what else runs in them has ended."""
-        self.graph.at(math.nextafter(self.graph.now, math.inf), self._end_blocked)
+        self.graph.at(math.nextafter(self.graph.now, math.inf), -1, lambda: True, self._end_blocked)
 
     def _end_blocked(self) -> None:
         graph = self.graph
-        for invocation in [graph.live[key] for key in graph.blocked if key in graph.live]:
-            reason = self.reason(invocation)
+        for invocation in graph.unfinished():
+            reason = self.reason(invocation) if invocation.node_id in graph.blocked else None
             if reason is not None and invocation.body is not None and graph.is_open(invocation):
                 invocation.body.abandon(FAILED, reason)
                 graph.cut_off(invocation)
@@ -118,11 +129,9 @@ def cut_off(graph: Graph, invocation: Invocation) -> None:
 
 
 def _drop(graph: Graph, invocation: Invocation, node: Node) -> None:
-    graph.live.pop(node.id, None)
+    graph.leave(invocation)
     graph.fresh.pop(node.id, None)
     invocation.gone = True
-    if invocation.executing:
-        graph.ended[node.id] = invocation.extra
     if invocation.resolved.is_leaf:
         graph.stops.append(node.id)
     graph.admission.release(graph, invocation, node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from engine.graph.invocation import Inside, Invocation
@@ -13,15 +14,16 @@ if TYPE_CHECKING:
 
 def up(graph: Graph, invocation: Invocation, pod_ip: str) -> None:
     """The daemon runs: its successors may, too."""
-    node = graph.store.touch(invocation.node_id)
-    if node.fulfilled or node.daemoned:
+    if graph.store[invocation.node_id].fulfilled or invocation.up:
         return
+    node = graph.store.touch(invocation.node_id)
     node.daemoned, node.pod_ip = True, pod_ip
     found(graph, invocation)
 
 
 def found(graph: Graph, invocation: Invocation) -> None:
     """A daemon that is up, whether it came up now or before this walk began."""
+    invocation.up = True
     if invocation.boundary is not None:
         assert invocation.boundary.inside is not None
         invocation.boundary.inside.daemons.append(invocation)
@@ -30,13 +32,13 @@ def found(graph: Graph, invocation: Invocation) -> None:
 
 def end_all(graph: Graph, inside: Inside) -> None:
     """The boundary ended: so do its daemons, and that they do is no failure."""
-    for invocation in inside.daemons:
+    for invocation in sorted(inside.daemons, key=attrgetter("order")):
         end(graph, invocation)
 
 
 def end(graph: Graph, invocation: Invocation) -> None:
     """Stop a daemon, unless it is over already."""
-    if graph.live.pop(invocation.node_id, None) is None or not graph.is_open(invocation):
+    if not graph.leave(invocation) or not graph.is_open(invocation):
         return
     node = graph.store.touch(invocation.node_id)
     node.phase, node.daemoned, node.finished_at = SUCCEEDED, None, graph.timestamp

@@ -122,12 +122,13 @@ class Dag:
         """All that the task waits for is done: run it, or omit it."""
         task, condition = self.tasks[name], self.conditions[name]
         node_name = f"{self.invocation.name}.{name}"
+        known = self.graph.knows(node_name)
         existing = self.graph.store.adopt(node_name)
         if existing is not None and existing.fulfilled and existing.type == SKIPPED_TYPE:
             self._settle(name, existing)
             return
         try:
-            if existing is None and condition is not None and not condition.evaluate(self._holds):
+            if not known and condition is not None and not condition.evaluate(self._holds):
                 self._skip(name, node_name, OMITTED, "omitted: depends condition not met")
                 return
             scope = Scope(self.own)
@@ -173,7 +174,8 @@ class Dag:
             prefix = f"tasks.{task.name}"
             outer = HookedCall((hooks, exit_hook), parent, key, prefix, scope, self.invocation, self.graph)
         node = existing if existing is not None and existing.type == SKIPPED_TYPE else None
-        if node is None and (call.error is not None or call.skipped is not None):
+        known = existing is not None or self.graph.knows(name)
+        if not known and (call.error is not None or call.skipped is not None):
             phase = ERROR if call.error is not None else SKIPPED
             message = call.error or call.skipped or ""
             node = self.graph.create_skipped(name, call.document, self.invocation, phase, message)

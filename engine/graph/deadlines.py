@@ -49,26 +49,27 @@ def limit_leaf(graph: Graph, invocation: Invocation, node: Node) -> None:
     waits for a lock does.
     """
     if invocation.deadline is not None:
-        graph.at(invocation.deadline, partial(_expire, graph, invocation, STEP_DEADLINE))
+        graph.at(invocation.deadline, invocation, partial(_expire, graph, invocation, STEP_DEADLINE))
     timeout, active = _limits(graph, invocation)
     since = started(graph, node)
-    is_new = graph.store.before(node.id).phase == PENDING
+    is_new = not graph.restoring and graph.store.before(node.id).phase == PENDING
     if timeout is not None and node.type != POD:
-        graph.at(since + timeout, partial(_time_out, graph, invocation))
+        graph.at(since + timeout, invocation, partial(_time_out, graph, invocation))
     elif timeout is not None:
         if is_new and since + timeout - graph.now <= SHORTEST:
             graph.finish(invocation, ERROR, f"{node.name} exceeded its deadline", raised=True)
             return
-        graph.at(since + timeout, partial(_expire, graph, invocation, POD_DEADLINE))
+        graph.at(since + timeout, invocation, partial(_expire, graph, invocation, POD_DEADLINE))
     if active is not None:  # of the pod, which was not there while the node waited for a lock
-        graph.at((graph.now if is_new else since) + active, partial(_expire, graph, invocation, POD_DEADLINE))
+        begun = invocation.since if invocation.since is not None else since
+        graph.at(begun + active, invocation, partial(_expire, graph, invocation, POD_DEADLINE))
 
 
 def limit_waiting(graph: Graph, invocation: Invocation, node: Node) -> None:
     """The node waits for a lock: not longer than its `timeout` (checkTemplateTimeout in operator.go)."""
     timeout, _ = _limits(graph, invocation)
     if timeout is not None:
-        graph.at(started(graph, node) + timeout, partial(_stop_waiting, graph, invocation))
+        graph.at(started(graph, node) + timeout, invocation, partial(_stop_waiting, graph, invocation))
 
 
 def _limits(graph: Graph, invocation: Invocation) -> tuple[float | None, float | None]:

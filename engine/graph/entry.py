@@ -38,7 +38,6 @@ class Entry:
         self.context = context
         self.lifecycle, self.exit_hook = read_hooks(spec)
         self.outcome: tuple[str, str] | None = None
-        self.started = False
         self._root: Node | None = None
         self._root_id = ""
         self._running = 0
@@ -48,7 +47,6 @@ class Entry:
 
     def start(self, began: str) -> None:
         """Call the entrypoint with the workflow's own arguments; it has the time that it may take from ``began`` on."""
-        self.started = True
         graph, arguments = self.graph, self.spec.get("arguments") or {}
         graph.began = parse_time(began).timestamp()
         graph.set_time(graph.now, graph.scope.now)
@@ -105,18 +103,24 @@ class Entry:
 
     # Hooks
 
+    @property
+    def subject(self) -> str:
+        """These hooks are the workflow's."""
+        return ""
+
     def look(self) -> None:
         """Fire the lifecycle hooks whose expressions hold now."""
         root = self.graph.store.get(self._root_id)
         if root is None or self.outcome is not None:
             return
         state = (self.graph.scope["workflow.status"], self.graph.outputs.version)
-        if state == self._seen:
+        if state == self._seen and not self.graph.restoring:
             return
-        self._seen = state
+        self._seen = state if self.graph.exact or not self.graph.restoring else None
         for name, hook in list(self.lifecycle.items()):
             try:
-                if self.graph.store.knows(f"{root.name}.hooks.{name}") or holds(hook, self.graph.scope):
+                known = self.graph.knows(f"{root.name}.hooks.{name}")
+                if known or (not self.graph.restoring and holds(hook, self.graph.scope)):
                     del self.lifecycle[name]
                     self._fire(name, hook)
             except (ExpressionError, ExpansionError) as error:
@@ -147,7 +151,7 @@ class Entry:
         assert self._root is not None
         hook, self.exit_hook = self.exit_hook, None
         name = f"{self.graph.store.workflow}.onExit"
-        if hook is None or (self.graph.closing.shutdown == "Terminate" and not self.graph.store.knows(name)):
+        if hook is None or (self.graph.closing.shutdown == "Terminate" and not self.graph.knows(name)):
             self._finish(*self._judge(None))
             return
         try:
@@ -201,7 +205,7 @@ class Entry:
 
     def close(self) -> None:
         """The workflow is over: so are daemons that no steps or DAG stand around."""
-        for invocation in list(self.graph.live.values()):
+        for invocation in self.graph.unfinished():
             if self.graph.store[invocation.node_id].daemoned:
                 daemons.end(self.graph, invocation)
 

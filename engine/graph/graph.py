@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Any, Final, Protocol
 
 from engine.clock import timestamp
 from engine.graph import daemons, leaves
@@ -14,10 +15,12 @@ from engine.graph.admission import Admission
 from engine.graph.arguments import variables_of
 from engine.graph.closing import Closing, cut_off
 from engine.graph.dag import Dag
+from engine.graph.deadlines import started
 from engine.graph.dependencies import Condition, dependencies
 from engine.graph.invocation import Body, Inside, Invocation, Parent
 from engine.graph.nodes import NodeStore, pod_name, relative_name
 from engine.graph.publishing import GlobalOutputs
+from engine.graph.record import Visit, WalkRecord
 from engine.graph.steps import Steps
 from engine.node import ERROR, FAILED, FLAGS, RETRY, RUNNING, SKIPPED_TYPE, Node
 from engine.scope import Scope
@@ -25,11 +28,21 @@ from engine.template import Template
 
 Document = Mapping[str, Any]
 
+_UNVISITED: Final = Visit()
+
 FAIL_FAST = "template has failed or errored children and failFast enabled"
+
+
+_ORDER: Final = attrgetter("order")
 
 
 class Watcher(Protocol):
     """Somebody whom the state of the whole graph may move: hooks with conditions."""
+
+    @property
+    def subject(self) -> str:
+        """The node whose hooks they are, empty for the workflow's."""
+        ...
 
     def look(self) -> None:
         """Something has changed."""
@@ -41,12 +54,15 @@ class Graph:
 
     A pass sets the time, lets due timers fire (`tick`), reports what leaves did (`leaves.report`), then alternates
     between `take_fresh` (what to visit) and `visited` (what came of it) until nothing is fresh. Changes to nodes go
-    through `store`, which can undo them; the rest of this object is dropped where a pass that changed anything is
-    aborted.
+    through `store`, which can undo them; `commit` writes down in the record what cannot be told from nodes. The rest
+    of this object is dropped where a pass that moved it is aborted.
+
+    A new one is `restoring` at first: it goes through what there is already and decides nothing about that.
     """
 
-    def __init__(self, store: NodeStore, scope: Scope, admission: Admission) -> None:
+    def __init__(self, store: NodeStore, scope: Scope, admission: Admission, record: WalkRecord) -> None:
         self.store = store
+        self.record = record
         self.scope = scope
         self.admission = admission
         self.outputs = GlobalOutputs(scope)
@@ -65,17 +81,20 @@ class Graph:
         """Leaves that the executor is to start once the pass commits."""
         self.stops: list[str] = []
         """Nodes whose leaves the executor is to stop once the pass commits."""
-        self.ended: dict[str, dict[str, str] | None] = {}
-        """Nodes that executed and ended or were cut off in this pass, with the parameters that plugins had added to
-        each."""
+        self.restoring = True
+        self.exact = record.at is not None
+        """Whether the record tells of a walk, so that whatever could follow from what there is has followed."""
+        self._moved_at = record.at
+        self._held: list[Invocation] = []
+        """Calls without a node that were met while restoring."""
+        self._touched: dict[str, Invocation] = {}
+        """Invocations of which the record may have to say something else than it does."""
         self.blocked: dict[str, str] = {}
         """What the steps and DAGs wait for that will never come, by node."""
         self._watched: dict[Watcher, None] = {}
         self._look = False
         self._events: deque[tuple[Callable[..., None], int, str]] = deque()
-        self._ended = 0
-        """How many of `live` were taken out of it, by and large."""
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timers: list[tuple[float, int, int, Callable[[], None]]] = []
         self._timer_ids = 0
         self._dependencies: dict[int, dict[str, Condition | None]] = {}
 
@@ -91,21 +110,31 @@ class Graph:
         self.timestamp = timestamp(stamp)
         self.scope["workflow.duration"] = f"{max(stamp - self.began, 0):f}" if self.began else "0.000000"
 
-    def at(self, when: float, action: Callable[[], None]) -> None:
-        """Have `action` called by the first `tick` at or after `when` (seconds since the epoch)."""
+    def at(self, when: float, invocation: Invocation | None, action: Callable[[], None]) -> None:
+        """Have `action` called by the first `tick` at or after `when` (seconds since the epoch).
+
+        Of those that are due at one time the workflow's own comes first, then those of older invocations.
+        """
         self._timer_ids += 1
-        heapq.heappush(self._timers, (when, self._timer_ids, action))
+        order = invocation.order if invocation is not None else -1
+        heapq.heappush(self._timers, (when, order, self._timer_ids, action))
 
     def tick(self) -> None:
         """Fire the timers that are due."""
+        self._moved_at = self.now
         while self._timers and self._timers[0][0] <= self.now:
-            heapq.heappop(self._timers)[2]()
+            heapq.heappop(self._timers)[3]()
         self.settle()
 
     @property
     def next_timer(self) -> float | None:
         """When the next timer is due, in seconds since the epoch."""
         return self._timers[0][0] if self._timers else None
+
+    @property
+    def replaying(self) -> bool:
+        """Whether what is met has been decided before."""
+        return self.restoring and self.exact
 
     # Calls
 
@@ -116,8 +145,14 @@ class Graph:
             invocation.ended = True
             invocation.parent.child_created(invocation.key, existing.id)
             self._told(invocation, existing)
-            return
-        self.admission.admit(self, invocation, existing)
+        elif self.restoring and existing is None and (self.exact or self.admission.is_limited(invocation)):
+            self._held.append(invocation)
+        else:
+            self.admission.admit(self, invocation, existing)
+
+    def knows(self, name: str) -> bool:
+        """Whether the call `name` was made before this walk began, and nobody has asked for its node yet."""
+        return self.store.knows(name) or (self.restoring and name in self.record.waiting)
 
     def create(self, name: str, type_: str, phase: str, boundary: Invocation | None, **fields: Any) -> Node:
         """A new node inside `boundary`."""
@@ -127,7 +162,7 @@ class Graph:
     def create_skipped(self, name: str, call: Document, boundary: Invocation | None, phase: str, message: str) -> Node:
         """The node of a call that never runs: Skipped, Omitted, or in Error before it began."""
         if phase == ERROR:
-            self._note_end(boundary, failed=True)
+            self.note_end(boundary, failed=True)
         return self.create(
             name,
             SKIPPED_TYPE,
@@ -194,11 +229,13 @@ class Graph:
     # Visits
 
     def first_wave(self) -> list[Invocation]:
-        """All unfinished invocations, in the order in which they came to be: what a pass visits first."""
+        """All unfinished invocations that are to be visited: what a pass visits first."""
         self.take_fresh()
-        if self._ended > 1000 + 4 * len(self.live):
-            self.live, self._ended = dict(self.live), 0  # a dict remembers the places of those it has lost
-        return [invocation for invocation in self.live.values() if invocation.ended or not invocation.parked]
+        return [invocation for invocation in self.unfinished() if invocation.ended or not invocation.parked]
+
+    def unfinished(self) -> list[Invocation]:
+        """All invocations in `live`, in the order in which their nodes came to be."""
+        return sorted(self.live.values(), key=_ORDER)
 
     def take_fresh(self) -> list[Invocation]:
         """The invocations that were created or ended since the last call, in order; the caller visits them all."""
@@ -212,9 +249,10 @@ class Graph:
         """The plugins have had their say about the node: it may be finished, held back, or go on as it would."""
         if invocation.gone or invocation.queued:
             return
+        self.touch(invocation)
         node = self.store[invocation.node_id]
         if node.fulfilled:
-            if invocation.executing and invocation.resolved.is_leaf:
+            if invocation.resolved.is_leaf:
                 self.stops.append(node.id)  # a plugin may have fulfilled what an executor still runs
             self._complete(invocation)
         elif not invocation.executing and invocation.requeue_at is None:
@@ -238,12 +276,15 @@ class Graph:
             self._complete(invocation)
             return
         invocation.executing = True
+        if invocation.since is None:
+            invocation.since = self.now
         template = invocation.resolved
         if template.is_leaf:
             leaves.begin(self, invocation, node)
             return
         body: Body = Steps(self, invocation) if template.kind == "steps" else Dag(self, invocation)
         invocation.body, invocation.inside = body, Inside()
+        invocation.inside.failed = self.store.failed_inside(node.id)
         body.start()
 
     def block(self, invocation: Invocation, reason: str) -> None:
@@ -292,11 +333,8 @@ class Graph:
 
     def _complete(self, invocation: Invocation) -> None:
         """Do what follows from a node having become fulfilled, however it did."""
-        if self.live.pop(invocation.node_id, None) is None:
+        if not self.leave(invocation):
             return
-        self._ended += 1
-        if invocation.executing:
-            self.ended[invocation.node_id] = invocation.extra
         node = self.store.touch(invocation.node_id)
         node.started_at = node.started_at or self.timestamp
         node.finished_at = node.finished_at or self.timestamp
@@ -316,7 +354,7 @@ class Graph:
 
     def _told(self, invocation: Invocation, node: Node, *, lost: bool = False) -> None:
         """Tell the parent what became of the call, which may be the end of the template that it stands in."""
-        self._note_end(invocation.boundary, failed=node.unsuccessful)
+        self.note_end(invocation.boundary, failed=node.unsuccessful)
         parent = invocation.parent
         if lost:  # the parent was told that it is done when it came up
             self._events.append((parent.child_lost, invocation.key, node.id))
@@ -325,11 +363,17 @@ class Graph:
         else:
             self._events.append((parent.child_done, invocation.key, node.id))
 
-    def _note_end(self, boundary: Invocation | None, *, failed: bool) -> None:
+    def leave(self, invocation: Invocation) -> bool:
+        """It is over, or nobody waits for it any more; whether that is new."""
+        self.touch(invocation)
+        return self.live.pop(invocation.node_id, None) is not None
+
+    def note_end(self, boundary: Invocation | None, *, failed: bool) -> None:
+        """Something inside `boundary` is over, which may be the end of that, too."""
         if boundary is None or boundary.inside is None or not boundary.resolved.fail_fast:
             return
         boundary.inside.failed = boundary.inside.failed or failed
-        if boundary.inside.failed:
+        if boundary.inside.failed and not self.restoring:
             self.later(partial(self._fail_fast, boundary))
 
     def _fail_fast(self, boundary: Invocation) -> None:
@@ -378,10 +422,92 @@ class Graph:
                     told(key, self.store[node_id])
                 else:
                     told()
-            self.admission.retry_waiting(self)
+            if not self.restoring:
+                self.admission.retry_waiting(self)
             look, self._look = self._look or bool(self.store.undo), False
             if look:
                 for watcher in list(self._watched):
                     watcher.look()
             if not self._events and not self._look:
                 return
+
+    # The record
+
+    def touch(self, invocation: Invocation) -> None:
+        """The record may have to say something else of it when the pass commits."""
+        self._touched[invocation.node_id] = invocation
+
+    def requeue(self, invocation: Invocation, at: float | None) -> None:
+        """A plugin wants to be asked again at that time, in seconds since the epoch, or no more."""
+        if invocation.requeue_at != at:
+            invocation.requeue_at = at
+            self.touch(invocation)
+
+    def recall(self) -> list[Invocation]:
+        """Of the invocations that are fresh, while restoring, those that executed before this walk began.
+
+        The caller has them go on (`recalled`); the others it leaves for the first wave.
+        """
+        begun = []
+        for invocation in self.take_fresh():
+            if invocation.executing:
+                continue
+            node = self.store[invocation.node_id]
+            visit = self.record.visits.get(node.id, _UNVISITED)
+            invocation.extra = dict(visit.extra) if visit.extra is not None else None
+            invocation.requeue_at, since = visit.requeue_at, visit.since
+            if since is None and not self.exact and node.phase == RUNNING and node.started_at:
+                since = started(self, node)
+            if since is not None and not node.fulfilled:
+                invocation.since = since
+                begun.append(invocation)
+        return begun
+
+    def recalled(self, invocations: Iterable[Invocation]) -> None:
+        """Let invocations go on that executed before."""
+        for invocation in invocations:
+            if not self.exact:
+                self.touch(invocation)
+            if not invocation.gone:
+                self._execute(invocation)
+        self.settle()
+
+    def restored(self) -> None:
+        """All that there was has been gone through: from now on things are decided."""
+        new = self.admission.resume(self, self._held)
+        self.restoring, self._held = False, []
+        for invocation in new:
+            self.admission.admit(self, invocation)
+        places = {watcher: self.store.place(watcher.subject) if watcher.subject else -1 for watcher in self._watched}
+        self._watched = dict.fromkeys(sorted(self._watched, key=places.__getitem__))
+        if self.exact:
+            self.store.restored()
+            self._look = False
+            return
+        for invocation in self.live.values():
+            if invocation.inside is not None and self.is_open(invocation):
+                self.note_end(invocation, failed=False)
+        self._look = True
+        self.settle()
+
+    def rollback(self) -> None:
+        """Take back what the pass did to nodes, locks and memos. The walk itself cannot be taken back."""
+        self.admission.rollback()
+        self.store.rollback()
+
+    def commit(self) -> None:
+        """Keep what the pass did, and write down what cannot be told from nodes."""
+        record, shared = self.record, dict[tuple[float | None, float | None, bool], Visit]()
+        for key, invocation in self._touched.items():
+            extra, about = invocation.extra, (invocation.since, invocation.requeue_at, invocation.extra is None)
+            if key not in self.live or about == (None, None, True):
+                record.visits.pop(key, None)
+            elif extra:
+                record.visits[key] = Visit(invocation.since, extra, invocation.requeue_at)
+            else:  # most nodes are like others, and share what is to be said of them
+                record.visits[key] = shared.get(about) or shared.setdefault(about, Visit(about[0], extra, about[1]))
+        self._touched = {}
+        record.at = self._moved_at
+        self.closing.save(record)
+        self.store.commit()
+        self.admission.commit(record)

@@ -68,6 +68,9 @@ class Hooks:
     def look(self) -> None:
         """Fire the lifecycle hooks whose expressions hold now; they are asked again when what they can see changes."""
         node = self.graph.store.get(self.subject)
+        if node is not None and self.graph.restoring:
+            self._recall(node)
+            return
         if node is None or self._seen == (node.phase, self.graph.outputs.version):
             return
         if not self.graph.is_open(self.boundary):
@@ -77,6 +80,15 @@ class Hooks:
         for name, hook in list(self._lifecycle.items()):
             if self._fire(f"hooks.{name}", hook, exiting=False):
                 del self._lifecycle[name]
+
+    def _recall(self, node: Node) -> None:
+        """Fire those hooks that had fired before this walk began."""
+        for name, hook in list(self._lifecycle.items()):
+            if self.graph.knows(f"{node.name}.hooks.{name}"):
+                del self._lifecycle[name]
+                self._fire(f"hooks.{name}", hook, exiting=False)
+        if self.graph.exact:
+            self._seen = (node.phase, self.graph.outputs.version)
 
     def end(self) -> None:
         """The node ended: hooks that did not fire by now never will, but for the exit handler."""
@@ -100,12 +112,15 @@ class Hooks:
         """Make the hook's call if its expression holds; whether this hook is settled."""
         node = self.graph.store[self.subject]
         name = f"{node.name}.{suffix}"
+        known = self.graph.knows(name)
+        if not known and self.graph.replaying:
+            return True
         existing = self.graph.store.adopt(name)
         state = self._state(node)
         scope = Scope(self.scope, state)
         try:
             needs_condition = hook.expression or not exiting
-            if existing is None and needs_condition and not holds(hook, scope):
+            if not known and needs_condition and not holds(hook, scope):
                 return False
             left = step_variables(self.prefix, spokesman(node, self.graph.store))
             call = hook_call(hook, Scope(self.scope, {**left, **state}), self.graph.arguments if exiting else {})

@@ -77,6 +77,7 @@ class Inside:
         self.waiting: deque[Invocation] = deque()
         """Calls for which there was no room yet."""
         self.daemons: list[Invocation] = []
+        """Those that came up."""
 
 
 class Invocation(msgspec.Struct, eq=False):
@@ -101,17 +102,23 @@ class Invocation(msgspec.Struct, eq=False):
     """The type of its node where that is not what its template says."""
     depth: int = 1
     node_id: str = ""
+    order: int = 0
+    """The place of its node in the order of their making."""
     template: Template | None = None
     variables: dict[str, Any] | None = None
     extra: dict[str, str] | None = None
     attempt: dict[str, Any] | None = None
     body: Body | None = None
     executing: bool = False
+    since: float | None = None
+    """When it began to execute, in seconds since the epoch."""
     queued: bool = False
     parked: bool = False
     """Its node exists and is not to be visited, since attempts stand for it or it waits for a lock."""
     ended: bool = False
     """Whether the graph itself ended it; a plugin may make a node fulfilled, too."""
+    up: bool = False
+    """Whether it is a daemon of which its parent knows that it runs."""
     gone: bool = False
     """Whether nobody waits for it any more: its node stays as it is."""
     raised: bool = False

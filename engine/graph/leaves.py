@@ -28,7 +28,7 @@ Document = Mapping[str, Any]
 
 def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
     """The node is Running: limit its time, and have it started by whoever runs it."""
-    reason = graph.closing.reason(invocation)
+    reason = graph.closing.reason(invocation) if not graph.restoring else None
     if reason is not None:  # it was Running before the workflow was told to end
         graph.stops.append(node.id)
         graph.finish(invocation, FAILED, reason)
@@ -45,7 +45,7 @@ def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
         _suspend(graph, invocation, node)
     if kind == "containerSet":
         _open_containers(graph, invocation, node)
-    if kind != "plugin":
+    if kind != "plugin" and not graph.replaying:
         graph.starts.append(invocation)
     if node.daemoned:
         daemons.found(graph, invocation)
@@ -154,12 +154,13 @@ def _suspend(graph: Graph, invocation: Invocation, node: Node) -> None:
         duration = (settings.get("suspend") or {}).get("duration")
         if duration not in (None, ""):
             wait = seconds(duration)
-        _show(graph, invocation, node)
+        if not graph.replaying:
+            _show(graph, invocation, node)
     except (ValueError, SubstitutionError) as error:
         graph.finish(invocation, ERROR, str(error), raised=True)
         return
     if wait is not None:
-        graph.at(started(graph, node) + wait, partial(_resume_in_time, graph, invocation))
+        graph.at(started(graph, node) + wait, invocation, partial(_resume_in_time, graph, invocation))
 
 
 def _show(graph: Graph, invocation: Invocation, node: Node) -> None:

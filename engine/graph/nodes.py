@@ -92,6 +92,9 @@ class NodeStore:
         self.undo: dict[str, Node | None] = {}
         self._existing = {node.name: key for key, node in nodes.items()}
         self._loaded = frozenset(nodes)
+        self._places = {key: place for place, key in enumerate(nodes)}
+        self._made = len(nodes)
+        self._failed_in = {node.boundary_id for node in nodes.values() if node.unsuccessful}
         self._progress = _sum(nodes.values())
 
     def __getitem__(self, key: str) -> Node:
@@ -116,6 +119,18 @@ class NodeStore:
     def knows(self, name: str) -> bool:
         """Whether the document brought the node `name` along, and nobody has asked for it yet."""
         return name in self._existing
+
+    def restored(self) -> None:
+        """All that the document brought along and that can still change has been asked for."""
+        self._existing, self._places, self._failed_in = {}, {}, set()
+
+    def place(self, key: str) -> int:
+        """The place of a node that was loaded, or has just been made, in the order of their making."""
+        return self._places.get(key, self._made)
+
+    def failed_inside(self, key: str) -> bool:
+        """Whether anything had failed inside this node that the document brought along."""
+        return key in self._failed_in
 
     def touch(self, key: str) -> Node:
         """The node, ready to be changed in this pass."""
@@ -161,6 +176,7 @@ class NodeStore:
             raise TooManyNodes(f"the names and inputs of all nodes would have more than {MAX_TEXT >> 20} MiB")
         self.nodes[key] = node
         self.undo[key] = None
+        self._made += 1
         return node
 
     def link(self, parent: str, child: str) -> None:

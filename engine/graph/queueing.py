@@ -69,10 +69,20 @@ class LockQueue:
         """Whether the node has its locks now; if not, it waits for them."""
         if self._acquire(self._holder(invocation.node_id), requests):
             return True
+        self.wait(invocation, requests)
+        return False
+
+    def wait(self, invocation: Invocation, requests: Sequence[Request]) -> None:
+        """The node waits for these, and has its place in the queues already."""
         self._waiting[invocation.node_id] = (invocation, requests)
         for request in requests:
             self._by_lock.setdefault(request.name, OrderedDict())[invocation.node_id] = request
-        return False
+
+    def restored(self) -> None:
+        """All that waited are there again: the older come first, as they did."""
+        for name, waiting in self._by_lock.items():
+            ordered = sorted(waiting.items(), key=lambda each: self._waiting[each[0]][0].order)
+            self._by_lock[name] = OrderedDict(ordered)
 
     def _acquire(self, holder: str, requests: Sequence[Request]) -> bool:
         names = [name for name, *_ in requests]

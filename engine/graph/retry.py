@@ -75,6 +75,9 @@ class Retry:
         """Whether the last attempt failed, and the next one waits for its time."""
 
     def start(self) -> None:
+        node = self.graph.store[self.invocation.node_id]
+        if node.daemoned:
+            daemons.found(self.graph, self.invocation)
         self._attempt()
 
     def abandon(self, phase: str, message: str) -> None:
@@ -135,14 +138,14 @@ class Retry:
             return
         self._waiting = False
         node = self.graph.store[self.invocation.node_id]
-        if node.message:
+        if node.message and not self.graph.replaying:
             self.graph.store.touch(node.id).message = ""
         if not last.unsuccessful:
             self._end(SUCCEEDED, "", last)
             return
         try:
             self._set_deadline()
-            if self.graph.store.knows(f"{node.name}({len(self.attempts)})"):
+            if self.graph.knows(f"{node.name}({len(self.attempts)})"):
                 self._attempt()  # that was decided before this walk began
                 return
             verdict = self._closed() or self._wait(last)
@@ -184,7 +187,9 @@ class Retry:
         limit = integer(self.strategy.get("limit"), "limit")
         # As in Argo: where retries are without limit there is no waiting between them.
         if self.graph.now < due and limit is not None and len(self.attempts) <= limit:
-            self.graph.store.touch(self.invocation.node_id).message = f"Backoff for {humanized(delay)}"
+            message = f"Backoff for {humanized(delay)}"
+            if self.graph.store[self.invocation.node_id].message != message:
+                self.graph.store.touch(self.invocation.node_id).message = message
             self._sleep(due)
         return None
 
@@ -201,7 +206,7 @@ class Retry:
 
     def _sleep(self, until: float) -> None:
         self._waiting = True
-        self.graph.at(until, self._after_backoff)
+        self.graph.at(until, self.invocation, self._after_backoff)
 
     def _after_backoff(self) -> None:
         if self._waiting:

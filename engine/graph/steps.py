@@ -103,6 +103,8 @@ class Steps:
         if existing is not None and existing.type == SKIPPED_TYPE:
             self.child_created(key, existing.id)
             graph.emit(self, key, existing)
+        elif existing is not None or graph.knows(name):
+            self._invoke(key, name, call, step, existing)
         elif call.error is not None:
             self._skip(key, name, call, ERROR, call.error)
             self._end_group(ERROR, call.error)
@@ -110,13 +112,16 @@ class Steps:
         elif call.skipped is not None:
             self._skip(key, name, call, SKIPPED, call.skipped)
         else:
-            parent: Parent = self
-            if call.hooks != ({}, None):
-                parent = HookedCall(call.hooks, self, key, f"steps.{step.name}", self.scope, self.invocation, graph)
-            invocation = Invocation(parent, key, name, call.document, self.template.context, self.invocation)
-            graph.invoke(invocation, existing)
-            return not invocation.raised
+            return self._invoke(key, name, call, step, None)
         return True
+
+    def _invoke(self, key: int, name: str, call: Call, step: Step, existing: Node | None) -> bool:
+        parent: Parent = self
+        if call.hooks != ({}, None):
+            parent = HookedCall(call.hooks, self, key, f"steps.{step.name}", self.scope, self.invocation, self.graph)
+        invocation = Invocation(parent, key, name, call.document, self.template.context, self.invocation)
+        self.graph.invoke(invocation, existing)
+        return not invocation.raised
 
     def _skip(self, key: int, name: str, call: Call, phase: str, message: str) -> None:
         node = self.graph.create_skipped(name, call.document, self.invocation, phase, message)

@@ -7,6 +7,7 @@ from engine.hooks.calling import Caller, may_fail
 from engine.hooks.journal import Journal
 from engine.hooks.memory import Memory, Rooms
 from engine.hooks.nodes import LONGEST_WAIT, NodeHooks
+from engine.hooks.patience import Patience
 from engine.hooks.workflows import WorkflowHooks
 
-__all__ = ["LONGEST_WAIT", "Caller", "Journal", "Memory", "NodeHooks", "Rooms", "WorkflowHooks", "may_fail"]
+__all__ = ["LONGEST_WAIT", "Caller", "Journal", "Memory", "NodeHooks", "Patience", "Rooms", "WorkflowHooks", "may_fail"]

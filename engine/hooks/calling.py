@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.hooks.memory import Memory
+from engine.hooks.patience import Patience
 from engine.statistics import Counts
 from registry import Plugin
 from rpc import EMPTY, Call, CallBatch, FatalError, Method, Outcomes, PluginError, Reply, TransientError
@@ -19,6 +20,8 @@ class Caller:
     def __init__(self, memory: Memory, counts: Counts) -> None:
         self.memory = memory
         self.counts = counts
+        self.patience = Patience()
+        """That of the pass under way."""
 
     def passes_over(self, plugin: Plugin) -> bool:
         """Whether a failure of this plugin does not matter, which is then counted."""
@@ -36,6 +39,7 @@ class Caller:
         answer = self.memory.find(plugin, method, about, digest)
         try:
             if answer is None:
+                self.patience.ask(plugin.name)
                 outcomes: Outcomes = [None]
                 await plugin.client.ask(method, CallBatch(b"", (call,)), outcomes)
                 outcome = outcomes[0] or EMPTY

@@ -125,6 +125,7 @@ class Chain:
 
     async def _send(self, plugin: Plugin, batch: CallBatch, outcomes: Outcomes) -> None:
         """Give each call an outcome. Raises `TransientError` where the plugin may not fail."""
+        self._hooks.caller.patience.ask(plugin.name)
         await plugin.client.ask(self._method, batch, outcomes, tolerant=may_fail(plugin), width=self._width)
 
     def _take(self, plugin: Plugin, position: int, question: Question, outcome: Reply | PluginError) -> None:

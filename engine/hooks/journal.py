@@ -25,13 +25,15 @@ class Journal:
     For nearly every node no plugin has anything to say, so a whole chain of silence is one entry: `keep_silence`.
     """
 
-    __slots__ = ("_answers", "_plugins", "_share", "_silent", "resumed_at")
+    __slots__ = ("_answers", "_plugins", "_share", "_silent", "kept", "resumed_at")
 
     def __init__(self, room: Room) -> None:
         self._share = Share(room)
         self._answers: dict[tuple[str, Method, str, int], Answer] = {}
         self._silent: dict[Method, set[int]] = {method: set() for method in Method}
         self._plugins: object = None
+        self.kept = 0
+        """How often something was kept."""
         self.resumed_at: float | None = None
         """When the aborted pass began. The next one dates what it makes alike, so that its questions are the same."""
 
@@ -61,6 +63,7 @@ class Journal:
             before = len(chains)
             chains.update(map(hash, silences))
             self._share.take(SILENCE * (len(chains) - before))
+            self.kept += len(silences)
 
     def find(self, plugin: str, method: Method, about: str, digest: int) -> Answer | None:
         """The plugin's answer, None where it has not answered this very question."""
@@ -72,6 +75,7 @@ class Journal:
         size = ENTRY if answer is EMPTY else ENTRY + weight(answer)
         if key not in self._answers and self._share.fits(size):
             self._share.take(size)
+            self.kept += 1
             # An error that was raised holds on to all that its frames do.
             self._answers[key] = answer.again() if isinstance(answer, FatalError) else answer
 

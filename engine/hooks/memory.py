@@ -34,6 +34,11 @@ class Memory:
         self.standing = StandingReplies(rooms.standing)
         self._counts = counts
 
+    @property
+    def heard(self) -> int:
+        """How many replies were kept so far."""
+        return self.journal.kept + self.standing.kept
+
     def begin(self, plugins: Sequence[Plugin], now: float) -> None:
         """A pass with these plugins begins at `now`: forget what is worth nothing any more."""
         self.journal.begin(plugins)

@@ -55,8 +55,6 @@ class NodeHooks:
         self._standing = caller.memory.standing
         self.filters = {plugin.name: found for plugin in plugins if (found := node_filter(plugin)) is not None}
         """What plugins want of the nodes, by name; those that want everything are not in it."""
-        lasting_variables = {name: value for name, value in dict.items(graph.scope) if name not in _OF_THE_MOMENT}
-        self._standing.surrounded_by((self.arguments.workflows, lasting_variables))
         metadata = document["metadata"]
         self._wanting = {
             method: [plugin for plugin in plugins if wants(plugin, method, metadata)]
@@ -64,6 +62,12 @@ class NodeHooks:
         }
         self._supporting: dict[Method, list[Plugin]] = {}
         self.refresh()
+
+    def begin(self) -> None:
+        """The walk is where it was: what every question has in common is known."""
+        variables = dict.items(self._graph.scope)
+        lasting_variables = {name: value for name, value in variables if name not in _OF_THE_MOMENT}
+        self._standing.surrounded_by((self.arguments.workflows, lasting_variables))
 
     def refresh(self) -> None:
         """Look again which plugins know which method; a wave of visits may have taught it."""
@@ -73,6 +77,10 @@ class NodeHooks:
     def supporting(self, method: Method) -> Sequence[Plugin]:
         """The plugins that may know the method and want it, in order."""
         return self._supporting[method]
+
+    def requeue_no_more(self, invocation: Invocation) -> None:
+        """It is being visited: what was wished for before is over."""
+        self._graph.requeue(invocation, None)
 
     # Which nodes, and how
 
@@ -110,9 +118,9 @@ class NodeHooks:
             if node.type == PLUGIN:
                 plugins.append(invocation)
             else:
-                invocation.requeue_at = None
+                self.requeue_no_more(invocation)
         if beginning:
-            await self._add_parameters([each for each in beginning if each.extra is None], width)
+            await self.add_parameters(beginning, width)
             ready = [each for each in ready if each.executing or self.check(each)]
         questions = list(map(Question, ready))
         await self._ask(PRE, questions, width)
@@ -150,11 +158,12 @@ class NodeHooks:
 
     # Substitution
 
-    async def _add_parameters(self, invocations: Sequence[Invocation], width: int) -> None:
-        if not self._supporting[ADD] or not invocations:
+    async def add_parameters(self, invocations: Sequence[Invocation], width: int) -> None:
+        """Have plugins add parameters to those of the invocations for which none was asked yet."""
+        if not self._supporting[ADD]:
             return
         questions = []
-        for invocation in invocations:
+        for invocation in (each for each in invocations if each.extra is None):
             invocation.extra = {}
             text = self._render(invocation)
             if text is not None:
@@ -195,7 +204,7 @@ class NodeHooks:
             except IllegalChange as error:
                 raise FatalError(plugin.name, method, str(error)) from error
         if reply.requeue is not None:
-            invocation.requeue_at = self._graph.now + reply.requeue
+            self._graph.requeue(invocation, self._graph.now + reply.requeue)
         return store[invocation.node_id]
 
     def fatal(self, method: Method, invocation: Invocation, error: PluginError) -> None:
@@ -213,7 +222,7 @@ class NodeHooks:
         """Ask plugins to execute a `plugin` template until one does. A transient failure is tried again later."""
         if invocation.requeue_at is not None and invocation.requeue_at > self._graph.now:
             return
-        invocation.requeue_at = None
+        self._graph.requeue(invocation, None)
         text = self._render(invocation)
         if text is None:
             return
@@ -228,7 +237,8 @@ class NodeHooks:
                     continue
                 node = self.apply(plugin, EXECUTE, invocation, reply)
             except TransientError as error:
-                invocation.requeue_at = self._graph.now + min(error.retry_after or EXECUTE_RETRY, LONGEST_WAIT)
+                delay = min(error.retry_after or EXECUTE_RETRY, LONGEST_WAIT)
+                self._graph.requeue(invocation, self._graph.now + delay)
                 return
             except FatalError as error:
                 if self.caller.passes_over(plugin):

@@ -33,6 +33,8 @@ class StandingReplies:
         self.names: frozenset[str] = frozenset()
         """The lasting plugins of this pass."""
         self.unchanged: dict[str, Node] = {}
+        self.kept = 0
+        """How often something was kept."""
         self._surroundings: object = None
         self._answers: dict[tuple[str, str], tuple[int, Reply, int]] = {}
         self._silent: dict[str, int] = {}
@@ -75,6 +77,7 @@ class StandingReplies:
         if self._share.fits(size):
             self._share.take(size)
             self._answers[plugin, about] = digest, reply, size
+            self.kept += 1
 
     def keep_silences(self, silences: Collection[tuple[str, int]]) -> None:
         """To these questions, each about a node, no lasting plugin had anything to say."""
@@ -82,6 +85,7 @@ class StandingReplies:
             before = len(self._silent)
             self._silent.update(silences)
             self._share.take(SILENCE * (len(self._silent) - before))
+            self.kept += len(silences)
 
 
 def lasting(plugin: Plugin) -> bool:

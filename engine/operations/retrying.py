@@ -14,16 +14,14 @@ from engine.clock import timestamp
 from engine.node import (
     CONTAINER,
     EXECUTABLE,
-    HTTP,
     OMITTED,
-    POD,
     RETRY,
     RUNNING,
     SKIPPED,
     SKIPPED_TYPE,
+    STARTED,
     STEP_GROUP,
     SUCCEEDED,
-    SUSPEND,
     TASK_GROUP,
     Node,
 )
@@ -36,8 +34,6 @@ from engine.workflow import Workflow
 _GROUPS: Final = frozenset({TASK_GROUP, STEP_GROUP})
 _INSIDE: Final = ("", ".", "[", "(")
 """What may follow a node's name in the names of nodes inside it."""
-_STARTED: Final = frozenset({POD, HTTP, SUSPEND})
-"""Types of nodes that an executor may have been given to start."""
 _ORIGINS: Final = EXECUTABLE | {SKIPPED_TYPE}
 """Types of nodes that fail by themselves. Argo leaves out suspends and those in Error before they began, and with
 nothing else to begin again its workflow fails at once."""
@@ -168,7 +164,7 @@ class _Tree:
     def was_started(self, node: Node) -> bool:
         """Whether an executor may have been given the node: a leaf, or a task's group that has no turns but is one."""
         if node.type != TASK_GROUP:
-            return node.type in _STARTED
+            return node.type in STARTED
         below = (self._nodes[child] for child in node.children or () if child in self._nodes)
         return not any(each.boundary_id == node.id or each.name.startswith(f"{node.name}(") for each in below)
 

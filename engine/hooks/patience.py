@@ -1,0 +1,46 @@
+"""How long a pass waits for plugins in all."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+
+class Patience:
+    """An async context manager that ends with a `TimeoutError` when plugins took longer than `seconds`.
+
+    Time counts from the first question that is put to a plugin, and not while the engine itself is at work (`rest`).
+    So what is made anew after an aborted pass, and what had been answered by then, cost nothing of it: each pass comes
+    further than the one before, if only one question can be answered in that time. None is for ever.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._left = seconds
+        self._since: float | None = None
+        self._timeout = asyncio.Timeout(None)
+        self.awaited = ""
+        """The plugin that was asked last."""
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._timeout.__aexit__(kind, error, trace)
+
+    def ask(self, plugin: str) -> None:
+        """A question is put to a plugin."""
+        self.awaited = plugin
+        if self._since is None and self._left is not None and not self._timeout.expired():
+            self._since = asyncio.get_running_loop().time()
+            self._timeout.reschedule(self._since + self._left)
+
+    def rest(self) -> None:
+        """Nobody is being asked any more, for now."""
+        if self._since is not None and self._left is not None and not self._timeout.expired():
+            self._left = max(self._left - (asyncio.get_running_loop().time() - self._since), 0.0)
+            self._since = None
+            self._timeout.reschedule(None)

@@ -123,7 +123,7 @@ class Run:
                 document = finished(document, ERROR, str(error), now)
         except BaseException:
             self._rollback()
-            self._memory.journal.resumed_at = stamp
+            self._memory.abort(stamp)
             self._pass = None
             raise
         self._commit(document)

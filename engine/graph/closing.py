@@ -33,7 +33,7 @@ class Closing:
         self.deadline = when
         self.expired = self.graph.exact and when <= (self.graph.record.at or 0.0)
         if not self.expired:
-            self.graph.at(when, None, self._expire)
+            self.graph.at(when, -1, lambda: True, self._expire)
 
     def _expire(self) -> None:
         self.expired = True

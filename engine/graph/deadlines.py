@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,27 +49,28 @@ def limit_leaf(graph: Graph, invocation: Invocation, node: Node) -> None:
     waits for a lock does.
     """
     if invocation.deadline is not None:
-        graph.at(invocation.deadline, invocation, partial(_expire, graph, invocation, STEP_DEADLINE))
+        _limit(graph, invocation, invocation.deadline, partial(_expire, graph, invocation, STEP_DEADLINE))
     timeout, active = _limits(graph, invocation)
     since = started(graph, node)
     is_new = not graph.restoring and graph.store.before(node.id).phase == PENDING
     if timeout is not None and node.type != POD:
-        graph.at(since + timeout, invocation, partial(_time_out, graph, invocation))
+        _limit(graph, invocation, since + timeout, partial(_time_out, graph, invocation))
     elif timeout is not None:
         if is_new and since + timeout - graph.now <= SHORTEST:
             graph.finish(invocation, ERROR, f"{node.name} exceeded its deadline", raised=True)
             return
-        graph.at(since + timeout, invocation, partial(_expire, graph, invocation, POD_DEADLINE))
+        _limit(graph, invocation, since + timeout, partial(_expire, graph, invocation, POD_DEADLINE))
     if active is not None:  # of the pod, which was not there while the node waited for a lock
         begun = invocation.since if invocation.since is not None else since
-        graph.at(begun + active, invocation, partial(_expire, graph, invocation, POD_DEADLINE))
+        _limit(graph, invocation, begun + active, partial(_expire, graph, invocation, POD_DEADLINE))
 
 
 def limit_waiting(graph: Graph, invocation: Invocation, node: Node) -> None:
     """The node waits for a lock: not longer than its `timeout` (checkTemplateTimeout in operator.go)."""
     timeout, _ = _limits(graph, invocation)
     if timeout is not None:
-        graph.at(started(graph, node) + timeout, invocation, partial(_stop_waiting, graph, invocation))
+        due = started(graph, node) + timeout
+        graph.at(due, invocation.order, partial(_waits, graph, invocation), partial(_stop_waiting, graph, invocation))
 
 
 def _limits(graph: Graph, invocation: Invocation) -> tuple[float | None, float | None]:
@@ -90,18 +91,23 @@ def _limits(graph: Graph, invocation: Invocation) -> tuple[float | None, float |
         return None, None
 
 
+def _limit(graph: Graph, invocation: Invocation, when: float, action: Callable[[], None]) -> None:
+    graph.at(when, invocation.order, partial(graph.is_open, invocation), action)
+
+
 def _expire(graph: Graph, invocation: Invocation, message: str) -> None:
-    if graph.is_open(invocation):
-        graph.stops.append(invocation.node_id)
-        graph.finish(invocation, FAILED, message)
+    graph.stops.append(invocation.node_id)
+    graph.finish(invocation, FAILED, message)
 
 
 def _time_out(graph: Graph, invocation: Invocation) -> None:
-    if graph.is_open(invocation):
-        graph.stops.append(invocation.node_id)
-        graph.finish(invocation, FAILED, TIMEOUT, raised=invocation.attempt is None)
+    graph.stops.append(invocation.node_id)
+    graph.finish(invocation, FAILED, TIMEOUT, raised=invocation.attempt is None)
+
+
+def _waits(graph: Graph, invocation: Invocation) -> bool:
+    return invocation.parked and graph.is_open(invocation) and graph.store[invocation.node_id].phase == PENDING
 
 
 def _stop_waiting(graph: Graph, invocation: Invocation) -> None:
-    if invocation.parked and graph.is_open(invocation) and graph.store[invocation.node_id].phase == PENDING:
-        graph.finish(invocation, FAILED, TIMEOUT, raised=True)
+    graph.finish(invocation, FAILED, TIMEOUT, raised=True)

@@ -94,7 +94,7 @@ class Graph:
         self._watched: dict[Watcher, None] = {}
         self._look = False
         self._events: deque[tuple[Callable[..., None], int, str]] = deque()
-        self._timers: list[tuple[float, int, int, Callable[[], None]]] = []
+        self._timers: list[tuple[float, int, int, Callable[[], bool], Callable[[], None]]] = []
         self._timer_ids = 0
         self._dependencies: dict[int, dict[str, Condition | None]] = {}
 
@@ -110,25 +110,29 @@ class Graph:
         self.timestamp = timestamp(stamp)
         self.scope["workflow.duration"] = f"{max(stamp - self.began, 0):f}" if self.began else "0.000000"
 
-    def at(self, when: float, invocation: Invocation | None, action: Callable[[], None]) -> None:
-        """Have `action` called by the first `tick` at or after `when` (seconds since the epoch).
+    def at(self, when: float, order: int, matters: Callable[[], bool], action: Callable[[], None]) -> None:
+        """Have `action` called by the first `tick` at or after `when` (seconds since the epoch), if that still matters.
 
-        Of those that are due at one time the workflow's own comes first, then those of older invocations.
+        Of those that are due at one time the one of lower order comes first: that of an invocation, -1 for the
+        workflow.
         """
         self._timer_ids += 1
-        order = invocation.order if invocation is not None else -1
-        heapq.heappush(self._timers, (when, order, self._timer_ids, action))
+        heapq.heappush(self._timers, (when, order, self._timer_ids, matters, action))
 
     def tick(self) -> None:
         """Fire the timers that are due."""
         self._moved_at = self.now
         while self._timers and self._timers[0][0] <= self.now:
-            heapq.heappop(self._timers)[3]()
+            *_, matters, action = heapq.heappop(self._timers)
+            if matters():
+                action()
         self.settle()
 
     @property
     def next_timer(self) -> float | None:
         """When the next timer is due, in seconds since the epoch."""
+        while self._timers and not self._timers[0][3]():
+            heapq.heappop(self._timers)
         return self._timers[0][0] if self._timers else None
 
     @property

@@ -160,7 +160,8 @@ def _suspend(graph: Graph, invocation: Invocation, node: Node) -> None:
         graph.finish(invocation, ERROR, str(error), raised=True)
         return
     if wait is not None:
-        graph.at(started(graph, node) + wait, invocation, partial(_resume_in_time, graph, invocation))
+        is_open = partial(graph.is_open, invocation)
+        graph.at(started(graph, node) + wait, invocation.order, is_open, partial(_resume_in_time, graph, invocation))
 
 
 def _show(graph: Graph, invocation: Invocation, node: Node) -> None:

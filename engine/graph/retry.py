@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.expressions import ExpressionError, evaluate
@@ -206,11 +207,13 @@ class Retry:
 
     def _sleep(self, until: float) -> None:
         self._waiting = True
-        self.graph.at(until, self.invocation, self._after_backoff)
+        self.graph.at(until, self.invocation.order, partial(self._sleeps, len(self.attempts)), self._after_backoff)
+
+    def _sleeps(self, attempts: int) -> bool:
+        return self._waiting and len(self.attempts) == attempts and self.graph.is_open(self.invocation)
 
     def _after_backoff(self) -> None:
-        if self._waiting:
-            self._consider(self.graph.store[self.attempts[-1]])
+        self._consider(self.graph.store[self.attempts[-1]])
 
     def _delay(self, backoff: Mapping[str, Any]) -> float:
         """Seconds to wait: duration x factor^(attempts - 1), at most `cap`."""

@@ -39,6 +39,11 @@ class Memory:
         """How many replies were kept so far."""
         return self.journal.kept + self.standing.kept
 
+    def abort(self, stamp: float) -> None:
+        """The pass, dated `stamp`, leaves no trace: answers are good for the next one, but not what came of them."""
+        self.journal.resumed_at = stamp
+        self.standing.unchanged = {}
+
     def begin(self, plugins: Sequence[Plugin], now: float) -> None:
         """A pass with these plugins begins at `now`: forget what is worth nothing any more."""
         self.journal.begin(plugins)

@@ -1,0 +1,155 @@
+"""The same workflow run twice: once undisturbed, and once with passes aborted, cancelled, and walks made anew.
+
+Time stands still while a pass is tried again, so what nodes say of time is the same in both; a backoff is not waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any
+
+import msgspec
+import orjson
+
+from engine import Engine, OperationError, Workflow
+from engine.graph.record import WalkRecord
+from rpc import Method
+from tests.walks.doubles import START, Registry, Time, World
+from tests.walks.generate import generate
+
+PASSES = 80
+TRIES = 4
+"""How often one pass is disturbed before it is left alone."""
+
+CONFIG_MAPS = {"sizes": {"metadata": {"name": "sizes"}, "data": {"one": "1", "two": "2"}}}
+
+
+class Difference(AssertionError):
+    """The two runs are not the same: which seed, and where they part."""
+
+
+class Run:
+    """One run of the workflow of a seed; `dice` disturbs it, None leaves it alone."""
+
+    def __init__(self, document: dict[str, Any], seed: int, dice: Random | None) -> None:
+        self.dice = dice
+        self.seed = seed
+        self.quiet = True
+        self.time = Time()
+        self.world = World(seed, self.time)
+        self.work = Workflow(document)
+        registry: Any = Registry(seed, self.time, self._turns)
+        self.engine = Engine(registry, executor=self.world, config_maps=CONFIG_MAPS, clock=self.time)
+        self.history: list[bytes] = []
+        self.cuts = 0
+
+    def _turns(self, plugin: str, method: Method) -> int:
+        if self.dice is None or self.quiet:
+            return 0
+        turns = self.dice.randrange(4)
+        if method is Method.TEMPLATE_EXECUTE:
+            return turns  # a 503 aborts nothing there: the plugin is asked again in later passes
+        return -turns - 1 if self.dice.random() < 0.08 else turns
+
+    async def finish(self) -> None:
+        """Passes until it is over or nothing can change any more."""
+        operations = Random(f"operations {self.seed}")
+        for number in range(PASSES):
+            if self.work.finished:
+                return
+            for node_id, result in list(self.world.take_due()):
+                self.engine.report(self.work, node_id, result)
+            self._operate(operations, number)
+            after = await self._pass()
+            self.history.append(self.work.encode() + orjson.dumps([after, self.world.told]))
+            due = [when for when in (self.world.next_due,) if when is not None]
+            if after is not None:
+                due.append(self.time.now + after)
+            if not due:
+                assert self.work.finished or self.engine.waiting_for(self.work)
+                return
+            self.time.now = max(self.time.now, min(due))
+
+    def _operate(self, dice: Random, number: int) -> None:
+        if dice.random() > 0.03:
+            return
+        action = dice.choice(("stop", "terminate", "suspend", "resume", "resume"))
+        try:
+            getattr(self.engine, action)(self.work)
+        except OperationError:
+            pass
+
+    async def _pass(self) -> float | None:
+        for attempt in range(TRIES):
+            if self.dice is None:
+                break
+            self.quiet = False
+            before, told = self.work.encode(), list(self.world.told)
+            task = asyncio.ensure_future(self.engine.reconcile(self.work))
+            if self.dice.random() < 0.4:
+                for _ in range(self.dice.randrange(12)):
+                    await asyncio.sleep(0)
+                task.cancel()
+            try:
+                result = await task
+            except asyncio.CancelledError:
+                self.cuts += 1
+                self._same(before, told)
+                continue
+            if result.aborted is None:
+                self._rebuild()
+                return result.requeue_after
+            self.cuts += 1
+            self._same(before, told)
+        self.quiet = True
+        result = await self.engine.reconcile(self.work)
+        assert result.aborted is None
+        self._rebuild()
+        return result.requeue_after
+
+    def _same(self, before: bytes, told: list[str]) -> None:
+        assert self.work.encode() == before, "a pass that was given up has changed something"
+        assert self.world.told == told, "a pass that was given up has started or stopped something"
+
+    def _rebuild(self) -> None:
+        """Drop the walk, as a restart does that has kept nodes in their order, and the record."""
+        run = self.engine._runs.get(self.work.key)
+        if run is None or self.dice is None or self.dice.random() > 0.3:
+            return
+        record = msgspec.json.decode(msgspec.json.encode(run.record), type=WalkRecord)
+        assert record == run.record
+        run._walking = None
+
+
+def compare(seed: int, document: dict[str, Any] | None = None) -> int:
+    """How often passes were given up in the disturbed run. Raises `Difference`."""
+    document = generate(seed) if document is None else document
+    calm, wild = Run(document, seed, None), Run(document, seed, Random(f"dice {seed}"))
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(calm.finish())
+        loop.run_until_complete(wild.finish())
+    finally:
+        loop.close()
+    for number, (left, right) in enumerate(zip(calm.history, wild.history, strict=False), start=1):
+        if left != right:
+            raise Difference(f"seed {seed}, pass {number} of {len(calm.history)}:\n{_difference(left, right)}")
+    if len(calm.history) != len(wild.history):
+        raise Difference(f"seed {seed}: {len(calm.history)} passes, and {len(wild.history)} when disturbed")
+    return wild.cuts
+
+
+def _difference(left: bytes, right: bytes) -> str:
+    texts = []
+    for each in (left, right):
+        at = each.rindex(b"}[") + 1
+        document, (after, told) = orjson.loads(each[:at]), orjson.loads(each[at:])
+        nodes = document["status"].pop("nodes", {})
+        texts.append({**{f"status {key}": each for key, each in document["status"].items()}, "rest": document["metadata"], "after": after, **{f"told {n}": t for n, t in enumerate(told)}, **nodes})
+    keys = [key for key in {**texts[0], **texts[1]} if texts[0].get(key) != texts[1].get(key)]
+    return "\n".join(f"{key}\n  calm: {_short(texts[0].get(key))}\n  wild: {_short(texts[1].get(key))}" for key in keys[:6])
+
+
+def _short(value: object) -> str:
+    return orjson.dumps(value).decode()[:900]

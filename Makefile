@@ -25,6 +25,7 @@ lint: install
 	$(BIN)/lint-imports
 
 soak: install
+	$(BIN)/python -m tests.walks
 	$(BIN)/python -m tests.soak
 
 fuzz: install

@@ -198,9 +198,9 @@ class Engine:
                 run.give_up(reason, self.clock())
 
     def _aborted(self, run: Run, error: TransientError | DeadlinePassed) -> PassResult:
-        """The pass left no trace. Its workflow waits, longer each time, but for one that only ran out of time."""
+        """The pass left no trace. Its workflow waits, longer each time, unless it got on and only ran out of time."""
         self._counts.aborted += 1
-        run.aborts = 1 if isinstance(error, DeadlinePassed) else run.aborts + 1
+        run.aborts = max(run.cut_off, 1) if isinstance(error, DeadlinePassed) else run.aborts + 1
         run.abort_reason = str(error)
         first, most = BACKOFF
         delay = min(first * 2 ** min(run.aborts - 1, _DOUBLINGS), most)

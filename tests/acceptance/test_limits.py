@@ -38,6 +38,26 @@ async def test_a_hung_plugin_ends_the_pass_at_the_deadline_and_is_sent_nothing_m
         leave.set()
 
 
+async def test_what_the_engine_itself_makes_counts_for_nothing_of_the_deadline(plugin: Any) -> None:
+    async def slow(args: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.sleep(0.02)
+        return {}
+
+    peer = await plugin({"node.preExecute": slow})
+    config = Config(
+        engine=EngineSettings(enabled=True, loop_deadline=Seconds(0.05)),
+        plugins=(PluginConfig(name="slow", address=peer.address, timeout=Seconds(60), concurrency=8),),
+    )
+    async with Engine(Registry(config)) as oarlock:
+        work = workflow(loop(200), container("leaf"))
+        counts = []
+        while not work.finished:
+            await oarlock.reconcile(work)
+            counts.append(len(peer.args("node.preExecute")))
+        assert work.phase == "Succeeded"
+        assert counts == sorted(set(counts)) or oarlock.stats.aborted == 0, "each pass came further"
+
+
 async def test_a_pass_cut_off_by_the_deadline_goes_on_where_it_stopped(plugin: Any) -> None:
     turn = asyncio.Event()
 

@@ -1,11 +1,12 @@
 """The same workflow run twice: once undisturbed, and once with passes aborted, cancelled, and walks made anew.
 
-Time stands still while a pass is tried again, so what nodes say of time is the same in both; a backoff is not waited for.
+Time stands still while a pass is tried again, so what nodes say of time is the same in both; no backoff is waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from random import Random
 from typing import Any
 
@@ -15,7 +16,7 @@ import orjson
 from engine import Engine, OperationError, Workflow
 from engine.graph.record import WalkRecord
 from rpc import Method
-from tests.walks.doubles import START, Registry, Time, World
+from tests.walks.doubles import Registry, Time, World
 from tests.walks.generate import generate
 
 PASSES = 80
@@ -75,20 +76,18 @@ class Run:
         if dice.random() > 0.03:
             return
         action = dice.choice(("stop", "terminate", "suspend", "resume", "resume"))
-        try:
+        with contextlib.suppress(OperationError):
             getattr(self.engine, action)(self.work)
-        except OperationError:
-            pass
 
     async def _pass(self) -> float | None:
-        for attempt in range(TRIES):
+        for _ in range(TRIES):
             if self.dice is None:
                 break
             self.quiet = False
             before, told = self.work.encode(), list(self.world.told)
             task = asyncio.ensure_future(self.engine.reconcile(self.work))
             if self.dice.random() < 0.4:
-                for _ in range(self.dice.randrange(12)):
+                for _turn in range(self.dice.randrange(12)):
                     await asyncio.sleep(0)
                 task.cancel()
             try:
@@ -146,9 +145,19 @@ def _difference(left: bytes, right: bytes) -> str:
         at = each.rindex(b"}[") + 1
         document, (after, told) = orjson.loads(each[:at]), orjson.loads(each[at:])
         nodes = document["status"].pop("nodes", {})
-        texts.append({**{f"status {key}": each for key, each in document["status"].items()}, "rest": document["metadata"], "after": after, **{f"told {n}": t for n, t in enumerate(told)}, **nodes})
+        texts.append(
+            {
+                **{f"status {key}": each for key, each in document["status"].items()},
+                "rest": document["metadata"],
+                "after": after,
+                **{f"told {n}": t for n, t in enumerate(told)},
+                **nodes,
+            }
+        )
     keys = [key for key in {**texts[0], **texts[1]} if texts[0].get(key) != texts[1].get(key)]
-    return "\n".join(f"{key}\n  calm: {_short(texts[0].get(key))}\n  wild: {_short(texts[1].get(key))}" for key in keys[:6])
+    return "\n".join(
+        f"{key}\n  calm: {_short(texts[0].get(key))}\n  wild: {_short(texts[1].get(key))}" for key in keys[:6]
+    )
 
 
 def _short(value: object) -> str:

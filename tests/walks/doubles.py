@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 
 from engine import Node, Result, Workflow
-from registry import Config, EngineSettings, Plugin
-from rpc import Method, Reply, TransientError
+from registry import Config, EngineSettings, Plugin, PluginConfig
+from rpc import CallBatch, Method, Outcomes, Reply, TransientError
 from rpc.replies import decode
 
 START = 1_700_000_000.0
@@ -39,7 +39,6 @@ def draw(*of: object, out_of: int = 100) -> int:
 class Client:
     """What an engine needs of `rpc.Client`: it answers by the rules of a meddler, or as `disturb` says."""
 
-    direct = False
     breaker = "closed"
     generation = 0
     announcement = None
@@ -55,10 +54,12 @@ class Client:
     def supports(self, method: Method) -> bool:
         return method in self.methods
 
-    def takes_batches(self, method: Method) -> bool:
-        return False
+    async def ask(self, method: Method, batch: CallBatch, outcomes: Outcomes, **_: Any) -> None:
+        """Answer one call after the other, as `rpc.Client.ask` does."""
+        for place, call in enumerate(batch.calls):
+            outcomes[place] = await self._ask(method, call.body)
 
-    async def exchange(self, method: Method, body: bytes, *, patient: bool = False) -> Reply:
+    async def _ask(self, method: Method, body: bytes) -> Reply:
         turns = self.disturb(self.name, method)
         for _ in range(abs(turns)):
             await asyncio.sleep(0)
@@ -89,7 +90,11 @@ class Client:
         if self._draw(method) < 50:
             return {}
         seconds = str(int(self._elapsed()) // 3)
-        return {"workflow": {"metadata": {"labels": {self.name: seconds}, "annotations": {"phase": workflow["status"]["phase"]}}}}
+        return {
+            "workflow": {
+                "metadata": {"labels": {self.name: seconds}, "annotations": {"phase": workflow["status"]["phase"]}}
+            }
+        }
 
     def _execute(self, template: Mapping[str, Any]) -> dict[str, Any]:
         name = template["name"]
@@ -118,6 +123,11 @@ class Client:
         return {}
 
 
+def plugin(name: str, client: Any, **options: Any) -> Plugin:
+    """A plugin that `client` answers for."""
+    return Plugin(PluginConfig(name=name, address="http://nowhere", **options), client)
+
+
 class Registry:
     """The plugins of a run."""
 
@@ -127,7 +137,7 @@ class Registry:
         dice = Random(f"plugins {seed}")
         names = [f"p{number}" for number in range(dice.choice((0, 1, 1, 2)))]
         self.plugins = tuple(
-            Plugin(name, Client(name, seed, time, disturb), resend=dice.choice(("auto", "auto", "changed")))  # type: ignore[arg-type]
+            plugin(name, Client(name, seed, time, disturb), resend=dice.choice(("auto", "auto", "changed")))
             for name in names
         )
 

@@ -9,7 +9,14 @@ Document = dict[str, Any]
 
 BODIES = ("steps", "dag")
 LEAVES = ("container", "script", "http", "suspend", "plugin", "containerSet")
-CONDITIONS = ("{}", "{}.Succeeded", "({}.Succeeded || {}.Failed)", "({}.Failed || {}.Omitted)", "{}.Daemoned", "!{}.Failed")
+CONDITIONS = (
+    "{}",
+    "{}.Succeeded",
+    "({}.Succeeded || {}.Failed)",
+    "({}.Failed || {}.Omitted)",
+    "{}.Daemoned",
+    "!{}.Failed",
+)
 
 
 class Generator:
@@ -145,7 +152,9 @@ class Generator:
         if self.often(0.1):
             call["when"] = self.pick("1 == 2", "{{workflow.parameters.size}} > 1")
         if self.often(0.25):
-            call["hooks"] = self._hooks(called, f"{kind}.{call['name']}" if kind == "steps" else f"tasks.{call['name']}")
+            call["hooks"] = self._hooks(
+                called, f"{kind}.{call['name']}" if kind == "steps" else f"tasks.{call['name']}"
+            )
         return call
 
     def _hooks(self, called: str, prefix: str) -> Document:
@@ -189,6 +198,7 @@ _WORKFLOW_STATES = (
     'workflow.status == "Succeeded"',
     'workflow.status != "Running"',
 )
+
 
 def generate(seed: int) -> Document:
     """The workflow of a seed."""

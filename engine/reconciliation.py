@@ -146,7 +146,7 @@ class Run:
         graph, workers = walk.graph, self._surroundings.workers
         node_hooks = NodeHooks(this.plugins, graph, document, self._caller)
         if not walk.begun:
-            await walk.begin(document, this.now, partial(node_hooks.add_parameters, width=workers))
+            await walk.begin(document, this.now, self._why, partial(node_hooks.add_parameters, width=workers))
         graph.set_time(this.now, this.stamp)
         if this.plugins != self._plugins:  # nodes were put off at the wish of plugins that are not the same any more
             for invocation in graph.live.values():

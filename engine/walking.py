@@ -83,15 +83,25 @@ class Walk:
             self._metadata = metadata
 
     async def begin(
-        self, document: Document, now: float, add_parameters: Callable[[Sequence[Invocation]], Awaitable[None]]
+        self,
+        document: Document,
+        now: float,
+        why: str,
+        add_parameters: Callable[[Sequence[Invocation]], Awaitable[None]],
     ) -> None:
-        """Go through what there is already. Plugins are asked to add parameters only where the record tells nothing."""
+        """Go through what there is already; `why` is the message of whoever told the workflow to end.
+
+        Plugins are asked to add parameters only where the record tells nothing.
+        """
         graph, record = self.graph, self._record
         then = now if record.at is None else record.at
         graph.set_time(then, then)
         entry = Entry(graph, self.spec, self._context)
-        if document["spec"].get("shutdown"):  # else it is to go on after all
+        shutdown = document["spec"].get("shutdown")
+        if shutdown and graph.exact:  # and where there is none it is to go on after all
             graph.closing.load(record)
+        elif shutdown:
+            graph.closing.shut_down(shutdown, why)
         entry.start(document["status"].get("startedAt") or graph.timestamp)  # a plugin may have removed it
         graph.settle()
         while invocations := graph.recall():

@@ -28,7 +28,7 @@ Document = Mapping[str, Any]
 
 def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
     """The node is Running: limit its time, and have it started by whoever runs it."""
-    reason = graph.closing.reason(invocation) if not graph.restoring else None
+    reason = graph.closing.reason(invocation) if not graph.replaying else None
     if reason is not None:  # it was Running before the workflow was told to end
         graph.stops.append(node.id)
         graph.finish(invocation, FAILED, reason)

@@ -85,6 +85,8 @@ class LockQueue:
             self._by_lock[name] = OrderedDict(ordered)
 
     def _acquire(self, holder: str, requests: Sequence[Request]) -> bool:
+        if holder in self._held:
+            return True
         names = [name for name, *_ in requests]
         places = self._locks.places(names, holder)
         if not self._locks.acquire(requests, holder, self._workflow, self._standing):
@@ -93,10 +95,9 @@ class LockQueue:
             self._wanted[holder] = names
             return False
         self._wanted.pop(holder, None)
-        if holder not in self._held:
-            self._mutexes.update(request.name for request in requests if request.is_mutex)
-            self._held[holder] = names
-            self._acquired[holder] = places
+        self._mutexes.update(request.name for request in requests if request.is_mutex)
+        self._held[holder] = names
+        self._acquired[holder] = places
         return True
 
     def retry(self, graph: Graph) -> Iterator[Invocation]:

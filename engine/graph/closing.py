@@ -132,6 +132,9 @@ def _drop(graph: Graph, invocation: Invocation, node: Node) -> None:
     graph.leave(invocation)
     graph.fresh.pop(node.id, None)
     invocation.gone = True
+    if node.fulfilled and not node.finished_at:  # a plugin has just said so, and its visit would have been next
+        node = graph.store.touch(node.id)
+        node.started_at, node.finished_at = node.started_at or graph.timestamp, graph.timestamp
     if invocation.resolved.is_leaf:
         graph.stops.append(node.id)
     graph.admission.release(graph, invocation, node)

@@ -32,13 +32,17 @@ def found(graph: Graph, invocation: Invocation) -> None:
 
 def end_all(graph: Graph, inside: Inside) -> None:
     """The boundary ended: so do its daemons, and that they do is no failure."""
-    for invocation in sorted(inside.daemons, key=attrgetter("order")):
+    ended = sorted(inside.daemons, key=attrgetter("order"))
+    for invocation in ended:
         end(graph, invocation)
+    for invocation in ended:
+        if invocation.body is not None:  # an attempt that has not come up yet is one too many
+            graph.cut_off(invocation)
 
 
 def end(graph: Graph, invocation: Invocation) -> None:
-    """Stop a daemon, unless it is over already."""
-    if not graph.leave(invocation) or not graph.is_open(invocation):
+    """Stop a daemon, unless it is over already, be it that a plugin has just said so and its visit is still to come."""
+    if not graph.is_open(invocation) or not graph.leave(invocation):
         return
     node = graph.store.touch(invocation.node_id)
     node.phase, node.daemoned, node.finished_at = SUCCEEDED, None, graph.timestamp

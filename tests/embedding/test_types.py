@@ -1,0 +1,38 @@
+"""An embedder's type checker sees our types: of what is installed, not of this folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+SAMPLE = Path(__file__).with_name("typed_sample.py")
+
+MISTAKES = """\
+from engine import Engine
+from rpc import Client
+
+Engine.from_config("plugins.toml", workers="4")
+Engine.from_config("plugins.toml", worker=4)
+Client(4355)
+"""
+
+
+def test_strict_mypy_of_an_embedder_follows_our_types(tmp_path: Path) -> None:
+    sample, wrong = tmp_path / "sample.py", tmp_path / "wrong.py"
+    sample.write_text(SAMPLE.read_text())
+    wrong.write_text(MISTAKES)
+    checked = subprocess.run(
+        (sys.executable, "-m", "mypy", "--strict", "--no-pretty", "--hide-error-context", sample.name, wrong.name),
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors = [line.partition(": error: ") for line in checked.stdout.splitlines() if ": error: " in line]
+    assert [(place, text[text.rindex("[") :]) for place, _, text in errors] == [
+        ("wrong.py:4", "[arg-type]"),
+        ("wrong.py:5", "[call-arg]"),
+        ("wrong.py:6", "[arg-type]"),
+    ], checked.stdout + checked.stderr

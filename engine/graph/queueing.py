@@ -105,7 +105,7 @@ class LockQueue:
         if not self._waiting or self._seen == self._locks.version:
             return
         self._seen = self._locks.version
-        for name in list(self._by_lock):
+        for name in sorted(self._by_lock):
             position = 0
             while waiting := self._by_lock.get(name):
                 node_id, request = next(islice(waiting.items(), position, None), ("", None))

@@ -313,7 +313,7 @@ class Run:
         if is_suspended(self.workflow.document):
             return "the workflow is suspended"
         if self.workflow.phase == PENDING:
-            return self.workflow.message
+            return self.workflow.message or "a lock"
         return (self._walking.waiting_for() if self._walking is not None else "") or "nothing was started"
 
 

@@ -139,11 +139,12 @@ class Walk:
         """What it waits for, in words; empty where nothing was begun."""
         graph = self.graph
         kinds: dict[str, list[str]] = {}
-        for invocation in graph.unfinished():
-            if invocation.resolved.is_leaf and invocation.body is None:
-                node = graph.store[invocation.node_id]
-                what = {"Suspend": "suspended"}.get(node.type, node.phase.lower())
-                kinds.setdefault(what, []).append(node.display_name)
+        unfinished = graph.unfinished()
+        ends = [each for each in unfinished if each.resolved.is_leaf and each.body is None]
+        for invocation in ends or unfinished:
+            node = graph.store[invocation.node_id]
+            what = {"Suspend": "suspended"}.get(node.type, node.phase.lower())
+            kinds.setdefault(what, []).append(node.display_name)
         reasons = [
             f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
             for what, names in kinds.items()

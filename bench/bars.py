@@ -42,19 +42,19 @@ def over_graph(loops: Sequence[Loop], graph_bytes_per_node: float) -> list[Bar]:
     return [bar for bar in bars if bar is not None]
 
 
-def over_single(single: Sequence[Loop], batched: Sequence[Loop], standing: Sequence[Loop]) -> list[Bar]:
-    """What batches and standing replies save, loops taken in turns."""
+def over_single(single: Sequence[Loop], batched: Sequence[Loop], cached: Sequence[Loop]) -> list[Bar]:
+    """What batches and cached replies save, loops taken in turns."""
 
     def ratio(ours: Sequence[Loop], theirs: Sequence[Loop], figure: Callable[[Loop], float]) -> float:
         return median(figure(one) / figure(other) for one, other in zip(ours, theirs, strict=True))
 
     cpu = median(loop.cpu_us_per_call for loop in batched)
-    added = max(loop.added_rss_bytes for loop in (*batched, *standing)) / MIB
+    added = max(loop.added_rss_bytes for loop in (*batched, *cached)) / MIB
     bars = [
         _bar("time of a loop in batches over one of single calls", 0.12, False, ratio(batched, single, _seconds)),
         _bar("client CPU per call in batches", 1.0, False, cpu, " µs"),
-        _bar("calls where 1 % changed over those of all", 0.02, False, ratio(standing, batched, _calls)),
-        _bar("time where 1 % changed over that of all", 0.1, False, ratio(standing, batched, _seconds)),
+        _bar("calls where 1 % changed over those of all", 0.02, False, ratio(cached, batched, _calls)),
+        _bar("time where 1 % changed over that of all", 0.1, False, ratio(cached, batched, _seconds)),
         _bar("memory added by a loop in batches", 48.0, False, added, " MiB"),
     ]
     return [bar for bar in bars if bar is not None]

@@ -132,7 +132,7 @@ NOTHING = Figures("", 0, 0, 0.0, 0.0, [], [])
 def measure(name: str, scenario: Scenario, nodes: int, server: ServerName, loops: int, plan: Plan) -> Figures:
     """Run a scenario. Raises `servers.Missing` and `EngineFailed`."""
     with engaged(scenario, nodes, server, plan) as subject:
-        if scenario.lasting:  # what stands must have been said once
+        if scenario.cacheable:  # what stands must have been said once
             loop(subject, f"{name}, before it", False, plan)
         done = [loop(subject, f"{name}, loop {number + 1}", number == loops - 1, plan) for number in range(loops)]
         return figures(subject, done)

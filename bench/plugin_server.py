@@ -22,7 +22,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """What a plugin does: the reply to each method it has, and how long it thinks first.
 
     ``refuse_every`` is 503 to every so many-th call, 0 never; ``port`` is where it listens, 0 anywhere. ``batches``:
-    whether it takes calls in batches, and ``lasting``: whether it says in them that its replies stand.
+    whether it takes calls in batches, and ``cacheable``: whether it says in them that its replies stand.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     refuse_every: int = 0
     port: int = 0
     batches: bool = False
-    lasting: bool = False
+    cacheable: bool = False
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class Counted(msgspec.Struct, frozen=True):
 
 def plugin(behaviour: Behaviour, served: Counter[str]) -> Plugin:
     """A plugin that behaves so and counts in `served`."""
-    made = Plugin(behaviour.name, batches=behaviour.batches, resend="changed" if behaviour.lasting else None)
+    made = Plugin(behaviour.name, batches=behaviour.batches, resend="changed" if behaviour.cacheable else None)
     for method, reply in behaviour.replies.items():
         made.on(method)(_handler(method, reply, behaviour, served))
     return made

@@ -140,7 +140,7 @@ class Run:
                 for name, subject in subjects.items()
             }
         taken = {name: [each.loop for each in measured] for name, measured in loops.items()}
-        self._bars += bars.over_single(*(taken[name] for name in (DEFAULT, "batched", "standing")))
+        self._bars += bars.over_single(*(taken[name] for name in (DEFAULT, "batched", "cached")))
         return done
 
     def _over_scale(self) -> Bar:

@@ -18,7 +18,7 @@ class Scenario(NamedTuple):
     ``replies`` and ``latencies`` say what each plugin does: the former is given its name, the latter are milliseconds
     from the first plugin on, repeated as often as there are plugins. ``fresh`` gives each loop a workflow of its own,
     which then counts its creation; ``padding`` is in bytes a request. ``sized`` means that the number of nodes is what
-    it is about. ``batches`` and ``lasting`` are what plugins can do, ``types`` what they want to be asked about, and
+    it is about. ``batches`` and ``cacheable`` are what plugins can do, ``types`` what they want to be asked about, and
     ``changed`` is the share of the nodes that changes before each loop.
     """
 
@@ -31,7 +31,7 @@ class Scenario(NamedTuple):
     fresh: bool = False
     sized: bool = False
     batches: bool = False
-    lasting: bool = False
+    cacheable: bool = False
     types: tuple[str, ...] = ()
     changed: float = 0.0
 
@@ -48,7 +48,7 @@ class Scenario(NamedTuple):
                 replies=self.replies(f"plugin-{number + 1}"),
                 latency_ms=self.latencies[number % len(self.latencies)],
                 batches=self.batches,
-                lasting=self.lasting,
+                cacheable=self.cacheable,
             )
             for number in range(plugins)
         ]
@@ -75,19 +75,19 @@ def _all_six(name: str) -> dict[Method, dict[str, Any]]:
 
 
 DEFAULT: Final = "single"
-FIRST: Final = (DEFAULT, "batched", "standing")
+FIRST: Final = (DEFAULT, "batched", "cached")
 """What is measured where nothing is asked for: the same calls, and what spares them."""
-BATCHES: Final = ("batched", "standing", "matched")
+BATCHES: Final = ("batched", "cached", "matched")
 """What is compared with it side by side."""
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     DEFAULT: Scenario("pending nodes in their steady state, one node.preExecute each", _silent),
     "batched": Scenario("the same in batches", _silent, batches=True),
-    "standing": Scenario(
+    "cached": Scenario(
         "the same in batches, where replies stand and 1 % of the nodes changed",
         _silent,
         batches=True,
-        lasting=True,
+        cacheable=True,
         changed=0.01,
     ),
     "matched": Scenario("the same, with plugins that want none of the nodes", _silent, types=("Steps",)),

@@ -15,11 +15,11 @@ import structlog
 
 from engine.execution import Executor, Result
 from engine.graph.nodes import MAX_NODES
-from engine.hooks import LONGEST_WAIT, Patience
 from engine.library import Library
 from engine.looping import Loop
 from engine.node import ERROR, FAILED, SUCCEEDED, SUSPEND, Node
 from engine.operations import OperationError, answers, retried
+from engine.plugins import LONGEST_WAIT, Patience
 from engine.reconciliation import WORKERS, Run, Surroundings, is_suspended
 from engine.simulation import SimulatedExecutor
 from engine.statistics import Counts, EngineStats

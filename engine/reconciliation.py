@@ -13,12 +13,12 @@ from engine.graph import Invocation
 from engine.graph.nodes import MAX_NODES, TooManyNodes
 from engine.graph.queueing import LockQueue
 from engine.graph.record import WalkRecord
-from engine.hooks import Caller, Memory, NodeHooks, Patience, Rooms, WorkflowHooks, may_fail
 from engine.library import Library
 from engine.locks import LockError, Locks, Standing, lock_requests
 from engine.memo import Memos
 from engine.node import ERROR, FAILED, PENDING, POD, RUNNING, STARTED, Node
 from engine.operations import with_spec
+from engine.plugins import Caller, Memory, NodeHooks, Patience, Rooms, WorkflowHooks, may_fail
 from engine.specification import (
     InvalidMetadata,
     InvalidSpec,

@@ -17,7 +17,7 @@ class Counts:
     nodes_unchanged: int = 0
     failures_passed_over: int = 0
     answers_resumed: int = 0
-    answers_standing: int = 0
+    answers_cached: int = 0
     workflows_finished: int = 0
 
 
@@ -34,7 +34,7 @@ class EngineStats(msgspec.Struct, frozen=True):
     nodes_unchanged: int
     failures_passed_over: int
     answers_resumed: int
-    answers_standing: int
+    answers_cached: int
     workflows_finished: int
     workflows: int
     queued: int

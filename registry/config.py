@@ -154,7 +154,7 @@ class MatchSettings(Settings, frozen=True):
 
 
 FailurePolicy = Literal["abort", "ignore"]
-Resend = Literal["auto", "always", "changed"]
+Cache = Literal["auto", "on", "off"]
 Mode = Literal["apply", "observe"]
 Payload = Literal["metadata", "full"]
 
@@ -163,7 +163,7 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
     """One ``[[plugins]]`` table. Raises `ValueError` for an address or a name that cannot be.
 
     ``timeout`` is in seconds and covers a whole attempt, connect included; ``max_body`` is in bytes, of a reply.
-    ``failure_policy``, ``mode``, ``payload``, ``resend``, ``resend_after`` and ``match`` are for the engine; everything
+    ``failure_policy``, ``mode``, ``payload``, ``cache``, ``cache_ttl`` and ``match`` are for the engine; everything
     else says how to call the plugin.
     """
 
@@ -182,8 +182,8 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
     failure_policy: Annotated[FailurePolicy, Meta(description='"abort" or "ignore"')] = "abort"
     mode: Annotated[Mode, Meta(description='"apply" or "observe"')] = "apply"
     payload: Annotated[Payload, Meta(description='"metadata" or "full"')] = "metadata"
-    resend: Annotated[Resend, Meta(description='"auto", "always" or "changed"')] = "auto"
-    resend_after: Annotated[Seconds | None, Meta(description='a duration such as "10m"')] = None
+    cache: Annotated[Cache, Meta(description='"auto", "on" or "off"')] = "auto"
+    cache_ttl: Annotated[Seconds | None, Meta(description='a duration such as "10m"')] = None
     match: Annotated[MatchSettings | None, Meta(description="a table")] = None
     batch: Annotated[BatchSettings, Meta(description="a table")] = BatchSettings()
     retry: Annotated[RetrySettings, Meta(description="a table")] = RetrySettings()

@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from registry.config import FieldError, PluginConfig, show
-from registry.decoding import decode, unknown_key
+from registry.decoding import decode, renamed, unknown_key
 from registry.documents import BadDocument, read_json, read_yaml
 from registry.errors import ConfigError
 from registry.text import read_text
@@ -123,6 +123,7 @@ def _plugin(manifest: dict[str, Any], path: str, file: Path) -> PluginConfig:
     data = manifest.get("data")
     if not isinstance(data, dict):
         raise ConfigError(file, f"{path}data", f"expected a table with an address, got {show(data)}")
+    data = renamed(data, file=file, at=f"{path}data")
     for key, value in data.items():
         if key in FILE_KEYS:
             raise ConfigError(file, f"{path}data.{key}", FILE_REFUSED)

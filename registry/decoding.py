@@ -20,6 +20,28 @@ _PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.D
 _KEY: Final = re.compile(r"Object (?P<what>contains unknown|missing required) field `(?P<key>.*)`", re.DOTALL)
 
 
+_OLDER: Final = {
+    "resend": ("cache", {"changed": "on", "always": "off", "auto": "auto"}),
+    "resend_after": ("cache_ttl", {}),
+}
+"""Keys of a plugin that have a better name by now, and what their values are called."""
+
+
+def renamed(plugin: dict[str, Any], *, file: Path, at: str) -> dict[str, Any]:
+    """The table of a plugin with the names of today. Raises `ConfigError` where a key is there under both."""
+    plugin = dict(plugin)
+    for older, (key, values) in _OLDER.items():
+        if older not in plugin:
+            continue
+        value = plugin.pop(older)
+        if key in plugin:
+            raise ConfigError(file, _join(at, older), f"expected {key} alone, which has the same meaning, got both")
+        if values and (not isinstance(value, str) or value not in values):
+            raise ConfigError(file, _join(at, older), f"expected one of {', '.join(values)}, got {show(value)}")
+        plugin[key] = values.get(value, value)
+    return plugin
+
+
 def decode(document: object, into: type[S], *, file: Path, at: str = "", lax: bool = False) -> S:
     """`document`, found in `file` at the key path `at`, as a struct.
 

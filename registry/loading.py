@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from registry.config import Config, EngineSettings, PluginConfig, Settings, show
 from registry.configmaps import Found, manifest_files, plugins_in
-from registry.decoding import decode
+from registry.decoding import decode, renamed
 from registry.errors import ConfigError
 from registry.text import read_text
 
@@ -37,7 +37,13 @@ def load_config(path: str | PathLike[str]) -> Config:
     first fault found.
     """
     file = Path(path)
-    document = decode(_parse(file), _Document, file=file)
+    tables = _parse(file)
+    if isinstance(plugins := tables.get("plugins"), list):
+        tables["plugins"] = [
+            renamed(table, file=file, at=f"plugins[{index}]") if isinstance(table, dict) else table
+            for index, table in enumerate(plugins)
+        ]
+    document = decode(tables, _Document, file=file)
     found = [Found(file, f"plugins[{index}].name", plugin) for index, plugin in enumerate(document.plugins)]
     folders_and_files = [file.parent / name for name in document.configmaps]
     for index, source in enumerate(folders_and_files):
@@ -50,9 +56,9 @@ def load_config(path: str | PathLike[str]) -> Config:
         for manifest in manifests:
             found += plugins_in(manifest)
     _refuse_duplicates(found)
-    plugins = tuple(plugin for _, _, plugin in found)
-    tokens = [plugin.token.file for plugin in plugins if plugin.token is not None and plugin.token.file is not None]
-    return Config(engine=document.engine, plugins=plugins, sources=(file, *folders_and_files, *tokens))
+    every = tuple(plugin for _, _, plugin in found)
+    tokens = [plugin.token.file for plugin in every if plugin.token is not None and plugin.token.file is not None]
+    return Config(engine=document.engine, plugins=every, sources=(file, *folders_and_files, *tokens))
 
 
 def _parse(file: Path) -> dict[str, Any]:

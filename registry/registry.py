@@ -279,7 +279,7 @@ def _route(plugin: PluginConfig) -> PluginConfig:
         failure_policy="abort",
         mode="apply",
         payload="metadata",
-        resend="auto",
-        resend_after=None,
+        cache="auto",
+        cache_ttl=None,
         match=None,
     )

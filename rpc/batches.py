@@ -45,11 +45,6 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
         """The call as a request of its own."""
         return self.head + self.rest
 
-    @property
-    def digest(self) -> int:
-        """A hash of all its arguments, by which answers can be remembered."""
-        return hash((self.head, self.rest))
-
 
 class CallBatch:
     """Calls of one method that may travel together. ``workflow`` is the JSON of the argument that they have in common.
@@ -111,9 +106,9 @@ def encode_batch(workflow: bytes, calls: Sequence[Call]) -> bytes:
 
 
 class Announcement(NamedTuple):
-    """A plugin's own word on what need not be asked again: ``lasting`` replies stand for ``seconds``, None for ever."""
+    """A plugin's own word: whether its replies may be used again, and for how many ``seconds``, None for ever."""
 
-    lasting: bool
+    cacheable: bool
     seconds: float | None = None
 
 

@@ -19,8 +19,8 @@ from bench.plugin_server import Behaviour
 from bench.record import Bar
 from bench.workflows import fan_out
 from engine import SimulatedExecutor, Workflow
-from engine.hooks.journal import Journal
-from engine.hooks.room import Room
+from engine.plugins.journal import Journal
+from engine.plugins.room import Room
 from engine.reconciliation import WORKERS
 from registry import BreakerSettings, Seconds
 from rpc import EMPTY, Client, Method, PluginError, RetryPolicy
@@ -134,17 +134,16 @@ async def resuming(nodes: int) -> list[Bar]:
 
 
 async def journal(nodes: int) -> list[Bar]:
-    """What an aborted pass keeps: nearly all silence, or nearly none."""
-    ids = [f"fan-out-{number}" for number in range(nodes)]
+    """What an aborted pass keeps: nearly all empty replies, or nearly none."""
     tracemalloc.start()
     room = Room(1 << 40)
-    silence, spoken = Journal(room), Journal(room)
+    empty, spoken = Journal(room), Journal(room)
     start, _ = tracemalloc.get_traced_memory()
-    for number, node_id in enumerate(ids):
-        silence.keep_silence(Method.NODE_PRE_EXECUTE, node_id, hash(f"{number}"))
+    for number in range(nodes):
+        empty.keep_empty_chains(Method.NODE_PRE_EXECUTE, [number.to_bytes(16, "big")])
     middle, _ = tracemalloc.get_traced_memory()
-    for number, node_id in enumerate(ids):
-        spoken.keep("plugin", Method.NODE_PRE_EXECUTE, node_id, hash(f"{number}"), EMPTY)
+    for number in range(nodes):
+        spoken.keep("plugin", Method.NODE_PRE_EXECUTE, number.to_bytes(16, "big"), EMPTY)
     end, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return [

@@ -134,7 +134,7 @@ async def test_where_there_is_no_room_for_answers_they_are_asked_for_again(
     plugin: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Room for answers about a few nodes of two workflows: what is kept is bounded, the end is the same."""
-    monkeypatch.setattr("engine.hooks.memory.JOURNALS", 100_000)
+    monkeypatch.setattr("engine.plugins.memory.JOURNALS", 100_000)
     long = {"node": {"message": "x" * 10_000}}
     answers: Iterator[Any] = iter(())
     peer = await plugin({"node.preExecute": lambda args: next(answers, 503)})

@@ -27,7 +27,7 @@ class Way:
     """How the calls of one plugin travel. ``refuse`` are the calls, by number, that it puts off with a 503."""
 
     batches: bool = False
-    resend: str = "always"
+    cache: str = "off"
     max_calls: int = 256
     concurrency: int = 4
     yields: int = 0
@@ -84,7 +84,7 @@ async def outcome(document: dict[str, Any], ways: Sequence[Way]) -> bytes:
                     name=f"plugin-{seed}",
                     address=address,
                     concurrency=way.concurrency,
-                    resend=way.resend,
+                    cache=way.cache,
                     batch=BatchSettings(max_calls=way.max_calls),
                     retry=RetrySettings(attempts=1),
                     breaker=BreakerSettings(min_calls=1_000_000),
@@ -97,7 +97,7 @@ async def outcome(document: dict[str, Any], ways: Sequence[Way]) -> bytes:
 ways = st.builds(
     Way,
     batches=st.booleans(),
-    resend=st.sampled_from(["always", "changed"]),
+    cache=st.sampled_from(["off", "on"]),
     max_calls=st.sampled_from([1, 3, 256]),
     concurrency=st.integers(1, 5),
     yields=st.integers(0, 3),

@@ -11,7 +11,7 @@ import pytest
 
 from engine import Engine
 from engine.engine import REQUEUE
-from engine.hooks import LONGEST_WAIT
+from engine.plugins import LONGEST_WAIT
 from registry import Registry
 from rpc.plugin import Plugin, Unavailable
 from tests.acceptance.manifests import container, workflow

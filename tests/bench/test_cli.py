@@ -148,14 +148,14 @@ def test_without_wishes_the_same_calls_are_shown_single_batched_and_where_one_pe
     assert done.returncode == 0, done.stderr
     first = done.stdout.strip().splitlines()
     assert first[0].split()[0] == "scenario"
-    assert [line.split()[0] for line in first[1:4]] == ["single", "batched", "standing"]
-    single, batched, standing = records.read(tmp_path / "a.json").scenarios
+    assert [line.split()[0] for line in first[1:4]] == ["single", "batched", "cached"]
+    single, batched, cached = records.read(tmp_path / "a.json").scenarios
     assert single.loop.calls == batched.loop.calls == 602
-    assert standing.loop.calls < 20
-    assert {row.server for row in (single, batched, standing)} == {single.server}
+    assert cached.loop.calls < 20
+    assert {row.server for row in (single, batched, cached)} == {single.server}
     with (tmp_path / "a.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["name"] for row in rows if row["kind"] == "scenario"] == ["single", "batched", "standing"]
+    assert [row["name"] for row in rows if row["kind"] == "scenario"] == ["single", "batched", "cached"]
     assert [row["calls"] for row in rows if row["kind"] == "loop"] == ["602"]
     for row in rows:
         if row["kind"] in ("scenario", "plugin"):

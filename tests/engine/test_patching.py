@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.hooks.patching import IllegalChange, apply_result, merge_patch, patch_workflow
 from engine.node import Node
+from engine.plugins.patching import IllegalChange, apply_result, merge_patch, patch_workflow
 from rpc import NodeResult
 
 # The cases of RFC 7386, appendix A, that concern objects.

@@ -10,13 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.hooks.journal import Journal
-from engine.hooks.room import Room, weight
-from engine.hooks.standing import StandingReplies
+from engine.plugins.cache import ReplyCache
+from engine.plugins.journal import Journal
+from engine.plugins.room import Room, weight
 from rpc import EMPTY, FatalError, Method, NodeReply, NodeResult, Reply
 from rpc.replies import decode
 
 PRE = Method.NODE_PRE_EXECUTE
+
+
+def key(number: int) -> bytes:
+    """A digest."""
+    return number.to_bytes(16, "big")
 
 
 def saying(text: str) -> Reply:
@@ -28,9 +33,9 @@ def test_journals_share_a_room_and_keep_no_more_than_fits() -> None:
     first, second = Journal(room), Journal(room)
     for number in range(100):
         for journal in (first, second):
-            journal.keep("p", PRE, f"node-{number}", number, saying("x" * 10_000))
+            journal.keep("p", PRE, key(number), saying("x" * 10_000))
             assert room.taken <= room.most
-    kept = [journal.find("p", PRE, f"node-{n}", n) for journal in (first, second) for n in range(100)]
+    kept = [journal.find("p", PRE, key(n)) for journal in (first, second) for n in range(100)]
     assert 8 <= len(kept) - kept.count(None) <= 10
 
 
@@ -38,12 +43,12 @@ def test_what_is_forgotten_makes_room() -> None:
     room = Room(100_000)
     for _ in range(5):
         first, second = Journal(room), Journal(room)
-        first.keep("p", PRE, "a", 1, saying("x" * 60_000))
-        second.keep("p", PRE, "a", 1, saying("x" * 60_000))
-        assert second.find("p", PRE, "a", 1) is None
+        first.keep("p", PRE, key(1), saying("x" * 60_000))
+        second.keep("p", PRE, key(1), saying("x" * 60_000))
+        assert second.find("p", PRE, key(1)) is None
         first.clear()
-        second.keep("p", PRE, "a", 1, saying("x" * 60_000))
-        assert second.find("p", PRE, "a", 1) is not None
+        second.keep("p", PRE, key(1), saying("x" * 60_000))
+        assert second.find("p", PRE, key(1)) is not None
         del first, second  # a workflow that is done takes its journal with it
         assert room.taken == 0
 
@@ -52,30 +57,30 @@ def test_the_same_answer_twice_takes_room_once() -> None:
     room = Room(100_000)
     journal = Journal(room)
     for _ in range(1000):
-        journal.keep("p", PRE, "a", 1, saying("x"))
-        journal.keep_silences(PRE, [("b", 1), ("c", 1)])
+        journal.keep("p", PRE, key(1), saying("x"))
+        journal.keep_empty_chains(PRE, [key(2), key(3)])
     assert room.taken < 1000
-    assert journal.silent(PRE, "b", 1)
+    assert journal.find("p", PRE, key(2)) is EMPTY
 
 
-def test_silence_takes_room_too() -> None:
+def test_empty_replies_take_room_too() -> None:
     room = Room(10_000)
     journal = Journal(room)
     for number in range(1000):
-        journal.keep_silence(PRE, f"node-{number}", number)
+        journal.keep_empty_chains(PRE, [key(number)])
     assert room.taken <= room.most
-    assert journal.silent(PRE, "node-0", 0)
-    assert not journal.silent(PRE, "node-999", 999)
+    assert journal.find("p", PRE, key(0)) is EMPTY
+    assert journal.find("p", PRE, key(999)) is None
 
 
-def test_a_reply_that_stands_gives_its_room_to_the_one_that_follows() -> None:
+def test_a_cached_reply_gives_its_room_to_the_one_that_follows() -> None:
     room = Room(100_000)
-    standing = StandingReplies(room)
+    cache = ReplyCache(room)
     for digest in range(100):
-        standing.keep("p", "a", digest, saying("x" * 60_000))
-        assert standing.find("p", "a", digest) is not None
-    standing.keep("p", "a", 1, saying("x" * 200_000))
-    assert standing.find("p", "a", 1) is None
+        cache.keep("p", "a", key(digest), saying("x" * 60_000))
+        assert cache.find("p", "a", key(digest)) is not None
+    cache.keep("p", "a", key(1), saying("x" * 200_000))
+    assert cache.find("p", "a", key(1)) is None
     assert room.taken == 0
 
 
@@ -83,8 +88,8 @@ def test_an_error_that_is_kept_holds_on_to_nothing() -> None:
     journal = Journal(Room(100_000))
     with pytest.raises(FatalError) as caught:
         raise FatalError("p", PRE, "no", status=500) from ValueError()
-    journal.keep("p", PRE, "a", 1, caught.value)
-    kept = journal.find("p", PRE, "a", 1)
+    journal.keep("p", PRE, key(1), caught.value)
+    kept = journal.find("p", PRE, key(1))
     assert isinstance(kept, FatalError)
     assert str(kept) == str(caught.value)
     assert (kept.status, kept.__traceback__, kept.__cause__) == (500, None, None)

@@ -12,8 +12,8 @@ from registry import Config, ConfigError, PluginConfig, load_config
 HELLO = '[[plugins]]\nname = "hello"\naddress = "http://localhost:4355"\n'
 DURATION = 'expected a duration in quotes, such as "500ms", "2m" or "1h30m", got'
 PLUGIN_KEYS = (
-    "name, address, protocol, lane, timeout, concurrency, max_body, token_file, failure_policy, mode, payload, resend, "
-    "resend_after, match, batch, retry, "
+    "name, address, protocol, lane, timeout, concurrency, max_body, token_file, failure_policy, mode, payload, cache, "
+    "cache_ttl, match, batch, retry, "
     "breaker"
 )
 
@@ -70,6 +70,8 @@ def test_tables_that_are_wrong(toml: Callable[[str | bytes], Path], text: str, e
     [
         ("timout = '1s'", "timout: unknown key, did you mean timeout?"),
         ("colour = 1", f"colour: unknown key, expected one of {PLUGIN_KEYS}"),
+        ("resend = 'sometimes'", 'resend: expected one of changed, always, auto, got "sometimes"'),
+        ("resend = 'always'\ncache = 'off'", "resend: expected cache alone, which has the same meaning, got both"),
         ("timeout = 1", f"timeout: {DURATION} 1"),
         ("timeout = nan", f"timeout: {DURATION} nan"),
         ("timeout = '0s'", 'timeout: expected a duration greater than zero, got "0s"'),

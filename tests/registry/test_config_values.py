@@ -201,3 +201,10 @@ def _expected(plugin: dict[str, object]) -> PluginConfig:
     if "breaker" in plugin:
         converted["breaker"] = BreakerSettings(**plugin["breaker"])
     return PluginConfig(**converted)
+
+
+@pytest.mark.parametrize(("older", "cache"), [("changed", "on"), ("always", "off"), ("auto", "auto")])
+def test_the_older_names_of_the_cache_are_understood(older: str, cache: str, toml: Callable[[str], Path]) -> None:
+    text = f'[[plugins]]\nname = "p"\naddress = "http://p"\nresend = "{older}"\nresend_after = "10m"\n'
+    (plugin,) = load_config(toml(text)).plugins
+    assert (plugin.cache, plugin.cache_ttl) == (cache, 600.0)

@@ -419,7 +419,7 @@ async def test_what_a_plugin_announces_is_told(server: Any) -> None:
         assert client.announcement is None
         assert await send(client, 3) == [EMPTY] * 3
         assert client.announcement is not None
-        assert client.announcement.lasting
+        assert client.announcement.cacheable
         assert client.announcement.seconds == 600
         assert client.stats.unknown_fields == 1
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from engine.hooks.memory import Memory
-from engine.hooks.patience import Patience
+from engine.plugins.arguments import digest
+from engine.plugins.memory import Memory
+from engine.plugins.patience import Patience
 from engine.statistics import Counts
 from registry import Plugin
 from rpc import EMPTY, Call, CallBatch, FatalError, Method, Outcomes, PluginError, Reply, TransientError
@@ -35,8 +36,8 @@ class Caller:
 
         `about` is the node's id, empty where the question is about the workflow.
         """
-        digest = call.digest
-        answer = self.memory.find(plugin, method, about, digest)
+        key = digest(about, call)
+        answer = self.memory.find(plugin, method, about, key)
         try:
             if answer is None:
                 self.patience.ask(plugin.name)
@@ -46,7 +47,7 @@ class Caller:
                 if isinstance(outcome, TransientError):
                     raise outcome
                 answer = outcome
-                self.memory.keep(plugin, method, about, digest, answer)
+                self.memory.keep(plugin, method, about, key, answer)
             if isinstance(answer, FatalError):
                 raise answer
         except PluginError:

@@ -20,13 +20,13 @@ class Question(msgspec.Struct, eq=False, gc=False):
     call: Call | None = None
     """The last one made, with `payload`; None where the node has changed since, or there was none."""
     payload: str = ""
-    digest: int = 0
-    """Of the last call; 0 where there was none."""
+    digest: bytes = b""
+    """Of the last call; empty where there was none."""
     since: int = 0
     """The place of the first plugin that was asked this."""
-    silent: bool = True
+    empty: bool = True
     """Whether nobody has had anything to say so far, or failed."""
-    lasting: bool = True
-    """Whether the replies of all that were asked stand."""
+    cacheable: bool = True
+    """Whether the replies of all that were asked may be used again."""
     over: bool = False
     """Whether the rest of the plugins is not asked."""

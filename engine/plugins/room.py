@@ -12,8 +12,8 @@ from rpc import FatalError, NodeReply, ParametersReply, Reply, WorkflowReply
 
 JOURNALS: Final = 192 * 1024 * 1024
 """Bytes of answers that passes under way, or aborted, were given."""
-STANDING: Final = 64 * 1024 * 1024
-"""Bytes of replies that stand. They have a room of their own, so that they never keep an aborted pass from going on."""
+CACHES: Final = 64 * 1024 * 1024
+"""Bytes of cached replies. They have a room of their own, so that they never keep an aborted pass from going on."""
 
 Answer = Reply | FatalError
 """What the same question would be answered again: a reply, or what made it none."""

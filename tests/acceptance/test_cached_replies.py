@@ -14,7 +14,7 @@ from registry import MatchSettings, Registry, RetrySettings
 from rpc.plugin import Plugin
 from tests.acceptance.manifests import by_name, container, loop, workflow
 
-CHANGED: dict[str, Any] = {"resend": "changed"}
+CHANGED: dict[str, Any] = {"cache": "on"}
 
 
 def looped(count: int = 3) -> Workflow:
@@ -65,7 +65,7 @@ async def test_one_that_has_changed_is(plugin: Any, oarlock: Any) -> None:
 
 async def test_without_it_every_pass_asks_about_every_node(plugin: Any, oarlock: Any) -> None:
     peer = await plugin({"node.preExecute": {}})
-    running = await oarlock((peer, {"resend": "always"}))
+    running = await oarlock((peer, {"cache": "off"}))
     work = looped()
     for _ in range(4):
         await running.reconcile(work)
@@ -87,7 +87,7 @@ async def test_a_reply_that_says_something_counts_on_every_pass_and_is_asked_for
     asked = [args["node"].get("message", "") for args in first.args("node.preExecute")]
     assert asked == ["", "second"]
     assert [args["node"]["message"] for args in second.args("node.preExecute")] == ["first", "first"]
-    assert running.stats.answers_standing > 0
+    assert running.stats.answers_cached > 0
 
 
 async def test_who_wants_to_be_asked_again_is(plugin: Any, oarlock: Any) -> None:
@@ -164,7 +164,7 @@ async def test_a_failure_that_is_passed_over_does_not_stand(plugin: Any, oarlock
 async def test_after_its_time_it_does_not_stand_any_more(plugin: Any, oarlock: Any) -> None:
     now = 1_700_000_000.0
     peer = await plugin({"node.preExecute": {}})
-    running = await oarlock((peer, {"resend_after": 600.0, **CHANGED}), clock=lambda: now)
+    running = await oarlock((peer, {"cache_ttl": 600.0, **CHANGED}), clock=lambda: now)
     work = workflow(container("leaf"))
     asked = []
     for seconds in (0, 1, 1, 597, 1, 1, 598, 1):
@@ -265,7 +265,7 @@ class TestAnnounced:
 
     async def test_the_configuration_overrules_it(self, announcing: Any, oarlock: Any) -> None:
         peer, asked = await announcing(resend="changed")
-        running = await oarlock((peer, {"resend": "always"}))
+        running = await oarlock((peer, {"cache": "off"}))
         work = looped()
         for _ in range(4):
             await running.reconcile(work)

@@ -7,17 +7,15 @@ from functools import partial
 from typing import Any, Final
 
 from engine.graph import Graph, Invocation
-from engine.hooks.arguments import Arguments
-from engine.hooks.calling import Caller
-from engine.hooks.chain import Chain
-from engine.hooks.matching import node_filter, wants
-from engine.hooks.patching import IllegalChange, apply_result
-from engine.hooks.question import Question
-from engine.node import ERROR, FULFILLED, PLUGIN, RUNNING, Node
-from engine.substitution import SubstitutionError
+from engine.node import FULFILLED, PLUGIN, RUNNING
+from engine.plugins.asking import Asking
+from engine.plugins.calling import Caller
+from engine.plugins.chain import Chain
+from engine.plugins.matching import wants
+from engine.plugins.question import Question
 from engine.template import Template
 from registry import Plugin
-from rpc import FatalError, Method, NodeReply, ParametersReply, PluginError, Reply, TransientError
+from rpc import FatalError, Method, NodeReply, TransientError
 from rpc.fanout import fan_out
 
 PRE: Final = Method.NODE_PRE_EXECUTE
@@ -48,13 +46,11 @@ class NodeHooks:
 
     def __init__(self, plugins: Sequence[Plugin], graph: Graph, document: dict[str, Any], caller: Caller) -> None:
         self._graph = graph
-        self.nodes = graph.store.nodes
-        self.arguments = Arguments(graph, document, plugins)
-        self.caller = caller
-        self.memory = caller.memory
-        self._standing = caller.memory.standing
-        self.filters = {plugin.name: found for plugin in plugins if (found := node_filter(plugin)) is not None}
-        """What plugins want of the nodes, by name; those that want everything are not in it."""
+        self._nodes = graph.store.nodes
+        self._asking = Asking.about(graph, document, plugins, caller)
+        self._effects = self._asking.effects
+        self._caller = caller
+        self._cache = caller.memory.cache
         metadata = document["metadata"]
         self._wanting = {
             method: [plugin for plugin in plugins if wants(plugin, method, metadata)]
@@ -65,18 +61,13 @@ class NodeHooks:
 
     def begin(self) -> None:
         """The walk is where it was: what every question has in common is known."""
-        variables = dict.items(self._graph.scope)
-        lasting_variables = {name: value for name, value in variables if name not in _OF_THE_MOMENT}
-        self._standing.surrounded_by((self.arguments.workflows, lasting_variables))
+        variables = {name: value for name, value in dict.items(self._graph.scope) if name not in _OF_THE_MOMENT}
+        self._cache.surrounded_by((self._asking.arguments.workflows, variables))
 
     def refresh(self) -> None:
         """Look again which plugins know which method; a wave of visits may have taught it."""
         for method, plugins in self._wanting.items():
             self._supporting[method] = [plugin for plugin in plugins if plugin.client.supports(method)]
-
-    def supporting(self, method: Method) -> Sequence[Plugin]:
-        """The plugins that may know the method and want it, in order."""
-        return self._supporting[method]
 
     def requeue_no_more(self, invocation: Invocation) -> None:
         """It is being visited: what was wished for before is over."""
@@ -86,12 +77,12 @@ class NodeHooks:
 
     def worth_visiting(self, wave: Sequence[Invocation]) -> Sequence[Invocation]:
         """Those of the wave to which anybody might have anything new to say."""
-        unchanged, nodes = self._standing.unchanged, self.nodes
+        unchanged, nodes = self._cache.unchanged, self._nodes
         if not unchanged:
             return wave
         # A walk that was begun anew, as when a plugin patched the spec, has to come by all of its nodes once.
         worth = [each for each in wave if not each.executing or unchanged.get(each.node_id) is not nodes[each.node_id]]
-        self.caller.counts.nodes_unchanged += len(wave) - len(worth)
+        self._caller.counts.nodes_unchanged += len(wave) - len(worth)
         return worth
 
     async def visit(self, wave: Sequence[Invocation], workers: int) -> None:
@@ -106,7 +97,7 @@ class NodeHooks:
 
     async def _visit_chunk(self, width: int, chunk: Sequence[Invocation]) -> None:
         """Some nodes, one step after the other; within a step at most `width` calls travel that travel alone."""
-        nodes = self.nodes
+        nodes = self._nodes
         ready, beginning, plugins = [], [], []
         for invocation in chunk:
             node = nodes[invocation.node_id]
@@ -121,10 +112,10 @@ class NodeHooks:
                 self.requeue_no_more(invocation)
         if beginning:
             await self.add_parameters(beginning, width)
-            ready = [each for each in ready if each.executing or self.check(each)]
+            ready = [each for each in ready if each.executing or self._check(each)]
         questions = list(map(Question, ready))
         await self._ask(PRE, questions, width)
-        if self._standing.names or self.filters or not self._supporting[PRE]:
+        if self._cache.names or self._asking.filters or not self._supporting[PRE]:
             self._let_rest(questions)
         to_execute = [each for each in plugins if not nodes[each.node_id].fulfilled]
         if to_execute:
@@ -134,27 +125,27 @@ class NodeHooks:
 
     def _let_rest(self, questions: Iterable[Question]) -> None:
         """Do not visit these nodes again until something changes, where all that can be said of them was said."""
-        undo, unchanged = self._graph.store.undo, self._standing.unchanged
+        undo, unchanged = self._graph.store.undo, self._cache.unchanged
         for question in questions:
-            if question.silent and question.lasting:
+            if question.empty and question.cacheable:
                 invocation = question.invocation
                 about = invocation.node_id
                 template = invocation.resolved
                 idle = invocation.executing and invocation.requeue_at is None and template.kind != "plugin"
                 if idle and about not in undo and not _tells_time(template):
-                    unchanged[about] = self.nodes[about]
+                    unchanged[about] = self._nodes[about]
 
     def _changes(self, chunk: Sequence[Invocation]) -> Iterator[Question]:
         """The nodes that this pass has changed, each with what it was before."""
         for invocation in chunk:
             self._graph.begin(invocation)
-            before, node = self._graph.store.before(invocation.node_id), self.nodes[invocation.node_id]
+            before, node = self._graph.store.before(invocation.node_id), self._nodes[invocation.node_id]
             if (before.phase, before.message, before.outputs) != (node.phase, node.message, node.outputs):
                 yield Question(invocation, before)
 
     async def _ask(self, method: Method, questions: Sequence[Question], width: int) -> None:
         if questions:
-            await Chain(self, method, width).run(questions)
+            await Chain(self._asking, method, self._supporting[method], width).run(questions)
 
     # Substitution
 
@@ -165,90 +156,50 @@ class NodeHooks:
         questions = []
         for invocation in (each for each in invocations if each.extra is None):
             invocation.extra = {}
-            text = self._render(invocation)
+            text = self._effects.render(invocation)
             if text is not None:
                 questions.append(Question(invocation, text=text))
         await self._ask(ADD, questions, width)
 
-    def check(self, invocation: Invocation) -> bool:
+    def _check(self, invocation: Invocation) -> bool:
         """Whether the template names only what is there; else the node is Error."""
-        if self.nodes[invocation.node_id].phase in FULFILLED:  # it was found not to be when parameters were added
+        if self._nodes[invocation.node_id].phase in FULFILLED:  # it was found not to be when parameters were added
             return False
         if self._supporting[PRE] or not invocation.resolved.text.tags:
             return True
         # It is for the executor, then; better to fail now than when it starts.
-        return self._render(invocation) is not None
-
-    def _render(self, invocation: Invocation) -> bytes | None:
-        """The template with its tags substituted; None where that cannot be, and the node is Error."""
-        try:
-            return self._graph.render(invocation)
-        except SubstitutionError as error:
-            self.fail(invocation, str(error))
-            return None
-
-    # What comes of it
-
-    def apply(self, plugin: Plugin, method: Method, invocation: Invocation, reply: Reply) -> Node:
-        """Let a reply count; returns the node as it is then. Raises `FatalError`."""
-        store = self._graph.store
-        if isinstance(reply, ParametersReply) and reply.parameters:
-            assert invocation.extra is not None
-            invocation.extra.update(reply.parameters)
-        if not isinstance(reply, NodeReply):
-            return store[invocation.node_id]
-        if reply.node is not None:
-            node = store.touch(invocation.node_id)
-            try:
-                apply_result(node, reply.node)
-            except IllegalChange as error:
-                raise FatalError(plugin.name, method, str(error)) from error
-        if reply.requeue is not None:
-            self._graph.requeue(invocation, self._graph.now + reply.requeue)
-        return store[invocation.node_id]
-
-    def fatal(self, method: Method, invocation: Invocation, error: PluginError) -> None:
-        """An answer was wrong: the node is Error, or where it was to say what a template means, the workflow is."""
-        if method is ADD:
-            raise error
-        self.fail(invocation, str(error))
-
-    def fail(self, invocation: Invocation, message: str) -> None:
-        """The node is Error."""
-        node = self._graph.store.touch(invocation.node_id)
-        node.phase, node.message = ERROR, message
+        return self._effects.render(invocation) is not None
 
     async def _execute(self, invocation: Invocation) -> None:
         """Ask plugins to execute a `plugin` template until one does. A transient failure is tried again later."""
         if invocation.requeue_at is not None and invocation.requeue_at > self._graph.now:
             return
         self._graph.requeue(invocation, None)
-        text = self._render(invocation)
+        text = self._effects.render(invocation)
         if text is None:
             return
         for plugin in self._supporting[EXECUTE]:
-            filter_ = self.filters.get(plugin.name)
-            if filter_ is not None and not filter_.wants(invocation.resolved, self.nodes[invocation.node_id]):
+            if not self._asking.wants(plugin, invocation):
                 continue
-            call = self.arguments.template(plugin.config.payload, invocation, text)
+            call = self._asking.arguments.template(plugin.config.payload, invocation, text)
             try:
-                reply = await self.caller.ask(plugin, EXECUTE, invocation.node_id, call)
+                reply = await self._caller.ask(plugin, EXECUTE, invocation.node_id, call)
                 if not isinstance(reply, NodeReply):
                     continue
-                node = self.apply(plugin, EXECUTE, invocation, reply)
+                node = self._effects.apply(plugin, EXECUTE, invocation, reply)
             except TransientError as error:
                 delay = min(error.retry_after or EXECUTE_RETRY, LONGEST_WAIT)
                 self._graph.requeue(invocation, self._graph.now + delay)
                 return
             except FatalError as error:
-                if self.caller.passes_over(plugin):
+                if self._caller.passes_over(plugin):
                     continue
-                self.fail(invocation, str(error))
+                self._effects.fail(invocation, str(error))
                 return
             if not node.fulfilled and node.phase != RUNNING:
                 self._graph.store.touch(node.id).phase = RUNNING
             return
-        self.fail(invocation, NOBODY_EXECUTED)
+        self._effects.fail(invocation, NOBODY_EXECUTED)
 
 
 def _tells_time(template: Template) -> bool:

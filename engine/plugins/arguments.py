@@ -7,17 +7,31 @@ until one of them changes it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from engine.graph import Graph, Invocation
-from engine.hooks.question import Question
 from engine.node import Node, encode
+from engine.plugins.question import Question
 from engine.substitution import SubstitutionError
 from engine.template import Template
 from registry import Plugin
 from rpc import Call
+
+
+@lru_cache(maxsize=4096)
+def _salt(head: bytes) -> bytes:
+    return blake2b(head, digest_size=16).digest()
+
+
+def digest(about: str, call: Call) -> bytes:
+    """128 bits that tell a question from any other: its arguments, and the id of the node that it is about."""
+    made = blake2b(call.rest, digest_size=16, salt=_salt(call.head))
+    made.update(about.encode())
+    return made.digest()
 
 
 class Arguments:
@@ -59,7 +73,7 @@ class Arguments:
                 failed.append((question, error))
                 continue
             question.call, question.payload = call, payload
-            question.digest = call.digest
+            question.digest = digest(invocation.node_id, call)
         return failed
 
     def template(self, payload: str, invocation: Invocation, text: bytes) -> Call:

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from engine.hooks.calling import Caller
-from engine.hooks.matching import wants
-from engine.hooks.patching import IllegalChange, patch_workflow
 from engine.node import Node, encode
+from engine.plugins.calling import Caller
+from engine.plugins.matching import wants
+from engine.plugins.patching import IllegalChange, patch_workflow
 from registry import Plugin
 from rpc import Call, FatalError, Method, WorkflowReply
 

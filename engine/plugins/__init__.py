@@ -1,0 +1,13 @@
+"""The six methods in their places: which calls a workflow and its nodes need, and what comes of the replies.
+
+How the calls travel is `rpc`'s business.
+"""
+
+from engine.plugins.calling import Caller, may_fail
+from engine.plugins.journal import Journal
+from engine.plugins.memory import Memory, Rooms
+from engine.plugins.nodes import LONGEST_WAIT, NodeHooks
+from engine.plugins.patience import Patience
+from engine.plugins.workflows import WorkflowHooks
+
+__all__ = ["LONGEST_WAIT", "Caller", "Journal", "Memory", "NodeHooks", "Patience", "Rooms", "WorkflowHooks", "may_fail"]

@@ -10,7 +10,7 @@ import orjson
 
 from bench.record import Micro
 from engine import Node
-from engine.node import encode
+from engine.model.node import encode
 from rpc.methods import Method
 from rpc.replies import decode
 

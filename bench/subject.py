@@ -23,9 +23,9 @@ from bench.peers.window import Used
 from bench.record import Moment
 from bench.workflows import fan_out
 from engine import Engine, ManifestError, PendingExecutor, Workflow
-from engine.execution import Result
-from engine.node import POD, RUNNING
-from engine.reconciliation import WORKERS
+from engine.executors.executor import Result
+from engine.model.node import POD, RUNNING
+from engine.reconciling.run import WORKERS
 from registry import ConfigError, Plugin, load_config
 from registry.config import Config, EngineSettings, MatchSettings, PluginConfig, Seconds
 from rpc.stats import Outcome

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.engine import DeadlinePassed, Engine, EngineOptions, PassResult
-    from engine.execution import Executor, Result
+    from engine.executors.executor import Executor, Result
+    from engine.executors.outcomes import Outcome, Outcomes
+    from engine.executors.simulated import PendingExecutor, SimulatedExecutor
     from engine.manifests import ManifestError, Manifests, load
-    from engine.node import Node
+    from engine.model.node import Node
+    from engine.model.statistics import EngineStats
+    from engine.model.workflow import InvalidWorkflow, Workflow
     from engine.operations import OperationError
-    from engine.outcomes import Outcome, Outcomes
-    from engine.simulation import PendingExecutor, SimulatedExecutor
-    from engine.statistics import EngineStats
-    from engine.workflow import InvalidWorkflow, Workflow
 else:
     _HOMES = {
         "engine": ("DeadlinePassed", "Engine", "EngineOptions", "PassResult"),

@@ -13,17 +13,17 @@ from typing import Any, Final, Self, TypedDict, Unpack
 import msgspec
 import structlog
 
-from engine.execution import Executor, Result
+from engine.executors.executor import Executor, Result
+from engine.executors.simulated import SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
-from engine.library import Library
-from engine.looping import Loop
-from engine.node import ERROR, FAILED, SUCCEEDED, SUSPEND, Node
+from engine.model.node import ERROR, FAILED, SUCCEEDED, SUSPEND, Node
+from engine.model.statistics import Counts, EngineStats
+from engine.model.workflow import Workflow
 from engine.operations import OperationError, answers, retried
 from engine.plugins import LONGEST_WAIT, Patience
-from engine.reconciliation import WORKERS, Run, Surroundings, is_suspended
-from engine.simulation import SimulatedExecutor
-from engine.statistics import Counts, EngineStats
-from engine.workflow import Workflow
+from engine.reconciling.looping import Loop
+from engine.reconciling.run import WORKERS, Run, Surroundings, is_suspended
+from engine.templates.library import Library
 from registry import Registry, Reload
 from rpc import TransientError
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from engine.library import Library
-from engine.specification import InvalidSpec, UnknownTemplate, context_of, spec_in_force
-from engine.template import InvalidTemplate
-from engine.workflow import Workflow
+from engine.model.workflow import Workflow
+from engine.templates.library import Library
+from engine.templates.specification import InvalidSpec, UnknownTemplate, context_of, spec_in_force
+from engine.templates.template import InvalidTemplate
 
 
 def lacking(workflow: Workflow, library: Library) -> Iterator[str]:

@@ -12,7 +12,7 @@ import click
 import orjson
 
 from engine.manifests import load_mapping
-from engine.variables import text_of
+from engine.substitution.variables import text_of
 from rpc.durations import parse_duration
 
 

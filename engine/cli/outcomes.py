@@ -9,10 +9,10 @@ from typing import Any, Final
 import click
 import yaml
 
+from engine.executors.simulated import SimulatedExecutor
 from engine.manifests import ManifestError, Manifests, load
-from engine.reads import Output, Reader, reads
 from engine.shape import WrongType, check_shape
-from engine.simulation import SimulatedExecutor
+from engine.templates.reads import Output, Reader, reads
 from registry.cli import BadInput
 from registry.terminal import printable
 

@@ -9,9 +9,9 @@ import click
 from engine.cli.options import Options, parameter, read_parameters, reconciling
 from engine.cli.running import reconcile
 from engine.manifests import ManifestError
+from engine.model.workflow import Workflow
 from engine.operations import with_parameters, with_spec
-from engine.variables import text_of
-from engine.workflow import Workflow
+from engine.substitution.variables import text_of
 from registry.cli import BadInput
 from registry.terminal import tell
 

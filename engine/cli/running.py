@@ -20,19 +20,19 @@ from engine.cli.lacking import lacking
 from engine.cli.options import Options
 from engine.cli.outcomes import hollow_when, made_up, read_outputs
 from engine.cli.progress import showing_progress
+from engine.cli.summary import show_statistics, summarize
 from engine.cli.unmatched import unmatched
 from engine.engine import Engine
-from engine.library import Library
+from engine.executors.outcomes import Outcomes
+from engine.executors.simulated import PendingExecutor, SimulatedExecutor
 from engine.manifests import ManifestError, Manifests, UnknownFields, load, sources, workflow_from
+from engine.model.workflow import InvalidWorkflow, Workflow
 from engine.operations import OperationError
-from engine.outcomes import Outcomes
-from engine.reads import Output, Reader
 from engine.shape import WrongType, check_shape
 from engine.signals import draining
-from engine.simulation import PendingExecutor, SimulatedExecutor
-from engine.summary import show_statistics, summarize
-from engine.variables import parse_time
-from engine.workflow import InvalidWorkflow, Workflow
+from engine.substitution.variables import parse_time
+from engine.templates.library import Library
+from engine.templates.reads import Output, Reader
 from registry import ConfigError, Registry
 from registry.checking import find_unreachable
 from registry.cli import BadInput

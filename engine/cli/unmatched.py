@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from engine.executors.outcomes import NODE, Outcomes
 from engine.manifests import Manifests
-from engine.outcomes import NODE, Outcomes
-from engine.workflow import Workflow
+from engine.model.workflow import Workflow
 
 Document = Mapping[str, Any]
 

@@ -13,15 +13,15 @@ import orjson
 from engine.graph.arguments import BindingError, bind, variables_of
 from engine.graph.deadlines import limit_waiting
 from engine.graph.invocation import Inside, Invocation
+from engine.graph.locks import LockError, Request, lock_requests
+from engine.graph.memo import Key, Memo, MemoError, Memos, memo_request
 from engine.graph.queueing import LockQueue
 from engine.graph.record import Waiting, WalkRecord
 from engine.graph.retry import Retry
-from engine.locks import LockError, Request, lock_requests
-from engine.memo import Key, Memo, MemoError, Memos, memo_request
-from engine.node import DAG, ERROR, FAILED, FLAGS, PENDING, POD, RETRY, RUNNING, STEPS, SUCCEEDED, Node
-from engine.scope import Scope
-from engine.substitution import SubstitutionError, render_string
-from engine.template import InvalidTemplate
+from engine.model.node import DAG, ERROR, FAILED, FLAGS, PENDING, POD, RETRY, RUNNING, STEPS, SUCCEEDED, Node
+from engine.substitution.scope import Scope
+from engine.substitution.text import SubstitutionError, render_string
+from engine.templates.template import InvalidTemplate
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph

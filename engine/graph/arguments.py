@@ -8,10 +8,10 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from engine.scope import Scope
-from engine.substitution import SubstitutionError
-from engine.template import Template
-from engine.variables import absent_key, config_map_value, json_parameters, text_of
+from engine.substitution.scope import Scope
+from engine.substitution.text import SubstitutionError
+from engine.substitution.variables import absent_key, config_map_value, json_parameters, text_of
+from engine.templates.template import Template
 
 Document = Mapping[str, Any]
 

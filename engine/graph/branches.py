@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from engine.graph.nodes import NodeStore
-from engine.node import RETRY, SUCCEEDED, UNSUCCESSFUL, Node
+from engine.model.node import RETRY, SUCCEEDED, UNSUCCESSFUL, Node
 
 
 def branch_phases(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from engine.graph.invocation import Invocation
 from engine.graph.record import WalkRecord
 from engine.graph.retry import Retry
-from engine.node import FAILED, PENDING, POD, Node
+from engine.model.node import FAILED, PENDING, POD, Node
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph

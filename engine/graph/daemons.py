@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from engine.graph.invocation import Inside, Invocation
-from engine.node import SUCCEEDED
+from engine.model.node import SUCCEEDED
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph

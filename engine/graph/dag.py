@@ -25,7 +25,7 @@ from engine.graph.outputs import (
     template_outputs,
 )
 from engine.graph.taskgroup import TaskGroup
-from engine.node import (
+from engine.model.node import (
     ERROR,
     FAILED,
     FLAGS,
@@ -39,9 +39,9 @@ from engine.node import (
     UNSUCCESSFUL,
     Node,
 )
-from engine.scope import Scope
-from engine.substitution import SubstitutionError, render_string
-from engine.template import Hook, InvalidTemplate, Mentions, Step
+from engine.substitution.scope import Scope
+from engine.substitution.text import SubstitutionError, render_string
+from engine.templates.template import Hook, InvalidTemplate, Mentions, Step
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph

@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.graph.invocation import Invocation
-from engine.node import ERROR, FAILED, PENDING, POD, Node
-from engine.substitution import SubstitutionError
-from engine.variables import parse_time
+from engine.model.node import ERROR, FAILED, PENDING, POD, Node
+from engine.substitution.text import SubstitutionError
+from engine.substitution.variables import parse_time
 from rpc.durations import parse_duration
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from engine.expressions import ExpressionError
 from engine.expressions.depends import parse_depends
-from engine.template import Template
+from engine.templates.template import Template
 
 _TASK: Final = re.compile(r"([a-zA-Z0-9][-a-zA-Z0-9]*?)\.[A-Z][a-zA-Z]+|([a-zA-Z0-9][-a-zA-Z0-9]*)")
 

@@ -12,10 +12,10 @@ from engine.graph import daemons
 from engine.graph.expansion import ExpansionError, holds, hook_call
 from engine.graph.invocation import Invocation
 from engine.graph.nodes import pod_name
-from engine.library import Context
-from engine.node import ERROR, OMITTED, SKIPPED, SUCCEEDED, Node
-from engine.template import Hook, read_hooks
-from engine.variables import html_safe, parse_time
+from engine.model.node import ERROR, OMITTED, SKIPPED, SUCCEEDED, Node
+from engine.substitution.variables import html_safe, parse_time
+from engine.templates.library import Context
+from engine.templates.template import Hook, read_hooks
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph

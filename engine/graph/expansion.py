@@ -12,9 +12,9 @@ from engine.expressions import ExpressionError, evaluate
 from engine.expressions.when import evaluate_when
 from engine.graph.items import Item, LoopError, items
 from engine.graph.outputs import OutputError, resolve_artifact
-from engine.scope import Scope
-from engine.substitution import SubstitutionError, Text, UnresolvedError, environment
-from engine.template import Hook, Step, read_hooks
+from engine.substitution.scope import Scope
+from engine.substitution.text import SubstitutionError, Text, UnresolvedError, environment
+from engine.templates.template import Hook, Step, read_hooks
 
 Document = Mapping[str, Any]
 Hooks = tuple[dict[str, Hook], Hook | None]

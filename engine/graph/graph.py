@@ -9,7 +9,6 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
-from engine.clock import timestamp
 from engine.graph import daemons, leaves
 from engine.graph.admission import Admission
 from engine.graph.arguments import variables_of
@@ -22,9 +21,10 @@ from engine.graph.nodes import NodeStore, pod_name, relative_name
 from engine.graph.publishing import GlobalOutputs
 from engine.graph.record import Visit, WalkRecord
 from engine.graph.steps import Steps
-from engine.node import ERROR, FAILED, FLAGS, RETRY, RUNNING, SKIPPED_TYPE, Node
-from engine.scope import Scope
-from engine.template import Template
+from engine.model.clock import timestamp
+from engine.model.node import ERROR, FAILED, FLAGS, RETRY, RUNNING, SKIPPED_TYPE, Node
+from engine.substitution.scope import Scope
+from engine.templates.template import Template
 
 Document = Mapping[str, Any]
 

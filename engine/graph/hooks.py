@@ -13,9 +13,9 @@ from engine.expressions import ExpressionError
 from engine.graph.expansion import ExpansionError, holds, hook_call
 from engine.graph.invocation import HookedParent, Invocation
 from engine.graph.outputs import spokesman, step_variables
-from engine.node import Node
-from engine.scope import Scope
-from engine.template import Hook
+from engine.model.node import Node
+from engine.substitution.scope import Scope
+from engine.templates.template import Hook
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from engine.library import Context
-from engine.memo import Key
-from engine.node import Node
-from engine.template import Template
+from engine.graph.memo import Key
+from engine.model.node import Node
+from engine.templates.library import Context
+from engine.templates.template import Template
 
 
 class Parent(Protocol):
@@ -97,7 +97,7 @@ class Invocation(msgspec.Struct, eq=False):
     on_exit: bool = False
     """Whether it belongs to an exit handler, which neither `stop` nor the workflow's deadline keeps from running."""
     flag: str = ""
-    """Which of `engine.node.FLAGS` its node gets."""
+    """Which of `engine.model.node.FLAGS` its node gets."""
     node_type: str = ""
     """The type of its node where that is not what its template says."""
     depth: int = 1

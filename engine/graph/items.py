@@ -14,7 +14,7 @@ import orjson
 
 from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_json
-from engine.variables import compact_json, text_of
+from engine.substitution.variables import compact_json, text_of
 
 MAX_ITEMS: Final = 1_000_000
 """What one loop may expand to; a `withSequence` from a mistyped parameter must not take the machine with it."""

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
-from engine.execution import Result
+from engine.executors.executor import Result
 from engine.graph import daemons
 from engine.graph.deadlines import limit_leaf, seconds, started
 from engine.graph.invocation import Invocation
 from engine.graph.nodes import complete
 from engine.graph.outputs import leaf_outputs
-from engine.node import CONTAINER, ERROR, FAILED, FULFILLED, PENDING, POD, RUNNING, SUCCEEDED, Node
+from engine.model.node import CONTAINER, ERROR, FAILED, FULFILLED, PENDING, POD, RUNNING, SUCCEEDED, Node
 from engine.shape import WrongType, check_outputs
-from engine.substitution import SubstitutionError
-from engine.variables import text_of
+from engine.substitution.text import SubstitutionError
+from engine.substitution.variables import text_of
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph

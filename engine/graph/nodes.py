@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Any, Final
 
-from engine.node import (
+from engine.model.node import (
     CONTAINER,
     EXECUTABLE,
     HTTP,

@@ -11,11 +11,11 @@ from engine.expressions import ExpressionError, evaluate
 from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_json, go_string
 from engine.graph.nodes import NodeStore
-from engine.node import RETRY, SUCCEEDED, Node
-from engine.scope import Scope
-from engine.substitution import SubstitutionError, environment, render_string
-from engine.template import Template
-from engine.variables import compact_json, text_of
+from engine.model.node import RETRY, SUCCEEDED, Node
+from engine.substitution.scope import Scope
+from engine.substitution.text import SubstitutionError, environment, render_string
+from engine.substitution.variables import compact_json, text_of
+from engine.templates.template import Template
 
 Document = Mapping[str, Any]
 

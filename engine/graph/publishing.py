@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.scope import Scope
-from engine.variables import text_of
+from engine.substitution.scope import Scope
+from engine.substitution.variables import text_of
 
 Document = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from engine.graph.invocation import Invocation
-from engine.locks import Locks, Place, Request, Standing
+from engine.graph.locks import Locks, Place, Request, Standing
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph

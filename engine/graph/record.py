@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from engine.execution import Result
+from engine.executors.executor import Result
 
 
 class Visit(msgspec.Struct, frozen=True):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.expressions import ExpressionError, evaluate
 from engine.graph import daemons
 from engine.graph.invocation import Invocation
-from engine.node import ERROR, FAILED, SUCCEEDED, Node
-from engine.substitution import environment
-from engine.variables import parse_time
+from engine.model.node import ERROR, FAILED, SUCCEEDED, Node
+from engine.substitution.text import environment
+from engine.substitution.variables import parse_time
 from rpc.durations import parse_duration
 
 if TYPE_CHECKING:

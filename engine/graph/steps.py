@@ -15,9 +15,9 @@ from engine.graph.outputs import (
     step_variables,
     template_outputs,
 )
-from engine.node import ERROR, FAILED, FLAGS, OMITTED, RUNNING, SKIPPED, SKIPPED_TYPE, STEP_GROUP, SUCCEEDED, Node
-from engine.scope import Scope
-from engine.template import InvalidTemplate, Step
+from engine.model.node import ERROR, FAILED, FLAGS, OMITTED, RUNNING, SKIPPED, SKIPPED_TYPE, STEP_GROUP, SUCCEEDED, Node
+from engine.substitution.scope import Scope
+from engine.templates.template import InvalidTemplate, Step
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.graph.hooks import Hooks
-from engine.node import SUCCEEDED, Node
-from engine.scope import Scope
-from engine.template import Step
+from engine.model.node import SUCCEEDED, Node
+from engine.substitution.scope import Scope
+from engine.templates.template import Step
 
 if TYPE_CHECKING:
     from engine.graph.dag import Dag

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.variables import CRON_WORKFLOW
+from engine.substitution.variables import CRON_WORKFLOW
 
 Document = Mapping[str, Any]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from engine.execution import Result
-from engine.node import RUNNING, SUCCEEDED, SUSPEND, Node
+from engine.executors.executor import Result
+from engine.model.node import RUNNING, SUCCEEDED, SUSPEND, Node
 from engine.operations.errors import OperationError
 from engine.operations.selecting import Selector
 

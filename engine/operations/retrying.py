@@ -10,8 +10,8 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from engine.clock import timestamp
-from engine.node import (
+from engine.model.clock import timestamp
+from engine.model.node import (
     CONTAINER,
     EXECUTABLE,
     OMITTED,
@@ -25,11 +25,11 @@ from engine.node import (
     TASK_GROUP,
     Node,
 )
+from engine.model.status import begun_again
+from engine.model.workflow import Workflow
 from engine.operations.amending import with_parameters, with_spec
 from engine.operations.errors import OperationError
 from engine.operations.selecting import Selector
-from engine.status import begun_again
-from engine.workflow import Workflow
 
 _GROUPS: Final = frozenset({TASK_GROUP, STEP_GROUP})
 _INSIDE: Final = ("", ".", "[", "(")

@@ -7,9 +7,9 @@ from typing import Final
 
 import orjson
 
-from engine.node import Node
+from engine.model.node import Node
 from engine.operations.errors import OperationError
-from engine.variables import text_of
+from engine.substitution.variables import text_of
 
 FIELDS: Final = ("displayName", "name", "id", "phase", "templateName", "templateRef.name", "templateRef.template")
 """The fields that every node has; besides them there is `inputs.parameters.NAME.value`."""

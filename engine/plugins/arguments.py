@@ -14,10 +14,10 @@ from typing import Any
 import orjson
 
 from engine.graph import Graph, Invocation
-from engine.node import Node, encode
+from engine.model.node import Node, encode
 from engine.plugins.question import Question
-from engine.substitution import SubstitutionError
-from engine.template import Template
+from engine.substitution.text import SubstitutionError
+from engine.templates.template import Template
 from registry import Plugin
 from rpc import Call
 

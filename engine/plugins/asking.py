@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from engine.graph import Graph, Invocation
-from engine.node import ERROR, Node
+from engine.model.node import ERROR, Node
 from engine.plugins.arguments import Arguments
 from engine.plugins.calling import Caller
 from engine.plugins.matching import NodeFilter, node_filter
 from engine.plugins.patching import IllegalChange, apply_result
-from engine.substitution import SubstitutionError
+from engine.substitution.text import SubstitutionError
 from registry import Plugin
 from rpc import FatalError, Method, NodeReply, ParametersReply, Reply
 

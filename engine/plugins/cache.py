@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from engine.node import Node
+from engine.model.node import Node
 from engine.plugins.room import Room, Share, weight
 from registry import Plugin
 from rpc import EMPTY, Reply

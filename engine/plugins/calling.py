@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from engine.model.statistics import Counts
 from engine.plugins.arguments import digest
 from engine.plugins.memory import Memory
 from engine.plugins.patience import Patience
-from engine.statistics import Counts
 from registry import Plugin
 from rpc import EMPTY, Call, CallBatch, FatalError, Method, Outcomes, PluginError, Reply, TransientError
 

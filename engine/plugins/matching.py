@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from engine.node import Node
-from engine.template import Template
+from engine.model.node import Node
+from engine.templates.template import Template
 from registry import MatchSettings, Plugin
 from rpc import Method
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from engine.model.statistics import Counts
 from engine.plugins.cache import ReplyCache
 from engine.plugins.journal import Journal
 from engine.plugins.room import CACHES, JOURNALS, Answer, Room
-from engine.statistics import Counts
 from registry import Plugin
 from rpc import FatalError, Method, NodeReply
 

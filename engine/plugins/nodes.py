@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any, Final
 
 from engine.graph import Graph, Invocation
-from engine.node import FULFILLED, PLUGIN, RUNNING
+from engine.model.node import FULFILLED, PLUGIN, RUNNING
 from engine.plugins.asking import Asking
 from engine.plugins.calling import Caller
 from engine.plugins.chain import Chain
 from engine.plugins.matching import wants
 from engine.plugins.question import Question
-from engine.template import Template
+from engine.templates.template import Template
 from registry import Plugin
 from rpc import FatalError, Method, NodeReply, TransientError
 from rpc.fanout import fan_out

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from engine.node import FULFILLED, Node
+from engine.model.node import FULFILLED, Node
+from engine.model.workflow import COMPLETED_PHASES
 from engine.shape import WrongType, check_outputs, check_shape
-from engine.variables import text_of
-from engine.workflow import COMPLETED_PHASES
+from engine.substitution.variables import text_of
 from rpc import NodeResult
 
 IDENTITY: Final = ("name", "namespace", "uid")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.graph import Invocation
-from engine.node import Node
+from engine.model.node import Node
 from rpc import Call
 
 

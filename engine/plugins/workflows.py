@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from engine.node import Node, encode
+from engine.model.node import Node, encode
 from engine.plugins.calling import Caller
 from engine.plugins.matching import wants
 from engine.plugins.patching import IllegalChange, patch_workflow

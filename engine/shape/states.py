@@ -48,7 +48,7 @@ class Condition(Shape):
 
 
 class Status(Shape):
-    """``status``; its nodes are checked when they become `engine.node.Node`."""
+    """``status``; its nodes are checked when they become `engine.model.node.Node`."""
 
     nodes: dict[str, Any] | None = None
     phase: Text = None
@@ -92,7 +92,7 @@ class Waiting(Shape):
 
 
 class NodeStatus(Shape):
-    """What `engine.node.Node` keeps as it comes."""
+    """What `engine.model.node.Node` keeps as it comes."""
 
     id: Text = None
     children: list[str] | None = None

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.graph.arguments import is_located
-from engine.specification import InvalidSpec
+from engine.substitution.variables import text_of
+from engine.templates.specification import InvalidSpec
 from engine.validation.names import check_names, is_parameter, value_problem
-from engine.variables import text_of
 
 Document = Mapping[str, Any]
 

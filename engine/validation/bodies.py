@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.graph.ancestry import Ancestry
-from engine.library import Context
-from engine.specification import InvalidSpec
-from engine.template import LOOPS
+from engine.templates.library import Context
+from engine.templates.specification import InvalidSpec
+from engine.templates.template import LOOPS
 from engine.validation.arguments import check_arguments
 from engine.validation.cycles import find_cycle, ordered
 from engine.validation.names import check_names, field_problem, is_parameter

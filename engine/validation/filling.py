@@ -13,11 +13,11 @@ from typing import Any, Final
 import orjson
 
 from engine.graph.arguments import is_located
-from engine.scope import Scope
 from engine.shape import WrongType, check_template
-from engine.specification import InvalidSpec
-from engine.substitution import SubstitutionError, compile_json
-from engine.variables import json_parameters, text_of
+from engine.substitution.scope import Scope
+from engine.substitution.text import SubstitutionError, compile_json
+from engine.substitution.variables import json_parameters, text_of
+from engine.templates.specification import InvalidSpec
 
 Document = Mapping[str, Any]
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.library import Context
-from engine.specification import InvalidSpec
-from engine.substitution import find_tags
+from engine.substitution.text import find_tags
+from engine.templates.library import Context
+from engine.templates.specification import InvalidSpec
 from engine.validation.cycles import find_cycle
 from engine.validation.filling import is_open
 from engine.validation.names import check_names

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from engine.specification import InvalidSpec
+from engine.templates.specification import InvalidSpec
 
 Document = Mapping[str, Any]
 

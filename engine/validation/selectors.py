@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.specification import LABEL, InvalidSpec
+from engine.templates.specification import LABEL, InvalidSpec
 
 _OPERATORS: Final = {"In": True, "NotIn": True, "Exists": False, "DoesNotExist": False}
 """Whether each wants values."""

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import orjson
 
-from engine.specification import InvalidSpec
-from engine.substitution import find_tags
+from engine.substitution.text import find_tags
+from engine.templates.specification import InvalidSpec
 
 Document = Mapping[str, Any]
 

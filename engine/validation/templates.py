@@ -7,10 +7,10 @@ from collections.abc import Generator, Mapping
 from typing import Any, Final
 
 from engine.graph.retry import POLICIES
-from engine.library import Context
-from engine.scope import Scope
-from engine.specification import InvalidSpec
-from engine.template import KINDS, InvalidTemplate, kind_of
+from engine.substitution.scope import Scope
+from engine.templates.library import Context
+from engine.templates.specification import InvalidSpec
+from engine.templates.template import KINDS, InvalidTemplate, kind_of
 from engine.validation.arguments import LEAVES, check_inputs, check_location, check_outputs
 from engine.validation.bodies import check_dag, check_steps
 from engine.validation.filling import PLACEHOLDER, Placeholders, fill_in

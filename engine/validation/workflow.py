@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.library import Context
-from engine.scope import Scope
-from engine.specification import InvalidSpec, merged_arguments
+from engine.substitution.scope import Scope
+from engine.substitution.variables import text_of
+from engine.templates.library import Context
+from engine.templates.specification import InvalidSpec, merged_arguments
 from engine.validation.arguments import check_arguments
 from engine.validation.bodies import check_hooks
 from engine.validation.filling import Placeholders
 from engine.validation.names import LONGEST_WORKFLOW, check_names, is_parameter
 from engine.validation.selectors import check_selector
 from engine.validation.templates import Templates, drive
-from engine.variables import text_of
 
 Document = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.reconciliation import Run
+from engine.reconciling.run import Run
 from tests.acceptance.manifests import container, workflow
 
 

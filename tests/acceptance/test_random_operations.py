@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Engine, Node, OperationError, Result, Workflow
-from engine.node import SKIPPED_TYPE
+from engine.model.node import SKIPPED_TYPE
 from registry import BreakerSettings, Config, EngineSettings, PluginConfig, Registry, RetrySettings
 from rpc.plugin import Plugin, Unavailable
 from tests.acceptance.manifests import container

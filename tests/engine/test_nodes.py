@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine import Workflow
 from engine.graph.nodes import NodeStore
-from engine.node import KNOWN, encode, fnv1a32, from_dict, node_id, to_dict
+from engine.model.node import KNOWN, encode, fnv1a32, from_dict, node_id, to_dict
 
 
 @pytest.mark.parametrize(("text", "value"), [("", 2166136261), ("a", 3826002220), ("foobar", 3214735720)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.node import Node
+from engine.model.node import Node
 from engine.plugins.patching import IllegalChange, apply_result, merge_patch, patch_workflow
 from rpc import NodeResult
 

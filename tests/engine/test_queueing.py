@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from engine.queueing import Queue
+from engine.reconciling.queueing import Queue
 
 keys = st.sampled_from("abcde")
 times = st.integers(0, 100).map(float)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from engine.reads import Reader, reads
+from engine.templates.reads import Reader, reads
 
 LEAF = "{name: leaf, container: {image: i}}"
 

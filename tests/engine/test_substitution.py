@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.scope import Scope
-from engine.substitution import (
+from engine.substitution.scope import Scope
+from engine.substitution.text import (
     MAX_FILLED,
     SubstitutionError,
     TooLarge,
@@ -19,7 +19,7 @@ from engine.substitution import (
     environment,
     render_string,
 )
-from engine.template import Mentions, Step
+from engine.templates.template import Mentions, Step
 
 SCOPE = {
     "inputs.parameters.message": "hello",

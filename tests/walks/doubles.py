@@ -137,8 +137,7 @@ class Registry:
         dice = Random(f"plugins {seed}")
         names = [f"p{number}" for number in range(dice.choice((0, 1, 1, 2)))]
         self.plugins = tuple(
-            plugin(name, Client(name, seed, time, disturb), cache=dice.choice(("auto", "auto", "on")))
-            for name in names
+            plugin(name, Client(name, seed, time, disturb), cache=dice.choice(("auto", "auto", "on"))) for name in names
         )
 
     @contextmanager

@@ -12,7 +12,7 @@ import orjson
 import yaml
 
 from engine import Engine, Node, Outcome, Outcomes, Result, SimulatedExecutor, Workflow
-from engine.clock import SimulatedClock
+from engine.model.clock import SimulatedClock
 
 START = 1_700_000_000.0
 

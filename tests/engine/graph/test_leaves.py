@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engine.variables import parse_time
+from engine.substitution.variables import parse_time
 from tests.engine.graph.running import START, run
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from engine.graph.nodes import MAX_TEXT, NodeStore, TooManyNodes
-from engine.variables import parse_time
+from engine.substitution.variables import parse_time
 from tests.engine.graph.running import START, run
 
 

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from engine import Engine, Workflow
-from engine.locks import Locks, Request
-from engine.memo import Key, Memo, Memos
-from engine.variables import parse_time
+from engine.graph.locks import Locks, Request
+from engine.graph.memo import Key, Memo, Memos
+from engine.substitution.variables import parse_time
 from tests.engine.graph.running import START, Recorder, outcomes, run, workflow
 
 SIZES = {"sizes": {"data": {"two": "2", "none": "0", "bad": "many"}}}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Engine, Outcome, Outcomes, SimulatedExecutor, Workflow
-from engine.clock import SimulatedClock
+from engine.model.clock import SimulatedClock
 from tests.engine.graph.running import START
 
 FOREVER = 1e6

@@ -112,7 +112,7 @@ class TestExpression:
 class TestBackoff:
     def starts(self, strategy: str, ends: str = "{main: {phase: Failed}}") -> list[int]:
         ran = run(retried(strategy), ends)
-        from engine.variables import parse_time
+        from engine.substitution.variables import parse_time
 
         return [int(parse_time(ran[name].started_at or "").timestamp() - START) for name in ran.children("wf")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine import Engine, OperationError, Workflow
-from engine.clock import SimulatedClock
+from engine.model.clock import SimulatedClock
 from tests.engine.graph.running import run
 from tests.engine.operations.driving import drive, reloaded
 

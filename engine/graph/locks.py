@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from engine.variables import absent_key, config_map_value
+from engine.substitution.variables import absent_key, config_map_value
 
 Document = Mapping[str, Any]
 

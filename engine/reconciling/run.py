@@ -8,18 +8,23 @@ from typing import Any, Final
 
 import orjson
 
-from engine.execution import Result
+from engine.executors.executor import Result
 from engine.graph import Invocation
+from engine.graph.locks import LockError, Locks, Standing, lock_requests
+from engine.graph.memo import Memos
 from engine.graph.nodes import MAX_NODES, TooManyNodes
 from engine.graph.queueing import LockQueue
 from engine.graph.record import WalkRecord
-from engine.library import Library
-from engine.locks import LockError, Locks, Standing, lock_requests
-from engine.memo import Memos
-from engine.node import ERROR, FAILED, PENDING, POD, RUNNING, STARTED, Node
+from engine.model.node import ERROR, FAILED, PENDING, POD, RUNNING, STARTED, Node
+from engine.model.statistics import Counts
+from engine.model.status import finished, pending, running, with_progress
+from engine.model.workflow import COMPLETED_PHASES, Workflow
 from engine.operations import with_spec
 from engine.plugins import Caller, Memory, NodeHooks, Patience, Rooms, WorkflowHooks, may_fail
-from engine.specification import (
+from engine.reconciling.walking import Walk
+from engine.substitution.variables import MissingParameter, workflow_scope
+from engine.templates.library import Library
+from engine.templates.specification import (
     InvalidMetadata,
     InvalidSpec,
     UnknownTemplate,
@@ -28,12 +33,7 @@ from engine.specification import (
     spec_in_force,
     with_metadata,
 )
-from engine.statistics import Counts
-from engine.status import finished, pending, running, with_progress
 from engine.validation import validate
-from engine.variables import MissingParameter, workflow_scope
-from engine.walking import Walk
-from engine.workflow import COMPLETED_PHASES, Workflow
 from registry import Plugin
 from rpc import FatalError, Method, TransientError
 

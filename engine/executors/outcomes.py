@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.manifests import ManifestError, load_mapping
-from engine.node import ERROR, FAILED, SKIPPED, SUCCEEDED, Node
+from engine.model.node import ERROR, FAILED, SKIPPED, SUCCEEDED, Node
 from engine.shape import explain
 from rpc.durations import parse_duration
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from engine.node import Node
-    from engine.workflow import Workflow
+    from engine.model.node import Node
+    from engine.model.workflow import Workflow
 
 Document = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from engine.node import Node, encode, from_dict, to_dict
+from engine.model.node import Node, encode, from_dict, to_dict
 from engine.shape import WrongType, check_node, check_shape
 from rpc.statuses import in_one_line
 

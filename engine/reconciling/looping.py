@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from engine.clock import SimulatedClock
-from engine.execution import Executor
-from engine.queueing import Queue
-from engine.simulation import PendingExecutor, SimulatedExecutor
+from engine.executors.executor import Executor
+from engine.executors.simulated import PendingExecutor, SimulatedExecutor
+from engine.model.clock import SimulatedClock
+from engine.reconciling.queueing import Queue
 
 if TYPE_CHECKING:
     from engine.engine import PassResult
-    from engine.reconciliation import Run
-    from engine.workflow import Workflow
+    from engine.model.workflow import Workflow
+    from engine.reconciling.run import Run
 
 PASSES: Final = 16
 """How many workflows are being reconciled at a time; a large one shares the plugins with the small ones."""

@@ -1,7 +1,7 @@
 """Templates, compiled once per workflow: what a node is made from.
 
 A template's text is split at its tags when the workflow is first reconciled, so making a node costs a join and not a
-parse. Where the names inside a template resolve is `engine.library`'s.
+parse. Where the names inside a template resolve is `engine.templates.library`'s.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from engine.node import DAG, HTTP, PLUGIN, POD, STEPS, SUSPEND
-from engine.substitution import Text, compile_json
-from engine.variables import text_of
+from engine.model.node import DAG, HTTP, PLUGIN, POD, STEPS, SUSPEND
+from engine.substitution.text import Text, compile_json
+from engine.substitution.variables import text_of
 
 if TYPE_CHECKING:
-    from engine.library import Context
+    from engine.templates.library import Context
 
 Document = Mapping[str, Any]
 

@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from engine.execution import Result
+from engine.executors.executor import Result
 from engine.graph import Graph, Invocation, leaves
 from engine.graph.admission import Admission
 from engine.graph.entry import Entry
+from engine.graph.memo import Memos
 from engine.graph.nodes import NodeStore
 from engine.graph.queueing import LockQueue
 from engine.graph.record import WalkRecord
-from engine.library import Context
-from engine.memo import Memos
-from engine.scope import Scope
-from engine.variables import add_metadata
-from engine.workflow import Workflow
+from engine.model.workflow import Workflow
+from engine.substitution.scope import Scope
+from engine.substitution.variables import add_metadata
+from engine.templates.library import Context
 
 Document = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.clock import timestamp
+from engine.model.clock import timestamp
 
 LABEL_PHASE: Final = "workflows.argoproj.io/phase"
 LABEL_COMPLETED: Final = "workflows.argoproj.io/completed"

@@ -9,11 +9,11 @@ from typing import Any, Final
 import orjson
 
 from engine.expressions import ExpressionError, evaluate
-from engine.library import Context, Library, merge
-from engine.scope import Scope
-from engine.substitution import SubstitutionError, compile_json, environment
-from engine.template import InvalidTemplate
-from engine.variables import text_of
+from engine.substitution.scope import Scope
+from engine.substitution.text import SubstitutionError, compile_json, environment
+from engine.substitution.variables import text_of
+from engine.templates.library import Context, Library, merge
+from engine.templates.template import InvalidTemplate
 
 Document = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from engine.variables import parse_time
+from engine.substitution.variables import parse_time
 from rpc.durations import parse_duration
 
 # What a key of a ConfigMap may be made of (Argo's cache/configmap_cache.go).

@@ -6,11 +6,11 @@ import heapq
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from engine.clock import SimulatedClock
-from engine.execution import Result
-from engine.node import ERROR, FAILED, RUNNING, SUCCEEDED, Node
-from engine.outcomes import SUCCESS, Outcome, Outcomes, outputs_of
-from engine.workflow import Workflow
+from engine.executors.executor import Result
+from engine.executors.outcomes import SUCCESS, Outcome, Outcomes, outputs_of
+from engine.model.clock import SimulatedClock
+from engine.model.node import ERROR, FAILED, RUNNING, SUCCEEDED, Node
+from engine.model.workflow import Workflow
 
 Document = Mapping[str, Any]
 

@@ -15,8 +15,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from engine.engine import Engine
-from engine.node import Node
-from engine.workflow import Workflow
+from engine.model.node import Node
+from engine.model.workflow import Workflow
 from registry.terminal import printable
 
 MOST: Final = 20

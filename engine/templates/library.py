@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 import orjson
 
 from engine.shape import WrongType, check_shape
-from engine.substitution import SubstitutionError
-from engine.template import KINDS, InvalidTemplate, Template
+from engine.substitution.text import SubstitutionError
+from engine.templates.template import KINDS, InvalidTemplate, Template
 
 Document = Mapping[str, Any]
 

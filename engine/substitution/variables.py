@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from engine.scope import Scope
-from engine.substitution import SubstitutionError, TooLarge, render_string
+from engine.substitution.scope import Scope
+from engine.substitution.text import SubstitutionError, TooLarge, render_string
 
 Document = Mapping[str, Any]
 

@@ -18,11 +18,11 @@ from engine.expressions.caching import kept
 from engine.expressions.errors import ExpressionError, Invalid
 from engine.expressions.gotext import go_json
 from engine.expressions.program import Program, compile_expression
-from engine.scope import Scope as LayeredScope
+from engine.substitution.scope import Scope as LayeredScope
 
 Scope = Mapping[str, Any]
 """Argo's variable names in full (`inputs.parameters.x`) and their values: strings; None for an output that was never
-made; and for `item` any JSON value. Where it is a `engine.scope.Scope`, it also says what `now()` is."""
+made; and for `item` any JSON value. Where it is a `engine.substitution.scope.Scope`, it also says what `now()` is."""
 
 # Where these are unknown an expression waits for them instead of seeing nil (Argo's variablesToCheck).
 _AWAITED: Final = frozenset(

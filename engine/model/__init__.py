@@ -1,0 +1,1 @@
+"""What a workflow and its nodes are, and when it is."""

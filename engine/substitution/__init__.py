@@ -1,0 +1,1 @@
+"""Filling in `{{...}}`: texts with tags, the variables that hold, and where they come from."""

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.engine import DeadlinePassed, Engine, EngineOptions, PassResult
+    from engine.engine import Engine, EngineOptions
     from engine.executors.executor import Executor, Result
     from engine.executors.outcomes import Outcome, Outcomes
     from engine.executors.simulated import PendingExecutor, SimulatedExecutor
@@ -13,17 +13,19 @@ if TYPE_CHECKING:
     from engine.model.statistics import EngineStats
     from engine.model.workflow import InvalidWorkflow, Workflow
     from engine.operations import OperationError
+    from engine.reconciling.results import DeadlinePassed, PassResult
 else:
     _HOMES = {
-        "engine": ("DeadlinePassed", "Engine", "EngineOptions", "PassResult"),
-        "execution": ("Executor", "Result"),
+        "engine": ("Engine", "EngineOptions"),
+        "executors.executor": ("Executor", "Result"),
+        "executors.outcomes": ("Outcome", "Outcomes"),
+        "executors.simulated": ("PendingExecutor", "SimulatedExecutor"),
         "manifests": ("ManifestError", "Manifests", "load"),
-        "node": ("Node",),
+        "model.node": ("Node",),
+        "model.statistics": ("EngineStats",),
+        "model.workflow": ("InvalidWorkflow", "Workflow"),
         "operations": ("OperationError",),
-        "outcomes": ("Outcome", "Outcomes"),
-        "simulation": ("PendingExecutor", "SimulatedExecutor"),
-        "statistics": ("EngineStats",),
-        "workflow": ("InvalidWorkflow", "Workflow"),
+        "reconciling.results": ("DeadlinePassed", "PassResult"),
     }
 
     def __getattr__(name):

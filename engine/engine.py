@@ -10,7 +10,6 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Final, Self, TypedDict, Unpack
 
-import msgspec
 import structlog
 
 from engine.executors.executor import Executor, Result
@@ -22,6 +21,7 @@ from engine.model.workflow import Workflow
 from engine.operations import OperationError, answers, retried
 from engine.plugins import LONGEST_WAIT, Patience
 from engine.reconciling.looping import Loop
+from engine.reconciling.results import DeadlinePassed, PassResult
 from engine.reconciling.run import WORKERS, Run, Surroundings, is_suspended
 from engine.templates.library import Library
 from registry import Registry, Reload
@@ -42,23 +42,6 @@ _DOUBLINGS: Final = 16
 """More would say nothing, and a plugin may be dead for weeks: the thousandth power is no float any more."""
 
 _log = structlog.get_logger()
-
-
-class DeadlinePassed(Exception):
-    """A pass took longer than the configuration's ``loop_deadline``; what it was told is kept for the next one."""
-
-
-class PassResult(msgspec.Struct, frozen=True):
-    """What came of one pass. ``aborted`` is why it left no trace, None where it was committed.
-
-    ``requeue_after`` is in how many seconds another pass would do something, None where nothing but a report or a
-    change from outside will.
-    """
-
-    aborted: TransientError | DeadlinePassed | None = None
-    requeue_after: float | None = None
-    woken: frozenset[str] = frozenset()
-    """The keys of other workflows for which a pass would do something now, since locks were given back."""
 
 
 class EngineOptions(TypedDict, total=False):

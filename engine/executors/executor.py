@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
-if TYPE_CHECKING:
-    from engine.model.node import Node
-    from engine.model.workflow import Workflow
+from engine.model.node import Node
+from engine.model.workflow import Workflow
 
 Document = Mapping[str, Any]
 

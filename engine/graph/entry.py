@@ -14,8 +14,7 @@ from engine.graph.invocation import Invocation
 from engine.graph.nodes import pod_name
 from engine.model.node import ERROR, OMITTED, SKIPPED, SUCCEEDED, Node
 from engine.substitution.variables import html_safe, parse_time
-from engine.templates.library import Context
-from engine.templates.template import Hook, read_hooks
+from engine.templates.template import Hook, Resolving, read_hooks
 
 if TYPE_CHECKING:
     from engine.graph.graph import Graph
@@ -32,7 +31,7 @@ class Entry:
     ``outcome`` is the workflow's phase and message once all of them are done.
     """
 
-    def __init__(self, graph: Graph, spec: Document, context: Context) -> None:
+    def __init__(self, graph: Graph, spec: Document, context: Resolving) -> None:
         self.graph = graph
         self.spec = spec
         self.context = context

@@ -10,8 +10,7 @@ import msgspec
 
 from engine.graph.memo import Key
 from engine.model.node import Node
-from engine.templates.library import Context
-from engine.templates.template import Template
+from engine.templates.template import Resolving, Template
 
 
 class Parent(Protocol):
@@ -92,7 +91,7 @@ class Invocation(msgspec.Struct, eq=False):
     key: int
     name: str
     call: Mapping[str, Any]
-    context: Context
+    context: Resolving
     boundary: Invocation | None
     on_exit: bool = False
     """Whether it belongs to an exit handler, which neither `stop` nor the workflow's deadline keeps from running."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from engine.executors.executor import Executor
 from engine.executors.simulated import PendingExecutor, SimulatedExecutor
 from engine.model.clock import SimulatedClock
+from engine.model.workflow import Workflow
 from engine.reconciling.queueing import Queue
-
-if TYPE_CHECKING:
-    from engine.engine import PassResult
-    from engine.model.workflow import Workflow
-    from engine.reconciling.run import Run
+from engine.reconciling.results import PassResult
+from engine.reconciling.run import Run
 
 PASSES: Final = 16
 """How many workflows are being reconciled at a time; a large one shares the plugins with the small ones."""

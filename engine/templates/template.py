@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
 from engine.model.node import DAG, HTTP, PLUGIN, POD, STEPS, SUSPEND
 from engine.substitution.text import Text, compile_json
 from engine.substitution.variables import text_of
-
-if TYPE_CHECKING:
-    from engine.templates.library import Context
 
 Document = Mapping[str, Any]
 
@@ -179,10 +176,20 @@ def read_hooks(document: Document) -> tuple[dict[str, Hook], Hook | None]:
     return hooks, Hook("exit", {"template": document["onExit"]}) if document.get("onExit") else exit_hook
 
 
+class Resolving(Protocol):
+    """Where the names inside a template resolve. ``scope`` is Argo's templateScope (`engine.templates.library`)."""
+
+    scope: str
+
+    def resolve(self, reference: Document) -> Template:
+        """The template that a step, task or hook calls. Raises `InvalidTemplate`."""
+        ...
+
+
 class Template:
     """One template, compiled. ``context`` is where the names inside it resolve."""
 
-    def __init__(self, document: Document, context: Context) -> None:
+    def __init__(self, document: Document, context: Resolving) -> None:
         self.document = document
         self.context = context
         self.name: str = document.get("name") or ""

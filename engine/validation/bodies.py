@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from engine.graph.ancestry import Ancestry
 from engine.templates.library import Context
@@ -17,10 +17,23 @@ from engine.validation.cycles import find_cycle, ordered
 from engine.validation.names import check_names, field_problem, is_parameter
 from engine.validation.tags import Names, items_of
 
-if TYPE_CHECKING:
-    from engine.validation.templates import Checking, Templates
-
 Document = Mapping[str, Any]
+
+Checking = Generator["Checking", Document | None, Document | None]
+"""A check that may ask for other ones: it yields them, and is sent the template that each of them has looked at."""
+
+
+class Calls(Protocol):
+    """Who knows what steps and tasks call."""
+
+    def check_call(self, call: Document, context: Context, arguments: Document | None) -> Checking:
+        """A step or a task, with its arguments; without, all that it takes counts as given."""
+        ...
+
+    def define(self, names: Names, call: str, template: Document | None, *, looped: bool) -> None:
+        """Note in `names` what a call of the template defines under its own name."""
+        ...
+
 
 # A task of a `depends`, with the result that is asked for or without.
 _TASK: Final = re.compile(r"([a-zA-Z0-9][-a-zA-Z0-9]*?)\.([A-Z][a-zA-Z]+)|([a-zA-Z0-9][-a-zA-Z0-9]*)")
@@ -69,7 +82,7 @@ def _inline_inputs(call: Document) -> set[str]:
     return {f"inputs.parameters.{parameter['name']}" for parameter in parameters}
 
 
-def check_steps(templates: Templates, names: Names, template: Document, context: Context) -> Checking:
+def check_steps(templates: Calls, names: Names, template: Document, context: Context) -> Checking:
     """A steps template. Raises `InvalidSpec`."""
     name = template.get("name") or ""
     names.kind = "steps"
@@ -104,7 +117,7 @@ def check_steps(templates: Templates, names: Names, template: Document, context:
     return None
 
 
-def check_dag(templates: Templates, names: Names, template: Document, context: Context) -> Checking:
+def check_dag(templates: Calls, names: Names, template: Document, context: Context) -> Checking:
     """A DAG template. Raises `InvalidSpec`."""
     name, dag = template.get("name") or "", template["dag"]
     place = f"templates.{name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.graph.retry import POLICIES
@@ -12,7 +12,7 @@ from engine.templates.library import Context
 from engine.templates.specification import InvalidSpec
 from engine.templates.template import KINDS, InvalidTemplate, kind_of
 from engine.validation.arguments import LEAVES, check_inputs, check_location, check_outputs
-from engine.validation.bodies import check_dag, check_steps
+from engine.validation.bodies import Checking, check_dag, check_steps
 from engine.validation.filling import PLACEHOLDER, Placeholders, fill_in
 from engine.validation.leaves import check_leaf
 from engine.validation.metrics import check_metrics
@@ -20,9 +20,6 @@ from engine.validation.names import is_parameter
 from engine.validation.tags import COMMON, Names
 
 Document = Mapping[str, Any]
-
-Checking = Generator["Checking", Document | None, Document | None]
-"""A check that may ask for other ones: it yields them, and is sent the template that each of them has looked at."""
 
 _WHOLE: Final = re.compile(r"[+-]?\d+")
 _WITH_RESULT: Final = ("container", "script", "data", "http", "plugin")

@@ -1,0 +1,24 @@
+"""What came of a pass."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rpc import TransientError
+
+
+class DeadlinePassed(Exception):
+    """A pass took longer than the configuration's ``loop_deadline``; what it was told is kept for the next one."""
+
+
+class PassResult(msgspec.Struct, frozen=True):
+    """What came of one pass. ``aborted`` is why it left no trace, None where it was committed.
+
+    ``requeue_after`` is in how many seconds another pass would do something, None where nothing but a report or a
+    change from outside will.
+    """
+
+    aborted: TransientError | DeadlinePassed | None = None
+    requeue_after: float | None = None
+    woken: frozenset[str] = frozenset()
+    """The keys of other workflows for which a pass would do something now, since locks were given back."""

@@ -141,7 +141,7 @@ class Walk:
         kinds: dict[str, list[str]] = {}
         unfinished = graph.unfinished()
         ends = [each for each in unfinished if each.resolved.is_leaf and each.body is None]
-        for invocation in ends or unfinished:
+        for invocation in ends or ([] if graph.blocked else unfinished):
             node = graph.store[invocation.node_id]
             what = {"Suspend": "suspended"}.get(node.type, node.phase.lower())
             kinds.setdefault(what, []).append(node.display_name)

@@ -20,6 +20,7 @@ from engine.cli.lacking import lacking
 from engine.cli.options import Options
 from engine.cli.outcomes import hollow_when, made_up, read_outputs
 from engine.cli.progress import showing_progress
+from engine.cli.semaphores import absent_sizes
 from engine.cli.summary import show_statistics, summarize
 from engine.cli.unmatched import unmatched
 from engine.engine import Engine
@@ -78,12 +79,17 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
     )
     found = read_outputs(manifests)
     executor = _executor(options, outcomes, workflows, found)
+    config_maps = {name: each.document for name, each in manifests.config_maps.items()}
+    if isinstance(executor, SimulatedExecutor):
+        for name, stand_in in absent_sizes(manifests).items():
+            config_maps[name] = stand_in
+            tell(f"warning: ConfigMap {name} is not given: its semaphores count as 1 in this simulation")
     engine = Engine(
         registry,
         executor=executor,
         workflow_templates=templates,
         cluster_workflow_templates=cluster_templates,
-        config_maps={name: each.document for name, each in manifests.config_maps.items()},
+        config_maps=config_maps,
     )
     interrupted = uvloop.run(_run(engine, workflows, operation, options))
     _write(workflows, options.output)

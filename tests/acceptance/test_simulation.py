@@ -83,3 +83,36 @@ def test_an_outcome_that_is_none_is_answered_with_what_it_may_be(oarlock, tmp_pa
     (tmp_path / "o.yaml").write_text(json.dumps({"look": outcome}))
     done = oarlock("run", "wf.yaml", "--outcomes", "o.yaml")
     assert (done.code, done.err) == (2, f"Error: o.yaml: look: {complaint}\n")
+
+
+SEMAPHORE = """
+kind: Workflow
+metadata: {name: w}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    synchronization: {semaphores: [{configMapKeyRef: {name: limits, key: few}}]}
+    container: {image: i}
+"""
+
+
+def test_a_semaphore_whose_config_map_is_not_given_counts_as_one_and_says_so(oarlock, tmp_path):
+    (tmp_path / "wf.yaml").write_text(SEMAPHORE)
+    done = oarlock("run", "wf.yaml")
+    assert done.code == 0
+    assert done.err == "warning: ConfigMap limits is not given: its semaphores count as 1 in this simulation\n"
+
+
+def test_a_semaphore_that_a_given_config_map_does_not_have_is_an_error(oarlock, tmp_path):
+    (tmp_path / "wf.yaml").write_text(f"{SEMAPHORE}---\nkind: ConfigMap\nmetadata: {{name: limits}}\ndata: {{}}\n")
+    done = oarlock("run", "wf.yaml", "--output", "json")
+    assert done.code == 1
+    assert "failed to initialize semaphore" in json.loads(done.out)["status"]["message"]
+
+
+def test_without_simulation_it_is_an_error_as_in_a_cluster(oarlock, tmp_path):
+    (tmp_path / "wf.yaml").write_text(SEMAPHORE)
+    done = oarlock("run", "wf.yaml", "--executor", "pending", "--output", "json")
+    assert done.code == 1
+    assert "failed to initialize semaphore" in json.loads(done.out)["status"]["message"]

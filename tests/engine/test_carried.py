@@ -67,7 +67,7 @@ OF_A_TEMPLATE: Final[dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("field", OF_THE_SPEC)
-def test_a_field_of_the_spec_stays_as_it_is(field):
+def test_a_field_of_the_spec_stays_as_it_is(field: str) -> None:
     work = workflow("templates: [{name: main, steps: [[{name: a, template: leaf}]]}]")
     plain = run("templates: [{name: main, steps: [[{name: a, template: leaf}]]}]")
     work.document["spec"][field] = OF_THE_SPEC[field]
@@ -77,7 +77,7 @@ def test_a_field_of_the_spec_stays_as_it_is(field):
 
 
 @pytest.mark.parametrize("field", OF_A_TEMPLATE)
-def test_a_field_of_a_template_reaches_whoever_runs_it(field):
+def test_a_field_of_a_template_reaches_whoever_runs_it(field: str) -> None:
     work = workflow(
         "templates: [{name: main, steps: [[{name: a, template: pod}]]}, {name: pod, container: {image: i}}]"
     )
@@ -88,7 +88,7 @@ def test_a_field_of_a_template_reaches_whoever_runs_it(field):
     assert ran.executor.started["a"][field] == OF_A_TEMPLATE[field]
 
 
-def test_tags_in_them_are_filled_in():
+def test_tags_in_them_are_filled_in() -> None:
     ran = run(
         """
         templates:

@@ -14,7 +14,7 @@ def found(*templates: str, kind: str = "Workflow") -> dict[tuple[str, str], list
     return reads([document])
 
 
-def test_a_loop_over_a_result_and_a_condition_on_it():
+def test_a_loop_over_a_result_and_a_condition_on_it() -> None:
     main = """
         name: main
         steps:
@@ -28,7 +28,7 @@ def test_a_loop_over_a_result_and_a_condition_on_it():
     }
 
 
-def test_through_arguments_and_outputs_of_bodies():
+def test_through_arguments_and_outputs_of_bodies() -> None:
     main = """
         name: main
         dag:
@@ -55,7 +55,7 @@ def test_through_arguments_and_outputs_of_bodies():
     }
 
 
-def test_the_list_of_a_loop_and_what_an_expression_makes_are_no_lists_of_a_leaf():
+def test_the_list_of_a_loop_and_what_an_expression_makes_are_no_lists_of_a_leaf() -> None:
     main = """
         name: main
         steps:
@@ -67,7 +67,7 @@ def test_the_list_of_a_loop_and_what_an_expression_makes_are_no_lists_of_a_leaf(
     assert not any(reader.looped for each in readers for reader in each)
 
 
-def test_exit_codes_inline_templates_and_global_names():
+def test_exit_codes_inline_templates_and_global_names() -> None:
     main = """
         name: main
         steps:
@@ -78,7 +78,7 @@ def test_exit_codes_inline_templates_and_global_names():
     assert found(main, LEAF) == {("own", "exitCode"): when, ("own", "parameters.p"): when}
 
 
-def test_templates_that_call_each_other_end():
+def test_templates_that_call_each_other_end() -> None:
     one = """
         name: one
         inputs: {parameters: [{name: p}]}

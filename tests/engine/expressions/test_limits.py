@@ -151,7 +151,7 @@ FUNCTIONS = [*BUILTINS, *(f"sprig.{name}" for name in SPRIG), "asInt", "asFloat"
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_no_function_takes_long_over_long_arguments(name: str) -> None:
     partners = ("short", "many", "capitals", "digits", "list")
-    given = [(first,) for first in LONG]
+    given: list[tuple[str, ...]] = [(first,) for first in LONG]
     given += [pair for long in LONG for partner in partners for pair in ((long, partner), (partner, long))]
     given += [("many", "many", long) for long in LONG]
     for arguments in dict.fromkeys(given):

@@ -84,7 +84,8 @@ class Ran:
 
     @property
     def status(self) -> dict[str, Any]:
-        return self.workflow.document["status"]
+        status: dict[str, Any] = self.workflow.document["status"]
+        return status
 
     @property
     def phases(self) -> dict[str, str]:
@@ -96,7 +97,7 @@ class Ran:
 
     def text(self, name: str) -> str:
         """What an `echo` was given."""
-        return self.executor.started[name]["container"]["args"][0]
+        return str(self.executor.started[name]["container"]["args"][0])
 
     def children(self, name: str) -> list[str]:
         """The display names of a node's children."""

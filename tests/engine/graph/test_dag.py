@@ -11,7 +11,7 @@ def dag(*tasks: str, fields: str = "") -> str:
     return f"templates: [{{name: main, dag: {{{fields} tasks: [{', '.join('{' + task + '}' for task in tasks)}]}}}}]"
 
 
-def test_tasks_run_when_what_they_depend_on_is_done():
+def test_tasks_run_when_what_they_depend_on_is_done() -> None:
     ran = run(
         dag(
             "name: a, template: leaf",
@@ -43,7 +43,7 @@ class TestDepends:
             ("a.Skipped", "Skipped", True),
         ],
     )
-    def test_results(self, depends, phase, runs):
+    def test_results(self, depends: str, phase: str, runs: bool) -> None:
         when = ", when: 'false'" if phase == "Skipped" else ""
         ran = run(
             dag(f"name: a, template: gen{when}", f"name: b, template: leaf, depends: '{depends}'"),
@@ -51,7 +51,7 @@ class TestDepends:
         )
         assert ran["b"].phase == ("Succeeded" if runs else "Omitted")
 
-    def test_an_omitted_task_omits_those_after_it(self):
+    def test_an_omitted_task_omits_those_after_it(self) -> None:
         ran = run(
             dag(
                 "name: a, template: leaf",
@@ -62,7 +62,7 @@ class TestDepends:
         assert ran.phases == {"wf": "Succeeded", "a": "Succeeded", "b": "Omitted", "c": "Omitted"}
         assert ran["b"].message == "omitted: depends condition not met"
 
-    def test_loops(self):
+    def test_loops(self) -> None:
         tasks = (
             "name: a, template: leaf, withItems: [1, 2]",
             "name: some, template: leaf, depends: a.AnySucceeded",
@@ -73,19 +73,19 @@ class TestDepends:
         ran = run(dag(*tasks), "{'node:a(0:1)': {phase: Failed}, 'node:a(1:2)': {phase: Failed}}")
         assert (ran["some"].phase, ran["none"].phase) == ("Omitted", "Succeeded")
 
-    def test_a_broken_one_is_an_error_of_the_task_when_it_is_its_turn(self):
+    def test_a_broken_one_is_an_error_of_the_task_when_it_is_its_turn(self) -> None:
         ran = run(dag("name: a, template: leaf", "name: b, template: leaf, depends: 'a &&'"))
         assert (ran["a"].phase, ran["b"].phase, ran.phase) == ("Succeeded", "Error", "Error")
 
 
 class TestThePhase:
-    def test_a_failure_that_somebody_handles_is_none(self):
+    def test_a_failure_that_somebody_handles_is_none(self) -> None:
         ran = run(
             dag("name: a, template: leaf", "name: b, template: gen, depends: a.Failed"), "{leaf: {phase: Failed}}"
         )
         assert (ran["b"].phase, ran.phase) == ("Succeeded", "Succeeded")
 
-    def test_where_the_last_task_did_not_run_those_before_it_count(self):
+    def test_where_the_last_task_did_not_run_those_before_it_count(self) -> None:
         ran = run(dag("name: a, template: leaf", "name: b, template: gen, depends: a"), "{leaf: {phase: Failed}}")
         assert (ran["b"].phase, ran.phase) == ("Omitted", "Failed")
         ran = run(dag("name: a, template: leaf", "name: b, template: gen, depends: a"), "{leaf: {phase: Error}}")
@@ -123,36 +123,38 @@ class TestThePhase:
         ],
     )
     @pytest.mark.parametrize("between", [False, True])
-    def test_what_was_never_connected_to_a_failure_does_not_succeed(self, build, phase, between):
+    def test_what_was_never_connected_to_a_failure_does_not_succeed(
+        self, build: str, phase: str, between: bool
+    ) -> None:
         tasks = ["name: build, template: build", "name: ship, template: leaf, depends: build"]
         if between:
             tasks += ["name: sail, template: leaf, depends: ship"]
         ran = run(dag(*tasks).removesuffix("]") + f", {{name: build, {build}}}]", "{gen: {result: ''}}")
         assert (ran["build"].phase, ran["ship"].phase, ran.phase) == (phase, "Omitted", phase)
 
-    def test_an_error_counts_as_the_last_one_of_its_branch(self):
+    def test_an_error_counts_as_the_last_one_of_its_branch(self) -> None:
         tasks = ("name: build, template: build", "name: ship, template: gen, depends: build")
         build = "{name: build, steps: [[{name: look, template: leaf}]]}"
         ran = run(dag(*tasks).removesuffix("]") + f", {build}]", "{leaf: {phase: Error}}")
         assert (ran["build"].phase, ran.phase) == ("Failed", "Error")
 
-    def test_an_errored_task_makes_the_dag_error(self):
+    def test_an_errored_task_makes_the_dag_error(self) -> None:
         assert run(dag("name: a, template: leaf"), "{leaf: {phase: Error}}").phase == "Error"
 
-    def test_continue_on(self):
+    def test_continue_on(self) -> None:
         ran = run(
             dag("name: a, template: leaf, continueOn: {failed: true}", "name: b, template: gen, dependencies: [a]"),
             "{leaf: {phase: Failed}}",
         )
         assert (ran["b"].phase, ran.phase) == ("Succeeded", "Succeeded")
 
-    def test_fail_fast_decides_which_of_two_failures_counts(self):
+    def test_fail_fast_decides_which_of_two_failures_counts(self) -> None:
         tasks = ("name: a, template: leaf", "name: b, template: gen")
         ends = "{leaf: {phase: Failed}, gen: {phase: Error}}"
         assert run(dag(*tasks), ends).phase == "Failed"
         assert run(dag(*tasks, fields="failFast: false,"), ends).phase == "Error"
 
-    def test_tasks_beside_a_failed_one_run_to_their_end(self):
+    def test_tasks_beside_a_failed_one_run_to_their_end(self) -> None:
         ran = run(
             dag("name: a, template: leaf", "name: b, template: gen", "name: c, template: gen, depends: b"),
             "{leaf: {phase: Failed}, gen: {duration: 1m}}",
@@ -162,7 +164,7 @@ class TestThePhase:
 
 
 class TestTarget:
-    def test_only_what_the_targets_need_runs(self):
+    def test_only_what_the_targets_need_runs(self) -> None:
         ran = run(
             dag(
                 "name: a, template: leaf",
@@ -173,7 +175,7 @@ class TestTarget:
         )
         assert ran.phases == {"wf": "Succeeded", "a": "Succeeded", "b": "Succeeded"}
 
-    def test_it_may_be_a_parameter(self):
+    def test_it_may_be_a_parameter(self) -> None:
         spec = """
             arguments: {parameters: [{name: target, value: a c}]}
             templates:
@@ -187,7 +189,7 @@ class TestTarget:
         assert ran.message == "invalid spec: templates.main.targets: target 'd' is not defined"
 
 
-def test_a_task_reads_what_its_ancestors_left():
+def test_a_task_reads_what_its_ancestors_left() -> None:
     ran = run(
         """
         templates:
@@ -209,7 +211,7 @@ def test_a_task_reads_what_its_ancestors_left():
     assert ran.outputs("wf") == {"o": "1"}
 
 
-def test_a_task_that_cannot_be_called_is_error_and_omits_those_after_it():
+def test_a_task_that_cannot_be_called_is_error_and_omits_those_after_it() -> None:
     ran = run(
         dag(
             (
@@ -225,12 +227,12 @@ def test_a_task_that_cannot_be_called_is_error_and_omits_those_after_it():
     assert (ran["b"].phase, ran["c"].phase, ran.phase) == ("Omitted", "Succeeded", "Error")
 
 
-def test_a_task_whose_condition_is_false_is_skipped():
+def test_a_task_whose_condition_is_false_is_skipped() -> None:
     ran = run(dag("name: a, template: leaf, when: 'false'", "name: b, template: leaf, depends: a"))
     assert (ran["a"].phase, ran["b"].phase, ran.phase) == ("Skipped", "Succeeded", "Succeeded")
 
 
-def test_a_dag_inside_a_dag():
+def test_a_dag_inside_a_dag() -> None:
     ran = run(
         """
         templates:
@@ -242,6 +244,6 @@ def test_a_dag_inside_a_dag():
     assert ran["a"].outbound_nodes == (ran["y"].id,)
 
 
-def test_ten_thousand_in_a_row():
+def test_ten_thousand_in_a_row() -> None:
     chain = [f"name: t{n}, template: leaf" + (f", depends: t{n - 1}" if n else "") for n in range(2000)]
     assert run(dag(*chain)).phase == "Succeeded"

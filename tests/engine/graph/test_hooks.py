@@ -18,7 +18,7 @@ BOTH = pytest.mark.parametrize("spec", [STEP, TASK], ids=["step", "task"])
 class TestExitHandlers:
     @BOTH
     @pytest.mark.parametrize("hook", ["onExit: leaf", "hooks: {exit: {template: leaf}}"])
-    def test_it_runs_after_the_node_whatever_became_of_it(self, spec, hook):
+    def test_it_runs_after_the_node_whatever_became_of_it(self, spec: str, hook: str) -> None:
         ran = run(spec.replace("HOOKS", hook))
         assert ran["a.onExit"].phase == "Succeeded"
         assert ran["a.onExit"].node_flag == {"hooked": True}
@@ -28,7 +28,7 @@ class TestExitHandlers:
         assert (ran["a.onExit"].phase, ran.phase) == ("Succeeded", "Failed")
 
     @BOTH
-    def test_what_becomes_of_itself_changes_nothing(self, spec):
+    def test_what_becomes_of_itself_changes_nothing(self, spec: str) -> None:
         ran = run(
             spec.replace("HOOKS", "onExit: echo-x").replace(
                 "templates: [", "templates: [{name: echo-x, container: {image: i}}, "
@@ -38,19 +38,19 @@ class TestExitHandlers:
         assert (ran["a.onExit"].phase, ran["b"].phase, ran.phase) == ("Failed", "Succeeded", "Succeeded")
 
     @BOTH
-    def test_what_follows_waits_for_it(self, spec):
+    def test_what_follows_waits_for_it(self, spec: str) -> None:
         ran = run(spec.replace("HOOKS", "onExit: wait"))
         assert ran["a"].phase == "Succeeded"
         assert "b" not in ran.nodes
         assert ran.phase == "Running"
 
     @BOTH
-    def test_it_does_not_run_after_what_was_skipped(self, spec):
+    def test_it_does_not_run_after_what_was_skipped(self, spec: str) -> None:
         ran = run(spec.replace("HOOKS", "onExit: leaf, when: 'false'"))
         assert "a.onExit" not in ran.nodes
 
     @BOTH
-    def test_it_reads_what_the_node_left(self, spec):
+    def test_it_reads_what_the_node_left(self, spec: str) -> None:
         prefix = "steps" if "steps" in spec else "tasks"
         arguments = f"{{parameters: [{{name: text, value: '{{{{{prefix}.a.outputs.result}}}}'}}]}}"
         ran = run(
@@ -60,17 +60,17 @@ class TestExitHandlers:
         assert ran.text("a.onExit") == "done"
 
     @BOTH
-    def test_it_may_have_a_condition(self, spec):
+    def test_it_may_have_a_condition(self, spec: str) -> None:
         prefix = "steps" if "steps" in spec else "tasks"
         hook = f"hooks: {{exit: {{template: leaf, expression: '{prefix}.a.status == \"Failed\"'}}}}"
         assert "a.onExit" not in run(spec.replace("HOOKS", hook)).nodes
         assert "a.onExit" in run(spec.replace("HOOKS", hook), "{gen: {phase: Failed}}").nodes
 
-    def test_it_has_the_workflows_arguments_where_it_has_none(self):
+    def test_it_has_the_workflows_arguments_where_it_has_none(self) -> None:
         ran = run("arguments: {parameters: [{name: text, value: global}]}\n" + STEP.replace("HOOKS", "onExit: echo"))
         assert ran.text("a.onExit") == "global"
 
-    def test_it_runs_after_every_turn_of_a_loop_and_of_tasks_after_the_group_too(self):
+    def test_it_runs_after_every_turn_of_a_loop_and_of_tasks_after_the_group_too(self) -> None:
         ran = run(STEP.replace("HOOKS", "withItems: [1, 2], onExit: leaf"))
         assert {"a(0:1).onExit", "a(1:2).onExit"} <= set(ran.nodes)
         assert "a.onExit" not in ran.nodes
@@ -83,26 +83,28 @@ class TestExitHandlers:
         - {name: memo, memoize: {key: "no key", cache: {configMap: {name: c}}}, container: {image: i}}
         """
 
-    def test_it_runs_after_a_task_that_could_not_be_executed(self):
+    def test_it_runs_after_a_task_that_could_not_be_executed(self) -> None:
         body = "dag: {tasks: [{name: a, template: memo, onExit: leaf}, {name: b, template: leaf, depends: a.Errored}]}"
         ran = run(self.ERRING.replace("BODY", body))
         assert (ran["a"].phase, ran["a"].message) == ("Error", "task 'wf.a' errored: invalid cache key 'no key'")
         assert (ran["a.onExit"].phase, ran["b"].phase, ran.phase) == ("Succeeded", "Succeeded", "Succeeded")
 
-    def test_it_runs_after_a_task_that_could_not_be_made_a_call_of(self):
+    def test_it_runs_after_a_task_that_could_not_be_made_a_call_of(self) -> None:
         ran = run(
             TASK.replace("HOOKS", "onExit: leaf, withParam: 'no list'").replace("depends: a", "depends: a.Errored")
         )
         assert (ran["a"].type, ran["a"].phase, ran["a.onExit"].phase) == ("Skipped", "Error", "Succeeded")
         assert ran["b"].phase == "Succeeded"
 
-    def test_it_does_not_run_after_a_step_that_could_not_be_executed(self):
+    def test_it_does_not_run_after_a_step_that_could_not_be_executed(self) -> None:
         ran = run(self.ERRING.replace("BODY", "steps: [[{name: a, template: memo, onExit: leaf}]]"))
         assert (ran["[0]"].phase, ran.phase) == ("Error", "Failed")
         assert "a.onExit" not in ran.nodes
 
     @pytest.mark.parametrize(("target", "phase"), [("a", "Error"), ("b", "Succeeded")])
-    def test_one_that_cannot_be_called_fails_the_dag_where_it_is_that_of_a_target(self, target, phase):
+    def test_one_that_cannot_be_called_fails_the_dag_where_it_is_that_of_a_target(
+        self, target: str, phase: str
+    ) -> None:
         hooks = "hooks: {exit: {template: leaf, expression: '1 +'}}"
         ran = run(TASK.replace("HOOKS", hooks).replace("dag: {", f"dag: {{target: {target}, "))
         assert ran["wf"].phase == phase
@@ -110,7 +112,7 @@ class TestExitHandlers:
 
 class TestLifecycleHooks:
     @pytest.mark.parametrize(("field", "phase"), [("when: 'false'", "Skipped"), ("depends: r.Failed", "Omitted")])
-    def test_those_of_tasks_that_never_ran_run_all_the_same(self, field, phase):
+    def test_those_of_tasks_that_never_ran_run_all_the_same(self, field: str, phase: str) -> None:
         ran = run(
             "templates: [{name: main, dag: {tasks: [{name: r, template: leaf}, {name: a, template: leaf, FIELD, hooks: "
             '{x: {template: wait, expression: \'tasks.a.status in ["Skipped", "Omitted"]\'}}}, '
@@ -119,12 +121,12 @@ class TestLifecycleHooks:
         assert (ran["a"].phase, ran["a.hooks.x"].phase) == (phase, "Running")
         assert "b" not in ran.nodes
 
-    def test_those_of_a_step_that_never_ran_do_not(self):
+    def test_those_of_a_step_that_never_ran_do_not(self) -> None:
         ran = run(STEP.replace("HOOKS", "when: 'false', hooks: {x: {template: leaf, expression: 'true'}}"))
         assert "a.hooks.x" not in ran.nodes
 
     @BOTH
-    def test_it_runs_when_its_condition_holds(self, spec):
+    def test_it_runs_when_its_condition_holds(self, spec: str) -> None:
         prefix = "steps" if "steps" in spec else "tasks"
         hook = (
             f"hooks: {{r: {{template: leaf, expression: '{prefix}.a.status == \"Running\"'}}, "
@@ -136,34 +138,34 @@ class TestLifecycleHooks:
         assert ran.phase == "Succeeded"
 
     @BOTH
-    def test_what_follows_waits_for_it(self, spec):
+    def test_what_follows_waits_for_it(self, spec: str) -> None:
         prefix = "steps" if "steps" in spec else "tasks"
         hook = f"hooks: {{r: {{template: wait, expression: '{prefix}.a.status == \"Running\"'}}}}"
         ran = run(spec.replace("HOOKS", hook))
         assert (ran["a"].phase, ran["a.hooks.r"].phase) == ("Succeeded", "Running")
         assert "b" not in ran.nodes
 
-    def test_a_condition_that_cannot_be_evaluated(self):
+    def test_a_condition_that_cannot_be_evaluated(self) -> None:
         ran = run(STEP.replace("HOOKS", "hooks: {r: {template: leaf, expression: '1 +'}}"))
         assert (ran["[0]"].phase, ran["wf"].phase) == ("Error", "Failed")
         ran = run(TASK.replace("HOOKS", "hooks: {r: {template: leaf, expression: '1 +'}}"))
         assert ran["wf"].phase == "Error"
 
-    def test_a_turn_of_a_steps_loop_goes_by_its_own_name(self):
+    def test_a_turn_of_a_steps_loop_goes_by_its_own_name(self) -> None:
         loop = "withItems: [1], hooks: {r: {template: leaf, expression: 'EXPRESSION == \"Running\"'}}"
         ran = run(STEP.replace("HOOKS", loop.replace("EXPRESSION", 'steps["a(0:1)"].status')))
         assert (ran["a(0:1).hooks.r"].phase, ran.phase) == ("Succeeded", "Succeeded")
         ran = run(STEP.replace("HOOKS", loop.replace("EXPRESSION", "steps.a.status")))
         assert (ran["[0]"].phase, ran.phase) == ("Error", "Failed")
 
-    def test_a_task_whose_hook_has_no_condition(self):
+    def test_a_task_whose_hook_has_no_condition(self) -> None:
         ran = run(TASK.replace("HOOKS", "hooks: {r: {template: leaf}}"))
         assert ran["wf"].phase == "Error"
         assert "a.hooks.r" not in ran.nodes
 
 
 class TestOfTheWorkflow:
-    def test_it_reads_how_long_the_workflow_has_run_and_what_failed(self):
+    def test_it_reads_how_long_the_workflow_has_run_and_what_failed(self) -> None:
         ran = run(
             """
             hooks:
@@ -190,21 +192,21 @@ class TestOfTheWorkflow:
     SPEC = "HOOKS\ntemplates: [{name: main, steps: [[{name: a, template: gen}]]}]"
 
     @pytest.mark.parametrize("hook", ["onExit: leaf", "hooks: {exit: {template: leaf}}"])
-    def test_its_exit_handler_runs_in_the_end(self, hook):
+    def test_its_exit_handler_runs_in_the_end(self, hook: str) -> None:
         ran = run(self.SPEC.replace("HOOKS", hook))
         assert ran["wf.onExit"].phase == "Succeeded"
         assert ran["wf.onExit"].node_flag == {"hooked": True}
         assert "wf.onExit" not in ran.children("wf")
 
-    def test_its_failure_is_the_workflows(self):
+    def test_its_failure_is_the_workflows(self) -> None:
         ran = run(self.SPEC.replace("HOOKS", "onExit: leaf"), "{leaf: {phase: Failed, message: sorry}}")
         assert (ran.phase, ran.message) == ("Failed", "sorry")
 
-    def test_but_not_where_the_entrypoint_failed(self):
+    def test_but_not_where_the_entrypoint_failed(self) -> None:
         ran = run(self.SPEC.replace("HOOKS", "onExit: leaf"), "{leaf: {phase: Error}, gen: {phase: Failed}}")
         assert ran.phase == "Failed"
 
-    def test_it_reads_how_the_workflow_ended(self):
+    def test_it_reads_how_the_workflow_ended(self) -> None:
         spec = """
             onExit: report
             templates:
@@ -224,7 +226,7 @@ class TestOfTheWorkflow:
         assert found["a"]["podName"] == f"wf-gen-{ran['a'].id.removeprefix('wf-')}"
         assert "\\\\u003c1\\\\u003e" in failures
 
-    def test_lifecycle_hooks_hang_under_the_root_and_come_before_the_exit_handler(self):
+    def test_lifecycle_hooks_hang_under_the_root_and_come_before_the_exit_handler(self) -> None:
         hooks = (
             "hooks: {exit: {template: leaf}, running: {template: gen, "
             'expression: workflow.status == "Running"}, failed: {template: leaf, '
@@ -240,18 +242,18 @@ class TestOfTheWorkflow:
         assert ran["wf"].phase == "Succeeded"
         assert "wf.onExit" not in ran.nodes
 
-    def test_a_hook_that_cannot_be_called_ends_the_entrypoint(self):
+    def test_a_hook_that_cannot_be_called_ends_the_entrypoint(self) -> None:
         ran = run(self.SPEC.replace("HOOKS", "hooks: {bad: {template: leaf, expression: 'workflow.status +'}}"))
         assert (ran["wf"].phase, ran.phase) == ("Error", "Error")
 
-    def test_an_exit_handler_that_cannot_be_called(self):
+    def test_an_exit_handler_that_cannot_be_called(self) -> None:
         ran = run(self.SPEC.replace("HOOKS", "hooks: {exit: {template: nowhere}}"))
         assert ran.phase == "Error"
         assert ran.message == "error in exit template execution : template name 'nowhere' undefined"
         assert ran["wf"].phase == "Succeeded"
 
 
-def test_an_entrypoint_that_cannot_be_called_is_an_error_and_no_exit_handler_runs():
+def test_an_entrypoint_that_cannot_be_called_is_an_error_and_no_exit_handler_runs() -> None:
     ran = run(
         "onExit: leaf\narguments: {parameters: [{name: c, value: missing}]}\n"
         "templates: [{name: main, inputs: {parameters: [{name: x, "

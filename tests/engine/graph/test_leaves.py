@@ -11,13 +11,13 @@ from tests.engine.graph.running import START, run
 
 
 class TestSuspend:
-    def test_it_goes_on_after_its_duration(self):
+    def test_it_goes_on_after_its_duration(self) -> None:
         for duration in ("90", "90s", "1m30s"):
             ran = run(f"templates: [{{name: main, suspend: {{duration: '{duration}'}}}}]")
             assert (ran.phase, ran["wf"].type) == ("Succeeded", "Suspend")
             assert parse_time(ran["wf"].finished_at or "").timestamp() - START == 90
 
-    def test_without_one_it_waits(self):
+    def test_without_one_it_waits(self) -> None:
         ran = run("templates: [{name: main, suspend: {}}]")
         assert (ran.phase, ran["wf"].phase) == ("Running", "Running")
         assert ran.waiting_for == "1 suspended (wf)"
@@ -29,16 +29,16 @@ class TestSuspend:
         - {name: ask, suspend: {DURATION}, outputs: {parameters: [{name: answer, valueFrom: {supplied: {}DEFAULT}}]}}
         """
 
-    def test_it_shows_what_it_is_to_be_given(self):
+    def test_it_shows_what_it_is_to_be_given(self) -> None:
         ran = run(self.OUTPUTS.replace("DURATION", "").replace("DEFAULT", ""))
         assert ran["ask"].outputs == {"parameters": [{"name": "answer", "valueFrom": {"supplied": {}}}]}
 
-    def test_what_is_not_given_has_its_default(self):
+    def test_what_is_not_given_has_its_default(self) -> None:
         ran = run(self.OUTPUTS.replace("DURATION", "duration: 1").replace("DEFAULT", ", default: 'yes'"))
         assert ran.text("b") == "yes"
 
     @pytest.mark.parametrize(("default", "answer"), [("", "NO"), (", default: MAYBE", "MAYBE")])
-    def test_an_input_of_the_same_name_has_a_default_for_it(self, default, answer):
+    def test_an_input_of_the_same_name_has_a_default_for_it(self, default: str, answer: str) -> None:
         fields = "duration: 1}, inputs: {parameters: [{name: answer, default: 'NO', enum: ['YES', 'NO']}]"
         ran = run(self.OUTPUTS.replace("DURATION", fields).replace("DEFAULT", default))
         assert (ran.text("b"), ran.outputs("ask")) == (answer, {"answer": answer})
@@ -46,12 +46,12 @@ class TestSuspend:
         assert ran.text("b") == answer
 
     @pytest.mark.parametrize(("duration", "phase"), [("duration: 1", "Error"), ("", "Failed")])
-    def test_without_a_default_it_cannot_go_on(self, duration, phase):
+    def test_without_a_default_it_cannot_go_on(self, duration: str, phase: str) -> None:
         ran = run(self.OUTPUTS.replace("DURATION", duration).replace("DEFAULT", ""), "" if duration else "{ask: {}}")
         assert (ran.phase, ran["ask"].phase) == ("Failed", phase)
         assert ran["ask"].message == "raw output parameter 'answer' has not been set and does not have a default value"
 
-    def test_an_input_may_say_what_there_is_to_choose_from(self):
+    def test_an_input_may_say_what_there_is_to_choose_from(self) -> None:
         ran = run(
             """
             templates:
@@ -65,7 +65,7 @@ class TestSuspend:
             {"name": "b", "value": "enum"},
         ]
 
-    def test_the_outcomes_file_may_resume_it(self):
+    def test_the_outcomes_file_may_resume_it(self) -> None:
         ran = run(
             self.OUTPUTS.replace("DURATION", "").replace("DEFAULT", ""),
             "{ask: {parameters: {answer: 42}, duration: 1h}}",
@@ -73,7 +73,7 @@ class TestSuspend:
         assert ran.text("b") == "42"
         assert ran.outputs("ask") == {"answer": "42"}
 
-    def test_a_duration_that_is_none(self):
+    def test_a_duration_that_is_none(self) -> None:
         ran = run("templates: [{name: main, suspend: {duration: soon}}]")
         assert ran.phase == "Error"
 
@@ -86,20 +86,20 @@ class TestDaemons:
         - {name: daemon, daemon: true, container: {image: i}FIELDS}
         """
 
-    def test_the_next_step_runs_while_it_does_and_it_ends_with_its_boundary(self):
+    def test_the_next_step_runs_while_it_does_and_it_ends_with_its_boundary(self) -> None:
         ran = run(self.SPEC.replace("FIELDS", ""))
         assert ran.text("a") == "127.0.0.1"
         assert (ran["d"].phase, ran["d"].daemoned, ran.phase) == ("Succeeded", None, "Succeeded")
         assert ran.executor.stopped == ["d"]
 
-    def test_one_that_ends_early_has_failed(self):
+    def test_one_that_ends_early_has_failed(self) -> None:
         ran = run(self.SPEC.replace("FIELDS", ""), "{daemon: {duration: 1s}}")
         assert (ran["d"].phase, ran["[0]"].phase, ran.phase) == ("Failed", "Failed", "Failed")
 
-    def test_one_that_fails(self):
+    def test_one_that_fails(self) -> None:
         assert run(self.SPEC.replace("FIELDS", ""), "{daemon: {phase: Failed}}").phase == "Failed"
 
-    def test_a_retried_one(self):
+    def test_a_retried_one(self) -> None:
         ran = run(self.SPEC.replace("FIELDS", ", retryStrategy: {limit: 2}"), "{daemon: [{phase: Failed}, {}]}")
         assert (ran["d"].type, ran["d"].phase, ran["d(1)"].phase, ran.phase) == (
             "Retry",
@@ -108,7 +108,7 @@ class TestDaemons:
             "Succeeded",
         )
 
-    def test_of_a_task(self):
+    def test_of_a_task(self) -> None:
         ran = run(
             """
             templates:
@@ -119,7 +119,7 @@ class TestDaemons:
         )
         assert (ran["a"].phase, ran["b"].phase, ran.phase) == ("Succeeded", "Succeeded", "Succeeded")
 
-    def test_at_the_top_it_ends_with_the_workflow(self):
+    def test_at_the_top_it_ends_with_the_workflow(self) -> None:
         ran = run("templates: [{name: main, daemon: true, container: {image: i}}]")
         assert (ran.phase, ran["wf"].phase, ran.executor.stopped) == ("Succeeded", "Succeeded", ["wf"])
 
@@ -134,7 +134,7 @@ class TestContainerSets:
           containerSet: {containers: [{name: x, image: i}, {name: main, image: i, dependencies: [x]}]}
         """
 
-    def test_its_containers_are_nodes(self):
+    def test_its_containers_are_nodes(self) -> None:
         ran = run(self.SPEC, "{set: {result: out}}")
         assert (ran["x"].type, ran["x"].phase, ran["x"].boundary_id) == ("Container", "Succeeded", ran["a"].id)
         assert ran.children("a") == ["x"]
@@ -142,14 +142,14 @@ class TestContainerSets:
         assert ran.children("main") == ["[1]"], "what follows hangs under the last container"
         assert ran.text("b") == "out"
 
-    def test_a_failed_container_fails_it_and_what_waits_for_it_gives_up(self):
+    def test_a_failed_container_fails_it_and_what_waits_for_it_gives_up(self) -> None:
         ran = run(self.SPEC, "{'node:x': {phase: Failed, exitCode: 3}}")
         assert (ran["x"].phase, ran["a"].phase, ran.phase) == ("Failed", "Failed", "Failed")
         assert (ran["a"].message, ran["x"].message) == ("x: Error (exit code 3)", "x: Error (exit code 3): ")
         assert ran["main"].phase == "Error"
         assert ran["main"].message == ('main: Error (exit code 64): dependency "x" exited with non-zero code: 3')
 
-    def test_only_the_main_container_has_an_exit_code_that_others_see(self):
+    def test_only_the_main_container_has_an_exit_code_that_others_see(self) -> None:
         assert (run(self.SPEC)["a"].outputs or {})["exitCode"] == "0"
         ran = run("templates: [{name: main, containerSet: {containers: [{name: x, image: i}]}}]")
         assert ran["wf"].outputs is None
@@ -166,13 +166,13 @@ class TestContainerSets:
         ("http: {url: 'http://localhost'}", "HTTP"),
     ],
 )
-def test_the_kinds_of_leaves(body, type_):
+def test_the_kinds_of_leaves(body: str, type_: str) -> None:
     ran = run(f"templates: [{{name: main, {body}}}]")
     assert (ran.phase, ran["wf"].type) == ("Succeeded", type_)
 
 
 class TestOutputs:
-    def test_a_pod_that_failed_has_those_with_a_default(self):
+    def test_a_pod_that_failed_has_those_with_a_default(self) -> None:
         ran = run(
             """
             templates:
@@ -189,7 +189,7 @@ class TestOutputs:
         assert ran.text("b") == "none"
         assert ran["a"].message == "main: Error (exit code 1)"
 
-    def test_declared_parameters_of_leaves(self):
+    def test_declared_parameters_of_leaves(self) -> None:
         spec = """
             templates:
             - name: main
@@ -199,12 +199,12 @@ class TestOutputs:
             """
         assert run(spec, "{main: {parameters: {a: 1}}}").outputs("wf") == {"a": "1", "b": "wf", "c": "fixed"}
 
-    def test_an_artifact_lies_where_argo_puts_it(self):
+    def test_an_artifact_lies_where_argo_puts_it(self) -> None:
         ran = run("templates: [{name: main, steps: [[{name: a, template: file}]]}]")
         key = ran.artifacts("a")["a"]["s3"]["key"]
         assert key == f"wf/wf-file-{ran['a'].id.removeprefix('wf-')}/a.tgz"
 
-    def test_a_failed_leaf_leaves_only_what_it_reported(self):
+    def test_a_failed_leaf_leaves_only_what_it_reported(self) -> None:
         ran = run("templates: [{name: main, steps: [[{name: a, template: file}]]}]", "{file: {phase: Failed}}")
         assert ran.artifacts("a") == {}
         assert ran["a"].outputs == {"exitCode": "1"}
@@ -223,7 +223,7 @@ class TestVolumes:
             "container: {image: i, volumeMounts: [{name: '{{inputs.parameters.x}}', mountPath: /v}]}",
         ],
     )
-    def test_what_is_mounted_is_there(self, fields):
+    def test_what_is_mounted_is_there(self, fields: str) -> None:
         spec = f"templates: [{{name: main, {fields}}}]"
         ran = run(spec)
         assert (ran.phase, ran["wf"].phase) == ("Error", "Error")
@@ -236,7 +236,7 @@ class TestVolumes:
             == "Succeeded"
         )
 
-    def test_one_that_is_not_ends_the_steps_around_it(self):
+    def test_one_that_is_not_ends_the_steps_around_it(self) -> None:
         spec = """
             templates:
             - {name: main, steps: [[{name: a, template: t, continueOn: {error: true}}], [{name: b, template: leaf}]]}

@@ -7,10 +7,10 @@ import pytest
 
 from engine.graph.nodes import MAX_TEXT, NodeStore, TooManyNodes
 from engine.substitution.variables import parse_time
-from tests.engine.graph.running import START, run
+from tests.engine.graph.running import START, Ran, run
 
 
-def seconds(ran, *names: str) -> list[int]:
+def seconds(ran: Ran, *names: str) -> list[int]:
     """When nodes began, in seconds since the workflow did."""
     return [int(parse_time(ran[name].started_at or "").timestamp() - START) for name in names]
 
@@ -20,19 +20,19 @@ class TestParallelism:
     ENDS = "{leaf: {duration: 10s}}"
     NAMES = tuple(f"s({n}:{n})" for n in range(5))
 
-    def test_of_the_workflow(self):
+    def test_of_the_workflow(self) -> None:
         ran = run("parallelism: 2\n" + self.LOOP.replace("FIELDS", ""), self.ENDS)
         assert seconds(ran, *self.NAMES) == [0, 0, 10, 10, 20]
 
-    def test_of_a_template(self):
+    def test_of_a_template(self) -> None:
         ran = run(self.LOOP.replace("FIELDS", "parallelism: 3,"), self.ENDS)
         assert seconds(ran, *self.NAMES) == [0, 0, 0, 10, 10]
 
-    def test_both(self):
+    def test_both(self) -> None:
         ran = run("parallelism: 2\n" + self.LOOP.replace("FIELDS", "parallelism: 1,"), self.ENDS)
         assert seconds(ran, *self.NAMES) == [0, 10, 20, 30, 40]
 
-    def test_steps_and_dags_inside_count_and_those_inside_them_do_not(self):
+    def test_steps_and_dags_inside_count_and_those_inside_them_do_not(self) -> None:
         ran = run(
             """
             templates:
@@ -43,7 +43,7 @@ class TestParallelism:
         )
         assert seconds(ran, "a", "b") == [0, 10]
 
-    def test_of_the_workflow_counts_attempts(self):
+    def test_of_the_workflow_counts_attempts(self) -> None:
         ran = run(
             "parallelism: 1\ntemplates: [{name: main, steps: [[{name: s, template: r, withSequence: {count: 2}}]]},"
             " {name: r, retryStrategy: {limit: 1}, container: {image: i}}]",
@@ -51,7 +51,7 @@ class TestParallelism:
         )
         assert sorted(seconds(ran, *(name for name in ran.nodes if name.endswith(("(0)", "(1)"))))) == [0, 10, 20, 30]
 
-    def test_workflows_with_it_do_not_hold_each_other_up(self):
+    def test_workflows_with_it_do_not_hold_each_other_up(self) -> None:
         spec = (
             "parallelism: 1\ntemplates: [{name: main, dag: {tasks: [{name: a, template: leaf}, "
             "{name: b, template: leaf}]}}]"
@@ -66,13 +66,13 @@ class TestFailFast:
     )
     MESSAGE = "template has failed or errored children and failFast enabled"
 
-    def test_nothing_more_begins_after_a_failure(self):
+    def test_nothing_more_begins_after_a_failure(self) -> None:
         ran = run(self.SPEC, "{'node:s(0:1)': {phase: Failed}}")
         assert (ran.phase, ran.message) == ("Failed", self.MESSAGE)
         assert (ran["[0]"].phase, ran["[0]"].message) == ("Failed", self.MESSAGE)
         assert set(ran.nodes) == {"wf", "[0]", "s(0:1)"}
 
-    def test_what_runs_is_waited_for(self):
+    def test_what_runs_is_waited_for(self) -> None:
         ran = run(
             (
                 "templates: [{name: main, failFast: true, dag: {tasks: [{name: a, template: leaf}, "
@@ -83,7 +83,7 @@ class TestFailFast:
         assert (ran["b"].phase, ran.phase, ran.message) == ("Succeeded", "Failed", self.MESSAGE)
         assert "c" not in ran.nodes
 
-    def test_a_failed_attempt_counts(self):
+    def test_a_failed_attempt_counts(self) -> None:
         ran = run(
             (
                 "templates: [{name: main, failFast: true, steps: [[{name: a, template: r}]]}, {name: r, "
@@ -94,7 +94,7 @@ class TestFailFast:
         assert ran.message == self.MESSAGE
         assert "a(1)" not in ran.nodes
 
-    def test_what_is_inside_others_stays_as_it_is(self):
+    def test_what_is_inside_others_stays_as_it_is(self) -> None:
         ran = run(
             """
             templates:
@@ -108,7 +108,7 @@ class TestFailFast:
 
 
 class TestDeadlines:
-    def test_of_the_workflow(self):
+    def test_of_the_workflow(self) -> None:
         ran = run(
             (
                 "activeDeadlineSeconds: 60\nonExit: gen\ntemplates: [{name: main, steps: [[{name: a, "
@@ -125,7 +125,7 @@ class TestDeadlines:
         assert ran.phase == "Failed"
         assert ran.executor.stopped == ["b"]
 
-    def test_of_the_workflow_ends_suspends_and_retries(self):
+    def test_of_the_workflow_ends_suspends_and_retries(self) -> None:
         ran = run("activeDeadlineSeconds: 60\ntemplates: [{name: main, suspend: {}}]")
         assert (ran.phase, ran.message) == ("Failed", "Step exceeded its deadline")
         ran = run(
@@ -148,7 +148,7 @@ class TestDeadlines:
             ),
         ],
     )
-    def test_of_a_template(self, limit, message):
+    def test_of_a_template(self, limit: str, message: str) -> None:
         spec = (
             f"templates: [{{name: main, inputs: {{parameters: [{{name: n, value: 60}}]}}, {limit}, "
             f"container: {{image: i}}}}]"
@@ -158,20 +158,20 @@ class TestDeadlines:
         assert (ran.phase, ran.message) == ("Failed", message)
         assert ran.executor.stopped == ["wf"]
 
-    def test_every_attempt_has_its_own(self):
+    def test_every_attempt_has_its_own(self) -> None:
         ran = run(
             "templates: [{name: main, timeout: 60s, retryStrategy: {limit: 1}, container: {image: i}}]",
             "{main: [{duration: 61s}, {duration: 59s}]}",
         )
         assert (ran["wf(0)"].phase, ran["wf(1)"].phase) == ("Failed", "Succeeded")
 
-    def test_no_pod_is_made_for_a_timeout_that_is_all_but_over(self):
+    def test_no_pod_is_made_for_a_timeout_that_is_all_but_over(self) -> None:
         ran = run("templates: [{name: main, timeout: 2s, container: {image: i}}]")
         assert (ran["wf"].phase, ran["wf"].message) == ("Error", "wf exceeded its deadline")
         assert ran.executor.started == {}
         assert run("templates: [{name: main, timeout: 3s, container: {image: i}}]").phase == "Succeeded"
 
-    def test_what_has_no_pod_of_its_own_times_out_as_if_it_waited(self):
+    def test_what_has_no_pod_of_its_own_times_out_as_if_it_waited(self) -> None:
         spec = (
             "templates: [{name: main, steps: [[{name: a, template: get}]]}, {name: get, timeout: 5s, http: {url: x}}]"
         )
@@ -179,12 +179,12 @@ class TestDeadlines:
         assert (ran["a"].phase, ran["a"].message, ran["[0]"].message) == ("Failed", "timeout", "timeout")
         assert ran.executor.stopped == ["a"]
 
-    def test_what_is_no_duration_is_an_error(self):
+    def test_what_is_no_duration_is_an_error(self) -> None:
         ran = run("templates: [{name: main, timeout: '{{workflow.name}}', container: {image: i}}]")
         assert ran.phase == "Error"
 
 
-def test_templates_that_call_each_other_for_ever_end_somewhere():
+def test_templates_that_call_each_other_for_ever_end_somewhere() -> None:
     ran = run("templates: [{name: main, steps: [[{name: again, template: main}]]}]")
     assert (ran.phase, len([n for n in ran.workflow.nodes.values() if n.type == "Steps"])) == ("Failed", 99)
     deepest = max(ran.workflow.nodes.values(), key=lambda node: len(node.name))
@@ -192,7 +192,7 @@ def test_templates_that_call_each_other_for_ever_end_somewhere():
     assert deepest.message.startswith("Maximum recursion depth exceeded")
 
 
-def test_recursion_that_ends_by_itself():
+def test_recursion_that_ends_by_itself() -> None:
     ran = run(
         """
         templates:
@@ -215,7 +215,7 @@ def doubling(where: str, last: int) -> str:
     return f"{{parameters: [{', '.join(given)}]}}"
 
 
-def test_parameters_that_double_are_an_error_of_the_manifest():
+def test_parameters_that_double_are_an_error_of_the_manifest() -> None:
     ran = run(f"arguments: {doubling('workflow', 28)}\ntemplates: [{{name: main, container: {{image: i}}}}]")
     assert ran.phase == "Failed"
     assert ran.message == (
@@ -223,7 +223,7 @@ def test_parameters_that_double_are_an_error_of_the_manifest():
     )
 
 
-def test_arguments_that_double_from_call_to_call_are_an_error_of_the_call():
+def test_arguments_that_double_from_call_to_call_are_an_error_of_the_call() -> None:
     twice = "{{inputs.parameters.x}}" * 2
     called = "".join(
         f"- {{name: t{n}, inputs: {{parameters: [{{name: x}}]}}, steps: [[{{name: s, template: t{n + 1}, "
@@ -254,22 +254,22 @@ class TestNodes:
         ],
         ids=["calls", "exit handlers", "hooks", "loops"],
     )
-    def test_what_calls_itself_twice_is_an_error_of_the_workflow(self, calls):
+    def test_what_calls_itself_twice_is_an_error_of_the_workflow(self, calls: str) -> None:
         ran = run(f"templates: [{{name: main, steps: {calls}}}]", max_nodes=5000)
         assert (ran.phase, ran.message) == ("Error", self.MESSAGE)
 
-    def test_exit_handlers_of_the_workflow_count_too(self):
+    def test_exit_handlers_of_the_workflow_count_too(self) -> None:
         twice = "[[{name: a, template: main}, {name: b, template: main}]]"
         ran = run(f"entrypoint: leaf\nonExit: main\ntemplates: [{{name: main, steps: {twice}}}]", max_nodes=5000)
         assert (ran.phase, ran.message) == ("Error", self.MESSAGE)
 
-    def test_as_many_as_may_be_are_fine(self):
+    def test_as_many_as_may_be_are_fine(self) -> None:
         spec = "templates: [{name: main, steps: [[{name: s, template: leaf, withSequence: {count: 98}}]]}]"
         assert run(spec, max_nodes=100).phase == "Succeeded"
         assert run(spec, max_nodes=99).phase == "Failed"
 
     @pytest.mark.parametrize("where", ["steps: [[{}]]", "dag: {{tasks: [{}]}}"])
-    def test_a_loop_for_which_there_is_no_room_is_refused_before_it_begins(self, where):
+    def test_a_loop_for_which_there_is_no_room_is_refused_before_it_begins(self, where: str) -> None:
         for items in ("withParam: '[1, 2, 3, 4, 5, 6, 7, 8, 9]'", "withItems: [1, 2, 3, 4, 5, 6, 7, 8, 9]"):
             loop = where.format(f"{{name: s, template: leaf, {items}}}")
             ran = run(f"templates: [{{name: main, {loop}}}]", max_nodes=9)
@@ -278,7 +278,7 @@ class TestNodes:
             assert said
             assert "expands to 9 items, and the workflow has room for" in said[0]
 
-    def test_what_is_there_already_needs_no_room(self):
+    def test_what_is_there_already_needs_no_room(self) -> None:
         store = NodeStore("wf", {}, limit=3)
         for name in "abc":
             store.create(name, "Pod", "Pending", None)
@@ -290,7 +290,7 @@ class TestNodes:
         again.adopt("a")
         assert again.room == 2
 
-    def test_names_and_inputs_have_a_bound_in_all(self):
+    def test_names_and_inputs_have_a_bound_in_all(self) -> None:
         store = NodeStore("wf", {})
         quarter = msgspec.Raw(b"x" * (MAX_TEXT // 4 - 1))
         for name in "abcd":

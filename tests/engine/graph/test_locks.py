@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -10,12 +11,12 @@ from engine import Engine, Workflow
 from engine.graph.locks import Locks, Request
 from engine.graph.memo import Key, Memo, Memos
 from engine.substitution.variables import parse_time
-from tests.engine.graph.running import START, Recorder, outcomes, run, workflow
+from tests.engine.graph.running import START, Ran, Recorder, outcomes, run, workflow
 
 SIZES = {"sizes": {"data": {"two": "2", "none": "0", "bad": "many"}}}
 
 
-def seconds(ran, *names: str) -> list[int]:
+def seconds(ran: Ran, *names: str) -> list[int]:
     """When leaves began to run, in seconds after the workflow did."""
     return [ran.executor.begun[name] for name in names]
 
@@ -44,14 +45,14 @@ ENDS = "{t: {duration: 10s}}"
         ("semaphores: [{database: {key: k}}]", [0, 10, 20, 30]),
     ],
 )
-def test_so_many_run_at_a_time_in_order(synchronization, starts):
+def test_so_many_run_at_a_time_in_order(synchronization: str, starts: list[int]) -> None:
     ran = run(locked(synchronization), ENDS, config_maps=SIZES)
     assert seconds(ran, *NAMES) == starts
     assert ran.phase == "Succeeded"
     assert "synchronization" not in ran.status
 
 
-def test_a_node_that_waits_says_for_what():
+def test_a_node_that_waits_says_for_what() -> None:
     ran = run(locked("mutex: {name: m}"), ENDS, timeout=5)
     waiting = ran["s(1:1)"]
     assert (waiting.phase, waiting.message) == ("Pending", "Waiting for default/Mutex/m lock. Lock status: 0/1")
@@ -62,7 +63,7 @@ def test_a_node_that_waits_says_for_what():
 
 
 @pytest.mark.parametrize("called", ["container: {image: i}", "steps: [[{name: x, template: leaf}]]"])
-def test_it_says_so_no_longer_once_it_has_its_lock(called):
+def test_it_says_so_no_longer_once_it_has_its_lock(called: str) -> None:
     spec = locked("mutex: {name: m}").replace("container: {image: i}", called)
     ends = "{t: {duration: 10s}, leaf: {duration: 10s}}"
     saved = run(spec, ends, timeout=5)
@@ -72,7 +73,7 @@ def test_it_says_so_no_longer_once_it_has_its_lock(called):
         assert {(ran[name].message, ran[name].synchronization_status) for name in NAMES} == {("", None)}
 
 
-def test_a_lock_is_held_for_all_attempts_and_all_steps():
+def test_a_lock_is_held_for_all_attempts_and_all_steps() -> None:
     ran = run(
         locked("mutex: {name: m}", ", retryStrategy: {limit: 1}"),
         "{t: [{phase: Failed, duration: 10s}, {duration: 10s}]}",
@@ -80,18 +81,18 @@ def test_a_lock_is_held_for_all_attempts_and_all_steps():
     assert seconds(ran, *(f"s({n}:{n})(0)" for n in range(4))) == [0, 20, 40, 60]
 
 
-def test_a_failed_node_gives_it_back():
+def test_a_failed_node_gives_it_back() -> None:
     ran = run(locked("mutex: {name: m}"), "{t: {duration: 10s, phase: Failed}}")
     assert seconds(ran, *NAMES) == [0, 10, 20, 30]
 
 
-def test_the_time_that_a_node_waits_is_its_own():
+def test_the_time_that_a_node_waits_is_its_own() -> None:
     ran = run(locked("mutex: {name: m}"), ENDS)
     assert {ran[name].started_at for name in NAMES} == {ran.status["startedAt"]}
 
 
 @pytest.mark.parametrize(("limit", "phases"), [("25s", "SSFF"), ("15s", "SFFF")])
-def test_a_node_waits_no_longer_than_its_timeout_of_which_little_is_left_when_it_runs(limit, phases):
+def test_a_node_waits_no_longer_than_its_timeout_of_which_little_is_left_when_it_runs(limit: str, phases: str) -> None:
     ran = run(
         locked("mutex: {name: m}", f", timeout: {limit}").replace("steps: [[", "dag: {tasks: [").replace("]]", "]}"),
         "{t: {duration: 10s}}",
@@ -101,23 +102,23 @@ def test_a_node_waits_no_longer_than_its_timeout_of_which_little_is_left_when_it
     assert "s(3:3)" not in ran.executor.started
 
 
-def test_the_deadline_of_a_pod_begins_when_the_node_has_its_lock():
+def test_the_deadline_of_a_pod_begins_when_the_node_has_its_lock() -> None:
     assert run(locked("mutex: {name: m}", ", activeDeadlineSeconds: 15"), ENDS).phase == "Succeeded"
 
 
-def test_a_step_that_waited_too_long_ends_its_group():
+def test_a_step_that_waited_too_long_ends_its_group() -> None:
     ran = run(locked("mutex: {name: m}", ", timeout: 15s"), "{t: {duration: 10s}}")
     assert (ran["[0]"].phase, ran["[0]"].message) == ("Failed", "timeout")
     assert (ran["wf"].phase, ran.message) == ("Failed", "timeout")
 
 
-def test_a_stopped_node_that_waits_gives_way():
+def test_a_stopped_node_that_waits_gives_way() -> None:
     ran = run("        activeDeadlineSeconds: 15\n" + locked("mutex: {name: m}").lstrip("\n"), ENDS)
     assert [ran[name].phase for name in NAMES] == ["Succeeded", "Failed", "Failed", "Failed"]
     assert (ran.phase, ran.waiting_for) == ("Failed", "")
 
 
-def test_locks_of_a_database_are_others_and_in_the_status_all_the_same():
+def test_locks_of_a_database_are_others_and_in_the_status_all_the_same() -> None:
     ran = run(
         locked("mutexes: [{name: m}, {name: m, database: true}], semaphore: {database: {key: k}}"), ENDS, timeout=5
     )
@@ -129,7 +130,7 @@ def test_locks_of_a_database_are_others_and_in_the_status_all_the_same():
     }
 
 
-def test_locks_kept_in_a_database_are_kept_in_memory():
+def test_locks_kept_in_a_database_are_kept_in_memory() -> None:
     for lock in ("mutex: {name: m, database: true}", "semaphore: {database: {key: m}}"):
         assert seconds(run(locked(lock), ENDS), *NAMES) == [0, 10, 20, 30]
 
@@ -142,17 +143,17 @@ class TestWhatMakesNoSense:
             ("{namespace: x}", "cannot get LockName for a Semaphore without a ConfigMapRef or Database"),
         ],
     )
-    def test_a_semaphore_in_two_places_or_in_none(self, semaphore, message):
+    def test_a_semaphore_in_two_places_or_in_none(self, semaphore: str, message: str) -> None:
         ran = run(locked(f"semaphore: {semaphore}"), config_maps=SIZES)
         assert message in ran.message
 
-    def test_a_workflow_whose_lock_cannot_be_has_failed(self):
+    def test_a_workflow_whose_lock_cannot_be_has_failed(self) -> None:
         lock = "synchronization: {semaphore: {configMapKeyRef: {name: sizes, key: bad}}}\n"
         ran = run(lock + "templates: [{name: main, suspend: {}}]", config_maps=SIZES)
         assert ran.phase == "Failed"
         assert ran.message.startswith("Failed to acquire the synchronization lock. failed to initialize semaphore")
 
-    def test_a_lock_twice(self):
+    def test_a_lock_twice(self) -> None:
         ran = run(locked("mutex: {name: m}, mutexes: [{name: m}]"))
         assert "lock default/Mutex/m is asked for twice" in ran.message
 
@@ -166,7 +167,9 @@ class TestWhatMakesNoSense:
             ),
         ],
     )
-    def test_a_semaphore_whose_size_is_nowhere_or_in_two_places(self, semaphore, reason):  # workflow/sync
+    def test_a_semaphore_whose_size_is_nowhere_or_in_two_places(
+        self, semaphore: str, reason: str
+    ) -> None:  # workflow/sync
         assert reason in run(locked(f"semaphores: [{semaphore}]")).message
         spec = f"synchronization: {{semaphore: {semaphore}}}\ntemplates: [{{name: main, container: {{image: i}}}}]"
         ran = run(spec)
@@ -181,7 +184,7 @@ class TestWhatMakesNoSense:
             ("{name: sizes, key: none}", "expected a positive integer, got '0'"),
         ],
     )
-    def test_a_semaphore_without_a_size(self, reference, found):
+    def test_a_semaphore_without_a_size(self, reference: str, found: str) -> None:
         place = "/".join(reference.strip("{}").replace("name: ", "").replace(" key: ", "").split(","))
         reason = f"failed to initialize semaphore default/ConfigMap/{place} with limit: {found}"
         ran = run(locked(f"semaphore: {{configMapKeyRef: {reference}}}"), config_maps=SIZES)
@@ -191,7 +194,7 @@ class TestWhatMakesNoSense:
         assert (ran.phase, ran.message) == ("Failed", f"Failed to acquire the synchronization lock. {reason}")
 
 
-def several(*specs: tuple[str, str, dict]) -> list[tuple[str, int]]:
+def several(*specs: tuple[str, str, dict[str, Any]]) -> list[tuple[str, int]]:
     """Run workflows in one engine; their names by the time at which they ended."""
     works = [workflow(spec, name, **metadata) for name, spec, metadata in specs]
     executor = Recorder(outcomes("{leaf: {duration: 10s}}"))
@@ -208,11 +211,11 @@ def several(*specs: tuple[str, str, dict]) -> list[tuple[str, int]]:
 class TestOfWorkflows:
     ONE = "synchronization: {mutex: {name: m}}\nEXTRA\ntemplates: [{name: main, steps: [[{name: a, template: leaf}]]}]"
 
-    def test_one_at_a_time(self):
+    def test_one_at_a_time(self) -> None:
         ends = several(*((name, self.ONE.replace("EXTRA", ""), {}) for name in "abc"))
         assert ends == [("a", 10), ("b", 20), ("c", 30)]
 
-    def test_higher_priority_first_then_the_older(self):
+    def test_higher_priority_first_then_the_older(self) -> None:
         ends = several(
             ("first", self.ONE.replace("EXTRA", ""), {}),
             ("young", self.ONE.replace("EXTRA", ""), {"creationTimestamp": "2023-11-14T20:00:00Z"}),
@@ -221,19 +224,19 @@ class TestOfWorkflows:
         )
         assert sorted(ends, key=lambda end: end[1]) == [("first", 10), ("urgent", 20), ("old", 30), ("young", 40)]
 
-    def test_the_time_that_one_waits_is_none_of_its_deadline(self):
+    def test_the_time_that_one_waits_is_none_of_its_deadline(self) -> None:
         spec = self.ONE.replace("EXTRA", "activeDeadlineSeconds: 15")
         assert several(("a", spec, {}), ("b", spec, {})) == [("a", 10), ("b", 20)]
         spec = self.ONE.replace("EXTRA", "activeDeadlineSeconds: 5")
         assert several(("a", spec, {}), ("b", spec, {})) == [("a", 5), ("b", 10)]
 
-    def test_a_semaphore_lets_in_as_many_as_it_may(self):
+    def test_a_semaphore_lets_in_as_many_as_it_may(self) -> None:
         spec = self.ONE.replace("EXTRA", "").replace(
             "mutex: {name: m}", "semaphore: {configMapKeyRef: {name: sizes, key: two}}"
         )
         assert [end for _, end in several(*((name, spec, {}) for name in "abcde"))] == [10, 10, 20, 20, 30]
 
-    def test_one_that_waits_is_pending(self):
+    def test_one_that_waits_is_pending(self) -> None:
         first = self.ONE.replace("EXTRA", "").replace("template: leaf", "template: wait")
         works = [workflow(first, "a"), workflow(first, "b")]
 
@@ -248,7 +251,7 @@ class TestOfWorkflows:
         assert "startedAt" not in works[1].document["status"]
         assert works[1].nodes == {}
 
-    def test_nodes_of_different_workflows_share_locks(self):
+    def test_nodes_of_different_workflows_share_locks(self) -> None:
         spec = (
             "templates: [{name: main, steps: [[{name: a, template: t}]]}, {name: t, "
             "synchronization: {mutex: {name: m}}, steps: [[{name: x, template: leaf}]]}]"
@@ -276,10 +279,10 @@ class TestMemoize:
         second: str = "x",
         age: str = "",
         ends: str = "{t: [{parameters: {v: 1}, duration: 1m}, {parameters: {v: 2}}]}",
-    ):
+    ) -> Ran:
         return run(self.SPEC.replace("KEY1", first).replace("KEY2", second).replace("MAXAGE", age), ends)
 
-    def test_what_was_done_before_is_not_done_again(self):
+    def test_what_was_done_before_is_not_done_again(self) -> None:
         ran = self.ran()
         assert list(ran.executor.started) == ["a"]
         assert ran.outputs("b") == ran.outputs("a") == {"v": "1"}
@@ -309,7 +312,7 @@ class TestMemoize:
         ],
     )
     @pytest.mark.parametrize("retry", ["", "retryStrategy: {limit: 1}"])
-    def test_what_waited_for_a_lock_looks_again_once_it_has_it(self, body, source, retry):
+    def test_what_waited_for_a_lock_looks_again_once_it_has_it(self, body: str, source: str, retry: str) -> None:
         spec = self.LOCKED.replace("BODY", f"{body}\n          {retry}").replace("SOURCE", source)
         ends = "{t: {parameters: {v: 1}, duration: 1m}, give: {parameters: {v: 1}, duration: 1m}}"
         waiting = run(spec, ends, timeout=1)["b"]
@@ -320,10 +323,10 @@ class TestMemoize:
         assert (ran["b"].phase, ran["b"].message, ran["b"].synchronization_status) == ("Succeeded", "", None)
         assert ran["b"].memoization_status == {"hit": True, "key": "k", "cacheName": "c"}
 
-    def test_under_another_key_it_is(self):
+    def test_under_another_key_it_is(self) -> None:
         assert self.ran(second="y").outputs("b") == {"v": "2"}
 
-    def test_what_failed_is_not_remembered(self):
+    def test_what_failed_is_not_remembered(self) -> None:
         spec = (
             self.SPEC.replace("template: t, arg", "template: t, continueOn: {failed: true}, arg")
             .replace("KEY1", "x")
@@ -332,7 +335,7 @@ class TestMemoize:
         )
         assert run(spec, "{t: [{phase: Failed}, {parameters: {v: 2}}]}").outputs("b") == {"v": "2"}
 
-    def test_for_so_long(self):
+    def test_for_so_long(self) -> None:
         spec = self.SPEC.replace("KEY1", "x").replace("KEY2", "x").replace("MAXAGE", ", maxAge: 10s")
         spec = (
             spec.replace("], [{name: b", "], [{name: pause, template: pause}], [{name: b")
@@ -342,17 +345,17 @@ class TestMemoize:
         assert ran.outputs("b") == {"v": "2"}
 
     @pytest.mark.parametrize(("first", "age"), [("'a/b'", ""), ("''", ""), ("x", ", maxAge: long")])
-    def test_what_makes_no_sense_is_an_error(self, first, age):
+    def test_what_makes_no_sense_is_an_error(self, first: str, age: str) -> None:
         ran = self.ran(first=first, age=age)
         assert (ran["[0]"].phase, ran.phase) == ("Error", "Failed")
 
-    def test_a_cache_may_be_named_by_a_number(self):
+    def test_a_cache_may_be_named_by_a_number(self) -> None:
         ran = run(
             self.SPEC.replace("name: c}", "name: 5}").replace("KEY1", "x").replace("KEY2", "x").replace("MAXAGE", "")
         )
         assert ran["b"].memoization_status == {"hit": True, "key": "x", "cacheName": "5"}
 
-    def test_steps_and_retried_templates(self):
+    def test_steps_and_retried_templates(self) -> None:
         ran = run(
             """
             templates:
@@ -371,7 +374,7 @@ class TestMemoize:
 
 
 class TestWhatIsForgotten:
-    def test_locks_that_nobody_holds_or_waits_for(self):
+    def test_locks_that_nobody_holds_or_waits_for(self) -> None:
         locks = Locks()
         for number in range(100):
             request = [Request(f"default/Mutex/{number}", 1, True)]
@@ -382,7 +385,7 @@ class TestWhatIsForgotten:
             locks.forget([request[0].name], "two")
             assert len(locks) == 0
 
-    def test_whoever_waited_and_waits_no_longer(self):
+    def test_whoever_waited_and_waits_no_longer(self) -> None:
         locks, request = Locks(), [Request("m", 1, True)]
         locks.acquire(request, "holds", "holds")
         locks.acquire(request, "first", "first")
@@ -394,7 +397,7 @@ class TestWhatIsForgotten:
         assert locks.take_woken() == {"first"}
         assert [locks.acquire(request, name, name) for name in ("last", "first")] == [False, True]
 
-    def test_finished_workflows_leave_no_locks(self):
+    def test_finished_workflows_leave_no_locks(self) -> None:
         async def left_over() -> int:
             async with Engine(executor=Recorder(outcomes(ENDS))) as engine:
                 work = [workflow(locked("mutex: {name: '{{workflow.name}}'}"), f"w{n}") for n in range(3)]
@@ -405,7 +408,7 @@ class TestWhatIsForgotten:
 
         assert asyncio.run(left_over()) == 0
 
-    def test_memos_beyond_what_there_is_room_for(self):
+    def test_memos_beyond_what_there_is_room_for(self) -> None:
         memos = Memos(limit=3000)
         for number in range(100):
             memos.save(Key("c", f"k{number}"), Memo({"result": "x" * 100}, None))

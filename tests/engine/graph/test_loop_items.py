@@ -36,28 +36,28 @@ class TestWhen:
             ("when: \"'{{item}}' == 'b' || '{{item}}' == 'c'\", withItems: [a, b, c]", ["b", "c"]),
         ],
     )
-    def test_it_is_decided_for_each_turn(self, spec, loop, ran):
+    def test_it_is_decided_for_each_turn(self, spec: str, loop: str, ran: list[str]) -> None:
         assert texts(looped(spec, loop, "{{item}}")) == ran
 
-    def test_over_a_parameter_of_the_workflow(self, spec):
+    def test_over_a_parameter_of_the_workflow(self, spec: str) -> None:
         spec = f'arguments: {{parameters: [{{name: xs, value: \'["a", "b"]\'}}]}}\n{spec}'
         loop = "when: \"'{{item}}' == 'b'\", withParam: '{{workflow.parameters.xs}}'"
         ran = looped(spec, loop, "{{item}}")
         assert texts(ran) == ["b"]
         assert ran["s(0:a)"].message == "when ''a' == 'b'' evaluated false"
 
-    def test_one_that_names_no_item_skips_all_turns_whatever_they_would_be_given(self, spec):
+    def test_one_that_names_no_item_skips_all_turns_whatever_they_would_be_given(self, spec: str) -> None:
         ran = looped(spec, "when: a == b, withParam: '[1, \"x\"]'", "{{=asInt(item)}}{{item.k}}")
         assert (ran.phase, ran["s(0:1)"].phase, ran["s(1:x)"].phase) == ("Succeeded", "Skipped", "Skipped")
 
-    def test_a_turn_that_was_skipped_before_there_was_an_item_runs_with_what_can_be_filled_in(self, spec):
+    def test_a_turn_that_was_skipped_before_there_was_an_item_runs_with_what_can_be_filled_in(self, spec: str) -> None:
         ran = looped(
             spec, "when: \"'{{item}}' == 'a'\", withParam: '[\"a\", \"b\"]'", "{{item}} {{=item.k}} {{item.k}}"
         )
         assert texts(ran) == ["a {{=item.k}} {{item.k}}"]
 
 
-def test_a_turn_whose_when_was_false_without_an_item_runs_without_the_artifacts_of_others():
+def test_a_turn_whose_when_was_false_without_an_item_runs_without_the_artifacts_of_others() -> None:
     ran = run(
         """
         templates:
@@ -107,7 +107,7 @@ class TestExpressions:
             ("let x = item.k; x", None),
         ],
     )
-    def test_they_work_over_items_as_elsewhere(self, spec, expression, text):
+    def test_they_work_over_items_as_elsewhere(self, spec: str, expression: str, text: str | None) -> None:
         ran = looped(spec, "withItems: [{k: a, v: 2}]", f"{{{{={expression}}}}}")
         if text is None:
             assert ran.phase in ("Failed", "Error")
@@ -115,12 +115,12 @@ class TestExpressions:
         else:
             assert texts(ran) == [text]
 
-    def test_none_is_called_where_one_of_them_cannot_be(self, spec):
+    def test_none_is_called_where_one_of_them_cannot_be(self, spec: str) -> None:
         ran = looped(spec, "withItems: ['1', x]", "{{=asInt(item) + 1}}")
         assert ran.phase in ("Failed", "Error")
         assert not ran.executor.started
 
-    def test_a_list_a_sequence_and_a_whole_map(self, spec):
+    def test_a_list_a_sequence_and_a_whole_map(self, spec: str) -> None:
         assert texts(looped(spec, "withItems: [[1, x]]", "{{=fromJSON(item)[1]}}")) == ["x"]
         assert texts(looped(spec, "withSequence: {count: 2, format: 'n%02d'}", "{{=item + '!'}}")) == ["n00!", "n01!"]
         assert texts(looped(spec, 'withParam: \'[{"k": {"l": 1}}]\'', "{{=fromJSON(item.k).l + 1}}")) == ["2"]
@@ -129,22 +129,22 @@ class TestExpressions:
 class TestHooks:
     CALL = "withItems: [{k: a}, {k: b}], hooks: {HOOK: {template: echo, arguments: {parameters: [{name: text, value: "
 
-    def test_those_of_a_steps_turn_know_its_item(self):
+    def test_those_of_a_steps_turn_know_its_item(self) -> None:
         ran = looped(STEPS, f"{self.CALL.replace('HOOK', 'exit')} '{{{{item.k}}}}{{{{=upper(item.k)}}}}'}}]}}}}}}")
         assert [ran.text(f"s({turn}).onExit") for turn in ("0:k:a", "1:k:b")] == ["aA", "bB"]
 
-    def test_so_do_their_conditions(self):
+    def test_so_do_their_conditions(self) -> None:
         hook = f"r: {{expression: \"'{{{{item.k}}}}' == 'b'\", {'template: echo, '}"
         ran = looped(STEPS, f"{self.CALL.replace('HOOK: {template: echo, ', hook)} x}}]}}}}}}")
         assert "s(1:k:b).hooks.r" in ran.phases
         assert "s(0:k:a).hooks.r" not in ran.phases
 
-    def test_those_of_a_task_are_its_groups_and_do_not(self):
+    def test_those_of_a_task_are_its_groups_and_do_not(self) -> None:
         ran = looped(TASKS, f"{self.CALL.replace('HOOK', 'exit')} '{{{{item.k}}}}'}}]}}}}}}")
         assert ran.text("s(0:k:a).onExit") == ran.text("s.onExit") == "{{item.k}}"
 
     @BOTH
-    def test_none_can_read_what_the_turns_produce(self, spec):
+    def test_none_can_read_what_the_turns_produce(self, spec: str) -> None:
         name = "steps" if spec is STEPS else "tasks"
         ran = looped(spec, f"{self.CALL.replace('HOOK', 'exit')} '{{{{{name}.s.status}}}}'}}]}}}}}}")
         assert ran.phase in ("Failed", "Error")
@@ -176,7 +176,9 @@ class TestOtherNodes:
         ],
     )
     @pytest.mark.parametrize(("body", "nodes"), [(STEPS, "steps"), (TASKS, "tasks")], ids=["steps", "tasks"])
-    def test_an_expression_finds_them_however_it_names_them(self, body, nodes, expression, text):
+    def test_an_expression_finds_them_however_it_names_them(
+        self, body: str, nodes: str, expression: str, text: str
+    ) -> None:
         value = f"{{{{={expression.replace('NODES', nodes)}}}}}"
         call = f'template: echo, arguments: {{parameters: [{{name: text, value: "{value}"}}]}}'
         ran = run(f"templates: [{{name: main, {body.replace('CALL', call)}}}]", "give: {parameters: {v: one}}")
@@ -185,7 +187,7 @@ class TestOtherNodes:
     @pytest.mark.parametrize(
         "kind", ["steps: [[{name: a, template: leaf}]]", "dag: {tasks: [{name: a, template: leaf}]}"]
     )
-    def test_so_does_that_of_an_output(self, kind):
+    def test_so_does_that_of_an_output(self, kind: str) -> None:
         nodes = "steps" if kind.startswith("steps") else "tasks"
         expression = f"{nodes}?.other?.status ?? get({nodes}, 'a').status"
         ran = run(

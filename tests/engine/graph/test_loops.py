@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.engine.graph.running import run
+from tests.engine.graph.running import Ran, run
 from tests.engine.operations.driving import drive, reloaded
 
 
@@ -21,7 +21,7 @@ def looped(
 
 
 class TestItems:
-    def test_scalars(self):
+    def test_scalars(self) -> None:
         ran = run(looped("withItems: [a, 1, 2.50, true, null]"))
         assert {name for name in ran.phases if "(" in name} == {"s(0:a)", "s(1:1)", "s(2:2.5)", "s(3:true)", "s(4:[])"}
         assert [ran.text(f"s({n})") for n in ("0:a", "1:1", "2:2.5", "3:true", "4:[]")] == [
@@ -32,7 +32,7 @@ class TestItems:
             "null",
         ]
 
-    def test_maps_and_lists(self):
+    def test_maps_and_lists(self) -> None:
         ran = run(
             looped(
                 "withItems: [{k: v, a: 1}, [x, 2]]",
@@ -45,7 +45,7 @@ class TestItems:
         assert json.loads(ran.text("s(0:a:1,k:v)")) == {"k": "v", "a": 1}
         assert ran.text("s(1:[x 2])") == '["x",2]'
 
-    def test_json_is_taken_as_it_is_written(self):
+    def test_json_is_taken_as_it_is_written(self) -> None:
         ran = run(
             """
             templates:
@@ -58,11 +58,11 @@ class TestItems:
         texts = [ran.text(name) for name in ran.children("[0]")]
         assert texts == ['{"l":[1,2],"m":{"b":1.0,"a":"\\u003c"}}', "1.0", "1e3", '[1.0,"x y"]']
 
-    def test_numbers_of_the_manifest_are_those_of_gos_json(self):
+    def test_numbers_of_the_manifest_are_those_of_gos_json(self) -> None:
         ran = run("templates: [{name: main, steps: [[{name: a, template: leaf, withItems: [1.0, 2.5, {n: 3.0}]}]]}]")
         assert ran.children("[0]") == ["a(0:1)", "a(1:2.5)", "a(2:n:3)"]
 
-    def test_keys_of_a_map(self):
+    def test_keys_of_a_map(self) -> None:
         ran = run(
             looped(
                 "withItems: [{k: v, a: 1}, {k: w, a: {b: c}}]",
@@ -75,7 +75,7 @@ class TestItems:
         assert ran.text("s(0:a:1,k:v)") == "v 1"
         assert ran.text('s(1:a:{"b":"c"},k:w)') == 'w {"b":"c"}'
 
-    def test_parentheses_are_left_out_of_names(self):
+    def test_parentheses_are_left_out_of_names(self) -> None:
         assert "s(0:a b)" in run(looped("withItems: ['(a) b']")).phases
 
     @pytest.mark.parametrize(
@@ -90,20 +90,22 @@ class TestItems:
         ],
     )
     @pytest.mark.parametrize("kind", ["withItems", "withParam"])
-    def test_a_text_is_named_by_its_json_without_the_quotes_around_it(self, item, label, text, kind):
+    def test_a_text_is_named_by_its_json_without_the_quotes_around_it(
+        self, item: str, label: str, text: str, kind: str
+    ) -> None:
         loop = json.dumps([item], ensure_ascii=False)
         ran = run(looped(f"{kind}: {loop if kind == 'withItems' else json.dumps(loop, ensure_ascii=False)}"))
         assert ran.children("[0]") == [f"s(0:{label})"]
         assert ran.text(f"s(0:{label})") == text
 
-    def test_so_is_a_text_inside_an_item(self):
+    def test_so_is_a_text_inside_an_item(self) -> None:
         param = json.dumps(json.dumps([{"k": 'a"b', "l": [1, "<"]}, ['a"b', {"c": 1}]]))
         assert run(looped(f"withParam: {param}")).children("[0]") == [
             's(0:k:a\\"b,l:[1,"<"])',
             's(1:[a\\"b {"c":1}])',
         ]
 
-    def test_an_empty_list_is_no_loop(self):
+    def test_an_empty_list_is_no_loop(self) -> None:
         spec = looped("withItems: []").replace("{{item}}", "once")
         assert run(spec).text("s") == "once"
 
@@ -118,27 +120,27 @@ class TestParam:
             ('[1e400, {"x": -1e400}]', {"s(0:1e400)", "s(1:x:-1e400)"}),
         ],
     )
-    def test_a_list_of_json(self, value, names):
+    def test_a_list_of_json(self, value: str, names: set[str]) -> None:
         head = f"arguments: {{parameters: [{{name: list, value: '{value}'}}]}}\n"
         assert names <= set(run(looped("withParam: '{{workflow.parameters.list}}'", head=head)).phases)
 
     @pytest.mark.parametrize("value", ["[]", "null"])
-    def test_an_empty_one_is_skipped(self, value):
+    def test_an_empty_one_is_skipped(self, value: str) -> None:
         ran = run(looped(f"withParam: '{value}'"))
         assert (ran["s"].phase, ran["s"].message) == ("Skipped", "Skipped, empty params")
         assert ran.phase == "Succeeded"
 
-    def test_what_is_no_list_is_an_error_of_the_group(self):
+    def test_what_is_no_list_is_an_error_of_the_group(self) -> None:
         ran = run(looped("withParam: '{}'"))
         assert ran["[0]"].phase == "Error"
         assert ran["[0]"].message == "withParam value could not be parsed as a JSON list: {}"
 
-    def test_items_without_the_key_that_is_named(self):
+    def test_items_without_the_key_that_is_named(self) -> None:
         spec = looped("""withParam: '[{"a": 1}]'""").replace("{{item}}", "{{item.b}}")
         ran = run(spec)
         assert (ran.phase, ran["[0]"].phase) == ("Failed", "Error")
 
-    def test_the_output_of_another_step(self):
+    def test_the_output_of_another_step(self) -> None:
         ran = run(
             """
             templates:
@@ -174,19 +176,19 @@ class TestSequence:
             ("start: -1, end: -1, format: '%03d'", ["-01"]),
         ],
     )
-    def test_numbers(self, sequence, items):
+    def test_numbers(self, sequence: str, items: list[str]) -> None:
         ran = run(looped(f"withSequence: {{{sequence}}}"))
         assert [ran.text(f"s({n}:{item})") for n, item in enumerate(items)] == items
         assert len(ran.executor.started) == len(items)
 
-    def test_none(self):
+    def test_none(self) -> None:
         assert run(looped("withSequence: {count: 0}"))["s"].message == "Skipped, empty params"
 
-    def test_a_count_that_is_no_number(self):
+    def test_a_count_that_is_no_number(self) -> None:
         ran = run(looped("withSequence: {count: '{{workflow.name}}'}"))
         assert ran["[0]"].message == "withSequence count: expected an integer, got 'wf'"
 
-    def test_more_than_anybody_meant(self):
+    def test_more_than_anybody_meant(self) -> None:
         assert "1000000 are allowed" in run(looped("withSequence: {count: 123456789}"))["[0]"].message
         items = f"[{','.join(['1'] * 1_000_001)}]"
         message = "withParam expands to 1000001 items, 1000000 are allowed"
@@ -194,16 +196,16 @@ class TestSequence:
 
 
 class TestWhen:
-    def test_each_turn_decides_for_itself(self):
+    def test_each_turn_decides_for_itself(self) -> None:
         ran = run(looped("withItems: [1, 2], when: '{{item}} > 1'"))
         assert (ran["s(0:1)"].phase, ran["s(1:2)"].phase) == ("Skipped", "Succeeded")
         assert ran["s(0:1)"].message == "when '1 > 1' evaluated false"
 
-    def test_where_no_turn_has_to_be_asked_all_are_skipped(self):
+    def test_where_no_turn_has_to_be_asked_all_are_skipped(self) -> None:
         ran = run(looped("withItems: [1, 2], when: 'false'"))
         assert (ran["s(0:1)"].phase, ran["s(1:2)"].phase) == ("Skipped", "Skipped")
 
-    def test_it_protects_a_loop_over_what_was_never_made(self):
+    def test_it_protects_a_loop_over_what_was_never_made(self) -> None:
         ran = run(
             """
             templates:
@@ -246,20 +248,20 @@ class TestAggregates:
             ("{{steps.a.status}}", "Succeeded"),
         ],
     )
-    def test_lists_in_the_order_of_the_items(self, value, text):
+    def test_lists_in_the_order_of_the_items(self, value: str, text: str) -> None:
         assert run(self.AFTER.replace("VALUE", value), self.ENDS).text("b") == text
 
-    def test_only_of_those_that_succeeded(self):
+    def test_only_of_those_that_succeeded(self) -> None:
         ends = self.ENDS.replace("'node:a(1:2)': {result", "'node:a(1:2)': {phase: Failed, result")
         ran = run(self.AFTER.replace("VALUE", "{{steps.a.outputs.parameters.v}}"), ends)
         assert ran.text("b") == '["x","z"]'
 
-    def test_a_result_that_is_no_json_fails_where_it_is_read(self):
+    def test_a_result_that_is_no_json_fails_where_it_is_read(self) -> None:
         ends = self.ENDS.replace("result: 10", "result: ten")
         assert run(self.AFTER.replace("VALUE", "{{steps.a.outputs.result}}"), ends).phase == "Error"
         assert run(self.AFTER.replace("VALUE", "{{steps.a.outputs.parameters.v}}"), ends).phase == "Succeeded"
 
-    def test_values_that_are_json_themselves_are_a_list_of_those(self):
+    def test_values_that_are_json_themselves_are_a_list_of_those(self) -> None:
         ran = run(
             self.AFTER.replace("VALUE", "{{steps.a.outputs.parameters.v}}"),
             """
@@ -270,7 +272,7 @@ class TestAggregates:
         )
         assert json.loads(ran.text("b")) == [["a"], {"b": 1}, []]
 
-    def test_of_a_task(self):
+    def test_of_a_task(self) -> None:
         ran = run(
             """
             templates:
@@ -292,25 +294,25 @@ class TestTaskGroups:
         "{name: b, template: leaf, depends: a}]}}]"
     )
 
-    def test_the_turns_hang_under_a_group(self):
+    def test_the_turns_hang_under_a_group(self) -> None:
         ran = run(self.SPEC)
         assert (ran["a"].type, ran["a"].template_name) == ("TaskGroup", "leaf")
         assert ran.children("a") == ["a(0:1)", "a(1:2)"]
         assert ran.children("a(0:1)") == ["b"] == ran.children("a(1:2)")
 
     @pytest.mark.parametrize(("first", "second"), [("Failed", "Error"), ("Error", "Failed")])
-    def test_the_group_ends_as_the_last_item_that_did_not_succeed(self, first, second):
+    def test_the_group_ends_as_the_last_item_that_did_not_succeed(self, first: str, second: str) -> None:
         ran = run(
             "templates: [{name: main, dag: {tasks: [{name: a, template: leaf, withItems: [1, 2, 3]}]}}]",
             f"{{'node:a(0:1)': {{phase: {first}, duration: 9s}}, 'node:a(1:2)': {{phase: {second}}}}}",
         )
         assert (ran["a"].phase, ran.phase) == (second, second)
 
-    def test_the_group_fails_with_a_turn(self):
+    def test_the_group_fails_with_a_turn(self) -> None:
         ran = run(self.SPEC, "{'node:a(0:1)': {phase: Failed}}")
         assert (ran["a"].phase, ran["b"].phase, ran.phase) == ("Failed", "Omitted", "Failed")
 
-    def test_an_empty_one_is_skipped(self):
+    def test_an_empty_one_is_skipped(self) -> None:
         ran = run(self.SPEC.replace("withItems: [1, 2]", "withParam: '[]'"))
         assert (ran["a"].phase, ran["b"].phase) == ("Skipped", "Succeeded")
 
@@ -327,16 +329,16 @@ class TestTaskGroups:
         - {name: again, retryStrategy: {limit: 1}, container: {image: i}}
         """
 
-    def fan(self, called="leaf", more="", ends="{gen: {result: ''}}"):
+    def fan(self, called: str = "leaf", more: str = "", ends: str = "{gen: {result: ''}}") -> Ran:
         return run(self.FAN.replace("HEAD", "").replace("CALLED", called).replace("MORE", more), ends)
 
-    def test_one_whose_list_turns_out_to_be_an_empty_text_is_a_group_all_the_same(self):  # ShouldExpand
+    def test_one_whose_list_turns_out_to_be_an_empty_text_is_a_group_all_the_same(self) -> None:  # ShouldExpand
         ran = self.fan()
         assert (ran["fan"].type, ran["fan"].phase, ran["after"].phase, ran.phase) == ("TaskGroup", *("Succeeded",) * 3)
         assert list(ran.executor.started) == ["gen", "fan", "after"]
         assert ran.children("fan") == ["after"]
 
-    def test_it_ends_as_what_it_calls(self):
+    def test_it_ends_as_what_it_calls(self) -> None:
         ran = self.fan("say", ends="{gen: {result: ''}, say: {phase: Failed}}")
         assert (ran["fan"].type, ran["fan"].phase, ran["after"].phase, ran.phase) == (
             "TaskGroup",
@@ -348,7 +350,7 @@ class TestTaskGroups:
         assert self.fan("again", ends="{gen: {result: ''}, again: [{phase: Failed}, {}]}").phase == "Succeeded"
 
     @pytest.mark.parametrize("called", ["say", "both"])
-    def test_it_can_be_retried_and_goes_on_in_another_process(self, called):
+    def test_it_can_be_retried_and_goes_on_in_another_process(self, called: str) -> None:
         spec = self.FAN.replace("HEAD", "").replace("CALLED", called).replace("MORE", "").replace("leaf}]]", "say}]]")
         ends = "{gen: {result: ''}, say: {phase: Failed}}", "{gen: {result: ''}, say: {}}"
         ran = drive(spec, ends, lambda engine, work: engine.retry(work))
@@ -358,18 +360,18 @@ class TestTaskGroups:
         ran = drive(reloaded(drive(spec, slow, timeout=1).workflow), slow)
         assert (ran["fan"].type, ran.phase, ran["after"].phase) == ("TaskGroup", "Succeeded", "Succeeded")
 
-    def test_a_condition_still_counts_for_it(self):
+    def test_a_condition_still_counts_for_it(self) -> None:
         ran = self.fan(more=", when: \"'{{tasks.gen.outputs.result}}' != ''\"")
         assert (ran["fan"].type, ran["fan"].phase, ran.phase) == ("Skipped", "Skipped", "Succeeded")
         ran = self.fan(more=', when: "{{tasks.gen.outputs.result}} != a"')
         assert (ran["fan"].phase, ran["fan"].message[:14], ran.phase) == ("Error", "Invalid 'when'", "Error")
 
-    def test_one_whose_list_is_empty_before_any_task_has_run_is_none(self):
+    def test_one_whose_list_is_empty_before_any_task_has_run_is_none(self) -> None:
         spec = self.FAN.replace("HEAD", "arguments: {parameters: [{name: l, value: ''}]}\n        ")
         spec = spec.replace("{{tasks.gen.outputs.result}}", "{{workflow.parameters.l}}")
         assert run(spec.replace("CALLED", "leaf").replace("MORE", ""))["fan"].type == "Pod"
 
-    def test_a_step_is_none(self):
+    def test_a_step_is_none(self) -> None:
         ran = run(
             "templates: [{name: main, steps: [[{name: gen, template: gen}], "
             "[{name: fan, template: leaf, withParam: '{{steps.gen.outputs.result}}'}]]}]",

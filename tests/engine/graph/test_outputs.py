@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.graph.running import run
+from tests.engine.graph.running import Ran, run
 
 ONE = """
     templates:
@@ -26,36 +26,36 @@ class TestParameters:
             ("parameter: '{{steps.s.outputs.result}}', default: d", "r"),
         ],
     )
-    def test_where_they_come_from(self, source, value):
+    def test_where_they_come_from(self, source: str, value: str) -> None:
         ran = run(ONE.replace("SOURCE", source).replace("WHEN", ""), "{give: {parameters: {v: 7}}, gen: {result: r}}")
         assert ran.outputs("wf") == {"o": value}
-        assert ran["wf"].outputs["parameters"] == [{"name": "o", "value": value}]
+        assert ran["wf"].outputs == {"parameters": [{"name": "o", "value": value}]}
 
-    def test_the_default_counts_where_there_is_nothing(self):
+    def test_the_default_counts_where_there_is_nothing(self) -> None:
         source = "parameter: '{{steps.a.outputs.parameters.v}}', default: '{{workflow.name}}'"
         ran = run(ONE.replace("SOURCE", source).replace("WHEN", ", when: 'false'"))
         assert ran.outputs("wf") == {"o": "wf"}
         source = "expression: 'nothing.at.all', default: d"
         assert run(ONE.replace("SOURCE", source).replace("WHEN", "")).outputs("wf") == {"o": "d"}
 
-    def test_what_was_skipped_is_empty(self):
+    def test_what_was_skipped_is_empty(self) -> None:
         ran = run(
             ONE.replace("SOURCE", "parameter: '{{steps.a.outputs.parameters.v}}'").replace("WHEN", ", when: 'false'")
         )
         assert ran.outputs("wf") == {"o": ""}
 
-    def test_without_one_the_template_is_an_error(self):
+    def test_without_one_the_template_is_an_error(self) -> None:
         ran = run(ONE.replace("SOURCE", "expression: 'nothing.at.all'").replace("WHEN", ""))
         assert (ran["wf"].phase, ran.phase) == ("Error", "Error")
 
-    def test_a_value_that_stands_there_is_no_output_of_steps(self):
+    def test_a_value_that_stands_there_is_no_output_of_steps(self) -> None:
         spec = (
             "templates: [{name: main, steps: [[{name: a, template: leaf}]], "
             "outputs: {parameters: [{name: o, value: x}]}}]"
         )
         assert run(spec)["wf"].message == "output parameters must have a valueFrom specified"
 
-    def test_a_failed_dag_has_none(self):
+    def test_a_failed_dag_has_none(self) -> None:
         spec = (
             "templates: [{name: main, dag: {tasks: [{name: a, template: give}]}, "
             "outputs: {parameters: [{name: o, "
@@ -65,7 +65,7 @@ class TestParameters:
 
 
 class TestGlobal:
-    def test_a_parameter_of_a_leaf_is_the_workflows(self):
+    def test_a_parameter_of_a_leaf_is_the_workflows(self) -> None:
         ran = run(
             """
             templates:
@@ -81,7 +81,7 @@ class TestGlobal:
         assert ran.text("b") == "7"
         assert ran.status["outputs"] == {"parameters": [{"name": "shared", "value": "7"}]}
 
-    def test_the_last_word_counts_and_names_may_be_made_of_inputs(self):
+    def test_the_last_word_counts_and_names_may_be_made_of_inputs(self) -> None:
         ran = run(
             """
             templates:
@@ -97,7 +97,7 @@ class TestGlobal:
         )
         assert ran.status["outputs"] == {"parameters": [{"name": "g-x", "value": "3"}, {"name": "g-y", "value": "2"}]}
 
-    def test_artifacts_and_outputs_of_steps(self):
+    def test_artifacts_and_outputs_of_steps(self) -> None:
         ran = run(
             """
             onExit: show
@@ -116,7 +116,7 @@ class TestGlobal:
         assert ran.status["outputs"] == {"artifacts": [{"name": "result", "s3": {"key": key}}]}
         assert ran.artifacts("r", "inputs")["a"]["s3"]["key"] == key
 
-    def test_outputs_of_a_dag_are_published_by_the_one_around_it_and_in_the_order_of_its_tasks(self):
+    def test_outputs_of_a_dag_are_published_by_the_one_around_it_and_in_the_order_of_its_tasks(self) -> None:
         inner = (
             "- name: inner\n  dag: {tasks: [{name: g, template: give}]}\n  outputs: {parameters: "
             "[{name: o, globalName: og, valueFrom: {parameter: '{{tasks.g.outputs.parameters.v}}'}}]}"
@@ -149,24 +149,24 @@ class TestArtifacts:
             - {name: b, template: TEMPLATE, depends: a || a.Skipped, arguments: {artifacts: [{name: a, ARGUMENT}]}}
         """
 
-    def ran(self, argument: str, when: str = "", template: str = "read"):
+    def ran(self, argument: str, when: str = "", template: str = "read") -> Ran:
         return run(self.SPEC.replace("ARGUMENT", argument).replace("WHEN", when).replace("TEMPLATE", template))
 
-    def test_they_are_passed_on_by_where_they_lie(self):
+    def test_they_are_passed_on_by_where_they_lie(self) -> None:
         ran = self.ran("from: '{{tasks.a.outputs.artifacts.a}}'")
         assert ran.artifacts("b", "inputs")["a"] == {"name": "a", "path": "/a", "s3": ran.artifacts("a")["a"]["s3"]}
 
-    def test_with_a_part_of_it(self):
+    def test_with_a_part_of_it(self) -> None:
         ran = self.ran("from: '{{tasks.a.outputs.artifacts.a}}', subPath: some/where")
         assert ran.artifacts("b", "inputs")["a"]["subPath"] == "some/where"
 
-    def test_one_that_was_never_made(self):
+    def test_one_that_was_never_made(self) -> None:
         ran = self.ran("from: '{{tasks.a.outputs.artifacts.a}}'", ", when: 'false'")
         assert (ran["b"].phase, ran.phase) == ("Error", "Error")
         ran = self.ran("from: '{{tasks.a.outputs.artifacts.a}}', optional: true", ", when: 'false'", "maybe-read")
         assert ran.phase == "Succeeded"
 
-    def test_an_expression_chooses(self):
+    def test_an_expression_chooses(self) -> None:
         ran = run(
             """
             templates:
@@ -181,7 +181,7 @@ class TestArtifacts:
         assert ran.artifacts("wf")["o"]["s3"] == ran.artifacts("b")["a"]["s3"]
         assert ran.artifacts("r", "inputs")["a"]["raw"] == {"data": "x"}
 
-    def test_an_input_that_nobody_supplies_has_its_own_place(self):
+    def test_an_input_that_nobody_supplies_has_its_own_place(self) -> None:
         spec = (
             "templates: [{name: main, steps: [[{name: r, template: t}]]}, {name: t, "
             "inputs: {artifacts: [{name: a, path: /a, http: {url: 'http://x'}}]}, "

@@ -10,7 +10,7 @@ SPEC = (
 )
 
 
-def test_progress_counts_leaves():
+def test_progress_counts_leaves() -> None:
     ran = run(SPEC, "{gen: {phase: Failed}}")
     assert ran.status["progress"] == "2/3"
     assert {name: ran[name].progress for name in ran.nodes} == {"wf": "", "[0]": "", "a": "1/1", "b": "0/1", "w": "1/1"}
@@ -18,7 +18,7 @@ def test_progress_counts_leaves():
     assert ran.status["progress"] == "2/3"
 
 
-def test_times_and_conditions():
+def test_times_and_conditions() -> None:
     ran = run(SPEC)
     status = ran.status
     assert (status["startedAt"], status["finishedAt"]) == ("2023-11-14T22:13:20Z", "2023-11-14T22:14:20Z")
@@ -29,7 +29,7 @@ def test_times_and_conditions():
     assert run("{}").status["conditions"] == [{"type": "Completed", "status": "True"}]
 
 
-def test_nodes_say_where_they_come_from():
+def test_nodes_say_where_they_come_from() -> None:
     ran = run(
         "templates: [{name: main, dag: {tasks: [{name: a, template: leaf, withItems: [x]}, "
         "{name: b, template: gen, when: 'false'}]}}]"
@@ -40,7 +40,7 @@ def test_nodes_say_where_they_come_from():
     assert (ran["wf"].boundary_id, ran["a(0:x)"].boundary_id) == ("", "wf")
 
 
-def test_a_finished_workflow_is_left_alone():
+def test_a_finished_workflow_is_left_alone() -> None:
     ran = run(SPEC)
     before = ran.workflow.encode()
     assert run(ran.workflow).workflow.encode() == before

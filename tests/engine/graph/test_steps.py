@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.graph.running import run
+from tests.engine.graph.running import Ran, run
 
 
-def test_groups_run_one_after_the_other_and_hang_under_one_another():
+def test_groups_run_one_after_the_other_and_hang_under_one_another() -> None:
     ran = run(
         "templates: [{name: main, steps: [[{name: a, template: leaf}, {name: b, template: leaf}], "
         "[{name: c, template: leaf}]]}]"
@@ -24,7 +24,7 @@ def test_groups_run_one_after_the_other_and_hang_under_one_another():
     assert ran["c"].node_flag is None
 
 
-def test_an_empty_group_and_no_group_at_all():
+def test_an_empty_group_and_no_group_at_all() -> None:
     ran = run("templates: [{name: main, steps: [[], [{name: a, template: leaf}], []]}]")
     assert ran.phases == {
         "wf": "Succeeded",
@@ -37,7 +37,7 @@ def test_an_empty_group_and_no_group_at_all():
     assert run("templates: [{name: main, steps: []}]").phases == {"wf": "Succeeded"}
 
 
-def test_the_first_failed_child_fails_the_group_once_all_are_done():
+def test_the_first_failed_child_fails_the_group_once_all_are_done() -> None:
     ran = run(
         "templates: [{name: main, steps: [[{name: a, template: leaf}, {name: b, template: leaf}, "
         "{name: c, template: leaf}],"
@@ -50,7 +50,7 @@ def test_the_first_failed_child_fails_the_group_once_all_are_done():
     assert "d" not in ran.nodes
 
 
-def test_a_later_step_reads_what_an_earlier_one_left():
+def test_a_later_step_reads_what_an_earlier_one_left() -> None:
     ran = run(
         """
         templates:
@@ -69,19 +69,19 @@ def test_a_later_step_reads_what_an_earlier_one_left():
 
 
 class TestWhen:
-    def test_a_step_whose_condition_is_false_is_skipped(self):
+    def test_a_step_whose_condition_is_false_is_skipped(self) -> None:
         ran = run("templates: [{name: main, steps: [[{name: a, template: leaf, when: '1 == 2'}]]}]")
         assert (ran["a"].phase, ran["a"].type) == ("Skipped", "Skipped")
         assert ran["a"].message == "when '1 == 2' evaluated false"
         assert (ran["[0]"].phase, ran.phase) == ("Succeeded", "Succeeded")
 
-    def test_a_condition_that_cannot_be_evaluated_is_an_error_of_the_group(self):
+    def test_a_condition_that_cannot_be_evaluated_is_an_error_of_the_group(self) -> None:
         ran = run("templates: [{name: main, steps: [[{name: a, template: leaf, when: '1 == ='}]]}]")
         assert ran["[0]"].phase == "Error"
         assert "a" not in ran.nodes
         assert ran.phase == "Failed"
 
-    def test_what_was_skipped_is_empty_with_its_defaults(self):
+    def test_what_was_skipped_is_empty_with_its_defaults(self) -> None:
         ran = run(
             """
             templates:
@@ -101,7 +101,7 @@ class TestWhen:
         assert ran.text("c") == "none", "as if the argument were not there"
         assert ran["d"].phase == "Succeeded"
 
-    def test_naming_what_was_skipped_and_has_no_default_fails(self):
+    def test_naming_what_was_skipped_and_has_no_default_fails(self) -> None:
         ran = run(
             """
             templates:
@@ -115,7 +115,7 @@ class TestWhen:
         assert ran.phase == "Failed"
         assert "argument references an absent optional" in ran.message
 
-    def test_inside_a_longer_text_it_is_an_error_of_the_group(self):
+    def test_inside_a_longer_text_it_is_an_error_of_the_group(self) -> None:
         ran = run(
             """
             templates:
@@ -142,7 +142,7 @@ class TestRaisedErrors:
             - {name: c, template: leaf}
         """
 
-    def test_the_group_is_error_and_the_steps_after_it_get_no_node(self):
+    def test_the_group_is_error_and_the_steps_after_it_get_no_node(self) -> None:
         ran = run(self.UNDEFINED)
         assert ran["b"].phase == "Error"
         assert "ConfigMap 'n' does not exist" in ran["b"].message
@@ -151,18 +151,18 @@ class TestRaisedErrors:
         assert (ran["wf"].phase, ran.phase) == ("Failed", "Failed")
         assert "c" not in ran.nodes
 
-    def test_what_had_begun_stays_as_it_was(self):
+    def test_what_had_begun_stays_as_it_was(self) -> None:
         ran = run(self.UNDEFINED, "{leaf: {duration: 1h}}")
         assert ran["a"].phase == "Pending"
         assert ran.executor.started == {}
 
-    def test_continue_on_error_does_not_help(self):
+    def test_continue_on_error_does_not_help(self) -> None:
         spec = self.UNDEFINED.replace("name: b, template", "name: b, continueOn: {error: true}, template")
         assert run(spec).phase == "Failed"
 
 
 class TestContinueOn:
-    def test_a_failure_that_is_forgiven(self):
+    def test_a_failure_that_is_forgiven(self) -> None:
         spec = (
             "templates: [{name: main, steps: [[{name: a, template: leaf, continueOn: {failed: true}}], "
             "[{name: b, template: leaf}]]}]"
@@ -176,13 +176,13 @@ class TestContinueOn:
         )
         assert run(spec, "{'node:a': {phase: Error}}").phase == "Failed"
 
-    def test_an_error_that_is_forgiven(self):
+    def test_an_error_that_is_forgiven(self) -> None:
         spec = "templates: [{name: main, steps: [[{name: a, template: leaf, continueOn: {error: true}}]]}]"
         assert run(spec, "{'node:a': {phase: Error}}").phase == "Succeeded"
         assert run(spec, "{'node:a': {phase: Failed}}").phase == "Failed"
 
 
-def test_what_no_step_has_left_is_waited_for_for_ever():
+def test_what_no_step_has_left_is_waited_for_for_ever() -> None:
     """An output that a step of the same group is to leave passes Argo's validation, and then nothing happens."""
     ran = run(
         "templates: [{name: main, steps: [[{name: a, template: give}, {name: b, template: echo,"
@@ -193,11 +193,11 @@ def test_what_no_step_has_left_is_waited_for_for_ever():
     assert ran.phases == {"wf": "Running", "[0]": "Running"}
 
 
-def test_a_thousand_empty_groups_are_no_recursion():
+def test_a_thousand_empty_groups_are_no_recursion() -> None:
     assert run(f"templates: [{{name: main, steps: [{'[],' * 3000}]}}]").phase == "Succeeded"
 
 
-def test_steps_inside_steps_see_only_their_own():
+def test_steps_inside_steps_see_only_their_own() -> None:
     ran = run(
         """
         templates:
@@ -226,12 +226,12 @@ class TestExpressionsThatFail:
     CALL = "template: inner, continueOn: {failed: true}, arguments: {parameters: [{name: x, value: nojson}]}"
     BODIES = (f"steps: [[{{name: out, {CALL}}}]]", f"dag: {{tasks: [{{name: out, {CALL}}}]}}")
 
-    def ran(self, body, inner):
+    def ran(self, body: str, inner: str) -> Ran:
         inner = f"{{name: inner, inputs: {{parameters: [{{name: x}}]}}, {inner}}}"
         return run(self.OUTER.replace("BODY", body).replace("INNER", inner))
 
     @pytest.mark.parametrize("body", BODIES)
-    def test_one_in_a_step_of_what_is_called_fails_that(self, body):
+    def test_one_in_a_step_of_what_is_called_fails_that(self, body: str) -> None:
         step = f"name: p, template: echo, arguments: {{parameters: [{{name: text, value: {self.X}}}]}}"
         ran = self.ran(body, f"steps: [[{{{step}}}]]")
         assert (ran["out"].phase, ran.phase) == ("Failed", "Succeeded")
@@ -249,7 +249,7 @@ class TestExpressionsThatFail:
             "outputs: {parameters: [{name: o, valueFrom: {parameter: X, default: d}}]}",
         ],
     )
-    def test_one_in_what_is_run_stays_as_it_is(self, body, inner):
+    def test_one_in_what_is_run_stays_as_it_is(self, body: str, inner: str) -> None:
         ends = "steps: [[{name: p" in inner
         ran = self.ran(body, inner.replace("suspend: {}", "suspend: {duration: 1}").replace("X", self.X))
         assert (ran["out"].phase, ran.phase) == ("Succeeded", "Succeeded")
@@ -258,7 +258,7 @@ class TestExpressionsThatFail:
         elif "suspend" not in inner:
             assert "{{=fromJSON(inputs.parameters.x)['k']}}" in str(ran.executor.started["out"])
 
-    def test_one_in_a_step_itself_ends_its_group(self):
+    def test_one_in_a_step_itself_ends_its_group(self) -> None:
         call = f"name: out, template: inner, arguments: {{parameters: [{{name: x, value: {self.X}}}]}}"
         body = f"inputs: {{parameters: [{{name: x, value: nojson}}]}}, steps: [[{{{call}}}]]"
         ran = self.ran(body, "container: {image: i}")

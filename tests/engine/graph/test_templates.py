@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import yaml
 
 from tests.engine.graph.running import run
 
 
-def shared(text: str, name: str = "lib") -> dict:
+def shared(text: str, name: str = "lib") -> dict[str, Any]:
     return {name: {"metadata": {"name": name}, "spec": yaml.safe_load(text)}}
 
 
@@ -25,19 +27,19 @@ class TestTemplateRef:
         "template: outer}}]]}, {name: inner, container: {image: own}}]"
     )
 
-    def test_names_inside_it_are_its_own(self):
+    def test_names_inside_it_are_its_own(self) -> None:
         ran = run(self.SPEC, workflow_templates=shared(LIB))
         assert ran.executor.started["x"]["container"] == {"image": "from-lib", "args": ["wf"]}
         assert ran["a"].template_ref == {"name": "lib", "template": "outer"}
         assert (ran["a"].template_scope, ran["x"].template_scope) == ("local/wf", "namespaced/lib")
 
-    def test_of_the_whole_cluster(self):
+    def test_of_the_whole_cluster(self) -> None:
         ran = run(
             self.SPEC.replace("name: lib,", "name: lib, clusterScope: true,"), cluster_workflow_templates=shared(LIB)
         )
         assert ran["x"].template_scope == "cluster/lib"
 
-    def test_its_own_defaults_do_not_count_and_those_of_the_workflow_do(self):
+    def test_its_own_defaults_do_not_count_and_those_of_the_workflow_do(self) -> None:
         ran = run(self.SPEC, workflow_templates=shared(LIB))
         assert "timeout" not in ran.executor.started["x"]
         ran = run(
@@ -45,7 +47,7 @@ class TestTemplateRef:
         )
         assert ran.executor.started["a"]["timeout"] == "5s"
 
-    def test_one_that_is_only_known_at_runtime(self):
+    def test_one_that_is_only_known_at_runtime(self) -> None:
         spec = "arguments: {parameters: [{name: t, value: NAME}]}\n" + self.SPEC.replace(
             "template: outer", "template: '{{workflow.parameters.t}}'"
         )
@@ -65,7 +67,7 @@ class TestWorkflowTemplateRef:
         - {name: bye, container: {image: i, args: ["bye"]}}
         """
 
-    def test_the_workflow_is_the_template_with_its_own_arguments(self):
+    def test_the_workflow_is_the_template_with_its_own_arguments(self) -> None:
         ran = run(
             "workflowTemplateRef: {name: lib}\narguments: {parameters: [{name: b, value: mine}]}",
             workflow_templates=shared(self.TEMPLATE),
@@ -74,17 +76,17 @@ class TestWorkflowTemplateRef:
         assert ran.text("wf.onExit") == "bye"
         assert ran["wf"].template_scope == "local/wf"
 
-    def test_the_workflows_own_fields_win(self):
+    def test_the_workflows_own_fields_win(self) -> None:
         ran = run("workflowTemplateRef: {name: lib}\nentrypoint: other", workflow_templates=shared(self.TEMPLATE))
         assert ran.text("wf") == "other other"
 
-    def test_one_that_is_not_there_is_an_error(self):  # setStoredWfSpec of operator.go
+    def test_one_that_is_not_there_is_an_error(self) -> None:  # setStoredWfSpec of operator.go
         ran = run("workflowTemplateRef: {name: nowhere}", workflow_templates=shared(self.TEMPLATE))
         assert (ran.phase, ran.message) == ("Error", 'workflowtemplates.argoproj.io "nowhere" not found')
 
 
 class TestDefaults:
-    def test_what_a_template_leaves_open_it_takes_from_them(self):
+    def test_what_a_template_leaves_open_it_takes_from_them(self) -> None:
         ran = run(
             """
             templateDefaults: {retryStrategy: {limit: 1}, container: {image: default, env: [{name: A, value: d},
@@ -105,7 +107,7 @@ class TestDefaults:
         }
 
 
-def test_a_step_may_bring_its_template_along():
+def test_a_step_may_bring_its_template_along() -> None:
     ran = run(
         """
         templates:
@@ -121,7 +123,7 @@ def test_a_step_may_bring_its_template_along():
     assert (ran.text("a(0:x)"), ran.text("a(1:y)"), ran.text("b")) == ("x", "y", "z")
 
 
-def test_a_template_may_say_what_its_nodes_are_called():
+def test_a_template_may_say_what_its_nodes_are_called() -> None:
     ran = run(
         """
         templates:

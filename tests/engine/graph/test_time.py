@@ -8,7 +8,7 @@ NOW = "{{=now().Unix()}}"
 PAUSE = "{name: pause, suspend: {duration: 1h}}"
 
 
-def test_now_goes_forward_with_simulated_time():
+def test_now_goes_forward_with_simulated_time() -> None:
     say = f"arguments: {{parameters: [{{name: text, value: '{NOW}'}}]}}"
     ran = run(
         f"templates: [{{name: main, steps: [[{{name: a, template: echo, {say}}}], [{{name: w, template: pause}}], "
@@ -17,7 +17,7 @@ def test_now_goes_forward_with_simulated_time():
     assert (ran.text("a"), ran.text("b")) == (str(int(START)), str(int(START) + 3600))
 
 
-def test_templates_conditions_and_outputs_read_it_too():
+def test_templates_conditions_and_outputs_read_it_too() -> None:
     ran = run(
         f"""
         templates:
@@ -37,7 +37,7 @@ def test_templates_conditions_and_outputs_read_it_too():
     assert ran.outputs("wf") == {"at": "23:13"}
 
 
-def test_hooks_and_retries_read_it_too():
+def test_hooks_and_retries_read_it_too() -> None:
     ran = run(
         f"""
         templates:
@@ -59,7 +59,7 @@ def test_hooks_and_retries_read_it_too():
     assert [name for name in ran.nodes if name.startswith("a(")] == ["a(0)", "a(1)", "a(2)"]
 
 
-def test_labels_read_it_too():
+def test_labels_read_it_too() -> None:
     ran = run(
         "workflowMetadata: {labelsFrom: {day: {expression: \"sprig.date('2006-01-02', now())\"}}}\n"
         "templates: [{name: main, suspend: {}}]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ HEAD = """
     """
 
 
-def test_a_cron_workflow_was_scheduled_when_it_is_run_by_hand():
+def test_a_cron_workflow_was_scheduled_when_it_is_run_by_hand() -> None:
     labels = {"workflows.argoproj.io/cron-workflow": "nightly"}
     spec = "templates: [{name: main, container: {image: i, args: ['{{workflow.scheduledTime}}']}}]"
     assert run(workflow(spec, labels=labels)).text("wf") == "2023-11-14T22:13:20Z"
@@ -38,7 +39,7 @@ def test_a_cron_workflow_was_scheduled_when_it_is_run_by_hand():
         ("'[a, b]'", "[a, b]"),
     ],
 )
-def test_values_of_parameters_are_text(value, text):  # anystring.go
+def test_values_of_parameters_are_text(value: str, text: str) -> None:  # anystring.go
     spec = f"""
         arguments: {{parameters: [{{name: p, value: {value}}}]}}
         templates: [{{name: main, container: {{image: i, args: ['{{{{workflow.parameters.p}}}}']}}}}]
@@ -70,8 +71,8 @@ class TestOfTheWorkflow:
             ("=workflow.parameters.p + '!'", "1!"),
         ],
     )
-    def test_each(self, name, value):
-        metadata = {
+    def test_each(self, name: str, value: str) -> None:
+        metadata: dict[str, Any] = {
             "uid": "u-1",
             "labels": {"l": "x"},
             "annotations": {"a": "y", "workflows.argoproj.io/scheduled-time": "2023-01-01T00:00:00Z"},
@@ -80,11 +81,11 @@ class TestOfTheWorkflow:
         spec = f'{HEAD}\n    templates: [{{name: main, container: {{image: i, args: ["{{{{{name}}}}}"]}}}}]'
         assert run(workflow(spec, **metadata)).text("wf") == value
 
-    def test_no_parameters_are_null(self):
+    def test_no_parameters_are_null(self) -> None:
         ran = run("templates: [{name: main, container: {image: i, args: ['{{inputs.parameters}}']}}]")
         assert ran.text("wf") == "null"
 
-    def test_no_parameters_beside_artifacts_are_null(self):
+    def test_no_parameters_beside_artifacts_are_null(self) -> None:
         ran = run(
             """
             templates:
@@ -97,7 +98,7 @@ class TestOfTheWorkflow:
         )
         assert ran.text("b") == "null"
 
-    def test_all_inputs(self):
+    def test_all_inputs(self) -> None:
         ran = run(
             """
             templates:
@@ -122,7 +123,7 @@ class TestOfTheWorkflow:
             ("[{name: c, value: x}, {name: d, value: y}]", "a b c d"),
         ],
     )
-    def test_parameters_stand_in_the_order_of_the_workflow_template(self, own, names):
+    def test_parameters_stand_in_the_order_of_the_workflow_template(self, own: str, names: str) -> None:
         template = {
             "spec": {
                 "entrypoint": "main",
@@ -136,7 +137,7 @@ class TestOfTheWorkflow:
         assert [each["name"] for each in found] == names.split()
         assert all(each.get("description") == "d" for each in found if each["name"] != "d")
 
-    def test_a_parameter_of_the_workflow_template_may_be_emptied(self):
+    def test_a_parameter_of_the_workflow_template_may_be_emptied(self) -> None:
         template = {
             "spec": {
                 "entrypoint": "main",
@@ -147,7 +148,7 @@ class TestOfTheWorkflow:
         own = "{workflowTemplateRef: {name: t}, arguments: {parameters: [{name: a, value: ''}]}}"
         assert run(workflow(own), workflow_templates={"t": template}).text("wf") == "<>"
 
-    def test_all_parameters(self):
+    def test_all_parameters(self) -> None:
         ran = run(
             f"{HEAD}\n    templates: [{{name: main, container: {{image: i, args: ['{{{{workflow.parameters}}}}']}}}}]"
         )
@@ -159,7 +160,7 @@ class TestOfTheWorkflow:
 
 
 class TestOfTemplates:
-    def test_inputs(self):
+    def test_inputs(self) -> None:
         ran = run(
             """
             templates:
@@ -177,14 +178,14 @@ class TestOfTemplates:
         assert ran.text("a") == "1 d-wf /in /out /par"
         assert ran.inputs("a") == {"x": "1", "y": "d-wf"}
 
-    def test_all_inputs(self):
+    def test_all_inputs(self) -> None:
         ran = run(
             "templates: [{name: main, inputs: {parameters: [{name: x, value: 1}, {name: y, "
             "value: z}]}, container: {image: i, args: ['{{inputs.parameters}}']}}]"
         )
         assert json.loads(ran.text("wf")) == [{"name": "x", "value": "1"}, {"name": "y", "value": "z"}]
 
-    def test_names_of_nodes(self):
+    def test_names_of_nodes(self) -> None:
         ran = run(
             "templates: [{name: main, steps: [[{name: a, template: t, withItems: [x]}]]}, {name: t, "
             "container: {image: i, args: ['{{pod.name}} {{node.name}} {{steps.name}}']}}]"
@@ -192,7 +193,7 @@ class TestOfTemplates:
         name = "a(0:x)"
         assert ran.text(name) == f"wf-t-{ran[name].id.removeprefix('wf-')} wf[0].{name} {name}"
 
-    def test_an_input_from_a_config_map(self):
+    def test_an_input_from_a_config_map(self) -> None:
         spec = (
             "templates: [{name: main, inputs: {parameters: [{name: x, "
             "valueFrom: {configMapKeyRef: {name: c, key: k}DEFAULT}}]}, container: {image: i, "
@@ -202,7 +203,7 @@ class TestOfTemplates:
         assert run(spec.replace("DEFAULT", ", default: d")).text("wf") == "d"
         assert run(spec.replace("DEFAULT", "")).phase == "Error"
 
-    def test_what_nobody_knows_stays_as_it_is(self):
+    def test_what_nobody_knows_stays_as_it_is(self) -> None:
         """It may be a plugin's to add, or no variable at all."""
         ran = run(
             "templates: [{name: main, container: {image: i, args: ['{{hello}} {{=hello.world}} {{- range .items }}']}}]"
@@ -211,7 +212,7 @@ class TestOfTemplates:
 
 
 class TestOfTheWorkflowsArguments:
-    def test_from_a_config_map(self):
+    def test_from_a_config_map(self) -> None:
         spec = (
             "arguments: {parameters: [{name: p, valueFrom: {configMapKeyRef: {name: c, "
             "key: k}}}]}\ntemplates: [{name: main, container: {image: i, "
@@ -225,7 +226,7 @@ class TestOfTheWorkflowsArguments:
             " ConfigMap 'c' does not exist among the given documents"
         )
 
-    def test_they_are_the_entrypoints(self):
+    def test_they_are_the_entrypoints(self) -> None:
         ran = run(
             "arguments: {parameters: [{name: p, value: v}]}\ntemplates: [{name: main, "
             "inputs: {parameters: [{name: p}]}, container: {image: i}}]"
@@ -234,7 +235,7 @@ class TestOfTheWorkflowsArguments:
 
 
 class TestMetadata:
-    def test_labels_and_annotations_that_the_spec_gives_the_workflow(self):
+    def test_labels_and_annotations_that_the_spec_gives_the_workflow(self) -> None:
         ran = run(
             """
             arguments: {parameters: [{name: p, value: v}]}
@@ -254,13 +255,13 @@ class TestMetadata:
         "label",
         ["labels: {a: 'no label'}", "labelsFrom: {a: {expression: '1'}}", "labelsFrom: {a: {expression: '1 +'}}"],
     )
-    def test_what_is_no_label(self, label):
+    def test_what_is_no_label(self, label: str) -> None:
         ran = run(f"workflowMetadata: {{{label}}}\ntemplates: [{{name: main, container: {{image: i}}}}]")
         assert (ran.phase, ran.phases) == ("Error", {})
         assert "label" in ran.message
 
 
-def test_how_long_the_workflow_has_run():
+def test_how_long_the_workflow_has_run() -> None:
     ran = run(
         """
         templates:

@@ -62,7 +62,7 @@ def manifest(directory: Path, spec: str, kind: str = "Workflow", **more: Any) ->
 
 
 @pytest.mark.parametrize(("spec", "told"), UNKNOWN.items())
-def test_an_unknown_field_is_refused_with_its_place_and_what_was_meant(tmp_path, spec, told):
+def test_an_unknown_field_is_refused_with_its_place_and_what_was_meant(tmp_path: Path, spec: str, told: str) -> None:
     with pytest.raises(UnknownFields) as caught:
         load([manifest(tmp_path, spec)], strict=True)
     assert str(caught.value).startswith(f"{tmp_path}/work.yaml, document 1: spec.")
@@ -70,50 +70,50 @@ def test_an_unknown_field_is_refused_with_its_place_and_what_was_meant(tmp_path,
 
 
 @pytest.mark.parametrize("spec", KNOWN)
-def test_what_argo_knows_or_knew_is_known(tmp_path, spec):
+def test_what_argo_knows_or_knew_is_known(tmp_path: Path, spec: str) -> None:
     with capture_logs() as logs:
         load([manifest(tmp_path, spec)], strict=True)
     assert not logs
 
 
 @pytest.mark.parametrize("kind", ["WorkflowTemplate", "ClusterWorkflowTemplate"])
-def test_templates_are_checked_too(tmp_path, kind):
+def test_templates_are_checked_too(tmp_path: Path, kind: str) -> None:
     with pytest.raises(UnknownFields, match=r"spec\.entrypoit: unknown field, is it 'entrypoint'\?"):
         load([manifest(tmp_path, "entrypoit: main", kind)], strict=True)
 
 
-def test_a_cron_workflow_and_what_it_runs_are_checked(tmp_path):
+def test_a_cron_workflow_and_what_it_runs_are_checked(tmp_path: Path) -> None:
     load([manifest(tmp_path, "{schedule: '* * * * *', workflowSpec: {templates: []}}", "CronWorkflow")], strict=True)
     with pytest.raises(UnknownFields, match=r"spec\.workflowSpec\.template: unknown field, is it 'templates'\?"):
         load([manifest(tmp_path, "workflowSpec: {template: []}", "CronWorkflow")], strict=True)
 
 
-def test_objects_of_other_kinds_may_have_any(tmp_path):
+def test_objects_of_other_kinds_may_have_any(tmp_path: Path) -> None:
     load([manifest(tmp_path, "{}", "ConfigMap", some={"thing": 1})], strict=True)
 
 
-def test_all_of_a_document_are_told_of_in_one_line_but_no_flood(tmp_path):
+def test_all_of_a_document_are_told_of_in_one_line_but_no_flood(tmp_path: Path) -> None:
     with pytest.raises(UnknownFields) as caught:
         load([manifest(tmp_path, f"{{{', '.join(f'x{n}: 1' for n in range(25))}}}")], strict=True)
     assert str(caught.value).count("unknown field") == 10
     assert str(caught.value).endswith("; and 15 more")
 
 
-def test_without_strictness_they_are_kept_and_warned_of(tmp_path):
+def test_without_strictness_they_are_kept_and_warned_of(tmp_path: Path) -> None:
     with capture_logs() as logs:
         [loaded] = load([manifest(tmp_path, "{extra: 1, templates: []}")], strict=False).workflows
     assert [(each["event"], each["place"]) for each in logs] == [("unknown field", f"{loaded}: spec.extra")]
     assert loaded.document["spec"] == {"extra": 1, "templates": []}
 
 
-def test_without_strictness_capitals_do_not_matter_as_they_do_not_to_go(tmp_path):
+def test_without_strictness_capitals_do_not_matter_as_they_do_not_to_go(tmp_path: Path) -> None:
     with capture_logs() as logs:
         [loaded] = load([manifest(tmp_path, "{PodPriority: 7, ENTRYPOINT: a, entrypoint: b}")], strict=False).workflows
     assert loaded.document["spec"] == {"podPriority": 7, "ENTRYPOINT": "a", "entrypoint": "b"}
     assert [each["perhaps"] for each in logs] == ["entrypoint"]
 
 
-def test_what_is_in_a_step_is_warned_of_only_since_argo_takes_it(tmp_path):
+def test_what_is_in_a_step_is_warned_of_only_since_argo_takes_it(tmp_path: Path) -> None:
     spec = STEPS % "arguments: {Parameters: [{name: p, valu: 1}]}"
     with capture_logs() as logs:
         [loaded] = load([manifest(tmp_path, spec)], strict=True).workflows
@@ -122,19 +122,19 @@ def test_what_is_in_a_step_is_warned_of_only_since_argo_takes_it(tmp_path):
     assert [each["perhaps"] for each in logs] == ["value"]
 
 
-def test_a_workflow_that_has_begun_keeps_what_plugins_gave_it(tmp_path):
+def test_a_workflow_that_has_begun_keeps_what_plugins_gave_it(tmp_path: Path) -> None:
     load([manifest(tmp_path, "extra: 1", status={"phase": "Running", "mine": 1})], strict=True)
     load([manifest(tmp_path, "{}", status={"mine": 1})], strict=True)
 
 
-def test_to_embedders_a_document_is_what_it_is(tmp_path):
+def test_to_embedders_a_document_is_what_it_is(tmp_path: Path) -> None:
     with capture_logs() as logs:
         [loaded] = load([manifest(tmp_path, "extra: 1")]).workflows
     assert loaded.document["spec"] == {"extra": 1}
     assert not logs
 
 
-def test_the_fields_are_made_from_an_openapi_document():
+def test_the_fields_are_made_from_an_openapi_document() -> None:
     argo = "io.argoproj.workflow.v1alpha1."
 
     def ref(name: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -42,14 +43,14 @@ def in_status(document: dict[str, object]) -> list[tuple[str | int, ...]]:
 )
 @example(document=FAILED, operation="retry")
 @example(document=MIDDLE, operation="stop")
-def test_an_operation_bears_any_change(document, operation):
+def test_an_operation_bears_any_change(document: dict[str, Any], operation: str) -> None:
     workflow = parsed(document)
     if workflow is not None:
         assert operated(workflow, operation) in ("Succeeded", "Failed", "Error", "Running", "Pending")
         assert Workflow(workflow.to_dict()).encode() == workflow.encode()
 
 
-def test_nodes_that_hang_under_themselves_are_no_trap():
+def test_nodes_that_hang_under_themselves_are_no_trap() -> None:
     node = {"type": "Pod", "phase": "Failed", "templateName": "main", "nodeFlag": {"hooked": True}}
     workflow = Workflow(
         {

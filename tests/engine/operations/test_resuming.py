@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from engine import Engine, OperationError, Workflow
 from engine.model.clock import SimulatedClock
 from tests.engine.graph.running import run
-from tests.engine.operations.driving import drive, reloaded
+from tests.engine.operations.driving import Operation, drive, reloaded
 
 
-def resume(**options):
+def resume(**options: Any) -> Operation:
     return lambda engine, work: engine.resume(work, **options)
 
 
@@ -27,28 +29,28 @@ def later(engine: Engine, work: Workflow) -> None:
 class TestTheWholeWorkflow:
     SPEC = "templates: [{name: main, steps: [[{name: a, template: gen}], [{name: b, template: leaf}]]}]"
 
-    def test_nothing_begins_while_it_is_suspended(self):
+    def test_nothing_begins_while_it_is_suspended(self) -> None:
         ran = drive(self.SPEC, "{gen: {duration: 1h}}", suspend, lambda engine, work: None, timeout=60)
         assert (ran.phase, ran.waiting_for) == ("Running", "the workflow is suspended")
         assert ran["a"].phase == "Running"
         assert ran.workflow.document["spec"]["suspend"] is True
 
-    def test_it_goes_on_where_it_was(self):
+    def test_it_goes_on_where_it_was(self) -> None:
         ran = drive(self.SPEC, "{gen: {duration: 1h}}", suspend, later, resume(), timeout=60)
         assert (ran.phase, ran.started) == ("Succeeded", ["b"])
         assert "suspend" not in ran.workflow.document["spec"]
 
-    def test_time_passes_meanwhile(self):
+    def test_time_passes_meanwhile(self) -> None:
         spec = "templates: [{name: main, suspend: {duration: 1h}}]"
         assert drive(spec, "{}", suspend, timeout=60).waiting_for == "the workflow is suspended"
         ran = drive(spec, "{}", suspend, later, resume(), timeout=60)
         assert ran.phase == "Succeeded"
 
-    def test_it_may_begin_suspended(self):
+    def test_it_may_begin_suspended(self) -> None:
         ran = drive("suspend: true\n" + self.SPEC, "{}", resume())
         assert (ran.phase, ran.started) == ("Succeeded", ["a", "b"])
 
-    def test_resuming_what_is_not_suspended_changes_nothing(self):
+    def test_resuming_what_is_not_suspended_changes_nothing(self) -> None:
         ran = drive(self.SPEC, "{gen: {duration: 1h}}", resume(), timeout=60)
         assert (ran.phase, ran["a"].phase, ran.started) == ("Running", "Running", [])
 
@@ -56,27 +58,27 @@ class TestTheWholeWorkflow:
 class TestSuspendedNodes:
     SPEC = "templates: [{name: main, dag: {tasks: [{name: a, template: wait}, {name: b, template: wait}]}}]"
 
-    def test_all_go_on(self):
+    def test_all_go_on(self) -> None:
         assert drive(self.SPEC, "{}", resume()).phase == "Succeeded"
 
-    def test_those_that_match_go_on(self):
+    def test_those_that_match_go_on(self) -> None:
         ran = drive(self.SPEC, "{}", resume(node_field_selector="displayName=a"))
         assert (ran["a"].phase, ran["b"].phase) == ("Succeeded", "Running")
         ran = drive(self.SPEC, "{}", resume(node_field_selector="templateName=wait"))
         assert ran.phase == "Succeeded"
 
-    def test_they_go_on_in_another_process(self):
+    def test_they_go_on_in_another_process(self) -> None:
         work = reloaded(run(self.SPEC).workflow)
         ran = drive(work, "{}", resume(node_field_selector="displayName=a"), resume())
         assert ran.phase == "Succeeded"
 
-    def test_a_node_with_a_duration_is_resumed_before_its_time(self):
+    def test_a_node_with_a_duration_is_resumed_before_its_time(self) -> None:
         spec = "templates: [{name: main, steps: [[{name: a, template: nap}]]}, {name: nap, suspend: {duration: 1h}}]"
         ran = drive(spec, "{}", resume(), timeout=60)
         assert ran.phase == "Succeeded"
         assert ran["a"].finished_at == "2023-11-14T22:13:20Z"
 
-    def test_what_the_outcomes_say_of_it_later_is_not_heard(self):
+    def test_what_the_outcomes_say_of_it_later_is_not_heard(self) -> None:
         """It begins anew under the same id, and is not to be ended by what was meant for it before."""
         ran = drive(
             "templates: [{name: main, steps: [[{name: a, template: wait}], [{name: b, template: gen}]]}]",
@@ -95,7 +97,7 @@ class TestSuspendedNodes:
             ("a", "node field selector 'a': expected FIELD=VALUE or FIELD!=VALUE, got 'a'"),
         ],
     )
-    def test_one_must_match(self, selector, reason):
+    def test_one_must_match(self, selector: str, reason: str) -> None:
         work = run(self.SPEC).workflow
         before = work.encode()
         with pytest.raises(OperationError) as caught:
@@ -103,7 +105,7 @@ class TestSuspendedNodes:
         assert str(caught.value) == reason
         assert work.encode() == before
 
-    def test_of_a_suspended_workflow_cannot_be_resumed_alone(self):
+    def test_of_a_suspended_workflow_cannot_be_resumed_alone(self) -> None:
         with pytest.raises(OperationError, match="suspended as a whole: resume it without a node field selector"):
             drive(self.SPEC, "{}", suspend, resume(node_field_selector="displayName=a"))
 
@@ -125,7 +127,7 @@ class TestSuppliedParameters:
     ASKING = SPEC.replace("DEFAULT", "")
     OFFERING = SPEC.replace("DEFAULT", ", default: maybe")
 
-    def test_are_given_to_the_nodes_that_expect_them(self):
+    def test_are_given_to_the_nodes_that_expect_them(self) -> None:
         ran = drive(self.ASKING, "{}", resume(parameters={"answer": "yes"}))
         assert (ran.phase, ran.text("say")) == ("Succeeded", "yes")
         assert ran.status["outputs"]["parameters"] == [{"name": "said", "value": "yes"}]
@@ -134,7 +136,7 @@ class TestSuppliedParameters:
         )
         assert (ran.phase, ran.text("say")) == ("Succeeded", "no")
 
-    def test_may_have_a_default(self):
+    def test_may_have_a_default(self) -> None:
         assert drive(self.OFFERING, "{}", resume()).text("say") == "maybe"
         assert drive(self.OFFERING, "{}", resume(parameters={"answer": "yes"})).text("say") == "yes"
 
@@ -149,7 +151,7 @@ class TestSuppliedParameters:
             ),
         ],
     )
-    def test_must_be_the_right_ones(self, options, reason):
+    def test_must_be_the_right_ones(self, options: dict[str, Any], reason: str) -> None:
         work = run(self.ASKING).workflow
         before = work.encode()
         with pytest.raises(OperationError) as caught:
@@ -157,7 +159,7 @@ class TestSuppliedParameters:
         assert str(caught.value) == reason
         assert work.encode() == before
 
-    def test_are_for_somebody(self):
+    def test_are_for_somebody(self) -> None:
         work = run("suspend: true\ntemplates: [{name: main, steps: [[{name: a, template: leaf}]]}]").workflow
         with pytest.raises(OperationError, match="no node is suspended that could be given 'answer'"):
             Engine().resume(work, parameters={"answer": "yes"})

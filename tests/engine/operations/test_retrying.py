@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Never
+
 import pytest
 
-from engine import Engine, OperationError, Workflow
+from engine import Engine, Node, OperationError, Workflow
 from tests.engine.graph.running import run
-from tests.engine.operations.driving import drive, reloaded
+from tests.engine.operations.driving import Operation, drive, reloaded
 
 FAILED = "{gen: {phase: Failed}}"
 
 
-def retry(**options):
+def retry(**options: Any) -> Operation:
     return lambda engine, work: engine.retry(work, **options)
 
 
@@ -22,7 +25,7 @@ def dag(*tasks: str, more: str = "") -> str:
 class TestWhatRunsAgain:
     """Failed leaves and what comes after them."""
 
-    def test_the_failed_step_and_those_after_it(self):
+    def test_the_failed_step_and_those_after_it(self) -> None:
         ran = drive(
             "templates: [{name: main, steps: [[{name: a, template: leaf}], [{name: b, template: gen}, "
             "{name: c, template: leaf}], [{name: d, template: leaf}]]}]",
@@ -32,7 +35,7 @@ class TestWhatRunsAgain:
         assert ran.phase == "Succeeded"
         assert ran.started == ["b", "d"]
 
-    def test_the_failed_task_and_what_was_omitted_for_it(self):
+    def test_the_failed_task_and_what_was_omitted_for_it(self) -> None:
         ran = drive(
             dag(
                 "{name: a, template: leaf}",
@@ -46,7 +49,7 @@ class TestWhatRunsAgain:
         assert ran.phase == "Succeeded"
         assert ran.started == ["b", "c"]
 
-    def test_the_failed_turns_of_a_loop(self):
+    def test_the_failed_turns_of_a_loop(self) -> None:
         ran = drive(
             "templates: [{name: main, steps: [[{name: a, template: leaf, withItems: [x, z, w]}]]}]",
             ("{'node:a(1:z)': {phase: Failed}}", "{}"),
@@ -55,7 +58,7 @@ class TestWhatRunsAgain:
         assert ran.phase == "Succeeded"
         assert ran.started == ["a(1:z)"]
 
-    def test_what_a_retried_turn_gives_stands_at_its_place_in_the_list(self):
+    def test_what_a_retried_turn_gives_stands_at_its_place_in_the_list(self) -> None:
         ran = drive(
             dag(
                 "{name: a, template: gen, withItems: [1, 2, 3]}",
@@ -70,7 +73,7 @@ class TestWhatRunsAgain:
         )
         assert ran.text("b") == "[10,20,30]"
 
-    def test_only_what_failed_inside_a_nested_template(self):
+    def test_only_what_failed_inside_a_nested_template(self) -> None:
         ran = drive(
             dag(
                 "{name: n, template: inner}",
@@ -83,7 +86,7 @@ class TestWhatRunsAgain:
         assert ran.phase == "Succeeded"
         assert ran.started == ["b", "after"]
 
-    def test_all_attempts_of_a_retried_leaf(self):
+    def test_all_attempts_of_a_retried_leaf(self) -> None:
         ran = drive(
             "templates: [{name: main, steps: [[{name: a, template: again}]]}, "
             "{name: again, retryStrategy: {limit: 1}, container: {image: i}}]",
@@ -94,7 +97,7 @@ class TestWhatRunsAgain:
         assert ran.started == ["a(0)"]
         assert ran.children("a") == ["a(0)"]
 
-    def test_the_pod_of_a_failed_container(self):
+    def test_the_pod_of_a_failed_container(self) -> None:
         spec = (
             "templates: [{name: main, steps: [[{name: p, template: set}]]}, "
             "{name: set, containerSet: {containers: [{name: one, image: i}, {name: two, image: i}]}}]"
@@ -104,7 +107,7 @@ class TestWhatRunsAgain:
         assert ran.started == ["p"]
         assert {ran["one"].phase, ran["two"].phase} == {"Succeeded"}
 
-    def test_a_stopped_suspend(self):
+    def test_a_stopped_suspend(self) -> None:
         ran = drive(
             "templates: [{name: main, steps: [[{name: a, template: wait}]]}]",
             "{}",
@@ -114,26 +117,26 @@ class TestWhatRunsAgain:
         )
         assert ran.phase == "Succeeded"
 
-    def test_a_step_whose_condition_could_not_be_decided(self):
+    def test_a_step_whose_condition_could_not_be_decided(self) -> None:
         work = run("templates: [{name: main, steps: [[{name: a, template: leaf, when: '{{x}}'}]]}]").workflow
         assert work.phase in ("Failed", "Error")
         ran = drive(reloaded(work), "{}", retry())
         assert ran.phase == work.phase, "it fails again, but it is tried"
 
-    def test_the_exit_handler(self):
+    def test_the_exit_handler(self) -> None:
         ran = drive(
             "onExit: leaf\ntemplates: [{name: main, steps: [[{name: a, template: gen}]]}]", (FAILED, "{}"), retry()
         )
         assert ran.phase == "Succeeded"
         assert ran.started == ["a", "wf.onExit"]
 
-    def test_the_exit_handler_alone_where_that_failed(self):
+    def test_the_exit_handler_alone_where_that_failed(self) -> None:
         ran = drive("onExit: gen\ntemplates: [{name: main, steps: [[{name: a, template: leaf}]]}]",
                     (FAILED, "{}"), retry())  # fmt: skip
         assert ran.phase == "Succeeded"
         assert ran.started == ["wf.onExit"]
 
-    def test_no_step_that_is_only_called_like_the_exit_handler(self):
+    def test_no_step_that_is_only_called_like_the_exit_handler(self) -> None:
         ran = drive(
             "onExit: leaf\n" + dag("{name: onExit-not, template: leaf}", "{name: a, template: gen}"),
             (FAILED, "{}"),
@@ -141,28 +144,28 @@ class TestWhatRunsAgain:
         )
         assert sorted(ran.started) == ["a", "wf.onExit"]
 
-    def test_a_failed_leaf_whose_own_exit_handler_succeeded(self):
+    def test_a_failed_leaf_whose_own_exit_handler_succeeded(self) -> None:
         ran = drive(
             "templates: [{name: main, steps: [[{name: a, template: gen, onExit: leaf}]]}]", (FAILED, "{}"), retry()
         )
         assert ran.phase == "Succeeded"
         assert ran.started == ["a", "a.onExit"]
 
-    def test_a_workflow_that_a_plugin_had_ended_goes_on(self):
+    def test_a_workflow_that_a_plugin_had_ended_goes_on(self) -> None:
         """Its nodes are as they were: nothing failed, and nothing is over."""
         work = drive("templates: [{name: main, steps: [[{name: a, template: wait}]]}]", "{}").workflow
         work.document["status"] |= {"phase": "Error", "message": "plugin 'sick': status 500"}
         ran = drive(reloaded(work), "{}", retry(), lambda engine, work: engine.resume(work))
         assert ran.phase == "Succeeded"
 
-    def test_an_invalid_workflow_is_looked_at_again(self):
+    def test_an_invalid_workflow_is_looked_at_again(self) -> None:
         spec = "arguments: {parameters: [{name: p}]}\ntemplates: [{name: main, steps: [[{name: a, template: leaf}]]}]"
         ran = drive(spec, "{}", retry(parameters={"p": "1"}))
         assert ran.phase == "Succeeded"
 
 
 class TestWhatIsKept:
-    def test_a_failure_that_something_after_it_handled(self):
+    def test_a_failure_that_something_after_it_handled(self) -> None:
         ran = drive(
             dag(
                 "{name: a, template: gen}",
@@ -176,7 +179,7 @@ class TestWhatIsKept:
         assert ran["a"].phase == "Failed"
         assert ran.phase == "Succeeded"
 
-    def test_a_succeeded_dag_before_the_failed_task_is_not_touched(self):
+    def test_a_succeeded_dag_before_the_failed_task_is_not_touched(self) -> None:
         spec = dag(
             "{name: n, template: inner}",
             "{name: b, template: gen, depends: n}",
@@ -187,7 +190,7 @@ class TestWhatIsKept:
         assert ran["n"] == before
         assert ran.children("x") == ["b"]
 
-    def test_outputs_and_the_times_of_what_succeeded(self):
+    def test_outputs_and_the_times_of_what_succeeded(self) -> None:
         ran = drive(
             "templates: [{name: main, steps: [[{name: a, template: gen}], [{name: w, template: pause}], "
             "[{name: b, template: echo, arguments: {parameters: [{name: text, "
@@ -200,7 +203,7 @@ class TestWhatIsKept:
 
 
 class TestTheWorkflow:
-    def test_says_no_more_that_it_is_over(self):
+    def test_says_no_more_that_it_is_over(self) -> None:
         work = drive("templates: [{name: main, steps: [[{name: a, template: gen}]]}]", FAILED).workflow
         status = work.document["status"]
         assert status["phase"] == "Failed"
@@ -211,7 +214,7 @@ class TestTheWorkflow:
         assert {"type": "Completed", "status": "False"} in status["conditions"]
         assert {node.display_name: node.phase for node in work.nodes.values()} == {"wf": "Running", "[0]": "Running"}
 
-    def test_may_have_been_stopped(self):
+    def test_may_have_been_stopped(self) -> None:
         ran = drive(
             "templates: [{name: main, steps: [[{name: a, template: gen}]]}]",
             ("{gen: {duration: 100h}}", "{}", "{}"),
@@ -222,7 +225,7 @@ class TestTheWorkflow:
         assert ran.phase == "Succeeded"
         assert "shutdown" not in ran.workflow.document["spec"]
 
-    def test_has_the_whole_of_its_deadline_again(self):
+    def test_has_the_whole_of_its_deadline_again(self) -> None:
         ran = drive(
             "activeDeadlineSeconds: 60\ntemplates: [{name: main, steps: [[{name: a, template: gen}]]}]",
             ("{gen: {duration: 2m}}", "{gen: {duration: 50s}}"),
@@ -230,17 +233,17 @@ class TestTheWorkflow:
         )
         assert ran.phase == "Succeeded"
 
-    def test_goes_on_in_another_process(self):
+    def test_goes_on_in_another_process(self) -> None:
         spec = "templates: [{name: main, steps: [[{name: a, template: leaf}], [{name: b, template: gen}]]}]"
         ran = drive(reloaded(drive(spec, FAILED).workflow), "{}", retry())
         assert (ran.phase, ran.started) == ("Succeeded", ["b"])
 
-    def test_can_be_retried_again_and_again(self):
+    def test_can_be_retried_again_and_again(self) -> None:
         spec = "templates: [{name: main, steps: [[{name: a, template: gen}]]}]"
         ran = drive(spec, (FAILED, FAILED, FAILED, "{}"), retry(), retry(), retry())
         assert (ran.phase, ran.started) == ("Succeeded", ["a"])
 
-    def test_is_retried_while_others_run(self):
+    def test_is_retried_while_others_run(self) -> None:
         """What happens between two passes of `run` happens to it, too."""
         ran = drive(
             "templates: [{name: main, steps: [[{name: a, template: gen}]]}]", (FAILED, "{gen: {duration: 1h}}"), retry()
@@ -256,19 +259,19 @@ class TestParameters:
         "{parameters: [{name: text, value: '{{workflow.parameters.q}}'}]}}]]}]"
     )
 
-    def test_override_the_arguments(self):
+    def test_override_the_arguments(self) -> None:
         ran = drive(self.SPEC, ("{'node:a(1:2)': {phase: Failed}}", "{}"), retry(parameters={"q": "new"}))
         assert ran.text("a(1:2)") == "new"
         parameters = ran.workflow.document["spec"]["arguments"]["parameters"]
         assert parameters == [{"name": "q", "value": "new"}, {"name": "p", "value": "[1, 2]"}]
 
-    def test_make_the_turns_of_a_failed_loop_anew(self):
+    def test_make_the_turns_of_a_failed_loop_anew(self) -> None:
         ran = drive(self.SPEC, ("{'node:a(1:2)': {phase: Failed}}", "{}"), retry(parameters={"p": "[7]"}))
         assert ran.phase == "Succeeded"
         assert ran.started == ["a(0:7)"]
         assert "a(1:2)" not in ran.nodes
 
-    def test_of_another_kind_than_text_are_not_needed(self):
+    def test_of_another_kind_than_text_are_not_needed(self) -> None:
         ran = drive(self.SPEC, ("{'node:a(1:2)': {phase: Failed}}", "{}"), retry(parameters={}))
         assert ran.started == ["a(1:2)"]
 
@@ -279,20 +282,20 @@ class TestRestartSuccessful:
         "[{name: c, template: leaf}]]}]"
     )
 
-    def test_of_a_succeeded_workflow_runs_the_node_and_all_after_it(self):
+    def test_of_a_succeeded_workflow_runs_the_node_and_all_after_it(self) -> None:
         ran = drive(self.SPEC, "{}", retry(restart_successful=True, node_field_selector="displayName=b"))
         assert ran.started == ["b", "c"]
 
-    def test_of_a_failed_one_runs_what_failed_as_well(self):
+    def test_of_a_failed_one_runs_what_failed_as_well(self) -> None:
         spec = dag("{name: a, template: leaf}", "{name: b, template: leaf}", "{name: c, template: gen}")
         ran = drive(spec, (FAILED, "{}"), retry(restart_successful=True, node_field_selector="displayName=a"))
         assert sorted(ran.started) == ["a", "c"]
 
-    def test_of_the_root_runs_everything(self):
+    def test_of_the_root_runs_everything(self) -> None:
         ran = drive(self.SPEC, "{}", retry(restart_successful=True, node_field_selector="name=wf"))
         assert ran.started == ["a", "b", "c"]
 
-    def test_of_one_attempt_runs_that_and_those_after_it(self):
+    def test_of_one_attempt_runs_that_and_those_after_it(self) -> None:
         ran = drive(
             "templates: [{name: main, retryStrategy: {limit: 5}, container: {image: i}}]",
             ("{main: [{phase: Failed}, {}]}", "{}"),
@@ -311,7 +314,7 @@ class TestRestartSuccessful:
             ({"restart_successful": True, "node_field_selector": "nme=x"}, "there is no field 'nme'"),
         ],
     )
-    def test_misused(self, options, reason):
+    def test_misused(self, options: dict[str, Any], reason: str) -> None:
         work = drive(self.SPEC, "{}").workflow
         before = work.encode()
         with pytest.raises(OperationError, match=reason):
@@ -327,15 +330,15 @@ class TestRefused:
         assert work.encode() == before
         return str(caught.value)
 
-    def test_before_the_workflow_began(self):
+    def test_before_the_workflow_began(self) -> None:
         work = Workflow({"metadata": {"name": "new"}, "spec": {}})
         assert self.refused(work) == "default/new: cannot retry a workflow in phase Pending"
 
-    def test_while_it_runs(self):
+    def test_while_it_runs(self) -> None:
         work = drive("templates: [{name: main, suspend: {}}]", "{}").workflow
         assert self.refused(work) == "default/wf: cannot retry a workflow in phase Running"
 
-    def test_where_every_failure_was_handled(self):
+    def test_where_every_failure_was_handled(self) -> None:
         ran = drive(
             "templates: [{name: main, dag: {target: a rescue, tasks: [{name: a, template: gen}, "
             "{name: rescue, template: leaf, depends: a.Failed}]}}]",
@@ -345,7 +348,7 @@ class TestRefused:
 
 
 class TestTheExecutor:
-    def test_forgets_the_leaves_that_run_again(self):
+    def test_forgets_the_leaves_that_run_again(self) -> None:
         work = drive(
             "templates: [{name: main, steps: [[{name: a, template: leaf}], [{name: b, template: gen}]]}]", FAILED
         )
@@ -353,7 +356,7 @@ class TestTheExecutor:
         assert ran.executor.stopped == ["b"]
         assert ran.started == ["b"]
 
-    def test_is_told_nothing_of_suspends_that_it_was_never_given(self):
+    def test_is_told_nothing_of_suspends_that_it_was_never_given(self) -> None:
         work = drive(
             "templates: [{name: main, steps: [[{name: w, template: wait}, {name: a, template: leaf}]]}]",
             "{}",
@@ -363,23 +366,23 @@ class TestTheExecutor:
         stopped = []
 
         class Own:
-            def start(self, workflow, template, node):
+            def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> None:
                 return None
 
-            def stop(self, workflow, node):
+            def stop(self, workflow: Workflow, node: Node) -> None:
                 stopped.append(node.display_name)
 
         Engine(executor=Own()).retry(work, restart_successful=True, node_field_selector="displayName=a")
         assert stopped == ["a"]
 
-    def test_that_fails_to_do_so_does_not_keep_the_workflow_from_going_on(self):
+    def test_that_fails_to_do_so_does_not_keep_the_workflow_from_going_on(self) -> None:
         work = drive("templates: [{name: main, steps: [[{name: a, template: gen}]]}]", FAILED).workflow
 
         class Stubborn:
-            def start(self, workflow, template, node):
+            def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Never:
                 raise AssertionError("nothing is started by an operation")
 
-            def stop(self, workflow, node):
+            def stop(self, workflow: Workflow, node: Node) -> Never:
                 raise OSError("no such pod")
 
         Engine(executor=Stubborn()).retry(work)

@@ -48,18 +48,18 @@ REFERRING = Node(
         "inputs.parameters.none.value!=red",
     ],
 )
-def test_what_matches(text):
+def test_what_matches(text: str) -> None:
     assert Selector(text).matches(NODE)
 
 
 @pytest.mark.parametrize(
     "text", ["displayName=a", "phase!=Failed", "phase=Failed,templateName=other", "inputs.parameters.colour.value!=red"]
 )
-def test_what_does_not_match(text):
+def test_what_does_not_match(text: str) -> None:
     assert not Selector(text).matches(NODE)
 
 
-def test_a_referred_template_is_known_by_its_own_name():
+def test_a_referred_template_is_known_by_its_own_name() -> None:
     assert Selector("templateName=there,templateRef.name=shared,templateRef.template=there").matches(REFERRING)
     assert not Selector("templateName=here").matches(REFERRING)
 
@@ -77,14 +77,14 @@ def test_a_referred_template_is_known_by_its_own_name():
         ("displayName=a\\b", "expected a backslash before each of"),
     ],
 )
-def test_what_is_no_selector(text, reason):
+def test_what_is_no_selector(text: str, reason: str) -> None:
     with pytest.raises(OperationError) as caught:
         Selector(text)
     assert str(caught.value).startswith(f"node field selector {text!r}: {reason}")
 
 
 @given(st.text())
-def test_any_name_can_be_selected(name):
+def test_any_name_can_be_selected(name: str) -> None:
     escaped = name.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")
     node = Node(id="i", name="n", display_name=name, type="Pod", phase="Running")
     selector = Selector(f"displayName={escaped},phase=Running")
@@ -94,6 +94,6 @@ def test_any_name_can_be_selected(name):
 
 
 @given(st.text(alphabet="displayName=,!\\ ."))
-def test_any_text_is_a_selector_or_refused(text):
+def test_any_text_is_a_selector_or_refused(text: str) -> None:
     with contextlib.suppress(OperationError):
         assert Selector(text).matches(NODE) in (True, False)

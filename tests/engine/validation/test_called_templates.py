@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 
@@ -136,21 +138,21 @@ def refused(ran: Ran) -> str:
 
 
 @pytest.mark.parametrize("spec", VALID.values(), ids=VALID)
-def test_what_is_valid_once_tags_are_filled_in(spec):
+def test_what_is_valid_once_tags_are_filled_in(spec: str) -> None:
     assert run(spec, config_maps={"c": {"data": {"k": "v"}}}).phase == "Succeeded"
 
 
 @pytest.mark.parametrize(("fields", "reason"), REFUSED.items())
-def test_what_is_not(fields, reason):
+def test_what_is_not(fields: str, reason: str) -> None:
     arguments = "arguments: {parameters: [{name: five, value: '5'}, {name: empty, value: ''}]}"
     assert reason in refused(run(f"{arguments}\ntemplates: [{{name: main, {fields}}}]"))
 
 
-def test_a_global_output_of_any_name_is_known_only_where_it_is_made():
+def test_a_global_output_of_any_name_is_known_only_where_it_is_made() -> None:
     assert "templates.late: failed to resolve {{workflow.outputs.parameters.g}}" in refused(run(LATE))
 
 
-def test_the_same_spec_is_refused_in_the_same_words():
+def test_the_same_spec_is_refused_in_the_same_words() -> None:
     spec = """
         templates:
         - {name: main, steps: [[{name: a, template: t, arguments: {parameters: [{name: n, value: x}]}}]]}
@@ -162,7 +164,7 @@ def test_the_same_spec_is_refused_in_the_same_words():
     assert run(spec).message == message
 
 
-def test_every_call_is_looked_at_with_its_own_arguments():
+def test_every_call_is_looked_at_with_its_own_arguments() -> None:
     assert "templates.main.steps[1].b t has invalid duration format in timeout." in refused(run(SECOND))
 
 
@@ -176,7 +178,7 @@ def test_every_call_is_looked_at_with_its_own_arguments():
         ("{key: a, operator: In, values: [b c]}", "values: Invalid value: 'b c'"),
     ],
 )
-def test_a_selector_that_selects_nothing(expression, reason):
+def test_a_selector_that_selects_nothing(expression: str, reason: str) -> None:
     spec = f"podGC: {{labelSelector: {{matchExpressions: [{expression}]}}}}"
     message = refused(run(f"{spec}\ntemplates: [{{name: main, container: {{image: i}}}}]"))
     assert "podGC.labelSelector invalid: " in message
@@ -199,36 +201,37 @@ def refer(spec: str, shared: str, *, cluster: bool = False) -> Ran:
     kind = "cluster_workflow_templates" if cluster else "workflow_templates"
     reference = {"name": "lib", "clusterScope": cluster}
     document = {"metadata": {"name": "wf"}, "spec": {"workflowTemplateRef": reference, **(yaml.safe_load(spec) or {})}}
-    return run(Workflow(document), **{kind: {"lib": {"metadata": {"name": "lib"}, "spec": yaml.safe_load(shared)}}})
+    options: dict[str, Any] = {kind: {"lib": {"metadata": {"name": "lib"}, "spec": yaml.safe_load(shared)}}}
+    return run(Workflow(document), **options)
 
 
 class TestWorkflowTemplateRef:
     """The shared template is looked at as it stands, before a workflow is merged with it (Workflow in validate.go)."""
 
-    def test_a_value_of_the_workflows_own_may_be_none_of_the_templates_enum(self):
+    def test_a_value_of_the_workflows_own_may_be_none_of_the_templates_enum(self) -> None:
         assert refer("arguments: {parameters: [{name: e, value: z}]}", SHARED).text("wf") == "theirs z"
 
-    def test_a_parameter_named_again_without_a_value_has_none(self):
+    def test_a_parameter_named_again_without_a_value_has_none(self) -> None:
         ran = refer("arguments: {parameters: [{name: e}]}", SHARED)
         assert "spec.arguments.e.value or spec.arguments.e.valueFrom is required" in refused(ran)
 
-    def test_the_exit_handler_sees_the_workflows_own_arguments_only(self):
+    def test_the_exit_handler_sees_the_workflows_own_arguments_only(self) -> None:
         shared = SHARED.replace("{name: bye,", "{name: bye, inputs: {parameters: [{name: a}]},") + "onExit: bye"
         assert "templates.bye inputs.parameters.a was not supplied" in refused(refer("", shared))
         assert refer("arguments: {parameters: [{name: a, value: mine}]}", shared).phase == "Succeeded"
 
-    def test_images_come_from_the_defaults_of_the_template_and_not_of_the_workflow(self):
+    def test_images_come_from_the_defaults_of_the_template_and_not_of_the_workflow(self) -> None:
         shared = SHARED.replace("image: i, source", "source")
         assert refer("", shared + "templateDefaults: {script: {image: i}}").phase == "Succeeded"
         ran = refer("templateDefaults: {script: {image: i}}", shared)
         assert "templates.bye.script.image may not be empty" in refused(ran)
 
-    def test_those_of_a_cluster_workflow_template_do_not_count(self):
+    def test_those_of_a_cluster_workflow_template_do_not_count(self) -> None:
         shared = SHARED.replace("image: i, source", "source") + "templateDefaults: {script: {image: i}}"
         assert "script.image may not be empty" in refused(refer("", shared, cluster=True))
         assert refer("", SHARED, cluster=True).phase == "Succeeded"
 
-    def test_hooks_of_both_are_kept_each_as_a_whole(self):  # MergeTo of merge.go
+    def test_hooks_of_both_are_kept_each_as_a_whole(self) -> None:  # MergeTo of merge.go
         theirs = "hooks: {h: {template: bye, expression: 'false'}, k: {template: bye, expression: 'true'}}"
         ran = refer("hooks: {h: {template: bye, expression: 'true'}}", SHARED + theirs)
         assert {"wf.hooks.h", "wf.hooks.k"} <= set(ran.phases)

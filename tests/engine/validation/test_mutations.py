@@ -149,7 +149,7 @@ def mutants(draw: st.DrawFn, whole: dict[str, Any], paths: list[tuple[Any, ...]]
     document = copy.deepcopy(whole)
     for _ in range(draw(st.integers(1, 3))):
         *path, last = draw(st.sampled_from(paths))
-        here = document
+        here: Any = document
         try:
             for key in path:
                 here = here[key]
@@ -179,7 +179,7 @@ def parsed(document: dict[str, Any]) -> Workflow | None:
         return None
 
 
-def test_without_a_change_it_runs():
+def test_without_a_change_it_runs() -> None:
     ran = run(Workflow(WHOLE), ENDS, **AROUND)
     assert (ran.phase, ran.message) == ("Succeeded", "")
 
@@ -193,7 +193,7 @@ SLOW = settings(max_examples=75, deadline=None, suppress_health_check=[HealthChe
     ends=st.sampled_from(["", ENDS, "{leaf: {phase: Failed}}", "{file: {phase: Error}}"]),
 )
 @example(document=WHOLE, ends=ENDS)
-def test_no_change_to_a_workflow_is_more_than_the_engine_can_bear(document, ends):
+def test_no_change_to_a_workflow_is_more_than_the_engine_can_bear(document: dict[str, Any], ends: str) -> None:
     workflow = parsed(document)
     if workflow is not None:
         ran = run(workflow, ends, timeout=7200, **AROUND)
@@ -203,7 +203,7 @@ def test_no_change_to_a_workflow_is_more_than_the_engine_can_bear(document, ends
 
 @SLOW
 @given(data=st.data())
-def test_nor_any_change_to_a_template_that_it_refers_to(data):
+def test_nor_any_change_to_a_template_that_it_refers_to(data: st.DataObject) -> None:
     library = {"metadata": {"name": "lib"}, "spec": {"templates": copy.deepcopy(WHOLE["spec"]["templates"])}}
     *path, last = data.draw(st.sampled_from(places(library)))
     here: Any = library
@@ -221,7 +221,7 @@ MIDDLE = run(Workflow(WHOLE), timeout=5, **AROUND).workflow.to_dict()
 @SLOW
 @given(document=mutants(MIDDLE, [path for path in places(MIDDLE) if path[0] == "status" and len(path) > 1]))
 @example(document=MIDDLE)
-def test_nor_any_change_to_what_a_run_has_left_behind(document):
+def test_nor_any_change_to_what_a_run_has_left_behind(document: dict[str, Any]) -> None:
     workflow = parsed(document)
     if workflow is not None:
         assert run(workflow, timeout=7200, **AROUND).phase in ("Succeeded", "Failed", "Error", "Running", "Pending")

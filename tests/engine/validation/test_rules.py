@@ -135,45 +135,45 @@ def refused(spec: str) -> str:
 
 
 @pytest.mark.parametrize(("spec", "reason"), REFUSED)
-def test_a_workflow_is_refused(spec, reason):
+def test_a_workflow_is_refused(spec: str, reason: str) -> None:
     assert reason in refused(spec if "templates" in spec else f"{spec}\ntemplates: [{{name: main, suspend: {{}}}}]")
 
 
 @pytest.mark.parametrize(("fields", "reason"), TEMPLATES)
-def test_a_template_is_refused(fields, reason):
+def test_a_template_is_refused(fields: str, reason: str) -> None:
     assert reason in refused(f"templates: [{{name: main{', ' if fields else ''}{fields}}}]")
 
 
 @pytest.mark.parametrize(("steps", "reason"), STEPS)
-def test_steps_are_refused(steps, reason):
+def test_steps_are_refused(steps: str, reason: str) -> None:
     assert reason in refused(f"templates: [{{name: main, steps: [[{steps}]]}}]")
 
 
 @pytest.mark.parametrize(("tasks", "reason"), TASKS)
-def test_a_dag_is_refused(tasks, reason):
+def test_a_dag_is_refused(tasks: str, reason: str) -> None:
     assert reason in refused(f"templates: [{{name: main, dag: {{tasks: [{tasks}]}}}}]")
 
 
 @pytest.mark.parametrize("fields", ALLOWED)
-def test_names_that_may_be_somebody_elses_or_come_later(fields):
+def test_names_that_may_be_somebody_elses_or_come_later(fields: str) -> None:
     assert run(f"templates: [{{name: main, {fields}}}]").phase == "Succeeded"
 
 
-def test_templates_that_nobody_calls_are_looked_at_too():
+def test_templates_that_nobody_calls_are_looked_at_too() -> None:
     spec = "templates: [{name: main, suspend: {}}, {name: other, steps: [[{name: b, template: x}]]}]"
     assert "templates.other templates.other.steps[0].b template name 'x' undefined" in refused(spec)
 
 
-def test_the_workflows_name_is_no_longer_than_a_label():
+def test_the_workflows_name_is_no_longer_than_a_label() -> None:
     ran = run(workflow("templates: [{name: main, container: {image: i}}]", name="n" * 64))
     assert "must not be more than 63 characters long (currently 64)" in ran.message
 
 
-def test_a_suspended_workflow_is_looked_at_too():
+def test_a_suspended_workflow_is_looked_at_too() -> None:
     refused("suspend: true\nentrypoint: nowhere")
 
 
-def test_templates_may_call_one_another_as_deep_as_they_like():
+def test_templates_may_call_one_another_as_deep_as_they_like() -> None:
     chain = ", ".join(f"{{name: t{n}, steps: [[{{name: a, template: t{n + 1}}}]]}}" for n in range(1500))
     assert run(f"entrypoint: leaf\ntemplates: [{chain}, {{name: t1500, steps: []}}]").phase == "Succeeded"
     assert "template name 't1500' undefined" in refused(f"entrypoint: leaf\ntemplates: [{chain}]")

@@ -25,29 +25,29 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("spec", "complaint"), WRONG.items())
-def test_a_field_of_the_wrong_type(spec, complaint):
+def test_a_field_of_the_wrong_type(spec: str, complaint: str) -> None:
     with pytest.raises(WrongType) as caught:
         check_shape({"spec": yaml.safe_load(spec)})
     assert complaint in str(caught.value)
 
 
 @pytest.mark.parametrize("spec", [TASK % "hello: world", LEAF % "hello: world"])
-def test_fields_that_nobody_knows_are_let_be_but_in_steps(spec):
+def test_fields_that_nobody_knows_are_let_be_but_in_steps(spec: str) -> None:
     check_shape({"spec": yaml.safe_load(spec)})
 
 
-def test_a_condition_of_a_task_may_be_written_as_a_boolean():  # sigs.k8s.io/yaml makes a text of it
+def test_a_condition_of_a_task_may_be_written_as_a_boolean() -> None:  # sigs.k8s.io/yaml makes a text of it
     tasks = "{name: a, template: leaf, when: true}, {name: b, template: leaf, when: false}"
     ran = run(f"templates: [{{name: main, dag: {{tasks: [{tasks}]}}}}]")
     assert (ran["a"].phase, ran["b"].phase) == ("Succeeded", "Skipped")
 
 
-def test_labels_that_look_like_numbers_are_text():
+def test_labels_that_look_like_numbers_are_text() -> None:
     ran = run("workflowMetadata: {labels: {v: 1}}\ntemplates: [{name: main, container: {image: i}}]")
     assert ran.workflow.document["metadata"]["labels"]["v"] == "1"
 
 
-def test_a_tag_in_a_key_may_not_make_a_template_of_another_type():
+def test_a_tag_in_a_key_may_not_make_a_template_of_another_type() -> None:
     spec = """
         arguments: {parameters: [{name: k, value: volumeMounts}]}
         templates: [{name: main, container: {image: i, '{{workflow.parameters.k}}': x}}]
@@ -55,7 +55,7 @@ def test_a_tag_in_a_key_may_not_make_a_template_of_another_type():
     assert run(spec).message == ("invalid spec: templates.main container.volumeMounts: expected a list, got a string")
 
 
-def test_defaults_merge_mounts_by_path_and_ports_by_number():  # patchMergeKey of Kubernetes' Container
+def test_defaults_merge_mounts_by_path_and_ports_by_number() -> None:  # patchMergeKey of Kubernetes' Container
     ran = run(
         """
         volumes: [{name: x, emptyDir: {}}]

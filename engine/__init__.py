@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from engine.model.statistics import EngineStats
     from engine.model.workflow import InvalidWorkflow, Workflow
     from engine.operations import OperationError
+    from engine.reconciling.observing import Observer, PassEnd
     from engine.reconciling.results import DeadlinePassed, PassResult
 else:
     _HOMES = {
@@ -25,6 +26,7 @@ else:
         "model.statistics": ("EngineStats",),
         "model.workflow": ("InvalidWorkflow", "Workflow"),
         "operations": ("OperationError",),
+        "reconciling.observing": ("Observer", "PassEnd"),
         "reconciling.results": ("DeadlinePassed", "PassResult"),
     }
 
@@ -46,9 +48,11 @@ __all__ = [
     "ManifestError",
     "Manifests",
     "Node",
+    "Observer",
     "OperationError",
     "Outcome",
     "Outcomes",
+    "PassEnd",
     "PassResult",
     "PendingExecutor",
     "Result",

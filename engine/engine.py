@@ -21,6 +21,7 @@ from engine.model.workflow import Workflow
 from engine.operations import OperationError, answers, retried
 from engine.plugins import LONGEST_WAIT, Patience
 from engine.reconciling.looping import Loop
+from engine.reconciling.observing import Observer, PassEnd
 from engine.reconciling.results import DeadlinePassed, PassResult
 from engine.reconciling.run import WORKERS, Run, Surroundings, is_suspended
 from engine.templates.library import Library
@@ -54,6 +55,7 @@ class EngineOptions(TypedDict, total=False):
     clock: Callable[[], float] | None
     workers: int
     max_nodes: int
+    observer: Observer | None
 
 
 class Engine:
@@ -62,7 +64,7 @@ class Engine:
     `executor` runs the leaves, by default a `SimulatedExecutor`. `workflow_templates`, `cluster_workflow_templates`
     and `config_maps` are what workflows may refer to, by name. `clock` gives seconds since the epoch; by default it is
     the executor's if that is simulated, else the machine's. A workflow of more than `max_nodes` nodes ends in Error.
-    One engine belongs to one event loop.
+    `observer` is told of every pass, and of every request to the plugins. One engine belongs to one event loop.
     """
 
     def __init__(
@@ -76,8 +78,12 @@ class Engine:
         clock: Callable[[], float] | None = None,
         workers: int = WORKERS,
         max_nodes: int = MAX_NODES,
+        observer: Observer | None = None,
     ) -> None:
         self.registry = registry
+        self._observer = observer
+        if registry is not None and observer is not None:
+            registry.observer = observer
         self.executor: Executor = executor or SimulatedExecutor()
         if clock is None:
             clock = self.executor.clock if isinstance(self.executor, SimulatedExecutor) else time.time
@@ -124,6 +130,19 @@ class Engine:
         A pass that a transient failure aborts leaves the workflow as it was, to the byte, and says so in its result;
         the next one begins anew. Passes over one workflow must not overlap; those over different ones may.
         """
+        observer = self._observer
+        if observer is None:
+            return await self._reconcile(workflow)
+        observer.pass_begun(workflow.key)
+        began, aborted = time.perf_counter(), "cancelled"
+        try:
+            result = await self._reconcile(workflow)
+            aborted = str(result.aborted or "")
+            return result
+        finally:
+            observer.pass_ended(PassEnd(workflow.key, workflow.phase, aborted, time.perf_counter() - began))
+
+    async def _reconcile(self, workflow: Workflow) -> PassResult:
         run = self._run(workflow)
         was_finished = workflow.finished
         self._counts.passes += 1

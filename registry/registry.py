@@ -20,7 +20,7 @@ from registry.errors import ConfigError
 from registry.generations import Generations, Plugin
 from registry.loading import load_config
 from registry.watching import changes
-from rpc import BatchPolicy, BreakerPolicy, Budget, Client, RetryPolicy
+from rpc import BatchPolicy, BreakerPolicy, Budget, Client, RequestObserver, RetryPolicy
 
 _PAUSE: Final = 1.0
 """Seconds before the configuration is followed again after something went wrong."""
@@ -56,7 +56,7 @@ class RegistryStats:
     rejected: int
 
 
-def connect(config: PluginConfig, budget: Budget | None = None) -> Client:
+def connect(config: PluginConfig, budget: Budget | None = None, observer: RequestObserver | None = None) -> Client:
     """A client for one plugin, to be opened with ``async with``. ``budget``: what its retries share with others'."""
     return Client(
         config.address,
@@ -71,6 +71,7 @@ def connect(config: PluginConfig, budget: Budget | None = None) -> Client:
         breaker=BreakerPolicy(**msgspec.structs.asdict(config.breaker)),
         batch=BatchPolicy(**msgspec.structs.asdict(config.batch)),
         budget=budget,
+        observer=observer,
     )
 
 
@@ -94,7 +95,8 @@ class Registry:
     Made from a file, it follows that file, its ConfigMaps and its token files, unless ``watch`` is false. A new
     configuration is checked before anything is swapped: a bad, half-written or missing one leaves all as it was, and is
     logged. A plugin keeps its client, and all that it learnt, unless the way to call it changed. ``on_reload`` is told
-    what came of each change; what it raises is logged, and following goes on. Raises `ConfigError` when made.
+    what came of each change; what it raises is logged, and following goes on. ``observer`` is told
+    of every request. Raises `ConfigError` when made.
     """
 
     def __init__(
@@ -103,11 +105,13 @@ class Registry:
         *,
         watch: bool = True,
         on_reload: Callable[[Reload], object] | None = None,
+        observer: RequestObserver | None = None,
     ) -> None:
         self._file = None if isinstance(config, Config) else Path(config)
         self._config = config if isinstance(config, Config) else load_config(config)
         self._watch = watch and self._file is not None
         self._on_reload = on_reload
+        self._observer = observer
         self._enabled_by: str | None = ""  # nothing said of it yet
         self._in_force: dict[str, PluginConfig] = {}
         self._clients: dict[PluginConfig, Client] = {}
@@ -158,6 +162,17 @@ class Registry:
         return RegistryStats(
             current.number, len(current.plugins), self._generations.draining, self._reloads, self._rejected
         )
+
+    @property
+    def observer(self) -> RequestObserver | None:
+        """Who is told of every request to a plugin; to be set at any time."""
+        return self._observer
+
+    @observer.setter
+    def observer(self, observer: RequestObserver | None) -> None:
+        self._observer = observer
+        for client in self._clients.values():
+            client.observer = observer
 
     def snapshot(self) -> tuple[Plugin, ...]:
         """The plugins at this moment, in calling order. To call them take a `lease`: it keeps their clients open."""
@@ -253,12 +268,15 @@ class Registry:
         self._close(self._generations.replace(plugins))
         return record
 
+    async def _connect(self, route: PluginConfig) -> Client:
+        return await connect(route, self.budget, self._observer).__aenter__()
+
     async def _open_clients(self, plugins: Iterable[PluginConfig]) -> dict[PluginConfig, Client]:
         """The client of each plugin, those that there are and new ones; where one cannot be had, no new one stays."""
         clients: dict[PluginConfig, Client] = {}
         try:
             for route in map(_route, plugins):
-                clients[route] = self._clients.get(route) or await connect(route, self.budget).__aenter__()
+                clients[route] = self._clients.get(route) or await self._connect(route)
         except BaseException:
             self._close(client for route, client in clients.items() if route not in self._clients)
             raise

@@ -89,7 +89,10 @@ async def test_a_plugin_that_is_loaded_later_is_observed_too(plugin: Any, tmp_pa
     first, second = await plugin({"workflow.preOperate": {}}), await plugin({"workflow.preOperate": {}})
 
     def configure(*peers: Any) -> None:
-        tables = [f'[[plugins]]\nname = "{name}"\naddress = "{peer.address}"\n' for name, peer in zip("ab", peers, strict=False)]
+        tables = [
+            f'[[plugins]]\nname = "{name}"\naddress = "{peer.address}"\n'
+            for name, peer in zip("ab", peers, strict=False)
+        ]
         file.write_text("[engine]\nenabled = true\n" + "".join(tables))
 
     configure(first)

@@ -8,9 +8,8 @@ import random
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,12 @@ from engine import Engine, Executor
 from engine.cli import main
 from registry import Config, EngineSettings, PluginConfig, Registry
 from rpc.methods import Method, Spelling
+from tests.acceptance.fixtures import Ended, RunOarlock, RunPython, StartEngine, StartPlugin
 from tests.acceptance.peer import Answer, Peer
 
 
 @pytest.fixture
-async def plugin() -> AsyncIterator[Callable[..., Any]]:
+async def plugin() -> AsyncIterator[StartPlugin]:
     """``await plugin({"node.preExecute": {}}, spelling="go")`` starts a `Peer`, which has no other methods."""
     async with AsyncExitStack() as stack:
 
@@ -44,7 +44,7 @@ async def plugin() -> AsyncIterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-async def engine() -> AsyncIterator[Callable[..., Any]]:
+async def engine() -> AsyncIterator[StartEngine]:
     """``await engine(peer, (other, {"payload": "full"}))`` is an open engine that calls them, in that order."""
     async with AsyncExitStack() as stack:
 
@@ -69,23 +69,15 @@ async def _no_task_is_left() -> AsyncIterator[None]:
     assert not left, f"leaked: {left}"
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def oarlock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ended]]:
+def oarlock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunOarlock]:
     """``oarlock("run", "wf.yaml")`` is the command line in `tmp_path`, in this process, which spares a second each."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ARGO_PLUGINS", raising=False)
 
     def run(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
-        done = CliRunner().invoke(main, arguments, env={"COLUMNS": "200", **(env or {})})
+        command: Any = main  # no command of click, but one that can be called like it
+        done = CliRunner().invoke(command, arguments, env={"COLUMNS": "200", **(env or {})})
         if not isinstance(done.exception, SystemExit | None):
             raise done.exception
         return Ended(done.exit_code, done.stdout, done.stderr)
@@ -95,7 +87,7 @@ def oarlock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Callable[..., Ended]:
+def process(tmp_path: Path) -> RunPython:
     """``process("-m", "engine", "run", "wf.yaml")`` is a Python of its own in `tmp_path`; warnings are errors."""
 
     def run(*arguments: str) -> Ended:

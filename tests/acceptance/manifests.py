@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from engine import Workflow
@@ -50,7 +51,7 @@ def container(name: str, *command: str, **fields: Any) -> dict[str, Any]:
     return {"name": name, "container": {"image": "busybox", "command": list(command or ("true",))}, **fields}
 
 
-def workflow(*templates: dict[str, Any], name: str = "work", **spec: Any) -> Workflow:
+def workflow(*templates: Mapping[str, Any], name: str = "work", **spec: Any) -> Workflow:
     """A workflow that begins with the first of `templates`."""
     return Workflow(
         {

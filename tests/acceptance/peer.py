@@ -40,7 +40,7 @@ class Peer:
 
     def nodes(self, method: str) -> list[str]:
         """The display name of the node of every call of `method`, in order."""
-        return [args.get("node", args.get("new"))["displayName"] for args in self.args(method)]
+        return [(args.get("node") or args["new"])["displayName"] for args in self.args(method)]
 
     async def start(self) -> None:
         """Listen, on the port of the last time where there was one."""

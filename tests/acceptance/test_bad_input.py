@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import Engine, InvalidWorkflow, Workflow
+from tests.acceptance.fixtures import RunOarlock, RunPython
 from tests.acceptance.manifests import WHOLE
 
 GOOD = """\
@@ -55,7 +59,9 @@ def with_spec(spec: str) -> str:
         ("wf.yaml", with_spec("{arguments: {parameters: [a]}}"), "spec.arguments.parameters[0]: expected a mapping"),
     ],
 )
-def test_a_manifest_that_cannot_be_read(file, text, complaint, oarlock, tmp_path):
+def test_a_manifest_that_cannot_be_read(
+    file: str, text: bytes | str | None, complaint: str, oarlock: RunOarlock, tmp_path: Path
+) -> None:
     if text is not None:
         (tmp_path / file).write_bytes(text if isinstance(text, bytes) else text.encode())
     done = oarlock("run", file)
@@ -66,7 +72,7 @@ def test_a_manifest_that_cannot_be_read(file, text, complaint, oarlock, tmp_path
     assert complaint in done.err
 
 
-def test_aliases_cannot_blow_a_manifest_up(oarlock, tmp_path):
+def test_aliases_cannot_blow_a_manifest_up(oarlock: RunOarlock, tmp_path: Path) -> None:
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
     for this, last in zip("bcdefghij", "abcdefghi", strict=True):
         lines.append(f"{this}: &{this} [{', '.join([f'*{last}'] * 9)}]")
@@ -77,7 +83,7 @@ def test_aliases_cannot_blow_a_manifest_up(oarlock, tmp_path):
     assert "aliases stand for" in done.err
 
 
-def test_a_template_of_the_wrong_shape_in_a_further_file(oarlock, tmp_path):
+def test_a_template_of_the_wrong_shape_in_a_further_file(oarlock: RunOarlock, tmp_path: Path) -> None:
     (tmp_path / "wf.yaml").write_text(GOOD)
     (tmp_path / "shared.yaml").write_text(with_spec("{templates: 1}").replace("Workflow", "WorkflowTemplate"))
     done = oarlock("run", "wf.yaml", "shared.yaml")
@@ -118,7 +124,9 @@ LEAF = "{name: leaf, container: {}}"
         ),
     ],
 )
-def test_a_spec_that_argo_refuses_is_failed_with_the_reason_and_no_nodes(spec, reason, oarlock, tmp_path):
+def test_a_spec_that_argo_refuses_is_failed_with_the_reason_and_no_nodes(
+    spec: str, reason: str, oarlock: RunOarlock, tmp_path: Path
+) -> None:
     (tmp_path / "wf.yaml").write_text(with_spec(spec))
     done = oarlock("run", "wf.yaml", "--output", "json")
     assert (done.code, done.err) == (1, "")
@@ -144,7 +152,9 @@ def test_a_spec_that_argo_refuses_is_failed_with_the_reason_and_no_nodes(spec, r
         ),
     ],
 )
-def test_a_workflow_that_is_refused_keeps_no_other_from_succeeding(template, oarlock, tmp_path):
+def test_a_workflow_that_is_refused_keeps_no_other_from_succeeding(
+    template: str, oarlock: RunOarlock, tmp_path: Path
+) -> None:
     bad = with_spec(f"{{entrypoint: main, templates: [{LEAF}, {template}]}}").replace("work", "bad")
     (tmp_path / "wf.yaml").write_text(f"{bad}---\n{GOOD}")
     done = oarlock("run", "wf.yaml", "--output", "json")
@@ -175,7 +185,9 @@ PLUGIN = '[[plugins]]\nname = "a"\naddress = "http://localhost:1"\n'
         ("configmaps = ['gone/']\n", "plugins.toml: configmaps[0]: cannot read gone: No such file or directory"),
     ],
 )
-def test_a_configuration_that_cannot_be_used(text, complaint, oarlock, tmp_path):
+def test_a_configuration_that_cannot_be_used(
+    text: str | None, complaint: str, oarlock: RunOarlock, tmp_path: Path
+) -> None:
     (tmp_path / "wf.yaml").write_text(GOOD)
     if text is not None:
         (tmp_path / "plugins.toml").write_text(text)
@@ -186,7 +198,7 @@ def test_a_configuration_that_cannot_be_used(text, complaint, oarlock, tmp_path)
         assert done.err.startswith(f"Error: {complaint}")
 
 
-def test_a_plugin_with_nobody_home(oarlock, tmp_path, free_port):
+def test_a_plugin_with_nobody_home(oarlock: RunOarlock, tmp_path: Path, free_port: int) -> None:
     (tmp_path / "wf.yaml").write_text(GOOD)
     (tmp_path / "plugins.toml").write_text("[engine]\nenabled = true\n" + PLUGIN.replace(":1", f":{free_port}"))
     done = oarlock("run", "wf.yaml", "--config", "plugins.toml")
@@ -197,7 +209,9 @@ def test_a_plugin_with_nobody_home(oarlock, tmp_path, free_port):
 
 
 @pytest.mark.parametrize("policy", ["failure_policy = 'ignore'", "mode = 'observe'"])
-def test_a_plugin_that_may_be_missing_is_no_bad_input(policy, oarlock, tmp_path, free_port):
+def test_a_plugin_that_may_be_missing_is_no_bad_input(
+    policy: str, oarlock: RunOarlock, tmp_path: Path, free_port: int
+) -> None:
     (tmp_path / "wf.yaml").write_text(GOOD)
     plugin = PLUGIN.replace(":1", f":{free_port}") + policy
     (tmp_path / "plugins.toml").write_text(f"[engine]\nenabled = true\n{plugin}\n")
@@ -215,7 +229,9 @@ def test_a_plugin_that_may_be_missing_is_no_bad_input(policy, oarlock, tmp_path,
         ("main: []", "outcomes.yaml: main: expected at least one outcome"),
     ],
 )
-def test_an_outcomes_file_that_cannot_be_used(text, complaint, oarlock, tmp_path):
+def test_an_outcomes_file_that_cannot_be_used(
+    text: str | None, complaint: str, oarlock: RunOarlock, tmp_path: Path
+) -> None:
     (tmp_path / "wf.yaml").write_text(GOOD)
     if text is not None:
         (tmp_path / "outcomes.yaml").write_text(text)
@@ -235,21 +251,23 @@ def test_an_outcomes_file_that_cannot_be_used(text, complaint, oarlock, tmp_path
         (["wf.yaml", "--nosuch"], "No such option '--nosuch'"),
     ],
 )
-def test_a_command_line_that_makes_no_sense(arguments, complaint, oarlock, tmp_path):
+def test_a_command_line_that_makes_no_sense(
+    arguments: list[str], complaint: str, oarlock: RunOarlock, tmp_path: Path
+) -> None:
     (tmp_path / "wf.yaml").write_text(GOOD)
     done = oarlock("run", *arguments)
     assert done.code == 2
     assert complaint in done.err
 
 
-def test_a_process_shows_no_traceback_either(process, tmp_path):
+def test_a_process_shows_no_traceback_either(process: RunPython, tmp_path: Path) -> None:
     (tmp_path / "wf.yaml").write_text("kind: Workflow\n  spec: {")
     done = process("-m", "engine", "run", "wf.yaml")
     assert (done.code, done.out) == (2, "")
     assert done.err == "Error: wf.yaml:2:7: mapping values are not allowed in this context\n"
 
 
-def places(value, path=()):
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The path of everything inside a document."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
@@ -257,10 +275,10 @@ def places(value, path=()):
         yield from places(inner, (*path, key))
 
 
-def replaced(value, path, by):
+def replaced(value: Any, path: tuple[Any, ...], by: Any) -> Any:
     if not path:
         return by
-    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
     copy[path[0]] = replaced(value[path[0]], path[1:], by)
     return copy
 
@@ -274,7 +292,7 @@ def replaced(value, path, by):
     | st.sampled_from(["", "x", "{{", "{{x}}", "{{=1+}}", "{{item}}", "5m", "a b"])
     | st.sampled_from([[], {}, [1], ["a"], [[]], [{}], {"a": 1}, 1.5]),
 )
-async def test_whatever_stands_in_a_field_the_workflow_ends_or_is_refused(path, by):
+async def test_whatever_stands_in_a_field_the_workflow_ends_or_is_refused(path: tuple[Any, ...], by: Any) -> None:
     try:
         workflow = Workflow(replaced(WHOLE, path, by))
     except InvalidWorkflow:
@@ -285,7 +303,7 @@ async def test_whatever_stands_in_a_field_the_workflow_ends_or_is_refused(path, 
     json.loads(workflow.encode())
 
 
-def test_a_field_that_nobody_knows_is_refused_unless_it_is_let_be(oarlock, tmp_path):
+def test_a_field_that_nobody_knows_is_refused_unless_it_is_let_be(oarlock: RunOarlock, tmp_path: Path) -> None:
     spec = "{entrypoint: a, templates: [{name: a, container: {image: i, comand: [b]}}]}"
     (tmp_path / "wf.yaml").write_text(with_spec(spec))
     place = "wf.yaml, document 1: spec.templates[0].container.comand"

@@ -12,6 +12,7 @@ import pytest
 from engine import Engine, PendingExecutor, Result, Workflow
 from registry import MatchSettings, Registry, RetrySettings
 from rpc.plugin import Plugin
+from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import by_name, container, loop, workflow
 
 CHANGED: dict[str, Any] = {"cache": "on"}
@@ -26,7 +27,7 @@ def node(work: Workflow, display_name: str) -> str:
 
 
 @pytest.fixture
-def oarlock(engine: Any) -> Callable[..., Any]:
+def oarlock(engine: StartEngine) -> StartEngine:
     """An engine whose leaves stay Running."""
 
     async def start(*peers: Any, **options: Any) -> Engine:
@@ -36,7 +37,7 @@ def oarlock(engine: Any) -> Callable[..., Any]:
     return start
 
 
-async def test_a_node_that_has_not_changed_is_not_sent_again(plugin: Any, oarlock: Any) -> None:
+async def test_a_node_that_has_not_changed_is_not_sent_again(plugin: StartPlugin, oarlock: StartEngine) -> None:
     peer = await plugin({"node.preExecute": {}})
     running = await oarlock((peer, CHANGED))
     work = looped()
@@ -49,7 +50,7 @@ async def test_a_node_that_has_not_changed_is_not_sent_again(plugin: Any, oarloc
     assert running.stats.nodes_unchanged == 2 * 4
 
 
-async def test_one_that_has_changed_is(plugin: Any, oarlock: Any) -> None:
+async def test_one_that_has_changed_is(plugin: StartPlugin, oarlock: StartEngine) -> None:
     peer = await plugin({"node.preExecute": {}})
     running = await oarlock((peer, CHANGED))
     work = looped()
@@ -63,7 +64,7 @@ async def test_one_that_has_changed_is(plugin: Any, oarlock: Any) -> None:
     assert peer.args("node.preExecute")[0]["node"]["message"] == "half way"
 
 
-async def test_without_it_every_pass_asks_about_every_node(plugin: Any, oarlock: Any) -> None:
+async def test_without_it_every_pass_asks_about_every_node(plugin: StartPlugin, oarlock: StartEngine) -> None:
     peer = await plugin({"node.preExecute": {}})
     running = await oarlock((peer, {"cache": "off"}))
     work = looped()
@@ -73,7 +74,7 @@ async def test_without_it_every_pass_asks_about_every_node(plugin: Any, oarlock:
 
 
 async def test_a_reply_that_says_something_counts_on_every_pass_and_is_asked_for_once(
-    plugin: Any, oarlock: Any
+    plugin: StartPlugin, oarlock: StartEngine
 ) -> None:
     first = await plugin({"node.preExecute": {"node": {"message": "first"}}})
     second = await plugin({"node.preExecute": {"node": {"message": "second"}}})
@@ -90,7 +91,7 @@ async def test_a_reply_that_says_something_counts_on_every_pass_and_is_asked_for
     assert running.stats.answers_cached > 0
 
 
-async def test_who_wants_to_be_asked_again_is(plugin: Any, oarlock: Any) -> None:
+async def test_who_wants_to_be_asked_again_is(plugin: StartPlugin, oarlock: StartEngine) -> None:
     peer = await plugin({"node.preExecute": {"requeue": "1m"}})
     running = await oarlock((peer, CHANGED))
     work = workflow(container("leaf"))
@@ -99,7 +100,7 @@ async def test_who_wants_to_be_asked_again_is(plugin: Any, oarlock: Any) -> None
     assert len(peer.args("node.preExecute")) == 4
 
 
-async def test_another_question_about_the_same_node_is_asked(plugin: Any, oarlock: Any) -> None:
+async def test_another_question_about_the_same_node_is_asked(plugin: StartPlugin, oarlock: StartEngine) -> None:
     turn = iter(range(10))
 
     def annotate(args: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +121,9 @@ async def test_another_question_about_the_same_node_is_asked(plugin: Any, oarloc
     assert asked == [3, 0, 3, 0], "the metadata of the workflow, which is an argument, changed every other time"
 
 
-async def test_a_plugin_beside_it_whose_replies_do_not_stand_is_asked_all_the_same(plugin: Any, oarlock: Any) -> None:
+async def test_a_plugin_beside_it_whose_replies_do_not_stand_is_asked_all_the_same(
+    plugin: StartPlugin, oarlock: StartEngine
+) -> None:
     lasting, other = await plugin({"node.preExecute": {}}), await plugin({"node.preExecute": {}})
     running = await oarlock((lasting, CHANGED), other)
     work = looped()
@@ -130,7 +133,9 @@ async def test_a_plugin_beside_it_whose_replies_do_not_stand_is_asked_all_the_sa
     assert len(other.asked) == 4 * 4
 
 
-async def test_one_that_wants_only_some_nodes_does_not_hide_who_is_to_be_asked_again(plugin: Any, oarlock: Any) -> None:
+async def test_one_that_wants_only_some_nodes_does_not_hide_who_is_to_be_asked_again(
+    plugin: StartPlugin, oarlock: StartEngine
+) -> None:
     some, lasting, other = [await plugin({"node.preExecute": {}}) for _ in range(3)]
     first = {"match": MatchSettings(types=("Steps",))}
     running = await oarlock((some, first), (lasting, CHANGED), other)
@@ -142,7 +147,7 @@ async def test_one_that_wants_only_some_nodes_does_not_hide_who_is_to_be_asked_a
     assert len(other.asked) == 4 * 4
 
 
-async def test_an_observer_may_be_lasting_too(plugin: Any, oarlock: Any) -> None:
+async def test_an_observer_may_be_lasting_too(plugin: StartPlugin, oarlock: StartEngine) -> None:
     peer = await plugin({"node.preExecute": {"node": {"phase": "Failed"}}})
     running = await oarlock((peer, {"mode": "observe", **CHANGED}))
     work = looped()
@@ -152,7 +157,7 @@ async def test_an_observer_may_be_lasting_too(plugin: Any, oarlock: Any) -> None
     assert work.phase == "Running"
 
 
-async def test_a_failure_that_is_passed_over_does_not_stand(plugin: Any, oarlock: Any) -> None:
+async def test_a_failure_that_is_passed_over_does_not_stand(plugin: StartPlugin, oarlock: StartEngine) -> None:
     peer = await plugin({"node.preExecute": 500})
     running = await oarlock((peer, {"failure_policy": "ignore", **CHANGED}))
     work = workflow(container("leaf"))
@@ -161,7 +166,7 @@ async def test_a_failure_that_is_passed_over_does_not_stand(plugin: Any, oarlock
     assert len(peer.asked) == 4
 
 
-async def test_after_its_time_it_does_not_stand_any_more(plugin: Any, oarlock: Any) -> None:
+async def test_after_its_time_it_does_not_stand_any_more(plugin: StartPlugin, oarlock: StartEngine) -> None:
     now = 1_700_000_000.0
     peer = await plugin({"node.preExecute": {}})
     running = await oarlock((peer, {"cache_ttl": 600.0, **CHANGED}), clock=lambda: now)
@@ -175,7 +180,7 @@ async def test_after_its_time_it_does_not_stand_any_more(plugin: Any, oarlock: A
     assert asked == [1, 1, 0, 0, 1, 0, 0, 1]
 
 
-async def test_a_plugin_that_was_gone_and_is_back_is_asked_afresh(plugin: Any, oarlock: Any) -> None:
+async def test_a_plugin_that_was_gone_and_is_back_is_asked_afresh(plugin: StartPlugin, oarlock: StartEngine) -> None:
     peer = await plugin({"node.preExecute": {}, "workflow.preOperate": {}})
     running = await oarlock((peer, CHANGED))
     work = looped()
@@ -190,7 +195,7 @@ async def test_a_plugin_that_was_gone_and_is_back_is_asked_afresh(plugin: Any, o
     assert len(peer.nodes("node.preExecute")) == 4
 
 
-async def test_what_an_aborted_pass_was_told_stands(plugin: Any, oarlock: Any) -> None:
+async def test_what_an_aborted_pass_was_told_stands(plugin: StartPlugin, oarlock: StartEngine) -> None:
     answers = iter([{}, {}, 503])
     peer = await plugin({"node.preExecute": {}, "workflow.postOperate": lambda _: next(answers, {})})
     running = await oarlock((peer, {"retry": RetrySettings(attempts=1), **CHANGED}))
@@ -200,7 +205,7 @@ async def test_what_an_aborted_pass_was_told_stands(plugin: Any, oarlock: Any) -
     assert len(peer.nodes("node.preExecute")) == 2 * 4
 
 
-async def test_loading_another_configuration_forgets(plugin: Any, tmp_path: Path) -> None:
+async def test_loading_another_configuration_forgets(plugin: StartPlugin, tmp_path: Path) -> None:
     peer = await plugin({"node.preExecute": {}})
     file = tmp_path / "plugins.toml"
     text = (
@@ -241,7 +246,7 @@ class TestAnnounced:
 
             yield start
 
-    async def test_its_replies_stand(self, announcing: Any, oarlock: Any) -> None:
+    async def test_its_replies_stand(self, announcing: Any, oarlock: StartEngine) -> None:
         peer, asked = await announcing(resend="changed")
         running = await oarlock(peer)
         work = looped()
@@ -250,7 +255,7 @@ class TestAnnounced:
         # In the first pass it was not known yet, so the second still asks.
         assert len(asked) == 2 * 4
 
-    async def test_for_as_long_as_it_said(self, announcing: Any, oarlock: Any) -> None:
+    async def test_for_as_long_as_it_said(self, announcing: Any, oarlock: StartEngine) -> None:
         now = 1_700_000_000.0
         peer, asked = await announcing(resend="changed", resend_after="10m")
         running = await oarlock(peer, clock=lambda: now)
@@ -263,7 +268,7 @@ class TestAnnounced:
         await running.reconcile(work)
         assert len(asked) == 3
 
-    async def test_the_configuration_overrules_it(self, announcing: Any, oarlock: Any) -> None:
+    async def test_the_configuration_overrules_it(self, announcing: Any, oarlock: StartEngine) -> None:
         peer, asked = await announcing(resend="changed")
         running = await oarlock((peer, {"cache": "off"}))
         work = looped()
@@ -272,7 +277,9 @@ class TestAnnounced:
         assert len(asked) == 4 * 4
 
 
-async def test_a_plugin_without_batches_sees_one_request_more_for_a_method(plugin: Any, oarlock: Any) -> None:
+async def test_a_plugin_without_batches_sees_one_request_more_for_a_method(
+    plugin: StartPlugin, oarlock: StartEngine
+) -> None:
     peer = await plugin({"workflow.preOperate": {}, "node.preExecute": {}})
     running = await oarlock(peer)
     work = looped(20)

@@ -9,19 +9,26 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from tests.acceptance.fixtures import RunOarlock, RunPython, WriteWorkflow
 from tests.acceptance.manifests import container, loop, steps, workflow
+
+WriteOutcomes = Callable[[Mapping[str, Any]], str]
+"""Writes an outcomes file, and gives its name."""
 
 
 @pytest.fixture
-def wf(tmp_path):
+def wf(tmp_path: Path) -> WriteWorkflow:
     """Write a workflow to a file of its name."""
 
-    def write(*templates, name="work", **spec):
+    def write(*templates: Mapping[str, Any], name: str = "work", **spec: Any) -> str:
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(workflow(*templates, name=name, **spec).to_dict()))
         return f"{name}.yaml"
 
@@ -29,16 +36,16 @@ def wf(tmp_path):
 
 
 @pytest.fixture
-def sick_plugin(tmp_path):
+def sick_plugin(tmp_path: Path) -> Iterator[str]:
     """A configuration with one plugin, which answers 503 to everything."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(503)
             self.end_headers()
 
-        def log_message(self, *args):
+        def log_message(self, *args: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -54,15 +61,15 @@ def sick_plugin(tmp_path):
 
 
 @pytest.fixture
-def outcomes(tmp_path):
-    def write(document):
+def outcomes(tmp_path: Path) -> WriteOutcomes:
+    def write(document: Mapping[str, Any]) -> str:
         (tmp_path / "outcomes.yaml").write_text(yaml.safe_dump(document))
         return "outcomes.yaml"
 
     return write
 
 
-def test_the_summary_shows_the_phases_as_a_tree(wf, oarlock):
+def test_the_summary_shows_the_phases_as_a_tree(wf: WriteWorkflow, oarlock: RunOarlock) -> None:
     done = oarlock("run", wf(steps("a", "b"), container("leaf")))
     assert done.code == 0
     assert done.out.splitlines() == [
@@ -75,7 +82,7 @@ def test_the_summary_shows_the_phases_as_a_tree(wf, oarlock):
 
 
 @pytest.mark.parametrize("module", ["engine", "engine.cli"])
-def test_it_is_a_process_like_any_other(module, wf, process):
+def test_it_is_a_process_like_any_other(module: str, wf: WriteWorkflow, process: RunPython) -> None:
     """`oarlock` is `engine.cli:main` too; both import without a warning, and say nothing but what was asked for."""
     start = ["-m", "engine"] if module == "engine" else ["-c", "from engine.cli import main; main()"]
     done = process(*start, "run", wf(container("main")), "--output", "json")
@@ -83,7 +90,7 @@ def test_it_is_a_process_like_any_other(module, wf, process):
     assert json.loads(done.out)["status"]["phase"] == "Succeeded"
 
 
-def test_json_is_one_object_in_argos_shape(wf, oarlock):
+def test_json_is_one_object_in_argos_shape(wf: WriteWorkflow, oarlock: RunOarlock) -> None:
     done = oarlock("run", wf(container("main")), "--output", "json")
     document = json.loads(done.out)
     assert document["kind"] == "Workflow"
@@ -92,13 +99,13 @@ def test_json_is_one_object_in_argos_shape(wf, oarlock):
     assert {"id", "name", "displayName", "type", "phase", "startedAt", "finishedAt", "templateName"} <= node.keys()
 
 
-def test_json_of_several_workflows_is_a_list_in_their_order(wf, oarlock):
+def test_json_of_several_workflows_is_a_list_in_their_order(wf: WriteWorkflow, oarlock: RunOarlock) -> None:
     files = [wf(container("main"), name=name) for name in ("b", "a")]
     done = oarlock("run", *files, "--output", "json")
     assert [each["metadata"]["name"] for each in json.loads(done.out)] == ["b", "a"]
 
 
-def test_a_reader_that_takes_its_time_gets_all_of_it(wf, tmp_path):
+def test_a_reader_that_takes_its_time_gets_all_of_it(wf: WriteWorkflow, tmp_path: Path) -> None:
     """Unbuffered, a write to a pipe ends in the middle where the process was stopped meanwhile (a frozen container)."""
     run = subprocess.Popen(
         [sys.executable, "-m", "engine", "run", wf(loop(400), container("leaf")), "--output", "json"],
@@ -117,23 +124,25 @@ def test_a_reader_that_takes_its_time_gets_all_of_it(wf, tmp_path):
     assert len(json.loads(head + rest)["status"]["nodes"]) == 402
 
 
-def test_yaml_can_be_run_again(wf, oarlock, tmp_path):
+def test_yaml_can_be_run_again(wf: WriteWorkflow, oarlock: RunOarlock, tmp_path: Path) -> None:
     done = oarlock("run", wf(steps("a"), container("leaf")), "--output", "yaml")
     (tmp_path / "ended.yaml").write_text(done.out)
     again = oarlock("run", "ended.yaml", "--output", "yaml")
     assert (again.code, again.out) == (0, done.out), "what has ended is left as it is"
 
 
-def test_logs_go_to_standard_error_and_results_to_standard_output(wf, oarlock, tmp_path):
+def test_logs_go_to_standard_error_and_results_to_standard_output(
+    wf: WriteWorkflow, oarlock: RunOarlock, tmp_path: Path
+) -> None:
     (tmp_path / "plugins.toml").write_text("[engine]\nenabled = true\n")
     done = oarlock("run", wf(container("main")), "--config", "plugins.toml", "--output", "json")
     json.loads(done.out)
     assert done.err == 'level=info msg="plugins enabled" by=config\n'
 
 
-def test_the_counters_of_everything_are_printed(wf, sick_plugin, oarlock):
+def test_the_counters_of_everything_are_printed(wf: WriteWorkflow, sick_plugin: str, oarlock: RunOarlock) -> None:
     done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "300ms", "--stats")
-    told = {}
+    told: dict[str, dict[str, str]] = {}
     for line in done.err.splitlines():
         match re.split(r"\s{2,}", line.strip()):
             case [title] if title.partition(" ")[0] in ("engine", "registry", "plugin"):
@@ -153,45 +162,53 @@ def test_the_counters_of_everything_are_printed(wf, sick_plugin, oarlock):
     assert sick["in flight, waiting"] == "0, 0"
 
 
-def test_the_environment_enables_plugins_as_in_the_proposal(wf, oarlock, tmp_path):
+def test_the_environment_enables_plugins_as_in_the_proposal(
+    wf: WriteWorkflow, oarlock: RunOarlock, tmp_path: Path
+) -> None:
     (tmp_path / "plugins.toml").write_text("configmaps = []\n")
     done = oarlock("run", wf(container("main")), "--config", "plugins.toml", env={"ARGO_PLUGINS": "true"})
     assert done.err == 'level=info msg="plugins enabled" by=ARGO_PLUGINS\n'
 
 
 class TestExitCodes:
-    def test_0_where_all_succeeded(self, wf, oarlock):
+    def test_0_where_all_succeeded(self, wf: WriteWorkflow, oarlock: RunOarlock) -> None:
         assert oarlock("run", wf(container("main")), wf(container("main"), name="other")).code == 0
 
     @pytest.mark.parametrize("phase", ["Failed", "Error"])
-    def test_1_where_one_did_not(self, phase, wf, outcomes, oarlock):
+    def test_1_where_one_did_not(
+        self, phase: str, wf: WriteWorkflow, outcomes: WriteOutcomes, oarlock: RunOarlock
+    ) -> None:
         files = wf(container("good")), wf(container("bad"), name="other")
         assert oarlock("run", *files, "--outcomes", outcomes({"bad": {"phase": phase}})).code == 1
 
-    def test_3_where_one_is_suspended_and_it_says_so(self, wf, oarlock):
+    def test_3_where_one_is_suspended_and_it_says_so(self, wf: WriteWorkflow, oarlock: RunOarlock) -> None:
         done = oarlock("run", wf(steps("approve", template="wait"), {"name": "wait", "suspend": {}}))
         assert done.code == 3
         assert done.err == "default/work is not finished: 1 suspended (approve)\n"
 
-    def test_3_where_leaves_are_pending(self, wf, oarlock):
+    def test_3_where_leaves_are_pending(self, wf: WriteWorkflow, oarlock: RunOarlock) -> None:
         done = oarlock("run", wf(loop(5), container("leaf")), "--executor", "pending")
         assert done.code == 3
         expected = "5 running (each(0:0), each(1:1), each(2:2), …)"
         assert done.err == f"default/work is not finished: {expected}\n"
 
-    def test_3_where_a_leaf_takes_longer_than_the_timeout(self, wf, outcomes, oarlock):
+    def test_3_where_a_leaf_takes_longer_than_the_timeout(
+        self, wf: WriteWorkflow, outcomes: WriteOutcomes, oarlock: RunOarlock
+    ) -> None:
         file = outcomes({"main": {"duration": "1h"}})
         done = oarlock("run", wf(container("main")), "--outcomes", file, "--timeout", "30m")
         assert done.code == 3
         assert done.err == "default/work is not finished: 1 running (work)\n"
 
-    def test_3_where_a_plugin_never_recovers(self, wf, sick_plugin, oarlock):
+    def test_3_where_a_plugin_never_recovers(self, wf: WriteWorkflow, sick_plugin: str, oarlock: RunOarlock) -> None:
         done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "500ms")
         assert done.code == 3
         *_, last = done.err.splitlines()
         assert last.startswith("default/work is not finished: plugin 'sick', workflow.preOperate: status 503")
 
-    def test_an_invalid_spec_is_failed_with_the_reason_and_no_nodes(self, wf, oarlock):
+    def test_an_invalid_spec_is_failed_with_the_reason_and_no_nodes(
+        self, wf: WriteWorkflow, oarlock: RunOarlock
+    ) -> None:
         done = oarlock("run", wf(steps("a", template="nowhere")), "--output", "json")
         assert done.code == 1
         status = json.loads(done.out)["status"]
@@ -204,19 +221,23 @@ class TestExitCodes:
 class TestSimulatedTime:
     """What takes hours is over at once, and the nodes still say how long it took."""
 
-    def test_a_suspend_of_five_minutes(self, wf, oarlock):
+    def test_a_suspend_of_five_minutes(self, wf: WriteWorkflow, oarlock: RunOarlock) -> None:
         done = oarlock("run", wf(steps("rest"), {"name": "leaf", "suspend": {"duration": "5m"}}), "--output", "yaml")
         assert done.code == 0
         assert seconds_taken(yaml.safe_load(done.out)["status"], "rest") == 300
 
-    def test_durations_retries_and_deadlines(self, wf, outcomes, oarlock):
+    def test_durations_retries_and_deadlines(
+        self, wf: WriteWorkflow, outcomes: WriteOutcomes, oarlock: RunOarlock
+    ) -> None:
         leaf = container("leaf", retryStrategy={"limit": 3, "backoff": {"duration": "10m", "factor": 2}})
         file = outcomes({"leaf": [{"phase": "Failed", "duration": "1h"}, {"phase": "Succeeded", "duration": 60}]})
         done = oarlock("run", wf(steps("a"), leaf), "--outcomes", file, "--output", "yaml")
         assert done.code == 0, done.err
         assert seconds_taken(yaml.safe_load(done.out)["status"], "a") == 3600 + 600 + 60
 
-    def test_a_deadline_ends_what_would_run_on(self, wf, outcomes, oarlock):
+    def test_a_deadline_ends_what_would_run_on(
+        self, wf: WriteWorkflow, outcomes: WriteOutcomes, oarlock: RunOarlock
+    ) -> None:
         file = outcomes({"leaf": {"duration": "2h"}})
         work = wf(steps("a"), container("leaf"), activeDeadlineSeconds=600)
         done = oarlock("run", work, "--outcomes", file, "--output", "yaml")
@@ -226,13 +247,13 @@ class TestSimulatedTime:
         assert seconds_taken(status, "a") == 600
 
 
-def seconds_taken(status, name):
+def seconds_taken(status: dict[str, Any], name: str) -> float:
     (node,) = [node for node in status["nodes"].values() if node["displayName"] == name]
     started, finished = (yaml.safe_load(node[field]) for field in ("startedAt", "finishedAt"))
-    return (finished - started).total_seconds()
+    return float((finished - started).total_seconds())
 
 
-def test_outcomes_say_how_leaves_end(wf, outcomes, oarlock):
+def test_outcomes_say_how_leaves_end(wf: WriteWorkflow, outcomes: WriteOutcomes, oarlock: RunOarlock) -> None:
     template = container("leaf", outputs={"parameters": [{"name": "colour", "valueFrom": {"path": "/tmp/colour"}}]})
     main = {
         "name": "main",
@@ -251,7 +272,7 @@ def test_outcomes_say_how_leaves_end(wf, outcomes, oarlock):
     assert (nodes["b"]["phase"], nodes["b"]["outputs"]["exitCode"]) == ("Failed", "3")
 
 
-def test_templates_are_found_in_further_files(wf, oarlock, tmp_path):
+def test_templates_are_found_in_further_files(wf: WriteWorkflow, oarlock: RunOarlock, tmp_path: Path) -> None:
     shared = {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "WorkflowTemplate",
@@ -263,7 +284,7 @@ def test_templates_are_found_in_further_files(wf, oarlock, tmp_path):
     assert oarlock("run", wf(main), "shared.yaml").code == 0
 
 
-def test_interrupted_it_stops_without_a_traceback(wf, sick_plugin, tmp_path):
+def test_interrupted_it_stops_without_a_traceback(wf: WriteWorkflow, sick_plugin: str, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "engine", "run", wf(container("main")), "--config", sick_plugin],
         cwd=tmp_path,
@@ -295,7 +316,7 @@ spec: {templates: [{name: a, container: {image: busybox}}, {name: b, container: 
 
 
 class TestTemplates:
-    def test_a_file_with_templates_only_says_how_to_run_them(self, oarlock, tmp_path):
+    def test_a_file_with_templates_only_says_how_to_run_them(self, oarlock: RunOarlock, tmp_path: Path) -> None:
         (tmp_path / "t.yaml").write_text(TEMPLATES)
         done = oarlock("run", "t.yaml")
         assert done.code == 2
@@ -304,7 +325,7 @@ class TestTemplates:
             "oarlock run t.yaml --from workflowtemplate/build; or --from clusterworkflowtemplate/common\n"
         )
 
-    def test_one_is_run_directly(self, oarlock, tmp_path):
+    def test_one_is_run_directly(self, oarlock: RunOarlock, tmp_path: Path) -> None:
         (tmp_path / "t.yaml").write_text(TEMPLATES)
         given = ("-p", "branch=main", "-p", "commit=abc")
         done = oarlock("run", "t.yaml", "--from", "workflowtemplate/build", *given, "--output", "json")
@@ -313,13 +334,13 @@ class TestTemplates:
         assert document["metadata"]["name"].startswith("build-")
         assert document["status"]["phase"] == "Succeeded"
 
-    def test_all_arguments_without_a_value_are_told_as_options(self, oarlock, tmp_path):
+    def test_all_arguments_without_a_value_are_told_as_options(self, oarlock: RunOarlock, tmp_path: Path) -> None:
         (tmp_path / "t.yaml").write_text(TEMPLATES)
         done = oarlock("run", "t.yaml", "--from", "workflowtemplate/build")
         assert done.code == 1
         assert done.err.endswith("has arguments without a value: give it -p branch=VALUE -p commit=VALUE\n")
 
-    def test_a_missing_entrypoint_is_answered_with_the_templates(self, oarlock, tmp_path):
+    def test_a_missing_entrypoint_is_answered_with_the_templates(self, oarlock: RunOarlock, tmp_path: Path) -> None:
         (tmp_path / "t.yaml").write_text(TEMPLATES)
         done = oarlock("run", "t.yaml", "--from", "cwftmpl/common")
         assert done.code == 1
@@ -327,7 +348,9 @@ class TestTemplates:
         assert oarlock("run", "t.yaml", "--from", "cwftmpl/common", "--entrypoint", "b").code == 0
 
 
-def test_a_value_that_the_manifest_does_not_list_is_answered_with_those_it_lists(oarlock, tmp_path):
+def test_a_value_that_the_manifest_does_not_list_is_answered_with_those_it_lists(
+    oarlock: RunOarlock, tmp_path: Path
+) -> None:
     spec = "{entrypoint: a, templates: [{name: a, container: {image: i}}]"
     parameter = "arguments: {parameters: [{name: p, value: x, enum: [x, 2]}]}"
     (tmp_path / "wf.yaml").write_text(f"kind: Workflow\nmetadata: {{name: work}}\nspec: {spec}, {parameter}}}\n")

@@ -63,7 +63,7 @@ async def outcome(refuse: Collection[int]) -> tuple[bytes, int, int]:
 @example(refuse={33})  # a node was asked about twice before that, and both answers are to be kept
 @settings(max_examples=25, deadline=None)
 @given(refuse=st.sets(st.integers(1, 50), min_size=1, max_size=30))
-async def test_aborted_passes_leave_no_mark_on_the_outcome(refuse):
+async def test_aborted_passes_leave_no_mark_on_the_outcome(refuse: set[int]) -> None:
     undisturbed, aborted, calls = await outcome(())
     assert aborted == 0
     disturbed, aborted, calls_in_all = await outcome(refuse)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from engine import Result
 from registry import RetrySettings
+from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import by_name, container, loop, steps, workflow
 from tests.acceptance.test_reports import Recorder
 
@@ -26,7 +29,7 @@ def plugin_template(name: str = "main", **settings: object) -> dict[str, object]
     return {"name": name, "plugin": settings or {"slack": {"text": "hi"}}}
 
 
-async def test_a_plugin_executes_the_template(plugin, engine):
+async def test_a_plugin_executes_the_template(plugin: StartPlugin, engine: StartEngine) -> None:
     peer = await plugin({"template.execute": EXECUTED})
     running = await engine(peer)
     work = workflow(plugin_template())
@@ -39,7 +42,7 @@ async def test_a_plugin_executes_the_template(plugin, engine):
     assert args["workflow"].keys() == {"metadata"}
 
 
-async def test_one_that_declines_passes_the_template_on_to_the_next(plugin, engine):
+async def test_one_that_declines_passes_the_template_on_to_the_next(plugin: StartPlugin, engine: StartEngine) -> None:
     decliner, taker, idle = [await plugin({"template.execute": answer}) for answer in ({}, EXECUTED, EXECUTED)]
     running = await engine(decliner, taker, idle)
     work = workflow(plugin_template())
@@ -51,7 +54,9 @@ async def test_one_that_declines_passes_the_template_on_to_the_next(plugin, engi
 @pytest.mark.parametrize(
     "answers", [[], [{"template.execute": {}}], [{"template.execute": {}}, {"node.preExecute": {}}]]
 )
-async def test_where_all_decline_the_node_is_error(answers, plugin, engine):
+async def test_where_all_decline_the_node_is_error(
+    answers: list[Any], plugin: StartPlugin, engine: StartEngine
+) -> None:
     running = await engine(*[await plugin(each) for each in answers])
     work = workflow(plugin_template())
     await running.run([work])
@@ -59,7 +64,9 @@ async def test_where_all_decline_the_node_is_error(answers, plugin, engine):
     assert by_name(work)["work"].message == "no plugin executed the template"
 
 
-async def test_tags_in_the_template_are_substituted_before_a_plugin_sees_it(plugin, engine):
+async def test_tags_in_the_template_are_substituted_before_a_plugin_sees_it(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     peer = await plugin({"template.execute": EXECUTED, "parameters.add": {"parameters": {"hello": "good morning"}}})
     running = await engine(peer)
     await running.run([workflow(plugin_template(slack={"text": "{{hello}} from {{workflow.name}}"}))])
@@ -67,7 +74,9 @@ async def test_tags_in_the_template_are_substituted_before_a_plugin_sees_it(plug
     assert args["template"]["plugin"]["slack"] == {"text": "good morning from work"}
 
 
-async def test_a_template_that_runs_is_asked_about_again_when_the_plugin_said_so(plugin, engine):
+async def test_a_template_that_runs_is_asked_about_again_when_the_plugin_said_so(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     answers = [{"node": {"phase": "Running", "progress": "1/2"}, "requeue": "2m"}, EXECUTED]
     peer = await plugin({"template.execute": lambda args: answers.pop(0)})
     clock = Clock()
@@ -85,7 +94,9 @@ async def test_a_template_that_runs_is_asked_about_again_when_the_plugin_said_so
     assert work.phase == "Succeeded"
 
 
-async def test_a_transient_failure_of_template_execute_is_tried_again_and_aborts_nothing(plugin, engine):
+async def test_a_transient_failure_of_template_execute_is_tried_again_and_aborts_nothing(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     answers = [503, 503, EXECUTED]
     peer = await plugin({"template.execute": lambda args: answers.pop(0)})
     clock = Clock()
@@ -105,7 +116,9 @@ async def test_a_transient_failure_of_template_execute_is_tried_again_and_aborts
     assert work.phase == "Succeeded"
 
 
-async def test_a_fatal_failure_of_template_execute_makes_that_node_error(plugin, engine):
+async def test_a_fatal_failure_of_template_execute_makes_that_node_error(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     peer = await plugin({"template.execute": lambda args: 500})
     running = await engine(peer)
     tasks = [{"name": "a", "template": "call"}, {"name": "b", "template": "leaf"}]
@@ -116,7 +129,9 @@ async def test_a_fatal_failure_of_template_execute_makes_that_node_error(plugin,
     assert work.phase == "Error", "a dag keeps its child's Error"
 
 
-async def test_a_plugin_is_asked_once_per_template_in_a_pass_whatever_the_fan_out(plugin, engine):
+async def test_a_plugin_is_asked_once_per_template_in_a_pass_whatever_the_fan_out(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     peer = await plugin({"template.execute": EXECUTED})
     running = await engine(peer)
     work = workflow(loop(30, template="call"), plugin_template("call"))
@@ -125,7 +140,7 @@ async def test_a_plugin_is_asked_once_per_template_in_a_pass_whatever_the_fan_ou
     assert len(peer.args("template.execute")) == 30
 
 
-async def test_a_node_that_a_plugin_requeues_is_held_back_until_then(plugin, engine):
+async def test_a_node_that_a_plugin_requeues_is_held_back_until_then(plugin: StartPlugin, engine: StartEngine) -> None:
     answers = [{"requeue": "2m"}, {}]
     peer = await plugin({"node.preExecute": lambda args: answers.pop(0)})
     leaves = Recorder()
@@ -141,7 +156,7 @@ async def test_a_node_that_a_plugin_requeues_is_held_back_until_then(plugin, eng
     assert list(leaves.started) == ["work"]
 
 
-async def test_the_run_waits_for_what_a_plugin_has_requeued(plugin, engine):
+async def test_the_run_waits_for_what_a_plugin_has_requeued(plugin: StartPlugin, engine: StartEngine) -> None:
     answers = [{"requeue": "30ms"}, {"requeue": "30ms"}]
     peer = await plugin({"node.preExecute": lambda args: answers.pop(0) if answers else {}})
     running = await engine(peer)
@@ -151,7 +166,7 @@ async def test_the_run_waits_for_what_a_plugin_has_requeued(plugin, engine):
     assert answers == []
 
 
-async def test_a_running_leaf_is_not_started_again_by_a_requeue(plugin, engine):
+async def test_a_running_leaf_is_not_started_again_by_a_requeue(plugin: StartPlugin, engine: StartEngine) -> None:
     peer = await plugin({"node.preExecute": {}})
     leaves = Recorder()
     clock = Clock()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from engine import Engine, PendingExecutor, Result
 from registry import Config, EngineSettings, PluginConfig, Registry, RetrySettings
+from rpc import TransientError
+from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import by_name, container, loop, steps, workflow
+from tests.acceptance.peer import Answer
 from tests.acceptance.test_reports import Recorder
 
 NO_RETRIES = {"retry": RetrySettings(attempts=1)}
 
 
-def refusing(name: str, status: int):
+def refusing(name: str, status: int) -> Answer:
     """Refuse the node of that name, let all others pass."""
     return lambda args: status if args["node"]["displayName"] == name else {}
 
@@ -25,7 +30,9 @@ class TestTransient:
         "method",
         ["workflow.preOperate", "parameters.add", "node.preExecute", "node.postExecute", "workflow.postOperate"],
     )
-    async def test_it_leaves_the_workflow_as_it_was_to_the_byte(self, method, status, plugin, engine):
+    async def test_it_leaves_the_workflow_as_it_was_to_the_byte(
+        self, method: str, status: int, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         patching = await plugin({"workflow.preOperate": {"workflow": {"metadata": {"annotations": {"a": "b"}}}}})
         failing = await plugin({method: {}})
         leaves = Recorder()
@@ -36,9 +43,10 @@ class TestTransient:
         before = work.encode()
         failing.answers[method] = status
         result = await running.reconcile(work)
-        assert result.aborted is not None
+        assert isinstance(result.aborted, TransientError)
         assert result.aborted.plugin == "plugin-2"
         assert result.aborted.status == status
+        assert result.requeue_after is not None
         assert result.requeue_after > 0
         assert work.encode() == before
         failing.answers[method] = {}
@@ -48,7 +56,9 @@ class TestTransient:
         assert by_name(work)["b"].phase == "Running"
         assert list(leaves.started) == ["a", "b"]
 
-    async def test_in_the_middle_of_a_large_pass_it_leaves_no_node_changed(self, plugin, engine):
+    async def test_in_the_middle_of_a_large_pass_it_leaves_no_node_changed(
+        self, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         peer = await plugin({"node.preExecute": lambda args: {"node": {"message": "changed"}}})
         running = await engine(peer, executor=PendingExecutor())
         work = workflow(loop(200), container("leaf"))
@@ -56,7 +66,7 @@ class TestTransient:
         before = work.encode()
         seen = []
 
-        def until_the_fiftieth(args):
+        def until_the_fiftieth(args: dict[str, Any]) -> dict[str, Any] | int:
             seen.append(args)
             return {"node": {"message": "changed again"}} if len(seen) <= 50 else 503
 
@@ -65,7 +75,7 @@ class TestTransient:
         assert work.encode() == before
         assert len(seen) < 150, "the rest was not sent"
 
-    async def test_the_run_goes_on_by_itself_when_it_has_passed(self, plugin, engine):
+    async def test_the_run_goes_on_by_itself_when_it_has_passed(self, plugin: StartPlugin, engine: StartEngine) -> None:
         refusals = iter([503] * 7)
         peer = await plugin({"node.preExecute": lambda args: next(refusals, {})})
         running = await engine(peer)
@@ -74,7 +84,9 @@ class TestTransient:
         assert work.phase == "Succeeded"
         assert running.stats.aborted >= 1
 
-    async def test_the_walk_is_begun_anew_where_settings_have_tags(self, plugin, engine):
+    async def test_the_walk_is_begun_anew_where_settings_have_tags(
+        self, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         """The nodes of an aborted pass's predecessors are found again, and so are the variables inside them."""
         peer = await plugin({"workflow.postOperate": {}})
         leaves = Recorder()
@@ -99,8 +111,8 @@ class TestTransient:
         await running.reconcile(work)
         assert work.phase == "Succeeded"
 
-    async def test_no_other_workflow_notices(self, plugin, engine):
-        def refuse(args):
+    async def test_no_other_workflow_notices(self, plugin: StartPlugin, engine: StartEngine) -> None:
+        def refuse(args: dict[str, Any]) -> dict[str, Any] | int:
             return 503 if args["workflow"]["metadata"]["name"] == "unlucky" else {}
 
         peer = await plugin({"node.preExecute": refuse})
@@ -113,7 +125,9 @@ class TestTransient:
         assert lucky.phase == "Succeeded"
         assert unlucky.encode() == before
 
-    async def test_a_plugin_that_dies_in_mid_run_and_comes_back_does_not_keep_the_run_from_ending(self, plugin, engine):
+    async def test_a_plugin_that_dies_in_mid_run_and_comes_back_does_not_keep_the_run_from_ending(
+        self, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         peer = await plugin({"node.preExecute": {}})
         leaves = Recorder()
         running = await engine((peer, NO_RETRIES), executor=leaves)
@@ -135,7 +149,9 @@ class TestTransient:
 class TestFatal:
     """The same request would fail again: the node or the workflow is Error, and says whose fault it is."""
 
-    async def test_in_a_node_hook_the_node_is_error_and_the_graph_decides(self, plugin, engine):
+    async def test_in_a_node_hook_the_node_is_error_and_the_graph_decides(
+        self, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         peer = await plugin({"node.preExecute": refusing("a", 500)})
         running = await engine(peer)
         work = workflow(steps("a", "b"), container("leaf"))
@@ -145,7 +161,9 @@ class TestFatal:
         assert "b" not in by_name(work), "the steps after it never began"
         assert work.phase == "Failed", "a steps template makes Failed of a child's Error"
 
-    async def test_in_a_node_hook_of_a_task_that_may_fail_the_workflow_succeeds(self, plugin, engine):
+    async def test_in_a_node_hook_of_a_task_that_may_fail_the_workflow_succeeds(
+        self, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         peer = await plugin({"node.preExecute": refusing("a", 500)})
         running = await engine(peer)
         tasks = [
@@ -159,9 +177,11 @@ class TestFatal:
         assert work.phase == "Succeeded"
 
     @pytest.mark.parametrize("method", ["node.preExecute", "node.postExecute"])
-    async def test_a_pass_with_a_fatal_node_is_committed_all_the_same(self, method, plugin, engine):
-        def answer(args):
-            return 500 if args.get("node", args.get("new"))["displayName"] == "each(3:3)" else {}
+    async def test_a_pass_with_a_fatal_node_is_committed_all_the_same(
+        self, method: str, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
+        def answer(args: dict[str, Any]) -> dict[str, Any] | int:
+            return 500 if (args.get("node") or args["new"])["displayName"] == "each(3:3)" else {}
 
         peer = await plugin({method: answer})
         running = await engine(peer, executor=PendingExecutor())
@@ -172,7 +192,9 @@ class TestFatal:
         assert set(phases.values()) == {"Running"}
 
     @pytest.mark.parametrize("method", ["workflow.preOperate", "workflow.postOperate", "parameters.add"])
-    async def test_in_a_workflow_hook_the_workflow_is_error(self, method, plugin, engine):
+    async def test_in_a_workflow_hook_the_workflow_is_error(
+        self, method: str, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         peer = await plugin({method: 500})
         running = await engine(peer)
         work = workflow(steps("a"), container("leaf"))
@@ -198,7 +220,9 @@ class TestFatal:
             ({"status": {"startedAt": "soon"}}, "status.startedAt: "),
         ],
     )
-    async def test_a_patch_that_makes_another_thing_of_the_workflow_is_refused(self, patch, complaint, plugin, engine):
+    async def test_a_patch_that_makes_another_thing_of_the_workflow_is_refused(
+        self, patch: dict[str, Any], complaint: str, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         peer = await plugin({"workflow.preOperate": {"workflow": patch}})
         running = await engine(peer)
         work = workflow(container("main"))
@@ -210,7 +234,9 @@ class TestFatal:
         assert (work.document["metadata"]["name"], work.document["metadata"]["uid"]) == ("work", uid)
 
     @pytest.mark.parametrize("field", ["id", "name"])
-    async def test_a_node_result_that_changes_identity_is_refused(self, field, plugin, engine):
+    async def test_a_node_result_that_changes_identity_is_refused(
+        self, field: str, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         peer = await plugin({"node.preExecute": {"node": {field: "other"}}})
         running = await engine(peer)
         work = workflow(container("main"))
@@ -230,7 +256,9 @@ class TestFatal:
             {"requeue": 5},
         ],
     )
-    async def test_a_reply_of_the_wrong_shape_makes_the_node_error(self, answer, plugin, engine):
+    async def test_a_reply_of_the_wrong_shape_makes_the_node_error(
+        self, answer: dict[str, Any], plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         peer = await plugin({"node.preExecute": answer})
         running = await engine(peer)
         work = workflow(container("main"))
@@ -238,7 +266,7 @@ class TestFatal:
         assert work.phase == "Error"
         assert by_name(work)["work"].message.startswith("plugin 'plugin-1', node.preExecute: illegal reply: ")
 
-    async def test_a_finished_node_may_not_be_taken_back(self, plugin, engine):
+    async def test_a_finished_node_may_not_be_taken_back(self, plugin: StartPlugin, engine: StartEngine) -> None:
         peer = await plugin({"node.postExecute": {"node": {"phase": "Running"}}})
         running = await engine(peer)
         work = workflow(container("main"))
@@ -252,7 +280,9 @@ class TestPolicies:
 
     @pytest.mark.parametrize("settings", [{"failure_policy": "ignore"}, {"mode": "observe"}])
     @pytest.mark.parametrize("status", [500, 503])
-    async def test_its_failures_are_passed_over_and_counted(self, settings, status, plugin, engine):
+    async def test_its_failures_are_passed_over_and_counted(
+        self, settings: dict[str, str], status: int, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         methods = [
             "workflow.preOperate",
             "parameters.add",
@@ -271,7 +301,9 @@ class TestPolicies:
         assert running.stats.failures_passed_over >= len(methods)
         assert running.stats.aborted == 0
 
-    async def test_one_that_is_ignored_may_ask_for_the_impossible_in_any_method(self, plugin, engine):
+    async def test_one_that_is_ignored_may_ask_for_the_impossible_in_any_method(
+        self, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         other_node, other_workflow = {"node": {"id": "other"}}, {"workflow": {"metadata": {"uid": "other"}}}
         bad = await plugin(
             {
@@ -290,15 +322,19 @@ class TestPolicies:
         assert work.phase == "Succeeded"
         assert running.stats.failures_passed_over >= 6
 
-    async def test_one_that_is_ignored_still_has_its_answers_applied(self, plugin, engine):
+    async def test_one_that_is_ignored_still_has_its_answers_applied(
+        self, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
         peer = await plugin({"node.preExecute": {"node": {"phase": "Succeeded", "message": "Hello"}}})
         running = await engine((peer, {"failure_policy": "ignore"}))
         work = workflow(container("main"))
         await running.run([work])
         assert by_name(work)["work"].message == "Hello"
 
-    async def test_an_observer_is_called_and_its_answers_change_nothing(self, plugin, engine):
-        answers = {
+    async def test_an_observer_is_called_and_its_answers_change_nothing(
+        self, plugin: StartPlugin, engine: StartEngine
+    ) -> None:
+        answers: dict[str, Answer] = {
             "workflow.preOperate": {"workflow": {"metadata": {"annotations": {"by": "observer"}}}},
             "parameters.add": {"parameters": {"hello": "observer"}},
             "node.preExecute": {"node": {"phase": "Failed"}},
@@ -320,7 +356,7 @@ class TestPolicies:
         assert executed.phase == "Error"
         assert executed.message == "no plugin executed the template"
 
-    async def test_a_plugin_that_is_not_enabled_is_not_called(self, plugin):
+    async def test_a_plugin_that_is_not_enabled_is_not_called(self, plugin: StartPlugin) -> None:
         peer = await plugin({"workflow.preOperate": {}})
         config = Config(engine=EngineSettings(enabled=False), plugins=(PluginConfig(name="a", address=peer.address),))
         work = workflow(container("main"))

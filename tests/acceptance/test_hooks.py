@@ -6,13 +6,19 @@ import asyncio
 import json
 import random
 from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from engine import PendingExecutor, Result
 from registry import Token
+from rpc.methods import Spelling
+from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import by_name, container, loop, steps, workflow
+from tests.acceptance.peer import Answer
 from tests.acceptance.test_reports import Recorder
 
 SPELLINGS = pytest.mark.parametrize(
@@ -20,7 +26,7 @@ SPELLINGS = pytest.mark.parametrize(
 )
 
 
-def token_settings(token, tmp_path):
+def token_settings(token: str | None, tmp_path: Path) -> dict[str, Any]:
     if token is None:
         return {}
     file = tmp_path / "token"
@@ -29,7 +35,9 @@ def token_settings(token, tmp_path):
 
 
 @SPELLINGS
-async def test_parameters_add_makes_a_tag_resolve(spelling, token, plugin, engine, tmp_path):
+async def test_parameters_add_makes_a_tag_resolve(
+    spelling: Spelling, token: str | None, plugin: StartPlugin, engine: StartEngine, tmp_path: Path
+) -> None:
     adder = await plugin({"parameters.add": {"parameters": {"hello": "good morning"}}}, spelling=spelling, token=token)
     witness = await plugin({"node.preExecute": {}})
     leaves = Recorder()
@@ -41,7 +49,9 @@ async def test_parameters_add_makes_a_tag_resolve(spelling, token, plugin, engin
 
 
 @SPELLINGS
-async def test_workflow_pre_operate_annotates_the_workflow(spelling, token, plugin, engine, tmp_path):
+async def test_workflow_pre_operate_annotates_the_workflow(
+    spelling: Spelling, token: str | None, plugin: StartPlugin, engine: StartEngine, tmp_path: Path
+) -> None:
     patch = {"metadata": {"annotations": {"hello": "world"}}}
     peer = await plugin({"workflow.preOperate": {"workflow": patch}}, spelling=spelling, token=token)
     running = await engine((peer, token_settings(token, tmp_path)))
@@ -52,7 +62,9 @@ async def test_workflow_pre_operate_annotates_the_workflow(spelling, token, plug
 
 
 @SPELLINGS
-async def test_node_pre_execute_short_circuits_the_node(spelling, token, plugin, engine, tmp_path):
+async def test_node_pre_execute_short_circuits_the_node(
+    spelling: Spelling, token: str | None, plugin: StartPlugin, engine: StartEngine, tmp_path: Path
+) -> None:
     answer = {"node": {"phase": "Succeeded", "message": "Hello"}}
     peer = await plugin({"node.preExecute": answer}, spelling=spelling, token=token)
     leaves = Recorder()
@@ -65,7 +77,7 @@ async def test_node_pre_execute_short_circuits_the_node(spelling, token, plugin,
     assert len(peer.args("node.preExecute")) == 1, "a fulfilled node is not asked about again"
 
 
-async def test_a_wrong_token_is_fatal_and_named(plugin, engine, tmp_path):
+async def test_a_wrong_token_is_fatal_and_named(plugin: StartPlugin, engine: StartEngine, tmp_path: Path) -> None:
     peer = await plugin({"workflow.preOperate": {}}, spelling="v1", token="s3cret")
     running = await engine((peer, token_settings("other", tmp_path)))
     work = workflow(container("main"))
@@ -75,7 +87,7 @@ async def test_a_wrong_token_is_fatal_and_named(plugin, engine, tmp_path):
     assert "other" not in work.message
 
 
-async def test_the_second_plugin_sees_what_the_first_has_changed(plugin, engine):
+async def test_the_second_plugin_sees_what_the_first_has_changed(plugin: StartPlugin, engine: StartEngine) -> None:
     first = await plugin(
         {
             "workflow.preOperate": {"workflow": {"metadata": {"labels": {"colour": "red"}}}},
@@ -93,7 +105,9 @@ async def test_the_second_plugin_sees_what_the_first_has_changed(plugin, engine)
     assert execute["workflow"]["metadata"]["labels"]["colour"] == "red"
 
 
-async def test_the_plugins_after_one_that_fulfils_a_node_are_not_asked_about_it(plugin, engine):
+async def test_the_plugins_after_one_that_fulfils_a_node_are_not_asked_about_it(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     first = await plugin({"node.preExecute": {"node": {"phase": "Skipped"}}})
     second = await plugin({"node.preExecute": {}})
     running = await engine(first, second)
@@ -103,11 +117,17 @@ async def test_the_plugins_after_one_that_fulfils_a_node_are_not_asked_about_it(
     assert second.args("node.preExecute") == []
 
 
-async def test_different_plugins_are_called_in_the_order_of_the_file_for_every_node(plugin, engine):
+async def test_different_plugins_are_called_in_the_order_of_the_file_for_every_node(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     order: list[tuple[str, str]] = []
 
-    def noting(name):
-        return {"node.preExecute": lambda args: order.append((args["node"]["displayName"], name)) or {}}
+    def noting(name: str) -> Mapping[str, Answer]:
+        def note(args: dict[str, Any]) -> dict[str, Any]:
+            order.append((args["node"]["displayName"], name))
+            return {}
+
+        return {"node.preExecute": note}
 
     peers = [await plugin(noting(name)) for name in "abc"]
     running = await engine(*peers, executor=PendingExecutor())
@@ -118,7 +138,9 @@ async def test_different_plugins_are_called_in_the_order_of_the_file_for_every_n
         assert [name for each, name in order if each == display] == ["a", "b", "c"]
 
 
-async def test_node_pre_execute_is_asked_on_every_pass_about_every_node_that_is_not_over(plugin, engine):
+async def test_node_pre_execute_is_asked_on_every_pass_about_every_node_that_is_not_over(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     peer = await plugin({"node.preExecute": {}})
     leaves = Recorder()
     running = await engine(peer, executor=leaves)
@@ -134,7 +156,9 @@ async def test_node_pre_execute_is_asked_on_every_pass_about_every_node_that_is_
     assert Counter(peer.nodes("node.preExecute")) == {"work": 4, "a": 3, "b": 4}
 
 
-async def test_node_post_execute_is_called_for_exactly_the_nodes_that_changed(plugin, engine):
+async def test_node_post_execute_is_called_for_exactly_the_nodes_that_changed(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     peer = await plugin({"node.postExecute": {}})
     leaves = Recorder()
     running = await engine(peer, executor=leaves)
@@ -154,7 +178,7 @@ async def test_node_post_execute_is_called_for_exactly_the_nodes_that_changed(pl
     assert (args["new"]["phase"], args["new"]["outputs"]["result"]) == ("Succeeded", "42")
 
 
-async def test_node_post_execute_may_still_change_the_node(plugin, engine):
+async def test_node_post_execute_may_still_change_the_node(plugin: StartPlugin, engine: StartEngine) -> None:
     peer = await plugin({"node.postExecute": lambda args: {"node": {"message": f"was {args['new']['phase']}"}}})
     running = await engine(peer)
     work = workflow(steps("a"), container("leaf"))
@@ -162,8 +186,8 @@ async def test_node_post_execute_may_still_change_the_node(plugin, engine):
     assert {node.message for node in by_name(work).values() if node.type == "Pod"} == {"was Succeeded"}
 
 
-async def test_outputs_from_a_plugin_are_seen_by_the_next_step(plugin, engine):
-    def answer(args):
+async def test_outputs_from_a_plugin_are_seen_by_the_next_step(plugin: StartPlugin, engine: StartEngine) -> None:
+    def answer(args: dict[str, Any]) -> dict[str, Any]:
         if args["node"]["displayName"] != "a":
             return {}
         return {"node": {"phase": "Succeeded", "outputs": {"parameters": [{"name": "answer", "value": 42}]}}}
@@ -187,7 +211,7 @@ async def test_outputs_from_a_plugin_are_seen_by_the_next_step(plugin, engine):
     assert leaves.templates["b"]["container"]["command"] == ["echo", "42"]
 
 
-async def test_workflow_post_operate_is_told_the_old_and_the_new(plugin, engine):
+async def test_workflow_post_operate_is_told_the_old_and_the_new(plugin: StartPlugin, engine: StartEngine) -> None:
     peer = await plugin({"workflow.postOperate": {"workflow": {"metadata": {"annotations": {"by": "post"}}}}})
     running = await engine(peer)
     work = workflow(container("main"))
@@ -201,8 +225,15 @@ async def test_workflow_post_operate_is_told_the_old_and_the_new(plugin, engine)
     assert work.document["metadata"]["annotations"] == {"by": "post"}
 
 
-async def test_workflow_hooks_are_sent_no_nodes_and_node_hooks_only_metadata(plugin, engine):
-    answers = {"workflow.preOperate": {}, "workflow.postOperate": {}, "node.preExecute": {}, "parameters.add": {}}
+async def test_workflow_hooks_are_sent_no_nodes_and_node_hooks_only_metadata(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
+    answers: Mapping[str, Answer] = {
+        "workflow.preOperate": {},
+        "workflow.postOperate": {},
+        "node.preExecute": {},
+        "parameters.add": {},
+    }
     peer = await plugin(answers)
     running = await engine(peer, executor=PendingExecutor())
     work = workflow(loop(3), container("leaf"))
@@ -216,7 +247,9 @@ async def test_workflow_hooks_are_sent_no_nodes_and_node_hooks_only_metadata(plu
         assert args["workflow"]["metadata"]["labels"]["workflows.argoproj.io/phase"] == "Running"
 
 
-async def test_payload_full_sends_workflow_hooks_the_nodes_and_node_hooks_all_else(plugin, engine):
+async def test_payload_full_sends_workflow_hooks_the_nodes_and_node_hooks_all_else(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     peer = await plugin({"workflow.preOperate": {}, "workflow.postOperate": {}, "node.preExecute": {}})
     running = await engine((peer, {"payload": "full"}), executor=PendingExecutor())
     work = workflow(loop(3), container("leaf"))
@@ -228,7 +261,7 @@ async def test_payload_full_sends_workflow_hooks_the_nodes_and_node_hooks_all_el
         assert "nodes" not in args["workflow"]["status"]
 
 
-async def test_a_workflow_keeps_the_fields_that_nobody_knows(plugin, engine):
+async def test_a_workflow_keeps_the_fields_that_nobody_knows(plugin: StartPlugin, engine: StartEngine) -> None:
     peer = await plugin({"workflow.preOperate": {"workflow": {"spec": {"future": {"b": 2}}}}})
     running = await engine(peer)
     work = workflow(container("main", x_unknown=[1, {"deep": None}]), future={"a": 1})
@@ -238,13 +271,15 @@ async def test_a_workflow_keeps_the_fields_that_nobody_knows(plugin, engine):
     assert spec["templates"][0]["x_unknown"] == [1, {"deep": None}]
 
 
-async def test_the_same_input_gives_the_same_bytes_whatever_the_timing(plugin, engine):
+async def test_the_same_input_gives_the_same_bytes_whatever_the_timing(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     answer = {"node": {"message": "seen"}}
     encoded = []
     for seed in (1, 2):
         dice = random.Random(seed)
 
-        async def dawdle(args, dice=dice):
+        async def dawdle(args: dict[str, Any], dice: random.Random = dice) -> dict[str, Any]:
             for _ in range(dice.randrange(20)):
                 await asyncio.sleep(0)
             return answer
@@ -259,9 +294,9 @@ async def test_the_same_input_gives_the_same_bytes_whatever_the_timing(plugin, e
 
 
 async def test_a_walk_over_a_spec_that_was_patched_comes_by_nodes_of_which_there_is_nothing_new_to_be_said(
-    plugin, engine
-):
-    patch = {}
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
+    patch: dict[str, Any] = {}
     peer = await plugin({"workflow.preOperate": lambda args: patch, "parameters.add": {}})
     executor = Recorder()
     oarlock = await engine(peer, executor=executor)

@@ -10,6 +10,7 @@ from engine import Workflow
 from rpc import Method
 from rpc.methods import BATCHES
 from rpc.replies import MAX_VALUES
+from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import by_name, container, workflow
 
 WORKFLOW = [Method.WORKFLOW_PRE_OPERATE, Method.WORKFLOW_POST_OPERATE]
@@ -22,7 +23,7 @@ def work_for(method: Method) -> Workflow:
     return workflow(container("leaf"))
 
 
-async def ended(method: Method, reply: Any, plugin: Any, engine: Any) -> Workflow:
+async def ended(method: Method, reply: Any, plugin: StartPlugin, engine: StartEngine) -> Workflow:
     """The workflow after a plugin that replies so; it is over after one pass or two."""
     oarlock = await engine(await plugin({method: reply}))
     work = work_for(method)
@@ -32,7 +33,9 @@ async def ended(method: Method, reply: Any, plugin: Any, engine: Any) -> Workflo
 
 @pytest.mark.parametrize("many", [[[]] * MAX_VALUES, {f"label-{number}": "x" for number in range(MAX_VALUES)}])
 @pytest.mark.parametrize("method", list(Method))
-async def test_a_reply_that_holds_too_much_ends_in_error(method: Method, many: Any, plugin: Any, engine: Any) -> None:
+async def test_a_reply_that_holds_too_much_ends_in_error(
+    method: Method, many: Any, plugin: StartPlugin, engine: StartEngine
+) -> None:
     work = await ended(method, {"unknown": many}, plugin, engine)
     assert work.phase == "Error"
     message = by_name(work)["work"].message if method in NODE else work.message
@@ -40,13 +43,13 @@ async def test_a_reply_that_holds_too_much_ends_in_error(method: Method, many: A
 
 
 PLACES = ["phase", "startedAt", "finishedAt", "message", "progress", "conditions", "outputs", "synchronization"]
-ODD = [None, 1, 1.5, True, "Done", [], {}, [None], [1], {"a": None}, {"a": {"b": []}}]
+ODD: list[Any] = [None, 1, 1.5, True, "Done", [], {}, [None], [1], {"a": None}, {"a": {"b": []}}]
 
 
 @pytest.mark.parametrize("odd", ODD, ids=repr)
 @pytest.mark.parametrize("method", WORKFLOW)
 async def test_whatever_a_hook_writes_into_the_workflow_is_taken_or_an_error_of_the_plugin(
-    method: Method, odd: Any, plugin: Any, engine: Any
+    method: Method, odd: Any, plugin: StartPlugin, engine: StartEngine
 ) -> None:
     patches = [{"status": {field: odd}} for field in PLACES]
     patches += [{"metadata": {field: odd}} for field in ("creationTimestamp", "labels", "annotations", "generateName")]
@@ -74,12 +77,14 @@ async def test_whatever_a_hook_writes_into_the_workflow_is_taken_or_an_error_of_
         ({"metadata": {"labels": {"a": ["b"]}}}, "metadata.labels may only hold strings"),
     ],
 )
-async def test_what_a_hook_may_not_write_is_told(patch: Any, complaint: str, plugin: Any, engine: Any) -> None:
+async def test_what_a_hook_may_not_write_is_told(
+    patch: Any, complaint: str, plugin: StartPlugin, engine: StartEngine
+) -> None:
     work = await ended(Method.WORKFLOW_PRE_OPERATE, {"workflow": patch}, plugin, engine)
     assert (work.phase, work.message) == ("Error", f"plugin 'plugin-1', workflow.preOperate: {complaint}")
 
 
-async def test_a_finished_workflow_is_not_taken_back(plugin: Any, engine: Any) -> None:
+async def test_a_finished_workflow_is_not_taken_back(plugin: StartPlugin, engine: StartEngine) -> None:
     def run_on(args: dict[str, Any]) -> dict[str, Any]:
         return {"workflow": {"status": {"phase": "Running"}}}
 
@@ -88,7 +93,9 @@ async def test_a_finished_workflow_is_not_taken_back(plugin: Any, engine: Any) -
     assert (work.phase, work.message) == ("Error", f"plugin 'plugin-1', workflow.postOperate: {complaint}")
 
 
-async def test_a_workflow_that_waits_for_a_lock_need_not_say_since_when(plugin: Any, engine: Any) -> None:
+async def test_a_workflow_that_waits_for_a_lock_need_not_say_since_when(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     peer = await plugin({"workflow.preOperate": {"workflow": {"status": {"startedAt": None}}}})
     oarlock = await engine(peer)
     first, second = (
@@ -101,7 +108,9 @@ async def test_a_workflow_that_waits_for_a_lock_need_not_say_since_when(plugin: 
 
 
 @pytest.mark.parametrize("kind", ["labels", "annotations"])
-async def test_labels_and_annotations_are_bounded_over_all_passes(kind: str, plugin: Any, engine: Any) -> None:
+async def test_labels_and_annotations_are_bounded_over_all_passes(
+    kind: str, plugin: StartPlugin, engine: StartEngine
+) -> None:
     seen = 0
 
     def more(args: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +151,7 @@ async def test_labels_and_annotations_are_bounded_over_all_passes(kind: str, plu
     ],
 )
 async def test_what_a_node_may_not_be_is_told(
-    method: Method, node: Any, complaint: str, batched: bool, plugin: Any, engine: Any
+    method: Method, node: Any, complaint: str, batched: bool, plugin: StartPlugin, engine: StartEngine
 ) -> None:
     peer = await plugin({method: {"node": node}})
     peer.batches = batched
@@ -156,13 +165,13 @@ async def test_what_a_node_may_not_be_is_told(
 
 @pytest.mark.parametrize("node", [None, {}, {"phase": None, "message": None, "progress": None, "outputs": None}])
 @pytest.mark.parametrize("method", [Method.NODE_PRE_EXECUTE, Method.NODE_POST_EXECUTE])
-async def test_null_of_a_node_is_not_said(method: Method, node: Any, plugin: Any, engine: Any) -> None:
+async def test_null_of_a_node_is_not_said(method: Method, node: Any, plugin: StartPlugin, engine: StartEngine) -> None:
     work = await ended(method, {"node": node, "requeue": None}, plugin, engine)
     assert work.phase == "Succeeded"
 
 
 @pytest.mark.parametrize("parameters", [[], "x", {"a": None}, {"a": 1}, {"a": {}}])
-async def test_parameters_that_are_no_texts_are_told(parameters: Any, plugin: Any, engine: Any) -> None:
+async def test_parameters_that_are_no_texts_are_told(parameters: Any, plugin: StartPlugin, engine: StartEngine) -> None:
     work = await ended(Method.PARAMETERS_ADD, {"parameters": parameters}, plugin, engine)
     assert work.phase == "Error"
     assert work.message.startswith("plugin 'plugin-1', parameters.add: illegal reply: Expected ")

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from engine.reconciling.run import Run
+from tests.acceptance.fixtures import StartEngine
 from tests.acceptance.manifests import container, workflow
 
 
 async def test_a_pass_that_raises_ends_its_workflow_in_error_and_no_other(
-    engine: Any, monkeypatch: pytest.MonkeyPatch
+    engine: StartEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     walk = Run._walk
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from engine import Engine, Result, Workflow
+from engine import Engine, Node, Result, Workflow
 from registry import RetrySettings
+from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import by_name, container, steps, workflow
 from tests.acceptance.test_reports import Recorder, two_branches
 
@@ -38,7 +40,7 @@ def waiting(*, name: str = "work") -> Workflow:
     )
 
 
-async def test_a_stop_during_a_pass_is_acted_on_by_the_next(plugin, engine):
+async def test_a_stop_during_a_pass_is_acted_on_by_the_next(plugin: StartPlugin, engine: StartEngine) -> None:
     leaves, saboteur, work = Recorder(), Saboteur(), two_branches()
     running: Engine = await engine(await plugin({"node.preExecute": saboteur}), executor=leaves)
     saboteur.act = lambda: running.stop(work, message="enough")
@@ -51,7 +53,7 @@ async def test_a_stop_during_a_pass_is_acted_on_by_the_next(plugin, engine):
     assert sorted(leaves.stopped) == ["a", "b"]
 
 
-async def test_a_stop_outlives_the_abortion_of_the_pass(plugin, engine):
+async def test_a_stop_outlives_the_abortion_of_the_pass(plugin: StartPlugin, engine: StartEngine) -> None:
     leaves, saboteur, work = Recorder(), Saboteur(), two_branches()
     running: Engine = await engine((await plugin({"node.preExecute": saboteur}), ONCE), executor=leaves)
     saboteur.act, saboteur.reply = lambda: running.stop(work), 503
@@ -63,7 +65,7 @@ async def test_a_stop_outlives_the_abortion_of_the_pass(plugin, engine):
     assert leaves.started == {}, "nothing begins that is to end at once"
 
 
-async def test_a_plugin_sees_that_the_workflow_was_told_to_end(plugin, engine):
+async def test_a_plugin_sees_that_the_workflow_was_told_to_end(plugin: StartPlugin, engine: StartEngine) -> None:
     peer = await plugin({"workflow.preOperate": {}})
     running: Engine = await engine(peer, executor=Recorder())
     work = two_branches()
@@ -75,7 +77,7 @@ async def test_a_plugin_sees_that_the_workflow_was_told_to_end(plugin, engine):
     assert second["workflow"]["spec"]["shutdown"] == "Terminate"
 
 
-async def test_a_stop_that_comes_too_late_changes_no_outcome(plugin, engine):
+async def test_a_stop_that_comes_too_late_changes_no_outcome(plugin: StartPlugin, engine: StartEngine) -> None:
     saboteur, work = Saboteur(), workflow(container("main"))
     running: Engine = await engine(await plugin({"workflow.postOperate": saboteur}))
     await running.reconcile(work)
@@ -84,7 +86,7 @@ async def test_a_stop_that_comes_too_late_changes_no_outcome(plugin, engine):
     assert work.phase == "Succeeded"
 
 
-async def test_suspend_and_resume_during_a_pass(plugin, engine):
+async def test_suspend_and_resume_during_a_pass(plugin: StartPlugin, engine: StartEngine) -> None:
     leaves, saboteur, work = Recorder(), Saboteur(), two_branches()
     running: Engine = await engine(await plugin({"node.preExecute": saboteur}), executor=leaves)
     saboteur.act = lambda: running.suspend(work)
@@ -97,7 +99,7 @@ async def test_suspend_and_resume_during_a_pass(plugin, engine):
     assert by_name(work)["a"].phase == "Succeeded"
 
 
-async def test_a_node_is_resumed_during_a_pass_that_is_aborted(plugin, engine):
+async def test_a_node_is_resumed_during_a_pass_that_is_aborted(plugin: StartPlugin, engine: StartEngine) -> None:
     saboteur, work = Saboteur(), waiting()
     running: Engine = await engine((await plugin({"node.preExecute": saboteur}), ONCE), executor=Recorder())
     await running.reconcile(work)
@@ -109,7 +111,7 @@ async def test_a_node_is_resumed_during_a_pass_that_is_aborted(plugin, engine):
     assert by_name(work)["approve"].phase == "Succeeded"
 
 
-async def test_plugins_are_told_that_a_node_was_resumed(plugin, engine):
+async def test_plugins_are_told_that_a_node_was_resumed(plugin: StartPlugin, engine: StartEngine) -> None:
     peer = await plugin({"node.postExecute": {}})
     running: Engine = await engine(peer, executor=Recorder())
     work = waiting()
@@ -124,7 +126,7 @@ async def test_plugins_are_told_that_a_node_was_resumed(plugin, engine):
     )
 
 
-async def test_what_a_pass_has_not_committed_cannot_be_resumed_yet(plugin, engine):
+async def test_what_a_pass_has_not_committed_cannot_be_resumed_yet(plugin: StartPlugin, engine: StartEngine) -> None:
     """It may be aborted, and then the node was never there."""
     saboteur, work = Saboteur(), waiting()
     refusals: list[str] = []
@@ -141,11 +143,11 @@ async def test_what_a_pass_has_not_committed_cannot_be_resumed_yet(plugin, engin
     assert refusals == ["no suspended node matches 'displayName=approve'; suspended: none"]
 
 
-async def test_a_run_that_waits_takes_up_what_is_done_to_its_workflows(engine):
+async def test_a_run_that_waits_takes_up_what_is_done_to_its_workflows(engine: StartEngine) -> None:
     """Nothing else wakes it: its leaves are somebody else's, and never report."""
 
     class Impatient(Recorder):
-        def start(self, workflow, template, node):
+        def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> None:
             running.stop(workflow)
 
     running: Engine = await engine(executor=Impatient())
@@ -154,7 +156,7 @@ async def test_a_run_that_waits_takes_up_what_is_done_to_its_workflows(engine):
     assert work.phase == "Failed"
 
 
-async def test_a_workflow_is_retried_in_the_middle_of_a_run(engine):
+async def test_a_workflow_is_retried_in_the_middle_of_a_run(engine: StartEngine) -> None:
     """The failure of the one is seen while the other still runs; no second `run` is needed."""
     first, second = waiting(name="first"), workflow(steps("a", name="main"), container("leaf"), name="second")
 
@@ -163,7 +165,7 @@ async def test_a_workflow_is_retried_in_the_middle_of_a_run(engine):
             super().__init__()
             self.tried = 0
 
-        def start(self, workflow, template, node):
+        def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Result | None:
             if workflow is first:
                 return None
             self.tried += 1
@@ -181,7 +183,7 @@ async def test_a_workflow_is_retried_in_the_middle_of_a_run(engine):
     assert (second.phase, first.phase, observer.tried) == ("Succeeded", "Failed", 2)
 
 
-async def test_a_retry_waits_for_the_locks_that_it_needs(engine):
+async def test_a_retry_waits_for_the_locks_that_it_needs(engine: StartEngine) -> None:
     """What it held when it failed was given back."""
     leaf = container("leaf", synchronization={"mutexes": [{"name": "only"}]})
     leaves = Recorder()

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from rpc.methods import PATHS, Method
+from tests.acceptance.fixtures import RunPython
 from tests.acceptance.manifests import container, loop, workflow
 
 SOURCE = """
@@ -75,7 +76,9 @@ def proposal_plugin(tmp_path: Path) -> Iterator[Callable[[str], Running]]:
 
 
 @pytest.mark.parametrize("path", ["/workflow.preOperate", "/WorkflowLifecycleHook.WorkflowPreOperate"])
-def test_the_proposals_own_plugin_sees_a_hundred_nodes_succeed(path, proposal_plugin, process, tmp_path):
+def test_the_proposals_own_plugin_sees_a_hundred_nodes_succeed(
+    path: str, proposal_plugin: Callable[[str], Running], process: RunPython, tmp_path: Path
+) -> None:
     running = proposal_plugin(path)
     (tmp_path / "plugins.toml").write_text(
         f'[engine]\nenabled = true\n[[plugins]]\nname = "hello"\naddress = "{running.address}"\n'
@@ -102,7 +105,9 @@ def test_the_proposals_own_plugin_sees_a_hundred_nodes_succeed(path, proposal_pl
     assert methods[Method.NODE_PRE_EXECUTE] == 3, "asked in each spelling before it is given up"
 
 
-def test_it_is_not_hurt_by_concurrency(proposal_plugin, process, tmp_path):
+def test_it_is_not_hurt_by_concurrency(
+    proposal_plugin: Callable[[str], Running], process: RunPython, tmp_path: Path
+) -> None:
     """It implements a node hook: hundreds of calls at a time would overflow its listen backlog of five."""
     running = proposal_plugin("/node.preExecute")
     (tmp_path / "plugins.toml").write_text(

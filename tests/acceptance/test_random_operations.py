@@ -235,11 +235,13 @@ async def play(document: dict[str, Any], actions: list[str], refuse: set[int]) -
 
 @settings(max_examples=60)
 @given(document=workflows(), actions=st.lists(ACTIONS, max_size=25))
-async def test_any_sequence_of_operations(document, actions):
+async def test_any_sequence_of_operations(document: dict[str, Any], actions: list[str]) -> None:
     await play(document, actions, set())
 
 
 @settings(max_examples=15)
 @given(document=workflows(), actions=st.lists(ACTIONS, max_size=15), refuse=st.sets(st.integers(1, 40), min_size=1))
-async def test_any_sequence_of_operations_among_aborted_passes(document, actions, refuse):
+async def test_any_sequence_of_operations_among_aborted_passes(
+    document: dict[str, Any], actions: list[str], refuse: set[int]
+) -> None:
     await play(document, actions, refuse)

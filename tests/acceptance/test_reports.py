@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine import Engine, Node, Result, Workflow
+from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import by_name, container, steps, workflow
 
 
@@ -34,7 +35,9 @@ def two_branches() -> Workflow:
     )
 
 
-async def test_a_leaf_that_reports_while_a_pass_is_under_way_is_taken_up_by_the_next(plugin, engine):
+async def test_a_leaf_that_reports_while_a_pass_is_under_way_is_taken_up_by_the_next(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     """The pass has read its reports by the time it asks about nodes; what comes then must not be lost."""
     leaves = Recorder()
     work = two_branches()
@@ -57,7 +60,7 @@ async def test_a_leaf_that_reports_while_a_pass_is_under_way_is_taken_up_by_the_
     assert work.phase == "Succeeded"
 
 
-async def test_a_report_outlives_an_aborted_pass(plugin, engine):
+async def test_a_report_outlives_an_aborted_pass(plugin: StartPlugin, engine: StartEngine) -> None:
     leaves = Recorder()
     work = two_branches()
     peer = await plugin({"workflow.postOperate": {}})
@@ -73,7 +76,7 @@ async def test_a_report_outlives_an_aborted_pass(plugin, engine):
     assert work.phase == "Succeeded"
 
 
-async def test_a_report_waits_while_the_workflow_is_suspended(engine):
+async def test_a_report_waits_while_the_workflow_is_suspended(engine: StartEngine) -> None:
     leaves = Recorder()
     work = two_branches()
     running = await engine(executor=leaves)
@@ -88,7 +91,9 @@ async def test_a_report_waits_while_the_workflow_is_suspended(engine):
     assert by_name(work)["a"].phase == "Succeeded"
 
 
-async def test_leaves_start_once_the_pass_is_committed_and_never_twice(plugin, engine):
+async def test_leaves_start_once_the_pass_is_committed_and_never_twice(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     leaves = Recorder()
     work = workflow(steps("a"), container("leaf"))
     peer = await plugin({"workflow.postOperate": 503})
@@ -101,7 +106,9 @@ async def test_leaves_start_once_the_pass_is_committed_and_never_twice(plugin, e
     assert list(leaves.started) == ["a"]
 
 
-async def test_a_leaf_whose_end_is_reported_again_during_the_pass_is_not_stopped(plugin, engine):
+async def test_a_leaf_whose_end_is_reported_again_during_the_pass_is_not_stopped(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     leaves = Recorder()
     work = two_branches()
     running: Engine
@@ -119,7 +126,7 @@ async def test_a_leaf_whose_end_is_reported_again_during_the_pass_is_not_stopped
     assert leaves.stopped == []
 
 
-async def test_a_daemon_is_stopped_when_what_it_serves_has_ended(engine):
+async def test_a_daemon_is_stopped_when_what_it_serves_has_ended(engine: StartEngine) -> None:
     leaves = Recorder()
     work = workflow(
         {"name": "main", "steps": [[{"name": "server", "template": "server"}], [{"name": "a", "template": "leaf"}]]},
@@ -136,7 +143,7 @@ async def test_a_daemon_is_stopped_when_what_it_serves_has_ended(engine):
     assert leaves.stopped == ["server"]
 
 
-async def test_a_running_leaf_that_a_plugin_fulfils_is_stopped(plugin, engine):
+async def test_a_running_leaf_that_a_plugin_fulfils_is_stopped(plugin: StartPlugin, engine: StartEngine) -> None:
     peer = await plugin({"node.preExecute": {}})
     leaves = Recorder()
     work = workflow(steps("a", "b"), container("leaf"))
@@ -149,7 +156,9 @@ async def test_a_running_leaf_that_a_plugin_fulfils_is_stopped(plugin, engine):
     assert list(leaves.started) == ["a", "b"]
 
 
-async def test_what_still_runs_is_stopped_when_a_plugin_ends_the_workflow(plugin, engine):
+async def test_what_still_runs_is_stopped_when_a_plugin_ends_the_workflow(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     peer = await plugin({"workflow.preOperate": {}})
     leaves = Recorder()
     work = two_branches()
@@ -161,7 +170,7 @@ async def test_what_still_runs_is_stopped_when_a_plugin_ends_the_workflow(plugin
     assert sorted(leaves.stopped) == ["a", "b"]
 
 
-async def test_an_executor_that_raises_makes_its_node_error(engine):
+async def test_an_executor_that_raises_makes_its_node_error(engine: StartEngine) -> None:
     class Broken(Recorder):
         def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Result | None:
             raise OSError("no room")
@@ -173,7 +182,7 @@ async def test_an_executor_that_raises_makes_its_node_error(engine):
     assert work.message == "OSError: no room"
 
 
-async def test_the_executor_sees_the_template_with_its_tags_substituted(engine):
+async def test_the_executor_sees_the_template_with_its_tags_substituted(engine: StartEngine) -> None:
     leaves = Recorder()
     work = workflow(
         {
@@ -196,7 +205,7 @@ async def test_the_executor_sees_the_template_with_its_tags_substituted(engine):
     assert leaves.templates["a"]["container"]["command"] == ["echo", "shout"]
 
 
-async def test_a_workflow_submitted_during_a_run_is_part_of_it(engine):
+async def test_a_workflow_submitted_during_a_run_is_part_of_it(engine: StartEngine) -> None:
     first, second = two_branches(), workflow(container("main"), name="late")
     running: Engine
 
@@ -210,7 +219,7 @@ async def test_a_workflow_submitted_during_a_run_is_part_of_it(engine):
     assert (first.phase, second.phase) == ("Succeeded", "Succeeded")
 
 
-async def test_a_workflow_submitted_before_a_run_is_part_of_it(engine):
+async def test_a_workflow_submitted_before_a_run_is_part_of_it(engine: StartEngine) -> None:
     running = await engine()
     work = two_branches()
     running.submit(work)

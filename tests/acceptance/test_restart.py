@@ -41,7 +41,7 @@ def start(folder: Path, port: int, lives: int) -> subprocess.Popen[str]:
     return process
 
 
-def test_killing_a_plugin_in_mid_run_and_restarting_it_ends_in_a_finished_run(tmp_path, free_port):
+def test_killing_a_plugin_in_mid_run_and_restarting_it_ends_in_a_finished_run(tmp_path: Path, free_port: int) -> None:
     (tmp_path / "plugins.toml").write_text(
         f'[engine]\nenabled = true\n[[plugins]]\nname = "mortal"\naddress = "http://127.0.0.1:{free_port}"\n'
         'breaker = { open_for = "100ms" }\n'

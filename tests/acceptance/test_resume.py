@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine import Workflow
+from engine import Engine, Workflow
 from registry import RetrySettings
+from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import container, loop, workflow
 
 ONCE: dict[str, Any] = {"retry": RetrySettings(attempts=1), "concurrency": 4}
@@ -33,7 +34,7 @@ class Flaky:
         return self.reply
 
 
-async def passes_until_committed(engine: Any, work: Workflow) -> int:
+async def passes_until_committed(engine: Engine, work: Workflow) -> int:
     for number in range(1, 100):
         before = work.encode()
         result = await engine.reconcile(work)
@@ -43,7 +44,9 @@ async def passes_until_committed(engine: Any, work: Workflow) -> int:
     raise AssertionError("it never ends")
 
 
-async def test_a_pass_that_fails_again_and_again_asks_hardly_anything_twice(plugin: Any, engine: Any) -> None:
+async def test_a_pass_that_fails_again_and_again_asks_hardly_anything_twice(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     silent, flaky = Flaky(10**9, {}), Flaky(60, {})
     peers = [await plugin({"node.preExecute": each}) for each in (silent, flaky)]
     oarlock = await engine(*((peer, ONCE) for peer in peers), workers=4)
@@ -57,7 +60,9 @@ async def test_a_pass_that_fails_again_and_again_asks_hardly_anything_twice(plug
     assert oarlock.stats.answers_resumed > 0
 
 
-async def test_what_a_plugin_changed_before_the_abort_is_in_the_committed_workflow(plugin: Any, engine: Any) -> None:
+async def test_what_a_plugin_changed_before_the_abort_is_in_the_committed_workflow(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     flaky = Flaky(40, {"node": {"message": "seen"}})
     oarlock = await engine((await plugin({"node.preExecute": flaky}), ONCE), workers=4)
     disturbed, undisturbed = (workflow(loop(200), container("leaf")) for _ in range(2))
@@ -69,7 +74,7 @@ async def test_what_a_plugin_changed_before_the_abort_is_in_the_committed_workfl
     assert max(flaky.answered.values()) <= 2
 
 
-async def test_answers_to_workflow_hooks_and_parameters_are_kept_too(plugin: Any, engine: Any) -> None:
+async def test_answers_to_workflow_hooks_and_parameters_are_kept_too(plugin: StartPlugin, engine: StartEngine) -> None:
     failures = iter([503, 503])
     peer = await plugin(
         {
@@ -86,7 +91,7 @@ async def test_answers_to_workflow_hooks_and_parameters_are_kept_too(plugin: Any
     assert work.document["metadata"]["annotations"] == {"seen": "yes"}
 
 
-async def test_a_pass_that_completes_drops_what_it_was_told(plugin: Any, engine: Any) -> None:
+async def test_a_pass_that_completes_drops_what_it_was_told(plugin: StartPlugin, engine: StartEngine) -> None:
     peer = await plugin({"node.preExecute": {}})
     oarlock = await engine(peer)
     work = workflow(container("leaf"))
@@ -97,7 +102,7 @@ async def test_a_pass_that_completes_drops_what_it_was_told(plugin: Any, engine:
     assert oarlock.stats.answers_resumed == 0
 
 
-async def test_another_list_of_plugins_is_asked_afresh(plugin: Any, engine: Any) -> None:
+async def test_another_list_of_plugins_is_asked_afresh(plugin: StartPlugin, engine: StartEngine) -> None:
     failures = iter([503])
     first = await plugin({"workflow.preOperate": {}, "node.preExecute": lambda args: next(failures, {})})
     oarlock = await engine((first, ONCE))
@@ -108,7 +113,9 @@ async def test_another_list_of_plugins_is_asked_afresh(plugin: Any, engine: Any)
     assert len(first.args("workflow.preOperate")) == 2
 
 
-async def test_expressions_read_the_same_time_in_the_pass_that_resumes(plugin: Any, engine: Any) -> None:
+async def test_expressions_read_the_same_time_in_the_pass_that_resumes(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
     """Else its templates would be others, and all that was answered would have to be asked again."""
     moments: Counter[str] = Counter()
 
@@ -131,7 +138,7 @@ async def test_expressions_read_the_same_time_in_the_pass_that_resumes(plugin: A
 
 
 async def test_where_there_is_no_room_for_answers_they_are_asked_for_again(
-    plugin: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+    plugin: StartPlugin, engine: StartEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Room for answers about a few nodes of two workflows: what is kept is bounded, the end is the same."""
     monkeypatch.setattr("engine.plugins.memory.JOURNALS", 100_000)
@@ -156,14 +163,14 @@ async def test_where_there_is_no_room_for_answers_they_are_asked_for_again(
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("method", ["node.preExecute", "node.postExecute"])
 async def test_a_wrong_reply_is_not_asked_for_again_by_the_pass_that_goes_on(
-    method: str, batched: bool, plugin: Any, engine: Any
+    method: str, batched: bool, plugin: StartPlugin, engine: StartEngine
 ) -> None:
     """Else passes whose deadline goes by while wrong replies are refused would be aborted for ever."""
     last = "each(9:9)"
     asked: Counter[str] = Counter()
 
     def judge(args: dict[str, Any]) -> Any:
-        name = args.get("node", args.get("new"))["displayName"]
+        name = (args.get("node") or args["new"])["displayName"]
         asked[name] += 1
         return 503 if name == last and asked[name] < 3 else {"node": {"phase": "Done"}} if "(" in name else {}
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from hypothesis import example, given, settings
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from engine import Workflow
 from registry import BatchSettings, BreakerSettings, MatchSettings, PluginConfig, RetrySettings
 from rpc.plugin import Plugin, Unavailable
+from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import container
 from tests.acceptance.passes import START, reconcile_to_the_end
 
@@ -27,7 +28,7 @@ class Way:
     """How the calls of one plugin travel. ``refuse`` are the calls, by number, that it puts off with a 503."""
 
     batches: bool = False
-    cache: str = "off"
+    cache: Literal["on", "off"] = "off"
     max_calls: int = 256
     concurrency: int = 4
     yields: int = 0
@@ -97,7 +98,7 @@ async def outcome(document: dict[str, Any], ways: Sequence[Way]) -> bytes:
 ways = st.builds(
     Way,
     batches=st.booleans(),
-    cache=st.sampled_from(["off", "on"]),
+    cache=st.sampled_from(("off", "on")),
     max_calls=st.sampled_from([1, 3, 256]),
     concurrency=st.integers(1, 5),
     yields=st.integers(0, 3),
@@ -120,7 +121,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     main = [[{**each, "name": f"s{place}"} for place, each in enumerate(group)] for group in groups]
     for group in main:
         for each in group:
-            if each.get("when", "").startswith("{{"):
+            if str(each.get("when", "")).startswith("{{"):
                 each["when"] = "{{workflow.name}} == work"
             if each["template"] == "tagged":
                 value = "{{item}}" if "withSequence" in each else "{{workflow.name}}"
@@ -178,7 +179,9 @@ async def test_whatever_way_the_calls_go(document: dict[str, Any], others: list[
     assert await outcome(document, others) == await outcome(document, [Way() for _ in others])
 
 
-async def test_what_does_not_match_ends_as_if_the_plugin_had_had_nothing_to_say(engine: Any, plugin: Any) -> None:
+async def test_what_does_not_match_ends_as_if_the_plugin_had_had_nothing_to_say(
+    engine: StartEngine, plugin: StartPlugin
+) -> None:
     document = {
         "metadata": {"name": "work", "labels": {"team": "payments"}},
         "spec": {

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import yaml
 
+from tests.acceptance.fixtures import Ended, RunOarlock, WriteWorkflow
 from tests.acceptance.manifests import container, steps, workflow
 
 ASK = {
@@ -33,10 +36,17 @@ SAY = container("say", "echo", "{{inputs.parameters.text}}", inputs={"parameters
 
 
 @pytest.fixture
-def saved(tmp_path, oarlock):
+def saved(tmp_path: Path, oarlock: RunOarlock) -> WriteWorkflow:
     """Run a workflow as far as it goes, and write it to a file."""
 
-    def save(*templates, outcomes=None, output="yaml", flags=(), name="work", **spec):
+    def save(
+        *templates: Mapping[str, Any],
+        outcomes: Mapping[str, Any] | None = None,
+        output: str = "yaml",
+        flags: Sequence[str] = (),
+        name: str = "work",
+        **spec: Any,
+    ) -> str:
         document = workflow(*templates, name=name, **spec).to_dict()
         (tmp_path / "manifest.yaml").write_text(yaml.safe_dump(document))
         (tmp_path / "first.yaml").write_text(yaml.safe_dump(outcomes or {"nothing": {}}))
@@ -48,12 +58,12 @@ def saved(tmp_path, oarlock):
     return save
 
 
-def nodes(done):
+def nodes(done: Ended) -> dict[str, Any]:
     return {node["displayName"]: node for node in json.loads(done.out)["status"]["nodes"].values()}
 
 
 @pytest.mark.parametrize("output", ["yaml", "json"])
-def test_resume_goes_on_with_what_is_supplied(output, saved, oarlock):
+def test_resume_goes_on_with_what_is_supplied(output: str, saved: WriteWorkflow, oarlock: RunOarlock) -> None:
     file = saved(MAIN, container("leaf"), ASK, SAY, output=output)
     done = oarlock("resume", file, "-p", "answer=yes = maybe", "--output", "json")
     assert (done.code, done.err) == (0, "")
@@ -62,7 +72,7 @@ def test_resume_goes_on_with_what_is_supplied(output, saved, oarlock):
     assert selected.code == 0
 
 
-def test_a_selected_node_fails_with_a_message(saved, oarlock):
+def test_a_selected_node_fails_with_a_message(saved: WriteWorkflow, oarlock: RunOarlock) -> None:
     file = saved(MAIN, container("leaf"), ASK, SAY)
     options = ("--node-field-selector", "displayName=approve", "--message", "not today")
     done = oarlock("stop", file, *options, "--output", "json")
@@ -70,7 +80,7 @@ def test_a_selected_node_fails_with_a_message(saved, oarlock):
     assert nodes(done)["approve"]["message"] == "not today"
 
 
-def test_stop_runs_the_exit_handler_and_terminate_does_not(saved, oarlock):
+def test_stop_runs_the_exit_handler_and_terminate_does_not(saved: WriteWorkflow, oarlock: RunOarlock) -> None:
     file = saved(MAIN, container("leaf"), ASK, SAY, onExit="leaf")
     stopped = oarlock("stop", file, "--message", "enough", "--output", "json")
     assert stopped.code == 1
@@ -81,13 +91,15 @@ def test_stop_runs_the_exit_handler_and_terminate_does_not(saved, oarlock):
     assert "work.onExit" not in nodes(terminated)
 
 
-def test_running_leaves_of_a_saved_workflow_are_ended(saved, oarlock):
+def test_running_leaves_of_a_saved_workflow_are_ended(saved: WriteWorkflow, oarlock: RunOarlock) -> None:
     file = saved(steps("a"), container("leaf"), flags=("--executor", "pending"))
     done = oarlock("stop", file, "--output", "json")
     assert (done.code, nodes(done)["a"]["phase"]) == (1, "Failed")
 
 
-def test_suspend_holds_a_workflow_and_resume_lets_it_go(saved, oarlock, tmp_path):
+def test_suspend_holds_a_workflow_and_resume_lets_it_go(
+    saved: WriteWorkflow, oarlock: RunOarlock, tmp_path: Path
+) -> None:
     file = saved(MAIN, container("leaf"), ASK, SAY)
     done = oarlock("suspend", file, "--output", "yaml")
     assert (done.code, done.err) == (3, "default/work is not finished: the workflow is suspended\n")
@@ -96,7 +108,7 @@ def test_suspend_holds_a_workflow_and_resume_lets_it_go(saved, oarlock, tmp_path
     assert oarlock("resume", "held.yaml", "-p", "answer=yes").code == 0
 
 
-def test_retry_runs_what_failed(saved, oarlock):
+def test_retry_runs_what_failed(saved: WriteWorkflow, oarlock: RunOarlock) -> None:
     file = saved(steps("a", "b"), container("leaf"), outcomes={"node:b": {"phase": "Failed"}})
     before = yaml.safe_load((oarlock("run", file, "--output", "yaml")).out)
     assert before["status"]["phase"] == "Failed"
@@ -106,14 +118,14 @@ def test_retry_runs_what_failed(saved, oarlock):
     assert [nodes(done)["a"]] == a, "it has not run again"
 
 
-def test_retry_restarts_what_it_is_told(saved, oarlock, tmp_path):
+def test_retry_restarts_what_it_is_told(saved: WriteWorkflow, oarlock: RunOarlock, tmp_path: Path) -> None:
     file = saved(steps("a", "b"), container("leaf"))
     (tmp_path / "again.yaml").write_text(yaml.safe_dump({"node:a": {"phase": "Failed"}}))
     options = ("--restart-successful", "--node-field-selector", "displayName=a", "--outcomes", "again.yaml")
     assert oarlock("retry", file, *options).code == 1
 
 
-def test_retry_overrides_arguments(saved, oarlock):
+def test_retry_overrides_arguments(saved: WriteWorkflow, oarlock: RunOarlock) -> None:
     main = {
         "name": "main",
         "steps": [
@@ -133,7 +145,7 @@ def test_retry_overrides_arguments(saved, oarlock):
     assert nodes(done)["say"]["inputs"]["parameters"][0]["value"] == "new"
 
 
-def test_simulated_time_goes_on_from_where_it_was(saved, oarlock):
+def test_simulated_time_goes_on_from_where_it_was(saved: WriteWorkflow, oarlock: RunOarlock) -> None:
     """A workflow that was ahead of the clock when it was written does not end before it began."""
     nap = {"name": "nap", "suspend": {"duration": "100h"}}
     main = {"name": "main", "steps": [[{"name": "nap", "template": "nap"}], [{"name": "approve", "template": "ask"}]]}
@@ -143,7 +155,7 @@ def test_simulated_time_goes_on_from_where_it_was(saved, oarlock):
     assert nodes(done)["nap"]["finishedAt"] <= json.loads(done.out)["status"]["finishedAt"]
 
 
-def test_several_workflows_in_one_file(saved, oarlock, tmp_path):
+def test_several_workflows_in_one_file(saved: WriteWorkflow, oarlock: RunOarlock, tmp_path: Path) -> None:
     files = [saved(MAIN, container("leaf"), ASK, SAY, name=name) for name in ("one", "two")]
     done = oarlock("run", *files, "--output", "json")
     (tmp_path / "both.json").write_text(done.out)
@@ -166,7 +178,9 @@ class TestBadInput:
             (("run", "--entrypoint", "leaf"), "default/work has begun: its arguments and entrypoint are what they are"),
         ],
     )
-    def test_of_a_finished_workflow(self, command, reason, saved, oarlock):
+    def test_of_a_finished_workflow(
+        self, command: tuple[str, ...], reason: str, saved: WriteWorkflow, oarlock: RunOarlock
+    ) -> None:
         name, *options = command
         done = oarlock(name, saved(steps("a"), container("leaf")), *options)
         assert (done.code, done.out) == (2, "")
@@ -183,7 +197,9 @@ class TestBadInput:
             (("stop", "--node-field-selector", "x"), "node field selector 'x': expected FIELD=VALUE or FIELD!=VALUE"),
         ],
     )
-    def test_of_an_unfinished_workflow(self, command, reason, saved, oarlock):
+    def test_of_an_unfinished_workflow(
+        self, command: tuple[str, ...], reason: str, saved: WriteWorkflow, oarlock: RunOarlock
+    ) -> None:
         name, *options = command
         done = oarlock(name, saved(MAIN, container("leaf"), ASK, SAY), *options)
         assert (done.code, done.out) == (2, "")
@@ -191,7 +207,7 @@ class TestBadInput:
         assert done.err.count("\n") == 1
 
     @pytest.mark.parametrize("value", ["answer", "=yes"])
-    def test_what_is_no_assignment(self, value, saved, oarlock):
+    def test_what_is_no_assignment(self, value: str, saved: WriteWorkflow, oarlock: RunOarlock) -> None:
         done = oarlock("resume", saved(MAIN, container("leaf"), ASK, SAY), "-p", value)
         assert (done.code, done.out) == (2, "")
         assert f"expected NAME=VALUE, got {value!r}" in done.err
@@ -201,7 +217,7 @@ class TestSubmitting:
     """`run` takes arguments and an entrypoint as `argo submit` does."""
 
     @pytest.fixture
-    def file(self, tmp_path):
+    def file(self, tmp_path: Path) -> str:
         main = steps("a", name="main")
         say = container("say", "echo", inputs={"parameters": [{"name": "p"}]})
         document = workflow(main, say, container("leaf")).to_dict()
@@ -210,10 +226,10 @@ class TestSubmitting:
         (tmp_path / "work.yaml").write_text(yaml.safe_dump(document))
         return "work.yaml"
 
-    def parameters(self, done):
+    def parameters(self, done: Ended) -> dict[str, Any]:
         return {each["name"]: each["value"] for each in json.loads(done.out)["spec"]["arguments"]["parameters"]}
 
-    def test_a_parameter(self, file, oarlock):
+    def test_a_parameter(self, file: str, oarlock: RunOarlock) -> None:
         assert oarlock("run", file).code == 1, "it has no value"
         done = oarlock("run", file, "-p", "p=1", "--output", "json")
         assert done.code == 0
@@ -221,19 +237,19 @@ class TestSubmitting:
         assert nodes(done)["work"]["inputs"]["parameters"] == [{"name": "p", "value": "1"}]
 
     @pytest.mark.parametrize("content", ["p: 1\nq: [a, 2]\nr: true\n", '{"p": 1, "q": ["a", 2], "r": true}'])
-    def test_a_file_of_parameters(self, content, file, oarlock, tmp_path):
+    def test_a_file_of_parameters(self, content: str, file: str, oarlock: RunOarlock, tmp_path: Path) -> None:
         (tmp_path / "parameters.yaml").write_text(content)
         done = oarlock("run", file, "--parameter-file", "parameters.yaml", "--output", "json")
         assert self.parameters(done) == {"p": "1", "q": '["a",2]', "r": "true"}
         done = oarlock("run", file, "-f", "parameters.yaml", "-p", "p=over", "--output", "json")
         assert self.parameters(done)["p"] == "over"
 
-    def test_a_file_that_is_none(self, file, oarlock, tmp_path):
+    def test_a_file_that_is_none(self, file: str, oarlock: RunOarlock, tmp_path: Path) -> None:
         (tmp_path / "parameters.yaml").write_text("- p\n")
         done = oarlock("run", file, "-f", "parameters.yaml")
         assert (done.code, done.err) == (2, "Error: parameters.yaml: expected one mapping, found a list\n")
 
-    def test_an_entrypoint(self, file, oarlock):
+    def test_an_entrypoint(self, file: str, oarlock: RunOarlock) -> None:
         done = oarlock("run", file, "--entrypoint", "main", "-p", "p=1", "--output", "json")
         assert set(nodes(done)) == {"work", "[0]", "a"}
         assert oarlock("run", file, "--entrypoint", "nowhere").code == 1, "an invalid spec, as in the manifest"
@@ -252,13 +268,13 @@ class TestOutcomesForNothing:
     }
 
     @pytest.fixture
-    def told(self, tmp_path, oarlock):
+    def told(self, tmp_path: Path, oarlock: RunOarlock) -> Callable[..., str]:
         again = container("again", retryStrategy={"limit": 1})
         pods = {"name": "set", "containerSet": {"containers": [{"name": "one", "image": "i"}]}}
         document = workflow(self.MAIN, container("leaf"), again, pods, onExit="leaf").to_dict()
         (tmp_path / "work.yaml").write_text(yaml.safe_dump(document))
 
-        def run(*names):
+        def run(*names: str) -> str:
             (tmp_path / "outcomes.yaml").write_text(yaml.safe_dump({name: {} for name in names}))
             done = oarlock("run", "work.yaml", "--outcomes", "outcomes.yaml")
             assert done.code == 0
@@ -285,7 +301,7 @@ class TestOutcomesForNothing:
             "node:b.onExit",
         ],
     )
-    def test_what_is_there_or_may_be_is_not_told(self, name, told):
+    def test_what_is_there_or_may_be_is_not_told(self, name: str, told: Callable[..., str]) -> None:
         assert told(name) == ""
 
     @pytest.mark.parametrize(
@@ -300,5 +316,5 @@ class TestOutcomesForNothing:
             ("node:zzzzz", "there is no node 'zzzzz'"),
         ],
     )
-    def test_what_is_not_there_is_told(self, name, reason, told):
+    def test_what_is_not_there_is_told(self, name: str, reason: str, told: Callable[..., str]) -> None:
         assert told(name) == f"warning: outcomes.yaml: {reason}\n"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.acceptance.fixtures import RunOarlock
 
 WORKFLOW = """
 kind: Workflow
@@ -29,7 +32,9 @@ WHEN = 'steps: [[{name: l, template: look}], [{name: t, template: leaf, when: "{
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_what_a_loop_is_over_and_nobody_has_given_is_an_empty_list(oarlock, tmp_path, loop):
+def test_what_a_loop_is_over_and_nobody_has_given_is_an_empty_list(
+    oarlock: RunOarlock, tmp_path: Path, loop: str
+) -> None:
     (tmp_path / "wf.yaml").write_text(WORKFLOW % (loop % ITEM))
     done = oarlock("run", "wf.yaml")
     assert done.code == 0
@@ -37,7 +42,7 @@ def test_what_a_loop_is_over_and_nobody_has_given_is_an_empty_list(oarlock, tmp_
     assert done.err == "simulated, since no --outcomes say otherwise: list's result is [] (read by withParam of t)\n"
 
 
-def test_a_when_that_fails_on_what_was_made_up_says_so(oarlock, tmp_path):
+def test_a_when_that_fails_on_what_was_made_up_says_so(oarlock: RunOarlock, tmp_path: Path) -> None:
     (tmp_path / "wf.yaml").write_text(WORKFLOW % WHEN)
     done = oarlock("run", "wf.yaml", "--output", "json")
     assert done.code == 1
@@ -46,14 +51,14 @@ def test_a_when_that_fails_on_what_was_made_up_says_so(oarlock, tmp_path):
     )
 
 
-def test_what_was_given_is_not_told_of(oarlock, tmp_path):
+def test_what_was_given_is_not_told_of(oarlock: RunOarlock, tmp_path: Path) -> None:
     (tmp_path / "wf.yaml").write_text(WORKFLOW % WHEN)
     (tmp_path / "o.yaml").write_text(json.dumps({"look": {"result": "red"}}))
     done = oarlock("run", "wf.yaml", "--outcomes", "o.yaml")
     assert (done.code, done.err) == (0, "")
 
 
-def test_the_skeleton_has_the_outputs_that_are_read_and_can_be_given(oarlock, tmp_path):
+def test_the_skeleton_has_the_outputs_that_are_read_and_can_be_given(oarlock: RunOarlock, tmp_path: Path) -> None:
     (tmp_path / "wf.yaml").write_text(WORKFLOW % (LOOPS[0] % ITEM))
     done = oarlock("outcomes", "wf.yaml")
     assert done.code == 0
@@ -63,7 +68,7 @@ def test_the_skeleton_has_the_outputs_that_are_read_and_can_be_given(oarlock, tm
     assert oarlock("run", "wf.yaml", "--outcomes", "o.yaml").code == 0
 
 
-def test_where_nothing_is_read_the_skeleton_is_empty(oarlock, tmp_path):
+def test_where_nothing_is_read_the_skeleton_is_empty(oarlock: RunOarlock, tmp_path: Path) -> None:
     (tmp_path / "wf.yaml").write_text(WORKFLOW % "container: {image: i}")
     done = oarlock("outcomes", "wf.yaml")
     assert yaml.safe_load(done.out) == {}
@@ -78,7 +83,9 @@ def test_where_nothing_is_read_the_skeleton_is_empty(oarlock, tmp_path):
         ({"parameters": 1}, "[0].parameters: expected a mapping, got a whole number"),
     ],
 )
-def test_an_outcome_that_is_none_is_answered_with_what_it_may_be(oarlock, tmp_path, outcome, complaint):
+def test_an_outcome_that_is_none_is_answered_with_what_it_may_be(
+    oarlock: RunOarlock, tmp_path: Path, outcome: dict[str, int] | dict[str, str], complaint: str
+) -> None:
     (tmp_path / "wf.yaml").write_text(WORKFLOW % WHEN)
     (tmp_path / "o.yaml").write_text(json.dumps({"look": outcome}))
     done = oarlock("run", "wf.yaml", "--outcomes", "o.yaml")
@@ -97,21 +104,23 @@ spec:
 """
 
 
-def test_a_semaphore_whose_config_map_is_not_given_counts_as_one_and_says_so(oarlock, tmp_path):
+def test_a_semaphore_whose_config_map_is_not_given_counts_as_one_and_says_so(
+    oarlock: RunOarlock, tmp_path: Path
+) -> None:
     (tmp_path / "wf.yaml").write_text(SEMAPHORE)
     done = oarlock("run", "wf.yaml")
     assert done.code == 0
     assert done.err == "warning: ConfigMap limits is not given: its semaphores count as 1 in this simulation\n"
 
 
-def test_a_semaphore_that_a_given_config_map_does_not_have_is_an_error(oarlock, tmp_path):
+def test_a_semaphore_that_a_given_config_map_does_not_have_is_an_error(oarlock: RunOarlock, tmp_path: Path) -> None:
     (tmp_path / "wf.yaml").write_text(f"{SEMAPHORE}---\nkind: ConfigMap\nmetadata: {{name: limits}}\ndata: {{}}\n")
     done = oarlock("run", "wf.yaml", "--output", "json")
     assert done.code == 1
     assert "failed to initialize semaphore" in json.loads(done.out)["status"]["message"]
 
 
-def test_without_simulation_it_is_an_error_as_in_a_cluster(oarlock, tmp_path):
+def test_without_simulation_it_is_an_error_as_in_a_cluster(oarlock: RunOarlock, tmp_path: Path) -> None:
     (tmp_path / "wf.yaml").write_text(SEMAPHORE)
     done = oarlock("run", "wf.yaml", "--executor", "pending", "--output", "json")
     assert done.code == 1

@@ -9,18 +9,20 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from registry.terminal import printable
+from tests.acceptance.fixtures import RunOarlock, RunPython
 from tests.acceptance.manifests import container, workflow
 
 HOSTILE = "\x1b[2Jgone \x9b31m\u202etxt\x07\x7f\nforged"
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path) -> Path:
     (tmp_path / "wf.yaml").write_text(yaml.safe_dump(workflow(container("main")).to_dict()))
     return tmp_path / "wf.yaml"
 
@@ -32,7 +34,7 @@ def steered(text: str) -> set[str]:
 class TestControlSequences:
     """Of a plugin and of a manifest, on every way to the terminal."""
 
-    def test_a_message_of_a_leaf(self, oarlock, file):
+    def test_a_message_of_a_leaf(self, oarlock: RunOarlock, file: Path) -> None:
         Path("o.yaml").write_text(json.dumps({"main": {"phase": "Failed", "message": HOSTILE}}))
         for output in ("summary", "json", "yaml"):
             done = oarlock("run", str(file), "--outcomes", "o.yaml", "--output", output)
@@ -40,12 +42,12 @@ class TestControlSequences:
             assert not steered(done.out + done.err)
         assert yaml.safe_load(done.out)["status"]["message"] == HOSTILE
 
-    def test_json_is_the_same_to_who_reads_it(self, oarlock, file):
+    def test_json_is_the_same_to_who_reads_it(self, oarlock: RunOarlock, file: Path) -> None:
         Path("o.yaml").write_text(json.dumps({"main": {"phase": "Failed", "message": HOSTILE}}))
         done = oarlock("run", str(file), "--outcomes", "o.yaml", "--output", "json")
         assert json.loads(done.out)["status"]["message"] == HOSTILE
 
-    def test_an_error(self, oarlock):
+    def test_an_error(self, oarlock: RunOarlock) -> None:
         Path("wf.yaml").write_text(json.dumps({"kind": "Workflow", "spec": {HOSTILE: 1}}))
         done = oarlock("run", "wf.yaml")
         assert done.code == 2
@@ -53,7 +55,7 @@ class TestControlSequences:
         assert "spec.\\x1b[2Jgone \\x9b31m\\u202etxt" in done.err
         assert not steered(done.err)
 
-    def test_a_log_line(self, oarlock, file):
+    def test_a_log_line(self, oarlock: RunOarlock, file: Path) -> None:
         document = yaml.safe_load(file.read_text())
         document["spec"][HOSTILE] = 1
         file.write_text(json.dumps(document))
@@ -61,26 +63,26 @@ class TestControlSequences:
         assert "unknown field" in done.err
         assert not steered(done.out + done.err)
 
-    def test_a_usage_error(self, oarlock, file):
+    def test_a_usage_error(self, oarlock: RunOarlock, file: Path) -> None:
         done = oarlock("run", str(file), "--output", HOSTILE)
         assert done.code == 2
         assert "'summary', 'json', 'yaml'" in done.err
         assert not steered(done.err)
 
-    def test_of_a_plugin(self, oarlock, file):
+    def test_of_a_plugin(self, oarlock: RunOarlock, file: Path) -> None:
         Path("plugins.toml").write_text(
             f'[engine]\nenabled = true\n[[plugins]]\nname = {json.dumps(HOSTILE[:4])}\naddress = "http://127.0.0.1:1"\n'
         )
         done = oarlock("check", "--config", "plugins.toml")
         assert not steered(done.out + done.err)
 
-    def test_text_in_any_language_is_left_alone(self):
+    def test_text_in_any_language_is_left_alone(self) -> None:
         assert printable("grüße, 你好, שלום, 🚣") == "grüße, 你好, שלום, 🚣"
         assert printable("\ud800") == "\\ud800"
 
 
 class TestOutput:
-    def test_a_summary_that_is_piped_is_not_wrapped(self, process, file):
+    def test_a_summary_that_is_piped_is_not_wrapped(self, process: RunPython, file: Path) -> None:
         (file.parent / "o.yaml").write_text(json.dumps({"main": {"phase": "Failed", "message": "long " * 100}}))
         done = process("-m", "engine", "run", "wf.yaml", "--outcomes", "o.yaml")
         assert len(done.out.splitlines()) == 2
@@ -88,14 +90,14 @@ class TestOutput:
 
     @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
     @pytest.mark.parametrize("more", [[], ["--output", "json"], ["--output", "yaml"], ["--help"]])
-    def test_a_full_one_is_an_error_of_one_line(self, file, more):
+    def test_a_full_one_is_an_error_of_one_line(self, file: Path, more: list[Any]) -> None:
         command = [sys.executable, "-m", "engine", "run", str(file), *more]
         with open("/dev/full", "wb") as full:
             done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
         assert (done.returncode, done.stderr) == (2, "Error: standard output: No space left on device\n")
 
     @pytest.mark.parametrize("output", ["summary", "json"])
-    def test_one_that_nobody_reads_is_an_error_of_one_line(self, file, output):
+    def test_one_that_nobody_reads_is_an_error_of_one_line(self, file: Path, output: str) -> None:
         reading, writing = os.pipe()
         os.close(reading)
         command = [sys.executable, "-m", "engine", "run", str(file), "--output", output]
@@ -104,7 +106,7 @@ class TestOutput:
         assert (done.returncode, done.stderr) == (2, "Error: standard output: Broken pipe\n")
 
     @pytest.mark.parametrize("redirection", [">&-", ">&- 2>&-"])
-    def test_a_closed_one_is_told_before_anything_runs(self, file, redirection):
+    def test_a_closed_one_is_told_before_anything_runs(self, file: Path, redirection: str) -> None:
         command = f"exec '{sys.executable}' -m engine run '{file}' {redirection}"
         done = subprocess.run(["/bin/sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
         assert done.returncode == 2
@@ -114,18 +116,19 @@ class TestOutput:
 class TestInterrupting:
     """Ctrl-C where no pass is under way; `test_signals` has those that are."""
 
-    def test_while_a_manifest_is_read(self, file):
+    def test_while_a_manifest_is_read(self, file: Path) -> None:
         reading, writing = os.pipe()
         command = [sys.executable, "-m", "engine", "run", "-"]
         process = subprocess.Popen(command, stdin=reading, stderr=subprocess.PIPE)
         os.write(writing, b"# a line\n" * 20_000)  # more than a pipe holds: it is being read
         process.send_signal(signal.SIGINT)
-        assert process.communicate() == (None, b"")
+        _, told = process.communicate()
+        assert told == b""
         assert process.returncode == 130
         os.close(reading)
         os.close(writing)
 
-    def test_while_a_plugin_does_not_answer(self, file):
+    def test_while_a_plugin_does_not_answer(self, file: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             (file.parent / "plugins.toml").write_text(
                 '[engine]\nenabled = true\n[[plugins]]\nname = "dark"\n'
@@ -139,6 +142,6 @@ class TestInterrupting:
                 assert process.communicate() == (b"", b"")
             assert process.returncode == 130
 
-    def test_nothing_that_takes_time_is_imported_before_it_is_provided_for(self, process):
+    def test_nothing_that_takes_time_is_imported_before_it_is_provided_for(self, process: RunPython) -> None:
         code = "import sys, engine.cli; print(*{'click', 'aiohttp', 'msgspec', 'rich'} & {*sys.modules})"
         assert process("-c", code).out == "\n"

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -206,7 +207,7 @@ def test_less_memory_than_says_anything_is_not_worse(record: Record) -> None:
 
 
 def test_runs_without_a_figure_in_common_are_bad_input(record: Record, tmp_path: Path) -> None:
-    bare = {"loops": [], "peers": [], "scenarios": [], "micro": [], "bars": []}
+    bare: dict[str, list[Any]] = {"loops": [], "peers": [], "scenarios": [], "micro": [], "bars": []}
     records.write(record, tmp_path / "a.json")
     records.write(msgspec.structs.replace(record, **bare), tmp_path / "b.json")
     done = CliRunner().invoke(main, ["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])

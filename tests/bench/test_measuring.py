@@ -9,7 +9,7 @@ from bench import measuring, processes, rounds
 from bench.engine_process import EngineFailed, engine_process
 from bench.measuring import Plan, engaged, figures, loop, measure
 from bench.messages import Load, Progress
-from bench.peers import Peer
+from bench.peers import Failed, Peer
 from bench.peers.window import Outcome, Task
 from bench.scenarios import SCENARIOS
 from bench.servers import Nginx, PluginServers
@@ -134,7 +134,7 @@ def test_peers_take_turns_and_one_that_fails_is_out() -> None:
 
     def bad(task: Task) -> Outcome:
         turns.append("bad")
-        raise rounds.peers.Failed("it gave up")
+        raise Failed("it gave up")
 
     with engaged(SINGLE, NODES, "nginx", PLAN) as subject:
         assert isinstance(subject.server, Nginx)

@@ -24,8 +24,8 @@ def request(began: float, ended: float, *, waited: float = 0.0, plugin: str = "p
 
 
 def idle(monkeypatch: pytest.MonkeyPatch, began: float, ended: float, requests: Iterable[Request]) -> float:
-    monkeypatch.setattr(bench.observation, "monotonic", lambda: now)
     now = began
+    monkeypatch.setattr(bench.observation, "monotonic", lambda: now)
     observation = Observation()
     for each in requests:
         observation.requested(each)

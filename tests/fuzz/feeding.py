@@ -171,15 +171,14 @@ class AiohttpFeed(Feed):
         class Fed(AiohttpLane):
             def _make_session(self, *, force_close: bool) -> Any:
                 session = super()._make_session(force_close=force_close)
-                connector = session.connector
-                assert connector is not None
+                connector: Any = session.connector
 
                 async def create(*_: object) -> Any:
                     protocol = connector._factory()
                     protocol.connection_made(Transport(feed, protocol))
                     return protocol
 
-                connector._create_connection = create  # type: ignore[method-assign]
+                connector._create_connection = create
                 return session
 
         return Fed(ADDRESS, **OPTIONS)

@@ -82,7 +82,7 @@ def replaced(document: Any, path: Path, by: Any) -> Any:
     """The document with something else at one place; nothing is changed in place."""
     if not path:
         return by
-    copy = dict(document) if isinstance(document, dict) else list(document)
+    copy: Any = dict(document) if isinstance(document, dict) else list(document)
     copy[path[0]] = replaced(document[path[0]], path[1:], by)
     return copy
 

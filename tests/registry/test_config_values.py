@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -173,7 +174,7 @@ configs = st.fixed_dictionaries(
 
 @given(st.lists(configs, max_size=4, unique_by=lambda plugin: plugin["name"]))
 def test_what_is_written_is_what_is_read(
-    tmp_path_factory: pytest.TempPathFactory, plugins: list[dict[str, object]]
+    tmp_path_factory: pytest.TempPathFactory, plugins: list[dict[str, Any]]
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "round-trip.toml"
     tables = ["engine = {}\n", *(f"[[plugins]]\n{_toml(plugin)}" for plugin in plugins)]
@@ -181,7 +182,7 @@ def test_what_is_written_is_what_is_read(
     assert load_config(file).plugins == tuple(_expected(plugin) for plugin in plugins)
 
 
-def _toml(plugin: dict[str, object]) -> str:
+def _toml(plugin: dict[str, Any]) -> str:
     lines = []
     for key, value in plugin.items():
         if isinstance(value, dict):
@@ -192,7 +193,7 @@ def _toml(plugin: dict[str, object]) -> str:
     return "".join(lines)
 
 
-def _expected(plugin: dict[str, object]) -> PluginConfig:
+def _expected(plugin: dict[str, Any]) -> PluginConfig:
     converted = dict(plugin)
     if "timeout" in plugin:
         converted["timeout"] = Seconds(plugin["timeout"])

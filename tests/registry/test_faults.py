@@ -11,6 +11,7 @@ import pytest
 
 from registry import Config, ConfigError, PluginConfig, Registry, Reload, load_config
 from registry import registry as registry_module
+from registry.watching import changes
 from rpc import Budget, Client, PluginError
 
 A = '[[plugins]]\nname = "a"\naddress = "http://localhost:4355"\n'
@@ -205,7 +206,7 @@ async def test_any_error_while_following_is_logged_once_and_following_goes_on(
 async def test_a_watch_that_ends_in_an_error_is_begun_again(
     toml: Callable[[str], Path], records: asyncio.Queue[Reload], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes, begun = registry_module.changes, 0
+    begun = 0
 
     async def breaking(sources: Any) -> AsyncIterator[None]:
         nonlocal begun

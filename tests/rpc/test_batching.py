@@ -416,11 +416,13 @@ class TestTransientFailures:
 async def test_what_a_plugin_announces_is_told(server: Any) -> None:
     peer = await server(lambda ids: {**silence(ids), "resend": "changed", "resendAfter": "10m", "other": 1})
     async with Client(peer.address) as client:
-        assert client.announcement is None
+        before = client.announcement
         assert await send(client, 3) == [EMPTY] * 3
-        assert client.announcement is not None
-        assert client.announcement.cacheable
-        assert client.announcement.seconds == 600
+        told = client.announcement
+        assert before is None
+        assert told is not None
+        assert told.cacheable
+        assert told.seconds == 600
         assert client.stats.unknown_fields == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -48,7 +48,7 @@ class Seen:
 
 
 @pytest.fixture
-async def connect(lane: str) -> AsyncIterator[Any]:
+async def connect(lane: Literal["aiohttp", "wire"]) -> AsyncIterator[Any]:
     """``await connect(handler, concurrency=1)``: a client of a plugin whose one method takes no batches."""
     async with AsyncExitStack() as stack:
 

@@ -14,7 +14,20 @@ from rpc.lanes import Lane
 from rpc.lanes.aiohttp import AiohttpLane
 from rpc.lanes.wire import WireLane
 from tests.asking import post
-from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Case, Line, Peer, Script, cuts, outcome, serve_well
+from tests.rpc.conformance.peers import (
+    GOOD,
+    GOOD_REPLY,
+    PATIENCE,
+    Case,
+    Line,
+    MakeLane,
+    MakePeer,
+    Peer,
+    Script,
+    cuts,
+    outcome,
+    serve_well,
+)
 
 
 def pytest_asyncio_loop_factories(
@@ -24,7 +37,7 @@ def pytest_asyncio_loop_factories(
 
 
 @pytest.fixture
-async def peer() -> AsyncIterator[Callable[..., Awaitable[Peer]]]:
+async def peer() -> AsyncIterator[MakePeer]:
     """``await peer(script, ...)`` starts a `Peer` on TCP, ``await peer(script, ..., path=...)`` on a unix socket."""
     started: list[tuple[asyncio.AbstractServer, Peer]] = []
 
@@ -54,7 +67,7 @@ def lane_class(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-async def lane(lane_class: Any) -> AsyncIterator[Callable[..., Lane]]:
+async def lane(lane_class: Any) -> AsyncIterator[MakeLane]:
     """``lane(address, ...)`` makes the lane under test; all are closed at the end."""
     made: list[Lane] = []
 
@@ -70,7 +83,7 @@ async def lane(lane_class: Any) -> AsyncIterator[Callable[..., Lane]]:
 
 
 @pytest.fixture
-def play(lane: Callable[..., Lane], peer: Callable[..., Awaitable[Peer]]) -> Callable[..., Awaitable[None]]:
+def play(lane: MakeLane, peer: MakePeer) -> Callable[..., Awaitable[None]]:
     """``await play(case)`` feeds it whole, byte by byte and at random splits, on fresh and on reused connections."""
 
     async def one(case: Case, pieces: list[bytes], reused: bool, options: dict[str, Any]) -> None:

@@ -8,9 +8,10 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 from rpc.address import Address
-from rpc.lanes import LaneError, Response
+from rpc.lanes import Lane, LaneError, Response
 
 GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"good":true}'
 GOOD_REPLY = Response(200, b'{"good":true}')
@@ -28,6 +29,7 @@ class Line:
         self.closed = asyncio.Event()
         self.reached = asyncio.Event()
         self.unhang = asyncio.Event()
+        self._transport = cast(asyncio.Transport, writer.transport)
 
     async def request(self) -> bytes:
         """Read one whole request and return its body; the head is kept."""
@@ -56,6 +58,13 @@ class Line:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
+
+    def pause_reading(self) -> None:
+        """Leave what comes where it is."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
 
     async def gone(self) -> None:
         """Wait until the lane has closed the connection, whatever it still sends."""
@@ -120,6 +129,18 @@ class Peer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for line in self.lines:
             line.writer.transport.abort()
+
+
+class MakePeer(Protocol):
+    """Starts a peer on TCP, or on the unix socket at `path`."""
+
+    async def __call__(self, *scripts: Script, path: str = "") -> Peer: ...
+
+
+class MakeLane(Protocol):
+    """Makes the lane under test; `options` are those of a lane."""
+
+    def __call__(self, address: Address, **options: Any) -> Lane: ...
 
 
 async def outcome(call: Awaitable[Response]) -> Response | type[LaneError]:

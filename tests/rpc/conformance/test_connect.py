@@ -14,12 +14,10 @@ from typing import Any
 import pytest
 
 from rpc.address import Address
-from rpc.lanes import MAX_NEWCOMERS, Broken, Exhausted, Lane, Unreachable
+from rpc.lanes import MAX_NEWCOMERS, Broken, Exhausted, Unreachable
 from tests.asking import post
-from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, Line, Peer, outcome, serve_well
+from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, Line, MakeLane, MakePeer, outcome, serve_well
 
-MakeLane = Callable[..., Lane]
-MakePeer = Callable[..., Awaitable[Peer]]
 SHORT = 0.2
 
 

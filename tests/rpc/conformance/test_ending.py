@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from rpc.address import Address
-from rpc.lanes import Broken, Lane
+from rpc.lanes import Broken
 from tests.asking import post
-from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, Peer, Script, outcome, serve_well
+from tests.rpc.conformance.peers import (
+    GOOD,
+    GOOD_REPLY,
+    PATIENCE,
+    Line,
+    MakeLane,
+    MakePeer,
+    Peer,
+    Script,
+    outcome,
+    serve_well,
+)
 
-MakeLane = Callable[..., Lane]
-MakePeer = Callable[..., Awaitable[Peer]]
 MUCH = b" " * (32 << 20)
 
 
 async def hang_before_reading(line: Line) -> None:
-    line.writer.transport.pause_reading()
+    line.pause_reading()
     line.reached.set()
     await hang(line)
 
@@ -53,7 +61,7 @@ async def hang_in_a_chunk(line: Line) -> None:
 
 async def hang(line: Line) -> None:
     await line.unhang.wait()
-    line.writer.transport.resume_reading()
+    line.resume_reading()
     await line.gone()
 
 

@@ -10,10 +10,9 @@ import pytest
 from rpc import EMPTY, BatchPolicy, Client, FatalError, Method, NodeReply, NodeResult
 from rpc.stats import Outcome
 from tests.asking import ask as ask_alone
-from tests.rpc.conformance.peers import Line, Peer, cuts
+from tests.rpc.conformance.peers import Line, MakePeer, cuts
 
 NODE = Method.NODE_PRE_EXECUTE
-MakePeer = Callable[..., Awaitable[Peer]]
 
 ILLEGAL = {
     "bom": b"\xef\xbb\xbf{}",

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
-from rpc.lanes import Broken, Lane
+from rpc.lanes import Broken
 from tests.asking import post
-from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, Peer, outcome, serve_well
+from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, MakePeer, outcome, serve_well
 
-MakeLane = Callable[..., Lane]
-MakePeer = Callable[..., Awaitable[Peer]]
 ENDINGS = pytest.mark.parametrize("ending", ["fin", "reset"])
 
 

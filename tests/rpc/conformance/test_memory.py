@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from rpc import Client, FatalError, Method, Outcome, RetryPolicy
-from rpc.lanes import MAX_NEWCOMERS, Broken, Lane, Malformed, Response
+from rpc.lanes import MAX_NEWCOMERS, Broken, Malformed, Response
 from tests.asking import post
-from tests.rpc.conformance.peers import Line, Peer, outcome, serve_well
+from tests.rpc.conformance.peers import Line, MakeLane, MakePeer, outcome, serve_well
 
-MakeLane = Callable[..., Lane]
-MakePeer = Callable[..., Awaitable[Peer]]
 MIB = 1 << 20
 OK = b"HTTP/1.1 200 OK\r\n"
 SLACK = 3 * MIB
@@ -93,7 +91,7 @@ async def test_a_peer_that_never_reads_costs_what_is_in_flight_and_that_is_let_g
     lane: MakeLane, peer: MakePeer, traced: Callable[[], tuple[int, int]]
 ) -> None:
     async def script(line: Line) -> None:
-        line.writer.transport.pause_reading()
+        line.pause_reading()
         await asyncio.Event().wait()
 
     it = await peer(script)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 import pytest
 
 from rpc.address import Address
-from rpc.lanes import BEWILDERED, Broken, Lane, Response, TimedOut
+from rpc.lanes import BEWILDERED, Broken, Response, TimedOut
 from tests.asking import post
-from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, Peer, outcome, serve_well
+from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, MakePeer, outcome, serve_well
 
-MakeLane = Callable[..., Lane]
-MakePeer = Callable[..., Awaitable[Peer]]
 MUCH = b" " * (32 << 20)
 """More than the socket buffers of both ends can take."""
 
@@ -46,10 +44,10 @@ async def test_reply_before_the_body_is_read_is_honoured(reused: bool, lane: Mak
             await line.request()
             await line.send(GOOD)
         await line.reader.readuntil(b"\r\n\r\n")
-        line.writer.transport.pause_reading()
+        line.pause_reading()
         await line.send(GOOD)
         await asyncio.wait_for(delivered.wait(), PATIENCE)
-        line.writer.transport.resume_reading()
+        line.resume_reading()
         try:
             while data := await line.reader.read(1 << 20):
                 received += len(data)
@@ -72,7 +70,7 @@ async def test_reply_before_the_body_is_read_is_honoured(reused: bool, lane: Mak
 
 async def test_peer_that_never_reads_is_timed_out(lane: MakeLane, peer: MakePeer) -> None:
     async def script(line: Line) -> None:
-        line.writer.transport.pause_reading()
+        line.pause_reading()
         await asyncio.Event().wait()
 
     it = await peer(script)
@@ -85,7 +83,7 @@ async def test_reset_in_mid_write_is_broken(reused: bool, lane: MakeLane, peer: 
 
     async def broken(line: Line) -> None:
         await line.reader.readuntil(b"\r\n\r\n")
-        line.writer.transport.pause_reading()
+        line.pause_reading()
         line.reset()
 
     async def script(line: Line) -> None:
@@ -104,7 +102,7 @@ async def test_reset_in_mid_write_is_broken(reused: bool, lane: MakeLane, peer: 
 async def test_reset_in_mid_write_behind_a_reply_is_delivered(lane: MakeLane, peer: MakePeer) -> None:
     async def script(line: Line) -> None:
         await line.reader.readuntil(b"\r\n\r\n")
-        line.writer.transport.pause_reading()
+        line.pause_reading()
         line.writer.write(GOOD)
         line.reset()
 

@@ -8,7 +8,7 @@ import pytest
 
 from rpc.lanes import MAX_HEAD, MAX_HEADERS, Broken, Malformed, Response, TooLarge
 from tests.asking import post
-from tests.rpc.conformance.peers import GOOD, Case, Line, Peer, outcome
+from tests.rpc.conformance.peers import GOOD, Case, Line, MakeLane, MakePeer, outcome
 
 Play = Callable[..., Awaitable[None]]
 EMPTY = Response(200, b"{}")
@@ -98,14 +98,12 @@ async def test_body_limit(name: str, play: Play) -> None:
 
 
 @pytest.mark.parametrize("head", [OLD, CHUNKED], ids=["close_delimited", "chunked"])
-async def test_an_endless_body_is_malformed(
-    head: bytes, lane: Callable[..., object], peer: Callable[..., object]
-) -> None:
+async def test_an_endless_body_is_malformed(head: bytes, lane: MakeLane, peer: MakePeer) -> None:
     async def script(line: Line) -> None:
         await line.request()
         await line.send(head)
         while True:
             await line.send(b"3e8\r\n" + b" " * 1000 + b"\r\n")
 
-    it: Peer = await peer(script)
+    it = await peer(script)
     assert await outcome(post(lane(it.address, max_body=100_000), "/", b"{}")) is TooLarge

@@ -8,7 +8,7 @@ import pytest
 
 from rpc.lanes import MAX_HEAD, MAX_HEADERS, MAX_INTERIM, Broken, Lane, Malformed, Response
 from tests.asking import post
-from tests.rpc.conformance.peers import GOOD_REPLY, Case, Line, Peer, outcome, serve_well
+from tests.rpc.conformance.peers import GOOD_REPLY, Case, Line, MakeLane, MakePeer, Peer, outcome, serve_well
 
 Play = Callable[..., Awaitable[None]]
 EMPTY = Response(200, b"{}")
@@ -109,27 +109,25 @@ async def test_interim_replies_and_no_more_is_broken(ending: str, play: Play) ->
     await play(Case(interim(2), Broken, ending=ending))
 
 
-async def test_endless_interim_replies_are_malformed(lane: Callable[..., object], peer: Callable[..., object]) -> None:
+async def test_endless_interim_replies_are_malformed(lane: MakeLane, peer: MakePeer) -> None:
     async def script(line: Line) -> None:
         await line.request()
         while True:
             await line.send(interim(1))
 
-    it: Peer = await peer(script)
+    it = await peer(script)
     assert await outcome(post(lane(it.address), "/", b"{}")) is Malformed
 
 
 @pytest.mark.parametrize("before", [b"", interim(1)], ids=["at_first", "after_an_interim_reply"])
-async def test_endless_blank_lines_are_malformed(
-    before: bytes, lane: Callable[..., object], peer: Callable[..., object]
-) -> None:
+async def test_endless_blank_lines_are_malformed(before: bytes, lane: MakeLane, peer: MakePeer) -> None:
     async def script(line: Line) -> None:
         await line.request()
         await line.send(before)
         while True:
             await line.send(b"\r\n" * 1000)
 
-    it: Peer = await peer(script)
+    it = await peer(script)
     assert await outcome(post(lane(it.address), "/", b"{}")) is Malformed
 
 
@@ -152,12 +150,12 @@ async def test_a_greeting_before_the_request_is_taken_for_the_reply(
     assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
 
 
-async def test_an_endless_header_is_malformed(lane: Callable[..., object], peer: Callable[..., object]) -> None:
+async def test_an_endless_header_is_malformed(lane: MakeLane, peer: MakePeer) -> None:
     async def script(line: Line) -> None:
         await line.request()
         await line.send(OK + b"X: ")
         while True:
             await line.send(b"y" * 10_000)
 
-    it: Peer = await peer(script)
+    it = await peer(script)
     assert await outcome(post(lane(it.address), "/", b"{}")) is Malformed

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from rpc.address import Address
-from rpc.lanes import Exhausted, LaneError, Response, TimedOut
+from rpc.lanes import Exhausted, Response, TimedOut
 from rpc.lanes.wire import WireLane
 from tests.asking import post
 
@@ -171,7 +171,7 @@ class Receiver:
     def __init__(self, lane: WireLane, calls: int) -> None:
         self.lane = lane
         self.calls = calls
-        self.got: list[Response | LaneError] = []
+        self.got: list[Response | Exception] = []
         self.over = asyncio.Event()
         self.gone = False
 
@@ -182,7 +182,7 @@ class Receiver:
         self.got.append(result)
         self.send()
 
-    def set_exception(self, exception: LaneError) -> None:
+    def set_exception(self, exception: Exception) -> None:
         self.got.append(exception)
         self.send()
 

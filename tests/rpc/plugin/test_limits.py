@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -34,7 +34,7 @@ async def peers(address: str, count: int) -> AsyncIterator[list[Peer]]:
 
 
 @pytest.fixture
-def traced() -> Callable[[], int]:
+def traced() -> Iterator[Callable[[], int]]:
     """The most bytes that were allocated since the test began."""
     tracemalloc.start()
     yield lambda: tracemalloc.get_traced_memory()[1]

@@ -14,7 +14,7 @@ from tests.soak.soak import soak
 
 
 @pytest.mark.parametrize("visits_only", [False, True])
-def test_every_promise_is_kept_through_a_short_storm(visits_only, monkeypatch):
+def test_every_promise_is_kept_through_a_short_storm(visits_only: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ARGO_PLUGINS", raising=False)
     settings = Settings(seconds=5.0, seed=7, faults=5.0, rate=3.0, leaves=30, every=4.0, visits_only=visits_only)
     with tempfile.TemporaryDirectory(prefix="oarlock-soak-") as folder:  # its name is short enough for a unix socket's

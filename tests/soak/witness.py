@@ -66,10 +66,10 @@ class WitnessedEngine(Engine):
         if result.aborted is not None:
             expect(Promise.UNTOUCHED, workflow.encode() == before, f"{key}: changed by an aborted pass")
         elif key in self.watched:
-            self._committed(self.watched[key], nodes)
+            self._witness_commit(self.watched[key], nodes)
         return result
 
-    def _committed(self, watched: Watched, before: dict[str, int]) -> None:
+    def _witness_commit(self, watched: Watched, before: dict[str, int]) -> None:
         workflow, expect = watched.work.workflow, self._ledger.expect
         watched.commits += 1
         counts = _annotations(workflow)

@@ -2,16 +2,17 @@
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 FOUND = {"hello": "found in the cache"}  # by display name
 
 
-def pre_execute(args):
+def pre_execute(args: dict[str, Any]) -> dict[str, Any]:
     message = FOUND.get(args["node"]["displayName"])
     return {"node": {"phase": "Succeeded", "message": message}} if message else {}
 
 
-def pre_execute_batch(batch):
+def pre_execute_batch(batch: dict[str, Any]) -> dict[str, Any]:
     replies = []
     for call in batch["calls"]:
         template = batch["templates"][call["template"]]
@@ -29,7 +30,7 @@ class Plugin(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # connections are kept: each has a thread, or all but one would wait for ever
     wbufsize = -1  # head and body leave together: by themselves the second waits for the first one's acknowledgment
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         method = METHODS.get(self.path)
         try:
@@ -43,7 +44,7 @@ class Plugin(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_request(self, *about):
+    def log_request(self, *about: object) -> None:
         """Not every request."""
 
 

@@ -6,7 +6,7 @@ plugin = Plugin("hello")
 
 
 @plugin.on("node.preExecute")
-def say_hello(args):
+def say_hello(args: dict[str, object]) -> dict[str, object]:
     return {"node": {"phase": "Succeeded", "message": "Hello"}}
 
 

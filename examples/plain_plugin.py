@@ -4,7 +4,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
 class Plugin(BaseHTTPRequestHandler):
-    def do_POST(self):
+    def do_POST(self) -> None:
         known = self.path == "/workflow.preOperate"
         self.send_response(200 if known else 404)
         self.end_headers()

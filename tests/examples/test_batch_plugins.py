@@ -6,10 +6,12 @@ import contextlib
 import http.client
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
 
+from tests.examples.conftest import Checkout
 from tests.examples.schema import check
 
 WORKFLOW = {"metadata": {"name": "fan", "namespace": "default", "uid": "1f7c"}}
@@ -19,19 +21,19 @@ TEMPLATES = {"main": {"name": "main"}, "main#2": {"name": "main", "container": {
 class Peer:
     """A plugin, called by batch and by single call; what is sent and answered is held against the schema."""
 
-    def __init__(self, session):
+    def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
 
-    async def batch(self, method, *calls):
+    async def batch(self, method: str, *calls: dict[str, Any]) -> dict[str, Any]:
         request = {"workflow": WORKFLOW, "templates": TEMPLATES, "calls": list(calls)}
         check(f"{method}.request", request)
         async with self.session.post(f"/{method}.batch", json=request) as response:
             assert response.status == 200
-            reply = await response.json(content_type=None)
+            reply: dict[str, Any] = await response.json(content_type=None)
         check(f"{method}.reply", reply)
         return reply
 
-    async def single(self, method, call):
+    async def single(self, method: str, call: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         args = {**call, "workflow": WORKFLOW, "template": TEMPLATES[call["template"]]}
         async with self.session.post(f"/{method}", json=args) as response:
             return response.status, await response.json(content_type=None)
@@ -43,24 +45,24 @@ async def peer(address: str) -> AsyncIterator[Peer]:
         yield Peer(session)
 
 
-def about(name, template="main"):
+def about(name: str, template: str = "main") -> dict[str, Any]:
     node = {"id": f"fan-{name}", "name": f"fan.{name}", "displayName": name, "type": "Pod", "phase": "Pending"}
     return {"template": template, "node": node}
 
 
 @pytest.fixture
-def python(checkout):
+def python(checkout: Checkout) -> str:
     checkout.leave_running(".venv/bin/python examples/batch_plugin.py")
     return checkout.translate("http://localhost:4355")
 
 
 @pytest.fixture
-def node_js(checkout, node):
+def node_js(checkout: Checkout, node: str) -> str:
     checkout.leave_running(f"{node} examples/batch-server.mjs")
     return checkout.translate("http://localhost:4356")
 
 
-async def test_the_python_plugin_answers_a_batch_as_it_answers_single_calls(python):
+async def test_the_python_plugin_answers_a_batch_as_it_answers_single_calls(python: str) -> None:
     calls = [about("a"), about("hello", "main#2"), about("b")]
     async with peer(python) as plugin:
         reply = await plugin.batch("node.preExecute", *calls)
@@ -73,7 +75,7 @@ async def test_the_python_plugin_answers_a_batch_as_it_answers_single_calls(pyth
             assert await plugin.single("node.preExecute", call) == (200, replied)
 
 
-async def test_the_python_plugin_answers_the_other_calls_when_one_is_wrong(python):
+async def test_the_python_plugin_answers_the_other_calls_when_one_is_wrong(python: str) -> None:
     wrong = {"template": "main", "node": {"id": "fan-1", "name": "fan(0)", "phase": "Running"}}
     async with peer(python) as plugin:
         reply = await plugin.batch("node.preExecute", wrong, about("a"))
@@ -81,7 +83,7 @@ async def test_the_python_plugin_answers_the_other_calls_when_one_is_wrong(pytho
         assert await plugin.single("node.preExecute", wrong) == (500, {"message": "KeyError('displayName')"})
 
 
-def test_the_python_plugin_keeps_several_connections(python):
+def test_the_python_plugin_keeps_several_connections(python: str) -> None:
     """All at once: a server with one thread would answer none but the first."""
     connections = [http.client.HTTPConnection(python.removeprefix("http://"), timeout=30) for _ in range(3)]
     sockets = []
@@ -96,14 +98,14 @@ def test_the_python_plugin_keeps_several_connections(python):
         connection.close()
 
 
-async def test_the_python_plugin_has_no_other_methods(python):
+async def test_the_python_plugin_has_no_other_methods(python: str) -> None:
     async with peer(python) as plugin:
         for path in ("/node.postExecute.batch", "/NodeLifecycleHook.NodePreExecute.batch", "/parameters.add"):
             async with plugin.session.post(path, json={}) as response:
                 assert response.status == 404
 
 
-async def test_the_node_js_plugin_answers_all_methods_that_have_batches(node_js):
+async def test_the_node_js_plugin_answers_all_methods_that_have_batches(node_js: str) -> None:
     old = about("a")["node"]
     changes = [{"template": "main", "old": old, "new": {**old, "phase": phase}} for phase in ("Failed", "Succeeded")]
     async with peer(node_js) as plugin:
@@ -117,21 +119,21 @@ async def test_the_node_js_plugin_answers_all_methods_that_have_batches(node_js)
                 assert await plugin.single(method, call) == (200, reply)
 
 
-async def test_the_node_js_plugin_tells_of_one_call_that_it_cannot_answer_it_now(node_js):
+async def test_the_node_js_plugin_tells_of_one_call_that_it_cannot_answer_it_now(node_js: str) -> None:
     async with peer(node_js) as plugin:
         reply = await plugin.batch("node.preExecute", about("busy"), about("a"))
         assert reply["replies"] == [{"error": {"status": 503, "message": "come back later", "retryAfter": 2}}, {}]
         assert await plugin.single("node.preExecute", about("busy")) == (503, {"message": "come back later"})
 
 
-async def test_the_node_js_plugin_has_no_other_methods(node_js):
+async def test_the_node_js_plugin_has_no_other_methods(node_js: str) -> None:
     async with peer(node_js) as plugin:
         for path in ("/template.execute.batch", "/api/v1/parameters.add.batch", "/workflow.preOperate"):
             async with plugin.session.post(path, json={}) as response:
                 assert response.status == 404
 
 
-def test_the_engine_works_with_both(checkout, python, node_js):
+def test_the_engine_works_with_both(checkout: Checkout, python: str, node_js: str) -> None:
     config = checkout.folder / "both.toml"
     addresses = {"python": python, "node": node_js}
     tables = [f"[[plugins]]\nname = '{name}'\naddress = '{address}'\n" for name, address in addresses.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import aiohttp
 import pytest
@@ -23,14 +24,14 @@ SHOWN = [json.loads(text) for text in re.findall(r"(?ms)^```json\n(.*?)^```", PA
 REPLIES = [document for document in SHOWN if "replies" in document]
 
 
-def test_the_schema_is_one():
+def test_the_schema_is_one() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     parts = [each["$ref"].removeprefix("#/$defs/") for each in SCHEMA["anyOf"]]
     assert sorted(parts) == sorted(f"{method}.{part}" for method in BATCHES for part in ("request", "reply"))
     assert set(parts) <= SCHEMA["$defs"].keys()
 
 
-def test_everything_that_the_page_shows_is_by_the_schema():
+def test_everything_that_the_page_shows_is_by_the_schema() -> None:
     assert len(REPLIES) + 1 == len(SHOWN) > 3
     for document in SHOWN:
         Draft202012Validator(SCHEMA).validate(document)
@@ -62,17 +63,17 @@ def test_everything_that_the_page_shows_is_by_the_schema():
         ("parameters.add.reply", {"replies": [{"parameters": {"a": 1}}]}),
     ],
 )
-def test_what_is_wrong_is_not_by_the_schema(part, document):
+def test_what_is_wrong_is_not_by_the_schema(part: str, document: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         check(part, document)
 
 
-async def test_what_the_sdk_answers_is_by_the_schema():
+async def test_what_the_sdk_answers_is_by_the_schema() -> None:
     plugin = Plugin("p", resend="changed", resend_after="10m")
 
     @plugin.on("node.preExecute")
     @plugin.on("node.postExecute")
-    def answer(args):
+    def answer(args: dict[str, Any]) -> dict[str, Any] | None:
         node = args.get("node") or args["new"]
         match node["name"]:
             case "broken":
@@ -86,7 +87,7 @@ async def test_what_the_sdk_answers_is_by_the_schema():
     plugin.on_batch("parameters.add")(lambda calls: [{"parameters": {"a": "b"}} for _ in calls])
 
     nodes = [{"id": name, "name": name, "phase": "Running"} for name in ("broken", "busy", "quiet", "a")]
-    calls = {
+    calls: dict[str, list[dict[str, Any]]] = {
         "node.preExecute": [{"template": "main", "node": node} for node in nodes],
         "node.postExecute": [{"template": "main", "old": node, "new": node} for node in nodes],
         "parameters.add": [{"template": "main"}, {"template": "main"}],
@@ -111,7 +112,7 @@ anything = st.recursive(
 )
 
 
-def objects(**members):
+def objects(**members: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """With any of these members, whose values are usually as they should be, and perhaps one that nobody knows."""
     optional = {key: value | st.none() | anything for key, value in members.items()}
     return st.fixed_dictionaries({}, optional={**optional, "unknown": anything})
@@ -132,18 +133,17 @@ parameter_replies = objects(parameters=st.dictionaries(texts, texts, max_size=2)
         (Method.PARAMETERS_ADD, parameter_replies),
     ],
 )
-def test_a_reply_is_legal_where_the_schema_says_so(method, replies):
+def test_a_reply_is_legal_where_the_schema_says_so(method: Method, replies: st.SearchStrategy[Any]) -> None:
     by_schema = validator(f"{method}.reply")
 
     @given(replies)
-    def agree(reply):
+    def agree(reply: Any) -> None:
         complaint = next((error.message for error in by_schema.iter_errors({"replies": [reply]})), None)
+        refused: str | None = None
         try:
             validate(method, json.loads(json.dumps(reply)))
         except IllegalReply as why:
             refused = str(why)
-        else:
-            refused = None
         assert (complaint is None) == (refused is None), (complaint, refused)
 
     agree()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import orjson
@@ -27,7 +29,7 @@ from rpc.durations import parse_duration
 from rpc.methods import BATCHES, PATHS, SPELLINGS, Method, path
 from rpc.plugin import Plugin
 from rpc.replies import NodeResult, decode
-from tests.examples.conftest import ROOT
+from tests.examples.conftest import ROOT, Checkout
 
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
@@ -61,7 +63,7 @@ def rows(text: str) -> list[list[str]]:
         ("breaker", BreakerSettings),
     ],
 )
-def test_the_configuration_lists_every_key_with_its_default(heading, settings):
+def test_the_configuration_lists_every_key_with_its_default(heading: str, settings: type[msgspec.Struct]) -> None:
     told = {key.strip("`"): default for key, default, _ in rows(sections(CONFIGURATION, 2)[heading])}
     fields = {field.encode_name: field for field in msgspec.structs.fields(settings)}
     assert told.keys() == fields.keys()
@@ -79,7 +81,7 @@ def test_the_configuration_lists_every_key_with_its_default(heading, settings):
             assert (parse_duration(value) if isinstance(actual, float) and isinstance(value, str) else value) == actual
 
 
-def test_the_only_other_key_is_configmaps(tmp_path):
+def test_the_only_other_key_is_configmaps(tmp_path: Path) -> None:
     ((key, default, _),) = rows(sections(CONFIGURATION, 2)["Top level"])
     assert (key, default) == ("`configmaps`", "`[]`")
     file = tmp_path / "plugins.toml"
@@ -88,7 +90,7 @@ def test_the_only_other_key_is_configmaps(tmp_path):
         load_config(file)
 
 
-def test_the_example_configuration_can_be_loaded(tmp_path):
+def test_the_example_configuration_can_be_loaded(tmp_path: Path) -> None:
     (text,) = fenced(CONFIGURATION, "toml")
     (manifest,) = fenced(CONFIGURATION, "yaml")
     (tmp_path / "manifests").mkdir()
@@ -100,7 +102,7 @@ def test_the_example_configuration_can_be_loaded(tmp_path):
     assert config.plugins[2].timeout == 0.5
 
 
-def test_the_protocol_lists_every_path():
+def test_the_protocol_lists_every_path() -> None:
     told = {
         row[0].strip("`"): [cell.strip("`") for cell in row[1:]] for row in rows(sections(PROTOCOL, 2)["Spellings"])
     }
@@ -109,24 +111,24 @@ def test_the_protocol_lists_every_path():
     assert {each for paths in told.values() for each in paths} | batches == PATHS.keys()
 
 
-def test_the_protocol_lists_every_key_of_a_node_result():
+def test_the_protocol_lists_every_key_of_a_node_result() -> None:
     told = {key.strip("`") for key, _ in rows(sections(PROTOCOL, 2)["What may be replied"])}
     assert told == set(NodeResult.__struct_fields__) - {"id", "name"}
 
 
 @pytest.mark.parametrize("method", list(Method))
-def test_the_replies_that_the_protocol_shows_are_replies(method):
+def test_the_replies_that_the_protocol_shows_are_replies(method: Method) -> None:
     _, reply = fenced(sections(PROTOCOL, 3)[method], "json")
     assert decode(method, reply.encode())[1] == 0, "no unknown field"
 
 
-async def test_the_arguments_that_the_protocol_shows_are_those_that_are_sent():
+async def test_the_arguments_that_the_protocol_shows_are_those_that_are_sent() -> None:
     sent: dict[str, dict[str, object]] = {}
     plugin = Plugin("listener")
 
-    def listen_to(method):
+    def listen_to(method: Method) -> None:
         @plugin.on(method)
-        def listen(args):
+        def listen(args: dict[str, Any]) -> dict[str, Any] | None:
             sent.setdefault(method, args)
             return {"node": {"phase": "Succeeded"}} if method is Method.TEMPLATE_EXECUTE else None
 
@@ -139,13 +141,13 @@ async def test_the_arguments_that_the_protocol_shows_are_those_that_are_sent():
         async with Engine(Registry(config)) as engine:
             await engine.run([work])
     assert work.phase == "Succeeded"
-    for method, body in sections(PROTOCOL, 3).items():
+    for name, body in sections(PROTOCOL, 3).items():
         shown = orjson.loads(fenced(body, "json")[0])
-        assert_part_of(shown, sent[method], method)
+        assert_part_of(shown, sent[name], name)
     assert sections(PROTOCOL, 3).keys() == sent.keys()
 
 
-def assert_part_of(shown, sent, where):
+def assert_part_of(shown: dict[str, Any], sent: dict[str, Any], where: str) -> None:
     """Every key that is shown is sent, with a value of that type; at the top, no other is."""
     assert sent.keys() == shown.keys(), where
     for key, value in shown.items():
@@ -155,7 +157,7 @@ def assert_part_of(shown, sent, where):
             assert type(sent[key][inner]) is type(example), f"{where}: {key}.{inner}"
 
 
-def test_the_sdk_example_is_a_plugin(checkout):
+def test_the_sdk_example_is_a_plugin(checkout: Checkout) -> None:
     (source,) = fenced(PROTOCOL, "python")
     (checkout.folder / "plugin.py").write_text(checkout.translate(source))
     checkout.leave_running(".venv/bin/python plugin.py")
@@ -166,7 +168,7 @@ def test_the_sdk_example_is_a_plugin(checkout):
 
 @pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *sorted(
     str(each.relative_to(ROOT)) for each in (ROOT / "docs").glob("*.md"))])  # fmt: skip
-def test_links_lead_somewhere(file):
+def test_links_lead_somewhere(file: str) -> None:
     document = ROOT / file
     for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
         if "://" in target:

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from tests.examples.conftest import Checkout
+
 RUN = ".venv/bin/oarlock run"
 
 
@@ -15,24 +17,24 @@ def phases(workflow: dict[str, Any]) -> dict[str, str]:
     return {node["displayName"]: node["phase"] for node in workflow["status"]["nodes"].values()}
 
 
-def test_hello_needs_no_plugin(checkout):
+def test_hello_needs_no_plugin(checkout: Checkout) -> None:
     assert checkout.run(f"{RUN} examples/hello.yaml").startswith("hello Succeeded")
 
 
-def test_the_hello_plugin_answers_for_every_node(checkout):
+def test_the_hello_plugin_answers_for_every_node(checkout: Checkout) -> None:
     checkout.leave_running(".venv/bin/python examples/hello_plugin.py")
     workflow = json.loads(checkout.run(f"{RUN} examples/hello.yaml --config examples/plugins.toml --output json"))
     assert workflow["status"]["nodes"]["hello"]["message"] == "Hello"
 
 
-def test_the_plain_plugin_signs_the_workflow(checkout):
+def test_the_plain_plugin_signs_the_workflow(checkout: Checkout) -> None:
     checkout.leave_running(".venv/bin/python examples/plain_plugin.py")
     workflow = json.loads(checkout.run(f"{RUN} examples/hello.yaml --config examples/plugins.toml --output json"))
     assert workflow["metadata"]["annotations"] == {"signed": "plain plugin"}
     assert workflow["status"]["phase"] == "Succeeded"
 
 
-def test_the_node_js_plugin_executes_a_template_found_by_its_config_map(checkout, node):
+def test_the_node_js_plugin_executes_a_template_found_by_its_config_map(checkout: Checkout, node: str) -> None:
     checkout.leave_running(f"{node} examples/server.mjs")
     check = checkout.run(".venv/bin/oarlock check --config examples/discovery.toml")
     assert "greeting-plugin" in check
@@ -43,7 +45,7 @@ def test_the_node_js_plugin_executes_a_template_found_by_its_config_map(checkout
     assert workflow["status"]["nodes"]["greeting"]["message"] == "good morning, world"
 
 
-def test_the_diamond_takes_the_branch_that_its_outcomes_lead_to(checkout):
+def test_the_diamond_takes_the_branch_that_its_outcomes_lead_to(checkout: Checkout) -> None:
     outcomes = checkout.folder / "outcomes.yaml"
     outcomes.write_text("node:a: {result: good morning}\n")
     workflow = json.loads(checkout.run(f"{RUN} examples/diamond.yaml --outcomes outcomes.yaml --output json"))
@@ -52,7 +54,7 @@ def test_the_diamond_takes_the_branch_that_its_outcomes_lead_to(checkout):
     assert phases(workflow)["rude"] == "Skipped"
 
 
-def test_the_diamond_fails_where_one_of_its_loop_does(checkout):
+def test_the_diamond_fails_where_one_of_its_loop_does(checkout: Checkout) -> None:
     command = f"{RUN} examples/diamond.yaml --outcomes examples/diamond-outcomes.yaml --output json"
     workflow = json.loads(checkout.run(command, expect=1))
     assert workflow["status"]["phase"] == "Failed"
@@ -61,7 +63,7 @@ def test_the_diamond_fails_where_one_of_its_loop_does(checkout):
     assert phases(workflow)["d"] == "Omitted"
 
 
-def test_the_controller_runs_containers_as_processes_and_asks_its_plugins(checkout):
+def test_the_controller_runs_containers_as_processes_and_asks_its_plugins(checkout: Checkout) -> None:
     diamond = checkout.folder / "examples" / "diamond.yaml"
     diamond.write_text(diamond.read_text().replace("duration: 5m", "duration: 10ms"))
     checkout.leave_running(".venv/bin/python examples/plain_plugin.py")
@@ -73,7 +75,7 @@ def test_the_controller_runs_containers_as_processes_and_asks_its_plugins(checko
     assert "d: Succeeded after good morning" in lines
 
 
-def test_fan_out_makes_a_hundred_thousand_nodes_of_one_step(checkout):
+def test_fan_out_makes_a_hundred_thousand_nodes_of_one_step(checkout: Checkout) -> None:
     manifest = checkout.folder / "examples" / "fan-out.yaml"
     text = manifest.read_text()
     assert '"100000"' in text

@@ -47,29 +47,29 @@ def functions_of(path: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def test_there_are_rows():
+def test_there_are_rows() -> None:
     tables = PAGE.count("\n| --- |")
     assert len(ROWS) == PAGE.count("\n| ") - 2 * tables
     assert len(ROWS) > 100
 
 
 @pytest.mark.parametrize("test", sorted({test for _, _, test in ROWS}))
-def test_each_test_that_is_named_is_there(test):
+def test_each_test_that_is_named_is_there(test: str) -> None:
     path, _, name = test.partition("::")
     assert name.split("::")[-1].startswith("test_")
     assert name in functions_of(ROOT / "tests" / path)
 
 
 @pytest.mark.parametrize("how", sorted({how for _, how, _ in ROWS}))
-def test_each_says_how(how):
+def test_each_says_how(how: str) -> None:
     assert re.match(r"(run|simulated|carried)\b", how)
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_each_field_has_a_row(name):
+def test_each_field_has_a_row(name: str) -> None:
     assert set(section(name)) == {*FIELDS[name]}
 
 
-def test_what_is_carried_is_tested_to_be():
+def test_what_is_carried_is_tested_to_be() -> None:
     for name, carried in (("The spec", OF_THE_SPEC), ("Templates", OF_A_TEMPLATE)):
         assert {field for field, how in section(name).items() if how == "carried"} == set(carried)

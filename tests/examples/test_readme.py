@@ -6,7 +6,7 @@ import re
 import subprocess
 
 from registry import load_config
-from tests.examples.conftest import ROOT
+from tests.examples.conftest import ROOT, Checkout
 
 README = (ROOT / "README.md").read_text()
 
@@ -23,7 +23,7 @@ def printed(text: str) -> str:
     return re.sub(r" *\b\d+\.\d ms", " N ms", "\n".join(lines))
 
 
-def test_every_block_of_the_readme_does_what_it_says(checkout):
+def test_every_block_of_the_readme_does_what_it_says(checkout: Checkout) -> None:
     compared = 0
     said = ""
     for language, text in blocks():
@@ -49,14 +49,14 @@ def test_every_block_of_the_readme_does_what_it_says(checkout):
     assert compared == README.count("```text")
 
 
-def test_the_library_snippet_prints_what_the_plugin_said(checkout):
+def test_the_library_snippet_prints_what_the_plugin_said(checkout: Checkout) -> None:
     checkout.leave_running(".venv/bin/python examples/hello_plugin.py")
     (snippet,) = [text for language, text in blocks() if language == "python" and "Engine.from_config" in text]
     (checkout.folder / "snippet.py").write_text(checkout.translate(snippet))
     assert checkout.run(".venv/bin/python snippet.py").splitlines()[-1] == "Succeeded Hello"
 
 
-def test_every_command_of_contributing_is_there():
+def test_every_command_of_contributing_is_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     for command in re.findall(r"(?m)^make (\w+)", text):
         subprocess.run(["make", "-n", command], cwd=ROOT, check=True, capture_output=True)

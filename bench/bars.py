@@ -60,6 +60,19 @@ def over_single(single: Sequence[Loop], batched: Sequence[Loop], cached: Sequenc
     return [bar for bar in bars if bar is not None]
 
 
+def over_mixed(five: Sequence[Loop], two: Sequence[Loop], mixed: Sequence[Loop], odd: Sequence[Loop]) -> Bar:
+    """What three plugins cost beside the two ``odd`` ones of `mixed`, over what they cost beside ``two`` like them.
+
+    The accounting knows whole loops only, so what the three cost is what a loop costs with them less what it costs
+    without; what is spent on a node whoever is called is in neither. All loops were taken in turns.
+    """
+    rounds = zip(five, two, mixed, odd, strict=True)
+    measured = median(_cpu_between(c, d) / _cpu_between(a, b) for a, b, c, d in rounds)
+    return Bar(
+        name="CPU per call of three plugins beside two that want more", limit=1.10, at_least=False, measured=measured
+    )
+
+
 def over_scale(few: int, small: Sequence[Loop], many: int, large: Sequence[Loop]) -> Bar:
     """CPU per call on a graph of `many` nodes over that on one of `few`, loops taken in turns."""
     growth = median(b.cpu_us_per_call / a.cpu_us_per_call for a, b in zip(small, large, strict=True))
@@ -83,6 +96,12 @@ def _calls(one: Loop) -> float:
 
 def _speed(one: PeerRound) -> float:
     return one.calls_per_second
+
+
+def _cpu_between(more: Loop, less: Loop) -> float:
+    """Microseconds a call of those that only the one loop made."""
+    cpu = more.cpu_us_per_call * more.calls - less.cpu_us_per_call * less.calls
+    return cpu / (more.calls - less.calls)
 
 
 def _cpu(one: PeerRound) -> float:

@@ -57,7 +57,7 @@ class _Share(click.ParamType[float]):
 @click.option("--server", type=click.Choice(["nginx", "plugins"]), help="Who answers, where it can.")
 @click.option("--peers", is_flag=True, help="Compare with other clients on nginx, and with the bars.")
 @click.option("--batches", is_flag=True, help="Compare single calls with what spares them, and with the bars.")
-@click.option("--rounds", type=_POSITIVE, default=5, show_default=True, help="Rounds of peers or batches, in turns.")
+@click.option("--rounds", type=_POSITIVE, default=5, show_default=True, help="Rounds of what is compared in turns.")
 @click.option("--connections", type=_POSITIVE, help="Calls under way at a time; with --peers 64, for them as well.")
 @click.option(
     "--scenario",

@@ -14,7 +14,7 @@ from bench import servers
 from bench.engine_process import EngineProcess, Measured, engine_process
 from bench.messages import Load, Progress
 from bench.plugin_server import Counted
-from bench.record import Latency, Moment, PluginRow, ScenarioRow, typical
+from bench.record import Latency, Loop, Moment, PluginRow, ScenarioRow, typical
 from bench.scenarios import Scenario
 from bench.servers import Nginx, PluginServers
 from rpc.client import LaneName
@@ -92,6 +92,11 @@ class Figures(NamedTuple):
     graph_bytes_per_node: float
     loops: list[Measured]
     plugins: list[PluginRow]
+
+    @property
+    def unobserved(self) -> list[Loop]:
+        """The loops whose processor time may be compared."""
+        return [each.loop for each in self.loops if each.loop.outside_calling is None]
 
     @property
     def latency(self) -> Latency:

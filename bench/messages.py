@@ -18,9 +18,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
     The plugins are those of the file ``config``, or else one per address. ``workers`` is how many nodes are under way
     at a time, None for the engine's own number. With ``fresh`` every loop has a workflow of its own, from its creation
-    on; else all loops are over one whose leaves stay pending, loaded beforehand. ``types`` of nodes are what plugins
-    want to be asked about, all where there are none. Before each loop the share ``changed`` of the nodes changes; where
-    there is one, a loop over all of them is part of the loading.
+    on; else all loops are over one whose leaves stay pending, loaded beforehand. ``types`` are those of the nodes that
+    each plugin wants, from the first on, repeated as often as there are plugins; all where there are none. Before each
+    loop the share ``changed`` of the nodes changes; where there is one, a loop over all of them is part of the loading.
     """
 
     nodes: int
@@ -31,7 +31,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     leaf: Leaf = "container"
     padding: int = 0
     fresh: bool = False
-    types: tuple[str, ...] = ()
+    types: tuple[tuple[str, ...], ...] = ((),)
     changed: float = 0.0
 
 

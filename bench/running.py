@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from bench.lanes import lanes
 from bench.machine import machine
 from bench.measuring import NOTHING, Figures, Plan, ServerName, engaged, figures, loop, measure
 from bench.record import Bar, Micro, PeerRow, Record
-from bench.scenarios import BATCHES, DEFAULT, SCENARIOS
+from bench.scenarios import BATCHES, DEFAULT, MIXED, MIXED_PLUGINS, ODD_ONES, SCENARIOS, Scenario
 from bench.servers import Missing, Nginx, PluginServers, nginx_version
 
 PARTS = ("codec", "lanes")
@@ -58,9 +58,15 @@ class Run:
             self._bars.append(self._over_scale())
         if wish.batches:
             done |= self._side_by_side()
+        if {DEFAULT, MIXED} <= set(wish.scenarios) and plan.config is None and plan.profile is None:
+            if plan.plugins == MIXED_PLUGINS:
+                done |= self._mixed()
+            else:
+                self._missing[MIXED] = f"what it is over {DEFAULT} is known of {MIXED_PLUGINS} plugins only"
         for name in wish.scenarios:
             if name in SCENARIOS and name not in done:
-                done[name] = measure(name, SCENARIOS[name], self._nodes(name), self._server(name), wish.loops, plan)
+                scenario = SCENARIOS[name]
+                done[name] = measure(name, scenario, self._nodes(scenario), self._server(name), wish.loops, plan)
                 plan = plan._replace(profile=None)  # the flame graph is of the first
         micro = self._parts()
         name, first = next(iter(done.items()), ("", NOTHING))
@@ -100,8 +106,7 @@ class Run:
             return False
         return True
 
-    def _nodes(self, name: str) -> int:
-        scenario = SCENARIOS[name]
+    def _nodes(self, scenario: Scenario) -> int:
         return scenario.nodes if scenario.sized or self._wish.nodes is None else self._wish.nodes
 
     def _server(self, name: str) -> ServerName:
@@ -113,7 +118,7 @@ class Run:
     def _against_peers(self) -> Figures:
         wish, plan = self._wish, self._plan
         with ExitStack() as stack:
-            subject = stack.enter_context(engaged(SCENARIOS[DEFAULT], self._nodes(DEFAULT), "nginx", plan))
+            subject = stack.enter_context(engaged(SCENARIOS[DEFAULT], self._nodes(SCENARIOS[DEFAULT]), "nginx", plan))
             server = subject.server
             assert isinstance(server, Nginx)
             present, missing = stack.enter_context(peers.installed())
@@ -128,23 +133,36 @@ class Run:
 
     def _side_by_side(self) -> dict[str, Figures]:
         """Single calls and what spares them, by plugins on the SDK."""
-        wish, plan = self._wish, self._plan
-        with ExitStack() as stack:
-            subjects = {
-                name: stack.enter_context(engaged(SCENARIOS[name], self._nodes(name), "plugins", plan))
-                for name in (DEFAULT, *BATCHES)
-            }
-            loops = rounds.side_by_side(subjects, wish.rounds, plan)
-            done = {
-                name: figures(subject, [*loops[name], loop(subject, f"{name}, call by call", True, plan)])
-                for name, subject in subjects.items()
-            }
-        taken = {name: [each.loop for each in measured] for name, measured in loops.items()}
-        self._bars += bars.over_single(*(taken[name] for name in (DEFAULT, "batched", "cached")))
+        done = self._in_turns({name: (SCENARIOS[name], self._plan) for name in (DEFAULT, *BATCHES)}, "plugins")
+        self._bars += bars.over_single(*(done[name].unobserved for name in (DEFAULT, "batched", "cached")))
         return done
 
+    def _mixed(self) -> dict[str, Figures]:
+        """Three plugins beside two that are not like them, and what both cost without the three."""
+        plan, server = self._plan, self._server(MIXED)
+        two, odd = f"{DEFAULT}, two of them", f"{MIXED}, the two"
+        few = plan._replace(plugins=2)
+        entrants = {DEFAULT: (SCENARIOS[DEFAULT], plan), two: (SCENARIOS[DEFAULT], few)}
+        entrants |= {MIXED: (SCENARIOS[MIXED], plan), odd: (ODD_ONES, few)}
+        done = self._in_turns(entrants, server)
+        self._bars.append(bars.over_mixed(*(each.unobserved for each in done.values())))
+        return {name: done[name] for name in (DEFAULT, MIXED)}
+
+    def _in_turns(self, entrants: Mapping[str, tuple[Scenario, Plan]], server: ServerName) -> dict[str, Figures]:
+        """Loops over several engines side by side, the last of each call by call."""
+        with ExitStack() as stack:
+            subjects = {
+                name: stack.enter_context(engaged(scenario, self._nodes(scenario), server, plan))
+                for name, (scenario, plan) in entrants.items()
+            }
+            loops = rounds.side_by_side(subjects, self._wish.rounds, self._plan)
+            return {
+                name: figures(subject, [*loops[name], loop(subject, f"{name}, call by call", True, self._plan)])
+                for name, subject in subjects.items()
+            }
+
     def _over_scale(self) -> Bar:
-        scenario, nodes, plan = SCENARIOS[DEFAULT], self._nodes(DEFAULT), self._plan
+        scenario, nodes, plan = SCENARIOS[DEFAULT], self._nodes(SCENARIOS[DEFAULT]), self._plan
         few, many = max(1, nodes // _TENFOLD), nodes * _TENFOLD
         with engaged(scenario, few, "nginx", plan) as one, engaged(scenario, many, "nginx", plan) as other:
             small, large = rounds.in_turns(one, other, self._wish.rounds, plan)

@@ -18,8 +18,9 @@ class Scenario(NamedTuple):
     ``replies`` and ``latencies`` say what each plugin does: the former is given its name, the latter are milliseconds
     from the first plugin on, repeated as often as there are plugins. ``fresh`` gives each loop a workflow of its own,
     which then counts its creation; ``padding`` is in bytes a request. ``sized`` means that the number of nodes is what
-    it is about. ``batches`` and ``cacheable`` are what plugins can do, ``types`` what they want to be asked about, and
-    ``changed`` is the share of the nodes that changes before each loop.
+    it is about. ``batches`` and ``cacheable`` are what plugins can do; ``types`` are those of the nodes that each
+    plugin wants, repeated like latencies, all where there are none; and ``changed`` is the share of the nodes that
+    changes before each loop.
     """
 
     about: str
@@ -32,7 +33,7 @@ class Scenario(NamedTuple):
     sized: bool = False
     batches: bool = False
     cacheable: bool = False
-    types: tuple[str, ...] = ()
+    types: tuple[tuple[str, ...], ...] = ((),)
     changed: float = 0.0
 
     @property
@@ -58,6 +59,11 @@ def _silent(name: str) -> dict[Method, dict[str, Any]]:
     return {Method.NODE_PRE_EXECUTE: {}}
 
 
+def _wanting_more(which: str) -> Replies:
+    """One of the plugins has `node.postExecute`, too."""
+    return lambda name: {**_silent(name), **({Method.NODE_POST_EXECUTE: {}} if name == which else {})}
+
+
 def _patching(name: str) -> dict[Method, dict[str, Any]]:
     # Each plugin of the chain changes what the one before it wrote, so that every reply is a change.
     return {Method.NODE_PRE_EXECUTE: {"node": {"message": f"seen by {name}", "progress": "1/2"}}}
@@ -79,6 +85,12 @@ FIRST: Final = (DEFAULT, "batched", "cached")
 """What is measured where nothing is asked for: the same calls, and what spares them."""
 BATCHES: Final = ("batched", "cached", "matched")
 """What is compared with it side by side."""
+MIXED: Final = "mixed"
+MIXED_PLUGINS: Final = 5
+ODD_ONES: Final = Scenario(
+    "the two of `mixed` that are not like the others", _wanting_more("plugin-1"), types=((), ("Pod",))
+)
+"""`mixed` without the three."""
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     DEFAULT: Scenario("pending nodes in their steady state, one node.preExecute each", _silent),
@@ -90,7 +102,12 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         cacheable=True,
         changed=0.01,
     ),
-    "matched": Scenario("the same, with plugins that want none of the nodes", _silent, types=("Steps",)),
+    "matched": Scenario("the same, with plugins that want none of the nodes", _silent, types=(("Steps",),)),
+    MIXED: Scenario(
+        "the same, one plugin with a node.postExecute and one with a match between three of the others",
+        _wanting_more("plugin-2"),
+        types=((), (), (), ("Pod",), ()),
+    ),
     "numbered": Scenario("the same, each node with a template of its own", _silent, leaf="numbered"),
     "six": Scenario("all six methods, from the first node to the last", _all_six, 20_000, leaf="plugin", fresh=True),
     "patch": Scenario("every reply changes the node", _patching, 20_000),

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from itertools import cycle
 
 import msgspec
 import psutil
@@ -207,9 +208,9 @@ def configured(load: Load) -> Config:
                 address=address,
                 failure_policy="ignore",
                 timeout=_PATIENCE,
-                match=MatchSettings(types=load.types) if load.types else None,
+                match=MatchSettings(types=types) if types else None,
             )
-            for number, address in enumerate(load.addresses, start=1)
+            for number, (address, types) in enumerate(zip(load.addresses, cycle(load.types), strict=False), start=1)
         )
     else:
         config = load_config(load.config)

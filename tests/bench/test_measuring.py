@@ -11,7 +11,8 @@ from bench.measuring import Plan, engaged, figures, loop, measure
 from bench.messages import Load, Progress
 from bench.peers import Failed, Peer
 from bench.peers.window import Outcome, Task
-from bench.scenarios import SCENARIOS
+from bench.running import Run, Wish
+from bench.scenarios import ODD_ONES, SCENARIOS
 from bench.servers import Nginx, PluginServers
 from rpc.methods import BATCHES, SPELLINGS, Method
 
@@ -148,6 +149,27 @@ def test_peers_take_turns_and_one_that_fails_is_out() -> None:
     ours = compared.rows[0]
     assert [each.served for each in ours.rounds] == [CALLS, CALLS]
     assert compared.rows[1].cpu_us_per_call == pytest.approx(500_000 / (NODES * PLUGINS))
+
+
+@needs_nginx
+def test_plugins_beside_others_that_are_not_like_them_are_compared_on_one_server() -> None:
+    wish = Wish(scenarios=("single", "mixed"), nodes=NODES, rounds=2)
+    done = Run(wish, Plan()).record()
+    assert [(row.name, row.loop.calls) for row in done.scenarios] == [
+        ("single", (NODES + 1) * 5),
+        ("mixed", (NODES + 1) * 5 - 1),  # one plugin does not want the node of the steps
+    ]
+    assert {row.server.split()[0] for row in done.scenarios} == {"nginx"}
+    assert [bar.name for bar in done.bars] == ["CPU per call of three plugins beside two that want more"]
+
+
+def test_the_odd_plugins_by_themselves_are_sent_what_they_are_sent_among_the_others() -> None:
+    both = [
+        measure("", scenario, NODES, "plugins", 1, Plan(plugins=plugins)).plugins
+        for scenario, plugins in ((SCENARIOS["mixed"], 5), (ODD_ONES, 2))
+    ]
+    (_, second, _, fourth, _), alone = both
+    assert [plugin.calls for plugin in alone] == [second.calls, fourth.calls] == [NODES + 1, NODES]
 
 
 @needs_nginx

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from bench import record as records
-from bench.bars import over_graph, over_peers, over_scale
-from bench.record import Record, Unreadable
+from bench.bars import over_graph, over_mixed, over_peers, over_scale
+from bench.record import Loop, Record, Unreadable
 
 
 def test_a_record_survives_being_written_and_read(record: Record, tmp_path: Path) -> None:
@@ -64,6 +64,16 @@ def test_bars_are_ratios_of_this_runs_own_figures(record: Record) -> None:
 def test_a_missing_peer_gives_no_bar(record: Record) -> None:
     rows = [row for row in record.peers if row.name != "wrk"]
     assert [bar.name for bar in over_peers(rows)] == ["calls/s over Go net/http's", "calls/s over aiohttp's"]
+
+
+def test_three_plugins_cost_what_their_loop_costs_over_one_without_them(record: Record) -> None:
+    def loop(calls: int, cpu_us: float) -> Loop:
+        return msgspec.structs.replace(record.loops[0], calls=calls, cpu_us_per_call=cpu_us / calls)
+
+    five, two = [loop(50, 650.0)], [loop(20, 350.0)]  # 10 µs each of the 30 calls that only the former made
+    mixed, odd = [loop(48, 1130.0)], [loop(18, 800.0)]  # 11 µs, and a lot for what the two want besides
+    bar = over_mixed(five, two, mixed, odd)
+    assert bar.measured == pytest.approx(1.1)
 
 
 def test_the_worst_loop_counts_for_memory(record: Record) -> None:

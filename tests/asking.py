@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from rpc import Call, CallBatch, Client, Method, Outcomes, PluginError, Reply
+from rpc import Client, Method, PluginError
+from rpc.batches import Call, CallBatch
 from rpc.lanes import Lane, Response
+from rpc.replies import Reply
+from rpc.window import Outcomes
 
 
 def post(lane: Lane, path: str, body: bytes) -> asyncio.Future[Response]:

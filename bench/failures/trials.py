@@ -23,8 +23,9 @@ from engine.plugins.journal import Journal
 from engine.plugins.room import Room
 from engine.reconciling.run import WORKERS
 from registry import BreakerSettings, Seconds
-from rpc import EMPTY, Client, Method, PluginError, RetryPolicy
+from rpc import Client, Method, PluginError, RetryPolicy
 from rpc.plugin import Plugin
+from rpc.replies import EMPTY
 
 _NEVER: Final = BreakerSettings(min_calls=1 << 60)
 

@@ -17,7 +17,8 @@ import msgspec
 
 from bench import servers
 from bench.plugin_server import Behaviour
-from rpc import BatchPolicy, BreakerPolicy, Call, CallBatch, Client, Method, Outcome, RetryPolicy
+from rpc import BatchPolicy, BreakerPolicy, Client, Method, Outcome, RetryPolicy
+from rpc.batches import Call, CallBatch
 
 FIXED: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 CALLERS: Final = 128

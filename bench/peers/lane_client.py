@@ -8,8 +8,11 @@ from typing import cast
 import uvloop
 
 from bench.peers.window import Outcome, Task, given, report, window
-from rpc import EMPTY, BatchPolicy, Call, CallBatch, Client, Method, Outcomes
+from rpc import BatchPolicy, Client, Method
+from rpc.batches import Call, CallBatch
 from rpc.client import LaneName
+from rpc.replies import EMPTY
+from rpc.window import Outcomes
 
 
 async def send(task: Task, lane: LaneName) -> Outcome:

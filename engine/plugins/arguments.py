@@ -19,7 +19,7 @@ from engine.plugins.question import Question
 from engine.substitution.text import SubstitutionError
 from engine.templates.template import Template
 from registry import Plugin
-from rpc import Call
+from rpc.batches import Call
 
 
 @lru_cache(maxsize=4096)

@@ -13,7 +13,8 @@ from engine.plugins.matching import NodeFilter, node_filter
 from engine.plugins.patching import IllegalChange, apply_result
 from engine.substitution.text import SubstitutionError
 from registry import Plugin
-from rpc import FatalError, Method, NodeReply, ParametersReply, Reply
+from rpc import FatalError, Method
+from rpc.replies import NodeReply, ParametersReply, Reply
 
 
 class Effects:

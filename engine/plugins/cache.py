@@ -14,7 +14,7 @@ from typing import Final
 from engine.model.node import Node
 from engine.plugins.room import Room, Share, weight
 from registry import Plugin
-from rpc import EMPTY, Reply
+from rpc.replies import EMPTY, Reply
 
 EMPTY_SIZE: Final = 250
 """Bytes that a node takes to which nobody had anything to say, and `ENTRY` those of a reply, besides what is in it."""

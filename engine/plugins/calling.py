@@ -7,7 +7,10 @@ from engine.plugins.arguments import digest
 from engine.plugins.memory import Memory
 from engine.plugins.patience import Patience
 from registry import Plugin
-from rpc import EMPTY, Call, CallBatch, FatalError, Method, Outcomes, PluginError, Reply, TransientError
+from rpc import FatalError, Method, PluginError, TransientError
+from rpc.batches import Call, CallBatch
+from rpc.replies import EMPTY, Reply
+from rpc.window import Outcomes
 
 
 def may_fail(plugin: Plugin) -> bool:

@@ -13,7 +13,10 @@ from engine.plugins.calling import may_fail
 from engine.plugins.question import Question
 from engine.plugins.room import Answer
 from registry import Plugin
-from rpc import EMPTY, CallBatch, FatalError, Method, Outcomes, PluginError, Reply
+from rpc import FatalError, Method, PluginError
+from rpc.batches import CallBatch
+from rpc.replies import EMPTY, Reply
+from rpc.window import Outcomes
 
 
 class Chain:

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from engine.plugins.room import Answer, Room, Share, weight
-from rpc import EMPTY, FatalError, Method
+from rpc import FatalError, Method
+from rpc.replies import EMPTY
 
 EMPTY_SIZE: Final = 120
 """Bytes that a chain of empty replies takes, and `ENTRY` those of an answer, besides what is in it."""

@@ -10,7 +10,8 @@ from engine.plugins.cache import ReplyCache
 from engine.plugins.journal import Journal
 from engine.plugins.room import CACHES, JOURNALS, Answer, Room
 from registry import Plugin
-from rpc import FatalError, Method, NodeReply
+from rpc import FatalError, Method
+from rpc.replies import NodeReply
 
 PRE: Final = Method.NODE_PRE_EXECUTE
 

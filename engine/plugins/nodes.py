@@ -15,8 +15,9 @@ from engine.plugins.matching import wants
 from engine.plugins.question import Question
 from engine.templates.template import Template
 from registry import Plugin
-from rpc import FatalError, Method, NodeReply, TransientError
+from rpc import FatalError, Method, TransientError
 from rpc.fanout import fan_out
+from rpc.replies import NodeReply
 
 PRE: Final = Method.NODE_PRE_EXECUTE
 POST: Final = Method.NODE_POST_EXECUTE

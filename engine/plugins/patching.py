@@ -11,7 +11,7 @@ from engine.model.node import FULFILLED, Node
 from engine.model.workflow import COMPLETED_PHASES
 from engine.shape import WrongType, check_outputs, check_shape
 from engine.substitution.variables import text_of
-from rpc import NodeResult
+from rpc.replies import NodeResult
 
 IDENTITY: Final = ("name", "namespace", "uid")
 """The fields of `metadata` that say which workflow it is; no patch may change them."""

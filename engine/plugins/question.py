@@ -6,7 +6,7 @@ import msgspec
 
 from engine.graph import Invocation
 from engine.model.node import Node
-from rpc import Call
+from rpc.batches import Call
 
 
 class Question(msgspec.Struct, eq=False, gc=False):

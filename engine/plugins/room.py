@@ -8,7 +8,8 @@ from __future__ import annotations
 from sys import getsizeof
 from typing import Any, Final
 
-from rpc import FatalError, NodeReply, ParametersReply, Reply, WorkflowReply
+from rpc import FatalError
+from rpc.replies import NodeReply, ParametersReply, Reply, WorkflowReply
 
 JOURNALS: Final = 192 * 1024 * 1024
 """Bytes of answers that passes under way, or aborted, were given."""

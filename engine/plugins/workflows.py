@@ -12,7 +12,9 @@ from engine.plugins.calling import Caller
 from engine.plugins.matching import wants
 from engine.plugins.patching import IllegalChange, patch_workflow
 from registry import Plugin
-from rpc import Call, FatalError, Method, WorkflowReply
+from rpc import FatalError, Method
+from rpc.batches import Call
+from rpc.replies import WorkflowReply
 
 
 class WorkflowHooks:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.model.node import Node
 from engine.plugins.patching import IllegalChange, apply_result, merge_patch, patch_workflow
-from rpc import NodeResult
+from rpc.replies import NodeResult
 
 # The cases of RFC 7386, appendix A, that concern objects.
 CASES: list[tuple[Any, Any, Any]] = [

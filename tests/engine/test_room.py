@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from engine.plugins.cache import ReplyCache
 from engine.plugins.journal import Journal
 from engine.plugins.room import Room, weight
-from rpc import EMPTY, FatalError, Method, NodeReply, NodeResult, Reply
-from rpc.replies import decode
+from rpc import FatalError, Method
+from rpc.replies import EMPTY, NodeReply, NodeResult, Reply, decode
 
 PRE = Method.NODE_PRE_EXECUTE
 

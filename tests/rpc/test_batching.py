@@ -11,22 +11,10 @@ import orjson
 import pytest
 from aiohttp import web
 
-from rpc import (
-    EMPTY,
-    BatchPolicy,
-    BreakerPolicy,
-    Call,
-    CallBatch,
-    Client,
-    FatalError,
-    Method,
-    NodeReply,
-    NotSent,
-    Outcome,
-    Outcomes,
-    RetryPolicy,
-    TransientError,
-)
+from rpc import BatchPolicy, BreakerPolicy, Client, FatalError, Method, NotSent, Outcome, RetryPolicy, TransientError
+from rpc.batches import Call, CallBatch
+from rpc.replies import EMPTY, NodeReply
+from rpc.window import Outcomes
 
 PRE = Method.NODE_PRE_EXECUTE
 BATCH = "/node.preExecute.batch"

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from rpc import BatchPolicy, Client, FatalError, Method, NodeReply, NodeResult, NotSent, Outcome, TransientError
+from rpc import BatchPolicy, Client, FatalError, Method, NotSent, Outcome, TransientError
+from rpc.replies import NodeReply, NodeResult
 from rpc.retries import RetryPolicy
 from tests.asking import ask
 

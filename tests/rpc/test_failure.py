@@ -12,20 +12,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from rpc import (
-    EMPTY,
-    BreakerPolicy,
-    Budget,
-    Client,
-    FatalError,
-    Method,
-    NotSent,
-    Outcome,
-    RetryPolicy,
-    TransientError,
-)
+from rpc import BreakerPolicy, Budget, Client, FatalError, Method, NotSent, Outcome, RetryPolicy, TransientError
 from rpc.lanes import Exhausted, LaneError, Untrusted, Waiting
 from rpc.plugin import Plugin, Unavailable
+from rpc.replies import EMPTY
 from tests.asking import ask
 
 NODE = Method.NODE_PRE_EXECUTE

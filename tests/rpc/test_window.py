@@ -10,22 +10,11 @@ from typing import Any, Literal
 import pytest
 
 import rpc.attempts
-from rpc import (
-    EMPTY,
-    BatchPolicy,
-    Call,
-    CallBatch,
-    Client,
-    FatalError,
-    Method,
-    NodeReply,
-    Outcome,
-    Outcomes,
-    Request,
-    RetryPolicy,
-    TransientError,
-)
+from rpc import BatchPolicy, Client, FatalError, Method, Outcome, Request, RetryPolicy, TransientError
+from rpc.batches import Call, CallBatch
 from rpc.plugin import Plugin, Unavailable
+from rpc.replies import EMPTY, NodeReply
+from rpc.window import Outcomes
 
 PRE = Method.NODE_PRE_EXECUTE
 ONCE = RetryPolicy(attempts=1)

@@ -15,8 +15,10 @@ import orjson
 
 from engine import Node, Result, Workflow
 from registry import Config, EngineSettings, Plugin, PluginConfig
-from rpc import CallBatch, Method, Outcomes, Reply, TransientError
-from rpc.replies import decode
+from rpc import Method, TransientError
+from rpc.batches import CallBatch
+from rpc.replies import Reply, decode
+from rpc.window import Outcomes
 
 START = 1_700_000_000.0
 

@@ -12,8 +12,10 @@ import yaml
 
 from engine import Engine, Node, Result, Workflow
 from registry import Config, EngineSettings, Seconds
-from rpc import CallBatch, Method, Outcomes, TransientError
+from rpc import Method, TransientError
+from rpc.batches import CallBatch
 from rpc.replies import decode
+from rpc.window import Outcomes
 from tests.walks.comparing import compare
 from tests.walks.doubles import Client, Registry, Time, plugin
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rpc import EMPTY, BatchPolicy, Client, FatalError, Method, NodeReply, NodeResult
+from rpc import BatchPolicy, Client, FatalError, Method
+from rpc.replies import EMPTY, NodeReply, NodeResult
 from rpc.stats import Outcome
 from tests.asking import ask as ask_alone
 from tests.rpc.conformance.peers import Line, MakePeer, cuts

@@ -3,6 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from oarlock_guard import clash
+
+if why := clash(__name__, __file__):
+    raise ImportError(why)
+
 if TYPE_CHECKING:
     from engine.engine import Engine, EngineOptions
     from engine.executors.executor import Executor, Result

@@ -1,5 +1,10 @@
 """Which plugins there are: TOML, ConfigMaps and reload, turned into clients to call."""
 
+from oarlock_guard import clash
+
+if why := clash(__name__, __file__):
+    raise ImportError(why)
+
 from registry.config import (
     BatchSettings,
     BreakerSettings,

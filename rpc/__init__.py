@@ -1,5 +1,10 @@
 """How to call one plugin, fast and safely; and, in `rpc.plugin`, how to be one."""
 
+from oarlock_guard import clash
+
+if why := clash(__name__, __file__):
+    raise ImportError(why)
+
 from rpc.breaker import BreakerPolicy, BreakerState
 from rpc.budget import Budget
 from rpc.client import Client

@@ -132,7 +132,7 @@ class Locks:
 
     def acquire(self, requests: Sequence[Request], holder: str, workflow: str, standing: Standing = STANDING) -> bool:
         """Take all the locks for `holder`, or none; then it waits for each, and `workflow` is woken at its turn."""
-        if all(self._may_take(request, holder, workflow) for request in requests):
+        if all(self._may_take(request, holder, workflow, standing) for request in requests):
             for request in requests:
                 lock = self._locks.setdefault(request.name, _Lock())
                 lock.holders[holder] = None
@@ -161,15 +161,16 @@ class Locks:
         """`holder` had this lock before the engine was there."""
         self._locks.setdefault(name, _Lock()).holders[holder] = None
 
-    def _may_take(self, request: Request, holder: str, workflow: str) -> bool:
-        """As in Argo all nodes of the workflow whose turn it is may take it."""
+    def _may_take(self, request: Request, holder: str, workflow: str, standing: Standing) -> bool:
+        """As in Argo all nodes of the workflow whose turn it is may take it, and who would be the first to wait."""
         lock = self._locks.get(request.name)
         if lock is None:
             return request.size > 0
         if holder in lock.holders:
             return True
         front = lock.front()
-        return len(lock.holders) < request.size and (front is None or front.workflow == workflow)
+        is_next = front is None or front.workflow == workflow or standing < front.standing
+        return len(lock.holders) < request.size and is_next
 
     def release(self, names: Iterable[str], holder: str) -> None:
         """Give locks back."""

@@ -124,7 +124,7 @@ class Locks:
         self._number = 0
         self._woken: set[str] = set()
         self.version = 0
-        """How often a lock was given back."""
+        """How often it may have become somebody's turn."""
 
     def __len__(self) -> int:
         """How many locks somebody holds or waits for."""
@@ -188,7 +188,6 @@ class Locks:
                 self._given_back(name, lock)
 
     def _given_back(self, name: str, lock: _Lock) -> None:
-        self.version += 1
         self._wake(lock)
         if not lock.holders and not lock.waiting:
             del self._locks[name]
@@ -196,6 +195,7 @@ class Locks:
     def _wake(self, lock: _Lock) -> None:
         front = lock.front()
         if front is not None:
+            self.version += 1
             self._woken.add(front.workflow)
 
     def take_woken(self) -> set[str]:

@@ -118,7 +118,8 @@ class Promises(RuleBasedStateMachine):
             assert self.locks.free(Request(name, size)) == self.room(name) >= 0
         for holder in HOLDERS:
             assert {name for name, _ in self.locks.places(SIZES, holder)} == set(self.waiting.get(holder, ()))
-        assert len(self.locks) == len({name for names in (*self.held.values(), *self.waiting.values()) for name in names})
+        wanted = (*self.held.values(), *self.waiting.values())
+        assert len(self.locks) == len({name for names in wanted for name in names})
 
     def teardown(self) -> None:
         """Nobody is forgotten: where all give back what they hold, all get their turn, with no other to wake them."""

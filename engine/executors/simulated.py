@@ -11,10 +11,9 @@ from engine.executors.outcomes import SUCCESS, Outcome, Outcomes, outputs_of
 from engine.model.clock import SimulatedClock
 from engine.model.node import ERROR, FAILED, RUNNING, SUCCEEDED, Node
 from engine.model.workflow import Workflow
+from engine.templates.kinds import KINDS, has_main, has_result
 
 Document = Mapping[str, Any]
-
-POD_KINDS: Final = ("container", "script", "containerSet", "resource", "data")
 
 EMISSARY_FAILED: Final = "64"
 """The exit code of a container that Argo itself could not start."""
@@ -103,7 +102,7 @@ class SimulatedExecutor:
             outcome,
             template,
             default_exit_code=_has_exit_code(template),
-            has_result=_has_result(template),
+            has_result=has_result(template),
             make_up=lambda output: self._make_up(str(template.get("name") or ""), output),
         )
         containers = self._containers((template.get("containerSet") or {}).get("containers") or ())
@@ -114,7 +113,7 @@ class SimulatedExecutor:
             left = containers["main"].outputs if "main" in containers else None
             return Result(FAILED, _exit_message(name, exit_code), left, containers=containers)
         message = outcome.message
-        if outcome.phase != SUCCEEDED and not message and any(template.get(kind) is not None for kind in POD_KINDS):
+        if outcome.phase != SUCCEEDED and not message and _is_pod(template):
             message = _exit_message("main", outputs.get("exitCode", "1"))
         return Result(outcome.phase, message, outputs, containers=containers or None)
 
@@ -157,17 +156,9 @@ def _exit_message(container: str, exit_code: str) -> str:
     return f"{container}: Error (exit code {exit_code})"
 
 
-def _has_main(template: Document) -> bool:
-    """Whether a container set has the container whose result and exit code are those of the pod."""
-    return any(each["name"] == "main" for each in (template.get("containerSet") or {}).get("containers") or ())
-
-
 def _has_exit_code(template: Document) -> bool:
-    kinds = (kind for kind in POD_KINDS if kind != "containerSet")
-    return _has_main(template) or any(template.get(kind) is not None for kind in kinds)
+    return has_main(template) or any(kind.exit_code and template.get(name) is not None for name, kind in KINDS.items())
 
 
-def _has_result(template: Document) -> bool:
-    """Whether what the leaf writes to its standard output is its result (Argo's HasOutput)."""
-    kinds = ("container", "script", "data", "http", "plugin")
-    return _has_main(template) or any(template.get(kind) is not None for kind in kinds)
+def _is_pod(template: Document) -> bool:
+    return any(kind.pod and template.get(name) is not None for name, kind in KINDS.items())

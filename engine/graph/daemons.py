@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
+from engine.graph.cutting import cut_off
+from engine.graph.graph import Graph
 from engine.graph.invocation import Inside, Invocation
 from engine.model.node import SUCCEEDED
-
-if TYPE_CHECKING:
-    from engine.graph.graph import Graph
 
 
 def up(graph: Graph, invocation: Invocation, pod_ip: str) -> None:
@@ -27,7 +25,7 @@ def found(graph: Graph, invocation: Invocation) -> None:
     if invocation.boundary is not None:
         assert invocation.boundary.inside is not None
         invocation.boundary.inside.daemons.append(invocation)
-    graph.emit(invocation.parent, invocation.key, graph.store[invocation.node_id])
+    graph.turns.emit(invocation.parent, invocation.key, graph.store[invocation.node_id])
 
 
 def end_all(graph: Graph, inside: Inside) -> None:
@@ -37,7 +35,7 @@ def end_all(graph: Graph, inside: Inside) -> None:
         end(graph, invocation)
     for invocation in ended:
         if invocation.body is not None:  # an attempt that has not come up yet is one too many
-            graph.cut_off(invocation)
+            cut_off(graph, invocation)
 
 
 def end(graph: Graph, invocation: Invocation) -> None:
@@ -48,4 +46,4 @@ def end(graph: Graph, invocation: Invocation) -> None:
     node.phase, node.daemoned, node.finished_at = SUCCEEDED, None, graph.timestamp
     invocation.gone = True
     graph.stops.append(node.id)
-    graph.admission.release(graph, invocation, node)
+    graph.room.release(invocation, node)

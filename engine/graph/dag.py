@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from engine.expressions import ExpressionError
 from engine.graph.ancestry import Ancestry
 from engine.graph.branches import branch_phases
+from engine.graph.cutting import cut_off
 from engine.graph.dependencies import Condition
+from engine.graph.ends import create_skipped, finish
 from engine.graph.expansion import Call, ExpansionError, Waiting, expand
 from engine.graph.hooks import HookedCall
-from engine.graph.invocation import HookedParent, Invocation, Parent
+from engine.graph.invocation import Body, HookedParent, Invocation, Parent
+from engine.graph.invoking import Invoking
 from engine.graph.outputs import (
     OutputError,
     default_variables,
@@ -24,6 +27,7 @@ from engine.graph.outputs import (
     step_variables,
     template_outputs,
 )
+from engine.graph.shutdown import block
 from engine.graph.taskgroup import TaskGroup
 from engine.model.node import (
     ERROR,
@@ -43,15 +47,13 @@ from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, render_string
 from engine.templates.template import Hook, InvalidTemplate, Mentions, Step
 
-if TYPE_CHECKING:
-    from engine.graph.graph import Graph
 
-
-class Dag:
+class Dag(Body):
     """The body of a DAG invocation: counts down what each task still waits for, so that no pass rescans the graph."""
 
-    def __init__(self, graph: Graph, invocation: Invocation) -> None:
-        self.graph = graph
+    def __init__(self, calls: Invoking, invocation: Invocation) -> None:
+        self.graph = graph = calls.graph
+        self.calls = calls
         self.invocation = invocation
         self.template = invocation.resolved
         self.own = graph.scope_of(invocation)
@@ -139,7 +141,7 @@ class Dag:
             self._skip(name, node_name, ERROR, str(error))
             return
         except Waiting as waiting:
-            self.graph.block(self.invocation, f"task {name}: {waiting}")
+            block(self.graph, self.invocation, f"task {name}: {waiting}")
             return
         if first.suffix:
             self._execute_loop(name, node_name, chain([first], calls), scope, existing)
@@ -172,20 +174,20 @@ class Dag:
         outer: Parent = parent
         if hooks or exit_hook is not None:
             prefix = f"tasks.{task.name}"
-            outer = HookedCall((hooks, exit_hook), parent, key, prefix, scope, self.invocation, self.graph)
+            outer = HookedCall((hooks, exit_hook), parent, key, prefix, scope, self.invocation, self.calls)
         node = existing if existing is not None and existing.type == SKIPPED_TYPE else None
         known = existing is not None or self.graph.knows(name)
         if not known and (call.error is not None or call.skipped is not None):
             phase = ERROR if call.error is not None else SKIPPED
             message = call.error or call.skipped or ""
-            node = self.graph.create_skipped(name, call.document, self.invocation, phase, message)
+            node = create_skipped(self.graph, name, call.document, self.invocation, phase, message)
         if node is not None:
             outer.child_created(key, node.id)
-            self.graph.emit(outer, key, node)
+            self.graph.turns.emit(outer, key, node)
             return
         invocation = Invocation(outer, key, name, call.document, self.template.context, self.invocation)
         invocation.node_type = node_type
-        self.graph.invoke(invocation, existing)
+        self.calls.invoke(invocation, existing)
 
     def _execute_loop(
         self, name: str, node_name: str, calls: Iterator[Call], scope: Scope, existing: Node | None
@@ -203,7 +205,7 @@ class Dag:
             node_flag=FLAGS["group"],
         )
         self.child_created(self.index[name], group.id)
-        loop = TaskGroup(self, task, group.id, scope)
+        loop = TaskGroup(self.calls, self, self.index[name], self.invocation, task, group.id, scope)
         self.loops.append(loop)
         for key, call in enumerate(calls):
             loop.pending += 1
@@ -212,7 +214,7 @@ class Dag:
 
     def _skip(self, name: str, node_name: str, phase: str, message: str) -> None:
         document = self.tasks[name].document
-        self._settle(name, self.graph.create_skipped(node_name, document, self.invocation, phase, message))
+        self._settle(name, create_skipped(self.graph, node_name, document, self.invocation, phase, message))
 
     def _settle(self, name: str, node: Node) -> None:
         """A task that never runs. As in Argo its hooks may all the same, but none after what could not be read."""
@@ -261,7 +263,7 @@ class Dag:
     def child_hook_failed(self, key: int, message: str, *, exiting: bool) -> None:
         """A hook that cannot be called ends the DAG, an exit handler only where it is that of a target (executeDAG)."""
         if (not exiting or self.names[key] in self.targets) and self.graph.is_open(self.invocation):
-            self.graph.cut_off(self.invocation)
+            cut_off(self.graph, self.invocation)
             self.abandon(ERROR, message)
             self._raise(message)
 
@@ -335,7 +337,7 @@ class Dag:
                     if self.template.dag.get("failFast") is not False:
                         break
         if result != SUCCEEDED:
-            self.graph.finish(self.invocation, result, "", outbound=self._outbound())
+            finish(self.graph, self.invocation, result, "", outbound=self._outbound())
             return
         scope = Scope(self.own)
         try:
@@ -348,7 +350,7 @@ class Dag:
             self._raise(str(error))
             return
         self._publish()
-        self.graph.finish(self.invocation, SUCCEEDED, "", outputs=outputs, outbound=self._outbound())
+        finish(self.graph, self.invocation, SUCCEEDED, "", outputs=outputs, outbound=self._outbound())
 
     def _dependents(self) -> dict[str, list[str]]:
         """The nodes of the tasks that depend on one, by its node."""
@@ -369,7 +371,7 @@ class Dag:
 
     def _raise(self, message: str) -> None:
         # Without outbound nodes, which Argo sets once the outputs are there.
-        self.graph.finish(self.invocation, ERROR, message, raised=True)
+        finish(self.graph, self.invocation, ERROR, message, raised=True)
 
 
 def _turn(start: int, node: Node) -> int:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from engine.graph.ends import finish
+from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
 from engine.model.node import ERROR, FAILED, PENDING, POD, Node
 from engine.substitution.text import SubstitutionError
 from engine.substitution.variables import parse_time
 from rpc.durations import parse_duration
-
-if TYPE_CHECKING:
-    from engine.graph.graph import Graph
 
 Document = Mapping[str, Any]
 
@@ -57,7 +56,7 @@ def limit_leaf(graph: Graph, invocation: Invocation, node: Node) -> None:
         _limit(graph, invocation, since + timeout, partial(_time_out, graph, invocation))
     elif timeout is not None:
         if is_new and since + timeout - graph.now <= SHORTEST:
-            graph.finish(invocation, ERROR, f"{node.name} exceeded its deadline", raised=True)
+            finish(graph, invocation, ERROR, f"{node.name} exceeded its deadline", raised=True)
             return
         _limit(graph, invocation, since + timeout, partial(_expire, graph, invocation, POD_DEADLINE))
     if active is not None:  # of the pod, which was not there while the node waited for a lock
@@ -69,8 +68,8 @@ def limit_waiting(graph: Graph, invocation: Invocation, node: Node) -> None:
     """The node waits for a lock: not longer than its `timeout` (checkTemplateTimeout in operator.go)."""
     timeout, _ = _limits(graph, invocation)
     if timeout is not None:
-        due = started(graph, node) + timeout
-        graph.at(due, invocation.order, partial(_waits, graph, invocation), partial(_stop_waiting, graph, invocation))
+        due, waits = started(graph, node) + timeout, partial(_waits, graph, invocation)
+        graph.timers.at(due, invocation.order, waits, partial(_stop_waiting, graph, invocation))
 
 
 def _limits(graph: Graph, invocation: Invocation) -> tuple[float | None, float | None]:
@@ -80,29 +79,29 @@ def _limits(graph: Graph, invocation: Invocation) -> tuple[float | None, float |
     if all(document.get(field) is None for field in fields):
         return None, None
     try:
-        settings = graph.admission.settings(graph, invocation)
+        settings = graph.settings(invocation)
         timeout, active = (settings.get(field) for field in fields)
         return (
             None if timeout in (None, "") else seconds(timeout),
             None if active in (None, "") else seconds(active),
         )
     except (ValueError, SubstitutionError) as error:
-        graph.finish(invocation, ERROR, str(error), raised=True)
+        finish(graph, invocation, ERROR, str(error), raised=True)
         return None, None
 
 
 def _limit(graph: Graph, invocation: Invocation, when: float, action: Callable[[], None]) -> None:
-    graph.at(when, invocation.order, partial(graph.is_open, invocation), action)
+    graph.timers.at(when, invocation.order, partial(graph.is_open, invocation), action)
 
 
 def _expire(graph: Graph, invocation: Invocation, message: str) -> None:
     graph.stops.append(invocation.node_id)
-    graph.finish(invocation, FAILED, message)
+    finish(graph, invocation, FAILED, message)
 
 
 def _time_out(graph: Graph, invocation: Invocation) -> None:
     graph.stops.append(invocation.node_id)
-    graph.finish(invocation, FAILED, TIMEOUT, raised=invocation.attempt is None)
+    finish(graph, invocation, FAILED, TIMEOUT, raised=invocation.attempt is None)
 
 
 def _waits(graph: Graph, invocation: Invocation) -> bool:
@@ -110,4 +109,4 @@ def _waits(graph: Graph, invocation: Invocation) -> bool:
 
 
 def _stop_waiting(graph: Graph, invocation: Invocation) -> None:
-    graph.finish(invocation, FAILED, TIMEOUT, raised=True)
+    finish(graph, invocation, FAILED, TIMEOUT, raised=True)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
 from engine.expressions import ExpressionError
 from engine.graph import daemons
+from engine.graph.cutting import cut_off
+from engine.graph.ends import finish
 from engine.graph.expansion import ExpansionError, holds, hook_call
 from engine.graph.invocation import Invocation
+from engine.graph.invoking import Invoking
 from engine.graph.nodes import pod_name
+from engine.graph.shutdown import expire_at
 from engine.model.node import ERROR, OMITTED, SKIPPED, SUCCEEDED, Node
 from engine.substitution.variables import html_safe, parse_time
 from engine.templates.template import Hook, Resolving, read_hooks
-
-if TYPE_CHECKING:
-    from engine.graph.graph import Graph
 
 Document = Mapping[str, Any]
 
@@ -31,8 +32,9 @@ class Entry:
     ``outcome`` is the workflow's phase and message once all of them are done.
     """
 
-    def __init__(self, graph: Graph, spec: Document, context: Resolving) -> None:
-        self.graph = graph
+    def __init__(self, calls: Invoking, spec: Document, context: Resolving) -> None:
+        self.graph = calls.graph
+        self._calls = calls
         self.spec = spec
         self.context = context
         self.lifecycle, self.exit_hook = read_hooks(spec)
@@ -51,20 +53,20 @@ class Entry:
         graph.set_time(graph.now, graph.scope.now)
         deadline = self.spec.get("activeDeadlineSeconds")
         if deadline is not None:
-            graph.closing.expire_at(graph.began + deadline)
+            expire_at(graph, graph.began + deadline)
         parameters = [
             {"name": each["name"], "value": graph.scope[f"workflow.parameters.{each['name']}"]}
             for each in arguments.get("parameters") or ()
         ]
         graph.arguments = {**arguments, "parameters": parameters}
-        graph.watch(self)
+        graph.turns.watch(self)
         call = {"template": self.spec.get("entrypoint") or "", "arguments": graph.arguments}
         self._invoke(ROOT, graph.store.workflow, call)
 
     def _invoke(self, key: int, name: str, call: Document) -> None:
         flag = "" if key == ROOT else "hooked"
         invocation = Invocation(self, key, name, call, self.context, None, key == EXIT, flag)
-        self.graph.invoke(invocation, self.graph.store.adopt(name))
+        self._calls.invoke(invocation, self.graph.store.adopt(name))
 
     # As the parent of what is at the top
 
@@ -135,13 +137,13 @@ class Entry:
 
     def _fail_root(self, message: str) -> None:
         """A hook that cannot be called makes the root Error (Argo's executeTmplLifeCycleHook), if it is not over."""
-        self.graph.unwatch(self)
-        invocation = self.graph.live.get(self._root_id) or self.graph.fresh.get(self._root_id)
+        self.graph.turns.unwatch(self)
+        invocation = self.graph.find(self._root_id)
         if invocation is not None and self.graph.is_open(invocation):
             if invocation.body is not None:
                 invocation.body.abandon(ERROR, message)
-            self.graph.cut_off(invocation)
-            self.graph.finish(invocation, ERROR, message)
+            cut_off(self.graph, invocation)
+            finish(self.graph, invocation, ERROR, message)
         elif self._root is not None and self._running == 0:
             self._wind_up()
 
@@ -210,5 +212,5 @@ class Entry:
 
     def _finish(self, phase: str, message: str) -> None:
         if self.outcome is None:
-            self.graph.unwatch(self)
+            self.graph.turns.unwatch(self)
             self.outcome = phase, message

@@ -7,18 +7,16 @@ done only when its hooks are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from engine.expressions import ExpressionError
 from engine.graph.expansion import ExpansionError, holds, hook_call
 from engine.graph.invocation import HookedParent, Invocation
+from engine.graph.invoking import Invoking
 from engine.graph.outputs import spokesman, step_variables
 from engine.model.node import Node
 from engine.substitution.scope import Scope
 from engine.templates.template import Hook
-
-if TYPE_CHECKING:
-    from engine.graph.graph import Graph
 
 
 class Owner(Protocol):
@@ -38,7 +36,7 @@ class Hooks:
 
     def __init__(
         self,
-        graph: Graph,
+        calls: Invoking,
         owner: Owner,
         boundary: Invocation,
         scope: Scope,
@@ -46,7 +44,8 @@ class Hooks:
         lifecycle: Mapping[str, Hook],
         exit_hook: Hook | None,
     ) -> None:
-        self.graph = graph
+        self.graph = calls.graph
+        self._calls = calls
         self.owner = owner
         self.boundary = boundary
         self.scope = scope
@@ -63,7 +62,7 @@ class Hooks:
         """The node is there: from now on its state may set hooks off."""
         self.subject = subject
         if self._lifecycle:
-            self.graph.watch(self)
+            self.graph.turns.watch(self)
 
     def look(self) -> None:
         """Fire the lifecycle hooks whose expressions hold now; they are asked again when what they can see changes."""
@@ -74,7 +73,7 @@ class Hooks:
         if node is None or self._seen == (node.phase, self.graph.outputs.version):
             return
         if not self.graph.is_open(self.boundary):
-            self.graph.unwatch(self)
+            self.graph.turns.unwatch(self)
             return
         self._seen = (node.phase, self.graph.outputs.version)
         for name, hook in list(self._lifecycle.items()):
@@ -94,7 +93,7 @@ class Hooks:
         """The node ended: hooks that did not fire by now never will, but for the exit handler."""
         self.look()
         self._ended = True
-        self.graph.unwatch(self)
+        self.graph.turns.unwatch(self)
         self._advance()
 
     def _advance(self) -> None:
@@ -131,7 +130,7 @@ class Hooks:
         self._pending += 1
         context = self.boundary.resolved.context
         invocation = Invocation(self, self._fired, name, call, context, self.boundary, exiting, "hooked")
-        self.graph.invoke(invocation, existing)
+        self._calls.invoke(invocation, existing)
         return True
 
     def _state(self, node: Node) -> dict[str, Any]:
@@ -168,12 +167,12 @@ class HookedCall:
         prefix: str,
         scope: Scope,
         boundary: Invocation,
-        graph: Graph,
+        calls: Invoking,
     ) -> None:
         self.parent = parent
         self.key = key
         self.outcome: Node | None = None
-        self.hooks = Hooks(graph, self, boundary, scope, prefix, *hooks)
+        self.hooks = Hooks(calls, self, boundary, scope, prefix, *hooks)
 
     def child_created(self, key: int, node_id: str) -> None:
         self.hooks.begin(node_id)
@@ -187,7 +186,7 @@ class HookedCall:
         if self.parent.child_blamed(self.key, node):
             self.child_done(key, node)
         else:
-            self.hooks.graph.unwatch(self.hooks)
+            self.hooks.graph.turns.unwatch(self.hooks)
 
     def child_lost(self, key: int, node: Node) -> None:
         self.parent.child_lost(self.key, node)

@@ -56,6 +56,11 @@ class Body(Parent, Protocol):
         """The invocation is about to be ended from outside: close the groups that are still open."""
         ...
 
+    @property
+    def running(self) -> Invocation | None:
+        """The attempt under way, of a retried invocation."""
+        return None
+
     def start(self) -> None:
         """Begin, or go on from the nodes that the document brought along."""
         ...

@@ -26,7 +26,7 @@ class Request(NamedTuple):
     is_mutex: bool = False
 
 
-class Standing(NamedTuple):
+class Priority(NamedTuple):
     """Where those of a workflow stand in a queue: before others of lower priority, or of the same and younger."""
 
     urgency: int = 0
@@ -34,13 +34,13 @@ class Standing(NamedTuple):
     created: str = ""
 
 
-STANDING: Final = Standing()
+NORMAL: Final = Priority()
 
 
 class Waiter(NamedTuple):
     """Somebody who waits for a lock."""
 
-    standing: Standing
+    priority: Priority
     number: int
     holder: str
     workflow: str
@@ -130,9 +130,9 @@ class Locks:
         """How many locks somebody holds or waits for."""
         return len(self._locks)
 
-    def acquire(self, requests: Sequence[Request], holder: str, workflow: str, standing: Standing = STANDING) -> bool:
+    def acquire(self, requests: Sequence[Request], holder: str, workflow: str, priority: Priority = NORMAL) -> bool:
         """Take all the locks for `holder`, or none; then it waits for each, and `workflow` is woken at its turn."""
-        if all(self._may_take(request, holder, workflow, standing) for request in requests):
+        if all(self._may_take(request, holder, workflow, priority) for request in requests):
             for request in requests:
                 lock = self._locks.setdefault(request.name, _Lock())
                 lock.holders[holder] = None
@@ -144,7 +144,7 @@ class Locks:
             lock = self._locks.setdefault(name, _Lock())
             if holder not in lock.waiting:
                 self._number += 1
-                lock.enqueue(Waiter(standing, self._number, holder, workflow))
+                lock.enqueue(Waiter(priority, self._number, holder, workflow))
         return False
 
     def places(self, names: Iterable[str], holder: str) -> list[Place]:
@@ -161,7 +161,7 @@ class Locks:
         """`holder` had this lock before the engine was there."""
         self._locks.setdefault(name, _Lock()).holders[holder] = None
 
-    def _may_take(self, request: Request, holder: str, workflow: str, standing: Standing) -> bool:
+    def _may_take(self, request: Request, holder: str, workflow: str, priority: Priority) -> bool:
         """As in Argo all nodes of the workflow whose turn it is may take it, and who would be the first to wait."""
         lock = self._locks.get(request.name)
         if lock is None:
@@ -169,7 +169,7 @@ class Locks:
         if holder in lock.holders:
             return True
         front = lock.front()
-        is_next = front is None or front.workflow == workflow or standing < front.standing
+        is_next = front is None or front.workflow == workflow or priority < front.priority
         return len(lock.holders) < request.size and is_next
 
     def release(self, names: Iterable[str], holder: str) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.graph.invocation import Invocation
-from engine.graph.locks import Locks, Place, Request, Standing
-
-if TYPE_CHECKING:
-    from engine.graph.graph import Graph
+from engine.graph.locks import Locks, Place, Priority, Request
 
 Document = Mapping[str, Any]
 
@@ -19,10 +16,10 @@ Document = Mapping[str, Any]
 class LockQueue:
     """Locks are taken at once and, where the pass is aborted, given back; they are given back when it commits."""
 
-    def __init__(self, locks: Locks, workflow: str, standing: Standing) -> None:
+    def __init__(self, locks: Locks, workflow: str, priority: Priority) -> None:
         self._locks = locks
         self._workflow = workflow
-        self._standing = standing
+        self._priority = priority
         self._waiting: dict[str, tuple[Invocation, Sequence[Request]]] = {}
         """Invocations whose node waits, by node."""
         self._by_lock: dict[str, OrderedDict[str, Request]] = {}
@@ -89,7 +86,7 @@ class LockQueue:
             return True
         names = [name for name, *_ in requests]
         places = self._locks.places(names, holder)
-        if not self._locks.acquire(requests, holder, self._workflow, self._standing):
+        if not self._locks.acquire(requests, holder, self._workflow, self._priority):
             if not places:
                 self._queued.add(holder)
             self._wanted[holder] = names
@@ -100,7 +97,7 @@ class LockQueue:
         self._acquired[holder] = places
         return True
 
-    def retry(self, graph: Graph) -> Iterator[Invocation]:
+    def retry(self, is_open: Callable[[Invocation], bool]) -> Iterator[Invocation]:
         """The nodes that have their locks now and had not before."""
         if not self._waiting or self._seen == self._locks.version:
             return
@@ -112,11 +109,11 @@ class LockQueue:
                 if request is None or self._locks.free(request) <= 0:
                     break
                 invocation, requests = self._waiting[node_id]
-                if graph.is_open(invocation) and not self._acquire(self._holder(node_id), requests):
+                if is_open(invocation) and not self._acquire(self._holder(node_id), requests):
                     position += 1
                     continue
                 self._remove(node_id)
-                if graph.is_open(invocation):
+                if is_open(invocation):
                     yield invocation
 
     def _remove(self, node_id: str) -> None:

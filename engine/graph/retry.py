@@ -6,18 +6,17 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from engine.expressions import ExpressionError, evaluate
 from engine.graph import daemons
-from engine.graph.invocation import Invocation
+from engine.graph.ends import finish
+from engine.graph.invocation import Body, Invocation
+from engine.graph.invoking import Invoking
 from engine.model.node import ERROR, FAILED, SUCCEEDED, Node
 from engine.substitution.text import environment
 from engine.substitution.variables import parse_time
 from rpc.durations import parse_duration
-
-if TYPE_CHECKING:
-    from engine.graph.graph import Graph
 
 ALWAYS: Final = "Always"
 ON_FAILURE: Final = "OnFailure"
@@ -62,11 +61,12 @@ def duration(value: object) -> float:
         raise RetryError(f"unable to parse {text} as a duration: {error}") from error
 
 
-class Retry:
+class Retry(Body):
     """The body of a retried invocation. `limit` retries are `limit` + 1 attempts; without one it never gives up."""
 
-    def __init__(self, graph: Graph, invocation: Invocation, strategy: Mapping[str, Any]) -> None:
-        self.graph = graph
+    def __init__(self, calls: Invoking, invocation: Invocation, strategy: Mapping[str, Any]) -> None:
+        self.graph = calls.graph
+        self._calls = calls
         self.invocation = invocation
         self.strategy = strategy
         self.attempts: list[str] = []
@@ -94,7 +94,7 @@ class Retry:
         attempt.deadline = self.deadline
         attempt.attempt = {"retries": str(number), **self._last_retry(unknown="0")}
         self.attempts.append("")
-        self.graph.invoke(attempt, self.graph.store.adopt(attempt.name))
+        self._calls.invoke(attempt, self.graph.store.adopt(attempt.name))
 
     def child_created(self, key: int, node_id: str) -> None:
         self.attempts[key] = node_id
@@ -110,7 +110,7 @@ class Retry:
         if self._policy() in (ALWAYS, ON_ERROR, ON_TRANSIENT):
             self._consider(node)
         else:
-            self.graph.finish(self.invocation, ERROR, node.message, raised=True)
+            finish(self.graph, self.invocation, ERROR, node.message, raised=True)
 
     def child_lost(self, key: int, node: Node) -> None:
         self._consider(node)
@@ -119,7 +119,7 @@ class Retry:
     def running(self) -> Invocation | None:
         """The attempt under way, if it has its node."""
         last = self.attempts[-1] if self.attempts else ""
-        return self.graph.live.get(last) or self.graph.fresh.get(last)
+        return self.graph.find(last)
 
     def reconsider(self) -> None:
         """The workflow was told to end: there is no use in waiting."""
@@ -131,7 +131,7 @@ class Retry:
         return self.strategy.get("retryPolicy") or (ALWAYS if self.strategy.get("expression") else ON_FAILURE)
 
     def _end(self, phase: str, message: str, last: Node) -> None:
-        self.graph.finish(self.invocation, phase, message, outputs=last.outputs)
+        finish(self.graph, self.invocation, phase, message, outputs=last.outputs)
 
     def _consider(self, last: Node) -> None:
         """Decide, by Argo's rules and in their order, whether an attempt that has ended is followed by another."""
@@ -153,7 +153,7 @@ class Retry:
             if verdict is None and not self._waiting:
                 verdict = self._verdict(last)
         except (RetryError, ExpressionError) as error:
-            self.graph.finish(self.invocation, ERROR, str(error), outputs=last.outputs, raised=True)
+            finish(self.graph, self.invocation, ERROR, str(error), outputs=last.outputs, raised=True)
             return
         if verdict is not None:
             self._end(last.phase, verdict, last)
@@ -207,7 +207,8 @@ class Retry:
 
     def _sleep(self, until: float) -> None:
         self._waiting = True
-        self.graph.at(until, self.invocation.order, partial(self._sleeps, len(self.attempts)), self._after_backoff)
+        sleeps = partial(self._sleeps, len(self.attempts))
+        self.graph.timers.at(until, self.invocation.order, sleeps, self._after_backoff)
 
     def _sleeps(self, attempts: int) -> bool:
         return self._waiting and len(self.attempts) == attempts and self.graph.is_open(self.invocation)

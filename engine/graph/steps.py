@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from engine.graph.cutting import cut_off
+from engine.graph.ends import create_skipped, finish
 from engine.graph.expansion import Call, ExpansionError, Waiting, expand, prime
 from engine.graph.hooks import HookedCall
-from engine.graph.invocation import Invocation, Parent
+from engine.graph.invocation import Body, Invocation, Parent
+from engine.graph.invoking import Invoking
 from engine.graph.outputs import (
     OutputError,
     default_variables,
@@ -15,22 +16,21 @@ from engine.graph.outputs import (
     step_variables,
     template_outputs,
 )
+from engine.graph.shutdown import block
 from engine.model.node import ERROR, FAILED, FLAGS, OMITTED, RUNNING, SKIPPED, SKIPPED_TYPE, STEP_GROUP, SUCCEEDED, Node
 from engine.substitution.scope import Scope
 from engine.templates.template import InvalidTemplate, Step
 
-if TYPE_CHECKING:
-    from engine.graph.graph import Graph
 
-
-class Steps:
+class Steps(Body):
     """The body of a steps invocation. A group's children are numbered in the order of the manifest."""
 
-    def __init__(self, graph: Graph, invocation: Invocation) -> None:
-        self.graph = graph
+    def __init__(self, calls: Invoking, invocation: Invocation) -> None:
+        self.graph = calls.graph
+        self.calls = calls
         self.invocation = invocation
         self.template = invocation.resolved
-        self.own = graph.scope_of(invocation)
+        self.own = self.graph.scope_of(invocation)
         self.scope = Scope(self.own)
         self.index = -1
         self.group = ""
@@ -83,7 +83,7 @@ class Steps:
             self._end_group(ERROR, str(error))
             return
         except Waiting as waiting:
-            self.graph.block(self.invocation, str(waiting))
+            block(self.graph, self.invocation, str(waiting))
             return
         # Children are done only once the graph settles, so none of them is before all of them are counted.
         for step, calls in steps:
@@ -94,7 +94,7 @@ class Steps:
                 if not self._make(len(self.owners) - 1, f"{group.name}.{step.name}{call.suffix}", call, step):
                     return
         if not self.owners:
-            self.graph.later(self._assess_group)  # a thousand empty groups in a row are no reason to go that deep
+            self.graph.turns.later(self._assess_group)  # a thousand empty groups in a row are no reason to go that deep
 
     def _make(self, key: int, name: str, call: Call, step: Step) -> bool:
         """Make a call; False where it cannot be made, which ends the group: Argo makes none of those after it."""
@@ -102,7 +102,7 @@ class Steps:
         existing = graph.store.adopt(name)
         if existing is not None and existing.type == SKIPPED_TYPE:
             self.child_created(key, existing.id)
-            graph.emit(self, key, existing)
+            graph.turns.emit(self, key, existing)
         elif existing is not None or graph.knows(name):
             self._invoke(key, name, call, step, existing)
         elif call.error is not None:
@@ -118,15 +118,15 @@ class Steps:
     def _invoke(self, key: int, name: str, call: Call, step: Step, existing: Node | None) -> bool:
         parent: Parent = self
         if call.hooks != ({}, None):
-            parent = HookedCall(call.hooks, self, key, f"steps.{step.name}", self.scope, self.invocation, self.graph)
+            parent = HookedCall(call.hooks, self, key, f"steps.{step.name}", self.scope, self.invocation, self.calls)
         invocation = Invocation(parent, key, name, call.document, self.template.context, self.invocation)
-        self.graph.invoke(invocation, existing)
+        self.calls.invoke(invocation, existing)
         return not invocation.raised
 
     def _skip(self, key: int, name: str, call: Call, phase: str, message: str) -> None:
-        node = self.graph.create_skipped(name, call.document, self.invocation, phase, message)
+        node = create_skipped(self.graph, name, call.document, self.invocation, phase, message)
         self.child_created(key, node.id)
-        self.graph.emit(self, key, node)
+        self.graph.turns.emit(self, key, node)
 
     def child_created(self, key: int, node_id: str) -> None:
         """A child has its node: it hangs under the group from now on."""
@@ -141,7 +141,7 @@ class Steps:
 
     def child_raised(self, key: int, node: Node) -> None:
         if self._is_open() and node.phase == FAILED:  # it timed out before it ran (Argo's ErrTimeout)
-            self.graph.cut_off(self.invocation)
+            cut_off(self.graph, self.invocation)
             self._end_group(FAILED, node.message)
         elif self._is_open():
             self._end_group(ERROR, f"step group deemed errored due to child {node.name} error: {node.message}")
@@ -183,14 +183,14 @@ class Steps:
             self._go_on()
             return
         if phase == ERROR:
-            self.graph.cut_off(self.invocation)
+            cut_off(self.graph, self.invocation)
         # Whatever ended the group, the steps node is Failed.
-        self.graph.finish(self.invocation, FAILED, message, outbound=self._outbound())
+        finish(self.graph, self.invocation, FAILED, message, outbound=self._outbound())
 
     def _go_on(self) -> None:
         group = self.graph.store[self.group]
         if group.unsuccessful:
-            self.graph.finish(self.invocation, FAILED, group.message, outbound=self._outbound())
+            finish(self.graph, self.invocation, FAILED, group.message, outbound=self._outbound())
             return
         try:
             self._read_outputs(group)
@@ -232,14 +232,14 @@ class Steps:
 
     def _succeed(self) -> None:
         if self.graph.closing.stops(self.invocation):  # whatever its steps were forgiven
-            self.graph.finish(self.invocation, FAILED, self.graph.closing.stopped(), outbound=self._outbound())
+            finish(self.graph, self.invocation, FAILED, self.graph.closing.stopped(), outbound=self._outbound())
             return
         try:
             outputs = template_outputs(self.template, self.scope)
         except OutputError as error:
             self._raise(str(error))
             return
-        self.graph.finish(self.invocation, SUCCEEDED, "", outputs=outputs, outbound=self._outbound())
+        finish(self.graph, self.invocation, SUCCEEDED, "", outputs=outputs, outbound=self._outbound())
 
     def _raise(self, message: str) -> None:
-        self.graph.finish(self.invocation, ERROR, message, outbound=self._outbound(), raised=True)
+        finish(self.graph, self.invocation, ERROR, message, outbound=self._outbound(), raised=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from engine.graph.hooks import Hooks
+from engine.graph.invocation import HookedParent, Invocation
+from engine.graph.invoking import Invoking
 from engine.model.node import SUCCEEDED, Node
 from engine.substitution.scope import Scope
 from engine.templates.template import Step
-
-if TYPE_CHECKING:
-    from engine.graph.dag import Dag
 
 
 class TaskGroup:
@@ -19,9 +16,19 @@ class TaskGroup:
     Lifecycle hooks are the group's; an exit handler runs for every turn and for the group, too, as in Argo.
     """
 
-    def __init__(self, dag: Dag, task: Step, group: str, scope: Scope) -> None:
-        self.dag = dag
-        self.key = dag.index[task.name]
+    def __init__(
+        self,
+        calls: Invoking,
+        parent: HookedParent,
+        key: int,
+        boundary: Invocation,
+        task: Step,
+        group: str,
+        scope: Scope,
+    ) -> None:
+        self.graph = calls.graph
+        self.parent = parent
+        self.key = key
         self.group = group
         self.pending = 0
         self.failure = (-1, SUCCEEDED)
@@ -29,20 +36,19 @@ class TaskGroup:
         self.hooks: Hooks | None = None
         if task.hooks or task.exit_hook is not None:
             prefix = f"tasks.{task.name}"
-            self.hooks = Hooks(dag.graph, self, dag.invocation, scope, prefix, task.hooks, task.exit_hook)
+            self.hooks = Hooks(calls, self, boundary, scope, prefix, task.hooks, task.exit_hook)
             self.hooks.begin(group)
 
     def child_created(self, key: int, node_id: str) -> None:
-        self.dag.graph.store.link(self.group, node_id)
+        self.graph.store.link(self.group, node_id)
 
     def child_done(self, key: int, node: Node) -> None:
         self.pending -= 1
         self._note_failure(key, node)
         if self.pending:
             return
-        graph = self.dag.graph
-        if not graph.store[self.group].fulfilled:
-            graph.close_node(self.group, self.failure[1], "")
+        if not self.graph.store[self.group].fulfilled:
+            self.graph.close_node(self.group, self.failure[1], "")
         if self.hooks is not None:
             self.hooks.end()
         else:
@@ -54,10 +60,10 @@ class TaskGroup:
 
     def child_raised(self, key: int, node: Node) -> None:
         self.child_blamed(key, node)
-        self.child_done(key, self.dag.graph.store[node.id])
+        self.child_done(key, self.graph.store[node.id])
 
     def child_blamed(self, key: int, node: Node) -> bool:
-        return self.dag.child_blamed(self.key, node)
+        return self.parent.child_blamed(self.key, node)
 
     def child_lost(self, key: int, node: Node) -> None:
         self._note_failure(key, node)
@@ -67,7 +73,7 @@ class TaskGroup:
             self.hook_failed(message, exiting=exiting)
 
     def hook_failed(self, message: str, *, exiting: bool) -> None:
-        self.dag.child_hook_failed(self.key, message, exiting=exiting)
+        self.parent.child_hook_failed(self.key, message, exiting=exiting)
 
     def hooks_done(self) -> None:
-        self.dag.child_done(self.key, self.dag.graph.store[self.group])
+        self.parent.child_done(self.key, self.graph.store[self.group])

@@ -40,7 +40,7 @@ class NodeFilter:
     def _wants_template(self, template: Template) -> bool:
         types = self._match.types
         return _one_of(template.name, self._match.templates) and (
-            _one_of(template.kind, types) or _one_of(template.node_type, types)
+            _one_of(template.kind.name, types) or _one_of(template.node_type, types)
         )
 
 

@@ -132,7 +132,7 @@ class NodeHooks:
                 invocation = question.invocation
                 about = invocation.node_id
                 template = invocation.resolved
-                idle = invocation.executing and invocation.requeue_at is None and template.kind != "plugin"
+                idle = invocation.executing and invocation.requeue_at is None and template.kind.started
                 if idle and about not in undo and not _tells_time(template):
                     unchanged[about] = self._nodes[about]
 

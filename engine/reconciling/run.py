@@ -10,11 +10,12 @@ import orjson
 
 from engine.executors.executor import Result
 from engine.graph import Invocation
-from engine.graph.locks import LockError, Locks, Standing, lock_requests
+from engine.graph.locks import LockError, Locks, Priority, lock_requests
 from engine.graph.memo import Memos
 from engine.graph.nodes import MAX_NODES, TooManyNodes
 from engine.graph.queueing import LockQueue
 from engine.graph.record import WalkRecord
+from engine.graph.shutdown import shut_down
 from engine.model.node import ERROR, FAILED, PENDING, POD, RUNNING, STARTED, Node
 from engine.model.statistics import Counts
 from engine.model.status import finished, pending, running, with_progress
@@ -85,8 +86,8 @@ class Run:
         """The message of whoever told the workflow to end."""
         metadata = workflow.document["metadata"]
         urgency, created = workflow.document["spec"].get("priority"), metadata.get("creationTimestamp")
-        standing = Standing(-urgency if isinstance(urgency, int) else 0, str(created or ""))
-        self._locks = LockQueue(surroundings.locks, workflow.key, standing)
+        priority = Priority(-urgency if isinstance(urgency, int) else 0, str(created or ""))
+        self._locks = LockQueue(surroundings.locks, workflow.key, priority)
         self._locks.load(workflow.document["status"].get("synchronization") or {})
 
     async def reconcile(self, plugins: Sequence[Plugin], now: float, patience: Patience) -> None:
@@ -136,7 +137,7 @@ class Run:
         walk.look_at(document["metadata"])
         waiting, shutdown = self._wait_for_lock(walk.spec), document["spec"].get("shutdown")
         if waiting and shutdown:  # what waits fails at once, be it a node or the workflow
-            walk.graph.closing.shut_down(shutdown, self._why)
+            shut_down(walk.graph, shutdown, self._why)
             return finished(document, FAILED, walk.graph.closing.stopped(), this.now)
         if waiting:
             return pending(document, waiting)
@@ -153,12 +154,12 @@ class Run:
                 graph.requeue(invocation, None)
         entry = walk.entry
         if shutdown:
-            graph.closing.shut_down(shutdown, self._why)
+            shut_down(graph, shutdown, self._why)
         this.taken = dict(self.record.reports)  # more may be reported while the plugins are being asked
         await walk.tell(this.taken)
-        graph.tick()
+        walk.visits.tick()
         node_hooks.begin()
-        wave = node_hooks.worth_visiting(graph.first_wave())
+        wave = node_hooks.worth_visiting(walk.visits.first_wave())
         while wave and entry.outcome is None:
             await node_hooks.visit(wave, workers)
             self._caller.patience.rest()
@@ -298,7 +299,7 @@ class Run:
         """When the walk has something to do by itself (a suspend, a deadline, a retry), in seconds since the epoch."""
         if self._walking is None or is_suspended(self.workflow.document):
             return None
-        return self._walking.graph.next_timer
+        return self._walking.graph.timers.next_due
 
     @property
     def requeue_at(self) -> float | None:

@@ -14,6 +14,8 @@ from engine.graph.memo import Memos
 from engine.graph.nodes import NodeStore
 from engine.graph.queueing import LockQueue
 from engine.graph.record import WalkRecord
+from engine.graph.shutdown import shut_down
+from engine.graph.visits import Visits
 from engine.model.workflow import Workflow
 from engine.substitution.scope import Scope
 from engine.substitution.variables import add_metadata
@@ -50,8 +52,10 @@ class Walk:
         self._record = record
         self._source, self._metadata = document["spec"], document["metadata"]
         locks.begin_anew()
-        admission = Admission(spec, workflow.namespace, config_maps, locks, memos)
-        self.graph = Graph(NodeStore(workflow.name, workflow.nodes, max_nodes), scope, admission, record)
+        store = NodeStore(workflow.name, workflow.nodes, max_nodes)
+        self.graph = Graph(store, scope, spec, record, locks, memos)
+        self._admission = Admission(self.graph, spec, workflow.namespace, config_maps)
+        self.visits = Visits(self.graph, self._admission)
         self._entry: Entry | None = None
 
     @property
@@ -93,24 +97,24 @@ class Walk:
 
         Plugins are asked to add parameters only where the record tells nothing.
         """
-        graph, record = self.graph, self._record
+        graph, visits, record = self.graph, self.visits, self._record
         then = now if record.at is None else record.at
         graph.set_time(then, then)
-        entry = Entry(graph, self.spec, self._context)
+        entry = Entry(self._admission, self.spec, self._context)
         shutdown = document["spec"].get("shutdown")
         if shutdown and graph.exact:  # and where there is none it is to go on after all
             graph.closing.load(record)
         elif shutdown:
-            graph.closing.shut_down(shutdown, why)
+            shut_down(graph, shutdown, why)
         entry.start(document["status"].get("startedAt") or graph.timestamp)  # a plugin may have removed it
-        graph.settle()
-        while invocations := graph.recall():
+        visits.settle()
+        while invocations := visits.recall():
             if not graph.exact:
                 await add_parameters(invocations)
             for some in _some_of(invocations):
-                graph.recalled(some)
+                visits.recalled(some)
                 await asyncio.sleep(0)
-        graph.restored()
+        visits.restored()
         self._entry = entry
 
     async def tell(self, reports: Mapping[str, Result]) -> None:
@@ -129,11 +133,11 @@ class Walk:
         for some in _some_of(wave):
             for invocation in some:
                 if invocation.node_id in graph.store.undo or not invocation.executing:  # else nothing has come of it
-                    graph.visited(invocation)
+                    self.visits.visited(invocation)
             if len(wave) > AT_A_TIME:
                 await asyncio.sleep(0)
-        graph.settle()
-        return graph.take_fresh()
+        self.visits.settle()
+        return self.visits.take_fresh()
 
     def waiting_for(self) -> str:
         """What it waits for, in words; empty where nothing was begun."""

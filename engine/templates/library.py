@@ -14,7 +14,8 @@ import orjson
 
 from engine.shape import WrongType, check_shape
 from engine.substitution.text import SubstitutionError
-from engine.templates.template import KINDS, InvalidTemplate, Template
+from engine.templates.kinds import KINDS
+from engine.templates.template import InvalidTemplate, Template
 
 Document = Mapping[str, Any]
 

@@ -12,25 +12,11 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from engine.model.node import DAG, HTTP, PLUGIN, POD, STEPS, SUSPEND
 from engine.substitution.text import Text, compile_json
 from engine.substitution.variables import text_of
+from engine.templates.kinds import KINDS, Kind
 
 Document = Mapping[str, Any]
-
-KINDS: Final = {
-    "container": POD,
-    "script": POD,
-    "containerSet": POD,
-    "resource": POD,
-    "data": POD,
-    "steps": STEPS,
-    "dag": DAG,
-    "suspend": SUSPEND,
-    "http": HTTP,
-    "plugin": PLUGIN,
-}
-"""The field that says what a template does, and the type its node has for it (Argo's GetNodeType)."""
 
 LOOPS: Final = ("withItems", "withParam", "withSequence")
 
@@ -89,9 +75,9 @@ class InvalidTemplate(Exception):
     """A template, or a reference to one, that Argo would reject; the message says why in one line."""
 
 
-def kind_of(document: Document) -> str:
+def kind_of(document: Document) -> Kind:
     """Which of `KINDS` a template is. Raises `InvalidTemplate` where it is none or several."""
-    kinds = [kind for kind in KINDS if document.get(kind) is not None]
+    kinds = [kind for name, kind in KINDS.items() if document.get(name) is not None]
     if len(kinds) != 1:
         found = "multiple template types specified" if kinds else "template type unspecified"
         raise InvalidTemplate(f"templates.{document.get('name') or ''} {found}. choose one of: {', '.join(KINDS)}")
@@ -194,7 +180,9 @@ class Template:
         self.context = context
         self.name: str = document.get("name") or ""
         self.kind = kind_of(document)
-        self.node_type = KINDS[self.kind]
+        self.node_type = self.kind.node_type
+        self.is_leaf = self.kind.leaf
+        self.is_pod = self.kind.pod
         inputs = document.get("inputs") or {}
         self.parameters: list[Document] = inputs.get("parameters") or []
         self.artifacts: list[Document] = inputs.get("artifacts") or []
@@ -202,7 +190,7 @@ class Template:
         self.outputs: Document = document.get("outputs") or {}
         self.declared: Text = compile_json(self.outputs)
         self.text: Text = compile_json(document)
-        body = {"steps", "dag", "outputs", "inputs", "container", "script", "resource"}
+        body = {"outputs", "inputs", *(kind.name for kind in KINDS.values() if kind.late)}
         self.settings: Text = compile_json({key: value for key, value in document.items() if key not in body})
         self.steps: list[list[Step]] = [[Step(step) for step in group] for group in document.get("steps") or ()]
         self.dag: Document = document.get("dag") or {}
@@ -211,7 +199,7 @@ class Template:
         self.parallelism: int | None = document.get("parallelism")
         self.fail_fast: bool = bool(document.get("failFast"))
         self.daemon: bool = bool(document.get("daemon"))
-        mounting = [document.get(kind) for kind in ("container", "script", "containerSet")]
+        mounting = [document.get(kind.name) for kind in KINDS.values() if kind.mounts]
         mounting += [*(document.get("initContainers") or ()), *(document.get("sidecars") or ())]
         mounts = [each.get("name") or "" for one in mounting if one for each in one.get("volumeMounts") or ()]
         self.mounts: Text | None = compile_json(mounts) if mounts and self.is_pod else None
@@ -230,13 +218,3 @@ class Template:
             if item["path"]
         }
         """Variables that the template itself defines, whoever calls it: paths of artifacts and parameters."""
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether a node made from this template has no children that the engine reconciles."""
-        return self.kind not in ("steps", "dag")
-
-    @property
-    def is_pod(self) -> bool:
-        """Whether a node made from this template counts as a pod against parallelism."""
-        return self.node_type == POD

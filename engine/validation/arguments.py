@@ -8,13 +8,11 @@ from typing import Any, Final
 
 from engine.graph.arguments import is_located
 from engine.substitution.variables import text_of
+from engine.templates.kinds import Kind
 from engine.templates.specification import InvalidSpec
 from engine.validation.names import check_names, is_parameter, value_problem
 
 Document = Mapping[str, Any]
-
-LEAVES: Final = ("container", "containerSet", "script", "resource", "data", "http", "plugin")
-"""The kinds of templates that take and leave artifacts as files."""
 
 _SOURCES: Final = ("path", "jqFilter", "jsonPath", "parameter", "expression")
 _KERBEROS: Final = {
@@ -58,7 +56,7 @@ def _check_argument(place: str, parameter: Document) -> None:
         raise InvalidSpec(f"{place}.value should be present in {place}.enum list: {', '.join(choices)}")
 
 
-def check_inputs(name: str, kind: str, inputs: Document | None) -> set[str]:
+def check_inputs(name: str, kind: Kind, inputs: Document | None) -> set[str]:
     """What a template takes; returns the variables that makes. Raises `InvalidSpec`."""
     inputs = inputs or {}
     for side in ("parameters", "artifacts"):
@@ -72,7 +70,7 @@ def check_inputs(name: str, kind: str, inputs: Document | None) -> set[str]:
         place = f"templates.{name}.{reference}"
         variables.add(reference)
         _check_path(place, kind, artifact)
-        if kind in LEAVES:
+        if kind.files:
             variables.add(f"{reference}.path")
         if artifact.get("from"):
             raise InvalidSpec(f"{place}.from not valid in inputs")
@@ -101,9 +99,9 @@ def check_location(place: str, location: Document) -> None:
             raise InvalidSpec(f"{fields} are required with {place}.{secret}")
 
 
-def _check_path(place: str, kind: str, artifact: Document) -> None:
+def _check_path(place: str, kind: Kind, artifact: Document) -> None:
     path = artifact.get("path") or ""
-    if kind not in LEAVES:
+    if not kind.files:
         if path:
             raise InvalidSpec(f"{place}.path only valid in container/script templates")
     elif not path:
@@ -126,7 +124,7 @@ def _escapes(path: str) -> bool:
     return bool(safe) and not posixpath.normpath(path).startswith(f"{safe}/")
 
 
-def check_outputs(name: str, kind: str, outputs: Document | None) -> None:
+def check_outputs(name: str, kind: Kind, outputs: Document | None) -> None:
     """What a template leaves behind. Raises `InvalidSpec`."""
     outputs = outputs or {}
     for side in ("parameters", "artifacts"):
@@ -148,7 +146,7 @@ def _check_global_name(place: str, document: Document) -> None:
         raise InvalidSpec(f"{place}.globalName: {problem}")
 
 
-def _check_source(place: str, kind: str, parameter: Document) -> None:
+def _check_source(place: str, kind: Kind, parameter: Document) -> None:
     source = parameter.get("valueFrom")
     if source is None:
         if parameter.get("value") is None:
@@ -162,10 +160,6 @@ def _check_source(place: str, kind: str, parameter: Document) -> None:
         raise InvalidSpec(f"valueFrom type unspecified. {choice}, expression")
     if found > 1:
         raise InvalidSpec(f"multiple valueFrom types specified. {choice}")
-    if kind in ("container", "containerSet", "script") and not source.get("path"):
-        raise InvalidSpec(f"{place}.path must be specified for {kind[0].upper()}{kind[1:]} templates")
-    if kind == "resource" and not source.get("jqFilter") and not source.get("jsonPath"):
-        raise InvalidSpec(f"{place} .jqFilter or jsonPath must be specified for Resource templates")
-    if kind in ("steps", "dag") and not source.get("parameter") and not source.get("expression"):
-        wanted = "DAG" if kind == "dag" else "Steps"
-        raise InvalidSpec(f"{place}.parameter or expression must be specified for {wanted} templates")
+    if kind.sources and not any(source.get(field) for field in kind.sources):
+        place += " " * (kind.name == "resource")  # so it stands in Argo
+        raise InvalidSpec(f"{place}.{' or '.join(kind.sources)} must be specified for {kind.called} templates")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.substitution.text import find_tags
+from engine.templates.kinds import Kind
 from engine.templates.library import Context
 from engine.templates.specification import InvalidSpec
 from engine.validation.cycles import find_cycle
@@ -20,14 +21,11 @@ _ACTIONS: Final = ("get", "create", "apply", "delete", "replace", "patch")
 _INTEGER: Final = re.compile(r"[+-]?\d+")
 
 
-def check_leaf(name: str, kind: str, template: Document, context: Context) -> None:
+def check_leaf(name: str, kind: Kind, template: Document, context: Context) -> None:
     """A template that is neither steps nor a DAG, filled in, apart from its tags. Raises `InvalidSpec`."""
-    if kind in ("container", "script"):
-        _check_container(name, kind, template, context)
-    elif kind == "containerSet":
-        _check_containers(name, template)
-    elif kind == "resource":
-        _check_resource(name, template)
+    check = _CHECKS.get(kind.name)
+    if check is not None:
+        check(name, template, context)
     deadline = template.get("activeDeadlineSeconds")
     if deadline is not None:
         text = str(deadline)
@@ -41,21 +39,27 @@ def check_leaf(name: str, kind: str, template: Document, context: Context) -> No
         raise InvalidSpec(f"templates.{name}.parallelism is only valid for steps and dag templates")
 
 
-def _check_container(name: str, kind: str, template: Document, context: Context) -> None:
-    container = template[kind]
-    if kind == "container":
-        mounted = _check_mounts(f"templates.{name}.container.", "container.volumeMounts", container)
-        for index, artifact in enumerate((template.get("inputs") or {}).get("artifacts") or ()):
-            path = artifact.get("path") or ""
-            if path in mounted:
-                raise InvalidSpec(
-                    f"templates.{name}.inputs.artifacts[{index}].path '{path}' already mounted in {mounted[path]}"
-                )
-            mounted[path] = f"inputs.artifacts.{artifact['name']}"
+def _check_container(name: str, template: Document, context: Context) -> None:
+    mounted = _check_mounts(f"templates.{name}.container.", "container.volumeMounts", template["container"])
+    for index, artifact in enumerate((template.get("inputs") or {}).get("artifacts") or ()):
+        path = artifact.get("path") or ""
+        if path in mounted:
+            raise InvalidSpec(
+                f"templates.{name}.inputs.artifacts[{index}].path '{path}' already mounted in {mounted[path]}"
+            )
+        mounted[path] = f"inputs.artifacts.{artifact['name']}"
+    _check_image("container", name, template, context)
+
+
+def _check_script(name: str, template: Document, context: Context) -> None:
+    _check_image("script", name, template, context)
+
+
+def _check_image(field: str, name: str, template: Document, context: Context) -> None:
     # Argo has forgotten the templateDefaults of a ClusterWorkflowTemplate here.
     defaults = {} if context.cluster else context.own_defaults
-    if not container.get("image") and not (defaults.get(kind) or {}).get("image"):
-        raise InvalidSpec(f"templates.{name}.{kind}.image may not be empty")
+    if not template[field].get("image") and not (defaults.get(field) or {}).get("image"):
+        raise InvalidSpec(f"templates.{name}.{field}.image may not be empty")
 
 
 def _check_mounts(prefix: str, source: str, document: Document) -> dict[str, str]:
@@ -68,7 +72,7 @@ def _check_mounts(prefix: str, source: str, document: Document) -> dict[str, str
     return mounted
 
 
-def _check_containers(name: str, template: Document) -> None:
+def _check_containers(name: str, template: Document, context: Context) -> None:
     prefix = f"templates.{name}.containerSet."
     containers = template["containerSet"].get("containers") or ()
     if not containers:
@@ -89,7 +93,7 @@ def _check_containers(name: str, template: Document) -> None:
         raise InvalidSpec(f'{prefix}containers must have a container named "main" for input or output')
 
 
-def _check_resource(name: str, template: Document) -> None:
+def _check_resource(name: str, template: Document, context: Context) -> None:
     resource = template["resource"]
     action, manifest = resource.get("action") or "", resource.get("manifest") or ""
     source = resource.get("manifestFrom")
@@ -122,3 +126,11 @@ def _without_tags(text: str) -> str:
         parts += (text[position:start], "placeholder")
         position = end
     return "".join((*parts, text[position:]))
+
+
+_CHECKS: Final = {
+    "container": _check_container,
+    "script": _check_script,
+    "containerSet": _check_containers,
+    "resource": _check_resource,
+}

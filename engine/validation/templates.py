@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from engine.graph.retry import POLICIES
 from engine.substitution.scope import Scope
+from engine.templates.kinds import Kind, has_result
 from engine.templates.library import Context
 from engine.templates.specification import InvalidSpec
-from engine.templates.template import KINDS, InvalidTemplate, kind_of
-from engine.validation.arguments import LEAVES, check_inputs, check_location, check_outputs
+from engine.templates.template import InvalidTemplate, kind_of
+from engine.validation.arguments import check_inputs, check_location, check_outputs
 from engine.validation.bodies import Checking, check_dag, check_steps
 from engine.validation.filling import PLACEHOLDER, Placeholders, fill_in
 from engine.validation.leaves import check_leaf
@@ -22,7 +23,7 @@ from engine.validation.tags import COMMON, Names
 Document = Mapping[str, Any]
 
 _WHOLE: Final = re.compile(r"[+-]?\d+")
-_WITH_RESULT: Final = ("container", "script", "data", "http", "plugin")
+_BODIES: Final = {"steps": check_steps, "dag": check_dag}
 
 
 def drive(checking: Checking) -> Document | None:
@@ -105,7 +106,7 @@ class Templates:
 
     def _check(self, template: Document, context: Context, arguments: Document | None) -> Checking:
         name = template.get("name") or ""
-        kind = _kind(name, template)
+        kind = _kind(template)
         inputs = self._read_inputs(name, kind, template)
         own = _own_variables(kind, template)
         key = (context.scope, name)
@@ -122,11 +123,10 @@ class Templates:
             return None
         self._seen.add(key)
         names = Names(inputs | own, self.known)
-        if kind in ("steps", "dag"):
+        if not kind.leaf:
             if template.get("activeDeadlineSeconds") is not None:
                 raise InvalidSpec(f"templates.{name}.activeDeadlineSeconds is only valid for leaf templates")
-            body = check_steps if kind == "steps" else check_dag
-            yield body(self, names, called, context)
+            yield _BODIES[kind.name](self, names, called, context)
         else:
             names.check(f"templates.{name}:", called)
             check_leaf(name, kind, called, context)
@@ -137,7 +137,7 @@ class Templates:
         check_metrics(name, called.get("metrics"))
         return template
 
-    def _read_inputs(self, name: str, kind: str, template: Document) -> set[str]:
+    def _read_inputs(self, name: str, kind: Kind, template: Document) -> set[str]:
         known = self._inputs.get(id(template))
         if known is None:
             for container in template.get("initContainers") or ():
@@ -168,9 +168,7 @@ def _definitions(template: Document, *, looped: bool) -> frozenset[str]:
     found = set(COMMON)
     if template.get("daemon"):
         found.add("ip")
-    containers = (template.get("containerSet") or {}).get("containers") or ()
-    has_main = any(container.get("name") == "main" for container in containers)
-    if has_main or any(template.get(kind) is not None for kind in _WITH_RESULT):
+    if has_result(template):
         found.update(("outputs.result", "exitCode"))
     for kind in ("parameters", "artifacts"):
         found.update(f"outputs.{kind}.{each['name']}" for each in (template.get("outputs") or {}).get(kind) or ())
@@ -181,27 +179,27 @@ def _definitions(template: Document, *, looped: bool) -> frozenset[str]:
     return frozenset(found)
 
 
-def _kind(name: str, template: Document) -> str:
+def _kind(template: Document) -> Kind:
     try:
         return kind_of(template)
     except InvalidTemplate as error:
         raise InvalidSpec(str(error)) from error
 
 
-def _own_variables(kind: str, template: Document) -> set[str]:
+def _own_variables(kind: Kind, template: Document) -> set[str]:
     found: set[str] = set()
-    if KINDS[kind] == "Pod":
+    if kind.pod:
         found.add("pod.name")
     if template.get("retryStrategy") is not None:
         found.update(("retries", "lastRetry.exitCode", "lastRetry.status", "lastRetry.duration", "lastRetry.message"))
     return found
 
 
-def _check_timeout(name: str, kind: str, template: Document) -> None:
+def _check_timeout(name: str, kind: Kind, template: Document) -> None:
     timeout = template.get("timeout")
     if timeout in (None, ""):
         return
-    if kind not in LEAVES:
-        raise InvalidSpec(f"{'DAG' if kind == 'dag' else kind.capitalize()} template doesn't support timeout field.")
+    if not kind.files:
+        raise InvalidSpec(f"{kind.called} template doesn't support timeout field.")
     if _WHOLE.fullmatch(str(timeout)):
         raise InvalidSpec(f"{name} has invalid duration format in timeout.")

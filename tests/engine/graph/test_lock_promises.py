@@ -6,8 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from engine.graph.locks import Locks, Request
-from engine.graph.locks import Standing as Priority
+from engine.graph.locks import Locks, Priority, Request
 
 SIZES = {"a": 1, "b": 2, "c": 3}
 WORKFLOWS = {

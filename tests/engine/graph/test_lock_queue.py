@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.graph.invocation import Invocation
-from engine.graph.locks import Locks, Request
-from engine.graph.locks import Standing as Priority
+from engine.graph.locks import Locks, Priority, Request
 from engine.graph.queueing import LockQueue
 
 ONE = [Request("default/Mutex/one", 1, True)]
@@ -19,22 +18,10 @@ def node(name: str, order: int = 0) -> Invocation:
     return Invocation(nothing, 0, name, {}, nothing, None, node_id=name, order=order)
 
 
-class Open:
-    """Which invocations are still to run: all but those that are named."""
-
-    def __init__(self, *closed: str) -> None:
-        self._closed = closed
-
-    def is_open(self, invocation: Invocation) -> bool:
-        return invocation.node_id not in self._closed
-
-    __call__ = is_open
-
-
 def ready(queue: LockQueue, *closed: str) -> list[str]:
     """The nodes that have their locks now and had not before."""
-    graph: Any = Open(*closed)
-    return [invocation.node_id for invocation in queue.retry(graph)]
+    opened = queue.retry(lambda invocation: invocation.node_id not in closed)
+    return [invocation.node_id for invocation in opened]
 
 
 def queues(*names: str) -> tuple[Locks, list[LockQueue]]:

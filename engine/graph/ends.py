@@ -1,0 +1,136 @@
+"""How invocations end, and what follows from that: their place is free, and their parents are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+from engine.graph import containers, daemons
+from engine.graph.cutting import cut_off
+from engine.graph.graph import Graph
+from engine.graph.invocation import Invocation
+from engine.graph.nodes import complete
+from engine.model.node import ERROR, FAILED, FLAGS, RETRY, SKIPPED_TYPE, Node
+
+Document = Mapping[str, Any]
+
+FAIL_FAST: Final = "template has failed or errored children and failFast enabled"
+
+
+def create_skipped(
+    graph: Graph, name: str, call: Document, boundary: Invocation | None, phase: str, message: str
+) -> Node:
+    """The node of a call that never runs: Skipped, Omitted, or in Error before it began."""
+    if phase == ERROR:
+        note_end(graph, boundary, failed=True)
+    return graph.create(
+        name,
+        SKIPPED_TYPE,
+        phase,
+        boundary,
+        template_name=call.get("template") or "",
+        template_ref=call.get("templateRef"),
+        template_scope=boundary.resolved.context.scope if boundary is not None else "",
+        message=message,
+        started_at=graph.timestamp,
+        finished_at=graph.timestamp,
+        node_flag=FLAGS["group"],
+    )
+
+
+def refuse(graph: Graph, invocation: Invocation, message: str, *, raised: bool = True) -> None:
+    """A call that cannot be made at all: its node is Error from the start."""
+    node = create_skipped(graph, invocation.name, invocation.call, invocation.boundary, ERROR, message)
+    if invocation.flag:
+        node.node_flag = FLAGS[invocation.flag]
+    invocation.node_id = node.id
+    invocation.ended, invocation.raised = True, raised
+    invocation.parent.child_created(invocation.key, node.id)
+    tell(graph, invocation, node)
+
+
+def finish(
+    graph: Graph,
+    invocation: Invocation,
+    phase: str,
+    message: str,
+    *,
+    outputs: dict[str, Any] | None = None,
+    outbound: tuple[str, ...] = (),
+    raised: bool = False,
+) -> None:
+    """End an invocation's node. Its parent is told once the plugins have seen it, in the next wave of visits."""
+    if not graph.is_open(invocation):
+        return
+    node = graph.store.touch(invocation.node_id)
+    node.phase = phase
+    node.message = message or node.message
+    if outputs is not None:
+        node.outputs = outputs
+    if outbound:
+        node.outbound_nodes = outbound
+    node.finished_at = node.finished_at or graph.timestamp
+    invocation.ended, invocation.raised = True, raised
+    if node.type == RETRY:
+        conclude(graph, invocation)  # plugins see the attempts
+    elif not invocation.queued:
+        graph.queue(invocation)
+
+
+def conclude(graph: Graph, invocation: Invocation) -> None:
+    """Do what follows from a node having become fulfilled, however it did."""
+    if not graph.leave(invocation):
+        return
+    node = graph.store.touch(invocation.node_id)
+    node.started_at = node.started_at or graph.timestamp
+    node.finished_at = node.finished_at or graph.timestamp
+    was_daemon, node.daemoned = bool(node.daemoned), None
+    if invocation.body is not None and not invocation.ended:  # it is over because a plugin says so
+        invocation.body.abandon(node.phase, node.message)
+        cut_off(graph, invocation)
+    kind = invocation.resolved.kind
+    if kind.leaf:
+        if node.progress and not node.unsuccessful:
+            node.progress = complete(node.progress)
+        if node.children:
+            containers.close_all(graph, node)
+    if node.outputs and kind.publishes:
+        graph.outputs.publish(node.outputs)
+    if invocation.inside is not None:
+        daemons.end_all(graph, invocation.inside)
+    invocation.body = invocation.variables = None
+    graph.room.release(invocation, node)
+    tell(graph, invocation, node, lost=was_daemon)
+
+
+def tell(graph: Graph, invocation: Invocation, node: Node, *, lost: bool = False) -> None:
+    """Tell the parent what became of the call, which may be the end of the template that it stands in."""
+    note_end(graph, invocation.boundary, failed=node.unsuccessful)
+    parent = invocation.parent
+    if lost:  # the parent was told that it is done when it came up
+        told = parent.child_lost
+    elif invocation.raised:
+        told = parent.child_raised
+    else:
+        told = parent.child_done
+    graph.turns.tell(told, invocation.key, node.id)
+
+
+def note_end(graph: Graph, boundary: Invocation | None, *, failed: bool) -> None:
+    """Something inside `boundary` is over, which may be the end of that, too."""
+    if boundary is None or boundary.inside is None or not boundary.resolved.fail_fast:
+        return
+    boundary.inside.failed = boundary.inside.failed or failed
+    if boundary.inside.failed and not graph.restoring:
+        graph.turns.later(partial(_fail_fast, graph, boundary))
+
+
+def _fail_fast(graph: Graph, boundary: Invocation) -> None:
+    """Nothing begins any more in a template with `failFast` once something failed, and it ends with its pods."""
+    assert boundary.inside is not None
+    assert boundary.body is not None
+    if not boundary.inside.pods and graph.is_open(boundary):
+        cut_off(graph, boundary)
+        boundary.body.abandon(FAILED, FAIL_FAST)
+        finish(graph, boundary, FAILED, FAIL_FAST)

@@ -1,0 +1,78 @@
+"""What follows from what has happened, one after the other: parents are told of their children, hooks look around."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from engine.graph.invocation import Parent
+from engine.graph.nodes import NodeStore
+from engine.model.node import Node
+
+
+class Watcher(Protocol):
+    """Somebody whom the state of the whole graph may move: hooks with conditions."""
+
+    @property
+    def subject(self) -> str:
+        """The node whose hooks they are, empty for the workflow's."""
+        ...
+
+    def look(self) -> None:
+        """Something has changed."""
+        ...
+
+
+class Turns:
+    """Nobody is told anything from within what caused it, so that depth stays flat."""
+
+    def __init__(self, store: NodeStore) -> None:
+        self._store = store
+        self._events: deque[tuple[Callable[..., None], int, str]] = deque()
+        self._watched: dict[Watcher, None] = {}
+        self._look = False
+
+    def tell(self, told: Callable[[int, Node], None], key: int, node_id: str) -> None:
+        """Tell a parent something of its child number `key`, with its node as it is by then."""
+        self._events.append((told, key, node_id))
+
+    def emit(self, parent: Parent, key: int, node: Node) -> None:
+        """Tell a parent that its child is done."""
+        self._events.append((parent.child_done, key, node.id))
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Do something once what happens now is over."""
+        self._events.append((action, 0, ""))
+
+    def watch(self, watcher: Watcher) -> None:
+        """Let it look whenever something has changed."""
+        self._watched[watcher] = None
+        self._look = True
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """It need not look any more."""
+        self._watched.pop(watcher, None)
+
+    def restored(self, *, look: bool) -> None:
+        """All watchers are there again: they look in the order of their nodes, and now only if they are to ``look``."""
+        places = {each: self._store.place(each.subject) if each.subject else -1 for each in self._watched}
+        self._watched = dict.fromkeys(sorted(self._watched, key=places.__getitem__))
+        self._look = look
+
+    def settle(self, let_in: Callable[[], None]) -> None:
+        """Let everything follow that follows; ``let_in`` admits who has waited for room that there is now."""
+        while True:
+            while self._events:
+                told, key, node_id = self._events.popleft()
+                if node_id:
+                    told(key, self._store[node_id])
+                else:
+                    told()
+            let_in()
+            look, self._look = self._look or bool(self._store.undo), False
+            if look:
+                for watcher in list(self._watched):
+                    watcher.look()
+            if not self._events and not self._look:
+                return

@@ -1,0 +1,136 @@
+"""What to visit next in a graph, and what comes of a visit; until nothing more follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from engine.graph import leaves
+from engine.graph.admission import Admission
+from engine.graph.dag import Dag
+from engine.graph.deadlines import started
+from engine.graph.ends import conclude, note_end
+from engine.graph.graph import Graph
+from engine.graph.invocation import Body, Inside, Invocation
+from engine.graph.invoking import Invoking
+from engine.graph.record import Visit
+from engine.graph.steps import Steps
+from engine.model.node import RUNNING
+
+_UNVISITED: Final = Visit()
+
+_BODIES: Final[dict[str, Callable[[Invoking, Invocation], Body]]] = {"steps": Steps, "dag": Dag}
+
+
+class Visits:
+    """A pass lets what there was be recalled, once; then it fires the timers that are due (`tick`), reports what leaves
+    did (`leaves.report`), and alternates between `take_fresh`, what to visit, and `visited`, what came of it.
+    """
+
+    def __init__(self, graph: Graph, admission: Admission) -> None:
+        self.graph = graph
+        self.admission = admission
+
+    def tick(self) -> None:
+        """Do what is due at the time that was set."""
+        graph = self.graph
+        graph.moved_at = graph.now
+        graph.timers.fire(graph.now)
+        self.settle()
+
+    def settle(self) -> None:
+        """Let everything follow that follows from what has happened."""
+        self.graph.turns.settle(self.admission.let_in)
+
+    def first_wave(self) -> list[Invocation]:
+        """All unfinished invocations that are to be visited: what a pass visits first."""
+        self.take_fresh()
+        return [invocation for invocation in self.graph.unfinished() if invocation.ended or not invocation.parked]
+
+    def take_fresh(self) -> list[Invocation]:
+        """The invocations that were created or ended since the last call, in order; the caller visits them all."""
+        graph = self.graph
+        fresh, graph.fresh = graph.fresh, {}
+        for invocation in fresh.values():
+            invocation.queued = False
+        graph.live.update(fresh)
+        return list(fresh.values())
+
+    def visited(self, invocation: Invocation) -> None:
+        """The plugins have had their say about the node: it may be finished, held back, or go on as it would."""
+        graph = self.graph
+        if invocation.gone or invocation.queued:
+            return
+        graph.touch(invocation)
+        node = graph.store[invocation.node_id]
+        if node.fulfilled:
+            if invocation.resolved.is_leaf:
+                graph.stops.append(node.id)  # a plugin may have fulfilled what an executor still runs
+            conclude(graph, invocation)
+        elif not invocation.executing and invocation.requeue_at is None:
+            self._execute(invocation)
+
+    def _execute(self, invocation: Invocation) -> None:
+        graph = self.graph
+        graph.begin(invocation)
+        node = graph.store[invocation.node_id]
+        if node.fulfilled:
+            conclude(graph, invocation)
+            return
+        invocation.executing = True
+        if invocation.since is None:
+            invocation.since = graph.now
+        template = invocation.resolved
+        if template.is_leaf:
+            leaves.begin(graph, invocation, node)
+            return
+        body = _BODIES[template.kind.name](self.admission, invocation)
+        invocation.body, invocation.inside = body, Inside()
+        invocation.inside.failed = graph.store.failed_inside(node.id)
+        body.start()
+
+    # What there was
+
+    def recall(self) -> list[Invocation]:
+        """Of the invocations that are fresh, while restoring, those that executed before this walk began.
+
+        The caller has them go on (`recalled`); the others it leaves for the first wave.
+        """
+        graph = self.graph
+        begun = []
+        for invocation in self.take_fresh():
+            if invocation.executing:
+                continue
+            node = graph.store[invocation.node_id]
+            visit = graph.record.visits.get(node.id, _UNVISITED)
+            invocation.extra = dict(visit.extra) if visit.extra is not None else None
+            invocation.requeue_at, since = visit.requeue_at, visit.since
+            if since is None and not graph.exact and node.phase == RUNNING and node.started_at:
+                since = started(graph, node)
+            if since is not None and not node.fulfilled:
+                invocation.since = since
+                begun.append(invocation)
+        return begun
+
+    def recalled(self, invocations: Iterable[Invocation]) -> None:
+        """Let invocations go on that executed before."""
+        graph = self.graph
+        for invocation in invocations:
+            if not graph.exact:
+                graph.touch(invocation)
+            if not invocation.gone:
+                self._execute(invocation)
+        self.settle()
+
+    def restored(self) -> None:
+        """All that there was has been gone through: from now on things are decided."""
+        graph = self.graph
+        self.admission.restored()
+        graph.turns.restored(look=not graph.exact)
+        if graph.exact:
+            graph.store.restored()
+            return
+        for invocation in graph.live.values():
+            if invocation.inside is not None and graph.is_open(invocation):
+                note_end(graph, invocation, failed=False)
+        self.settle()

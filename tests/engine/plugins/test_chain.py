@@ -1,0 +1,337 @@
+"""Nodes on their way through the plugins: who is asked what, in which order, and what an aborted pass has learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+import pytest
+
+from engine.graph.invocation import Invocation
+from engine.graph.nodes import NodeStore
+from engine.model.node import Node
+from engine.model.statistics import Counts
+from engine.plugins.asking import Asking
+from engine.plugins.calling import Caller
+from engine.plugins.chain import Chain
+from engine.plugins.memory import Memory, Rooms
+from engine.plugins.question import Question
+from engine.templates.template import Template
+from registry import MatchSettings, Plugin
+from rpc import FatalError, Method, TransientError
+from rpc.replies import EMPTY, NodeReply, NodeResult, ParametersReply
+from tests.engine.plugins.doubles import PRE, Answer, asked, busy, client, plugin, saying, wrong
+
+POST = Method.NODE_POST_EXECUTE
+DOCUMENT: dict[str, Any] = {"metadata": {"name": "work"}, "spec": {"entrypoint": "main"}}
+NOWHERE: Any = None
+
+
+class Ground:
+    """As much of a graph as questions and answers have to do with."""
+
+    def __init__(self, store: NodeStore) -> None:
+        self.store = store
+        self.now = 1000.0
+        self.wishes: dict[str, float | None] = {}
+
+    def render(self, invocation: Invocation) -> bytes:
+        return orjson.dumps(invocation.resolved.document)
+
+    def requeue(self, invocation: Invocation, at: float | None) -> None:
+        self.wishes[invocation.node_id] = at
+
+
+class Workflow:
+    """Some nodes of one workflow, whose passes do nothing but ask."""
+
+    def __init__(self, *names: str, kind: str = "container") -> None:
+        template = Template({"name": "leaf", kind: {}}, NOWHERE)
+        nodes = {name: Node(id=name, name=name, display_name=name, type="Pod", phase="Pending") for name in names}
+        self.store = NodeStore("work", nodes)
+        self.ground = Ground(self.store)
+        self.counts = Counts()
+        self.memory = Memory(self.counts, Rooms())
+        self.questions: list[Question] = []
+        self._invocations = [
+            Invocation(NOWHERE, 0, name, {}, NOWHERE, None, node_id=name, template=template, extra={}) for name in names
+        ]
+
+    def __getitem__(self, name: str) -> Node:
+        return self.store[name]
+
+    async def make_pass(self, *plugins: Plugin, method: Method = PRE, now: float = 0.0) -> None:
+        """A pass that commits, unless it raises."""
+        self.memory.begin(plugins, now)
+        before = dict(self.store.nodes) if method is POST else {}
+        text = b'{"name":"leaf"}' if method is Method.PARAMETERS_ADD else None
+        self.questions = [Question(each, before.get(each.node_id), text) for each in self._invocations]
+        caller = Caller(self.memory, self.counts)
+        graph: Any = self.ground
+        try:
+            await Chain(Asking.about(graph, DOCUMENT, plugins, caller), method, plugins, width=7).run(self.questions)
+        except BaseException:
+            self.store.rollback()
+            self.memory.abort(now)
+            raise
+        self.store.commit()
+        self.memory.journal.clear()
+
+
+def about(name: str, answer: Answer) -> Callable[[dict[str, Any]], Answer]:
+    """To say this about one node, and nothing about the others."""
+    return lambda args: answer if args["node"]["displayName"] == name else EMPTY
+
+
+def fulfilling(name: str) -> Callable[[dict[str, Any]], Answer]:
+    return about(name, NodeReply(NodeResult(phase="Succeeded")))
+
+
+def messages(plugin: Plugin) -> list[str]:
+    return [args["node"].get("message", "") for args in client(plugin).args]
+
+
+class TestTheOrder:
+    async def test_each_plugin_is_asked_about_every_node_after_the_one_before_it(self) -> None:
+        order: list[tuple[str, str]] = []
+
+        def noting(name: str) -> Callable[[dict[str, Any]], Answer]:
+            def note(args: dict[str, Any]) -> Answer:
+                order.append((name, args["node"]["displayName"]))
+                return EMPTY
+
+            return note
+
+        await Workflow("a", "b").make_pass(*(plugin(name, noting(name)) for name in "xyz"))
+        assert order == [(name, node) for name in "xyz" for node in "ab"]
+
+    async def test_each_is_sent_what_the_one_before_it_made_of_the_node(self) -> None:
+        work = Workflow("a", "b")
+        plugins = [plugin("x", about("a", saying("first"))), plugin("y", about("b", saying("second"))), plugin("z")]
+        await work.make_pass(*plugins)
+        assert [messages(each) for each in plugins] == [["", ""], ["first", ""], ["first", "second"]]
+        assert (work["a"].message, work["b"].message) == ("first", "second")
+
+    async def test_the_next_is_asked_just_the_same_where_nobody_had_anything_to_say(self) -> None:
+        """Whatever was encoded for the one is not encoded for the other."""
+        plugins = [plugin(name) for name in "xyz"]
+        await Workflow("a", "b").make_pass(*plugins)
+        (first,), (second,), (third,) = (client(each).batches for each in plugins)
+        assert first is second is third
+
+    @pytest.mark.parametrize(
+        "settings",
+        [{"payload": "full"}, {"match": MatchSettings(phases=("Pending",))}, {"cache": "on"}],
+        ids=["payload", "match", "cache"],
+    )
+    async def test_one_who_is_asked_otherwise_gets_a_batch_of_its_own(self, settings: dict[str, Any]) -> None:
+        plugins = [plugin("x"), plugin("y", **settings), plugin("z")]
+        await Workflow("a", "b").make_pass(*plugins)
+        batches = [client(each).batches[0] for each in plugins]
+        assert batches[0] is not batches[1]
+        assert [asked(each) for each in plugins] == [["a", "b"]] * 3
+
+    async def test_a_payload_is_as_much_of_the_workflow_as_was_wished_for(self) -> None:
+        plugins = [plugin("x"), plugin("y", payload="full"), plugin("z")]
+        await Workflow("a").make_pass(*plugins)
+        assert [client(each).args[0]["workflow"].keys() for each in plugins] == [
+            {"metadata"},
+            DOCUMENT.keys(),
+            {"metadata"},
+        ]
+
+    async def test_one_is_asked_only_about_the_nodes_that_it_wants(self) -> None:
+        work = Workflow("a", "b")
+        picky = plugin("y", match=MatchSettings(phases=("Running",)))
+        plugins = [plugin("x", about("b", NodeReply(NodeResult(phase="Running")))), picky, plugin("z")]
+        await work.make_pass(*plugins)
+        assert [asked(each) for each in plugins] == [["a", "b"], ["b"], ["a", "b"]]
+
+    async def test_calls_that_travel_alone_have_the_width_that_was_given(self) -> None:
+        one = plugin("x")
+        await Workflow("a").make_pass(one)
+        assert client(one).widths == [7]
+
+
+class TestWhatEndsAChain:
+    async def test_a_node_that_is_fulfilled_before_it_runs(self) -> None:
+        work, plugins = Workflow("a", "b"), [plugin("x", fulfilling("a")), plugin("y")]
+        await work.make_pass(*plugins)
+        assert work["a"].phase == "Succeeded"
+        assert asked(plugins[1]) == ["b"]
+
+    async def test_not_one_that_has_ended_by_itself(self) -> None:
+        answer = NodeReply(NodeResult(phase="Failed"))
+        work, plugins = Workflow("a"), [plugin("x", lambda _: answer), plugin("y")]
+        await work.make_pass(*plugins, method=POST)
+        assert work["a"].phase == "Failed"
+        assert asked(plugins[1]) == ["a"]
+
+    async def test_an_error_and_the_node_is_that(self) -> None:
+        work, plugins = Workflow("a", "b"), [plugin("x", about("a", wrong("x"))), plugin("y")]
+        await work.make_pass(*plugins)
+        assert (work["a"].phase, work["a"].message) == ("Error", "plugin 'x', node.preExecute: wrong")
+        assert work["b"].phase == "Pending"
+        assert asked(plugins[1]) == ["b"]
+
+    async def test_a_reply_that_would_make_another_node_of_it(self) -> None:
+        work, plugins = Workflow("a"), [plugin("x", about("a", NodeReply(NodeResult(id="other")))), plugin("y")]
+        await work.make_pass(*plugins)
+        assert work["a"].phase == "Error"
+        assert asked(plugins[1]) == []
+
+    @pytest.mark.parametrize("failure", [wrong("x"), busy("x")], ids=["fatal", "transient"])
+    @pytest.mark.parametrize("settings", [{"failure_policy": "ignore"}, {"mode": "observe"}], ids=["ignore", "observe"])
+    async def test_not_the_error_of_one_that_may_fail(self, failure: Answer, settings: dict[str, Any]) -> None:
+        work, plugins = Workflow("a", "b"), [plugin("x", about("a", failure), **settings), plugin("y")]
+        await work.make_pass(*plugins)
+        assert work["a"].phase == "Pending"
+        assert asked(plugins[1]) == ["a", "b"]
+        assert work.counts.failures_passed_over == 1
+
+    async def test_an_error_about_what_a_template_means_is_that_of_the_workflow(self) -> None:
+        work = Workflow("a")
+        with pytest.raises(FatalError):
+            await work.make_pass(plugin("x", lambda _: wrong("x")), plugin("y"), method=Method.PARAMETERS_ADD)
+
+
+class TestWhatAnswersDo:
+    async def test_one_that_only_observes_changes_nothing(self) -> None:
+        work = Workflow("a")
+        await work.make_pass(plugin("x", lambda _: saying("seen"), mode="observe"))
+        assert work["a"].message == ""
+
+    async def test_parameters_are_added_to_the_invocation(self) -> None:
+        work = Workflow("a")
+        first, second = (ParametersReply({"p": value, value: value}) for value in ("1", "2"))
+        await work.make_pass(plugin("x", lambda _: first), plugin("y", lambda _: second), method=Method.PARAMETERS_ADD)
+        assert work.questions[0].invocation.extra == {"p": "2", "1": "1", "2": "2"}
+
+    async def test_a_wish_to_be_asked_again_is_noted(self) -> None:
+        work = Workflow("a", "b")
+        await work.make_pass(plugin("x", about("b", NodeReply(requeue=5.0))))
+        assert work.ground.wishes == {"b": 1005.0}
+
+    @pytest.mark.parametrize(
+        ("caches", "cacheable"), [(["on", "on"], True), (["on", "off"], False), (["off", "on"], False)]
+    )
+    async def test_a_node_may_rest_where_all_replies_about_it_are_cacheable(
+        self, caches: Sequence[str], cacheable: bool
+    ) -> None:
+        work = Workflow("a", "b")
+        await work.make_pass(*(plugin(f"p{place}", cache=cache) for place, cache in enumerate(caches)))
+        assert [question.cacheable for question in work.questions] == [cacheable] * 2
+        assert all(question.empty for question in work.questions)
+
+    async def test_nor_may_one_to_which_anybody_had_something_to_say(self) -> None:
+        work = Workflow("a", "b", "c")
+        await work.make_pass(plugin("x", about("a", saying("x")), cache="on"), plugin("y", about("b", wrong("y"))))
+        assert [question.empty for question in work.questions] == [False, False, True]
+
+
+class TestAnAbortedPass:
+    """What was answered until then is known to the next one, which asks for the rest only."""
+
+    async def test_it_is_resumed_at_the_question_that_failed(self) -> None:
+        work = Workflow("a", "b", "c")
+        plugins = [plugin("x"), plugin("y", about("b", busy("y"))), plugin("z")]
+        with pytest.raises(TransientError):
+            await work.make_pass(*plugins)
+        assert [asked(each) for each in plugins] == [["a", "b", "c"], ["a", "b"], []]
+        client(plugins[1]).answer = about("", EMPTY)
+        await work.make_pass(*plugins)
+        assert [asked(each) for each in plugins] == [[], ["b", "c"], ["a", "b", "c"]]
+        assert work.counts.answers_resumed == 4
+
+    async def test_replies_count_in_the_pass_that_goes_on(self) -> None:
+        work = Workflow("a", "b")
+        plugins = [plugin("x", about("a", saying("said"))), plugin("y", about("b", busy("y")))]
+        with pytest.raises(TransientError):
+            await work.make_pass(*plugins)
+        assert work["a"].message == ""
+        client(plugins[1]).answer = about("", EMPTY)
+        asked(plugins[0])
+        asked(plugins[1])
+        await work.make_pass(*plugins)
+        assert work["a"].message == "said"
+        assert [asked(each) for each in plugins] == [[], ["b"]]
+
+    async def test_so_does_what_was_no_reply(self) -> None:
+        work = Workflow("a", "b")
+        plugins = [plugin("x", about("a", wrong("x"))), plugin("y", about("b", busy("y")))]
+        with pytest.raises(TransientError):
+            await work.make_pass(*plugins)
+        client(plugins[1]).answer = about("", EMPTY)
+        asked(plugins[0])
+        await work.make_pass(*plugins)
+        assert work["a"].phase == "Error"
+        assert asked(plugins[0]) == []
+
+    async def test_each_goes_further_than_the_one_before(self) -> None:
+        """One failure in each pass, at every place of every plugin in turn: nobody is asked twice but for those."""
+        names = "abcde"
+        work, places = Workflow(*names), [(plugin_, node) for plugin_ in "xyz" for node in names]
+        answered: list[tuple[str, str]] = []
+        failed: set[tuple[str, str]] = set()
+
+        def failing_once(name: str) -> Callable[[dict[str, Any]], Answer]:
+            def answer(args: dict[str, Any]) -> Answer:
+                place = name, args["node"]["displayName"]
+                if place not in failed:
+                    failed.add(place)
+                    return busy(name)
+                answered.append(place)
+                return saying("y was here") if place == ("y", "c") else EMPTY
+
+            return answer
+
+        plugins = [plugin(name, failing_once(name)) for name in "xyz"]
+        for _ in places:
+            with pytest.raises(TransientError):
+                await work.make_pass(*plugins)
+            assert work["c"].message == ""
+        await work.make_pass(*plugins)
+        assert sorted(answered) == places
+        assert work["c"].message == "y was here"
+
+    async def test_a_pass_that_commits_leaves_the_next_one_to_ask_anew(self) -> None:
+        work, one = Workflow("a"), plugin("x")
+        for _ in range(2):
+            await work.make_pass(one)
+            assert asked(one) == ["a"]
+
+
+class TestCachedReplies:
+    async def test_who_answers_the_same_again_is_not_asked_again(self) -> None:
+        work = Workflow("a", "b")
+        caching = plugin("x", about("a", saying("known")), cache="on")
+        plugins = [caching, plugin("y")]
+        await work.make_pass(*plugins)
+        await work.make_pass(*plugins)  # with the message that it has now, the node is another question
+        for each in plugins:
+            asked(each)
+        await work.make_pass(*plugins)
+        assert [asked(each) for each in plugins] == [[], ["a", "b"]]
+        assert work["a"].message == "known"
+
+    async def test_a_cached_reply_counts_like_any_other(self) -> None:
+        work = Workflow("a", "b")
+        plugins = [plugin("x", fulfilling("a"), cache="on"), plugin("y", about("b", busy("y")))]
+        with pytest.raises(TransientError):
+            await work.make_pass(*plugins)
+        client(plugins[1]).answer = about("", EMPTY)
+        for each in plugins:
+            asked(each)
+        await work.make_pass(*plugins)
+        assert work["a"].phase == "Succeeded"
+        assert [asked(each) for each in plugins] == [[], ["b"]]
+        assert work.counts.answers_cached == 2
+
+    async def test_a_plugin_that_was_away_is_asked_again(self) -> None:
+        work, one = Workflow("a"), plugin("x", cache="on")
+        await work.make_pass(one)
+        client(one).times_back += 1
+        asked(one)
+        await work.make_pass(one)
+        assert asked(one) == ["a"]

@@ -1,91 +1,17 @@
-"""Nodes on their way through the plugins: who is asked what, in which order, and what an aborted pass has learnt."""
+"""Nodes on their way through the plugins: who is asked what, in which order, and what comes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
 import pytest
 
-from engine.graph.invocation import Invocation
-from engine.graph.nodes import NodeStore
-from engine.model.node import Node
-from engine.model.statistics import Counts
-from engine.plugins.asking import Asking
-from engine.plugins.calling import Caller
-from engine.plugins.chain import Chain
-from engine.plugins.memory import Memory, Rooms
-from engine.plugins.question import Question
-from engine.templates.template import Template
 from registry import MatchSettings, Plugin
 from rpc import FatalError, Method, TransientError
 from rpc.replies import EMPTY, NodeReply, NodeResult, ParametersReply
-from tests.engine.plugins.doubles import PRE, Answer, asked, busy, client, plugin, saying, wrong
-
-POST = Method.NODE_POST_EXECUTE
-DOCUMENT: dict[str, Any] = {"metadata": {"name": "work"}, "spec": {"entrypoint": "main"}}
-NOWHERE: Any = None
-
-
-class Ground:
-    """As much of a graph as questions and answers have to do with."""
-
-    def __init__(self, store: NodeStore) -> None:
-        self.store = store
-        self.now = 1000.0
-        self.wishes: dict[str, float | None] = {}
-
-    def render(self, invocation: Invocation) -> bytes:
-        return orjson.dumps(invocation.resolved.document)
-
-    def requeue(self, invocation: Invocation, at: float | None) -> None:
-        self.wishes[invocation.node_id] = at
-
-
-class Workflow:
-    """Some nodes of one workflow, whose passes do nothing but ask."""
-
-    def __init__(self, *names: str, kind: str = "container") -> None:
-        template = Template({"name": "leaf", kind: {}}, NOWHERE)
-        nodes = {name: Node(id=name, name=name, display_name=name, type="Pod", phase="Pending") for name in names}
-        self.store = NodeStore("work", nodes)
-        self.ground = Ground(self.store)
-        self.counts = Counts()
-        self.memory = Memory(self.counts, Rooms())
-        self.questions: list[Question] = []
-        self._invocations = [
-            Invocation(NOWHERE, 0, name, {}, NOWHERE, None, node_id=name, template=template, extra={}) for name in names
-        ]
-
-    def __getitem__(self, name: str) -> Node:
-        return self.store[name]
-
-    async def make_pass(self, *plugins: Plugin, method: Method = PRE, now: float = 0.0) -> None:
-        """A pass that commits, unless it raises."""
-        self.memory.begin(plugins, now)
-        before = dict(self.store.nodes) if method is POST else {}
-        text = b'{"name":"leaf"}' if method is Method.PARAMETERS_ADD else None
-        self.questions = [Question(each, before.get(each.node_id), text) for each in self._invocations]
-        caller = Caller(self.memory, self.counts)
-        graph: Any = self.ground
-        try:
-            await Chain(Asking.about(graph, DOCUMENT, plugins, caller), method, plugins, width=7).run(self.questions)
-        except BaseException:
-            self.store.rollback()
-            self.memory.abort(now)
-            raise
-        self.store.commit()
-        self.memory.journal.clear()
-
-
-def about(name: str, answer: Answer) -> Callable[[dict[str, Any]], Answer]:
-    """To say this about one node, and nothing about the others."""
-    return lambda args: answer if args["node"]["displayName"] == name else EMPTY
-
-
-def fulfilling(name: str) -> Callable[[dict[str, Any]], Answer]:
-    return about(name, NodeReply(NodeResult(phase="Succeeded")))
+from tests.engine.plugins.doubles import Answer, asked, busy, client, plugin, saying, wrong
+from tests.engine.plugins.passes import DOCUMENT, POST, Workflow, about, fulfilling
 
 
 def messages(plugin: Plugin) -> list[str]:
@@ -228,78 +154,6 @@ class TestWhatAnswersDo:
         work = Workflow("a", "b", "c")
         await work.make_pass(plugin("x", about("a", saying("x")), cache="on"), plugin("y", about("b", wrong("y"))))
         assert [question.empty for question in work.questions] == [False, False, True]
-
-
-class TestAnAbortedPass:
-    """What was answered until then is known to the next one, which asks for the rest only."""
-
-    async def test_it_is_resumed_at_the_question_that_failed(self) -> None:
-        work = Workflow("a", "b", "c")
-        plugins = [plugin("x"), plugin("y", about("b", busy("y"))), plugin("z")]
-        with pytest.raises(TransientError):
-            await work.make_pass(*plugins)
-        assert [asked(each) for each in plugins] == [["a", "b", "c"], ["a", "b"], []]
-        client(plugins[1]).answer = about("", EMPTY)
-        await work.make_pass(*plugins)
-        assert [asked(each) for each in plugins] == [[], ["b", "c"], ["a", "b", "c"]]
-        assert work.counts.answers_resumed == 4
-
-    async def test_replies_count_in_the_pass_that_goes_on(self) -> None:
-        work = Workflow("a", "b")
-        plugins = [plugin("x", about("a", saying("said"))), plugin("y", about("b", busy("y")))]
-        with pytest.raises(TransientError):
-            await work.make_pass(*plugins)
-        assert work["a"].message == ""
-        client(plugins[1]).answer = about("", EMPTY)
-        asked(plugins[0])
-        asked(plugins[1])
-        await work.make_pass(*plugins)
-        assert work["a"].message == "said"
-        assert [asked(each) for each in plugins] == [[], ["b"]]
-
-    async def test_so_does_what_was_no_reply(self) -> None:
-        work = Workflow("a", "b")
-        plugins = [plugin("x", about("a", wrong("x"))), plugin("y", about("b", busy("y")))]
-        with pytest.raises(TransientError):
-            await work.make_pass(*plugins)
-        client(plugins[1]).answer = about("", EMPTY)
-        asked(plugins[0])
-        await work.make_pass(*plugins)
-        assert work["a"].phase == "Error"
-        assert asked(plugins[0]) == []
-
-    async def test_each_goes_further_than_the_one_before(self) -> None:
-        """One failure in each pass, at every place of every plugin in turn: nobody is asked twice but for those."""
-        names = "abcde"
-        work, places = Workflow(*names), [(plugin_, node) for plugin_ in "xyz" for node in names]
-        answered: list[tuple[str, str]] = []
-        failed: set[tuple[str, str]] = set()
-
-        def failing_once(name: str) -> Callable[[dict[str, Any]], Answer]:
-            def answer(args: dict[str, Any]) -> Answer:
-                place = name, args["node"]["displayName"]
-                if place not in failed:
-                    failed.add(place)
-                    return busy(name)
-                answered.append(place)
-                return saying("y was here") if place == ("y", "c") else EMPTY
-
-            return answer
-
-        plugins = [plugin(name, failing_once(name)) for name in "xyz"]
-        for _ in places:
-            with pytest.raises(TransientError):
-                await work.make_pass(*plugins)
-            assert work["c"].message == ""
-        await work.make_pass(*plugins)
-        assert sorted(answered) == places
-        assert work["c"].message == "y was here"
-
-    async def test_a_pass_that_commits_leaves_the_next_one_to_ask_anew(self) -> None:
-        work, one = Workflow("a"), plugin("x")
-        for _ in range(2):
-            await work.make_pass(one)
-            assert asked(one) == ["a"]
 
 
 class TestCachedReplies:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.reconciling.run import Run
+from engine.reconciling.pass_ import Pass
 from tests.acceptance.fixtures import StartEngine
 from tests.acceptance.manifests import container, workflow
 
@@ -14,14 +14,14 @@ from tests.acceptance.manifests import container, workflow
 async def test_a_pass_that_raises_ends_its_workflow_in_error_and_no_other(
     engine: StartEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    walk = Run._walk
+    walk = Pass._walk
 
-    async def broken(self: Run, document: dict[str, Any], *rest: Any) -> dict[str, Any]:
+    async def broken(self: Pass, document: dict[str, Any]) -> dict[str, Any]:
         if document["metadata"]["name"] == "bad":
             raise ZeroDivisionError("oops")
-        return await walk(self, document, *rest)
+        return await walk(self, document)
 
-    monkeypatch.setattr(Run, "_walk", broken)
+    monkeypatch.setattr(Pass, "_walk", broken)
     oarlock = await engine()
     bad, good = workflow(container("leaf"), name="bad"), workflow(container("leaf"), name="good")
     await oarlock.run([bad, good])

@@ -110,7 +110,7 @@ async def test_a_mistake_of_the_engine_is_found(name: str, monkeypatch: pytest.M
     def forget(document: dict[str, object], *rest: object) -> dict[str, object]:
         return {}
 
-    monkeypatch.setattr("engine.reconciling.run.with_progress", forget)
+    monkeypatch.setattr("engine.reconciling.pass_.with_progress", forget)
     target, dice = TARGETS[name], Random(18)
     async with target.checking() as check:
         with pytest.raises(Wrong, match="internal error: KeyError"):

@@ -118,7 +118,7 @@ class Run:
             return
         record = msgspec.json.decode(msgspec.json.encode(run.record), type=WalkRecord)
         assert record == run.record
-        run._walking = None
+        run._kept.walk = None
 
 
 def compare(seed: int, document: dict[str, Any] | None = None) -> int:

@@ -1,0 +1,41 @@
+"""From a workflow's document to a walk over its graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.graph.locks import lock_requests
+from engine.reconciling.keeping import Kept
+from engine.reconciling.walking import Walk
+from engine.substitution.variables import workflow_scope
+from engine.templates.specification import context_of, filled_in, spec_in_force, with_metadata
+from engine.validation import validate
+
+
+def build(kept: Kept, document: dict[str, Any], stamp: float) -> tuple[dict[str, Any], Walk]:
+    """A walk over the spec as it is, and the document with what that says of metadata.
+
+    Raises `InvalidSpec`, `UnknownTemplate`, `MissingParameter` and `InvalidMetadata`.
+    """
+    workflow, surroundings = kept.workflow, kept.surroundings
+    spec = spec_in_force(document, surroundings.library)
+    context = context_of(document, spec, surroundings.library)
+    validate(document, context)
+    scope = workflow_scope(document, spec, surroundings.config_maps, stamp)
+    spec = filled_in(spec, scope)
+    if not workflow.phase:
+        document = with_metadata(document, spec, scope)
+    config_maps, memos, most = surroundings.config_maps, surroundings.memos, surroundings.max_nodes
+    return document, Walk(workflow, document, spec, context, scope, kept.record, config_maps, kept.locks, memos, most)
+
+
+def enter(kept: Kept, walk: Walk) -> str:
+    """Take the locks that the workflow asks for as a whole; why it may not begin yet, empty where it has them.
+
+    Raises `LockError`.
+    """
+    synchronization = walk.spec.get("synchronization")
+    if not synchronization:
+        return ""
+    requests = lock_requests(synchronization, kept.workflow.namespace, kept.surroundings.config_maps)
+    return "" if not requests or kept.locks.enter(requests) else kept.locks.explain(requests)[0]

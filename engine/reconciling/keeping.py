@@ -1,0 +1,58 @@
+"""What is kept of one workflow from pass to pass.
+
+What has to survive a crash is its document, its nodes and `WalkRecord`: a walk is built from these. The rest costs time
+when it is gone: the walk, what plugins have answered, which of them there were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine.graph.locks import Priority
+from engine.graph.queueing import LockQueue
+from engine.graph.record import WalkRecord
+from engine.model.node import RUNNING, STARTED
+from engine.model.workflow import COMPLETED_PHASES, Workflow
+from engine.plugins import Caller, Memory
+from engine.reconciling.surroundings import Surroundings
+from engine.reconciling.walking import Walk
+from registry import Plugin
+
+
+class Kept:
+    """All that a pass over the workflow begins with, and may change only by committing."""
+
+    def __init__(self, workflow: Workflow, surroundings: Surroundings) -> None:
+        self.workflow = workflow
+        self.surroundings = surroundings
+        running = {node.id for node in workflow.nodes.values() if node.type in STARTED and node.phase == RUNNING}
+        self.record = WalkRecord(presumed=running)
+        self.memory = Memory(surroundings.counts, surroundings.rooms)
+        self.caller = Caller(self.memory, surroundings.counts)
+        self.plugins: Sequence[Plugin] = ()
+        """Those of the last pass that was committed."""
+        self.walk: Walk | None = None
+        self.why = ""
+        """The message of whoever told the workflow to end."""
+        metadata, urgency = workflow.document["metadata"], workflow.document["spec"].get("priority")
+        created = str(metadata.get("creationTimestamp") or "")
+        priority = Priority(-urgency if isinstance(urgency, int) else 0, created)
+        self.locks = LockQueue(surroundings.locks, workflow.key, priority)
+        self.locks.load(workflow.document["status"].get("synchronization") or {})
+
+    def commit(self, document: dict[str, Any]) -> None:
+        """The workflow is this from now on, and the walk has got to where it is."""
+        self.workflow.document = self.locks.saved(document, finished=document["status"]["phase"] in COMPLETED_PHASES)
+        self.memory.journal.clear()
+        if self.walk is not None:
+            self.walk.graph.commit()
+        if self.workflow.finished:
+            self.locks.leave()
+
+    def rollback(self, *, moved: bool) -> None:
+        """As if the pass had not been: nodes as they were, locks given back; a walk that it moved is made anew."""
+        if self.walk is not None:
+            self.walk.graph.rollback()
+            if moved:
+                self.walk = None

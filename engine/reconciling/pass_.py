@@ -1,0 +1,161 @@
+"""What a pass over one workflow does, in order: stage, ask the plugins, walk the graph, commit; or leave no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from engine.executors.executor import Result
+from engine.graph.locks import LockError
+from engine.graph.nodes import TooManyNodes
+from engine.graph.shutdown import shut_down
+from engine.model.node import ERROR, FAILED, POD, RUNNING
+from engine.model.status import finished, pending, running, with_progress
+from engine.operations import with_spec
+from engine.plugins import NodeHooks, WorkflowHooks, may_fail
+from engine.reconciling.building import build, enter
+from engine.reconciling.keeping import Kept
+from engine.reconciling.walking import Walk
+from engine.substitution.variables import MissingParameter
+from engine.templates.specification import InvalidMetadata, InvalidSpec, UnknownTemplate
+from registry import Plugin
+from rpc import FatalError, Method, TransientError
+
+
+class Pass:
+    """One pass, and what lives as long as it does. It is dated `now`, in seconds since the epoch."""
+
+    def __init__(self, kept: Kept, plugins: Sequence[Plugin], now: float) -> None:
+        self._kept = kept
+        self._plugins = plugins
+        self._now = now
+        # What a resumed pass makes is dated as the aborted one dated it, so that its questions are the same.
+        self._stamp = kept.memory.journal.resumed_at or now
+        self._moves = False
+        """Whether the walk has been touched."""
+        self._taken: dict[str, Result] = {}
+        """The reports that it has taken up."""
+        self.amended: dict[str, Any] = {}
+        """Fields of the spec that were changed from outside since it began."""
+
+    async def make(self) -> None:
+        """Raises `TransientError` where the pass is aborted: then the workflow is what it was before, to the byte."""
+        try:
+            document = await self._reconcile()
+        except BaseException:
+            self._rollback()
+            self._kept.memory.abort(self._stamp)
+            raise
+        self._commit(document)
+
+    async def _reconcile(self) -> dict[str, Any]:
+        """The workflow as it is to be committed; where it is itself at fault it is over."""
+        workflow, now = self._kept.workflow, self._now
+        hooks = WorkflowHooks(self._plugins, self._kept.caller)
+        old = workflow.document
+        document = running(old, self._stamp)
+        try:
+            document = await hooks.pre_operate(document, workflow.nodes)
+            document = await self._walk(document)
+            return await hooks.post_operate(old, document, workflow.nodes)
+        except (FatalError, TooManyNodes) as error:  # what the pass did to the nodes is undone
+            self._rollback()
+            return finished(document, ERROR, str(error), now)
+        except InvalidSpec as error:
+            return finished(document, FAILED, f"invalid spec: {error}", now)
+        except MissingParameter as error:
+            return finished(document, FAILED, f"failed to set global parameters: {error}", now)
+        except LockError as error:
+            return finished(document, FAILED, f"Failed to acquire the synchronization lock. {error}", now)
+        except (UnknownTemplate, InvalidMetadata) as error:
+            return finished(document, ERROR, str(error), now)
+
+    async def _walk(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Go through the graph, where that may be; returns the document with the outcome."""
+        kept = self._kept
+        walk = kept.walk
+        if walk is None or not walk.may_go_on(document["spec"]):
+            document, walk = build(kept, document, self._stamp)
+            kept.walk = walk
+        walk.look_at(document["metadata"])
+        waiting, shutdown = enter(kept, walk), document["spec"].get("shutdown")
+        if waiting and shutdown:  # what waits fails at once, be it a node or the workflow
+            shut_down(walk.graph, shutdown, kept.why)
+            return finished(document, FAILED, walk.graph.closing.stopped(), self._now)
+        if waiting:
+            return pending(document, waiting)
+        if is_suspended(document):
+            return document
+        self._moves = True
+        hooks = NodeHooks(self._plugins, walk.graph, document, kept.caller)
+        await self._catch_up(walk, hooks, document)
+        await self._visit(walk, hooks)
+        return self._sum_up(walk, document)
+
+    async def _catch_up(self, walk: Walk, hooks: NodeHooks, document: dict[str, Any]) -> None:
+        """Let everything count that has happened since the last pass."""
+        kept, graph = self._kept, walk.graph
+        if not walk.begun:
+            add_parameters = partial(hooks.add_parameters, width=kept.surroundings.workers)
+            await walk.begin(document, self._now, kept.why, add_parameters)
+        graph.set_time(self._now, self._stamp)
+        if self._plugins != kept.plugins:  # nodes were put off at the wish of plugins that are not the same any more
+            for invocation in graph.live.values():
+                graph.requeue(invocation, None)
+        shutdown = document["spec"].get("shutdown")
+        if shutdown:
+            shut_down(graph, shutdown, kept.why)
+        self._taken = dict(kept.record.reports)  # more may be reported while the plugins are being asked
+        await walk.tell(self._taken)
+        walk.visits.tick()
+
+    async def _visit(self, walk: Walk, hooks: NodeHooks) -> None:
+        """Visit every node that wants it until nothing more can follow."""
+        caller, surroundings = self._kept.caller, self._kept.surroundings
+        hooks.begin()
+        wave = hooks.worth_visiting(walk.visits.first_wave())
+        while wave and walk.entry.outcome is None:
+            await hooks.visit(wave, surroundings.workers)
+            caller.patience.rest()
+            surroundings.counts.nodes_visited += len(wave)
+            wave = await walk.follow(wave)
+            hooks.refresh()
+
+    def _sum_up(self, walk: Walk, document: dict[str, Any]) -> dict[str, Any]:
+        """What the nodes have come to, in the workflow's status."""
+        graph, outcome = walk.graph, walk.entry.outcome
+        document = with_progress(graph.outputs.merged_into(document), graph.store.progress)
+        if outcome is None:
+            return document
+        walk.entry.close()
+        pods = any(node.type == POD for node in graph.store.nodes.values())
+        return finished(document, *outcome, self._now, pods=pods)
+
+    def _commit(self, document: dict[str, Any]) -> None:
+        kept, record = self._kept, self._kept.record
+        kept.plugins = self._plugins
+        for node_id, result in self._taken.items():
+            if record.reports.get(node_id) is result:
+                del record.reports[node_id]
+            if result.phase != RUNNING:  # a daemon that is up is still to be stopped
+                record.leaves.discard(node_id)
+                record.presumed.discard(node_id)
+        kept.commit(with_spec(document, **self.amended) if self.amended else document)
+
+    def _rollback(self) -> None:
+        self._kept.rollback(moved=self._moves)
+
+
+def refuse_while_open(plugins: Sequence[Plugin]) -> None:
+    """Abort before any work while the breaker of a plugin is open that the pass cannot do without."""
+    for plugin in plugins:
+        client = plugin.client
+        if client.breaker == "open" and not may_fail(plugin) and any(map(client.supports, Method)):
+            reason = "it has failed too often, nothing is sent for now (breaker open)"
+            raise TransientError(plugin.name, Method.WORKFLOW_PRE_OPERATE, reason)
+
+
+def is_suspended(document: Mapping[str, Any]) -> bool:
+    """Whether nothing is to happen to the workflow but that it may be told to end."""
+    return bool(document["spec"].get("suspend")) and not document["spec"].get("shutdown")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Unpack, assert_type
 
-from engine import Engine, EngineOptions, Executor, Node, PassResult, Result, SimulatedExecutor, Workflow, load
+from engine import Engine, EngineOptions, Executor, Node, PassEnd, PassResult, Result, SimulatedExecutor, Workflow, load
 from registry import Config, PluginConfig, Registry, Reload
 from rpc import Client, ClientStats, Request, RetryPolicy, TransientError
 from rpc.plugin import Plugin
@@ -27,7 +27,13 @@ class Controller(Engine):
 
 
 class Witness:
-    """An observer of theirs."""
+    """An observer of theirs, of a client or of a whole engine."""
+
+    def pass_begun(self, workflow: str) -> None:
+        """Nothing to be said."""
+
+    def pass_ended(self, ended: PassEnd) -> None:
+        assert_type(ended.seconds, float)
 
     def requested(self, request: Request) -> None:
         assert_type(request.waited, float)
@@ -40,7 +46,7 @@ def make(path: str, **options: Unpack[EngineOptions]) -> Controller:
 
 async def reconcile(path: str) -> None:
     executor: Executor = SimulatedExecutor()
-    assert_type(Engine(executor=executor).registry, Registry | None)
+    assert_type(Engine(executor=executor, observer=Witness()).registry, Registry | None)
     (first, *_) = load([]).workflows
     workflow = Workflow(first.document)
     async with make(path, executor=Cluster(), config_maps={}) as engine:

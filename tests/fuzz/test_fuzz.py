@@ -14,6 +14,8 @@ from tests.fuzz.generate import Input, generate
 from tests.fuzz.targets import TARGETS, Check
 from tests.fuzz.verdicts import Wrong
 
+pytestmark = pytest.mark.no_cover
+
 INPUTS = 1500
 
 FOUND = [

@@ -12,6 +12,8 @@ from tests.soak.ledger import Promise
 from tests.soak.report import Settings
 from tests.soak.soak import soak
 
+pytestmark = pytest.mark.no_cover
+
 
 @pytest.mark.parametrize("visits_only", [False, True])
 def test_every_promise_is_kept_through_a_short_storm(visits_only: bool, monkeypatch: pytest.MonkeyPatch) -> None:

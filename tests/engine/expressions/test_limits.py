@@ -19,6 +19,8 @@ from engine.expressions.times import Duration
 from engine.expressions.when import evaluate_when
 from rpc.durations import parse_duration
 
+pytestmark = pytest.mark.no_cover
+
 HOSTILE = [
     "0..1000000000",
     "-1000000000..0",

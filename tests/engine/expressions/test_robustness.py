@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import string
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from engine.expressions.predicates import PREDICATES
 from engine.expressions.sprig import SPRIG
 from engine.expressions.times import Duration
 from engine.expressions.when import evaluate_when
+
+pytestmark = pytest.mark.no_cover
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=8)
 VALUES = st.recursive(

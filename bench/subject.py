@@ -26,7 +26,7 @@ from bench.workflows import fan_out
 from engine import Engine, ManifestError, PendingExecutor, Workflow
 from engine.executors.executor import Result
 from engine.model.node import POD, RUNNING
-from engine.reconciling.surroundings import WORKERS
+from engine.reconciling.keeping import WORKERS
 from registry import ConfigError, Plugin, load_config
 from registry.config import Config, EngineSettings, MatchSettings, PluginConfig, Seconds
 from rpc.stats import Outcome

@@ -20,12 +20,12 @@ from engine.model.statistics import Counts, EngineStats
 from engine.model.workflow import Workflow
 from engine.operations import OperationError, answers, retried
 from engine.plugins import LONGEST_WAIT, Patience
+from engine.reconciling.keeping import WORKERS, Surroundings
 from engine.reconciling.looping import Loop
 from engine.reconciling.observing import Observer, PassEnd
 from engine.reconciling.pass_ import is_suspended
 from engine.reconciling.results import DeadlinePassed, PassResult
 from engine.reconciling.run import Run
-from engine.reconciling.surroundings import WORKERS, Surroundings
 from engine.templates.library import Library
 from registry import Registry, Reload
 from rpc import TransientError

@@ -21,7 +21,7 @@ from bench.workflows import fan_out
 from engine import SimulatedExecutor, Workflow
 from engine.plugins.journal import Journal
 from engine.plugins.room import Room
-from engine.reconciling.surroundings import WORKERS
+from engine.reconciling.keeping import WORKERS
 from registry import BreakerSettings, Seconds
 from rpc import Client, Method, PluginError, RetryPolicy
 from rpc.plugin import Plugin

@@ -12,13 +12,12 @@ import orjson
 from engine.expressions import ExpressionError
 from engine.graph.ancestry import Ancestry
 from engine.graph.branches import branch_phases
-from engine.graph.cutting import cut_off
 from engine.graph.dependencies import Condition
-from engine.graph.ends import create_skipped, finish
+from engine.graph.ends import create_skipped, cut_off, finish
 from engine.graph.expansion import Call, ExpansionError, Waiting, expand
+from engine.graph.graph import Invoking
 from engine.graph.hooks import HookedCall
 from engine.graph.invocation import Body, HookedParent, Invocation, Parent
-from engine.graph.invoking import Invoking
 from engine.graph.outputs import (
     OutputError,
     default_variables,

@@ -1,17 +1,17 @@
-"""How invocations end, and what follows from that: their place is free, and their parents are told."""
+"""How invocations end, are cut off, or are done while they go on as daemons, and what follows from that."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final
 
-from engine.graph import containers, daemons
-from engine.graph.cutting import cut_off
+from engine.graph import containers
 from engine.graph.graph import Graph
-from engine.graph.invocation import Invocation
+from engine.graph.invocation import Inside, Invocation
 from engine.graph.nodes import complete
-from engine.model.node import ERROR, FAILED, FLAGS, RETRY, SKIPPED_TYPE, Node
+from engine.model.node import ERROR, FAILED, FLAGS, RETRY, SKIPPED_TYPE, SUCCEEDED, Node
 
 Document = Mapping[str, Any]
 
@@ -98,7 +98,7 @@ def conclude(graph: Graph, invocation: Invocation) -> None:
     if node.outputs and kind.publishes:
         graph.outputs.publish(node.outputs)
     if invocation.inside is not None:
-        daemons.end_all(graph, invocation.inside)
+        end_daemons(graph, invocation.inside)
     invocation.body = invocation.variables = None
     graph.room.release(invocation, node)
     tell(graph, invocation, node, lost=was_daemon)
@@ -134,3 +134,81 @@ def _fail_fast(graph: Graph, boundary: Invocation) -> None:
         cut_off(graph, boundary)
         boundary.body.abandon(FAILED, FAIL_FAST)
         finish(graph, boundary, FAILED, FAIL_FAST)
+
+
+def cut_off(graph: Graph, invocation: Invocation) -> None:
+    """Forget everything unfinished inside steps or a DAG that is about to end: its nodes stay as they are.
+
+    That is what Argo makes of them: it looks only at the children of unfinished nodes. Costs as much as there are
+    nodes below.
+    """
+    attempt = invocation.body.running if invocation.body is not None else None
+    if attempt is not None:
+        cut_off(graph, attempt)
+        _drop(graph, attempt, graph.store[attempt.node_id])
+        return
+    seen = {invocation.node_id}
+    stack = list(graph.store[invocation.node_id].children or ())
+    while stack:
+        node = graph.store[stack.pop()]
+        if node.id in seen:
+            continue
+        seen.add(node.id)
+        stack.extend(node.children or ())
+        found = graph.find(node.id)
+        if found is not None and found.is_inside(invocation):
+            _drop(graph, found, node)
+
+
+def _drop(graph: Graph, invocation: Invocation, node: Node) -> None:
+    graph.leave(invocation)
+    graph.fresh.pop(node.id, None)
+    invocation.gone = True
+    if node.fulfilled and not node.finished_at:  # a plugin has just said so, and its visit would have been next
+        node = graph.store.touch(node.id)
+        node.started_at, node.finished_at = node.started_at or graph.timestamp, graph.timestamp
+    if invocation.resolved.is_leaf:
+        graph.stops.append(node.id)
+    graph.room.release(invocation, node)
+
+
+# Daemons: leaves that are done for their successors once they are up, and that end with their boundary
+
+
+def come_up(graph: Graph, invocation: Invocation, pod_ip: str) -> None:
+    """The daemon runs: its successors may, too."""
+    if graph.store[invocation.node_id].fulfilled or invocation.up:
+        return
+    node = graph.store.touch(invocation.node_id)
+    node.daemoned, node.pod_ip = True, pod_ip
+    found_up(graph, invocation)
+
+
+def found_up(graph: Graph, invocation: Invocation) -> None:
+    """A daemon that is up, whether it came up now or before this walk began."""
+    invocation.up = True
+    if invocation.boundary is not None:
+        assert invocation.boundary.inside is not None
+        invocation.boundary.inside.daemons.append(invocation)
+    graph.turns.emit(invocation.parent, invocation.key, graph.store[invocation.node_id])
+
+
+def end_daemons(graph: Graph, inside: Inside) -> None:
+    """The boundary ended: so do its daemons, and that they do is no failure."""
+    ended = sorted(inside.daemons, key=attrgetter("order"))
+    for invocation in ended:
+        end_daemon(graph, invocation)
+    for invocation in ended:
+        if invocation.body is not None:  # an attempt that has not come up yet is one too many
+            cut_off(graph, invocation)
+
+
+def end_daemon(graph: Graph, invocation: Invocation) -> None:
+    """Stop a daemon, unless it is over already, be it that a plugin has just said so and its visit is still to come."""
+    if not graph.is_open(invocation) or not graph.leave(invocation):
+        return
+    node = graph.store.touch(invocation.node_id)
+    node.phase, node.daemoned, node.finished_at = SUCCEEDED, None, graph.timestamp
+    invocation.gone = True
+    graph.stops.append(node.id)
+    graph.room.release(invocation, node)

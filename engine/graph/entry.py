@@ -8,12 +8,10 @@ from typing import Any, Final
 import orjson
 
 from engine.expressions import ExpressionError
-from engine.graph import daemons
-from engine.graph.cutting import cut_off
-from engine.graph.ends import finish
+from engine.graph.ends import cut_off, end_daemon, finish
 from engine.graph.expansion import ExpansionError, holds, hook_call
+from engine.graph.graph import Invoking
 from engine.graph.invocation import Invocation
-from engine.graph.invoking import Invoking
 from engine.graph.nodes import pod_name
 from engine.graph.shutdown import expire_at
 from engine.model.node import ERROR, OMITTED, SKIPPED, SUCCEEDED, Node
@@ -208,7 +206,7 @@ class Entry:
         """The workflow is over: so are daemons that no steps or DAG stand around."""
         for invocation in self.graph.unfinished():
             if self.graph.store[invocation.node_id].daemoned:
-                daemons.end(self.graph, invocation)
+                end_daemon(self.graph, invocation)
 
     def _finish(self, phase: str, message: str) -> None:
         if self.outcome is None:

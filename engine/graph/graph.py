@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -18,8 +18,7 @@ from engine.graph.publishing import GlobalOutputs
 from engine.graph.queueing import LockQueue
 from engine.graph.record import Visit, WalkRecord
 from engine.graph.room import Room
-from engine.graph.timers import Timers
-from engine.graph.turns import Turns
+from engine.graph.turns import Timers, Turns
 from engine.model.clock import timestamp
 from engine.model.node import FAILED, RUNNING, Node
 from engine.substitution.scope import Scope
@@ -233,3 +232,13 @@ class Graph:
         self.closing.save(record)
         self.store.commit()
         self.room.commit(record)
+
+
+class Invoking(Protocol):
+    """What bodies and hooks have besides the graph: somebody above them (`engine.graph.admission`) who makes calls."""
+
+    graph: Graph
+
+    def invoke(self, invocation: Invocation, existing: Node | None) -> None:
+        """Make a call: it gets its node, now or when limits allow, and is visited after that."""
+        ...

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from engine.expressions import ExpressionError
 from engine.graph.expansion import ExpansionError, holds, hook_call
+from engine.graph.graph import Invoking
 from engine.graph.invocation import HookedParent, Invocation
-from engine.graph.invoking import Invoking
 from engine.graph.outputs import spokesman, step_variables
 from engine.model.node import Node
 from engine.substitution.scope import Scope

@@ -8,9 +8,9 @@ from typing import Any, Final
 import orjson
 
 from engine.executors.executor import Result
-from engine.graph import containers, daemons, suspending
+from engine.graph import containers, suspending
 from engine.graph.deadlines import limit_leaf
-from engine.graph.ends import finish
+from engine.graph.ends import come_up, finish, found_up
 from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
 from engine.graph.outputs import leaf_outputs
@@ -50,7 +50,7 @@ def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
     if kind.started and not graph.replaying:
         graph.starts.append(invocation)
     if node.daemoned:
-        daemons.found(graph, invocation)
+        found_up(graph, invocation)
 
 
 def _absent_volume(graph: Graph, invocation: Invocation, node: Node) -> str | None:
@@ -73,7 +73,7 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
     daemon = invocation.resolved.daemon
     if result.phase == RUNNING:
         if daemon:
-            daemons.up(graph, invocation, result.pod_ip or "127.0.0.1")
+            come_up(graph, invocation, result.pod_ip or "127.0.0.1")
         elif result.message and result.message != node.message:
             graph.store.touch(node.id).message = result.message
         return

@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any, Final
 
 from engine.expressions import ExpressionError, evaluate
-from engine.graph import daemons
-from engine.graph.ends import finish
+from engine.graph.ends import come_up, finish, found_up
+from engine.graph.graph import Invoking
 from engine.graph.invocation import Body, Invocation
-from engine.graph.invoking import Invoking
 from engine.model.node import ERROR, FAILED, SUCCEEDED, Node
 from engine.substitution.text import environment
 from engine.substitution.variables import parse_time
@@ -78,7 +77,7 @@ class Retry(Body):
     def start(self) -> None:
         node = self.graph.store[self.invocation.node_id]
         if node.daemoned:
-            daemons.found(self.graph, self.invocation)
+            found_up(self.graph, self.invocation)
         self._attempt()
 
     def abandon(self, phase: str, message: str) -> None:
@@ -102,7 +101,7 @@ class Retry(Body):
 
     def child_done(self, key: int, node: Node) -> None:
         if node.daemoned and not node.fulfilled:
-            daemons.up(self.graph, self.invocation, node.pod_ip)
+            come_up(self.graph, self.invocation, node.pod_ip)
         else:
             self._consider(node)
 

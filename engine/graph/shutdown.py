@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from engine.graph.cutting import cut_off
-from engine.graph.ends import finish
+from engine.graph.ends import cut_off, finish
 from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
 from engine.graph.retry import Retry

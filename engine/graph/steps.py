@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from engine.graph.cutting import cut_off
-from engine.graph.ends import create_skipped, finish
+from engine.graph.ends import create_skipped, cut_off, finish
 from engine.graph.expansion import Call, ExpansionError, Waiting, expand, prime
+from engine.graph.graph import Invoking
 from engine.graph.hooks import HookedCall
 from engine.graph.invocation import Body, Invocation, Parent
-from engine.graph.invoking import Invoking
 from engine.graph.outputs import (
     OutputError,
     default_variables,

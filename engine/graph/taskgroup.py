@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from engine.graph.graph import Invoking
 from engine.graph.hooks import Hooks
 from engine.graph.invocation import HookedParent, Invocation
-from engine.graph.invoking import Invoking
 from engine.model.node import SUCCEEDED, Node
 from engine.substitution.scope import Scope
 from engine.templates.template import Step

@@ -1,7 +1,8 @@
-"""What follows from what has happened, one after the other: parents are told of their children, hooks look around."""
+"""What happens next: what follows from what has happened, one after the other, and what is due at a time."""
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -25,7 +26,8 @@ class Watcher(Protocol):
 
 
 class Turns:
-    """Nobody is told anything from within what caused it, so that depth stays flat."""
+    """Parents are told of their children, and hooks look around; never from within what caused it, so that depth stays
+    flat."""
 
     def __init__(self, store: NodeStore) -> None:
         self._store = store
@@ -76,3 +78,34 @@ class Turns:
                     watcher.look()
             if not self._events and not self._look:
                 return
+
+
+class Timers:
+    """What a walk does by itself: the end of a suspend, a deadline, a retry. Times are in seconds since the epoch."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, int, Callable[[], bool], Callable[[], None]]] = []
+        self._set = 0
+
+    def at(self, when: float, order: int, matters: Callable[[], bool], action: Callable[[], None]) -> None:
+        """Have `action` called by the first `fire` at or after `when`, if that still matters.
+
+        Of those that are due at one time the one of lower order comes first: that of an invocation, -1 for the
+        workflow.
+        """
+        self._set += 1
+        heapq.heappush(self._due, (when, order, self._set, matters, action))
+
+    def fire(self, now: float) -> None:
+        """Do what is due."""
+        while self._due and self._due[0][0] <= now:
+            *_, matters, action = heapq.heappop(self._due)
+            if matters():
+                action()
+
+    @property
+    def next_due(self) -> float | None:
+        """When there is something to do, None where nothing is."""
+        while self._due and not self._due[0][3]():
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._due else None

@@ -10,9 +10,8 @@ from engine.graph.admission import Admission
 from engine.graph.dag import Dag
 from engine.graph.deadlines import started
 from engine.graph.ends import conclude, note_end
-from engine.graph.graph import Graph
+from engine.graph.graph import Invoking
 from engine.graph.invocation import Body, Inside, Invocation
-from engine.graph.invoking import Invoking
 from engine.graph.record import Visit
 from engine.graph.steps import Steps
 from engine.model.node import RUNNING
@@ -27,8 +26,8 @@ class Visits:
     did (`leaves.report`), and alternates between `take_fresh`, what to visit, and `visited`, what came of it.
     """
 
-    def __init__(self, graph: Graph, admission: Admission) -> None:
-        self.graph = graph
+    def __init__(self, admission: Admission) -> None:
+        self.graph = admission.graph
         self.admission = admission
 
     def tick(self) -> None:

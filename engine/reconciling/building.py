@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.graph import Graph
+from engine.graph.admission import Admission
 from engine.graph.locks import lock_requests
+from engine.graph.nodes import NodeStore
 from engine.reconciling.keeping import Kept
 from engine.reconciling.walking import Walk
 from engine.substitution.variables import workflow_scope
@@ -25,8 +28,11 @@ def build(kept: Kept, document: dict[str, Any], stamp: float) -> tuple[dict[str,
     spec = filled_in(spec, scope)
     if not workflow.phase:
         document = with_metadata(document, spec, scope)
-    config_maps, memos, most = surroundings.config_maps, surroundings.memos, surroundings.max_nodes
-    return document, Walk(workflow, document, spec, context, scope, kept.record, config_maps, kept.locks, memos, most)
+    kept.locks.begin_anew()
+    store = NodeStore(workflow.name, workflow.nodes, surroundings.max_nodes)
+    graph = Graph(store, scope, spec, kept.record, kept.locks, surroundings.memos)
+    admission = Admission(graph, spec, workflow.namespace, surroundings.config_maps)
+    return document, Walk(admission, document, spec, context)
 
 
 def enter(kept: Kept, walk: Walk) -> str:

@@ -6,18 +6,47 @@ when it is gone: the walk, what plugins have answered, which of them there were.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from engine.graph.locks import Priority
+from engine.graph.locks import Locks, Priority
+from engine.graph.memo import Memos
+from engine.graph.nodes import MAX_NODES
 from engine.graph.queueing import LockQueue
 from engine.graph.record import WalkRecord
 from engine.model.node import RUNNING, STARTED
+from engine.model.statistics import Counts
 from engine.model.workflow import COMPLETED_PHASES, Workflow
-from engine.plugins import Caller, Memory
-from engine.reconciling.surroundings import Surroundings
+from engine.plugins import Caller, Memory, Rooms
 from engine.reconciling.walking import Walk
+from engine.templates.library import Library
 from registry import Plugin
+
+Document = Mapping[str, Any]
+
+
+WORKERS: Final = 128
+"""How many nodes of one workflow are being visited at a time; how many calls travel is each plugin's own limit."""
+
+
+class Surroundings:
+    """What all workflows of an engine share: templates and ConfigMaps to refer to, locks and memos to contend for."""
+
+    def __init__(
+        self,
+        library: Library | None = None,
+        config_maps: Mapping[str, Document] | None = None,
+        workers: int = WORKERS,
+        max_nodes: int = MAX_NODES,
+    ) -> None:
+        self.max_nodes = max_nodes
+        self.library = library or Library()
+        self.config_maps = config_maps or {}
+        self.workers = workers
+        self.locks = Locks()
+        self.memos = Memos()
+        self.rooms = Rooms()
+        self.counts = Counts()
 
 
 class Kept:

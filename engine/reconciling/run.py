@@ -13,9 +13,8 @@ from engine.model.status import finished, running
 from engine.model.workflow import Workflow
 from engine.operations import with_spec
 from engine.plugins import Patience
-from engine.reconciling.keeping import Kept
+from engine.reconciling.keeping import Kept, Surroundings
 from engine.reconciling.pass_ import Pass, is_suspended, refuse_while_open
-from engine.reconciling.surroundings import Surroundings
 from registry import Plugin
 
 Document = Mapping[str, Any]

@@ -7,17 +7,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from engine.executors.executor import Result
-from engine.graph import Graph, Invocation, leaves
+from engine.graph import Invocation, leaves
 from engine.graph.admission import Admission
 from engine.graph.entry import Entry
-from engine.graph.memo import Memos
-from engine.graph.nodes import NodeStore
-from engine.graph.queueing import LockQueue
-from engine.graph.record import WalkRecord
 from engine.graph.shutdown import shut_down
 from engine.graph.visits import Visits
-from engine.model.workflow import Workflow
-from engine.substitution.scope import Scope
 from engine.substitution.variables import add_metadata
 from engine.templates.library import Context
 
@@ -34,40 +28,15 @@ class Walk:
     record, the last committed pass had left it: nothing is asked, started, stopped or written on the way.
     """
 
-    def __init__(
-        self,
-        workflow: Workflow,
-        document: Document,
-        spec: Document,
-        context: Context,
-        scope: Scope,
-        record: WalkRecord,
-        config_maps: Mapping[str, Document],
-        locks: LockQueue,
-        memos: Memos,
-        max_nodes: int,
-    ) -> None:
+    def __init__(self, admission: Admission, document: Document, spec: Document, context: Context) -> None:
+        self.graph = admission.graph
+        self.visits = Visits(admission)
+        self.entry = Entry(admission, spec, context)
+        """The top of the graph."""
         self.spec = spec
-        self._context = context
-        self._record = record
-        self._source, self._metadata = document["spec"], document["metadata"]
-        locks.begin_anew()
-        store = NodeStore(workflow.name, workflow.nodes, max_nodes)
-        self.graph = Graph(store, scope, spec, record, locks, memos)
-        self._admission = Admission(self.graph, spec, workflow.namespace, config_maps)
-        self.visits = Visits(self.graph, self._admission)
-        self._entry: Entry | None = None
-
-    @property
-    def entry(self) -> Entry:
-        """The top of the graph, of a walk that has begun."""
-        assert self._entry is not None
-        return self._entry
-
-    @property
-    def begun(self) -> bool:
+        self.begun = False
         """Whether it is where the last committed pass was."""
-        return self._entry is not None
+        self._source, self._metadata = document["spec"], document["metadata"]
 
     def may_go_on(self, spec: Document) -> bool:
         """Whether it is one over `spec`, too: `suspend` and `shutdown` are read in each pass.
@@ -97,16 +66,15 @@ class Walk:
 
         Plugins are asked to add parameters only where the record tells nothing.
         """
-        graph, visits, record = self.graph, self.visits, self._record
+        graph, visits, record = self.graph, self.visits, self.graph.record
         then = now if record.at is None else record.at
         graph.set_time(then, then)
-        entry = Entry(self._admission, self.spec, self._context)
         shutdown = document["spec"].get("shutdown")
         if shutdown and graph.exact:  # and where there is none it is to go on after all
             graph.closing.load(record)
         elif shutdown:
             shut_down(graph, shutdown, why)
-        entry.start(document["status"].get("startedAt") or graph.timestamp)  # a plugin may have removed it
+        self.entry.start(document["status"].get("startedAt") or graph.timestamp)  # a plugin may have removed it
         visits.settle()
         while invocations := visits.recall():
             if not graph.exact:
@@ -115,7 +83,7 @@ class Walk:
                 visits.recalled(some)
                 await asyncio.sleep(0)
         visits.restored()
-        self._entry = entry
+        self.begun = True
 
     async def tell(self, reports: Mapping[str, Result]) -> None:
         """Let reports count."""

@@ -50,9 +50,10 @@ class Receiver(Protocol[T_contra]):
 
 
 class Attempt(Generic[T]):
-    """At most one request at a time, to be used again for the next.
+    """At most one request to `route` at a time, to be used again for the next.
 
-    ``empty`` is what a reply of ``{}``, or of nothing, is read as; None where that is read like any other.
+    ``empty`` is what a reply of ``{}``, or of nothing, is read as; None where that is read like any other. After
+    ``deadline``, in the loop's time, nothing is sent. One that is ``probing`` goes to a breaker that is not closed.
     """
 
     __slots__ = (
@@ -79,14 +80,26 @@ class Attempt(Generic[T]):
     )
 
     def __init__(
-        self, attempts: Attempts, receiver: Receiver[T], read: Reading[T], *, empty: T | None = None, calls: int = 1
+        self,
+        attempts: Attempts,
+        receiver: Receiver[T],
+        route: Route,
+        read: Reading[T],
+        *,
+        empty: T | None = None,
+        calls: int = 1,
+        deadline: float | None = None,
+        probing: bool = False,
     ) -> None:
         self._receiver = receiver
+        self._route = route
         self._read = read
         self._empty = empty
+        self._deadline = deadline
+        self._probing = probing
         self.calls = calls
         self.travelled = 0.0
-        """Seconds that the last reply took."""
+        """Seconds that the last reply took, unless it was ``empty``."""
         self._lane = attempts.lane
         self._ledger = ledger = attempts.ledger
         self._breaker = ledger.breaker
@@ -94,35 +107,28 @@ class Attempt(Generic[T]):
         self._judge = attempts.judge
         self._observer = attempts.observer
         self._turn = _Turn(self)
-        self._on_it = self._probing = False
-        self._deadline: float | None = None
+        self._on_it = False
         self._start = self._queued = 0.0
 
-    def send(
-        self, route: Route, path: str, body: bytes, now: float, *, deadline: float | None = None, probing: bool = False
-    ) -> None:
+    def send(self, path: str, body: bytes, now: float) -> None:
         """Send `body`; the receiver is told what comes of it.
 
         `now` is what `time.monotonic` says, or said when the reply came that is being acted upon: one reading of the
         clock does for the end of one request and the beginning of the next.
         """
-        self._route = route
         self._path = path
         self._body = body
-        self._probing = probing
-        self._deadline = deadline
-        self._queued = now
+        self._queued = self._start = now
         permits = self._permits
         if permits.in_flight >= permits.limit:
             self._turn.waits = True
             permits.queue(self._turn)
             return
         permits.in_flight += 1
-        if deadline is not None:
+        if self._deadline is not None:
             self.permitted()
             return
         self._on_it = True
-        self._start = now
         self._lane.send(path, body, self)
 
     def permitted(self) -> None:
@@ -279,10 +285,6 @@ class Attempts:
         self.observer = observer
         self._asking: dict[Route, asyncio.Future[TransientError | None]] = {}
 
-    def plain_path(self, route: Route) -> str | None:
-        """Where to send a request at once; None where it has to go by `once`."""
-        return self.spellings.paths.get(route) if self.ledger.breaker.closed else None
-
     async def call(
         self,
         route: Route,
@@ -411,8 +413,8 @@ class Attempts:
         probing: bool,
     ) -> tuple[T | None, float]:
         awaited: _Awaited[T] = _Awaited()
-        attempt = Attempt(self, awaited, read, calls=calls)
-        attempt.send(route, path, body, monotonic(), deadline=deadline, probing=probing)
+        attempt = Attempt(self, awaited, route, read, calls=calls, deadline=deadline, probing=probing)
+        attempt.send(path, body, monotonic())
         try:
             return await awaited.reply, attempt.travelled
         finally:

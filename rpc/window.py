@@ -81,27 +81,42 @@ class Window:
 class _Slot:
     """Makes one call after the other: the `rpc.attempts.Receiver` of an attempt."""
 
-    __slots__ = ("_attempts", "_body", "_calls", "_method", "_outcomes", "_place", "_task", "_window", "attempt")
+    __slots__ = (
+        "_attempts",
+        "_body",
+        "_breaker",
+        "_calls",
+        "_method",
+        "_outcomes",
+        "_paths",
+        "_place",
+        "_task",
+        "_window",
+        "attempt",
+    )
 
     def __init__(self, window: Window) -> None:
         self._window = window
-        self._attempts = window.attempts
+        self._attempts = attempts = window.attempts
+        self._paths = attempts.spellings.paths
+        self._breaker = attempts.ledger.breaker
         self._method = window.method
         self._calls = window.calls
         self._outcomes = window.outcomes
-        self.attempt: Attempt[Reply] = Attempt(window.attempts, self, window.read, empty=EMPTY)
+        self.attempt: Attempt[Reply] = Attempt(attempts, self, window.method, window.read, empty=EMPTY)
         self._task: asyncio.Task[Reply | None] | None = None
 
     def turn_to_next(self, now: float) -> None:
         """Make the next call, if there is one."""
         for place in self._window.places:
             self._place = place
-            self._body = body = self._calls[place].body
-            path = self._attempts.plain_path(self._method)
-            if path is None:
+            call = self._calls[place]
+            self._body = body = call.head + call.rest
+            path = self._paths.get(self._method)
+            if path is None or not self._breaker.closed:
                 self._follow(None)
             else:
-                self.attempt.send(self._method, path, body, now)
+                self.attempt.send(path, body, now)
             return
         self._window.ended()
 

@@ -6,7 +6,9 @@ an answer does to a node is decided in `engine.plugins.asking`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from engine.plugins.asking import Asking
 from engine.plugins.calling import may_fail
@@ -19,16 +21,44 @@ from rpc.replies import EMPTY, Reply
 from rpc.window import Outcomes
 
 
-class Chain:
-    """The plugins of one method, in order, for the nodes of one chunk. At most `width` calls travel one by one."""
+class Course:
+    """The plugins of one method, in order, for the chunks of one wave, ``chunks`` of them at a time.
 
-    def __init__(self, asking: Asking, method: Method, plugins: Sequence[Plugin], width: int) -> None:
+    ``workers`` is how many calls travel one by one at most, at all of the plugins together. Chunks that begin together
+    would all be with the first plugin, then all with the second, and the other plugins would have nothing to do: so
+    only some may be with each. Where chunks wait for a plugin it is the slow one, and gets their calls, too.
+    """
+
+    def __init__(self, method: Method, plugins: Sequence[Plugin], chunks: int, workers: int) -> None:
+        self.method = method
+        self.plugins = plugins
+        self._each = max(1, workers // chunks)
+        self._abreast = max(1, chunks // max(1, len(plugins)))
+        self._places = [asyncio.Semaphore(self._abreast) for _ in plugins]
+        self._present = [0] * len(plugins)
+
+    @asynccontextmanager
+    async def turn(self, position: int) -> AsyncIterator[int]:
+        """The turn of a chunk with the plugin at `position`: how many of its calls may travel at a time."""
+        self._present[position] += 1
+        try:
+            async with self._places[position]:
+                present = self._present[position]
+                yield self._each * present // min(present, self._abreast)
+        finally:
+            self._present[position] -= 1
+
+
+class Chain:
+    """The nodes of one chunk on their course."""
+
+    def __init__(self, asking: Asking, course: Course) -> None:
         self._asking = asking
         self._effects = asking.effects
         self._memory = asking.caller.memory
-        self._method = method
-        self._plugins = plugins
-        self._width = width
+        self._method = course.method
+        self._plugins = course.plugins
+        self._course = course
         self._asked: list[Question] = []
         self._batch: CallBatch | None = None
         """What was asked last, if nobody had anything to say to it: the next plugin may be asked just the same."""
@@ -68,8 +98,10 @@ class Chain:
             return
         outcomes: Outcomes = [None] * len(asked)
         self._asking.caller.patience.ask(plugin.name)
+        tolerant = may_fail(plugin)
         try:
-            await plugin.client.ask(self._method, batch, outcomes, tolerant=may_fail(plugin), width=self._width)
+            async with self._course.turn(position) as width:
+                await plugin.client.ask(self._method, batch, outcomes, tolerant=tolerant, width=width)
         except BaseException:
             for question, outcome in zip(asked, outcomes, strict=True):
                 if isinstance(outcome, Reply | FatalError):

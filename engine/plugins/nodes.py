@@ -10,7 +10,7 @@ from engine.graph import Graph, Invocation
 from engine.model.node import FULFILLED, PLUGIN, RUNNING
 from engine.plugins.asking import Asking
 from engine.plugins.calling import Caller
-from engine.plugins.chain import Chain
+from engine.plugins.chain import Chain, Course
 from engine.plugins.matching import wants
 from engine.plugins.question import Question
 from engine.templates.template import Template
@@ -58,6 +58,7 @@ class NodeHooks:
             for method in (PRE, POST, EXECUTE, ADD)
         }
         self._supporting: dict[Method, list[Plugin]] = {}
+        self._courses: dict[Method, Course] = {}
         self.refresh()
 
     def begin(self) -> None:
@@ -94,10 +95,14 @@ class NodeHooks:
         if wave:
             chunks = [wave[at : at + CHUNK] for at in range(0, len(wave), CHUNK)]
             at_a_time = min(len(chunks), CHUNKS, workers)
+            self._courses = self._laid_out(at_a_time, workers)
             await fan_out(partial(self._visit_chunk, max(1, workers // at_a_time)), chunks, at_a_time)
 
+    def _laid_out(self, chunks: int, workers: int) -> dict[Method, Course]:
+        return {method: Course(method, plugins, chunks, workers) for method, plugins in self._supporting.items()}
+
     async def _visit_chunk(self, width: int, chunk: Sequence[Invocation]) -> None:
-        """Some nodes, one step after the other; within a step at most `width` calls travel that travel alone."""
+        """Some nodes, one step after the other."""
         nodes = self._nodes
         ready, beginning, plugins = [], [], []
         for invocation in chunk:
@@ -112,17 +117,17 @@ class NodeHooks:
             else:
                 self.requeue_no_more(invocation)
         if beginning:
-            await self.add_parameters(beginning, width)
+            await self._add_parameters(beginning)
             ready = [each for each in ready if each.executing or self._check(each)]
         questions = list(map(Question, ready))
-        await self._ask(PRE, questions, width)
+        await self._ask(PRE, questions)
         if self._cache.names or self._asking.filters or not self._supporting[PRE]:
             self._let_rest(questions)
         to_execute = [each for each in plugins if not nodes[each.node_id].fulfilled]
         if to_execute:
             await fan_out(self._execute, to_execute, min(len(to_execute), width))
         if self._supporting[POST]:
-            await self._ask(POST, list(self._changes(chunk)), width)
+            await self._ask(POST, list(self._changes(chunk)))
 
     def _let_rest(self, questions: Iterable[Question]) -> None:
         """Do not visit these nodes again until something changes, where all that can be said of them was said."""
@@ -144,14 +149,18 @@ class NodeHooks:
             if (before.phase, before.message, before.outputs) != (node.phase, node.message, node.outputs):
                 yield Question(invocation, before)
 
-    async def _ask(self, method: Method, questions: Sequence[Question], width: int) -> None:
+    async def _ask(self, method: Method, questions: Sequence[Question]) -> None:
         if questions:
-            await Chain(self._asking, method, self._supporting[method], width).run(questions)
+            await Chain(self._asking, self._courses[method]).run(questions)
 
     # Substitution
 
-    async def add_parameters(self, invocations: Sequence[Invocation], width: int) -> None:
+    async def add_parameters(self, invocations: Sequence[Invocation], workers: int) -> None:
         """Have plugins add parameters to those of the invocations for which none was asked yet."""
+        self._courses = self._laid_out(1, workers)
+        await self._add_parameters(invocations)
+
+    async def _add_parameters(self, invocations: Sequence[Invocation]) -> None:
         if not self._supporting[ADD]:
             return
         questions = []
@@ -160,7 +169,7 @@ class NodeHooks:
             text = self._effects.render(invocation)
             if text is not None:
                 questions.append(Question(invocation, text=text))
-        await self._ask(ADD, questions, width)
+        await self._ask(ADD, questions)
 
     def _check(self, invocation: Invocation) -> bool:
         """Whether the template names only what is there; else the node is Error."""

@@ -97,7 +97,7 @@ class Pass:
         """Let everything count that has happened since the last pass."""
         kept, graph = self._kept, walk.graph
         if not walk.begun:
-            add_parameters = partial(hooks.add_parameters, width=kept.surroundings.workers)
+            add_parameters = partial(hooks.add_parameters, workers=kept.surroundings.workers)
             await walk.begin(document, self._now, kept.why, add_parameters)
         graph.set_time(self._now, self._stamp)
         if self._plugins != kept.plugins:  # nodes were put off at the wish of plugins that are not the same any more

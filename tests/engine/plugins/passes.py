@@ -13,7 +13,7 @@ from engine.model.node import Node
 from engine.model.statistics import Counts
 from engine.plugins.asking import Asking
 from engine.plugins.calling import Caller
-from engine.plugins.chain import Chain
+from engine.plugins.chain import Chain, Course
 from engine.plugins.memory import Memory, Rooms
 from engine.plugins.question import Question
 from engine.templates.template import Template
@@ -69,7 +69,8 @@ class Workflow:
         caller = Caller(self.memory, self.counts)
         graph: Any = self.ground
         try:
-            await Chain(Asking.about(graph, DOCUMENT, plugins, caller), method, plugins, width=7).run(self.questions)
+            course = Course(method, plugins, chunks=1, workers=7)
+            await Chain(Asking.about(graph, DOCUMENT, plugins, caller), course).run(self.questions)
         except BaseException:
             self.store.rollback()
             self.memory.abort(now)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from engine.plugins.chain import Course
 from registry import MatchSettings, Plugin
 from rpc import FatalError, Method, TransientError
 from rpc.replies import EMPTY, NodeReply, NodeResult, ParametersReply
@@ -189,3 +191,29 @@ class TestCachedReplies:
         asked(one)
         await work.make_pass(one)
         assert asked(one) == ["a"]
+
+
+async def test_chunks_are_spread_over_the_plugins_and_those_that_wait_give_their_calls_to_the_slow_one() -> None:
+    course = Course(Method.NODE_PRE_EXECUTE, [plugin("x"), plugin("y")], chunks=8, workers=32)
+    widths: list[int] = []
+    free, under_way = asyncio.Event(), 0
+
+    async def go() -> None:
+        nonlocal under_way
+        async with course.turn(0) as width:
+            under_way += 1
+            assert under_way <= 4, "half of the chunks for each of two plugins"
+            widths.append(width)
+            await free.wait()
+            under_way -= 1
+        async with course.turn(1) as width:
+            assert width >= 4
+
+    chunks = [asyncio.ensure_future(go()) for _ in range(8)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert widths[0] == 4, "the first has what is its own"
+    assert len(widths) == 4
+    free.set()
+    await asyncio.gather(*chunks)
+    assert max(widths) == 8, "four that are with it have the calls of the four that wait"

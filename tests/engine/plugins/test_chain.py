@@ -196,24 +196,24 @@ class TestCachedReplies:
 async def test_chunks_are_spread_over_the_plugins_and_those_that_wait_give_their_calls_to_the_slow_one() -> None:
     course = Course(Method.NODE_PRE_EXECUTE, [plugin("x"), plugin("y")], chunks=8, workers=32)
     widths: list[int] = []
-    free, under_way = asyncio.Event(), 0
+    leave = asyncio.Semaphore(0)
 
     async def go() -> None:
-        nonlocal under_way
         async with course.turn(0) as width:
-            under_way += 1
-            assert under_way <= 4, "half of the chunks for each of two plugins"
             widths.append(width)
-            await free.wait()
-            under_way -= 1
-        async with course.turn(1) as width:
-            assert width >= 4
+            await leave.acquire()
+
+    async def settle() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     chunks = [asyncio.ensure_future(go()) for _ in range(8)]
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert widths[0] == 4, "the first has what is its own"
-    assert len(widths) == 4
-    free.set()
+    await settle()
+    assert widths == [4] * 4, "half of the chunks, for there are two plugins, each with its own calls"
+    leave.release()
+    await settle()
+    assert widths[4:] == [7], "the calls of seven chunks, by the four of them that are not waiting"
+    for _ in range(7):
+        leave.release()
     await asyncio.gather(*chunks)
-    assert max(widths) == 8, "four that are with it have the calls of the four that wait"
+    assert len(widths) == 8

@@ -20,13 +20,13 @@ from engine.substitution.text import SubstitutionError
 
 Document = Mapping[str, Any]
 
-_BEGINNINGS: Final[dict[str, Callable[[Graph, Invocation, Node], None]]] = {
+BEGINNINGS: Final[dict[str, Callable[[Graph, Invocation, Node], None]]] = {
     "suspend": suspending.begin,
     "containerSet": containers.open_all,
 }
 """What the leaves of some kinds do when they begin."""
 
-_ANSWERED: Final[dict[str, Callable[[Graph, Invocation, Result], None]]] = {"suspend": suspending.answered}
+ANSWERED: Final[dict[str, Callable[[Graph, Invocation, Result], None]]] = {"suspend": suspending.answered}
 """What becomes of some when an executor says that they succeeded."""
 
 
@@ -45,8 +45,8 @@ def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
         finish(graph, invocation, ERROR, f"volume '{absent}' not found in workflow spec", raised=True)
         return
     kind = invocation.resolved.kind
-    if kind.name in _BEGINNINGS:
-        _BEGINNINGS[kind.name](graph, invocation, node)
+    if kind.name in BEGINNINGS:
+        BEGINNINGS[kind.name](graph, invocation, node)
     if kind.started and not graph.replaying:
         graph.starts.append(invocation)
     if node.daemoned:
@@ -81,7 +81,7 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
         finish(graph, invocation, ERROR, f"the executor reported the phase {result.phase!r}")
         return
     phase, message = result.phase, result.message
-    answered = _ANSWERED.get(invocation.resolved.kind.name) if phase == SUCCEEDED else None
+    answered = ANSWERED.get(invocation.resolved.kind.name) if phase == SUCCEEDED else None
     if answered is not None:
         answered(graph, invocation, result)
         return

@@ -11,22 +11,19 @@ from typing import Any, Final
 
 from engine.model.node import (
     CONTAINER,
-    EXECUTABLE,
-    HTTP,
     PENDING,
-    PLUGIN,
     POD,
     RETRY,
     SKIPPED_TYPE,
-    SUSPEND,
     TASK_GROUP,
     Node,
     node_id,
 )
+from engine.templates.kinds import EXECUTABLE
 
 # A display name is the node's name without its boundary's, and without the separator of steps and DAGs.
 _SEPARATOR: Final = re.compile(r"^(\[\d+\])?\.")
-_ENDS: Final = frozenset({SKIPPED_TYPE, SUSPEND, HTTP, PLUGIN})
+_ENDS: Final = EXECUTABLE - {POD, CONTAINER} | {SKIPPED_TYPE}
 
 
 def relative_name(name: str, boundary: str) -> str:

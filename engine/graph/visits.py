@@ -18,7 +18,7 @@ from engine.model.node import RUNNING
 
 _UNVISITED: Final = Visit()
 
-_BODIES: Final[dict[str, Callable[[Invoking, Invocation], Body]]] = {"steps": Steps, "dag": Dag}
+BODIES: Final[dict[str, Callable[[Invoking, Invocation], Body]]] = {"steps": Steps, "dag": Dag}
 
 
 class Visits:
@@ -83,7 +83,7 @@ class Visits:
         if template.is_leaf:
             leaves.begin(graph, invocation, node)
             return
-        body = _BODIES[template.kind.name](self.admission, invocation)
+        body = BODIES[template.kind.name](self.admission, invocation)
         invocation.body, invocation.inside = body, Inside()
         invocation.inside.failed = graph.store.failed_inside(node.id)
         body.start()

@@ -37,13 +37,6 @@ TASK_GROUP: Final = "TaskGroup"
 RETRY: Final = "Retry"
 SKIPPED_TYPE: Final = "Skipped"
 
-
-EXECUTABLE: Final = frozenset({POD, CONTAINER, SUSPEND, HTTP, PLUGIN})
-"""The types of nodes that do something themselves; the others sum up what is below them (Argo's progress updater)."""
-
-STARTED: Final = frozenset({POD, HTTP, SUSPEND})
-"""The types of nodes that an executor may have been given to start."""
-
 FLAGS: Final[dict[str, dict[str, bool]]] = {"group": {}, "hooked": {"hooked": True}, "retried": {"retried": True}}
 """The `nodeFlag` of nodes that no step or task stands for; shared by all of them, so never changed."""
 

@@ -13,13 +13,11 @@ from typing import Any, Final, NamedTuple
 from engine.model.clock import timestamp
 from engine.model.node import (
     CONTAINER,
-    EXECUTABLE,
     OMITTED,
     RETRY,
     RUNNING,
     SKIPPED,
     SKIPPED_TYPE,
-    STARTED,
     STEP_GROUP,
     SUCCEEDED,
     TASK_GROUP,
@@ -30,6 +28,7 @@ from engine.model.workflow import Workflow
 from engine.operations.amending import with_parameters, with_spec
 from engine.operations.errors import OperationError
 from engine.operations.selecting import Selector
+from engine.templates.kinds import EXECUTABLE, STARTED
 
 _GROUPS: Final = frozenset({TASK_GROUP, STEP_GROUP})
 _INSIDE: Final = ("", ".", "[", "(")

@@ -14,11 +14,12 @@ from engine.graph.memo import Memos
 from engine.graph.nodes import MAX_NODES
 from engine.graph.queueing import LockQueue
 from engine.graph.record import WalkRecord
-from engine.model.node import RUNNING, STARTED
+from engine.model.node import RUNNING
 from engine.model.statistics import Counts
 from engine.model.workflow import COMPLETED_PHASES, Workflow
 from engine.plugins import Caller, Memory, Rooms
 from engine.reconciling.walking import Walk
+from engine.templates.kinds import STARTED
 from engine.templates.library import Library
 from registry import Plugin
 

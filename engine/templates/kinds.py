@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.model.node import DAG, HTTP, PLUGIN, POD, STEPS, SUSPEND
+from engine.model.node import CONTAINER, DAG, HTTP, PLUGIN, POD, STEPS, SUSPEND
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -66,6 +66,12 @@ KINDS: Final = {
     )
 }
 """By name, in the order in which Argo names them."""
+
+EXECUTABLE: Final = frozenset({CONTAINER, *(kind.node_type for kind in KINDS.values() if kind.leaf)})
+"""The types of nodes that do something themselves; the others sum up what is below them (Argo's progress updater)."""
+
+STARTED: Final = frozenset(kind.node_type for kind in KINDS.values() if kind.leaf and kind.started)
+"""The types of nodes that an executor may have been given to start."""
 
 
 def has_main(template: Mapping[str, Any]) -> bool:

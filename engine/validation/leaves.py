@@ -23,7 +23,7 @@ _INTEGER: Final = re.compile(r"[+-]?\d+")
 
 def check_leaf(name: str, kind: Kind, template: Document, context: Context) -> None:
     """A template that is neither steps nor a DAG, filled in, apart from its tags. Raises `InvalidSpec`."""
-    check = _CHECKS.get(kind.name)
+    check = CHECKS.get(kind.name)
     if check is not None:
         check(name, template, context)
     deadline = template.get("activeDeadlineSeconds")
@@ -128,7 +128,7 @@ def _without_tags(text: str) -> str:
     return "".join((*parts, text[position:]))
 
 
-_CHECKS: Final = {
+CHECKS: Final = {
     "container": _check_container,
     "script": _check_script,
     "containerSet": _check_containers,

@@ -16,7 +16,7 @@ run: install
 	$(BIN)/python -m bench
 
 test: install
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report=
 
 lint: install
 	$(BIN)/ruff check .

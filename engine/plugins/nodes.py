@@ -27,7 +27,7 @@ ADD: Final = Method.PARAMETERS_ADD
 NOBODY_EXECUTED: Final = "no plugin executed the template"
 CHUNK: Final = 256
 """Nodes that go through the plugins together, and `CHUNKS` how many times that many at once: what memory follows."""
-CHUNKS: Final = 32
+CHUNKS: Final = 16
 EXECUTE_RETRY: Final = 1.0
 """Seconds until a plugin is asked again to execute a template after a transient failure that named no delay."""
 

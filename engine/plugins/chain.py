@@ -59,9 +59,8 @@ class Chain:
         self._method = course.method
         self._plugins = course.plugins
         self._course = course
-        self._asked: list[Question] = []
-        self._batch: CallBatch | None = None
-        """What was asked last, if nobody had anything to say to it: the next plugin may be asked just the same."""
+        self._all: CallBatch | None = None
+        """All questions, for as long as nobody has anything to say to them: each plugin may be asked just the same."""
         self._payload = ""
 
     async def run(self, questions: Sequence[Question]) -> None:
@@ -87,13 +86,12 @@ class Chain:
             self._keep_empty(question, len(self._plugins))
 
     async def _ask(self, plugin: Plugin, position: int, questions: Sequence[Question]) -> None:
-        batch = self._batch
+        asked, batch = questions, self._all
         if batch is None or not self._is_asked_the_same(plugin):
-            batch = self._select(plugin, position, questions)
+            asked, batch = self._select(plugin, position, questions)
         else:
             for question in questions:
                 question.cacheable = False
-        asked, self._batch = self._asked, None
         if not asked:
             return
         outcomes: Outcomes = [None] * len(asked)
@@ -107,8 +105,9 @@ class Chain:
                 if isinstance(outcome, Reply | FatalError):
                     self._keep(plugin, question, outcome)
             raise
-        if outcomes.count(EMPTY) == len(outcomes) and len(asked) == len(questions):
-            self._batch, self._payload = batch, plugin.config.payload
+        if outcomes.count(EMPTY) == len(outcomes):
+            if len(asked) == len(questions):
+                self._all, self._payload = batch, plugin.config.payload
             return
         for question, outcome in zip(asked, outcomes, strict=True):
             assert outcome is not None
@@ -119,8 +118,10 @@ class Chain:
         same = plugin.config.payload == self._payload and plugin.name not in self._asking.filters
         return same and self._memory.asks_anew(plugin, self._method)
 
-    def _select(self, plugin: Plugin, position: int, questions: Sequence[Question]) -> CallBatch:
-        """The questions to send to the plugin, left in `_asked`; those whose answer is known get it."""
+    def _select(
+        self, plugin: Plugin, position: int, questions: Sequence[Question]
+    ) -> tuple[Sequence[Question], CallBatch]:
+        """The questions to send to the plugin, also as calls; those whose answer is known get it."""
         memory, method, payload = self._memory, self._method, plugin.config.payload
         open_ = [it for it in questions if not it.over]
         if plugin.name in self._asking.filters:
@@ -130,6 +131,8 @@ class Chain:
             for question in stale:
                 self._keep_empty(question, position)
                 question.since = position
+        if stale:
+            self._all = None
         for question, error in self._asking.arguments.renew(payload, stale):
             self._effects.fail(question.invocation, str(error))
             question.empty = False
@@ -137,25 +140,25 @@ class Chain:
         if not memory.is_cacheable(plugin, method):
             for question in open_:
                 question.cacheable = False
+        asked = []
         if memory.asks_anew(plugin, method):
-            self._asked, open_ = [it for it in open_ if not it.over], []
-        else:
-            self._asked = []
+            asked, open_ = [it for it in open_ if not it.over], []
         for question in open_:
             if question.over:
                 continue
             known = memory.find(plugin, method, question.invocation.node_id, question.digest)
             if known is None:
-                self._asked.append(question)
+                asked.append(question)
             else:
                 self._take(plugin, position, question, known)
-        calls = [it.call for it in self._asked if it.call is not None]
-        return CallBatch(self._asking.arguments.workflows[payload], calls)
+        calls = [it.call for it in asked if it.call is not None]
+        return asked, CallBatch(self._asking.arguments.workflows[payload], calls)
 
     def _take(self, plugin: Plugin, position: int, question: Question, outcome: Reply | PluginError) -> None:
         """Let what came of a question count."""
         if outcome is EMPTY or (plugin.config.mode == "observe" and isinstance(outcome, Reply)):
             return
+        self._all = None
         self._keep_empty(question, position)
         question.empty, question.since = False, position + 1
         try:

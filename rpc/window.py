@@ -1,6 +1,6 @@
 """Calls that travel one by one: a fixed number of slots pull from the calls, so memory follows the slots.
 
-A slot that hears of a reply sends its next call on the spot, from within the callback (`rpc.attempts`). There is no
+A slot that hears of a reply sends its next call on the spot, from within the callback (`rpc.attempt`). There is no
 task, future or turn of the event loop for a call that goes well.
 """
 
@@ -12,7 +12,8 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from rpc.attempts import Attempt, Attempts, HeldBack
+from rpc.attempt import Attempt, HeldBack
+from rpc.attempts import Attempts
 from rpc.batches import Call
 from rpc.errors import FatalError, TransientError
 from rpc.methods import Method
@@ -79,7 +80,7 @@ class Window:
 
 
 class _Slot:
-    """Makes one call after the other: the `rpc.attempts.Receiver` of an attempt."""
+    """Makes one call after the other: the `rpc.attempt.Receiver` of an attempt."""
 
     __slots__ = (
         "_attempts",
@@ -121,7 +122,7 @@ class _Slot:
         self._window.ended()
 
     def answered(self, reply: Reply | None, now: float) -> None:
-        """See `rpc.attempts.Receiver`."""
+        """See `rpc.attempt.Receiver`."""
         if reply is None:
             self._attempts.spellings.refuse(self._method)
             reply = EMPTY
@@ -129,7 +130,7 @@ class _Slot:
         self.turn_to_next(now)
 
     def failed(self, error: Exception) -> None:
-        """See `rpc.attempts.Receiver`."""
+        """See `rpc.attempt.Receiver`."""
         if isinstance(error, TransientError):
             self._follow(error)
         elif isinstance(error, HeldBack):

@@ -52,7 +52,12 @@ class Run:
 
     def give_up(self, message: str, now: float) -> None:
         """The workflow cannot be reconciled: it is Error, and its nodes are as they were."""
-        self._kept.commit(finished(running(self.workflow.document, now), ERROR, message, now))
+        document = finished(running(self.workflow.document, now), ERROR, message, now)
+        try:
+            self._kept.commit(document)
+        except Exception:  # what the walk would commit is what went wrong: without it then
+            self._kept.walk = None
+            self._kept.commit(document)
 
     # What is done from outside, between passes or while one is under way
 

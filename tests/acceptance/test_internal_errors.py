@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine.graph import Graph
 from engine.reconciling.pass_ import Pass
 from tests.acceptance.fixtures import StartEngine
 from tests.acceptance.manifests import container, workflow
@@ -27,3 +28,22 @@ async def test_a_pass_that_raises_ends_its_workflow_in_error_and_no_other(
     await oarlock.run([bad, good])
     assert (bad.phase, bad.message) == ("Error", "internal error: ZeroDivisionError: oops")
     assert good.phase == "Succeeded"
+
+
+async def test_so_does_a_commit_that_raises_and_goes_on_raising(
+    engine: StartEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Graph.commit
+
+    def broken(self: Graph) -> None:
+        if self.store.workflow == "bad":
+            raise ZeroDivisionError("oops")
+        commit(self)
+
+    monkeypatch.setattr(Graph, "commit", broken)
+    oarlock = await engine()
+    bad, good = workflow(container("leaf"), name="bad"), workflow(container("leaf"), name="good")
+    await oarlock.run([bad, good])
+    assert (bad.phase, bad.message) == ("Error", "internal error: ZeroDivisionError: oops")
+    assert good.phase == "Succeeded"
+    assert oarlock.stats.workflows == 0

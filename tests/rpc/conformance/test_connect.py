@@ -18,7 +18,7 @@ from rpc.lanes import MAX_NEWCOMERS, Broken, Exhausted, Unreachable
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, Line, MakeLane, MakePeer, outcome, serve_well
 
-SHORT = 0.2
+SHORT = 0.5
 
 
 @pytest.fixture

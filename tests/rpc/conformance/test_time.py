@@ -10,7 +10,7 @@ from rpc.lanes import TimedOut
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, MakePeer, outcome, serve_well
 
-SHORT = 0.15
+SHORT = 0.5
 
 
 @pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])

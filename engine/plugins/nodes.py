@@ -71,10 +71,6 @@ class NodeHooks:
         for method, plugins in self._wanting.items():
             self._supporting[method] = [plugin for plugin in plugins if plugin.client.supports(method)]
 
-    def requeue_no_more(self, invocation: Invocation) -> None:
-        """It is being visited: what was wished for before is over."""
-        self._graph.requeue(invocation, None)
-
     # Which nodes, and how
 
     def worth_visiting(self, wave: Sequence[Invocation]) -> Sequence[Invocation]:
@@ -115,7 +111,7 @@ class NodeHooks:
             if node.type == PLUGIN:
                 plugins.append(invocation)
             else:
-                self.requeue_no_more(invocation)
+                self._graph.requeue(invocation, None)  # what was wished for before is over
         if beginning:
             await self._add_parameters(beginning)
             ready = [each for each in ready if each.executing or self._check(each)]

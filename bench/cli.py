@@ -18,6 +18,7 @@ from bench.engine_process import EngineFailed
 from bench.failures.cli import failures
 from bench.limits.cli import limits
 from bench.measuring import Plan, ServerName
+from bench.nodes.cli import nodes as nodes_command
 from bench.record import Record
 from bench.running import PARTS, Run, Wish
 from bench.scenarios import DEFAULT, FIRST, SCENARIOS
@@ -141,6 +142,7 @@ def main(
 
 main.add_command(limits)
 main.add_command(failures)
+main.add_command(nodes_command)
 
 
 @main.command()

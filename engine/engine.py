@@ -10,8 +10,6 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Final, Self, TypedDict, Unpack
 
-import structlog
-
 from engine.executors.executor import Executor, Result
 from engine.executors.simulated import SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
@@ -29,6 +27,7 @@ from engine.reconciling.run import Run
 from engine.templates.library import Library
 from registry import Registry, Reload
 from rpc import TransientError
+from rpc.logs import Logger, get_logger
 
 Document = Mapping[str, Any]
 
@@ -44,7 +43,7 @@ TRIES: Final = 10
 _DOUBLINGS: Final = 16
 """More would say nothing, and a plugin may be dead for weeks: the thousandth power is no float any more."""
 
-_log = structlog.get_logger()
+_log = get_logger(__name__)
 
 
 class EngineOptions(TypedDict, total=False):
@@ -148,13 +147,14 @@ class Engine:
         run = self._run(workflow)
         was_finished = workflow.finished
         self._counts.passes += 1
+        run.log = run.log.bind(pass_id=self._counts.passes)
         try:
             await self._pass(run)
         except (TransientError, DeadlinePassed) as error:
             return self._aborted(run, error)
         except Exception as error:
             # A mistake of ours: it must not take the other workflows with it (Argo's operator recovers likewise).
-            _log.exception("pass failed", workflow=workflow.key)
+            run.log.exception("pass failed")
             run.give_up(f"internal error: {type(error).__name__}: {error}", self.clock())
         finally:
             woken = self._surroundings.locks.take_woken()
@@ -198,7 +198,7 @@ class Engine:
                 if run.cut_off < TRIES:
                     raise DeadlinePassed(reason) from error
                 reason = f"{reason}, {TRIES} times in a row, and plugin {patience.awaited!r} answered nothing meanwhile"
-                _log.error("workflow given up", workflow=run.workflow.key, reason=reason)
+                run.log.error("workflow given up", reason=reason)
                 run.give_up(reason, self.clock())
 
     def _aborted(self, run: Run, error: TransientError | DeadlinePassed) -> PassResult:
@@ -213,7 +213,7 @@ class Engine:
         told: BaseException | None = error
         while told is not None:  # whoever keeps the result would keep all that the pass had made, by its frames
             told.__traceback__, told = None, told.__cause__ or told.__context__
-        _log.warning("pass aborted", workflow=run.workflow.key, reason=str(error), retry_in=f"{delay:g}s")
+        run.log.warning("pass aborted", reason=str(error), retry_in=f"{delay:g}s")
         return PassResult(aborted=error, requeue_after=delay)
 
     def _reloaded(self, reload: Reload) -> None:
@@ -244,7 +244,7 @@ class Engine:
         """Between passes: hand the executor what the pass decided, so that an aborted one has started nothing."""
         workflow = run.workflow
         for node_id in run.take_stops():
-            self._stop_leaf(workflow, workflow.nodes[node_id])
+            self._stop_leaf(workflow, workflow.nodes[node_id], run.log)
         for invocation in run.take_starts():
             node_id = invocation.node_id
             if not self._is_run(workflow.nodes[node_id]):
@@ -253,7 +253,7 @@ class Engine:
             try:
                 result = self.executor.start(workflow, run.template_of(invocation), workflow.nodes[node_id])
             except Exception as error:
-                _log.exception("executor failed to start a leaf", workflow=workflow.key, node=node_id)
+                run.log.exception("executor failed to start a leaf", node=node_id)
                 result = Result(ERROR, f"{type(error).__name__}: {error}")
             if result is not None:
                 self.report(workflow, node_id, result)
@@ -262,13 +262,13 @@ class Engine:
         """Whether there is anything to be run: only a simulated executor makes something of a suspend."""
         return node.type != SUSPEND or isinstance(self.executor, SimulatedExecutor)
 
-    def _stop_leaf(self, workflow: Workflow, node: Node) -> None:
+    def _stop_leaf(self, workflow: Workflow, node: Node, log: Logger) -> None:
         if not self._is_run(node):
             return
         try:
             self.executor.stop(workflow, node)
         except Exception:
-            _log.exception("executor failed to stop a leaf", workflow=workflow.key, node=node.id)
+            log.exception("executor failed to stop a leaf", node=node.id)
 
     # Operations: what `argo stop`, `terminate`, `suspend`, `resume` and `retry` do (workflow/util/util.go). To be
     # called from the event loop's thread. One that raises has changed nothing; else the workflow's next pass acts on
@@ -340,7 +340,7 @@ class Engine:
         )
         workflow.document, workflow.nodes = again.document, again.nodes
         for node in again.dropped:
-            self._stop_leaf(workflow, node)
+            self._stop_leaf(workflow, node, _log.bind(workflow=workflow.key))
         self.submit(workflow)
 
     def _committed(self, workflow: Workflow) -> list[Node]:
@@ -359,7 +359,7 @@ class Engine:
         run = self._run(workflow)
         for node_id in sorted(run.record.leaves & told.keys()):
             run.record.leaves.discard(node_id)
-            self._stop_leaf(workflow, workflow.nodes[node_id])
+            self._stop_leaf(workflow, workflow.nodes[node_id], _log.bind(workflow=workflow.key))
         for node_id, result in told.items():
             self.report(workflow, node_id, result)
 

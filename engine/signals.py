@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import structlog
-
 from engine.engine import Engine
+from rpc.logs import get_logger
 
 GRACE: Final = 10.0
 """Seconds that the passes under way have after the first signal; a Kubernetes pod has 30 in all."""
 
-_log = structlog.get_logger()
+_log = get_logger(__name__)
 
 
 @contextmanager

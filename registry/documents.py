@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-import structlog
 import yaml
 
 from registry.scalars import resolve
+from rpc.logs import get_logger
 
 MAX_ALIASED: Final = 32 * 1024 * 1024
 """What the aliases of one text may stand for, in characters, a node counting for `NODE` of them."""
@@ -35,7 +35,7 @@ _PLAIN_TAGS: Final[dict[str, tuple[type, ...]]] = {
     f"{_TAG}null": (type(None),),
 }
 
-_log = structlog.get_logger()
+_log = get_logger(__name__)
 
 
 class BadDocument(ValueError):

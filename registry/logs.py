@@ -1,62 +1,57 @@
 """Log lines as Argo writes them: ``level=info msg="loading plugin" name=hello-controller-plugin``.
 
-Libraries here only call `structlog.get_logger`; programs call `configure_logs` once.
+Libraries configure nothing; programs call `configure_logs`.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Final, Literal
 
-import structlog
-
-from registry.terminal import printable
+from rpc.logs import Event, logfmt
 
 Level = Literal["debug", "info", "warning", "error"]
 
+OURS: Final = ("rpc", "registry", "engine", "bench")
 
-class _StandardError(logging.Handler):
+_ATTRIBUTES: Final = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"})
+"""What every record has; anything else is a field."""
+
+
+class LogfmtFormatter(logging.Formatter):
+    """A record as one line of logfmt, be it ours or of any other library; a traceback, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        if isinstance(record.msg, Event):
+            text, fields = record.msg.text, record.msg.fields
+        else:
+            text = record.getMessage()
+            fields = {name: value for name, value in record.__dict__.items() if name not in _ATTRIBUTES}
+        shown = {"level": record.levelname.lower(), "msg": text, **fields}
+        if record.exc_info:
+            shown["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            shown["stack"] = record.stack_info
+        return " ".join(logfmt(name, value) for name, value in shown.items())
+
+
+class StandardError(logging.Handler):
     """Looked up for each line: a progress bar that redirects standard error is meant to be seen."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr)
 
 
-def _printable(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """What plugins and manifests say does nothing to a terminal; newlines are logfmt's affair."""
-    return {
-        key: value if isinstance(value, int | float | None) else "\n".join(map(printable, str(value).split("\n")))
-        for key, value in event.items()
-    }
-
-
 def configure_logs(level: Level = "info") -> None:
     """Write lines of `level` and above to standard error, in logfmt, from now on; of other libraries, only warnings."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.format_exc_info,
-        structlog.processors.EventRenamer("msg"),
-    ]
-    render = structlog.processors.LogfmtRenderer(key_order=["level", "msg"], bool_as_flag=False)
-    structlog.configure(
-        processors=[*shared, _printable, render],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-    # `rpc` and the libraries know nothing of structlog.
-    handler = _StandardError()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _printable, render],
-        )
-    )
+    handler = StandardError()
+    handler.setFormatter(LogfmtFormatter())
     root = logging.getLogger()
-    for before in [each for each in root.handlers if isinstance(each, _StandardError)]:
+    for before in [each for each in root.handlers if isinstance(each, StandardError)]:
         root.removeHandler(before)
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    logging.getLogger("rpc").setLevel(level.upper())
+    for name in OURS:
+        logging.getLogger(name).setLevel(level.upper())

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final, Self
 
 import msgspec
-import structlog
 
 from registry.config import Config, PluginConfig
 from registry.errors import ConfigError
@@ -21,11 +20,12 @@ from registry.generations import Generations, Plugin
 from registry.loading import load_config
 from registry.watching import changes
 from rpc import BatchPolicy, BreakerPolicy, Budget, Client, RequestObserver, RetryPolicy
+from rpc.logs import get_logger
 
 _PAUSE: Final = 1.0
 """Seconds before the configuration is followed again after something went wrong."""
 
-_log = structlog.get_logger()
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import structlog
 from watchfiles import Change, awatch
 
+from rpc.logs import get_logger
+
 _TICK_MS: Final = 500
-_log = structlog.get_logger()
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

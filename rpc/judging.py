@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal, TypeVar
 
-import structlog
-
 from rpc.errors import FatalError, NotSent, TransientError
 from rpc.lanes import Broken, Exhausted, LaneError, Malformed, Response, TimedOut, Unreachable, Untrusted
 from rpc.ledger import Ledger
+from rpc.logs import get_logger
 from rpc.methods import Route
 from rpc.replies import IllegalReply
 from rpc.spellings import Spellings
@@ -18,7 +17,7 @@ from rpc.statuses import PATIENCE, illegal, refusal
 
 T = TypeVar("T")
 
-_log = structlog.get_logger()
+_log = get_logger(__name__)
 
 
 class Judge:

@@ -11,18 +11,17 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Final
 
-import structlog
-
 from rpc.breaker import Breaker, BreakerPolicy
 from rpc.budget import Budget
 from rpc.limiter import Limiter
+from rpc.logs import get_logger
 from rpc.permits import Permits
 from rpc.stats import ClientStats, Histogram, Outcome
 
 _WHATEVER_THE_SIZE: Final = frozenset({Outcome.UNREACHABLE, Outcome.UNTRUSTED})
 """What a batch fails with however few calls it has."""
 
-_log = structlog.get_logger()
+_log = get_logger(__name__)
 
 
 class Ledger:

@@ -17,6 +17,7 @@ from engine.cli.operations import resume, retry, stop, suspend, terminate
 from engine.cli.outcomes import outcomes
 from engine.cli.run import run
 from registry.cli import BadInput, check
+from registry.logs import configure_logs
 from registry.terminal import tell
 
 _UNWRITABLE: Final = frozenset({errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO, errno.EDQUOT, errno.EFBIG})
@@ -70,6 +71,7 @@ def run_program(*args: Any, **extra: Any) -> int:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        configure_logs("warning")
         code = _run(*args, **extra)
         with _writing():
             sys.stdout.flush()

@@ -63,7 +63,7 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
 
     Raises `BadInput`; then nothing was reconciled.
     """
-    configure_logs("info" if options.verbose or options.config else "warning")
+    configure_logs("info" if options.verbose else "warning")
     try:
         manifests = load(options.files, strict=options.strict)
         workflows = read_workflows(options.files, manifests, source)

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
-
 from engine.manifests.cron import one_run
 from engine.manifests.fields import UnknownField, unknown_fields
 from registry.documents import BadDocument, read_json, read_yaml
+from rpc.logs import get_logger
 from rpc.statuses import in_one_line
 
 Document = dict[str, Any]
@@ -28,7 +27,7 @@ KINDS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "Conf
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Bytes in a file: 400,000 tasks of a DAG, and some 700 MiB of documents."""
 
-_log = structlog.get_logger()
+_log = get_logger(__name__)
 
 
 STANDARD_INPUT: Final = Path("-")

@@ -16,8 +16,11 @@ from engine.plugins import Patience
 from engine.reconciling.keeping import Kept, Surroundings
 from engine.reconciling.pass_ import Pass, is_suspended, refuse_while_open
 from registry import Plugin
+from rpc.logs import get_logger
 
 Document = Mapping[str, Any]
+
+_log = get_logger(__name__)
 
 
 class Run:
@@ -25,6 +28,8 @@ class Run:
 
     def __init__(self, workflow: Workflow, surroundings: Surroundings) -> None:
         self.workflow = workflow
+        self.log = _log.bind(workflow=workflow.key)
+        """For what is said of the pass under way, or of the last one."""
         self._kept = Kept(workflow, surroundings)
         self.record = self._kept.record
         self._pass: Pass | None = None

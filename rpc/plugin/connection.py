@@ -21,6 +21,7 @@ from rpc.lanes import MAX_HEAD
 from rpc.plugin.answers import encode, refusal
 from rpc.plugin.listening import Listener
 from rpc.plugin.responses import CLOSE, NOTHING, response, told
+from rpc.statuses import in_one_line
 
 _log = logging.getLogger("rpc.plugin")
 
@@ -342,7 +343,7 @@ class Connection(asyncio.Protocol):
     def _failed(self, url: bytes, error: BaseException, keep_alive: bool) -> None:
         status, message, retry_after = refusal(error)
         if status == 500:
-            _log.error("plugin %s failed in %s", self._plugin.name, url.decode("latin-1"), exc_info=error)
+            _log.error("plugin %s failed in %s", self._plugin.name, in_one_line(url.decode("latin-1")), exc_info=error)
         self._error(status, message, keep_alive, b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after)
 
     def _error(

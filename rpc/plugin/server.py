@@ -160,7 +160,7 @@ class Plugin:
         grace: float = 5.0,
     ) -> None:
         """Serve on uvloop until SIGTERM or SIGINT; functions that still run then have `grace` seconds to finish."""
-        if not logging.getLogger().hasHandlers():
+        if not _log.hasHandlers():
             logging.basicConfig(level=logging.INFO, format="level=%(levelname)s msg=%(message)s")
         uvloop.run(self._run(host, port, unix, grace))
 

@@ -8,13 +8,12 @@ import random
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from click.testing import CliRunner
 
 from engine import Engine, Executor
@@ -70,7 +69,7 @@ async def _no_task_is_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def oarlock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunOarlock]:
+def oarlock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunOarlock:
     """``oarlock("run", "wf.yaml")`` is the command line in `tmp_path`, in this process, which spares a second each."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ARGO_PLUGINS", raising=False)
@@ -82,8 +81,7 @@ def oarlock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunOarl
             raise done.exception
         return Ended(done.exit_code, done.stdout, done.stderr)
 
-    yield run
-    structlog.reset_defaults()
+    return run
 
 
 @pytest.fixture

@@ -135,9 +135,25 @@ def test_logs_go_to_standard_error_and_results_to_standard_output(
     wf: WriteWorkflow, oarlock: RunOarlock, tmp_path: Path
 ) -> None:
     (tmp_path / "plugins.toml").write_text("[engine]\nenabled = true\n")
-    done = oarlock("run", wf(container("main")), "--config", "plugins.toml", "--output", "json")
+    done = oarlock("run", wf(container("main")), "--config", "plugins.toml", "--output", "json", "--verbose")
     json.loads(done.out)
     assert done.err == 'level=info msg="plugins enabled" by=config\n'
+
+
+def test_what_the_engine_does_is_logged_only_where_that_is_asked_for(
+    wf: WriteWorkflow, oarlock: RunOarlock, tmp_path: Path
+) -> None:
+    (tmp_path / "plugins.toml").write_text("[engine]\nenabled = true\n")
+    assert oarlock("run", wf(container("main")), "--config", "plugins.toml").err == ""
+
+
+def test_a_pass_that_is_aborted_is_logged_with_its_workflow_and_number(
+    wf: WriteWorkflow, sick_plugin: str, oarlock: RunOarlock
+) -> None:
+    done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "3s")
+    first, *_ = (line for line in done.err.splitlines() if "pass aborted" in line)
+    assert first.startswith('level=warning msg="pass aborted" workflow=default/')
+    assert " pass_id=1 reason=" in first
 
 
 def test_the_counters_of_everything_are_printed(wf: WriteWorkflow, sick_plugin: str, oarlock: RunOarlock) -> None:
@@ -166,7 +182,8 @@ def test_the_environment_enables_plugins_as_in_the_proposal(
     wf: WriteWorkflow, oarlock: RunOarlock, tmp_path: Path
 ) -> None:
     (tmp_path / "plugins.toml").write_text("configmaps = []\n")
-    done = oarlock("run", wf(container("main")), "--config", "plugins.toml", env={"ARGO_PLUGINS": "true"})
+    environment = {"ARGO_PLUGINS": "true"}
+    done = oarlock("run", wf(container("main")), "--config", "plugins.toml", "--verbose", env=environment)
     assert done.err == 'level=info msg="plugins enabled" by=ARGO_PLUGINS\n'
 
 

@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import structlog
 
 from registry.logs import configure_logs
 
@@ -84,8 +83,6 @@ def toml(tmp_path: Path) -> Callable[[str | bytes], Path]:
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ARGO_PLUGINS", raising=False)
     configure_logs()
-    yield
-    structlog.reset_defaults()

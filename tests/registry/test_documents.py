@@ -12,7 +12,6 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from registry.documents import MAX_DEPTH, BadDocument, check_yaml, read_json, read_yaml
 
@@ -131,12 +130,12 @@ def test_what_is_refused_is_placed(text: str, reason: str, line: int, column: in
     "text",
     ['{"metadata": {"labels": {"a": 1}, "labels": {"b": 2}}}', "metadata:\n  labels: {a: 1}\n  labels: {b: 2}\n"],
 )
-def test_within_metadata_the_last_of_two_keys_counts(text: str) -> None:
-    with capture_logs() as logs:
-        for reader in (read_json, read_yaml) if text.startswith("{") else (read_yaml,):
-            assert list(reader(text.encode(), "here.yaml")) == [{"metadata": {"labels": {"b": 2}}}]
-    assert {entry["log_level"] for entry in logs} == {"warning"}
-    assert all(entry["key"] == "labels" and entry["place"].startswith("here.yaml") for entry in logs)
+def test_within_metadata_the_last_of_two_keys_counts(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    for reader in (read_json, read_yaml) if text.startswith("{") else (read_yaml,):
+        assert list(reader(text.encode(), "here.yaml")) == [{"metadata": {"labels": {"b": 2}}}]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    told = [vars(record) for record in caplog.records]
+    assert all(each["key"] == "labels" and each["place"].startswith("here.yaml") for each in told)
 
 
 def bomb(levels: int, width: int) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from rpc import BreakerPolicy, Budget, Client, FatalError, Method, NotSent, Outcome, RetryPolicy, TransientError
 from rpc.lanes import Exhausted, LaneError, Untrusted, Waiting
@@ -79,19 +78,23 @@ def open_after(breaker: Any, seconds: float) -> None:
     breaker._open_until -= seconds
 
 
-async def test_an_open_breaker_sends_nothing_and_says_so(lane: Any) -> None:
+async def test_an_open_breaker_sends_nothing_and_says_so(lane: Any, caplog: pytest.LogCaptureFixture) -> None:
     moody = Moody()
     async with (
         moody.plugin.serve() as address,
         Client(address, lane=lane, timeout=30, retry=ONCE, breaker=TOUCHY) as client,
     ):
         moody.mood = [Unavailable("no") for _ in range(4)]
-        with capture_logs() as logs:
-            for _ in range(4):
-                with pytest.raises(TransientError, match="503"):
-                    await client.call(NODE, {})
+        for _ in range(4):
+            with pytest.raises(TransientError, match="503"):
+                await client.call(NODE, {})
         assert client.stats.breaker == "open"
-        assert logs == [{"log_level": "warning", "event": "plugin fails too often, breaker open", "name": client.name}]
+        [record] = caplog.records
+        assert (record.levelname, record.getMessage(), vars(record)["plugin"]) == (
+            "WARNING",
+            f"plugin fails too often, breaker open name={client.name}",
+            client.name,
+        )
         for _ in range(100):
             with pytest.raises(NotSent, match="breaker open"):
                 await client.call(NODE, {})
@@ -268,16 +271,19 @@ async def test_a_plugin_that_is_not_there_is_counted_as_such(lane: Any, closed_p
         assert client.stats.outcomes[Outcome.UNREACHABLE] == 1
 
 
-async def test_an_untrusted_plugin_is_logged_loudly_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_untrusted_plugin_is_logged_loudly_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async with Client("https://localhost:1", name="p", retry=ONCE) as client:
         monkeypatch.setattr(client._attempts, "lane", Failing(Untrusted("TLS failed: certificate has expired")))
-        with capture_logs() as logs:
-            for _ in range(3):
-                with pytest.raises(TransientError):
-                    await client.call(NODE, {})
+        for _ in range(3):
+            with pytest.raises(TransientError):
+                await client.call(NODE, {})
         assert client.stats.outcomes[Outcome.UNTRUSTED] == 3
     problem = "TLS failed: certificate has expired"
-    assert logs == [{"log_level": "error", "event": "plugin cannot be trusted", "name": "p", "problem": problem}]
+    [record] = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.getMessage() == f'plugin cannot be trusted name=p problem="{problem}"'
 
 
 async def test_statistics_start_at_zero_and_are_frozen() -> None:

@@ -9,12 +9,12 @@ import threading
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
-import structlog
-
+from registry.logs import OURS
+from rpc.logs import Event
 from tests.soak.ledger import Ledger, Promise
 
 _EXPECTED: Final = frozenset({"configuration rejected, keeping the old one"})
@@ -33,16 +33,12 @@ def overseen(ledger: Ledger, said: Counter[str]) -> Iterator[None]:
 
     class Heard(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said[record.getMessage()] += 1
-            broken(f"{record.name}: {self.format(record)}")
-
-    def structured(_: object, level: str, event: MutableMapping[str, Any]) -> Any:
-        message = str(event["event"])
-        said[message] += 1
-        ledger.tested[Promise.HANDLED] += 1
-        if level in ("error", "exception", "critical") and message not in _EXPECTED:
-            broken(f"{event} {traceback.format_exc() if event.get('exc_info') else ''}")
-        raise structlog.DropEvent
+            ours = isinstance(record.msg, Event)
+            message = record.msg.text if isinstance(record.msg, Event) else record.getMessage()
+            said[message] += 1
+            ledger.tested[Promise.HANDLED] += 1
+            if record.levelno >= (logging.ERROR if ours else logging.WARNING) and message not in _EXPECTED:
+                broken(f"{record.name}: {self.format(record)}")
 
     def unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -58,10 +54,11 @@ def overseen(ledger: Ledger, said: Counter[str]) -> Iterator[None]:
     ) -> None:
         broken(f"{filename}:{lineno}: {category.__name__}: {message}")
 
-    heard, loop = Heard(logging.WARNING), asyncio.get_running_loop()
+    heard, loop = Heard(), asyncio.get_running_loop()
     unraisable, thread = sys.unraisablehook, threading.excepthook
-    structlog.configure(processors=[structured], cache_logger_on_first_use=False)
     logging.getLogger().addHandler(heard)
+    for name in OURS:
+        logging.getLogger(name).setLevel(logging.INFO)
     loop.set_exception_handler(unhandled)
     sys.unraisablehook = lambda args: broken(f"{args.err_msg}: {args.exc_value!r} in {args.object!r}")
     threading.excepthook = lambda args: broken(f"{args.exc_value!r} in {args.thread}")
@@ -74,4 +71,3 @@ def overseen(ledger: Ledger, said: Counter[str]) -> Iterator[None]:
         sys.unraisablehook, threading.excepthook = unraisable, thread
         loop.set_exception_handler(None)
         logging.getLogger().removeHandler(heard)
-        structlog.reset_defaults()

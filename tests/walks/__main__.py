@@ -7,8 +7,6 @@ import logging
 import sys
 import time
 
-import structlog
-
 from tests.walks.comparing import Difference, compare
 
 
@@ -17,7 +15,7 @@ def main() -> None:
     parser.add_argument("--graphs", type=int, default=5000, help="how many workflows to try (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="the first one's seed; the others follow (%(default)s)")
     options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable()
     found = cuts = 0
     start = shown = time.monotonic()
     for seed in range(options.seed, options.seed + options.graphs):

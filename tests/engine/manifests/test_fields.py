@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import yaml
-from structlog.testing import capture_logs
 
 from engine.manifests import UnknownFields, load
 from engine.manifests.schema import compact, lines
@@ -70,10 +69,9 @@ def test_an_unknown_field_is_refused_with_its_place_and_what_was_meant(tmp_path:
 
 
 @pytest.mark.parametrize("spec", KNOWN)
-def test_what_argo_knows_or_knew_is_known(tmp_path: Path, spec: str) -> None:
-    with capture_logs() as logs:
-        load([manifest(tmp_path, spec)], strict=True)
-    assert not logs
+def test_what_argo_knows_or_knew_is_known(tmp_path: Path, caplog: pytest.LogCaptureFixture, spec: str) -> None:
+    load([manifest(tmp_path, spec)], strict=True)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("kind", ["WorkflowTemplate", "ClusterWorkflowTemplate"])
@@ -99,27 +97,30 @@ def test_all_of_a_document_are_told_of_in_one_line_but_no_flood(tmp_path: Path) 
     assert str(caught.value).endswith("; and 15 more")
 
 
-def test_without_strictness_they_are_kept_and_warned_of(tmp_path: Path) -> None:
-    with capture_logs() as logs:
-        [loaded] = load([manifest(tmp_path, "{extra: 1, templates: []}")], strict=False).workflows
-    assert [(each["event"], each["place"]) for each in logs] == [("unknown field", f"{loaded}: spec.extra")]
+def test_without_strictness_they_are_kept_and_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    [loaded] = load([manifest(tmp_path, "{extra: 1, templates: []}")], strict=False).workflows
+    [record] = caplog.records
+    assert record.getMessage() == f'unknown field place="{loaded}: spec.extra" perhaps=executor'
+    assert vars(record)["place"] == f"{loaded}: spec.extra"
     assert loaded.document["spec"] == {"extra": 1, "templates": []}
 
 
-def test_without_strictness_capitals_do_not_matter_as_they_do_not_to_go(tmp_path: Path) -> None:
-    with capture_logs() as logs:
-        [loaded] = load([manifest(tmp_path, "{PodPriority: 7, ENTRYPOINT: a, entrypoint: b}")], strict=False).workflows
+def test_without_strictness_capitals_do_not_matter_as_they_do_not_to_go(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    [loaded] = load([manifest(tmp_path, "{PodPriority: 7, ENTRYPOINT: a, entrypoint: b}")], strict=False).workflows
     assert loaded.document["spec"] == {"podPriority": 7, "ENTRYPOINT": "a", "entrypoint": "b"}
-    assert [each["perhaps"] for each in logs] == ["entrypoint"]
+    assert [vars(record)["perhaps"] for record in caplog.records] == ["entrypoint"]
 
 
-def test_what_is_in_a_step_is_warned_of_only_since_argo_takes_it(tmp_path: Path) -> None:
+def test_what_is_in_a_step_is_warned_of_only_since_argo_takes_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     spec = STEPS % "arguments: {Parameters: [{name: p, valu: 1}]}"
-    with capture_logs() as logs:
-        [loaded] = load([manifest(tmp_path, spec)], strict=True).workflows
+    [loaded] = load([manifest(tmp_path, spec)], strict=True).workflows
     [[step]] = loaded.document["spec"]["templates"][0]["steps"]
     assert step["arguments"] == {"parameters": [{"name": "p", "valu": 1}]}
-    assert [each["perhaps"] for each in logs] == ["value"]
+    assert [vars(record)["perhaps"] for record in caplog.records] == ["value"]
 
 
 def test_a_workflow_that_has_begun_keeps_what_plugins_gave_it(tmp_path: Path) -> None:
@@ -127,11 +128,10 @@ def test_a_workflow_that_has_begun_keeps_what_plugins_gave_it(tmp_path: Path) ->
     load([manifest(tmp_path, "{}", status={"mine": 1})], strict=True)
 
 
-def test_to_embedders_a_document_is_what_it_is(tmp_path: Path) -> None:
-    with capture_logs() as logs:
-        [loaded] = load([manifest(tmp_path, "extra: 1")]).workflows
+def test_to_embedders_a_document_is_what_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    [loaded] = load([manifest(tmp_path, "extra: 1")]).workflows
     assert loaded.document["spec"] == {"extra": 1}
-    assert not logs
+    assert not caplog.records
 
 
 def test_the_fields_are_made_from_an_openapi_document() -> None:

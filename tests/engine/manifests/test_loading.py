@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from engine.manifests import ManifestError, load
 from engine.manifests import loading as loading_module
@@ -109,12 +109,12 @@ def test_a_cron_workflow_counts_as_the_workflow_it_makes(tmp_path: Path) -> None
     }
 
 
-def test_other_kinds_are_skipped_with_a_log_line(tmp_path: Path) -> None:
+def test_other_kinds_are_skipped_with_a_log_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     path = write(tmp_path, f"{WORKFLOW}---\nkind: CronWorkflow\nmetadata: {{name: nightly}}\n")
-    with capture_logs() as logs:
-        assert len(load([path]).workflows) == 1
-    assert [(entry["event"], entry["kind"], entry["document"]) for entry in logs] == [
-        ("skipping manifest", "CronWorkflow", 2)
+    assert len(load([path]).workflows) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        f"skipping manifest path={path} document=2 kind=CronWorkflow"
     ]
 
 

@@ -155,7 +155,7 @@ class Attempt(Generic[T]):
         self._turn.waits = False
 
     def cancel(self) -> None:
-        """Nobody waits any more; the receiver is told nothing, and the lane closes the connection."""
+        """Nobody waits any more, nor will; the receiver is told nothing, and the lane closes the connection."""
         self.withdraw()
         if self._on_it:
             self._on_it = False
@@ -163,6 +163,8 @@ class Attempt(Generic[T]):
             self._ledger.outcomes[Outcome.CANCELLED] += self.calls
             if self._observer is not None:
                 self._tell(self._observer, Outcome.CANCELLED, monotonic())
+        # Both refer back here: with them, what was asked would stay until the garbage collector comes by.
+        del self._turn, self._receiver
 
     # What the lane sees (`rpc.lanes.Waiting`)
 

@@ -89,8 +89,8 @@ class NodeHooks:
         Raises `TransientError`, and `FatalError` where the whole workflow is at fault; then no call is left in flight.
         """
         if wave:
-            chunks = [wave[at : at + CHUNK] for at in range(0, len(wave), CHUNK)]
-            at_a_time = min(len(chunks), CHUNKS, workers)
+            chunks = (wave[at : at + CHUNK] for at in range(0, len(wave), CHUNK))
+            at_a_time = min(-(-len(wave) // CHUNK), CHUNKS, workers)
             self._courses = self._laid_out(at_a_time, workers)
             await fan_out(partial(self._visit_chunk, max(1, workers // at_a_time)), chunks, at_a_time)
 

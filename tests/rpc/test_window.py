@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, Literal
@@ -75,6 +77,25 @@ async def test_each_call_gets_its_own_reply_or_the_empty_one(connect: Any) -> No
     assert reply.node.message == "hello"
     assert set(map(id, outcomes)) == {id(EMPTY)}
     assert client.stats.in_flight == 0
+
+
+class Calls(list[Call]):
+    """A list that can be referred to weakly."""
+
+
+async def test_what_was_asked_goes_with_the_last_outcome_and_not_when_the_collector_comes_by(connect: Any) -> None:
+    """Memory is to follow what is in flight. It comes by late: calls are not among what it counts."""
+    client = await connect(lambda args: {})
+    calls = Calls(batch(20).calls)
+    asked = weakref.ref(calls)
+    gc.collect()
+    gc.disable()
+    try:
+        await client.ask(PRE, CallBatch(b"{}", calls), [None] * 20)
+        del calls
+        assert asked() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_method_that_is_not_there_has_nothing_to_say_to_anything(connect: Any) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from engine.operations import OperationError
     from engine.reconciling.observing import Observer, PassEnd
     from engine.reconciling.results import DeadlinePassed, PassResult
+    from engine.storage.memory import MemoryStore
+    from engine.storage.sqlite import SqliteStore
+    from engine.storage.store import Store, StoreError
 else:
     _HOMES = {
         "engine": ("Engine", "EngineOptions"),
@@ -33,6 +36,9 @@ else:
         "operations": ("OperationError",),
         "reconciling.observing": ("Observer", "PassEnd"),
         "reconciling.results": ("DeadlinePassed", "PassResult"),
+        "storage.memory": ("MemoryStore",),
+        "storage.sqlite": ("SqliteStore",),
+        "storage.store": ("Store", "StoreError"),
     }
 
     def __getattr__(name):
@@ -52,6 +58,7 @@ __all__ = [
     "InvalidWorkflow",
     "ManifestError",
     "Manifests",
+    "MemoryStore",
     "Node",
     "Observer",
     "OperationError",
@@ -62,6 +69,9 @@ __all__ = [
     "PendingExecutor",
     "Result",
     "SimulatedExecutor",
+    "SqliteStore",
+    "Store",
+    "StoreError",
     "Workflow",
     "load",
 ]

@@ -1,0 +1,117 @@
+"""A store's file: opened by one process at a time, of our making, intact, and of a schema that we know."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from engine.storage.store import StoreError
+
+VERSION: Final = 1
+"""Of the schema, in the file's `user_version`."""
+
+APPLICATION: Final = 0x4F41524C
+"""``OARL``, in the file's `application_id`: by that other programs' databases are told from ours."""
+
+BUSY: Final = 5.0
+"""Seconds to wait while another program, such as a backup, has the database locked."""
+
+_MAGIC: Final = b"SQLite format 3\0"
+
+_SCHEMA: Final = (
+    "CREATE TABLE counter (revision INTEGER NOT NULL)",
+    "INSERT INTO counter VALUES (0)",
+    """CREATE TABLE workflows (number INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE,
+        namespace TEXT NOT NULL, name TEXT NOT NULL, phase TEXT NOT NULL, finished INTEGER NOT NULL,
+        revision INTEGER NOT NULL)""",
+    "CREATE INDEX workflows_by_name ON workflows (namespace, name)",
+    "CREATE INDEX unfinished ON workflows (number) WHERE NOT finished",
+    """CREATE TABLE entries (workflow INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, place INTEGER NOT NULL,
+        value BLOB NOT NULL, PRIMARY KEY (workflow, kind, key)) WITHOUT ROWID""",
+    """CREATE TABLE documents (kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+        revision INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, namespace, name))""",
+    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {VERSION}",
+)
+
+_REASONS: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full, or the file may not grow",
+    sqlite3.SQLITE_BUSY: f"another program has had it locked for {BUSY:g} s",
+    sqlite3.SQLITE_CORRUPT: "expected an intact database, this one is damaged",
+    sqlite3.SQLITE_NOTADB: "expected a SQLite database, this is none",
+    sqlite3.SQLITE_READONLY: "expected a file that may be written, this one may not",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+}
+
+
+def described(path: Path, error: sqlite3.Error) -> StoreError:
+    """SQLite's error, as whoever operates the engine can use it."""
+    code = getattr(error, "sqlite_errorcode", None)
+    reason = _REASONS.get(code & 0xFF) if code is not None else None
+    return StoreError(f"{path}: {f'{reason} ({error})' if reason else error}")
+
+
+def opened(path: Path, stack: ExitStack) -> sqlite3.Connection:
+    """The database at `path`, made where there is none; `stack` closes it. Raises `StoreError`."""
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: expected a file in a directory that exists, {path.parent} is none")
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path}: expected a file")
+    _lock(path, stack)
+    try:
+        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:  # parameters of workflows will be in it
+            begins = file.read(len(_MAGIC))
+    except OSError as error:
+        raise StoreError(f"{path}: expected a file that may be written: {error.strerror}") from error
+    if begins and begins != _MAGIC:  # SQLite would write over a short one
+        raise StoreError(f"{path}: {_REASONS[sqlite3.SQLITE_NOTADB]}")
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+        stack.callback(connection.close)
+        _check(path, connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk, not only with the kernel
+    except sqlite3.Error as error:
+        raise described(path, error) from error
+    return connection
+
+
+def _lock(path: Path, stack: ExitStack) -> None:
+    """One process at a time: in a file of its own, since SQLite's own locks end when any copy of its file is closed."""
+    beside = path.with_name(f"{path.name}.lock")
+    try:
+        lock = stack.enter_context(beside.open("a+"))
+    except OSError as error:
+        raise StoreError(f"{beside}: expected a file that may be written: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        holder = lock.read(20).strip()
+        raise StoreError(f"{path}: in use by process {holder or '?'}, and one at a time may have it") from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if not tables:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA:
+                connection.execute(statement)
+        return
+    if application != APPLICATION:
+        raise StoreError(f"{path}: expected a database of Oarlock's, this is another program's")
+    if version > VERSION:
+        raise StoreError(f"{path}: expected schema {VERSION} at most, got {version}: a newer Oarlock wrote it")
+    damage: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if damage != "ok":
+        raise StoreError(f"{path}: expected an intact database, this one is damaged: {' '.join(damage.split())}")

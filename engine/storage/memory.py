@@ -1,0 +1,89 @@
+"""A store that lasts as long as the object: for tests, and for whoever wants its order without a file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from engine.storage.store import UNENCODABLE, Change, Entry, Head, Item, encode, refused
+
+_Key = tuple[str, str]
+
+
+class MemoryStore:
+    """See `Store`. What is in it is JSON, as in a file, and is there again when it is opened again."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self._heads: dict[str, Head] = {}
+        self._entries: dict[str, dict[_Key, bytes]] = {}
+        self._items: dict[tuple[str, str, str], tuple[bytes, int]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    async def commit(self, change: Change) -> int:
+        uid = change.head.uid
+        try:
+            written = {(kind, key): encode(value) for kind, key, value in change.entries if value is not None}
+        except UNENCODABLE as error:
+            raise refused(f"workflow {uid}", error) from error
+        entries = {} if change.whole else self._entries.get(uid, {})
+        for kind, key, value in change.entries:
+            if value is None:
+                entries.pop((kind, key), None)
+        entries |= written
+        self.revision += 1
+        self._entries[uid] = entries
+        self._heads[uid] = msgspec.structs.replace(change.head, revision=self.revision)
+        return self.revision
+
+    async def heads(
+        self, *, finished: bool | None = None, namespace: str | None = None, name: str | None = None
+    ) -> list[Head]:
+        return [
+            head
+            for head in self._heads.values()
+            if finished in (None, head.finished) and namespace in (None, head.namespace) and name in (None, head.name)
+        ]
+
+    async def entries(self, uid: str, kinds: Collection[str] | None = None) -> list[Entry]:
+        entries = self._entries.get(uid, {})
+        return [Entry(kind, key, value) for (kind, key), value in entries.items() if kinds is None or kind in kinds]
+
+    async def delete(self, uid: str) -> bool:
+        self.revision += 1
+        self._entries.pop(uid, None)
+        return self._heads.pop(uid, None) is not None
+
+    async def put(self, kind: str, namespace: str, name: str, document: Mapping[str, Any]) -> int:
+        try:
+            text = encode(document)
+        except UNENCODABLE as error:
+            raise refused(f"{kind} {namespace}/{name}", error) from error
+        self.revision += 1
+        self._items[kind, namespace, name] = text, self.revision
+        return self.revision
+
+    async def get(self, kind: str, namespace: str, name: str) -> Item | None:
+        found = self._items.get((kind, namespace, name))
+        return None if found is None else Item(kind, namespace, name, msgspec.json.decode(found[0]), found[1])
+
+    async def items(self, kind: str, namespace: str | None = None) -> list[Item]:
+        return [
+            Item(*key, msgspec.json.decode(text), revision)
+            for key, (text, revision) in sorted(self._items.items())
+            if key[0] == kind and namespace in (None, key[1])
+        ]
+
+    async def remove(self, kind: str, namespace: str, name: str) -> bool:
+        self.revision += 1
+        return self._items.pop((kind, namespace, name), None) is not None

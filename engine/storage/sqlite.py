@@ -1,0 +1,265 @@
+"""The embedded store: one file of SQLite's, written by one thread off the event loop, many workflows at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import msgspec
+
+from engine.storage.file import described, opened
+from engine.storage.store import UNENCODABLE, Change, Entry, Head, Item, StoreError, encode, refused
+
+_T = TypeVar("_T")
+_Write = Callable[[int], Any]
+"""Writes under a revision; its result is whoever asked for it."""
+
+_PLACES: Final = 1 << 24
+"""More entries than one change has: the place of an entry is its revision times that, and its number in the change."""
+
+_HEAD: Final = """INSERT INTO workflows (uid, namespace, name, phase, finished, revision) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (uid) DO UPDATE SET phase = excluded.phase, finished = excluded.finished, revision = excluded.revision
+    RETURNING number"""
+_ENTRY: Final = """INSERT INTO entries (workflow, kind, key, place, value) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (workflow, kind, key) DO UPDATE SET value = excluded.value"""
+_DOCUMENT: Final = """INSERT INTO documents (kind, namespace, name, revision, value) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (kind, namespace, name) DO UPDATE SET revision = excluded.revision, value = excluded.value"""
+
+
+class SqliteStore:
+    """A `Store` in the file ``path``, made where there is none; one process at a time has it, and more is refused.
+
+    Changes that are asked for while others are being written go into one transaction, whose end (a write-ahead log,
+    ``synchronous = FULL``) waits for the disk: what was committed survives the loss of the process and of power. Values
+    are encoded by the writing thread, so they must not be changed any more once they are handed over.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path).resolve()
+        self.revision = 0
+        self._entered = 0
+        self._stack = ExitStack()
+        self._thread: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._wanted: deque[tuple[_Write, asyncio.Future[Any]]] = deque()
+        self._writing = False
+
+    async def __aenter__(self) -> Self:
+        if not self._entered:
+            thread = ThreadPoolExecutor(1, "oarlock-store")
+            try:
+                await asyncio.wrap_future(thread.submit(self._open))
+            except BaseException:
+                thread.submit(self._close)
+                thread.shutdown(wait=False)
+                raise
+            self._thread = thread
+        self._entered += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered -= 1
+        if self._entered or self._thread is None:
+            return
+        thread, self._thread = self._thread, None
+        closing = [thread.submit(self._write, asyncio.get_running_loop()), thread.submit(self._close)]
+        thread.shutdown(wait=False)
+        for each in closing:  # to its end, also where nobody waits for that
+            await asyncio.shield(asyncio.wrap_future(each))
+
+    def _open(self) -> None:
+        self._connection = opened(self.path, self._stack)
+        self.revision = self._select("SELECT revision FROM counter")[0][0]
+
+    def _close(self) -> None:
+        self._connection = None
+        try:
+            self._stack.close()
+        except sqlite3.Error as error:
+            raise described(self.path, error) from error
+
+    # Workflows
+
+    async def commit(self, change: Change) -> int:
+        return await self._change(partial(self._put_workflow, change))
+
+    async def heads(
+        self, *, finished: bool | None = None, namespace: str | None = None, name: str | None = None
+    ) -> list[Head]:
+        wanted = {"finished": finished, "namespace": namespace, "name": name}
+        given = {column: value for column, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{column} = ?" for column in given) or "TRUE"
+        rows = await self._read(
+            f"SELECT uid, namespace, name, phase, finished, revision FROM workflows WHERE {where} ORDER BY number",
+            *given.values(),
+        )
+        return [
+            Head(uid, space, called, phase, bool(done), revision) for uid, space, called, phase, done, revision in rows
+        ]
+
+    async def entries(self, uid: str, kinds: Collection[str] | None = None) -> list[Entry]:
+        these = f"AND kind IN ({', '.join('?' * len(kinds))})" if kinds is not None else ""
+        rows = await self._read(
+            f"""SELECT kind, key, value FROM entries
+                WHERE workflow = (SELECT number FROM workflows WHERE uid = ?) {these} ORDER BY place""",
+            uid,
+            *(kinds or ()),
+        )
+        return [Entry(*row) for row in rows]
+
+    async def delete(self, uid: str) -> bool:
+        return await self._change(partial(self._delete_workflow, uid))
+
+    def _put_workflow(self, change: Change, revision: int) -> int:
+        head, entries = change.head, change.entries
+        try:
+            values = (head.uid, head.namespace, head.name, head.phase, head.finished, revision)
+            ((number,),) = self._select(_HEAD, *values)
+            if change.whole:
+                self._run("DELETE FROM entries WHERE workflow = ?", [(number,)])
+            gone = [(number, kind, key) for kind, key, value in entries if value is None]
+            self._run("DELETE FROM entries WHERE workflow = ? AND kind = ? AND key = ?", gone)
+            # In the order of the file, which takes a third of the time: each page is met once.
+            written = sorted((kind, key, n, value) for n, (kind, key, value) in enumerate(entries) if value is not None)
+            first = revision * _PLACES
+            self._run(
+                _ENTRY, ((number, kind, key, first + place, encode(value)) for kind, key, place, value in written)
+            )
+        except UNENCODABLE as error:
+            raise refused(f"{self.path}: workflow {head.uid}", error) from error
+        return revision
+
+    def _delete_workflow(self, uid: str, revision: int) -> bool:
+        found = self._select("DELETE FROM workflows WHERE uid = ? RETURNING number", uid)
+        self._run("DELETE FROM entries WHERE workflow = ?", found)
+        return bool(found)
+
+    # Documents
+
+    async def put(self, kind: str, namespace: str, name: str, document: Mapping[str, Any]) -> int:
+        try:
+            text = encode(document)
+        except UNENCODABLE as error:
+            raise refused(f"{self.path}: {kind} {namespace}/{name}", error) from error
+
+        def write(revision: int) -> int:
+            self._run(_DOCUMENT, [(kind, namespace, name, revision, text)])
+            return revision
+
+        return await self._change(write)
+
+    async def get(self, kind: str, namespace: str, name: str) -> Item | None:
+        found = await self._items("kind = ? AND namespace = ? AND name = ?", kind, namespace, name)
+        return found[0] if found else None
+
+    async def items(self, kind: str, namespace: str | None = None) -> list[Item]:
+        if namespace is None:
+            return await self._items("kind = ?", kind)
+        return await self._items("kind = ? AND namespace = ?", kind, namespace)
+
+    async def _items(self, where: str, *values: str) -> list[Item]:
+        rows = await self._read(
+            f"SELECT kind, namespace, name, value, revision FROM documents WHERE {where} ORDER BY namespace, name",
+            *values,
+        )
+        return [
+            Item(kind, space, name, msgspec.json.decode(text), revision) for kind, space, name, text, revision in rows
+        ]
+
+    async def remove(self, kind: str, namespace: str, name: str) -> bool:
+        statement = "DELETE FROM documents WHERE kind = ? AND namespace = ? AND name = ? RETURNING kind"
+        return await self._change(lambda revision: bool(self._select(statement, kind, namespace, name)))
+
+    # Reading and writing, by the one thread
+
+    async def _read(self, statement: str, *values: Any) -> list[Any]:
+        return await asyncio.wrap_future(self._opened().submit(self._select, statement, *values))
+
+    async def _change(self, write: Callable[[int], _T]) -> _T:
+        thread, loop = self._opened(), asyncio.get_running_loop()
+        done: asyncio.Future[_T] = loop.create_future()
+        self._wanted.append((write, done))
+        if not self._writing:
+            self._writing = True
+            thread.submit(self._write, loop)
+        return await done
+
+    def _opened(self) -> ThreadPoolExecutor:
+        if self._thread is None:
+            raise StoreError(f"{self.path}: expected a store that is open: enter it, or an engine that has it")
+        return self._thread
+
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Write all that is wanted by now, in one transaction; where that fails, each in one of its own."""
+        wanted = [self._wanted.popleft() for _ in range(len(self._wanted))]
+        writes = [write for write, _ in wanted]
+        try:
+            results = self._transaction(writes)
+        except Exception:
+            results = [self._alone(write) for write in writes]
+        loop.call_soon_threadsafe(self._written, loop, [done for _, done in wanted], results)
+
+    def _alone(self, write: _Write) -> Any:
+        try:
+            return self._transaction([write])[0]
+        except Exception as error:
+            return error
+
+    def _transaction(self, writes: Sequence[_Write]) -> list[Any]:
+        revision, results = self.revision, list[Any]()
+        try:
+            self._select("BEGIN IMMEDIATE")
+            try:
+                for write in writes:
+                    revision += 1
+                    results.append(write(revision))
+                self._select("UPDATE counter SET revision = ?", revision)
+                self._select("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+        except sqlite3.Error as error:
+            raise described(self.path, error) from error
+        self.revision = revision
+        return results
+
+    def _roll_back(self) -> None:
+        connection = self._connection
+        if connection is not None and connection.in_transaction:  # SQLite may have done so itself
+            connection.execute("ROLLBACK")
+
+    def _written(
+        self, loop: asyncio.AbstractEventLoop, asked: Sequence[asyncio.Future[Any]], results: list[Any]
+    ) -> None:
+        for done, result in zip(asked, results, strict=True):
+            if done.done():
+                continue  # whoever asked is gone; it was written all the same
+            if isinstance(result, Exception):
+                done.set_exception(result)
+            else:
+                done.set_result(result)
+        self._writing = bool(self._wanted) and self._thread is not None
+        if self._writing and self._thread is not None:
+            self._thread.submit(self._write, loop)
+
+    def _select(self, statement: str, *values: Any) -> list[Any]:
+        assert self._connection is not None
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise described(self.path, error) from error
+
+    def _run(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        assert self._connection is not None
+        self._connection.executemany(statement, rows)

@@ -1,0 +1,129 @@
+"""The Store protocol: where an engine writes down what must not be lost, and finds it again.
+
+A store knows nothing of graphs. A workflow is a `Head`, by which it is found, and entries, each a JSON value under a
+kind and a key; what they mean is for whoever writes them (`engine.reconciling.ledger`). A `Change` is written as a
+whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, Self
+
+import msgspec
+
+
+class StoreError(Exception):
+    """A store that cannot be opened, read or written: the message names it and what was expected, in one line."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """By what a stored workflow is found. ``revision`` is that of its last change, 0 in what is to be written."""
+
+    uid: str
+    namespace: str
+    name: str
+    phase: str = ""
+    finished: bool = False
+    revision: int = 0
+
+
+class Entry(NamedTuple):
+    """One value of a workflow: read, it is JSON; to be written, what msgspec encodes as such, or None for "gone"."""
+
+    kind: str
+    key: str
+    value: Any
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What is to become of a workflow: of its entries those named here change, or all that it had go with ``whole``."""
+
+    head: Head
+    entries: Sequence[Entry]
+    whole: bool = False
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A document that is no workflow under way: a template, a ConfigMap, a CronWorkflow. Named as in Kubernetes."""
+
+    kind: str
+    namespace: str
+    name: str
+    document: dict[str, Any]
+    revision: int
+
+
+class Store(Protocol):
+    """An async context manager; one that is open may be entered again. Every method raises `StoreError`.
+
+    What `commit`, `put`, `delete` and `remove` have returned from outlives the process, and a failure of power. One
+    that raised has changed nothing; an engine writes the `whole` workflow next, in case a store cannot promise that. A
+    revision is a number that no two changes of a store have; later ones are greater, also after a restart. Changes may
+    be asked for all at once, and are written in the order in which they were asked for; what was asked for before is
+    seen by whoever reads.
+    """
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    @property
+    def revision(self) -> int:
+        """That of the last change, 0 where there was none."""
+        ...
+
+    # Workflows
+
+    async def commit(self, change: Change) -> int:
+        """Write a change; returns its revision."""
+        ...
+
+    async def heads(
+        self, *, finished: bool | None = None, namespace: str | None = None, name: str | None = None
+    ) -> list[Head]:
+        """The workflows that are like that, in the order in which they were first written."""
+        ...
+
+    async def entries(self, uid: str, kinds: Collection[str] | None = None) -> list[Entry]:
+        """A workflow's entries, or those of some kinds, with values in JSON; within a kind in the order in which they
+        were first written since they were gone last. Empty where there is no such workflow."""
+        ...
+
+    async def delete(self, uid: str) -> bool:
+        """Forget a workflow; whether there was one."""
+        ...
+
+    # Documents
+
+    async def put(self, kind: str, namespace: str, name: str, document: Mapping[str, Any]) -> int:
+        """Keep a document in place of the one of that name; returns its revision. ``namespace`` may be empty."""
+        ...
+
+    async def get(self, kind: str, namespace: str, name: str) -> Item | None:
+        """The document of that name."""
+        ...
+
+    async def items(self, kind: str, namespace: str | None = None) -> list[Item]:
+        """All documents of a kind, or those of a namespace; by namespace and name."""
+        ...
+
+    async def remove(self, kind: str, namespace: str, name: str) -> bool:
+        """Forget a document; whether there was one."""
+        ...
+
+
+encode = msgspec.json.Encoder().encode
+"""How values are written, by every store: so that what cannot be written fails alike."""
+
+
+def refused(what: str, error: Exception) -> StoreError:
+    """What is not to be put into JSON: text that is none, objects of no such type."""
+    return StoreError(f"{what}: expected what JSON can say, got {type(error).__name__}: {error}")
+
+
+UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
+"""What `encode` raises (`msgspec.MsgspecError` and `UnicodeEncodeError` among them)."""

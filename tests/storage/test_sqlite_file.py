@@ -1,0 +1,181 @@
+"""The file of a `SqliteStore`: whose it is, and what is said where it cannot be used."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import SqliteStore, StoreError
+from engine.storage.store import Change, Entry, Head
+
+
+def node(key: str, value: object, uid: str = "u1") -> Change:
+    return Change(Head(uid, "default", uid), [Entry("node", key, value)])
+
+
+def read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def write(path: Path, content: bytes | bytearray) -> None:
+    path.write_bytes(content)
+
+
+async def refusal(path: Path) -> str:
+    """What is said where `path` is opened."""
+    with pytest.raises(StoreError) as caught:
+        async with SqliteStore(path):
+            raise AssertionError("it was opened")
+    told = str(caught.value)
+    assert "\n" not in told
+    return told
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """A store with a workflow of some size in it."""
+    path = tmp_path / "oarlock.db"
+    async with SqliteStore(path) as store:
+        await store.commit(Change(Head("u1", "default", "w"), [Entry("node", str(n), "x" * 500) for n in range(500)]))
+    return path
+
+
+async def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    told = await refusal(tmp_path / "nowhere" / "oarlock.db")
+    assert told.endswith(f"expected a file in a directory that exists, {tmp_path / 'nowhere'} is none")
+    assert "expected a file" in await refusal(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"apiVersion: v1\n" * 300, b"\0" * 8192, b"x"])
+async def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "oarlock.db"
+    write(path, content)
+    assert await refusal(path) == f"{path}: expected a SQLite database, this is none"
+    assert read(path) == content
+
+
+async def test_a_database_of_another_program(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE workflows (uid)")
+    other.close()
+    assert await refusal(path) == f"{path}: expected a database of Oarlock's, this is another program's"
+
+
+async def test_a_schema_that_is_too_new(path: Path) -> None:
+    with sqlite3.connect(path) as newer:
+        newer.execute("PRAGMA user_version = 7")
+    newer.close()
+    assert await refusal(path) == f"{path}: expected schema 1 at most, got 7: a newer Oarlock wrote it"
+
+
+@pytest.mark.parametrize("spoil", ["overwrite", "cut"])
+async def test_a_file_that_is_damaged(path: Path, spoil: str) -> None:
+    content = bytearray(read(path))
+    if spoil == "cut":
+        del content[len(content) // 2 :]
+    else:
+        content[8 * 4096 : 12 * 4096] = os.urandom(4 * 4096)
+    write(path, content)
+    assert f"{path}: expected an intact database, this one is damaged" in await refusal(path)
+    assert read(path) == content
+
+
+async def test_a_file_that_may_not_be_written(path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write every file")
+    os.chmod(path, 0o400)
+    assert f"{path}: expected a file that may be written" in await refusal(path)
+
+
+async def test_a_second_one_is_refused_and_told_who_has_the_file(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        told = f"{path}: in use by process {os.getpid()}, and one at a time may have it"
+        assert await refusal(path) == told
+        other = (
+            "import asyncio, sys; from engine import SqliteStore\nasync def main():\n"
+            "    async with SqliteStore(sys.argv[1]): pass\nasyncio.run(main())"
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", other, str(path), stderr=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        )
+        _, err = await process.communicate()
+        assert told in err.decode()
+        await store.commit(node("a", 1))
+    async with SqliteStore(path):
+        pass
+
+
+async def test_a_full_disk_loses_nothing_and_what_fits_goes_on_being_written(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        assert store._connection is not None
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+        revision = store.revision
+        large = Change(Head("u1", "default", "w"), [Entry("node", f"new {n}", "y" * 500) for n in range(500)])
+        failed, written = await asyncio.gather(
+            store.commit(large), store.commit(node("a", 1, "u2")), return_exceptions=True
+        )
+        assert str(failed).startswith(f"{path}: the disk is full")
+        assert written == store.revision == revision + 1
+        assert len(await store.entries("u1")) == 500
+        assert len(await store.entries("u2")) == 1
+        store._connection.execute("PRAGMA max_page_count = 100000")
+        await store.commit(large)
+    async with SqliteStore(path) as store:
+        assert len(await store.entries("u1")) == 1000
+
+
+async def test_another_program_that_has_the_database_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.storage.file.BUSY", 0.0)
+    other = sqlite3.connect(path, isolation_level=None)
+    async with SqliteStore(path) as store:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another program has had it locked"):
+            await store.commit(node("a", 1))
+        other.execute("ROLLBACK")
+        await store.commit(node("a", 1))
+    other.close()
+
+
+async def test_a_backup_is_made_while_it_is_open(path: Path, tmp_path: Path) -> None:
+    async with SqliteStore(path) as store:
+        await store.commit(node("a", 1, "u2"))
+        source, target = sqlite3.connect(path), sqlite3.connect(tmp_path / "backup.db")
+        source.backup(target)
+        source.close()
+        target.close()
+        await store.commit(node("b", 1, "u2"))
+    async with SqliteStore(tmp_path / "backup.db") as store:
+        assert [key for _, key, _ in await store.entries("u2")] == ["a"]
+
+
+async def test_a_commit_of_one_entry_among_many_writes_little(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        many = [Entry("node", f"{n * 7919 % 100_003}", {"phase": "Running", "name": f"w.{n}"}) for n in range(100_000)]
+        await store.commit(Change(Head("u9", "default", "w9"), many, whole=True))
+        await store.commit(node("5", {"phase": "Succeeded"}, "u9"))
+        assert store._connection is not None
+        store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        await store.commit(node("77", {"phase": "Succeeded"}, "u9"))
+        assert os.stat(f"{path}-wal").st_size <= 32 * 1024
+
+
+async def test_only_its_owner_may_read_what_is_in_it(path: Path) -> None:
+    assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+async def test_a_store_that_is_not_open_says_so(path: Path) -> None:
+    store = SqliteStore(path)
+    with pytest.raises(StoreError, match="expected a store that is open"):
+        await store.commit(node("a", 1))
+    async with store:
+        pass
+    with pytest.raises(StoreError, match="expected a store that is open"):
+        await store.heads()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.model.node import Node
     from engine.model.statistics import EngineStats
     from engine.model.workflow import InvalidWorkflow, Workflow
-    from engine.operations import OperationError
+    from engine.operations import AlreadySubmitted, OperationError
     from engine.reconciling.observing import Observer, PassEnd
     from engine.reconciling.results import DeadlinePassed, PassResult
     from engine.storage.memory import MemoryStore
@@ -33,7 +33,7 @@ else:
         "model.node": ("Node",),
         "model.statistics": ("EngineStats",),
         "model.workflow": ("InvalidWorkflow", "Workflow"),
-        "operations": ("OperationError",),
+        "operations": ("AlreadySubmitted", "OperationError"),
         "reconciling.observing": ("Observer", "PassEnd"),
         "reconciling.results": ("DeadlinePassed", "PassResult"),
         "storage.memory": ("MemoryStore",),
@@ -50,6 +50,7 @@ else:
 
 
 __all__ = [
+    "AlreadySubmitted",
     "DeadlinePassed",
     "Engine",
     "EngineOptions",

@@ -16,7 +16,7 @@ from engine.graph.nodes import MAX_NODES
 from engine.model.node import ERROR, FAILED, SUCCEEDED, SUSPEND, Node
 from engine.model.statistics import Counts, EngineStats
 from engine.model.workflow import Workflow
-from engine.operations import OperationError, answers, retried
+from engine.operations import AlreadySubmitted, OperationError, answers, retried
 from engine.plugins import LONGEST_WAIT, Patience
 from engine.reconciling.keeping import WORKERS, Surroundings
 from engine.reconciling.looping import Loop
@@ -169,8 +169,7 @@ class Engine:
         others = frozenset(woken - {workflow.key})
         if workflow.finished:
             self._counts.workflows_finished += not was_finished
-            if self._runs.get(workflow.key) is run:  # another one of that name may have been submitted
-                del self._runs[workflow.key]
+            self._runs.pop(workflow.key, None)
             return PassResult(woken=others)
         if run.has_news or workflow.key in woken:
             return PassResult(requeue_after=0.0, woken=others)
@@ -236,7 +235,11 @@ class Engine:
 
     def _run(self, workflow: Workflow) -> Run:
         run = self._runs.get(workflow.key)
-        if run is None or run.workflow is not workflow:
+        if run is not None and run.workflow is not workflow:
+            raise AlreadySubmitted(
+                f"{workflow.key}: there is an unfinished workflow of that name already, with the uid {run.workflow.uid}"
+            )
+        if run is None:
             run = self._runs[workflow.key] = Run(workflow, self._surroundings)
         return run
 

@@ -47,7 +47,7 @@ class SimulatedExecutor:
         self.lists = lists
         self.made_up: dict[tuple[str, str], str] = {}
         self.clock = clock or SimulatedClock()
-        self._due: list[tuple[float, int, str, str, Result]] = []
+        self._due: list[tuple[float, int, Workflow, str, Result]] = []
         self._starts = 0
         self._running: set[tuple[str, str]] = set()
         self._chosen: dict[tuple[str, str], Outcome] = {}
@@ -57,7 +57,7 @@ class SimulatedExecutor:
 
         A suspended node is resumed if the outcomes name it; else it waits for somebody to do that.
         """
-        key = (workflow.key, node.id)
+        key = (workflow.uid, node.id)
         if key in self._running:
             return None
         name = str(template.get("name") or "")
@@ -73,28 +73,28 @@ class SimulatedExecutor:
             return result
         self._starts += 1
         self._running.add(key)
-        heapq.heappush(self._due, (self.clock() + outcome.seconds, self._starts, workflow.key, node.id, result))
+        heapq.heappush(self._due, (self.clock() + outcome.seconds, self._starts, workflow, node.id, result))
         return None
 
     def stop(self, workflow: Workflow, node: Node) -> None:
         """The leaf will not report any more, and what becomes of it when it is started again is open."""
-        self._running.discard((workflow.key, node.id))
-        self._chosen.pop((workflow.key, node.id), None)
+        self._running.discard((workflow.uid, node.id))
+        self._chosen.pop((workflow.uid, node.id), None)
 
     @property
     def next_due(self) -> float | None:
         """When the next leaf ends, in the clock's time."""
-        while self._due and (self._due[0][2], self._due[0][3]) not in self._running:
+        while self._due and (self._due[0][2].uid, self._due[0][3]) not in self._running:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
 
-    def take_due(self) -> list[tuple[str, str, Result]]:
-        """The leaves that have ended by now: workflow key, node id and result of each, in the order of their ends."""
+    def take_due(self) -> list[tuple[Workflow, str, Result]]:
+        """The leaves that have ended by now: workflow, node id and result of each, in the order of their ends."""
         ended = []
         while (due := self.next_due) is not None and due <= self.clock():
-            _, _, key, node_id, result = heapq.heappop(self._due)
-            self._running.discard((key, node_id))
-            ended.append((key, node_id, result))
+            _, _, workflow, node_id, result = heapq.heappop(self._due)
+            self._running.discard((workflow.uid, node_id))
+            ended.append((workflow, node_id, result))
         return ended
 
     def _result(self, outcome: Outcome, template: Document) -> Result:

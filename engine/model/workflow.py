@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 import orjson
 
+from engine.model.naming import InvalidName, check_name, check_namespace, check_uid, generated_name
 from engine.model.node import Node, encode, from_dict, to_dict
 from engine.shape import WrongType, check_node, check_shape
 from rpc.statuses import in_one_line
 
 COMPLETED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
-
-_SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # what Kubernetes draws generated names from
-_LONGEST_PREFIX: Final = 58  # to which it cuts what stands before the five letters
 
 
 class InvalidWorkflow(ValueError):
@@ -30,11 +27,15 @@ class InvalidWorkflow(ValueError):
 class Workflow:
     """One workflow: everything but its nodes in `document`, the nodes by id in `nodes`.
 
-    Neither is changed by anyone but a committing pass and the operations of an engine: `document` is replaced by a new
-    dict that shares what did not change. Unknown fields survive untouched.
+    What it is, is its `uid`: that of its metadata, else a new one. So a manifest that is submitted again is another
+    workflow, and what was written (`to_dict`) and read again is the same. Its `key`, ``namespace/name``, is for people;
+    an engine has no two unfinished ones of a key.
+
+    Document and nodes are changed by nobody but a committing pass and the operations of an engine: `document` is
+    replaced by a new dict that shares what did not change. Unknown fields survive untouched.
     """
 
-    __slots__ = ("document", "key", "name", "namespace", "nodes")
+    __slots__ = ("__weakref__", "document", "key", "name", "namespace", "nodes", "uid")
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         """Take a Workflow as Argo writes it, `status.nodes` included. Raises `InvalidWorkflow`."""
@@ -48,12 +49,16 @@ class Workflow:
             raise InvalidWorkflow(str(error)) from None
         spec, status = document["spec"], document.get("status") or {}
         metadata = dict(document.get("metadata") or {})
-        if not metadata.get("name"):
-            metadata["name"] = _generated_name(metadata.get("generateName"), document)
-        self.name: str = metadata["name"]
+        field = "name" if metadata.get("name") else "generateName"
+        if not metadata.get(field):
+            raise InvalidWorkflow("metadata.name: expected a name, or a metadata.generateName")
+        self.name: str = metadata["name"] if field == "name" else generated_name(metadata[field])
         self.namespace: str = metadata.get("namespace") or "default"
-        metadata["namespace"] = self.namespace
-        metadata.setdefault("uid", str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.namespace}/{self.name}")))
+        self.uid: str = metadata.get("uid") or str(uuid.uuid4())
+        _check(field, check_name, self.name)
+        _check("namespace", check_namespace, self.namespace)
+        _check("uid", check_uid, self.uid)
+        metadata |= {"name": self.name, "namespace": self.namespace, "uid": self.uid}
         self.key = f"{self.namespace}/{self.name}"
         nodes = status.get("nodes") or {}
         status = {field: value for field, value in status.items() if field != "nodes"}
@@ -107,9 +112,8 @@ def _with_nodes(status: bytes, nodes: bytes) -> bytes:
     return status[:-1] + separator + b'"nodes":{' + nodes + b"}}"
 
 
-def _generated_name(prefix: str | None, document: Mapping[str, Any]) -> str:
-    """A name for `generateName`, drawn from the document's content: the same input gives the same run."""
-    if not prefix:
-        raise InvalidWorkflow("metadata.name: expected a name, or a metadata.generateName")
-    digest = hashlib.sha256(orjson.dumps(document)).digest()
-    return prefix[:_LONGEST_PREFIX] + "".join(_SUFFIX_ALPHABET[byte % len(_SUFFIX_ALPHABET)] for byte in digest[:5])
+def _check(field: str, check: Callable[[str], None], value: str) -> None:
+    try:
+        check(value)
+    except InvalidName as error:
+        raise InvalidWorkflow(f"metadata.{field}: {error}") from None

@@ -8,3 +8,7 @@ class OperationError(ValueError):
 
     The message is one line that names what is wrong and what was expected.
     """
+
+
+class AlreadySubmitted(OperationError):
+    """An engine has an unfinished workflow of this name, or of this uid, or this very one."""

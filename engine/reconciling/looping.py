@@ -99,10 +99,11 @@ class Loop:
     def _collect(self) -> None:
         """Take in what the simulated executor's leaves have come to."""
         if isinstance(self._executor, SimulatedExecutor):
-            for key, node_id, result in self._executor.take_due():
-                if key in self._runs:
-                    self._runs[key].record.reports[node_id] = result
-                    self.queue.add(key)
+            for workflow, node_id, result in self._executor.take_due():
+                run = self._runs.get(workflow.key)
+                if run is not None and run.workflow.uid == workflow.uid:
+                    run.record.reports[node_id] = result
+                    self.queue.add(workflow.key)
 
     async def _idle(self, limit: float | None) -> bool:
         """No pass is under way: wait, or jump, until one is wanted. False where none will be, or not before `limit`."""

@@ -47,7 +47,7 @@ def opinionated(refuse: Collection[int], calls: list[str]) -> Plugin:
 async def outcome(refuse: Collection[int]) -> tuple[bytes, int, int]:
     """The workflow at its end, how many passes were aborted, and how many calls were made."""
     calls: list[str] = []
-    work = Workflow(WHOLE)
+    work = Workflow({**WHOLE, "metadata": {"name": "work", "uid": "the-same"}})
     async with opinionated(refuse, calls).serve() as address:
         plugin = PluginConfig(
             name="opinionated",

@@ -54,7 +54,7 @@ class Generator:
         if self.often(0.1):
             spec["synchronization"] = {"mutexes": [{"name": "whole"}]}
         spec["templates"] = self.templates
-        return {"kind": "Workflow", "metadata": {"name": "w"}, "spec": spec}
+        return {"kind": "Workflow", "metadata": {"name": "w", "uid": "u"}, "spec": spec}
 
     # Leaves
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 import yaml
 
-from engine import Engine, Node, Result, Workflow
+from engine import AlreadySubmitted, Engine, Node, Result, Workflow
 from registry import Config, EngineSettings, Seconds
 from rpc import Method, TransientError
 from rpc.batches import CallBatch
@@ -243,19 +243,26 @@ async def test_a_late_report_says_nothing_of_a_later_workflow_of_the_same_name()
     assert not stage.work.finished
 
 
-async def test_a_workflow_submitted_while_the_last_pass_of_one_of_its_name_is_under_way_is_seen_to() -> None:
+async def test_a_workflow_submitted_while_the_last_pass_of_one_of_its_name_is_under_way_is_refused() -> None:
     later = load("- {name: main, container: {image: i}}")
     stages: list[Stage] = []
+    refusals: list[str] = []
 
     def answer(method: Method, args: Mapping[str, Any]) -> dict[str, Any]:
-        if not later.phase and stages[0].executor.told:
-            stages[0].engine.submit(later)
+        if stages[0].executor.told and not refusals:
+            with pytest.raises(AlreadySubmitted) as refused:
+                stages[0].engine.submit(later)
+            refusals.append(str(refused.value))
         return {}
 
     stage = Stage("- {name: main, activeDeadlineSeconds: 0, container: {image: i}}", answer, "workflow.postOperate")
     stages.append(stage)
     stage.executor.at_once = True
     await stage.engine.run([stage.work], timeout=60)
+    assert refusals == [
+        f"{later.key}: there is an unfinished workflow of that name already, with the uid {stage.work.uid}"
+    ]
+    await stage.engine.run([later])
     assert (stage.work.phase, later.phase) == ("Succeeded", "Succeeded")
 
 

@@ -13,14 +13,15 @@ from engine.graph.arguments import BindingError, bind, variables_of
 from engine.graph.deadlines import limit_waiting
 from engine.graph.ends import finish, refuse, tell
 from engine.graph.graph import Graph
-from engine.graph.invocation import Invocation
+from engine.graph.invocation import Invocation, Parent
 from engine.graph.locks import LockError, Request, lock_requests
 from engine.graph.memo import Key, MemoError, memo_request
 from engine.graph.retry import Retry
+from engine.graph.series import Series
 from engine.model.node import ERROR, FAILED, FLAGS, PENDING, RETRY, RUNNING, SUCCEEDED, Node
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, render_string
-from engine.templates.template import InvalidTemplate
+from engine.templates.template import InvalidTemplate, Step
 
 Document = Mapping[str, Any]
 
@@ -55,6 +56,21 @@ class Admission:
             self._held.append(invocation)
         else:
             self._admit(invocation, existing)
+
+    def series(self, parent: Parent, boundary: Invocation, prefix: str, step: Step) -> Series | None:
+        """How to make all turns of a step's loop, whose names begin with `prefix`; None where each is to be invoked."""
+        graph, around = self.graph, boundary.resolved
+        limited = self._room.parallelism is not None or around.parallelism is not None or around.fail_fast
+        hooked = bool(step.hooks) or step.exit_hook is not None
+        if limited or hooked or graph.restoring or not graph.store.is_new or boundary.depth + 1 >= MAX_DEPTH:
+            return None
+        try:
+            template = around.context.resolve(step.called) if step.called is not None else None
+        except InvalidTemplate:
+            return None
+        if template is None or template.gated or self._default_retry is not None:
+            return None
+        return Series(graph, self._config_maps, parent, boundary, prefix, template, self._reference(step.called or {}))
 
     def restored(self) -> None:
         """All that there was is there again: calls wait that waited when the record was written, others are made."""

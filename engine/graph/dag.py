@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import orjson
@@ -15,7 +15,6 @@ from engine.graph.branches import branch_phases
 from engine.graph.dependencies import Condition
 from engine.graph.ends import create_skipped, cut_off, finish
 from engine.graph.expansion import Call, ExpansionError, Waiting, expand
-from engine.graph.graph import Invoking
 from engine.graph.hooks import HookedCall
 from engine.graph.invocation import Body, HookedParent, Invocation, Parent
 from engine.graph.outputs import (
@@ -26,6 +25,7 @@ from engine.graph.outputs import (
     step_variables,
     template_outputs,
 )
+from engine.graph.series import AT_A_TIME, Looping
 from engine.graph.shutdown import block
 from engine.graph.taskgroup import TaskGroup
 from engine.model.node import (
@@ -50,7 +50,7 @@ from engine.templates.template import Hook, InvalidTemplate, Mentions, Step
 class Dag(Body):
     """The body of a DAG invocation: counts down what each task still waits for, so that no pass rescans the graph."""
 
-    def __init__(self, calls: Invoking, invocation: Invocation) -> None:
+    def __init__(self, calls: Looping, invocation: Invocation) -> None:
         self.graph = graph = calls.graph
         self.calls = calls
         self.invocation = invocation
@@ -206,10 +206,16 @@ class Dag(Body):
         self.child_created(self.index[name], group.id)
         loop = TaskGroup(self.calls, self, self.index[name], self.invocation, task, group.id, scope)
         self.loops.append(loop)
-        for key, call in enumerate(calls):
-            loop.pending += 1
-            child = f"{node_name}{call.suffix}"
-            self.run(loop, key, child, call, task, scope, self.graph.store.adopt(child), {}, task.exit_hook)
+        series, key = self.calls.series(loop, self.invocation, node_name, task), 0
+        while some := list(islice(calls, AT_A_TIME)):
+            loop.pending += len(some)
+            if series is not None and all(call.runs for call in some):
+                series.make(key, some)
+            else:
+                for made, call in enumerate(some, key):
+                    child = f"{node_name}{call.suffix}"
+                    self.run(loop, made, child, call, task, scope, self.graph.store.adopt(child), {}, task.exit_hook)
+            key += len(some)
 
     def _skip(self, name: str, node_name: str, phase: str, message: str) -> None:
         document = self.tasks[name].document

@@ -51,6 +51,11 @@ class Call:
         self.hooks = hooks
         """Those of a step, which may name the item of the turn; the hooks of a task are its group's."""
 
+    @property
+    def runs(self) -> bool:
+        """Whether it is to be made, as far as the step is concerned."""
+        return self.skipped is None and self.error is None
+
 
 def prime(calls: Iterator[Call]) -> Iterator[Call]:
     """The same calls, the first one already made: what is wrong with the step is raised now."""
@@ -97,7 +102,12 @@ def _loop(step: Step, turns: Iterable[Item], scope: Scope, skipped: str | None) 
         for turn in turns:
             _fill_turn(step, Scope(scope, turn.values))
     remaining = iter(turns)
-    yield _turn(step, next(remaining), scope, tentative=skipped is not None)
+    first = next(remaining)
+    yield (call := _turn(step, first, scope, tentative=skipped is not None))
+    if not step.call.tags and step.when is None and step.loop_hooks is None:
+        for turn in remaining:  # which the name of the node alone tells apart
+            yield Call(turn.suffix, call.document, None, None, call.hooks)
+        return
     for turn in remaining:
         try:
             yield _turn(step, turn, scope, tentative=skipped is not None)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Any, Final
 
+from engine.model.ids import node_id
 from engine.model.node import (
     CONTAINER,
     PENDING,
@@ -17,12 +18,13 @@ from engine.model.node import (
     SKIPPED_TYPE,
     TASK_GROUP,
     Node,
-    node_id,
 )
 from engine.templates.kinds import EXECUTABLE
 
 # A display name is the node's name without its boundary's, and without the separator of steps and DAGs.
 _SEPARATOR: Final = re.compile(r"^(\[\d+\])?\.")
+PROGRESS: Final = dict.fromkeys(EXECUTABLE, "0/1")
+"""That of a new node, by its type; others than these have none of their own."""
 _ENDS: Final = EXECUTABLE - {POD, CONTAINER} | {SKIPPED_TYPE}
 
 
@@ -90,7 +92,8 @@ class NodeStore:
         self._existing = {node.name: key for key, node in nodes.items()}
         self._loaded = frozenset(nodes)
         self._places = {key: place for place, key in enumerate(nodes)}
-        self._made = len(nodes)
+        self.made = len(nodes)
+        """How many nodes there have been."""
         self._failed_in = {node.boundary_id for node in nodes.values() if node.unsuccessful}
         self._progress = _sum(nodes.values())
 
@@ -113,6 +116,11 @@ class NodeStore:
         """How many more nodes may be made or taken over."""
         return self.limit - len(self.nodes) + len(self._existing)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether there is no node that the document brought along and nobody has asked for yet."""
+        return not self._existing
+
     def knows(self, name: str) -> bool:
         """Whether the document brought the node `name` along, and nobody has asked for it yet."""
         return name in self._existing
@@ -123,7 +131,7 @@ class NodeStore:
 
     def place(self, key: str) -> int:
         """The place of a node that was loaded, or has just been made, in the order of their making."""
-        return self._places.get(key, self._made)
+        return self._places.get(key, self.made)
 
     def failed_inside(self, key: str) -> bool:
         """Whether anything had failed inside this node that the document brought along."""
@@ -155,25 +163,31 @@ class NodeStore:
 
     def create(self, name: str, type_: str, phase: str, boundary: Node | None, **fields: Any) -> Node:
         """A new node; its id is unique, its display name as Argo derives it. Raises `TooManyNodes`."""
-        if len(self.nodes) >= self.limit:
-            raise TooManyNodes(f"the workflow would have more than {self.limit} nodes")
-        key = self.id_for(name)
         node = Node(
-            id=key,
+            id=self.id_for(name),
             name=name,
             display_name=relative_name(name, boundary.name) if boundary is not None else name,
             type=type_,
             phase=phase,
-            progress="0/1" if type_ in EXECUTABLE else "",
+            progress=PROGRESS.get(type_, ""),
             boundary_id=boundary.id if boundary is not None else "",
             **fields,
         )
+        return self.add(node)
+
+    def add(self, node: Node) -> Node:
+        """Take in a node that is new; where its id is taken it gets another one. Raises `TooManyNodes`."""
+        nodes, key = self.nodes, node.id
+        if key in nodes:
+            key = node.id = self.id_for(node.name)
+        if len(nodes) >= self.limit:
+            raise TooManyNodes(f"the workflow would have more than {self.limit} nodes")
         self._text += _size(node)
         if self._text > MAX_TEXT:
             raise TooManyNodes(f"the names and inputs of all nodes would have more than {MAX_TEXT >> 20} MiB")
-        self.nodes[key] = node
+        nodes[key] = node
         self.undo[key] = None
-        self._made += 1
+        self.made += 1
         return node
 
     def link(self, parent: str, child: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
+
 from engine.graph.ends import create_skipped, cut_off, finish
 from engine.graph.expansion import Call, ExpansionError, Waiting, expand, prime
-from engine.graph.graph import Invoking
 from engine.graph.hooks import HookedCall
 from engine.graph.invocation import Body, Invocation, Parent
 from engine.graph.outputs import (
@@ -15,6 +17,7 @@ from engine.graph.outputs import (
     step_variables,
     template_outputs,
 )
+from engine.graph.series import AT_A_TIME, Looping, Series
 from engine.graph.shutdown import block
 from engine.model.node import ERROR, FAILED, FLAGS, OMITTED, RUNNING, SKIPPED, SKIPPED_TYPE, STEP_GROUP, SUCCEEDED, Node
 from engine.substitution.scope import Scope
@@ -24,7 +27,7 @@ from engine.templates.template import InvalidTemplate, Step
 class Steps(Body):
     """The body of a steps invocation. A group's children are numbered in the order of the manifest."""
 
-    def __init__(self, calls: Invoking, invocation: Invocation) -> None:
+    def __init__(self, calls: Looping, invocation: Invocation) -> None:
         self.graph = calls.graph
         self.calls = calls
         self.invocation = invocation
@@ -86,14 +89,23 @@ class Steps(Body):
             return
         # Children are done only once the graph settles, so none of them is before all of them are counted.
         for step, calls in steps:
-            for call in calls:
-                self.owners.append(step)
-                self.children.append("")
-                self.pending += 1
-                if not self._make(len(self.owners) - 1, f"{group.name}.{step.name}{call.suffix}", call, step):
+            prefix = f"{group.name}.{step.name}"
+            series = self.calls.series(self, self.invocation, prefix, step) if step.loop is not None else None
+            while some := list(islice(calls, AT_A_TIME)):
+                if not self._make_all(some, prefix, step, series):
                     return
         if not self.owners:
             self.graph.turns.later(self._assess_group)  # a thousand empty groups in a row are no reason to go that deep
+
+    def _make_all(self, calls: Sequence[Call], prefix: str, step: Step, series: Series | None) -> bool:
+        """Make some calls of a step; False where one cannot be made, which ends the group."""
+        key = len(self.owners)
+        self.owners += [step] * len(calls)
+        self.children += [""] * len(calls)
+        self.pending += len(calls)
+        if series is not None and all(call.runs for call in calls):
+            return series.make(key, calls) == len(calls)
+        return all(self._make(key + made, f"{prefix}{call.suffix}", call, step) for made, call in enumerate(calls))
 
     def _make(self, key: int, name: str, call: Call, step: Step) -> bool:
         """Make a call; False where it cannot be made, which ends the group: Argo makes none of those after it."""

@@ -10,15 +10,15 @@ from engine.graph.admission import Admission
 from engine.graph.dag import Dag
 from engine.graph.deadlines import started
 from engine.graph.ends import conclude, note_end
-from engine.graph.graph import Invoking
 from engine.graph.invocation import Body, Inside, Invocation
 from engine.graph.record import Visit
+from engine.graph.series import Looping
 from engine.graph.steps import Steps
 from engine.model.node import RUNNING
 
 _UNVISITED: Final = Visit()
 
-BODIES: Final[dict[str, Callable[[Invoking, Invocation], Body]]] = {"steps": Steps, "dag": Dag}
+BODIES: Final[dict[str, Callable[[Looping, Invocation], Body]]] = {"steps": Steps, "dag": Dag}
 
 
 class Visits:

@@ -5,8 +5,6 @@ Field names and order are those of Argo's NodeStatus, so that encoding a node is
 
 from __future__ import annotations
 
-from collections.abc import Container
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -119,41 +117,3 @@ def from_dict(document: dict[str, Any]) -> Node:
     if unknown:
         node.unknown = unknown
     return node
-
-
-def fnv1a32(text: str, state: int = 0x811C9DC5) -> int:
-    """The 32-bit FNV-1a hash of the text in UTF-8, by which Argo derives node ids.
-
-    ``state`` is the hash of what stands before the text: hashing in parts gives what hashing the whole does.
-    """
-    for byte in text.encode():
-        state = ((state ^ byte) * 0x01000193) & 0xFFFFFFFF
-    return state
-
-
-@lru_cache(maxsize=256)
-def _state_after(prefix: str) -> int:
-    return fnv1a32(prefix)
-
-
-def _hash(name: str) -> int:
-    """The hash of a node's name. The turns of a loop and the tasks of a DAG have all but their ends in common."""
-    cut = max(name.rfind("("), name.rfind(".")) + 1
-    return fnv1a32(name[cut:], _state_after(name[:cut]))
-
-
-def node_id(workflow: str, name: str, taken: Container[str]) -> str:
-    """The id of the node `name`: Argo's ``<workflow>-<fnv1a32 of the node name>``; the root's is the workflow's name.
-
-    A 32-bit hash collides at the size of our graphs, so an id that is `taken` gives way to the hash of the name with a
-    counter appended. Which of two colliding nodes yields depends on which came first, and the graph is walked in one
-    order whatever the timing; callers remember the id they were given rather than derive it anew.
-    """
-    if name == workflow:
-        return name
-    candidate = f"{workflow}-{_hash(name)}"
-    suffix = 1
-    while candidate in taken:
-        candidate = f"{workflow}-{fnv1a32(f'{name}#{suffix}')}"
-        suffix += 1
-    return candidate

@@ -92,6 +92,7 @@ class Step:
 
     __slots__ = (
         "call",
+        "called",
         "continue_on",
         "document",
         "exit_hook",
@@ -121,6 +122,9 @@ class Step:
         self.call: Text = call_text(parts)
         self.plain: Document | None = orjson.loads(self.call.render({})) if not self.call.tags else None
         """The call itself, where there is nothing in it to fill in."""
+        reference = call_text({key: field for key, field in parts.items() if key != "arguments"})
+        self.called: Document | None = orjson.loads(reference.render({})) if not reference.tags else None
+        """What of the call says which template is called, where there is nothing in that to fill in."""
         parameters = (document.get("arguments") or {}).get("parameters") or ()
         found = {each["name"]: _TAG.fullmatch(str(each.get("value") or "")) for each in parameters}
         variables = {name: tag[1].strip() for name, tag in found.items() if tag}
@@ -196,6 +200,9 @@ class Template:
         self.dag: Document = document.get("dag") or {}
         self.tasks: list[Step] = [Step(task) for task in self.dag.get("tasks") or ()]
         self.display_name: str | None = (document.get("annotations") or {}).get(DISPLAY_NAME)
+        gates = ("synchronization", "memoize", "retryStrategy")
+        self.gated = bool(self.settings.tags) or self.display_name is not None or any(map(document.get, gates))
+        """Whether more may have to be decided before a call of it goes on than what its inputs are."""
         self.parallelism: int | None = document.get("parallelism")
         self.fail_fast: bool = bool(document.get("failFast"))
         self.daemon: bool = bool(document.get("daemon"))

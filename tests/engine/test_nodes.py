@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from engine import Workflow
 from engine.graph.nodes import NodeStore
-from engine.model.node import KNOWN, encode, fnv1a32, from_dict, node_id, to_dict
+from engine.model.ids import fnv1a32, fnv1a32_all, ids_after, node_id
+from engine.model.node import KNOWN, encode, from_dict, to_dict
 
 
 @pytest.mark.parametrize(("text", "value"), [("", 2166136261), ("a", 3826002220), ("foobar", 3214735720)])
@@ -23,6 +24,16 @@ def test_the_hash_is_the_published_fnv1a(text: str, value: int) -> None:
 def test_the_root_has_the_name_of_the_workflow_and_others_the_hash_of_theirs() -> None:
     assert node_id("work", "work", ()) == "work"
     assert node_id("work", "work[0].a", ()) == f"work-{fnv1a32('work[0].a')}"
+
+
+@given(st.lists(st.text(max_size=6)), st.text(max_size=6))
+def test_many_hashes_are_those_of_each(texts: list[str], before: str) -> None:
+    assert fnv1a32_all(texts, fnv1a32(before)) == [fnv1a32(before + text) for text in texts]
+
+
+@given(st.lists(st.text(max_size=6), unique=True))
+def test_ids_of_names_that_begin_alike_are_those_of_the_names(ends: list[str]) -> None:
+    assert ids_after("work", "work[0].a(", ends) == [node_id("work", f"work[0].a({end}", ()) for end in ends]
 
 
 def test_an_id_that_is_taken_gives_way() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from engine.expressions.builtins.conversions import floating, integer
 from engine.expressions.evaluation import Run
@@ -12,10 +12,6 @@ from engine.expressions.gotext import from_json, go_json
 from engine.expressions.jsonpath import query
 from engine.expressions.parse import parse
 from engine.expressions.sprig import SPRIG
-
-
-def _to_json(value: Any) -> str:
-    return go_json(value)
 
 
 def _jsonpath(run: Run, text: str, path: str) -> object:
@@ -27,7 +23,14 @@ def _jsonpath(run: Run, text: str, path: str) -> object:
 
 
 FUNCTIONS: Final[Mapping[str, object]] = {
-    **namespace({"asInt": integer, "asFloat": floating, "toJson": _to_json, "jsonpath": _jsonpath}),
+    **namespace(
+        {
+            "asInt(any)": integer,
+            "asFloat(any)": floating,
+            "toJson(any)": go_json,
+            "jsonpath(run, string, string)": _jsonpath,
+        }
+    ),
     "sprig": SPRIG,
 }
 """What every expression finds beside its variables; a variable of the same name is hidden, as in Argo."""

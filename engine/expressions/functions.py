@@ -1,8 +1,8 @@
-"""Functions that expressions can call: their arguments checked against annotations, as Go's compiler checks types."""
+"""Functions that expressions can call: declared in tables, their arguments checked as Go's compiler checks types."""
 
 from __future__ import annotations
 
-import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,93 +15,76 @@ from engine.expressions.values import is_number, type_name
 NIL_MAP: Final[Mapping[Any, Any]] = MappingProxyType({})
 """Go's nil map: nothing is in it, and nothing can be put into it."""
 
-_KINDS: Final[Mapping[object, tuple[str, Callable[[object], bool], object]]] = {
-    "str": ("string", lambda value: isinstance(value, str), ""),
-    "int": ("int", lambda value: isinstance(value, int) and not isinstance(value, bool), 0),
-    "float": ("float", is_number, 0.0),
-    "bool": ("bool", lambda value: isinstance(value, bool), False),
-    "list[Any]": ("array", lambda value: isinstance(value, list), None),
-    "Mapping[Any, Any]": ("map", lambda value: isinstance(value, Mapping), NIL_MAP),
-    "Time": ("time.Time", lambda value: isinstance(value, Time), Time.zero()),
-    "Duration": ("time.Duration", lambda value: isinstance(value, Duration), Duration(0)),
-    "Zone": ("time.Location", lambda value: isinstance(value, Zone), None),
-    "Any": ("any", lambda value: True, None),
-    inspect.Parameter.empty: ("any", lambda value: True, None),
+_KINDS: Final[Mapping[str, tuple[Callable[[object], bool], object]]] = {
+    "any": (lambda value: True, None),
+    "string": (lambda value: isinstance(value, str), ""),
+    "int": (lambda value: isinstance(value, int) and not isinstance(value, bool), 0),
+    "float": (is_number, 0.0),
+    "bool": (lambda value: isinstance(value, bool), False),
+    "array": (lambda value: isinstance(value, list), None),
+    "map": (lambda value: isinstance(value, Mapping), NIL_MAP),
+    "time.Time": (lambda value: isinstance(value, Time), Time.zero()),
+    "time.Duration": (lambda value: isinstance(value, Duration), Duration(0)),
+    "time.Location": (lambda value: isinstance(value, Zone), None),
 }
-"""What an annotation asks for: the name of the type in errors, the check, and the zero value, which nil may stand for.
-sprig takes lists as `any`, so nil is no list to it."""
+"""What a parameter may be declared as: the check, and the zero value, which nil may stand for. sprig takes lists as
+`any`, so nil is no list to it."""
+
+_DECLARATION: Final = re.compile(r"([\w|]+)\((.*)\)")
+
+Functions = Mapping[str, Callable[..., object]]
+"""A table of functions, each under its declaration: its name or names in expressions, and its parameters, as in
+`replace(string, string, string, int?)` or `max|biggest(any, any...)`. One with a `?` may be left out, one with `...` be
+given any number of times. A first parameter ``run`` is no argument but the evaluation that the call is part of."""
 
 
 class Function:
-    """A Python function as an expression sees it. A first parameter named ``run`` is the evaluation it is part of.
+    """A Python function as an expression sees it; the parameters are as in `Functions`.
 
-    With ``zeros``, nil is passed as the zero value of the parameter's type: so expr calls functions that are variables
+    With ``zeros``, nil is passed as the zero value of the parameter's kind: so expr calls functions that are variables
     to it, as Argo's `sprig.*` are, but not its own.
     """
 
-    __slots__ = ("_checks", "_implementation", "_least", "_most", "_rest", "_wants_run", "_zeros", "name")
+    __slots__ = ("_implementation", "_kinds", "_least", "_rest", "_wants_run", "_zeros", "name")
 
-    def __init__(self, name: str, implementation: Callable[..., object], *, zeros: bool = False) -> None:
+    def __init__(
+        self, name: str, parameters: Sequence[str], implementation: Callable[..., object], *, zeros: bool
+    ) -> None:
         self.name = name
         self._zeros = zeros
         self._implementation = implementation
-        parameters = list(inspect.signature(implementation).parameters.values())
-        self._wants_run = bool(parameters) and parameters[0].name == "run"
-        if self._wants_run:
-            parameters = parameters[1:]
-        positional = [parameter for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL]
-        variadic = [parameter for parameter in parameters if parameter.kind is parameter.VAR_POSITIONAL]
-        self._checks = [_KINDS[parameter.annotation] for parameter in positional]
-        self._rest = _KINDS[variadic[0].annotation] if variadic else None
-        self._least = sum(parameter.default is parameter.empty for parameter in positional)
-        self._most = None if variadic else len(positional)
+        self._wants_run = "run" in parameters
+        declared = [parameter for parameter in parameters if parameter != "run"]
+        self._least = sum(parameter[-1] not in "?." for parameter in declared)
+        self._rest = declared.pop().removesuffix("...") if declared and declared[-1].endswith("...") else None
+        self._kinds = [parameter.removesuffix("?") for parameter in declared]
 
     def __call__(self, arguments: Sequence[object], run: Run) -> object:
         """Calls it; raises `Invalid` for a wrong number or type of arguments, or as the function itself does."""
         count = len(arguments)
-        if count < self._least or (self._most is not None and count > self._most):
+        if count < self._least or (self._rest is None and count > len(self._kinds)):
             few = "not enough" if count < self._least else "too many"
             raise Invalid(f"{few} arguments to call {self.name}")
         passed = list(arguments)
         for position, argument in enumerate(arguments):
             run.read(argument)
-            check = self._checks[position] if position < len(self._checks) else self._rest
-            if check is None:
-                continue
+            kind = self._kinds[position] if position < len(self._kinds) else self._rest
+            assert kind is not None
+            fits, zero = _KINDS[kind]
             if argument is None and self._zeros:
-                passed[position] = argument = check[2]
-            if not check[1](argument):
-                raise Invalid(f"cannot use {type_name(argument)} as argument (type {check[0]}) to call {self.name}")
+                passed[position] = argument = zero
+            if not fits(argument):
+                raise Invalid(f"cannot use {type_name(argument)} as argument (type {kind}) to call {self.name}")
         return self._implementation(run, *passed) if self._wants_run else self._implementation(*passed)
 
 
-def namespace(functions: Mapping[str, Callable[..., Any]], *, zeros: bool = False) -> dict[str, Function]:
-    """Functions by the names they have in expressions; see `Function`."""
-    return {name: Function(name, implementation, zeros=zeros) for name, implementation in functions.items()}
-
-
-def on_text(method: Callable[[str], object]) -> Callable[[str], object]:
-    """A method of `str` that takes no arguments, as a function."""
-
-    def function(text: str) -> object:
-        return method(text)
-
-    return function
-
-
-def on_texts(method: Callable[[str, str], object]) -> Callable[[str, str], object]:
-    """A method of `str` that takes another, as a function of the text first: `hasPrefix(text, prefix)`."""
-
-    def function(text: str, other: str) -> object:
-        return method(text, other)
-
-    return function
-
-
-def text_last(method: Callable[[str, str], object]) -> Callable[[str, str], object]:
-    """A method of `str` that takes another, as a function of the text last: `sprig.hasPrefix(prefix, text)`."""
-
-    def function(other: str, text: str) -> object:
-        return method(text, other)
-
-    return function
+def namespace(*tables: Functions, zeros: bool = False) -> dict[str, Function]:
+    """The functions of these tables by the names they have in expressions; see `Function`."""
+    found = {}
+    for declaration, implementation in (row for table in tables for row in table.items()):
+        declared = _DECLARATION.fullmatch(declaration)
+        assert declared is not None, declaration
+        parameters = declared[2].split(", ") if declared[2] else []
+        for name in declared[1].split("|"):
+            found[name] = Function(name, parameters, implementation, zeros=zeros)
+    return found

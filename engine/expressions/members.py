@@ -25,9 +25,9 @@ def fetch(container: Any, key: Any) -> object:
             if not -len(container) <= index < len(container):
                 raise Invalid(f"index out of range: {index} (array length is {len(container)})")
             return container[index]
-        case Time() if key in _TIME:
+        case Time() if isinstance(key, str) and key in _TIME:
             return Method(_TIME[key], container)
-        case Duration() if key in _DURATION:
+        case Duration() if isinstance(key, str) and key in _DURATION:
             return Method(_DURATION[key], container)
         case _:
             name = "<nil>" if container is None else type_name(container)
@@ -47,67 +47,39 @@ class Method:
         return self._function((self._owner, *arguments), run)
 
 
-def _format(time: Time, layout: str) -> str:
-    return time.format(layout)
-
-
-def _add(time: Time, duration: Duration) -> Time:
-    return time.add(duration)
-
-
-def _minus(time: Time, other: Time) -> Duration:
-    return time.minus(other)
-
-
-def _after(time: Time, other: Time) -> bool:
-    return time > other
-
-
-def _before(time: Time, other: Time) -> bool:
-    return time < other
-
-
-def _equal(time: Time, other: Time) -> bool:
-    return time == other
-
-
-def _within(time: Time, zone: Zone) -> Time:
-    return time.within(zone.info)
-
-
 _TIME: Final = namespace(
     {
-        "Year": lambda time: time.moment.year,
-        "Month": lambda time: time.moment.month,
-        "Day": lambda time: time.moment.day,
-        "Hour": lambda time: time.moment.hour,
-        "Minute": lambda time: time.moment.minute,
-        "Second": lambda time: time.moment.second,
-        "Nanosecond": lambda time: time.moment.microsecond * MICROSECOND,
-        "Weekday": lambda time: time.moment.isoweekday() % 7,
-        "YearDay": lambda time: time.moment.timetuple().tm_yday,
-        "Unix": lambda time: time.unix(),
-        "UnixMilli": lambda time: time.unix() * 1000 + time.moment.microsecond // 1000,
-        "UTC": lambda time: time.within(Zone("UTC").info),
-        "String": lambda time: str(time),
-        "Format": _format,
-        "Add": _add,
-        "Sub": _minus,
-        "After": _after,
-        "Before": _before,
-        "Equal": _equal,
-        "In": _within,
+        "Year(any)": lambda time: time.moment.year,
+        "Month(any)": lambda time: time.moment.month,
+        "Day(any)": lambda time: time.moment.day,
+        "Hour(any)": lambda time: time.moment.hour,
+        "Minute(any)": lambda time: time.moment.minute,
+        "Second(any)": lambda time: time.moment.second,
+        "Nanosecond(any)": lambda time: time.moment.microsecond * MICROSECOND,
+        "Weekday(any)": lambda time: time.moment.isoweekday() % 7,
+        "YearDay(any)": lambda time: time.moment.timetuple().tm_yday,
+        "Unix(any)": lambda time: time.unix(),
+        "UnixMilli(any)": lambda time: time.unix() * 1000 + time.moment.microsecond // 1000,
+        "UTC(any)": lambda time: time.within(Zone("UTC").info),
+        "String(any)": lambda time: str(time),
+        "Format(any, string)": lambda time, layout: time.format(layout),
+        "Add(any, time.Duration)": lambda time, duration: time.add(duration),
+        "Sub(any, time.Time)": lambda time, other: time.minus(other),
+        "After(any, time.Time)": lambda time, other: time > other,
+        "Before(any, time.Time)": lambda time, other: time < other,
+        "Equal(any, time.Time)": lambda time, other: time == other,
+        "In(any, time.Location)": lambda time, zone: time.within(zone.info),
     }
 )
 _DURATION: Final = namespace(
     {
-        "Hours": lambda duration: duration.nanoseconds / HOUR,
-        "Minutes": lambda duration: duration.nanoseconds / MINUTE,
-        "Seconds": lambda duration: duration.nanoseconds / SECOND,
-        "Milliseconds": lambda duration: int(duration.nanoseconds / MILLISECOND),
-        "Microseconds": lambda duration: int(duration.nanoseconds / MICROSECOND),
-        "Nanoseconds": lambda duration: duration.nanoseconds,
-        "String": lambda duration: str(duration),
+        "Hours(any)": lambda duration: duration.nanoseconds / HOUR,
+        "Minutes(any)": lambda duration: duration.nanoseconds / MINUTE,
+        "Seconds(any)": lambda duration: duration.nanoseconds / SECOND,
+        "Milliseconds(any)": lambda duration: int(duration.nanoseconds / MILLISECOND),
+        "Microseconds(any)": lambda duration: int(duration.nanoseconds / MICROSECOND),
+        "Nanoseconds(any)": lambda duration: duration.nanoseconds,
+        "String(any)": lambda duration: str(duration),
     }
 )
 

@@ -8,6 +8,6 @@ from typing import Final
 from engine.expressions.builtins import arrays, conversions, dates, numbers, text
 from engine.expressions.functions import Function, namespace
 
-BUILTINS: Final[Mapping[str, Function]] = namespace(
-    {**text.FUNCTIONS, **numbers.FUNCTIONS, **arrays.FUNCTIONS, **conversions.FUNCTIONS, **dates.FUNCTIONS}
-)
+_MODULES: Final = (text, numbers, arrays, conversions, dates)
+
+BUILTINS: Final[Mapping[str, Function]] = namespace(*(module.FUNCTIONS for module in _MODULES))

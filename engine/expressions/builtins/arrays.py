@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.expressions.budget import bounded, spend, visit
 from engine.expressions.errors import Invalid
+from engine.expressions.functions import Functions
 from engine.expressions.gotext import go_json, go_string
 from engine.expressions.members import fetch
 from engine.expressions.values import is_number, sort_key, type_name
@@ -78,22 +79,6 @@ def concatenate(*arrays: list[Any]) -> list[Any]:
     return [element for array in arrays for element in array]
 
 
-def _reverse(array: list[Any]) -> list[Any]:
-    return array[::-1]
-
-
-def _keys(mapping: Mapping[Any, Any]) -> list[Any]:
-    return list(mapping)
-
-
-def _values(mapping: Mapping[Any, Any]) -> list[Any]:
-    return list(mapping.values())
-
-
-def _to_pairs(mapping: Mapping[Any, Any]) -> list[Any]:
-    return [[key, value] for key, value in mapping.items()]
-
-
 def _from_pairs(pairs: list[Any]) -> dict[str, Any]:
     result = {}
     for pair in pairs:
@@ -103,19 +88,19 @@ def _from_pairs(pairs: list[Any]) -> dict[str, Any]:
     return result
 
 
-FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "concat": concatenate,
-    "first": lambda array: _get(array, 0),
-    "flatten": _flatten,
-    "fromPairs": _from_pairs,
-    "get": _get,
-    "keys": _keys,
-    "last": lambda array: _get(array, -1),
-    "len": _length,
-    "reverse": _reverse,
-    "sort": _sort,
-    "take": _take,
-    "toPairs": _to_pairs,
-    "uniq": unique,
-    "values": _values,
+FUNCTIONS: Final[Functions] = {
+    "concat(array...)": concatenate,
+    "first(any)": lambda array: _get(array, 0),
+    "flatten(array)": _flatten,
+    "fromPairs(array)": _from_pairs,
+    "get(any, any)": _get,
+    "keys(map)": list,
+    "last(any)": lambda array: _get(array, -1),
+    "len(any)": _length,
+    "reverse(array)": lambda array: array[::-1],
+    "sort(array, string?)": _sort,
+    "take(array, int)": _take,
+    "toPairs(map)": lambda mapping: [[key, value] for key, value in mapping.items()],
+    "uniq(array)": unique,
+    "values(map)": lambda mapping: list(mapping.values()),
 }

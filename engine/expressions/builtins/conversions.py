@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from engine.expressions.errors import Invalid
+from engine.expressions.functions import Functions
 from engine.expressions.gotext import from_json, go_json, go_string
 from engine.expressions.values import is_number, parse_float, parse_int, truncate, type_name
 
@@ -52,21 +53,13 @@ def encoded(text: str) -> bytes:
         raise Invalid(f"invalid text: {error.reason}") from error
 
 
-def _to_json(value: Any) -> str:
-    return go_json(value, indent=True)
-
-
-def _from_json(text: str) -> object:
-    return from_json(text)
-
-
-FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "float": floating,
-    "fromBase64": decode64,
-    "fromJSON": _from_json,
-    "int": integer,
-    "string": lambda value: go_string(value),
-    "toBase64": encode64,
-    "toJSON": _to_json,
-    "type": lambda value: type_name(value),
+FUNCTIONS: Final[Functions] = {
+    "float(any)": floating,
+    "fromBase64(string)": decode64,
+    "fromJSON(string)": from_json,
+    "int(any)": integer,
+    "string(any)": go_string,
+    "toBase64(string)": encode64,
+    "toJSON(any)": partial(go_json, indent=True),
+    "type(any)": type_name,
 }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Final
 
 from engine.expressions.errors import Invalid
-from engine.expressions.evaluation import Run
+from engine.expressions.functions import Functions
 from engine.expressions.times import RFC3339, Duration, Time, Zone
 
 _LAYOUTS: Final = (
@@ -32,21 +31,9 @@ def _date(text: str, layout: str = "", zone: str = "") -> Time:
     raise Invalid(f"invalid date {text[:80]}")
 
 
-def _now(run: Run) -> Time:
-    return Time.at(run.clock())
-
-
-def _duration(text: str) -> Duration:
-    return Duration.parse(text)
-
-
-def _timezone(name: str) -> Zone:
-    return Zone(name)
-
-
-FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "date": _date,
-    "duration": _duration,
-    "now": _now,
-    "timezone": _timezone,
+FUNCTIONS: Final[Functions] = {
+    "date(string, string?, string?)": _date,
+    "duration(string)": Duration.parse,
+    "now(run)": lambda run: Time.at(run.clock()),
+    "timezone(string)": Zone,
 }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import operator
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from engine.expressions.budget import visit
 from engine.expressions.errors import Invalid
+from engine.expressions.functions import Functions
 from engine.expressions.values import int64, is_number, type_name
 
 
@@ -45,20 +46,20 @@ def _numbers(name: str, values: tuple[Any, ...]) -> Iterator[Any]:
             raise Invalid(f"invalid argument for {name} (type {type_name(value)})")
 
 
-def _extreme(name: str, choose: Callable[[Any], Any]) -> Callable[..., object]:
+def _overall(name: str, choose: Callable[[list[Any]], object], none: object = None) -> Callable[..., object]:
     def function(*values: Any) -> object:
         numbers = list(_numbers(name, values))
-        return choose(numbers) if numbers else None
+        return choose(numbers) if numbers else none
 
     return function
 
 
-def _average(name: str, average: Callable[[list[float]], float]) -> Callable[..., object]:
-    def function(*values: Any) -> object:
-        numbers = [float(number) for number in _numbers(name, values)]
-        return average(numbers) if numbers else 0.0
+def _mean(numbers: list[Any]) -> float:
+    return sum(map(float, numbers)) / len(numbers)
 
-    return function
+
+def _median(numbers: list[Any]) -> float:
+    return statistics.median(map(float, numbers))
 
 
 def _bits(operation: Callable[[int, int], int]) -> Callable[[int, int], object]:
@@ -80,25 +81,21 @@ def _shift_right(value: int, by: int) -> int:
     return value >> min(by, 64)
 
 
-def _bit_not(value: int) -> int:
-    return ~value
-
-
-FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "abs": _absolute,
-    "bitand": _bits(operator.and_),
-    "bitnand": _bits(lambda left, right: left & ~right),
-    "bitnot": _bit_not,
-    "bitor": _bits(operator.or_),
-    "bitshl": _bits(_shift),
-    "bitshr": _bits(_shift_right),
-    "bitushr": _bits(lambda value, by: _shift_right(value & (1 << 64) - 1, by)),
-    "bitxor": _bits(operator.xor),
-    "ceil": _whole("ceil", math.ceil),
-    "floor": _whole("floor", math.floor),
-    "max": _extreme("max", max),
-    "mean": _average("mean", lambda numbers: sum(numbers) / len(numbers)),
-    "median": _average("median", statistics.median),
-    "min": _extreme("min", min),
-    "round": _whole("round", _half_away),
+FUNCTIONS: Final[Functions] = {
+    "abs(any)": _absolute,
+    "bitand(int, int)": _bits(operator.and_),
+    "bitnand(int, int)": _bits(lambda left, right: left & ~right),
+    "bitnot(int)": operator.invert,
+    "bitor(int, int)": _bits(operator.or_),
+    "bitshl(int, int)": _bits(_shift),
+    "bitshr(int, int)": _bits(_shift_right),
+    "bitushr(int, int)": _bits(lambda value, by: _shift_right(value & (1 << 64) - 1, by)),
+    "bitxor(int, int)": _bits(operator.xor),
+    "ceil(any)": _whole("ceil", math.ceil),
+    "floor(any)": _whole("floor", math.floor),
+    "max(any...)": _overall("max", max),
+    "mean(any...)": _overall("mean", _mean, 0.0),
+    "median(any...)": _overall("median", _median, 0.0),
+    "min(any...)": _overall("min", min),
+    "round(any)": _whole("round", _half_away),
 }

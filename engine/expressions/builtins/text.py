@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from engine.expressions.budget import bounded, spend
 from engine.expressions.errors import Invalid
-from engine.expressions.functions import on_text, on_texts
+from engine.expressions.functions import Functions
 from engine.expressions.values import type_name
 
 SPACE: Final = "\t\n\v\f\r \x85\xa0"
@@ -58,19 +57,19 @@ def trim(text: str, characters: str = SPACE) -> str:
     return text.strip(characters)
 
 
-FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "hasPrefix": on_texts(str.startswith),
-    "hasSuffix": on_texts(str.endswith),
-    "indexOf": on_texts(str.find),
-    "join": join,
-    "lastIndexOf": on_texts(str.rfind),
-    "lower": on_text(str.lower),
-    "repeat": repeated,
-    "replace": replace,
-    "split": split,
-    "splitAfter": _split_after,
-    "trim": trim,
-    "trimPrefix": on_texts(str.removeprefix),
-    "trimSuffix": on_texts(str.removesuffix),
-    "upper": on_text(str.upper),
+FUNCTIONS: Final[Functions] = {
+    "hasPrefix(string, string)": str.startswith,
+    "hasSuffix(string, string)": str.endswith,
+    "indexOf(string, string)": str.find,
+    "join(array, string?)": join,
+    "lastIndexOf(string, string)": str.rfind,
+    "lower(string)": str.lower,
+    "repeat(string, int)": repeated,
+    "replace(string, string, string, int?)": replace,
+    "split(string, string, int?)": split,
+    "splitAfter(string, string, int?)": _split_after,
+    "trim(string, string?)": trim,
+    "trimPrefix(string, string)": str.removeprefix,
+    "trimSuffix(string, string)": str.removesuffix,
+    "upper(string)": str.upper,
 }

@@ -12,16 +12,6 @@ from typing import Final
 from engine.expressions.functions import Function, namespace
 from engine.expressions.sprig import dates, dicts, encoding, lists, numbers, random, regexes, strings
 
-SPRIG: Final[Mapping[str, Function]] = namespace(
-    {
-        **strings.FUNCTIONS,
-        **numbers.FUNCTIONS,
-        **lists.FUNCTIONS,
-        **dicts.FUNCTIONS,
-        **dates.FUNCTIONS,
-        **encoding.FUNCTIONS,
-        **regexes.FUNCTIONS,
-        **random.FUNCTIONS,
-    },
-    zeros=True,
-)
+_MODULES: Final = (strings, numbers, lists, dicts, dates, encoding, regexes, random)
+
+SPRIG: Final[Mapping[str, Function]] = namespace(*(module.FUNCTIONS for module in _MODULES), zeros=True)

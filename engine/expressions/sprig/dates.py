@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, tzinfo
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from engine.expressions.errors import Invalid
 from engine.expressions.evaluation import Run
+from engine.expressions.functions import Functions
 from engine.expressions.gotext import go_string
 from engine.expressions.times import HOUR, MINUTE, SECOND, Duration, Time, Zone
+
+_T = TypeVar("_T")
 
 _DAY: Final = 24 * HOUR
 _ROUND_UNITS: Final = (
@@ -20,6 +23,14 @@ _ROUND_UNITS: Final = (
     (MINUTE, "m"),
     (SECOND, "s"),
 )
+_HTML: Final = "2006-01-02"
+
+
+def _or(fallback: _T, make: Callable[[], _T]) -> _T:
+    try:
+        return make()
+    except Invalid:
+        return fallback
 
 
 def _moment(run: Run, date: Any) -> Time:
@@ -29,31 +40,9 @@ def _moment(run: Run, date: Any) -> Time:
     return Time.at(date if isinstance(date, int) and not isinstance(date, bool) else run.clock())
 
 
-def _zone(name: str) -> tzinfo:
-    try:
-        return Zone(name).info
-    except Invalid:
-        return UTC
-
-
-def _date(run: Run, layout: str, date: Any) -> str:
-    return _date_in_zone(run, layout, date, "Local")
-
-
-def _date_in_zone(run: Run, layout: str, date: Any, zone: str) -> str:
-    return _moment(run, date).within(_zone(zone)).format(layout)
-
-
-def _html_date(run: Run, date: Any) -> str:
-    return _date(run, "2006-01-02", date)
-
-
-def _html_date_in_zone(run: Run, date: Any, zone: str) -> str:
-    return _date_in_zone(run, "2006-01-02", date, zone)
-
-
-def _now(run: Run) -> Time:
-    return Time.at(run.clock())
+def _date(run: Run, layout: str, date: Any, zone: str = "Local") -> str:
+    utc: tzinfo = UTC
+    return _moment(run, date).within(_or(utc, lambda: Zone(zone).info)).format(layout)
 
 
 def _ago(run: Run, date: Any) -> str:
@@ -62,13 +51,6 @@ def _ago(run: Run, date: Any) -> str:
 
 
 def _modify(change: str, date: Time) -> Time:
-    try:
-        return date.add(Duration.parse(change))
-    except Invalid:
-        return date
-
-
-def _must_modify(change: str, date: Time) -> Time:
     return date.add(Duration.parse(change))
 
 
@@ -80,10 +62,7 @@ def _duration(seconds: Any) -> str:
 def _duration_round(run: Run, duration: Any) -> str:
     match duration:
         case str():
-            try:
-                size = Duration.parse(duration).nanoseconds
-            except Invalid:
-                size = 0
+            size = _or(0, lambda: Duration.parse(duration).nanoseconds)
         case Time():
             size = Time.at(run.clock()).minus(duration).nanoseconds
         case Duration():
@@ -98,36 +77,18 @@ def _duration_round(run: Run, duration: Any) -> str:
     return "0s"
 
 
-def _to_date(layout: str, text: str) -> Time:
-    try:
-        return Time.parse(layout, text)
-    except Invalid:
-        return Time.zero()
-
-
-def _must_to_date(layout: str, text: str) -> Time:
-    return Time.parse(layout, text)
-
-
-def _unix_epoch(date: Time) -> str:
-    return str(date.unix())
-
-
-FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "ago": _ago,
-    "date": _date,
-    "dateInZone": _date_in_zone,
-    "dateModify": _modify,
-    "date_in_zone": _date_in_zone,
-    "date_modify": _modify,
-    "duration": _duration,
-    "durationRound": _duration_round,
-    "htmlDate": _html_date,
-    "htmlDateInZone": _html_date_in_zone,
-    "mustDateModify": _must_modify,
-    "mustToDate": _must_to_date,
-    "must_date_modify": _must_modify,
-    "now": _now,
-    "toDate": _to_date,
-    "unixEpoch": _unix_epoch,
+FUNCTIONS: Final[Functions] = {
+    "ago(run, any)": _ago,
+    "date(run, string, any)": _date,
+    "dateInZone|date_in_zone(run, string, any, string)": _date,
+    "dateModify|date_modify(string, time.Time)": lambda change, date: _or(date, lambda: _modify(change, date)),
+    "duration(any)": _duration,
+    "durationRound(run, any)": _duration_round,
+    "htmlDate(run, any)": lambda run, date: _date(run, _HTML, date),
+    "htmlDateInZone(run, any, string)": lambda run, date, zone: _date(run, _HTML, date, zone),
+    "mustDateModify|must_date_modify(string, time.Time)": _modify,
+    "mustToDate(string, string)": lambda layout, text: Time.parse(layout, text),
+    "now(run)": lambda run: Time.at(run.clock()),
+    "toDate(string, string)": lambda layout, text: _or(Time.zero(), lambda: Time.parse(layout, text)),
+    "unixEpoch(time.Time)": lambda date: str(date.unix()),
 }

@@ -7,11 +7,13 @@ import hashlib
 import posixpath
 import zlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from engine.expressions.builtins.conversions import decode64, encode64, encoded
 from engine.expressions.errors import Invalid
+from engine.expressions.functions import Functions
 from engine.expressions.gotext import from_json, go_json
 
 
@@ -21,10 +23,6 @@ def _base64_decode(text: str) -> str:
         return decode64(text)
     except Invalid as error:
         return str(error)
-
-
-def _base32_encode(text: str) -> str:
-    return base64.b32encode(encoded(text)).decode()
 
 
 def _base32_decode(text: str) -> str:
@@ -41,31 +39,8 @@ def _from_json(text: str) -> object:
         return None
 
 
-def _must_from_json(text: str) -> object:
-    return from_json(text)
-
-
-def _to_json(value: Any) -> str:
-    return go_json(value)
-
-
-def _to_pretty_json(value: Any) -> str:
-    return go_json(value, indent=True)
-
-
-def _to_raw_json(value: Any) -> str:
-    return go_json(value, html=False)
-
-
-def _digest(algorithm: str) -> Callable[..., object]:
-    def function(text: str) -> str:
-        return hashlib.new(algorithm, encoded(text), usedforsecurity=False).hexdigest()
-
-    return function
-
-
-def _adler32(text: str) -> str:
-    return str(zlib.adler32(encoded(text)))
+def _digest(algorithm: str) -> Callable[[str], str]:
+    return lambda text: hashlib.new(algorithm, encoded(text), usedforsecurity=False).hexdigest()
 
 
 def _base(path: str) -> str:
@@ -86,10 +61,6 @@ def _clean(path: str) -> str:
 def _extension(path: str) -> str:
     name = path[path.rfind("/") + 1 :]
     return name[name.rfind(".") :] if "." in name else ""
-
-
-def _is_absolute(path: str) -> bool:
-    return path.startswith("/")
 
 
 def _parse_url(url: str) -> dict[str, Any]:
@@ -119,33 +90,25 @@ def _join_url(parts: Mapping[Any, Any]) -> str:
     )
 
 
-FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "adler32sum": _adler32,
-    "b32dec": _base32_decode,
-    "b32enc": _base32_encode,
-    "b64dec": _base64_decode,
-    "b64enc": encode64,
-    "base": _base,
-    "clean": _clean,
-    "dir": _directory,
-    "ext": _extension,
-    "fromJson": _from_json,
-    "isAbs": _is_absolute,
-    "mustFromJson": _must_from_json,
-    "mustToJson": _to_json,
-    "mustToPrettyJson": _to_pretty_json,
-    "mustToRawJson": _to_raw_json,
-    "osBase": _base,
-    "osClean": _clean,
-    "osDir": _directory,
-    "osExt": _extension,
-    "osIsAbs": _is_absolute,
-    "sha1sum": _digest("sha1"),
-    "sha256sum": _digest("sha256"),
-    "sha512sum": _digest("sha512"),
-    "toJson": _to_json,
-    "toPrettyJson": _to_pretty_json,
-    "toRawJson": _to_raw_json,
-    "urlJoin": _join_url,
-    "urlParse": _parse_url,
+FUNCTIONS: Final[Functions] = {
+    "adler32sum(string)": lambda text: str(zlib.adler32(encoded(text))),
+    "b32dec(string)": _base32_decode,
+    "b32enc(string)": lambda text: base64.b32encode(encoded(text)).decode(),
+    "b64dec(string)": _base64_decode,
+    "b64enc(string)": encode64,
+    "base|osBase(string)": _base,
+    "clean|osClean(string)": _clean,
+    "dir|osDir(string)": _directory,
+    "ext|osExt(string)": _extension,
+    "fromJson(string)": _from_json,
+    "isAbs|osIsAbs(string)": lambda path: path.startswith("/"),
+    "mustFromJson(string)": from_json,
+    "sha1sum(string)": _digest("sha1"),
+    "sha256sum(string)": _digest("sha256"),
+    "sha512sum(string)": _digest("sha512"),
+    "toJson|mustToJson(any)": go_json,
+    "toPrettyJson|mustToPrettyJson(any)": partial(go_json, indent=True),
+    "toRawJson|mustToRawJson(any)": partial(go_json, html=False),
+    "urlJoin(map)": _join_url,
+    "urlParse(string)": _parse_url,
 }

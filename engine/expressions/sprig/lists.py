@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from engine.expressions.budget import spend
 from engine.expressions.builtins.arrays import concatenate, unique
 from engine.expressions.errors import Invalid
+from engine.expressions.functions import Functions
 from engine.expressions.sprig.dicts import empty
 from engine.expressions.sprig.numbers import to_int
 from engine.expressions.values import equal
-
-
-def _list(*values: Any) -> list[Any]:
-    return list(values)
-
-
-def _append(array: list[Any], value: Any) -> list[Any]:
-    return [*array, value]
-
-
-def _prepend(array: list[Any], value: Any) -> list[Any]:
-    return [value, *array]
-
-
-def _first(array: list[Any]) -> object:
-    return array[0] if array else None
-
-
-def _last(array: list[Any]) -> object:
-    return array[-1] if array else None
-
-
-def _rest(array: list[Any]) -> list[Any]:
-    return array[1:]
-
-
-def _initial(array: list[Any]) -> list[Any]:
-    return array[:-1]
-
-
-def _reverse(array: list[Any]) -> list[Any]:
-    return array[::-1]
-
-
-def _compact(array: list[Any]) -> list[Any]:
-    return [element for element in array if not empty(element)]
 
 
 def _without(array: list[Any], *omitted: Any) -> list[Any]:
@@ -78,27 +42,20 @@ def _chunk(size: int, array: list[Any]) -> list[Any]:
     return [array[start : start + size] for start in range(0, len(array), size)]
 
 
-_FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "append": _append,
-    "chunk": _chunk,
-    "compact": _compact,
-    "first": _first,
-    "has": _has,
-    "initial": _initial,
-    "last": _last,
-    "prepend": _prepend,
-    "push": _append,
-    "rest": _rest,
-    "reverse": _reverse,
-    "slice": _slice,
-    "uniq": unique,
-    "without": _without,
-}
-
-FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    **_FUNCTIONS,
-    **{f"must{name[0].upper()}{name[1:]}": function for name, function in _FUNCTIONS.items()},
-    "concat": concatenate,
-    "list": _list,
-    "tuple": _list,
+FUNCTIONS: Final[Functions] = {
+    "append|push|mustAppend|mustPush(array, any)": lambda array, value: [*array, value],
+    "chunk|mustChunk(int, array)": _chunk,
+    "compact|mustCompact(array)": lambda array: [element for element in array if not empty(element)],
+    "concat(array...)": concatenate,
+    "first|mustFirst(array)": lambda array: array[0] if array else None,
+    "has|mustHas(any, any)": _has,
+    "initial|mustInitial(array)": lambda array: array[:-1],
+    "last|mustLast(array)": lambda array: array[-1] if array else None,
+    "list|tuple(any...)": lambda *values: list(values),
+    "prepend|mustPrepend(array, any)": lambda array, value: [value, *array],
+    "rest|mustRest(array)": lambda array: array[1:],
+    "reverse|mustReverse(array)": lambda array: array[::-1],
+    "slice|mustSlice(any, any...)": _slice,
+    "uniq|mustUniq(array)": unique,
+    "without|mustWithout(array, any...)": _without,
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
 from functools import reduce
 from typing import Any, Final
 
 from engine.expressions.budget import bounded
 from engine.expressions.errors import Invalid
+from engine.expressions.functions import Functions
 from engine.expressions.gotext import go_string
 from engine.expressions.values import int64, parse_float, parse_int, truncate
 
@@ -47,20 +48,12 @@ def _add(*values: Any) -> int:
     return int64(sum(map(to_int, values)))
 
 
-def _subtract(left: Any, right: Any) -> int:
-    return int64(to_int(left) - to_int(right))
-
-
 def _divide(left: Any, right: Any) -> int:
     dividend, divisor = to_int(left), to_int(right)
     if divisor == 0:
         raise Invalid("integer divide by zero")
     size = abs(dividend) // abs(divisor)
     return int64(size if (dividend < 0) == (divisor < 0) else -size)
-
-
-def _modulo(left: Any, right: Any) -> int:
-    return int64(to_int(left) - to_int(right) * _divide(left, right))
 
 
 def _multiply(first: Any, *rest: Any) -> int:
@@ -75,22 +68,6 @@ def _decimal(operation: Callable[[Decimal, Decimal], Decimal], name: str) -> Cal
             raise Invalid(f"{name}: {type(error).__name__}") from error
 
     return function
-
-
-def _maximum(first: Any, *rest: Any) -> int:
-    return max(map(to_int, (first, *rest)))
-
-
-def _minimum(first: Any, *rest: Any) -> int:
-    return min(map(to_int, (first, *rest)))
-
-
-def _maximum_float(first: Any, *rest: Any) -> float:
-    return max(map(to_float, (first, *rest)))
-
-
-def _minimum_float(first: Any, *rest: Any) -> float:
-    return min(map(to_float, (first, *rest)))
 
 
 def _round(value: Any, places: int, threshold: float = 0.5) -> float:
@@ -119,16 +96,12 @@ def _to_decimal(value: Any) -> int:
         return 0
 
 
-def until_step(start: int, stop: int, step: int) -> list[Any]:
-    """The integers from start towards stop, which is left out; none where the step leads away."""
+def _steps(start: int, stop: int, step: int) -> list[Any]:
+    """From start towards stop, which is left out; none where the step leads away."""
     if step == 0 or (stop < start) != (step < 0):
         return []
     bounded(abs(stop - start) // abs(step))
     return list(range(start, stop, step))
-
-
-def _until(count: int) -> list[Any]:
-    return until_step(0, count, -1 if count < 0 else 1)
 
 
 def _sequence(*bounds: int) -> str:
@@ -143,35 +116,32 @@ def _sequence(*bounds: int) -> str:
         case _:
             return ""
     stop = end + (1 if end >= start else -1)
-    return " ".join(map(str, until_step(start, stop, step)))
+    return " ".join(map(str, _steps(start, stop, step)))
 
 
-FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "add": _add,
-    "add1": lambda value: _add(value, 1),
-    "add1f": lambda value: _decimal(Decimal.__add__, "add1f")(value, 1),
-    "addf": _decimal(Decimal.__add__, "addf"),
-    "atoi": to_int,
-    "biggest": _maximum,
-    "ceil": _whole(math.ceil),
-    "div": _divide,
-    "divf": _decimal(Decimal.__truediv__, "divf"),
-    "float64": to_float,
-    "floor": _whole(math.floor),
-    "int": to_int,
-    "int64": to_int,
-    "max": _maximum,
-    "maxf": _maximum_float,
-    "min": _minimum,
-    "minf": _minimum_float,
-    "mod": _modulo,
-    "mul": _multiply,
-    "mulf": _decimal(Decimal.__mul__, "mulf"),
-    "round": _round,
-    "seq": _sequence,
-    "sub": _subtract,
-    "subf": _decimal(Decimal.__sub__, "subf"),
-    "toDecimal": _to_decimal,
-    "until": _until,
-    "untilStep": until_step,
+FUNCTIONS: Final[Functions] = {
+    "add(any...)": _add,
+    "add1(any)": lambda value: _add(value, 1),
+    "add1f(any)": lambda value: _decimal(Decimal.__add__, "add1f")(value, 1),
+    "addf(any, any...)": _decimal(Decimal.__add__, "addf"),
+    "atoi|int|int64(any)": to_int,
+    "biggest|max(any, any...)": lambda *values: max(map(to_int, values)),
+    "ceil(any)": _whole(math.ceil),
+    "div(any, any)": _divide,
+    "divf(any, any...)": _decimal(Decimal.__truediv__, "divf"),
+    "float64(any)": to_float,
+    "floor(any)": _whole(math.floor),
+    "maxf(any, any...)": lambda *values: max(map(to_float, values)),
+    "min(any, any...)": lambda *values: min(map(to_int, values)),
+    "minf(any, any...)": lambda *values: min(map(to_float, values)),
+    "mod(any, any)": lambda left, right: int64(to_int(left) - to_int(right) * _divide(left, right)),
+    "mul(any, any...)": _multiply,
+    "mulf(any, any...)": _decimal(Decimal.__mul__, "mulf"),
+    "round(any, int, float?)": _round,
+    "seq(int...)": _sequence,
+    "sub(any, any)": lambda left, right: int64(to_int(left) - to_int(right)),
+    "subf(any, any...)": _decimal(Decimal.__sub__, "subf"),
+    "toDecimal(any)": _to_decimal,
+    "until(int)": lambda count: _steps(0, count, -1 if count < 0 else 1),
+    "untilStep(int, int, int)": _steps,
 }

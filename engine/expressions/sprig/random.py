@@ -6,11 +6,12 @@ import random
 import secrets
 import string
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from engine.expressions.budget import bounded, spend
 from engine.expressions.errors import Invalid
+from engine.expressions.functions import Functions
 
 
 def _characters(alphabet: str) -> Callable[..., object]:
@@ -35,12 +36,12 @@ def _shuffle(text: str) -> str:
     return "".join(random.SystemRandom().sample(text, len(text)))
 
 
-FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "randAlpha": _characters(string.ascii_letters),
-    "randAlphaNum": _characters(string.ascii_letters + string.digits),
-    "randAscii": _characters("".join(map(chr, range(32, 127)))),
-    "randInt": _integer,
-    "randNumeric": _characters(string.digits),
-    "shuffle": _shuffle,
-    "uuidv4": lambda: str(uuid.uuid4()),
+FUNCTIONS: Final[Functions] = {
+    "randAlpha(int)": _characters(string.ascii_letters),
+    "randAlphaNum(int)": _characters(string.ascii_letters + string.digits),
+    "randAscii(int)": _characters("".join(map(chr, range(32, 127)))),
+    "randInt(int, int)": _integer,
+    "randNumeric(int)": _characters(string.digits),
+    "shuffle(string)": _shuffle,
+    "uuidv4()": lambda: str(uuid.uuid4()),
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import re2
 
 from engine.expressions.budget import bounded
 from engine.expressions.errors import Invalid
+from engine.expressions.functions import Functions
 from engine.expressions.regex import find_all, matches
 
 # `$1`, `${1}`, `$name` and `$$` in a replacement.
@@ -23,10 +24,6 @@ def _match(pattern: str, text: str) -> bool:
         return False
 
 
-def _must_match(pattern: str, text: str) -> bool:
-    return matches(text, pattern)
-
-
 def _find(pattern: str, text: str) -> str:
     found = next(find_all(pattern, text), None)
     return found.group() if found else ""
@@ -35,14 +32,6 @@ def _find(pattern: str, text: str) -> str:
 def _find_all(pattern: str, text: str, count: int) -> list[Any]:
     found = [match.group() for match in find_all(pattern, text)]
     return found if count < 0 else found[:count]
-
-
-def _replace_all(pattern: str, text: str, replacement: str) -> str:
-    return _replaced(pattern, text, lambda match: _expand(match, replacement))
-
-
-def _replace_all_literal(pattern: str, text: str, replacement: str) -> str:
-    return _replaced(pattern, text, lambda match: replacement)
 
 
 def _replaced(pattern: str, text: str, replacement: Callable[[re2._Match[str]], str]) -> str:
@@ -87,22 +76,17 @@ def _split(pattern: str, text: str, count: int) -> list[Any]:
     return [*parts, text[position:]]
 
 
-def _quote_meta(text: str) -> str:
-    return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
-
-
-FUNCTIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "mustRegexFind": _find,
-    "mustRegexFindAll": _find_all,
-    "mustRegexMatch": _must_match,
-    "mustRegexReplaceAll": _replace_all,
-    "mustRegexReplaceAllLiteral": _replace_all_literal,
-    "mustRegexSplit": _split,
-    "regexFind": _find,
-    "regexFindAll": _find_all,
-    "regexMatch": _match,
-    "regexQuoteMeta": _quote_meta,
-    "regexReplaceAll": _replace_all,
-    "regexReplaceAllLiteral": _replace_all_literal,
-    "regexSplit": _split,
+FUNCTIONS: Final[Functions] = {
+    "mustRegexMatch(string, string)": lambda pattern, text: matches(text, pattern),
+    "regexFind|mustRegexFind(string, string)": _find,
+    "regexFindAll|mustRegexFindAll(string, string, int)": _find_all,
+    "regexMatch(string, string)": _match,
+    "regexQuoteMeta(string)": lambda text: re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text),
+    "regexReplaceAll|mustRegexReplaceAll(string, string, string)": lambda pattern, text, replacement: _replaced(
+        pattern, text, lambda match: _expand(match, replacement)
+    ),
+    "regexReplaceAllLiteral|mustRegexReplaceAllLiteral(string, string, string)": lambda pattern, text, replacement: (
+        _replaced(pattern, text, lambda match: replacement)
+    ),
+    "regexSplit|mustRegexSplit(string, string, int)": _split,
 }

@@ -186,7 +186,7 @@ def test_predicates_and_pipes(expression: str, value: object) -> None:
         ("steps.missing.outputs", "cannot fetch outputs from <nil>", 1, 15),
         ("numbers[3]", "index out of range: 3", 1, 9),
         ("item.x", "cannot fetch x from string", 1, 6),
-        ("duration('1s')[[1]]", "cannot fetch [1] from time.Duration", 1, 15),
+        ("duration('1s')[[1]]", "cannot fetch [1] from time.Duration", 1, 17),
         ("1 + 'a'", "invalid operation: int + string", 1, 3),
         ("item > 5", "invalid operation: string > int", 1, 6),
         ("item == 7", "mismatched types string and int", 1, 6),

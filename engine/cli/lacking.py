@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from engine.model.workflow import Workflow
 from engine.templates.library import Library
-from engine.templates.specification import InvalidSpec, UnknownTemplate, context_of, spec_in_force
+from engine.templates.specification import InvalidSpec, UnknownTemplate, spec_in_force
 from engine.templates.template import InvalidTemplate
 
 
@@ -15,7 +15,7 @@ def lacking(workflow: Workflow, library: Library) -> Iterator[str]:
     """A line for the arguments without a value, and one for an entrypoint where there is none: all options at once."""
     try:
         spec = spec_in_force(workflow.document, library)
-        context = context_of(workflow.document, spec, library)
+        context = library.local(spec)
         entrypoint = spec.get("entrypoint")
         template = context.document(entrypoint) if entrypoint else {}
     except (InvalidSpec, InvalidTemplate, UnknownTemplate):

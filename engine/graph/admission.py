@@ -157,7 +157,7 @@ class Admission:
             invocation.boundary,
             template_name=call["template"],
             template_ref=call["templateRef"],
-            template_scope=invocation.context.scope,
+            template_scope=graph.template_scope(invocation.context),
             inputs=inputs,
         )
         if existing is None:

@@ -12,7 +12,6 @@ import orjson
 from engine.expressions import ExpressionError
 from engine.graph.ancestry import Ancestry
 from engine.graph.branches import branch_phases
-from engine.graph.dependencies import Condition
 from engine.graph.ends import create_skipped, cut_off, finish
 from engine.graph.expansion import Call, ExpansionError, Waiting, expand
 from engine.graph.hooks import HookedCall
@@ -44,7 +43,7 @@ from engine.model.node import (
 )
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, render_string
-from engine.templates.template import Hook, InvalidTemplate, Mentions, Step
+from engine.templates.template import Condition, Hook, InvalidTemplate, Mentions, Step
 
 
 class Dag(Body):
@@ -199,7 +198,7 @@ class Dag(Body):
             self.invocation,
             template_name=task.document.get("template") or "",
             template_ref=task.document.get("templateRef"),
-            template_scope=self.template.context.scope,
+            template_scope=self.graph.template_scope(self.template.context),
             started_at=self.graph.timestamp,
             node_flag=FLAGS["group"],
         )

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from engine.expressions import ExpressionError
 from engine.expressions.depends import parse_depends
-from engine.templates.template import Template
+from engine.templates.template import Condition, Template
 
 _TASK: Final = re.compile(r"([a-zA-Z0-9][-a-zA-Z0-9]*?)\.[A-Z][a-zA-Z]+|([a-zA-Z0-9][-a-zA-Z0-9]*)")
-
-
-class Condition(Protocol):
-    """On what a task runs: `tasks` that must be done, `looped` those of them that must be loops."""
-
-    @property
-    def tasks(self) -> tuple[str, ...]: ...
-
-    @property
-    def looped(self) -> tuple[str, ...]: ...
-
-    def evaluate(self, lookup: Callable[[str, str], bool], /) -> bool:
-        """Whether the task may run. Raises `ExpressionError`."""
-        ...
 
 
 class Broken:

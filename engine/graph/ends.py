@@ -31,7 +31,7 @@ def create_skipped(
         boundary,
         template_name=call.get("template") or "",
         template_ref=call.get("templateRef"),
-        template_scope=boundary.resolved.context.scope if boundary is not None else "",
+        template_scope=graph.template_scope(boundary.resolved.context) if boundary is not None else "",
         message=message,
         started_at=graph.timestamp,
         finished_at=graph.timestamp,

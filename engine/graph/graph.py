@@ -10,7 +10,7 @@ import orjson
 
 from engine.graph.arguments import variables_of
 from engine.graph.closing import Closing
-from engine.graph.dependencies import Condition, dependencies
+from engine.graph.dependencies import dependencies
 from engine.graph.invocation import Invocation
 from engine.graph.memo import Memos
 from engine.graph.nodes import NodeStore, pod_name, relative_name
@@ -22,7 +22,7 @@ from engine.graph.turns import Timers, Turns
 from engine.model.clock import timestamp
 from engine.model.node import FAILED, RUNNING, Node
 from engine.substitution.scope import Scope
-from engine.templates.template import Template
+from engine.templates.template import Condition, Resolving, Template
 
 Document = Mapping[str, Any]
 
@@ -72,9 +72,9 @@ class Graph:
         self.restoring = True
         self.exact = record.at is not None
         """Whether the record tells of a walk, so that whatever could follow from what there is has followed."""
+        self._own_scope = f"local/{store.workflow}"
         self._touched: dict[str, Invocation] = {}
         """Invocations of which the record may have to say something else than it does."""
-        self._dependencies: dict[int, dict[str, Condition | None]] = {}
 
     def set_time(self, now: float, stamp: float) -> None:
         """When this pass happens, and when it is dated by what it writes to nodes, in seconds since the epoch.
@@ -119,6 +119,10 @@ class Graph:
         node.started_at = node.started_at or self.timestamp
 
     # Templates
+
+    def template_scope(self, context: Resolving) -> str:
+        """What nodes say of where names resolve (Argo's templateScope)."""
+        return context.scope or self._own_scope
 
     def scope_of(self, invocation: Invocation) -> Scope:
         """The variables that hold inside the invocation's template."""
@@ -170,10 +174,9 @@ class Graph:
 
     def dependencies(self, template: Template) -> dict[str, Condition | None]:
         """What each task of a DAG template depends on, parsed once."""
-        key = id(template)
-        if key not in self._dependencies:
-            self._dependencies[key] = dependencies(template)
-        return self._dependencies[key]
+        if template.conditions is None:
+            template.conditions = dependencies(template)
+        return template.conditions
 
     # Invocations
 

@@ -80,7 +80,7 @@ class Series:
                 type=template.node_type,
                 template_name=reference["template"],
                 template_ref=reference["templateRef"],
-                template_scope=self._context.scope,
+                template_scope=graph.template_scope(self._context),
                 phase=PENDING,
                 boundary_id=self._boundary.node_id,
                 progress=PROGRESS.get(template.node_type, ""),

@@ -61,7 +61,7 @@ class Steps(Body):
             STEP_GROUP,
             RUNNING,
             self.invocation,
-            template_scope=self.template.context.scope,
+            template_scope=graph.template_scope(self.template.context),
             started_at=graph.timestamp,
             node_flag=FLAGS["group"],
         )

@@ -11,7 +11,7 @@ from engine.graph.nodes import NodeStore
 from engine.reconciling.keeping import Kept
 from engine.reconciling.walking import Walk
 from engine.substitution.variables import workflow_scope
-from engine.templates.specification import context_of, filled_in, spec_in_force, with_metadata
+from engine.templates.specification import filled_in, spec_in_force, with_metadata
 from engine.validation import validate
 
 
@@ -22,7 +22,7 @@ def build(kept: Kept, document: dict[str, Any], stamp: float) -> tuple[dict[str,
     """
     workflow, surroundings = kept.workflow, kept.surroundings
     spec = spec_in_force(document, surroundings.library)
-    context = context_of(document, spec, surroundings.library)
+    context = surroundings.library.local(spec)
     validate(document, context)
     scope = workflow_scope(document, spec, surroundings.config_maps, stamp)
     spec = filled_in(spec, scope)

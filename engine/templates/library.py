@@ -15,15 +15,23 @@ import orjson
 from engine.shape import WrongType, check_shape
 from engine.substitution.text import SubstitutionError
 from engine.templates.kinds import KINDS
+from engine.templates.sharing import Shared
 from engine.templates.template import InvalidTemplate, Template
 
 Document = Mapping[str, Any]
+
+_SHARED: Final = 1 << 20
+_VERDICTS: Final = 1 << 14
+"""Bytes of JSON for which templates are kept compiled for the next workflow, and verdicts on what is beside them."""
+_LARGE: Final = 1000
+"""Templates, steps and tasks from which on there is no looking for others like them."""
 
 
 class Context:
     """The templates of one document, compiled as they are asked for.
 
-    ``scope`` is Argo's templateScope: ``local/<workflow>``, ``namespaced/<name>`` or ``cluster/<name>``.
+    ``scope`` is Argo's templateScope: ``namespaced/<name>`` or ``cluster/<name>``, and empty for workflows' own
+    templates, since all workflows that have the same ones share them.
     """
 
     def __init__(self, scope: str, spec: Document, defaults: Document, library: Library) -> None:
@@ -40,6 +48,8 @@ class Context:
         self._compiled: dict[str, Template] = {}
         # A loop may make an inline template of its own for every item.
         self._inline: WeakValueDictionary[bytes, Template] = WeakValueDictionary()
+        self.valid: Shared[None] = Shared(_VERDICTS)
+        """The specs and metadata of workflows with these templates in which there is nothing that Argo would refuse."""
 
     @property
     def cluster(self) -> bool:
@@ -106,6 +116,18 @@ class Library:
         self._defaults = defaults or {}
         self._contexts: dict[tuple[bool, str], Context] = {}
         self._checked: set[tuple[bool, str]] = set()
+        self._local: Shared[Context] = Shared(_SHARED)
+
+    def local(self, spec: Document) -> Context:
+        """Where the names in a workflow's own templates resolve, `spec` being the one in force."""
+        templates, defaults = spec.get("templates") or (), spec.get("templateDefaults") or {}
+        own = {"templates": templates, "templateDefaults": defaults}
+
+        def make(own: Document) -> Context:
+            return Context("", own, own["templateDefaults"], self.with_defaults(own["templateDefaults"]))
+
+        calls = (each.get("steps") or (each.get("dag") or {}).get("tasks") or () for each in templates)
+        return make(own) if len(templates) + sum(map(len, calls)) > _LARGE else self._local.get(own, make)
 
     def with_defaults(self, defaults: Document) -> Library:
         """The same library for a workflow with `templateDefaults`; without any, this very one and what it compiled."""

@@ -12,7 +12,7 @@ from engine.expressions import ExpressionError, evaluate
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, compile_json, environment
 from engine.substitution.variables import text_of
-from engine.templates.library import Context, Library, merge
+from engine.templates.library import Library, merge
 from engine.templates.template import InvalidTemplate
 
 Document = Mapping[str, Any]
@@ -84,13 +84,6 @@ def merged_arguments(spec: Document, below: Document) -> Document:
         if named:
             merged[kind] = list(named.values())
     return merged
-
-
-def context_of(document: Document, spec: Document, library: Library) -> Context:
-    """Where the names in the workflow's own templates resolve, `spec` being the one in force."""
-    defaults = spec.get("templateDefaults") or {}
-    scope = f"local/{document['metadata']['name']}"
-    return Context(scope, spec, defaults, library.with_defaults(defaults))
 
 
 def filled_in(spec: Document, scope: Scope) -> Document:

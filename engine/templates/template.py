@@ -7,7 +7,7 @@ parse. Where the names inside a template resolve is `engine.templates.library`'s
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import orjson
@@ -167,12 +167,26 @@ def read_hooks(document: Document) -> tuple[dict[str, Hook], Hook | None]:
 
 
 class Resolving(Protocol):
-    """Where the names inside a template resolve. ``scope`` is Argo's templateScope (`engine.templates.library`)."""
+    """Where the names inside a template resolve. ``scope`` is what a `engine.templates.library.Context` has."""
 
     scope: str
 
     def resolve(self, reference: Document) -> Template:
         """The template that a step, task or hook calls. Raises `InvalidTemplate`."""
+        ...
+
+
+class Condition(Protocol):
+    """On what a task runs: `tasks` that must be done, `looped` those of them that must be loops."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]: ...
+
+    @property
+    def looped(self) -> tuple[str, ...]: ...
+
+    def evaluate(self, lookup: Callable[[str, str], bool], /) -> bool:
+        """Whether the task may run. Raises `ExpressionError`."""
         ...
 
 
@@ -225,3 +239,5 @@ class Template:
             if item["path"]
         }
         """Variables that the template itself defines, whoever calls it: paths of artifacts and parameters."""
+        self.conditions: dict[str, Condition | None] | None = None
+        """On what the tasks of a DAG run, once that has been read; None for one that waits for nothing."""

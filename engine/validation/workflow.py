@@ -33,6 +33,13 @@ def validate(document: Document, context: Context) -> None:
             f'workflow name "{metadata["name"]}" must not be more than {LONGEST_WORKFLOW} characters long'
             f" (currently {len(metadata['name'])})"
         )
+    about = {key: value for key, value in spec.items() if key != "templates"}
+    names = [sorted(metadata.get(kind) or ()) for kind in ("labels", "annotations")]
+    context.valid.get([about, *names], lambda _: _validate(metadata, spec, context))
+
+
+def _validate(metadata: Document, spec: Document, context: Context) -> None:
+    """Look at all but the workflow's name: of metadata nothing else counts but which labels and annotations it has."""
     reference, below = spec.get("workflowTemplateRef"), spec
     if reference:
         context = context.library.context(reference.get("name") or "", cluster=bool(reference.get("clusterScope")))

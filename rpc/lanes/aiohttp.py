@@ -1,8 +1,7 @@
 """The aiohttp lane: https and anything odd, and the reference that the wire lane is held against.
 
 aiohttp is a browser-minded client, so most of this file takes liberties away from it: redirects, cookies, proxies from
-the environment and decompression are off, and what it leaves unbounded or untold (interim replies, the size of a head,
-which connections are new) is watched in the protocol class.
+the environment and decompression are off, and its connections are watched (`rpc.lanes.watched`).
 """
 
 from __future__ import annotations
@@ -11,16 +10,14 @@ import asyncio
 import functools
 import io
 import math
-import re
 import ssl
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Self
+from collections.abc import Mapping
+from typing import Final, Self
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11, RawResponseMessage
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11
 from yarl import URL
 
 from rpc.address import Address
@@ -28,7 +25,6 @@ from rpc.lanes import (
     BEWILDERED,
     MAX_HEAD,
     MAX_HEADERS,
-    MAX_INTERIM,
     MAX_NEWCOMERS,
     OWN_FAULTS,
     Broken,
@@ -43,8 +39,9 @@ from rpc.lanes import (
     Waiting,
     is_whole,
 )
-from rpc.lanes.dialing import STAGGER, is_own_end
+from rpc.lanes.dialing import STAGGER
 from rpc.lanes.sweeping import Sweeper
+from rpc.lanes.watched import WatchedProtocol, has_blank_before_colon
 from rpc.permits import Permits
 
 # A connect must fail a little before the whole call does, so that a blackholed plugin is told from a slow one.
@@ -54,143 +51,6 @@ _LATE: Final = 0.05
 # Seconds between two looks at who still waits: how late a cancelled call's connection may be closed.
 _SWEEP: Final = 0.05
 _LARGE: Final = 1 << 20
-_FRAMING: Final = ("Content-Length", "Transfer-Encoding")
-_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
-
-
-class _Protocol(ResponseHandler):
-    """One connection: counts what arrives on it, and lets no byte through that no call has asked for."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, permits: Permits) -> None:
-        super().__init__(loop)
-        self._permits = permits
-        self.replies = 0
-        self.heard = False
-        self.reset: BaseException | None = None
-        self._awaiting = False
-        self._asked = False
-        self._interim = 0
-        self._head = 0  # bytes of the head that is being read, blank lines before it included
-        self._last = b""  # two bytes of a body, so that an empty line cut in two is found
-        self._body: StreamReader = EMPTY_PAYLOAD
-        self.chunked = False
-        self._remaining: int | None = 0  # bytes of a body whose length was told
-
-    def set_response_params(self, **options: Any) -> None:
-        self.heard = False
-        self._last = b""
-        self._awaiting = self._asked = True
-        self._interim = self._head = 0
-        super().set_response_params(**options)
-        # Not as soon as it is made: uvloop has not let go of the socket by then.
-        if self.replies == 0 and self.transport is not None and is_own_end(self.transport.get_extra_info("socket")):
-            self.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Feed aiohttp's parser no more than one message part at a time.
-
-        It loses a complete reply when bad bytes follow it in the same read, and says nothing of blank lines there.
-        """
-        if not self._asked:  # aiohttp keeps it for the first request
-            super().data_received(data)
-            return
-        self.heard = True
-        while data:
-            if not self._awaiting and (self._body.is_eof() or self._remaining == 0):
-                self._end()  # more than was asked for
-                return
-            end = len(data)
-            if self._awaiting:  # only the parser knows which form of an empty line ends a head
-                end = data.find(b"\n") + 1 or end
-                self._head += end
-                if self._head > MAX_HEAD:
-                    self._refuse(f"the reply's head is over {MAX_HEAD} bytes")
-                    return
-            elif self._remaining is not None:
-                end = min(end, self._remaining)
-                self._remaining -= end
-            else:  # after each blank line, since one of them ends the last chunk
-                known, text = len(self._last), self._last + data
-                blank = _BLANK_LINE.search(text)
-                if blank is not None and blank.end() <= known:
-                    blank = _BLANK_LINE.search(text, blank.start() + 1)
-                if blank is not None:
-                    end = blank.end() - known
-                self._last = text[: known + end][-2:]
-            super().data_received(data[:end])
-            data = data[end:]
-
-    def pause_reading(self) -> None:
-        """Leave the socket alone while nobody reads the body, but not what has come from it.
-
-        aiohttp stops its parser too, in the middle of what it was fed, after many chunks as after many bytes; then it
-        is not known any more where the reply ends.
-        """
-        self._reading_paused = True
-        self._pause_transport_reading()
-
-    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        message, body = data
-        if not self._awaiting:
-            self._end()
-            return
-        if 100 <= message.code < 200 and message.code != 101:
-            self._interim += 1
-            self._head = 0
-            if self._interim > MAX_INTERIM:
-                self._refuse(f"over {MAX_INTERIM} interim replies")
-            elif _has_blank_before_colon(message.raw_headers) or any(name in message.headers for name in _FRAMING):
-                self._refuse("an interim reply has a body")
-            return
-        self._awaiting = False
-        self._body = body
-        self.chunked = bool(message.chunked)
-        length = message.headers.get("Content-Length", "")
-        self._remaining = int(length) if length.isdecimal() and not message.chunked else None
-        if self.replies == 0:  # not a newcomer any more: there is room for another
-            self._permits.resize(self._permits.limit + 1)
-        self.replies += 1
-        super().feed_data(data, size)
-
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        self._awaiting = False
-        if isinstance(exc, HttpProcessingError):
-            self._break_body(exc)
-        super().set_exception(exc, exc if exc_cause is None else exc_cause)
-
-    def close(self) -> None:
-        self._break_body(aiohttp.ClientPayloadError("closed"))
-        super().close()
-
-    def abort(self) -> None:
-        self._break_body(aiohttp.ClientPayloadError("closed"))
-        super().abort()
-
-    def _break_body(self, error: Exception) -> None:
-        """Tell whoever reads the body that it has no end, or they would wait for ever.
-
-        One who was just woken by the end of a chunk goes back to sleep without a look at the exception, but not at EOF.
-        """
-        if not self._body.is_eof():
-            self._body.set_exception(error)
-            self._body.feed_eof()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.reset = exc
-        if self.chunked:  # aiohttp forgets that it is, where a trailer says Transfer-Encoding
-            self._break_body(aiohttp.ClientPayloadError("cut short"))
-        if self.replies:
-            self._permits.resize(self._permits.limit - 1)
-        super().connection_lost(exc)
-
-    def _refuse(self, why: str) -> None:
-        self.set_exception(HttpProcessingError(message=why))
-        self._end()
-
-    def _end(self) -> None:
-        self.force_close()
-        if self.transport is not None:
-            self.transport.close()
 
 
 class _Stale(Exception):
@@ -200,11 +60,11 @@ class _Stale(Exception):
 class _Response(aiohttp.ClientResponse):
     """A reply that knows its connection for longer than aiohttp does."""
 
-    connection_protocol: _Protocol
+    connection_protocol: WatchedProtocol
 
     async def start(self, connection: Connection) -> Self:
         protocol = connection.protocol
-        assert isinstance(protocol, _Protocol)
+        assert isinstance(protocol, WatchedProtocol)
         self.connection_protocol = protocol
         earlier = protocol.replies
         try:
@@ -216,8 +76,8 @@ class _Response(aiohttp.ClientResponse):
         return self
 
 
-def _make_protocol(loop: asyncio.AbstractEventLoop, permits: Permits) -> ResponseHandler:
-    return _Protocol(loop, permits)
+def _watched(loop: asyncio.AbstractEventLoop, permits: Permits) -> ResponseHandler:
+    return WatchedProtocol(loop, permits)
 
 
 class AiohttpLane:
@@ -249,7 +109,7 @@ class AiohttpLane:
             tls = ssl.create_default_context() if self._address.scheme == "https" else True
             stagger = min(STAGGER, self._timeout * _CONNECT_SHARE / 4)  # aiohttp begins with another one each time
             connector = aiohttp.TCPConnector(limit=0, force_close=force_close, ssl=tls, happy_eyeballs_delay=stagger)
-        connector._factory = functools.partial(_make_protocol, asyncio.get_running_loop(), self._permits)
+        connector._factory = functools.partial(_watched, asyncio.get_running_loop(), self._permits)
         return aiohttp.ClientSession(
             connector=connector,
             headers=self._headers,
@@ -400,7 +260,7 @@ def _check_head(response: _Response) -> None:
         raise Malformed("the plugin switched protocols, and was not asked to")
     if sum(len(name) + len(value) + 4 for name, value in response.raw_headers) > MAX_HEAD:
         raise Malformed(f"the reply's head is over {MAX_HEAD} bytes")
-    if _has_blank_before_colon(response.raw_headers):
+    if has_blank_before_colon(response.raw_headers):
         raise Malformed("a header of the reply has a blank before its colon")
     codings = [coding.strip(" \t").lower() for coding in response.headers.getall("Transfer-Encoding", ())]
     if codings not in ([], ["chunked"]) or (codings and not response.connection_protocol.chunked):
@@ -408,11 +268,6 @@ def _check_head(response: _Response) -> None:
     for encoding in response.headers.getall("Content-Encoding", ()):
         if encoding.strip(" \t").lower() != "identity":
             raise Malformed(f"the reply has Content-Encoding {encoding[:64]!r}, and none was asked for")
-
-
-def _has_blank_before_colon(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether some would see a header, such as Content-Length, where others do not."""
-    return any(name[-1:] in b" \t" for name, _ in headers)
 
 
 def _is_close_delimited(response: aiohttp.ClientResponse) -> bool:

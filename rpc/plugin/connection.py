@@ -11,8 +11,8 @@ import hmac
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple, Protocol, cast
+from collections.abc import Awaitable
+from typing import Final, Protocol, cast
 
 import httptools
 import orjson
@@ -20,6 +20,7 @@ import orjson
 from rpc.lanes import MAX_HEAD
 from rpc.plugin.answers import encode, refusal
 from rpc.plugin.listening import Listener
+from rpc.plugin.requests import Endpoint, Request, head
 from rpc.plugin.responses import CLOSE, NOTHING, response, told
 from rpc.statuses import in_one_line
 
@@ -35,13 +36,6 @@ _FIRST, _IDLE, _HEAD, _BODY, _READER = "first", "idle", "head", "body", "reader"
 _PATIENCE: Final = {_FIRST: 10.0, _IDLE: 75.0, _HEAD: 10.0, _BODY: 60.0, _READER: 60.0}
 
 
-class Endpoint(NamedTuple):
-    """What answers the arguments of a request, and the bytes that its body may have."""
-
-    answer: Callable[[dict[str, Any]], object]
-    max_body: int
-
-
 class Served(Protocol):
     """What a connection needs of the plugin: who may ask, and what answers at a path, None where nothing does."""
 
@@ -50,16 +44,6 @@ class Served(Protocol):
     authorization: bytes | None
 
     def endpoint(self, target: bytes) -> Endpoint | None: ...
-
-
-class _Request(NamedTuple):
-    """A complete request. ``endpoint`` is None where there is none for it."""
-
-    verb: bytes
-    url: bytes
-    endpoint: Endpoint | None
-    body: bytes | bytearray
-    keep_alive: bool
 
 
 class Connection(asyncio.Protocol):
@@ -78,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self.lost: asyncio.Future[None] = loop.create_future()
         """Done when the connection is closed."""
-        self._waiting: deque[_Request] = deque()
+        self._waiting: deque[Request] = deque()
         self._refusal: bytes | None = None
         """What is answered after all that is waiting, and then no more."""
         self._deaf = False  # nothing more is read,
@@ -172,23 +156,19 @@ class Connection(asyncio.Protocol):
                 if self._deaf:
                     return
                 rest = memoryview(rest)[offer.args[0] :]
-                head = self._head_without_offer()
-                self._parser = httptools.HttpRequestParser(self)
+                before, self._parser = self._parser, httptools.HttpRequestParser(self)
                 self._declining = True
-                self._parser.feed_data(head)
+                self._parser.feed_data(
+                    head(
+                        before.get_method(),
+                        before.get_http_version(),
+                        length=self._length,
+                        encoding=self._encoding,
+                        keep_alive=before.should_keep_alive(),
+                    )
+                )
             else:
                 return
-
-    def _head_without_offer(self) -> bytes:
-        parser = self._parser
-        lines = [b"%b / HTTP/%b" % (parser.get_method(), parser.get_http_version().encode())]
-        if self._length:
-            lines.append(b"Content-Length: " + self._length)
-        if self._encoding:
-            lines.append(b"Transfer-Encoding: " + self._encoding)
-        if not parser.should_keep_alive():
-            lines.append(b"Connection: close")
-        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     # What the parser calls.
 
@@ -264,7 +244,7 @@ class Connection(asyncio.Protocol):
         if keep_alive and parser.get_http_version() == "1.0":
             keep_alive = False  # it would have to be offered in a header of the reply; a new connection is simpler
         self._deaf = not keep_alive
-        request = _Request(self._verb, self._url, self._endpoint, self._body, keep_alive)
+        request = Request(self._verb, self._url, self._endpoint, self._body, keep_alive)
         self._body = b""
         if self.task is None:
             self._answer(request)
@@ -274,30 +254,20 @@ class Connection(asyncio.Protocol):
 
     # Answering.
 
-    def _answer(self, request: _Request) -> None:
-        verb, url, endpoint, body, keep_alive = request
-        if verb != b"POST":
-            bodiless = verb == b"HEAD"
-            self._error(405, "plugins are called with POST", keep_alive, b"Allow: POST\r\n", bodiless=bodiless)
-            return
-        if endpoint is None:
-            self._error(404, "this plugin does not have the method", keep_alive)
+    def _answer(self, request: Request) -> None:
+        url, keep_alive = request.url, request.keep_alive
+        if request.verb != b"POST":
+            bodiless = request.verb == b"HEAD"
+            message = "plugins are called with POST"
+            self._send(405, told(message), keep_alive, b"Allow: POST\r\n", bodiless=bodiless)
             return
         try:
-            args = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            self._error(400, f"the arguments are not JSON: {error}", keep_alive)
-            return
-        if type(args) is not dict:
-            self._error(400, "the arguments are not a JSON object", keep_alive)
-            return
-        try:
-            reply = endpoint.answer(args)
+            reply = request.answer()
         except (Exception, asyncio.CancelledError) as error:
             self._failed(url, error, keep_alive)
             return
         if inspect.isawaitable(reply):
-            self._running = len(body)
+            self._running = len(request.body)
             self.task = self._loop.create_task(self._finish(url, reply, keep_alive))
         else:
             self._reply(url, reply, keep_alive)
@@ -344,12 +314,8 @@ class Connection(asyncio.Protocol):
         status, message, retry_after = refusal(error)
         if status == 500:
             _log.error("plugin %s failed in %s", self._plugin.name, in_one_line(url.decode("latin-1")), exc_info=error)
-        self._error(status, message, keep_alive, b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after)
-
-    def _error(
-        self, status: int, message: str, keep_alive: bool, headers: bytes = b"", *, bodiless: bool = False
-    ) -> None:
-        self._send(status, told(message), keep_alive, headers, bodiless=bodiless)
+        headers = b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after
+        self._send(status, told(message), keep_alive, headers)
 
     def _send(
         self, status: int, content: bytes, keep_alive: bool, headers: bytes = b"", *, bodiless: bool = False

@@ -17,8 +17,9 @@ from rpc.durations import parse_duration
 from rpc.methods import BATCHES, SPELLINGS, Method, Route, path
 from rpc.plugin.answers import BatchHandler, Handler
 from rpc.plugin.batches import MAX_BATCH, Batch, each, only
-from rpc.plugin.connection import Connection, Endpoint
+from rpc.plugin.connection import Connection
 from rpc.plugin.listening import Listener
+from rpc.plugin.requests import Endpoint
 
 _H = TypeVar("_H", bound=Handler)
 _B = TypeVar("_B", bound=BatchHandler)

@@ -248,18 +248,22 @@ class Engine:
         workflow = run.workflow
         for node_id in run.take_stops():
             self._stop_leaf(workflow, workflow.nodes[node_id], run.log)
+        ended = False
         for invocation in run.take_starts():
             node_id = invocation.node_id
-            if not self._is_run(workflow.nodes[node_id]):
+            node = workflow.nodes[node_id]
+            if not self._is_run(node):
                 run.record.leaves.discard(node_id)
                 continue
             try:
-                result = self.executor.start(workflow, run.template_of(invocation), workflow.nodes[node_id])
+                result = self.executor.start(workflow, run.template_of(invocation), node)
             except Exception as error:
                 run.log.exception("executor failed to start a leaf", node=node_id)
                 result = Result(ERROR, f"{type(error).__name__}: {error}")
             if result is not None:
-                self.report(workflow, node_id, result)
+                run.record.reports[node_id], ended = result, True
+        if ended:
+            self._loop.wake(workflow.key)
 
     def _is_run(self, node: Node) -> bool:
         """Whether there is anything to be run: only a simulated executor makes something of a suspend."""

@@ -34,6 +34,8 @@ class Executor(Protocol):
     def start(self, workflow: Workflow, template: Document, node: Node) -> Result | None:
         """Begin to run a leaf, its template substituted; a result, or None for "it runs".
 
+        Leaves whose template is the same may be given the same `template` object, so it is not to be changed.
+
         What comes later is told with `Engine.report`. The pass that decided this is committed; a crash may still make
         the same start come again, with the same `node.id`, so an executor that starts real things keys them by it.
         An exception makes the node Error with its text.

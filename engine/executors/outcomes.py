@@ -85,10 +85,10 @@ class Outcomes:
 
     def of(self, template: str, node: Node) -> Outcome:
         """How this start of the node ends."""
-        attempt = _ATTEMPT.search(node.name)
         key = self._key(template, node)
         if key is None:
             return SUCCESS
+        attempt = _ATTEMPT.search(node.name)
         outcomes = self._outcomes[key]
         if attempt is not None:
             number = int(attempt.group(1))

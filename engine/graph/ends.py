@@ -11,7 +11,7 @@ from engine.graph import containers
 from engine.graph.graph import Graph
 from engine.graph.invocation import Inside, Invocation
 from engine.graph.nodes import complete
-from engine.model.node import ERROR, FAILED, FLAGS, RETRY, SKIPPED_TYPE, SUCCEEDED, Node
+from engine.model.node import ERROR, FAILED, FLAGS, RETRY, SKIPPED_TYPE, SUCCEEDED, UNSUCCESSFUL, Node
 
 Document = Mapping[str, Any]
 
@@ -91,7 +91,7 @@ def conclude(graph: Graph, invocation: Invocation) -> None:
         cut_off(graph, invocation)
     kind = invocation.resolved.kind
     if kind.leaf:
-        if node.progress and not node.unsuccessful:
+        if node.progress and node.phase not in UNSUCCESSFUL:
             node.progress = complete(node.progress)
         if node.children:
             containers.close_all(graph, node)
@@ -106,8 +106,9 @@ def conclude(graph: Graph, invocation: Invocation) -> None:
 
 def tell(graph: Graph, invocation: Invocation, node: Node, *, lost: bool = False) -> None:
     """Tell the parent what became of the call, which may be the end of the template that it stands in."""
-    note_end(graph, invocation.boundary, failed=node.unsuccessful)
-    parent = invocation.parent
+    boundary, parent = invocation.boundary, invocation.parent
+    if boundary is not None and boundary.resolved.fail_fast:
+        note_end(graph, boundary, failed=node.unsuccessful)
     if lost:  # the parent was told that it is done when it came up
         told = parent.child_lost
     elif invocation.raised:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from engine.executors.executor import Result
 from engine.graph.arguments import variables_of
 from engine.graph.closing import Closing
 from engine.graph.dependencies import dependencies
@@ -20,7 +21,7 @@ from engine.graph.record import Visit, WalkRecord
 from engine.graph.room import Room
 from engine.graph.turns import Timers, Turns
 from engine.model.clock import timestamp
-from engine.model.node import FAILED, RUNNING, Node
+from engine.model.node import FAILED, FULFILLED, RUNNING, Node
 from engine.substitution.scope import Scope
 from engine.templates.template import Condition, Resolving, Template
 
@@ -69,6 +70,8 @@ class Graph:
         """Nodes whose leaves the executor is to stop once the pass commits."""
         self.blocked: dict[str, str] = {}
         """What the steps and DAGs wait for that will never come, by node."""
+        self.last_read: tuple[Result, Template, dict[str, Any] | None] | None = None
+        """What was last reported of a leaf, its template, and the outputs that this comes to."""
         self.restoring = True
         self.exact = record.at is not None
         """Whether the record tells of a walk, so that whatever could follow from what there is has followed."""
@@ -81,7 +84,7 @@ class Graph:
 
         Expressions read the latter: an aborted pass and the one that resumes it are to ask the same questions.
         """
-        self.now = now
+        self.now, self.last_read = now, None
         self.scope.now = stamp
         self.timestamp = timestamp(stamp)
         self.scope["workflow.duration"] = f"{max(stamp - self.began, 0):f}" if self.began else "0.000000"
@@ -107,16 +110,19 @@ class Graph:
         node = self.store.touch(key)
         node.phase, node.message, node.finished_at = phase, message, self.timestamp
 
-    def begin(self, invocation: Invocation) -> None:
+    def begin(self, invocation: Invocation) -> Node:
         """Let the node be Running, unless it may not run or is held back."""
-        node = self.store[invocation.node_id]
-        if node.fulfilled or invocation.requeue_at is not None or (node.phase == RUNNING and node.started_at):
-            return
-        node = self.store.touch(node.id)
-        reason = self.closing.reason(invocation) if invocation.resolved.is_leaf and not node.started_at else None
+        node = self.store.nodes[invocation.node_id]
+        if node.phase in FULFILLED or invocation.requeue_at is not None or (node.phase == RUNNING and node.started_at):
+            return node
+        node = self.store.touch(invocation.node_id)
+        reason = None
+        if self.closing.closes and invocation.resolved.is_leaf and not node.started_at:
+            reason = self.closing.reason(invocation)
         node.phase = RUNNING if reason is None else FAILED
         node.message = reason or node.message  # what a plugin said of it stays
         node.started_at = node.started_at or self.timestamp
+        return node
 
     # Templates
 
@@ -190,7 +196,7 @@ class Graph:
 
     def is_open(self, invocation: Invocation) -> bool:
         """Whether the invocation can still be ended, or have anything new happen inside."""
-        return not invocation.gone and not self.store[invocation.node_id].fulfilled
+        return not invocation.gone and self.store.nodes[invocation.node_id].phase not in FULFILLED
 
     def queue(self, invocation: Invocation) -> None:
         """Have the invocation visited in the next wave."""
@@ -199,8 +205,9 @@ class Graph:
 
     def leave(self, invocation: Invocation) -> bool:
         """It is over, or nobody waits for it any more; whether that is new."""
-        self.touch(invocation)
-        return self.live.pop(invocation.node_id, None) is not None
+        node_id = invocation.node_id
+        self._touched[node_id] = invocation
+        return self.live.pop(node_id, None) is not None
 
     def requeue(self, invocation: Invocation, at: float | None) -> None:
         """A plugin wants to be asked again at that time, in seconds since the epoch, or no more."""
@@ -223,8 +230,12 @@ class Graph:
         """Keep what the pass did, and write down what cannot be told from nodes."""
         record, shared = self.record, dict[tuple[float | None, float | None, bool], Visit]()
         for key, invocation in self._touched.items():
-            extra, about = invocation.extra, (invocation.since, invocation.requeue_at, invocation.extra is None)
-            if key not in self.live or about == (None, None, True):
+            if key not in self.live:
+                record.visits.pop(key, None)
+                continue
+            extra = invocation.extra
+            about = (invocation.since, invocation.requeue_at, extra is None)
+            if about == (None, None, True):
                 record.visits.pop(key, None)
             elif extra:
                 record.visits[key] = Visit(invocation.since, extra, invocation.requeue_at)

@@ -16,7 +16,7 @@ from engine.graph.invocation import Invocation
 from engine.graph.outputs import leaf_outputs
 from engine.model.node import ERROR, FAILED, FULFILLED, PENDING, RUNNING, SUCCEEDED, Node
 from engine.shape import WrongType, check_outputs
-from engine.substitution.text import SubstitutionError
+from engine.substitution.text import SubstitutionError, Text
 
 Document = Mapping[str, Any]
 
@@ -32,19 +32,22 @@ ANSWERED: Final[dict[str, Callable[[Graph, Invocation, Result], None]]] = {"susp
 
 def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
     """The node is Running: limit its time, and have it started by whoever runs it."""
-    reason = graph.closing.reason(invocation) if not graph.replaying else None
+    reason = graph.closing.reason(invocation) if graph.closing.closes and not graph.replaying else None
     if reason is not None:  # it was Running before the workflow was told to end
         graph.stops.append(node.id)
         finish(graph, invocation, FAILED, reason)
         return
-    limit_leaf(graph, invocation, node)
-    if not graph.is_open(invocation):
-        return
-    absent = _absent_volume(graph, invocation, node)
-    if absent is not None:
-        finish(graph, invocation, ERROR, f"volume '{absent}' not found in workflow spec", raised=True)
-        return
-    kind = invocation.resolved.kind
+    template = invocation.resolved
+    if template.timed or invocation.deadline is not None:
+        limit_leaf(graph, invocation, node)
+        if not graph.is_open(invocation):
+            return
+    if template.mounts is not None:
+        absent = _absent_volume(graph, invocation, node, template.mounts)
+        if absent is not None:
+            finish(graph, invocation, ERROR, f"volume '{absent}' not found in workflow spec", raised=True)
+            return
+    kind = template.kind
     if kind.name in BEGINNINGS:
         BEGINNINGS[kind.name](graph, invocation, node)
     if kind.started and not graph.replaying:
@@ -53,24 +56,23 @@ def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
         found_up(graph, invocation)
 
 
-def _absent_volume(graph: Graph, invocation: Invocation, node: Node) -> str | None:
+def _absent_volume(graph: Graph, invocation: Invocation, node: Node, mounts: Text) -> str | None:
     """A volume that a pod yet to be made mounts, and that neither its template nor the workflow has (Argo's
     addVolumeReferences)."""
-    template = invocation.resolved
-    if template.mounts is None or graph.store.before(node.id).phase != PENDING:
+    if graph.store.before(node.id).phase != PENDING:
         return None
     own = graph.settings(invocation).get("volumes") or ()
     known = {*graph.volumes, *(each.get("name") for each in own)}
-    names: list[str] = orjson.loads(template.mounts.render(graph.scope_of(invocation), allow_unresolved=True))
+    names: list[str] = orjson.loads(mounts.render(graph.scope_of(invocation), allow_unresolved=True))
     return next((name for name in names if name not in known), None)
 
 
 def report(graph: Graph, invocation: Invocation, result: Result) -> None:
     """Take what an executor says of a leaf it was given: it runs, or it has ended."""
-    node = graph.store[invocation.node_id]
-    if not graph.is_open(invocation) or not invocation.resolved.is_leaf or invocation.parked:
+    node, template = graph.store.nodes[invocation.node_id], invocation.resolved
+    if invocation.gone or node.phase in FULFILLED or not template.is_leaf or invocation.parked:
         return
-    daemon = invocation.resolved.daemon
+    daemon = template.daemon
     if result.phase == RUNNING:
         if daemon:
             come_up(graph, invocation, result.pod_ip or "127.0.0.1")
@@ -81,22 +83,34 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
         finish(graph, invocation, ERROR, f"the executor reported the phase {result.phase!r}")
         return
     phase, message = result.phase, result.message
-    answered = ANSWERED.get(invocation.resolved.kind.name) if phase == SUCCEEDED else None
+    answered = ANSWERED.get(template.kind.name) if phase == SUCCEEDED else None
     if answered is not None:
         answered(graph, invocation, result)
         return
     if daemon and phase == SUCCEEDED:
         phase = FAILED  # it has not done what it was there for (Argo's assessNodeStatus)
     try:
-        for each in (result, *(result.containers or {}).values()):
-            if each.outputs:
-                check_outputs(each.outputs)
-        outputs = _outputs_of(graph, invocation, result)
+        outputs = _read(graph, invocation, result)
     except (SubstitutionError, WrongType) as error:
         finish(graph, invocation, ERROR, f"outputs that cannot be read: {error}")
         return
-    containers.report(graph, node, result)
+    if node.children:
+        containers.report(graph, node, result)
     finish(graph, invocation, phase, message, outputs=outputs)
+
+
+def _read(graph: Graph, invocation: Invocation, result: Result) -> dict[str, Any] | None:
+    """The outputs of the leaf's node; leaves that came to one and the same end share them, where they declare none."""
+    template, last = invocation.resolved, graph.last_read
+    if last is not None and last[0] is result and last[1] is template:
+        return last[2]
+    for each in (result, *(result.containers or {}).values()):
+        if each.outputs:
+            check_outputs(each.outputs)
+    outputs = _outputs_of(graph, invocation, result)
+    if not template.outputs:
+        graph.last_read = result, template, outputs
+    return outputs
 
 
 def _outputs_of(graph: Graph, invocation: Invocation, result: Result) -> dict[str, Any] | None:

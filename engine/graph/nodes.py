@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import takewhile
+from operator import attrgetter
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from engine.model.ids import node_id
 from engine.model.node import (
@@ -40,6 +43,9 @@ def pod_name(workflow: str, template: str, node_id: str) -> str:
     return f"{f'{workflow}-{template}'[:242]}-{node_id.removeprefix(f'{workflow}-')}"
 
 
+_KIND_AND_PROGRESS: Final = attrgetter("type", "progress")
+
+
 @lru_cache(maxsize=1024)
 def _amounts(progress: str) -> tuple[int, int]:
     done, _, total = progress.partition("/")
@@ -48,11 +54,11 @@ def _amounts(progress: str) -> tuple[int, int]:
 
 def _sum(nodes: Iterable[Node]) -> tuple[int, int]:
     done = total = 0
-    for node in nodes:
-        if node.type in EXECUTABLE:
-            amount = _amounts(node.progress)
-            done += amount[0]
-            total += amount[1]
+    for (type_, progress), count in Counter(map(_KIND_AND_PROGRESS, nodes)).items():
+        if type_ in EXECUTABLE:
+            amount = _amounts(progress)
+            done += amount[0] * count
+            total += amount[1] * count
     return done, total
 
 
@@ -142,7 +148,7 @@ class NodeStore:
         node = self.nodes[key]
         if key not in self.undo:
             self.undo[key] = node
-            node = self.nodes[key] = copy.copy(node)
+            node = self.nodes[key] = replace(node)
             if node.children is not None:
                 node.children = node.children.copy()
         return node
@@ -152,7 +158,7 @@ class NodeStore:
         node = self.nodes[key]
         old = self.undo.get(key, node)
         if old is None:
-            old = copy.copy(node)
+            old = replace(node)
             old.phase, old.message, old.progress = PENDING, "", ""
             old.outputs = old.children = old.started_at = old.finished_at = None
         return old

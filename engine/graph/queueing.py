@@ -124,6 +124,11 @@ class LockQueue:
             if not waiting:
                 del self._by_lock[name]
 
+    @property
+    def concerned(self) -> bool:
+        """Whether anybody holds a lock or waits for one."""
+        return bool(self._held or self._waiting)
+
     def release(self, invocation: Invocation) -> None:
         """The node is over."""
         holder = self._holder(invocation.node_id)

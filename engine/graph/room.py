@@ -122,7 +122,8 @@ class Room:
         """The node is fulfilled: its place is free, its locks are given back, its outputs remembered."""
         if not invocation.parked:
             self.count(invocation, node, -1)
-        self.locks.release(invocation)
+        if self.locks.concerned:
+            self.locks.release(invocation)
         if invocation.inside is not None:
             self._forget(invocation.inside)
         if invocation.memo is not None and node.phase == SUCCEEDED:

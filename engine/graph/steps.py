@@ -19,7 +19,19 @@ from engine.graph.outputs import (
 )
 from engine.graph.series import AT_A_TIME, Looping, Series
 from engine.graph.shutdown import block
-from engine.model.node import ERROR, FAILED, FLAGS, OMITTED, RUNNING, SKIPPED, SKIPPED_TYPE, STEP_GROUP, SUCCEEDED, Node
+from engine.model.node import (
+    ERROR,
+    FAILED,
+    FLAGS,
+    OMITTED,
+    RUNNING,
+    SKIPPED,
+    SKIPPED_TYPE,
+    STEP_GROUP,
+    SUCCEEDED,
+    UNSUCCESSFUL,
+    Node,
+)
 from engine.substitution.scope import Scope
 from engine.templates.template import InvalidTemplate, Step
 
@@ -173,7 +185,7 @@ class Steps(Body):
         return self.graph.is_open(self.invocation)
 
     def _note_failure(self, key: int, node: Node) -> None:
-        matters = node.unsuccessful and not self.owners[key].continues_on(node.phase)
+        matters = node.phase in UNSUCCESSFUL and not self.owners[key].continues_on(node.phase)
         if matters and (self.failure is None or key < self.failure[0]):
             self.failure = (key, node.id)
 

@@ -14,7 +14,7 @@ from engine.graph.invocation import Body, Inside, Invocation
 from engine.graph.record import Visit
 from engine.graph.series import Looping
 from engine.graph.steps import Steps
-from engine.model.node import RUNNING
+from engine.model.node import FULFILLED, RUNNING
 
 _UNVISITED: Final = Visit()
 
@@ -61,8 +61,8 @@ class Visits:
         if invocation.gone or invocation.queued:
             return
         graph.touch(invocation)
-        node = graph.store[invocation.node_id]
-        if node.fulfilled:
+        node = graph.store.nodes[invocation.node_id]
+        if node.phase in FULFILLED:
             if invocation.resolved.is_leaf:
                 graph.stops.append(node.id)  # a plugin may have fulfilled what an executor still runs
             conclude(graph, invocation)
@@ -71,9 +71,8 @@ class Visits:
 
     def _execute(self, invocation: Invocation) -> None:
         graph = self.graph
-        graph.begin(invocation)
-        node = graph.store[invocation.node_id]
-        if node.fulfilled:
+        node = graph.begin(invocation)
+        if node.phase in FULFILLED:
             conclude(graph, invocation)
             return
         invocation.executing = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
@@ -46,6 +47,7 @@ class NodeHooks:
     """
 
     def __init__(self, plugins: Sequence[Plugin], graph: Graph, document: dict[str, Any], caller: Caller) -> None:
+        self._plugins = plugins
         self._graph = graph
         self._nodes = graph.store.nodes
         self._asking = Asking.about(graph, document, plugins, caller)
@@ -88,7 +90,11 @@ class NodeHooks:
 
         Raises `TransientError`, and `FatalError` where the whole workflow is at fault; then no call is left in flight.
         """
-        if wave:
+        if not self._plugins:
+            for some in (wave[at : at + CHUNK] for at in range(0, len(wave), CHUNK)):
+                self._visit_alone(some)
+                await asyncio.sleep(0)
+        elif wave:
             chunks = (wave[at : at + CHUNK] for at in range(0, len(wave), CHUNK))
             at_a_time = min(-(-len(wave) // CHUNK), CHUNKS, workers)
             self._courses = self._laid_out(at_a_time, workers)
@@ -96,6 +102,17 @@ class NodeHooks:
 
     def _laid_out(self, chunks: int, workers: int) -> dict[Method, Course]:
         return {method: Course(method, plugins, chunks, workers) for method, plugins in self._supporting.items()}
+
+    def _visit_alone(self, chunk: Sequence[Invocation]) -> None:
+        """Some nodes about which there is nobody to be asked."""
+        nodes = self._nodes
+        for invocation in chunk:
+            node = nodes[invocation.node_id]
+            if node.phase in FULFILLED or not (invocation.executing or self._check(invocation)):
+                continue
+            self._graph.requeue(invocation, None)
+            if node.type == PLUGIN:
+                self._effects.fail(invocation, NOBODY_EXECUTED)
 
     async def _visit_chunk(self, width: int, chunk: Sequence[Invocation]) -> None:
         """Some nodes, one step after the other."""

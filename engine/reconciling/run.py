@@ -88,17 +88,20 @@ class Run:
         graph, record = self._kept.walk.graph, self.record
         starts, graph.starts = graph.starts, []
         for invocation in starts:
-            if not invocation.gone and not graph.store[invocation.node_id].fulfilled:
+            if graph.is_open(invocation):
                 record.leaves.add(invocation.node_id)
                 record.presumed.discard(invocation.node_id)
                 yield invocation
             invocation.variables = None  # read from the node again where somebody asks
 
     def template_of(self, invocation: Invocation) -> Document:
-        """The substituted template of a leaf. Raises `SubstitutionError`."""
+        """The substituted template of a leaf; one without tags is shared by all leaves. Raises `SubstitutionError`."""
         assert self._kept.walk is not None
-        template: Document = orjson.loads(self._kept.walk.graph.render(invocation))
-        return template
+        template = invocation.resolved
+        if not template.text.tags:
+            return template.as_json
+        document: Document = orjson.loads(self._kept.walk.graph.render(invocation))
+        return document
 
     def take_stops(self) -> list[str]:
         """The ids of leaves to stop now that the pass is committed; all that still run once the workflow is over."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Final, Protocol
 
 import orjson
@@ -122,9 +123,9 @@ class Step:
         self.call: Text = call_text(parts)
         self.plain: Document | None = orjson.loads(self.call.render({})) if not self.call.tags else None
         """The call itself, where there is nothing in it to fill in."""
-        reference = call_text({key: field for key, field in parts.items() if key != "arguments"})
-        self.called: Document | None = orjson.loads(reference.render({})) if not reference.tags else None
-        """What of the call says which template is called, where there is nothing in that to fill in."""
+        reference = {key: field for key, field in parts.items() if key != "arguments"}
+        self.called = reference if self.loop is not None and not compile_json(reference).tags else None
+        """What of a loop's call says which template is called, where there is nothing in that to fill in."""
         parameters = (document.get("arguments") or {}).get("parameters") or ()
         found = {each["name"]: _TAG.fullmatch(str(each.get("value") or "")) for each in parameters}
         variables = {name: tag[1].strip() for name, tag in found.items() if tag}
@@ -223,6 +224,8 @@ class Template:
         mounting = [document.get(kind.name) for kind in KINDS.values() if kind.mounts]
         mounting += [*(document.get("initContainers") or ()), *(document.get("sidecars") or ())]
         mounts = [each.get("name") or "" for one in mounting if one for each in one.get("volumeMounts") or ()]
+        self.timed = any(document.get(field) is not None for field in ("timeout", "activeDeadlineSeconds"))
+        """Whether it says how long its nodes may take."""
         self.mounts: Text | None = compile_json(mounts) if mounts and self.is_pod else None
         """The names of the volumes that a pod made from this template mounts, None where it mounts none."""
         self.mentions = Mentions(document)
@@ -241,3 +244,9 @@ class Template:
         """Variables that the template itself defines, whoever calls it: paths of artifacts and parameters."""
         self.conditions: dict[str, Condition | None] | None = None
         """On what the tasks of a DAG run, once that has been read; None for one that waits for nothing."""
+
+    @cached_property
+    def as_json(self) -> Document:
+        """The document of one without tags as an executor is given it, none of whose parts are anybody else's."""
+        document: Document = orjson.loads(self.text.render({}))
+        return document

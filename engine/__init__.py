@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.storage.memory import MemoryStore
     from engine.storage.sqlite import SqliteStore
     from engine.storage.store import Store, StoreError
+    from engine.templates.catalog import InvalidDocument, Templates
 else:
     _HOMES = {
         "engine": ("Engine", "EngineOptions"),
@@ -39,6 +40,7 @@ else:
         "storage.memory": ("MemoryStore",),
         "storage.sqlite": ("SqliteStore",),
         "storage.store": ("Store", "StoreError"),
+        "templates.catalog": ("InvalidDocument", "Templates"),
     }
 
     def __getattr__(name):
@@ -56,6 +58,7 @@ __all__ = [
     "EngineOptions",
     "EngineStats",
     "Executor",
+    "InvalidDocument",
     "InvalidWorkflow",
     "ManifestError",
     "Manifests",
@@ -73,6 +76,7 @@ __all__ = [
     "SqliteStore",
     "Store",
     "StoreError",
+    "Templates",
     "Workflow",
     "load",
 ]

@@ -24,12 +24,10 @@ from engine.reconciling.observing import Observer, PassEnd
 from engine.reconciling.pass_ import is_suspended
 from engine.reconciling.results import DeadlinePassed, PassResult
 from engine.reconciling.run import Run
-from engine.templates.library import Library
+from engine.templates.catalog import Documents, Templates
 from registry import Registry, Reload
 from rpc import TransientError
 from rpc.logs import Logger, get_logger
-
-Document = Mapping[str, Any]
 
 BACKOFF: Final = (0.1, 30.0)
 """Seconds to wait after the first aborted pass of a workflow, and the most it grows to."""
@@ -50,9 +48,9 @@ class EngineOptions(TypedDict, total=False):
     """The options of an `Engine`, for who passes them on."""
 
     executor: Executor | None
-    workflow_templates: Mapping[str, Document] | None
-    cluster_workflow_templates: Mapping[str, Document] | None
-    config_maps: Mapping[str, Document] | None
+    workflow_templates: Documents | None
+    cluster_workflow_templates: Documents | None
+    config_maps: Documents | None
     clock: Callable[[], float] | None
     workers: int
     max_nodes: int
@@ -63,7 +61,8 @@ class Engine:
     """Reconciles workflows through the plugins of a registry; an async context manager.
 
     `executor` runs the leaves, by default a `SimulatedExecutor`. `workflow_templates`, `cluster_workflow_templates`
-    and `config_maps` are what workflows may refer to, by name. `clock` gives seconds since the epoch; by default it is
+    and `config_maps` are what workflows may refer to, by ``NAME`` or ``NAMESPACE/NAME``, or as documents that say so
+    themselves; `templates` has them, and changes them. `clock` gives seconds since the epoch; by default it is
     the executor's if that is simulated, else the machine's. A workflow of more than `max_nodes` nodes ends in Error.
     `observer` is told of every pass, and of every request to the plugins. One engine belongs to one event loop.
     """
@@ -73,9 +72,9 @@ class Engine:
         registry: Registry | None = None,
         *,
         executor: Executor | None = None,
-        workflow_templates: Mapping[str, Document] | None = None,
-        cluster_workflow_templates: Mapping[str, Document] | None = None,
-        config_maps: Mapping[str, Document] | None = None,
+        workflow_templates: Documents | None = None,
+        cluster_workflow_templates: Documents | None = None,
+        config_maps: Documents | None = None,
         clock: Callable[[], float] | None = None,
         workers: int = WORKERS,
         max_nodes: int = MAX_NODES,
@@ -89,8 +88,8 @@ class Engine:
         if clock is None:
             clock = self.executor.clock if isinstance(self.executor, SimulatedExecutor) else time.time
         self.clock = clock
-        library = Library(workflow_templates, cluster_workflow_templates)
-        self._surroundings = Surroundings(library, config_maps, workers, max_nodes)
+        self.templates = Templates(workflow_templates, cluster_workflow_templates, config_maps)
+        self._surroundings = Surroundings(self.templates, workers, max_nodes)
         self._counts: Counts = self._surroundings.counts
         self._runs: dict[str, Run] = {}
         self._loop = Loop(self._runs, self.reconcile, self.executor, clock)

@@ -138,10 +138,11 @@ class MatchSettings(Settings, frozen=True):
 
     ``methods`` are names of methods. ``templates`` are names of templates, ``types`` what a template is (``container``,
     ``steps``...) or its node's type (``Pod``...), ``phases`` phases of the node: all for calls about nodes only.
-    ``labels`` are the workflow's, each with a glob for its value.
+    ``namespaces`` are the workflow's, ``labels`` too, each with a glob for its value.
     """
 
     methods: Globs = ()
+    namespaces: Globs = ()
     templates: Globs = ()
     types: Globs = ()
     phases: Globs = ()

@@ -32,7 +32,6 @@ from engine.operations import OperationError
 from engine.shape import WrongType, check_shape
 from engine.signals import draining
 from engine.substitution.variables import parse_time
-from engine.templates.library import Library
 from engine.templates.reads import Output, Reader
 from registry import ConfigError, Registry
 from registry.checking import find_unreachable
@@ -103,7 +102,7 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
             tell(f"warning: {options.outcomes}: {complaint}")
     for workflow in workflows:
         if workflow.message.startswith("invalid spec"):
-            for line in lacking(workflow, Library(templates, cluster_templates)):
+            for line in lacking(workflow, engine.templates.library(workflow.namespace)):
                 tell(line)
     _exit(engine, workflows, interrupted)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.manifests import Manifests
+from engine.model.naming import told
 
 Document = Mapping[str, Any]
 
@@ -16,22 +17,29 @@ def absent_sizes(manifests: Manifests) -> dict[str, dict[str, Any]]:
     Argo fails such a workflow, and so does the engine; but to simulate one, a cluster's limits need not be known.
     """
     found: dict[str, dict[str, Any]] = {}
+    namespaces = dict.fromkeys(each.namespace for each in manifests.workflows)
+    """Those in which a ClusterWorkflowTemplate may be used."""
     for manifest in (
         *manifests.workflows,
         *manifests.workflow_templates.values(),
         *manifests.cluster_workflow_templates.values(),
     ):
-        for reference in _references(manifest.document.get("spec")):
+        for lock in _semaphores(manifest.document.get("spec")):
+            reference = lock["configMapKeyRef"]
             name, key = reference.get("name"), reference.get("key")
-            plain = isinstance(name, str) and isinstance(key, str) and "{{" not in name + key
-            if plain and name not in manifests.config_maps:
-                stand_in = found.setdefault(str(name), {"metadata": {"name": name}, "data": {}})
-                stand_in["data"][key] = "1"
+            if not isinstance(name, str) or not isinstance(key, str) or "{{" in name + key:
+                continue
+            own = str(lock.get("namespace") or manifest.namespace)
+            for namespace in (own,) if own else namespaces:
+                place = told(namespace, name)
+                if place not in manifests.config_maps:
+                    metadata = {"name": name, "namespace": namespace}
+                    found.setdefault(place, {"metadata": metadata, "data": {}})["data"][key] = "1"
     return found
 
 
-def _references(value: object) -> Iterator[Document]:
-    """Where the sizes of semaphores are to be found, by anything in a spec."""
+def _semaphores(value: object) -> Iterator[Document]:
+    """The semaphores whose sizes are in ConfigMaps, in anything in a spec."""
     left = [value]
     while left:
         each = left.pop()
@@ -42,4 +50,4 @@ def _references(value: object) -> Iterator[Document]:
             several = each.get("semaphores")
             for lock in (each.get("semaphore"), *(several if isinstance(several, list) else ())):
                 if isinstance(lock, dict) and isinstance(lock.get("configMapKeyRef"), dict):
-                    yield lock["configMapKeyRef"]
+                    yield lock

@@ -15,6 +15,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from engine.engine import Engine
+from engine.model.naming import told
 from engine.model.node import Node
 from engine.model.workflow import Workflow
 from registry.terminal import printable
@@ -28,7 +29,7 @@ _STYLES: Final = {"Succeeded": "green", "Failed": "red", "Error": "red", "Runnin
 def summarize(workflows: Sequence[Workflow], console: Console) -> None:
     """Print each workflow's phase, message and nodes."""
     for workflow in workflows:
-        title = _line(workflow.name, workflow.phase or "not started", workflow.message)
+        title = _line(told(workflow.namespace, workflow.name), workflow.phase or "not started", workflow.message)
         counts = Counter(node.phase for node in workflow.nodes.values())
         title.append(f"  {', '.join(f'{count} {printable(phase)}' for phase, count in counts.most_common())}", "dim")
         tree = Tree(title, guide_style="dim")

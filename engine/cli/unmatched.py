@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from engine.executors.outcomes import NODE, Outcomes
+from engine.executors.outcomes import NODE, Outcomes, split
 from engine.manifests import Manifests
 from engine.model.workflow import Workflow
 
@@ -37,10 +37,14 @@ def unmatched(outcomes: Outcomes, workflows: Sequence[Workflow], manifests: Mani
     turns = {_LATER.sub("", name) for name in nodes}
     looped = {_TURN.sub("", turn) for turn in turns if _TURN.search(turn)}
     for key in outcomes.subjects:
-        name = key.removeprefix(NODE)
-        if name == key:
-            if key not in templates:
-                yield f"there is no template {key!r}{_guess(key, templates)}"
+        scope, subject = split(key)
+        name = subject.removeprefix(NODE)
+        if scope and not any(f"{workflow.key}/".startswith(scope) for workflow in workflows):
+            keys = [f"{each}/" for workflow in workflows for each in (workflow.namespace, workflow.key)]
+            yield f"{key!r}: there is no workflow in {scope.rstrip('/')!r}{_guess(scope, keys)}"
+        elif name == subject:
+            if name not in templates:
+                yield f"there is no template {name!r}{_guess(name, templates)}"
         elif name not in nodes and (turn := _LATER.sub("", name)) not in turns:
             step = _TURN.sub("", turn)
             if step in looped:

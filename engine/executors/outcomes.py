@@ -18,6 +18,9 @@ _ATTEMPT: Final = re.compile(r"\((\d+)\)$")
 
 Scalar = str | int | float | bool
 
+_MOST_SLASHES: Final = 2
+"""In what says for which workflows an outcome is meant."""
+
 NODE: Final = "node:"
 """What the keys of nodes begin with; the others are names of templates."""
 
@@ -49,8 +52,20 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
             raise ValueError(f"expected a duration of 0 or more, got {self.duration!r}")
 
 
+def split(key: str) -> tuple[str, str]:
+    """For which workflows an outcome is meant (``NAMESPACE/``, ``NAMESPACE/WORKFLOW/`` or empty), and what ends so."""
+    scope, node, name = key.partition(NODE)  # the name of a node may have anything in it, that of a template no slash
+    if node and (not scope or scope.endswith("/")):
+        return scope, node + name
+    scope, slash, name = key.rpartition("/")
+    return scope + slash, name
+
+
 class Outcomes:
     """Outcomes by template name or ``node:<display name>``; what is not named succeeds at once.
+
+    Before either may stand for which workflows it is meant, as ``NAMESPACE/`` or ``NAMESPACE/WORKFLOW/``. A node's own
+    counts for more than its template's, and of several the one for the fewest workflows.
 
     A list gives successive attempts: the attempts of a retried node by their number, else one start after the other.
     The last entry goes on for ever.
@@ -58,6 +73,7 @@ class Outcomes:
 
     def __init__(self, outcomes: Mapping[str, Sequence[Outcome]] | None = None) -> None:
         self._outcomes = dict(outcomes or {})
+        self._is_scoped = any(split(key)[0] for key in self._outcomes)
         self._starts: dict[str, int] = {}
 
     @classmethod
@@ -66,6 +82,8 @@ class Outcomes:
         document = load_mapping(path)
         outcomes: dict[str, list[Outcome]] = {}
         for key, value in document.items():
+            if split(key)[0].count("/") > _MOST_SLASHES or split(key)[0].startswith("/"):
+                raise ManifestError(f"{path}: {key}: expected NAME, NAMESPACE/NAME or NAMESPACE/WORKFLOW/NAME")
             try:
                 outcomes[key] = msgspec.convert(value if isinstance(value, list) else [value], list[Outcome])
                 for each in outcomes[key]:
@@ -83,9 +101,9 @@ class Outcomes:
         """What outcomes are given for: templates, and nodes behind `NODE`."""
         return list(self._outcomes)
 
-    def of(self, template: str, node: Node) -> Outcome:
-        """How this start of the node ends."""
-        key = self._key(template, node)
+    def of(self, workflow: str, template: str, node: Node) -> Outcome:
+        """How this start of the node ends; ``workflow`` is the workflow's key, as in ``NAMESPACE/NAME``."""
+        key = self._key(workflow, template, node)
         if key is None:
             return SUCCESS
         attempt = _ATTEMPT.search(node.name)
@@ -96,22 +114,29 @@ class Outcomes:
             number = self._starts[key] = self._starts.get(key, -1) + 1
         return outcomes[min(number, len(outcomes) - 1)]
 
-    def names(self, template: str, node: Node) -> bool:
+    def names(self, workflow: str, template: str, node: Node) -> bool:
         """Whether anything is said of the node, by itself or its template."""
-        return self._key(template, node) is not None
+        return self._key(workflow, template, node) is not None
 
-    def _key(self, template: str, node: Node) -> str | None:
+    def _key(self, workflow: str, template: str, node: Node) -> str | None:
         if not self._outcomes:
             return None
         names = [f"{NODE}{node.display_name}", template]
         if _ATTEMPT.search(node.name):
             names.insert(1, f"{NODE}{_ATTEMPT.sub('', node.display_name)}")
+        return self._first(workflow, names)
+
+    def _first(self, workflow: str, names: Sequence[str]) -> str | None:
+        """The first of the names that outcomes are given for, in this workflow, in its namespace or in general."""
+        if self._is_scoped:
+            scopes = (f"{workflow}/", f"{workflow.partition('/')[0]}/", "")
+            names = [f"{scope}{name}" for name in names for scope in scopes]
         return next((name for name in names if name in self._outcomes), None)
 
-    def named(self, display_name: str) -> Outcome | None:
+    def named(self, workflow: str, display_name: str) -> Outcome | None:
         """The outcome given for a node of that display name, if any: what a container of a container set asks for."""
-        found = self._outcomes.get(f"{NODE}{display_name}")
-        return found[0] if found else None
+        key = self._first(workflow, [f"{NODE}{display_name}"])
+        return self._outcomes[key][0] if key is not None else None
 
 
 SUCCESS: Final = Outcome()

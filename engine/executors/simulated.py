@@ -66,14 +66,14 @@ class SimulatedExecutor:
         if key in self._running:
             return None
         name = str(template.get("name") or "")
-        if template.get("suspend") is not None and not self.outcomes.names(name, node):
+        if template.get("suspend") is not None and not self.outcomes.names(workflow.key, name, node):
             return None
-        outcome = self._chosen.get(key) or self.outcomes.of(name, node)
+        outcome = self._chosen.get(key) or self.outcomes.of(workflow.key, name, node)
         if outcome is not SUCCESS:
             self._chosen[key] = outcome  # a walk begun anew may start what has been started
         if template.get("daemon") and outcome.phase == SUCCEEDED and not outcome.seconds:
             return Result(RUNNING, pod_ip="127.0.0.1")
-        result = self._result(outcome, template)
+        result = self._result(workflow.key, outcome, template)
         if not outcome.seconds:
             if not self.outcomes.subjects:
                 self._usual = template, result
@@ -104,7 +104,7 @@ class SimulatedExecutor:
             ended.append((workflow, node_id, result))
         return ended
 
-    def _result(self, outcome: Outcome, template: Document) -> Result:
+    def _result(self, workflow: str, outcome: Outcome, template: Document) -> Result:
         outputs = outputs_of(
             outcome,
             template,
@@ -112,7 +112,7 @@ class SimulatedExecutor:
             has_result=has_result(template),
             make_up=lambda output: self._make_up(str(template.get("name") or ""), output),
         )
-        containers = self._containers((template.get("containerSet") or {}).get("containers") or ())
+        containers = self._containers(workflow, (template.get("containerSet") or {}).get("containers") or ())
         failed = next((each for each in containers.items() if each[1].phase != SUCCEEDED), None)
         if failed is not None and outcome.phase == SUCCEEDED:
             name, result = failed
@@ -127,14 +127,14 @@ class SimulatedExecutor:
     def _make_up(self, template: str, output: str) -> str:
         return self.made_up.setdefault((template, output), "[]" if (template, output) in self.lists else "")
 
-    def _containers(self, containers: Sequence[Document]) -> dict[str, Result]:
+    def _containers(self, workflow: str, containers: Sequence[Document]) -> dict[str, Result]:
         """What becomes of those containers of a set that the outcomes name, and of those that wait for them in vain.
 
         A container whose dependency failed is not started: Argo's emissary gives up with an exit code of its own.
         """
         results: dict[str, Result] = {}
         for container in containers:
-            named = self.outcomes.named(container["name"])
+            named = self.outcomes.named(workflow, container["name"])
             if named is not None:
                 outputs = outputs_of(named, {}, default_exit_code=True, has_result=True)
                 text = "" if named.phase == SUCCEEDED else f"{_exit_message(container['name'], outputs['exitCode'])}: "

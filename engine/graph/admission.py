@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ from engine.graph.deadlines import limit_waiting
 from engine.graph.ends import finish, refuse, tell
 from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation, Parent
-from engine.graph.locks import LockError, Request, lock_requests
+from engine.graph.locks import LockError, Request
 from engine.graph.memo import Key, MemoError, memo_request
 from engine.graph.retry import Retry
 from engine.graph.series import Series
@@ -34,12 +34,21 @@ _DISPLAY_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-.]{0,61}[a-zA-Z0-9]")
 class Admission:
     """The gate in front of every node. What it turns away waits in order and is let in as soon as it may."""
 
-    def __init__(self, graph: Graph, spec: Document, namespace: str, config_maps: Mapping[str, Document]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        spec: Document,
+        namespace: str,
+        config_maps: Mapping[str, Document],
+        locking: Callable[[Document], list[Request]],
+    ) -> None:
+        """``config_maps`` are those that inputs are taken from, ``locking`` reads a `synchronization`."""
         self.graph = graph
         self._room, self._locks = graph.room, graph.room.locks
         self._default_retry: Document | None = spec.get("retryStrategy")
         self._namespace = namespace
         self._config_maps = config_maps
+        self._locking = locking
         self._held: list[Invocation] = []
         """Calls without a node that were met while restoring."""
         self._references: dict[tuple[str, bytes], Document] = {}
@@ -139,9 +148,9 @@ class Admission:
             settings = graph.settings(invocation)
             requests = []
             if first and settings.get("synchronization"):
-                requests = lock_requests(settings["synchronization"], self._namespace, self._config_maps)
+                requests = self._locking(settings["synchronization"])
             if first and settings.get("memoize"):
-                memo_request(settings["memoize"])
+                memo_request(settings["memoize"], self._namespace)
         except (BindingError, SubstitutionError, LockError, MemoError) as error:
             if existing is None:
                 refuse(graph, invocation, str(error))
@@ -267,10 +276,10 @@ class Admission:
         graph = self.graph
         known = node.memoization_status
         if known is not None:  # it was asked before this walk began
-            invocation.memo = Key(known.get("cacheName") or "", known.get("key") or "")
+            invocation.memo = Key(self._namespace, known.get("cacheName") or "", known.get("key") or "")
             self._proceed(invocation, node)
             return
-        key, longest = memo_request(settings["memoize"])
+        key, longest = memo_request(settings["memoize"], self._namespace)
         found = self._room.remembered(key, longest, graph.now)
         node = graph.store.touch(node.id)
         node.memoization_status = {"hit": found is not None, "key": key.key, "cacheName": key.cache}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from engine.substitution.variables import absent_key, config_map_value
 
 Document = Mapping[str, Any]
+ConfigMaps = Callable[[str], Mapping[str, Document]]
+"""The ConfigMaps of a namespace, by name."""
 
 _INTEGER: Final = re.compile(r"[+-]?\d{1,9}")
 
@@ -50,8 +52,10 @@ Place = tuple[str, Waiter]
 """A place in the queue for a lock."""
 
 
-def lock_requests(synchronization: Document, namespace: str, config_maps: Mapping[str, Document]) -> list[Request]:
+def lock_requests(synchronization: Document, namespace: str, config_maps: ConfigMaps) -> list[Request]:
     """The locks that a `synchronization` asks for, by Argo's names (sync/lock_name.go: ``default/Mutex/name``).
+
+    They are those of ``namespace``, the workflow's, but for who names another one himself.
 
     A semaphore's size is in a ConfigMap; one that a database has is not known to us, and counts as 1. Raises
     `LockError`, also for a size that is nowhere, no number or none at all (newInternalSemaphore in sync/semaphore.go).
@@ -75,7 +79,7 @@ def _place(lock: Document, namespace: str, kind: str) -> str:
     return f"{lock.get('namespace') or namespace}/{'Database' if lock.get('database') else kind}"
 
 
-def _semaphore(lock: Document, namespace: str, config_maps: Mapping[str, Document]) -> Request:
+def _semaphore(lock: Document, namespace: str, config_maps: ConfigMaps) -> Request:
     reference, database = lock.get("configMapKeyRef"), lock.get("database")
     if reference and database:
         raise LockError("invalid semaphore with both ConfigMapKeyRef and Database")
@@ -85,9 +89,10 @@ def _semaphore(lock: Document, namespace: str, config_maps: Mapping[str, Documen
     if not reference:
         return Request(f"{place}/{(database or {}).get('key') or ''}", 1)
     name = f"{place}/{reference.get('name')}/{reference.get('key')}"
-    size = config_map_value(reference, config_maps)
+    known = config_maps(lock.get("namespace") or namespace)
+    size = config_map_value(reference, known)
     if size is None or not _INTEGER.fullmatch(size) or int(size) < 1:
-        found = absent_key(reference, config_maps) if size is None else f"expected a positive integer, got {size!r}"
+        found = absent_key(reference, known) if size is None else f"expected a positive integer, got {size!r}"
         raise LockError(f"failed to initialize semaphore {name} with limit: {found}")
     return Request(name, int(size))
 

@@ -27,22 +27,23 @@ class MemoError(ValueError):
 
 
 class Key(NamedTuple):
-    """The cache's name and the key in it."""
+    """The cache's namespace and name, and the key in it."""
 
+    namespace: str
     cache: str
     key: str
 
 
-def memo_request(memoize: Mapping[str, Any]) -> tuple[Key, float | None]:
-    """What a `memoize` asks for: the key, and how many seconds old it may be. Raises `MemoError`."""
+def memo_request(memoize: Mapping[str, Any], namespace: str) -> tuple[Key, float | None]:
+    """What a `memoize` in a namespace asks for: the key, and how many seconds old it may be. Raises `MemoError`."""
     cache = str(((memoize.get("cache") or {}).get("configMap") or {}).get("name") or "")
     key = str(memoize.get("key") or "")
     if not _KEY.fullmatch(key):
         raise MemoError(f"invalid cache key {key!r}")
     if not memoize.get("maxAge"):
-        return Key(cache, key), None
+        return Key(namespace, cache, key), None
     try:
-        return Key(cache, key), parse_duration(str(memoize["maxAge"]))
+        return Key(namespace, cache, key), parse_duration(str(memoize["maxAge"]))
     except ValueError as error:
         raise MemoError(f"invalid memoize.maxAge: {error}") from error
 
@@ -68,7 +69,7 @@ class Memos:
     def save(self, key: Key, memo: Memo) -> None:
         """Remember what a node left."""
         self._size -= self._memos.pop(key, (memo, 0))[1]
-        size = _OVERHEAD + len(key.cache) + len(key.key) + len(msgspec.json.encode(memo.outputs))
+        size = _OVERHEAD + sum(map(len, key)) + len(msgspec.json.encode(memo.outputs))
         self._memos[key] = memo, size
         self._size += size
         while self._size > self._limit:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from engine.manifests.cron import one_run
 from engine.manifests.fields import UnknownField, unknown_fields
+from engine.model.naming import DEFAULT, told
 from registry.documents import BadDocument, read_json, read_yaml
 from rpc.logs import get_logger
 from rpc.statuses import in_one_line
@@ -64,13 +65,25 @@ class Manifest:
         metadata = self.document.get("metadata") or {}
         return str(metadata.get("name") or metadata.get("generateName") or "")
 
+    @property
+    def namespace(self) -> str:
+        """The namespace that the document is in, by default ``default``; empty for what has none."""
+        metadata = self.document.get("metadata") or {}
+        return "" if self.document["kind"] == "ClusterWorkflowTemplate" else str(metadata.get("namespace") or DEFAULT)
+
+    @property
+    def key(self) -> str:
+        """What tells the document from all of its kind: ``NAME``, and ``NAMESPACE/NAME`` outside of ``default``."""
+        return told(self.namespace, self.name)
+
     def __str__(self) -> str:
         return f"{_named(self.path)}, document {self.index}"
 
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """Everything that was in some files. Templates and ConfigMaps are by name; of two of one name the later counts."""
+    """Everything that was in some files. Templates and ConfigMaps are by ``NAME``, or ``NAMESPACE/NAME`` where that is
+    not ``default``; of two of one name in one namespace the later counts."""
 
     workflows: list[Manifest] = field(default_factory=list)
     workflow_templates: dict[str, Manifest] = field(default_factory=dict)
@@ -140,7 +153,7 @@ def _file(manifest: Manifest, manifests: Manifests) -> None:
     kind = manifest.document["kind"]
     run = one_run(manifest.document) if kind == "CronWorkflow" else None
     if kind == "CronWorkflow":
-        manifests.cron_workflows[manifest.name] = manifest
+        manifests.cron_workflows[manifest.key] = manifest
     if kind == "Workflow":
         manifests.workflows.append(manifest)
     elif run is not None:
@@ -148,7 +161,7 @@ def _file(manifest: Manifest, manifests: Manifests) -> None:
     elif kind in shelves:
         if not manifest.name:
             raise ManifestError(f"{manifest}: expected metadata.name or generateName, a {kind} is known by it")
-        shelves[kind][manifest.name] = manifest
+        shelves[kind][manifest.key] = manifest
     else:
         _log.info("skipping manifest", path=str(manifest.path), document=manifest.index, kind=kind)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 from engine.manifests.cron import one_run
@@ -16,29 +17,43 @@ _KINDS: Final = {
 
 
 def sources(manifests: Manifests) -> dict[str, Manifest]:
-    """What a workflow can be made from, as in ``workflowtemplate/NAME``."""
-    shelves = {
+    """What a workflow can be made from, as in ``workflowtemplate/NAME``, or ``workflowtemplate/NAMESPACE/NAME`` where
+    there is one of that name in several namespaces."""
+    found: dict[str, Manifest] = {}
+    for kind, shelf in _shelves(manifests).items():
+        names = Counter(each.name for each in shelf.values())
+        for each in shelf.values():
+            found[f"{kind}/{each.name}" if names[each.name] == 1 else f"{kind}/{each.namespace}/{each.name}"] = each
+    return found
+
+
+def _shelves(manifests: Manifests) -> dict[str, dict[str, Manifest]]:
+    return {
         "workflowtemplate": manifests.workflow_templates,
         "clusterworkflowtemplate": manifests.cluster_workflow_templates,
         "cronwf": manifests.cron_workflows,
     }
-    return {f"{kind}/{name}": manifest for kind, shelf in shelves.items() for name, manifest in shelf.items()}
 
 
 def workflow_from(manifests: Manifests, source: str) -> Manifest:
     """The workflow that `argo submit --from source` makes (Argo's NewWorkflowFromWorkflowTemplate).
 
-    Its name is generated from the template's. Raises `ManifestError` where `source` is no ``KIND/NAME`` that there is.
+    Its name is generated from the template's, and it is in the same namespace. Raises `ManifestError` where `source` is
+    no ``KIND/NAME`` or ``KIND/NAMESPACE/NAME`` that there is, or which of several is meant is open.
     """
-    kind, _, name = source.partition("/")
+    kind, _, place = source.partition("/")
     kind = _KINDS.get(kind.lower(), "")
-    if not kind or not name:
+    if not kind or not place:
         expected = "workflowtemplate/NAME, clusterworkflowtemplate/NAME or cronwf/NAME"
         raise ManifestError(f"--from {source}: expected {expected}")
-    known = sources(manifests)
-    found = known.get(f"{kind}/{name}")
-    if found is None:
-        raise ManifestError(f"--from {source}: there is none, expected {' or '.join(known) or 'its manifest'}")
+    namespace, _, name = place.rpartition("/")
+    of_that_name = [each for each in _shelves(manifests)[kind].values() if each.name == name]
+    meant = [each for each in of_that_name if namespace in ("", each.namespace)]
+    if len(meant) != 1:
+        problem = "there is one in several namespaces" if meant else "there is none"
+        known = [key for key, each in sources(manifests).items() if not meant or each in meant]
+        raise ManifestError(f"--from {source}: {problem}, expected {' or '.join(known) or 'its manifest'}")
+    found = meant[0]
     run = one_run(found.document) if kind == "cronwf" else _run_of(found.document, name, kind)
     if run is None:
         raise ManifestError(f"{found}: spec.workflowSpec: expected a mapping, got none")

@@ -7,6 +7,9 @@ import re
 import secrets
 from typing import Final
 
+DEFAULT: Final = "default"
+"""The namespace of documents that name none."""
+
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _NAMESPACE: Final = re.compile(_LABEL)
@@ -63,6 +66,11 @@ def generated_name(prefix: str) -> str:
         number, letter = divmod(number, len(_ALPHABET))
         letters += _ALPHABET[letter]
     return prefix[:_LONGEST_PREFIX] + letters
+
+
+def told(namespace: str, name: str) -> str:
+    """``NAME``, and ``NAMESPACE/NAME`` outside of ``default``; what has no namespace is cluster-scoped."""
+    return name if namespace in ("", DEFAULT) else f"{namespace}/{name}"
 
 
 def _shown(name: str) -> str:

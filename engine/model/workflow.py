@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from engine.model.naming import InvalidName, check_name, check_namespace, check_uid, generated_name
+from engine.model.naming import DEFAULT, InvalidName, check_name, check_namespace, check_uid, generated_name
 from engine.model.node import Node, encode, from_dict, to_dict
 from engine.shape import WrongType, check_node, check_shape
 from rpc.statuses import in_one_line
@@ -53,7 +53,7 @@ class Workflow:
         if not metadata.get(field):
             raise InvalidWorkflow("metadata.name: expected a name, or a metadata.generateName")
         self.name: str = metadata["name"] if field == "name" else generated_name(metadata[field])
-        self.namespace: str = metadata.get("namespace") or "default"
+        self.namespace: str = metadata.get("namespace") or DEFAULT
         self.uid: str = metadata.get("uid") or str(uuid.uuid4())
         _check(field, check_name, self.name)
         _check("namespace", check_namespace, self.namespace)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from engine.model.naming import DEFAULT
 from engine.model.node import Node
 from engine.templates.template import Template
 from registry import MatchSettings, Plugin
@@ -18,8 +19,10 @@ def wants(plugin: Plugin, method: Method, metadata: Mapping[str, Any]) -> bool:
     if match is None:
         return True
     labels = metadata.get("labels") or {}
-    return _one_of(method, match.methods) and all(
-        name in labels and fnmatchcase(labels[name], glob) for name, glob in match.labels.items()
+    return (
+        _one_of(method, match.methods)
+        and _one_of(metadata.get("namespace", DEFAULT), match.namespaces)
+        and all(name in labels and fnmatchcase(labels[name], glob) for name, glob in match.labels.items())
     )
 
 

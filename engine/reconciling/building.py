@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from engine.graph import Graph
@@ -12,6 +13,7 @@ from engine.reconciling.keeping import Kept
 from engine.reconciling.walking import Walk
 from engine.substitution.variables import workflow_scope
 from engine.templates.specification import filled_in, spec_in_force, with_metadata
+from engine.templates.storing import with_stored
 from engine.validation import validate
 
 
@@ -21,17 +23,21 @@ def build(kept: Kept, document: dict[str, Any], stamp: float) -> tuple[dict[str,
     Raises `InvalidSpec`, `UnknownTemplate`, `MissingParameter` and `InvalidMetadata`.
     """
     workflow, surroundings = kept.workflow, kept.surroundings
-    spec = spec_in_force(document, surroundings.library)
-    context = surroundings.library.local(spec)
+    library = kept.look_up()
+    spec = spec_in_force(document, library)
+    context = library.local(spec)
     validate(document, context)
-    scope = workflow_scope(document, spec, surroundings.config_maps, stamp)
+    if not workflow.phase:
+        document = with_stored(document, spec, context)
+    scope = workflow_scope(document, spec, kept.config_maps, stamp)
     spec = filled_in(spec, scope)
     if not workflow.phase:
         document = with_metadata(document, spec, scope)
     kept.locks.begin_anew()
     store = NodeStore(workflow.name, workflow.nodes, surroundings.max_nodes)
     graph = Graph(store, scope, spec, kept.record, kept.locks, surroundings.memos)
-    admission = Admission(graph, spec, workflow.namespace, surroundings.config_maps)
+    locking = partial(lock_requests, namespace=workflow.namespace, config_maps=surroundings.templates.config_maps)
+    admission = Admission(graph, spec, workflow.namespace, kept.config_maps, locking)
     return document, Walk(admission, document, spec, context)
 
 
@@ -43,5 +49,6 @@ def enter(kept: Kept, walk: Walk) -> str:
     synchronization = walk.spec.get("synchronization")
     if not synchronization:
         return ""
-    requests = lock_requests(synchronization, kept.workflow.namespace, kept.surroundings.config_maps)
+    config_maps = kept.surroundings.templates.config_maps
+    requests = lock_requests(synchronization, kept.workflow.namespace, config_maps)
     return "" if not requests or kept.locks.enter(requests) else kept.locks.explain(requests)[0]

@@ -19,8 +19,10 @@ from engine.model.statistics import Counts
 from engine.model.workflow import COMPLETED_PHASES, Workflow
 from engine.plugins import Caller, Memory, Rooms
 from engine.reconciling.walking import Walk
+from engine.templates.catalog import Templates
 from engine.templates.kinds import STARTED
 from engine.templates.library import Library
+from engine.templates.storing import library_of
 from registry import Plugin
 
 Document = Mapping[str, Any]
@@ -35,14 +37,12 @@ class Surroundings:
 
     def __init__(
         self,
-        library: Library | None = None,
-        config_maps: Mapping[str, Document] | None = None,
+        templates: Templates | None = None,
         workers: int = WORKERS,
         max_nodes: int = MAX_NODES,
     ) -> None:
         self.max_nodes = max_nodes
-        self.library = library or Library()
-        self.config_maps = config_maps or {}
+        self.templates = templates or Templates()
         self.workers = workers
         self.locks = Locks()
         self.memos = Memos()
@@ -70,6 +70,17 @@ class Kept:
         priority = Priority(-urgency if isinstance(urgency, int) else 0, created)
         self.locks = LockQueue(surroundings.locks, workflow.key, priority)
         self.locks.load(workflow.document["status"].get("synchronization") or {})
+        self.library: Library | None = None
+        self.config_maps: Mapping[str, Document] = {}
+
+    def look_up(self) -> Library:
+        """The templates and ConfigMaps that the workflow may refer to: those of now until its first pass is committed,
+        and from then on those that there were."""
+        if self.library is None or not self.workflow.phase:
+            templates, namespace = self.surroundings.templates, self.workflow.namespace
+            self.library = library_of(self.workflow.document, templates.library(namespace))
+            self.config_maps = templates.config_maps(namespace)
+        return self.library
 
     def commit(self, document: dict[str, Any]) -> None:
         """The workflow is this from now on, and the walk has got to where it is."""

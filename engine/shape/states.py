@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from engine.shape.specs import Flag, Metadata, Shape, Spec, Text, Values
+from engine.shape.specs import Flag, Metadata, Shape, Spec, Template, Text, Values
 
 
 class MutexHolding(Shape):
@@ -58,6 +58,8 @@ class Status(Shape):
     conditions: list[Condition] | None = None
     outputs: Values | None = None
     synchronization: SynchronizationStatus | None = None
+    stored_templates: dict[str, Template] | None = None
+    stored_workflow_template_spec: Spec | None = None
 
 
 class ObjectMetadata(Metadata):

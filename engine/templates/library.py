@@ -5,20 +5,23 @@ A template of a WorkflowTemplate resolves local names inside the document it sta
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
-from typing import Any, Final, TypeGuard
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 import orjson
 
 from engine.shape import WrongType, check_shape
 from engine.substitution.text import SubstitutionError
-from engine.templates.kinds import KINDS
+from engine.templates.merging import merge_defaults
 from engine.templates.sharing import Shared
 from engine.templates.template import InvalidTemplate, Template
 
 Document = Mapping[str, Any]
+
+NONE: Final[Document] = MappingProxyType({})
+"""A mapping with nothing in it."""
 
 _SHARED: Final = 1 << 20
 _VERDICTS: Final = 1 << 14
@@ -30,8 +33,8 @@ _LARGE: Final = 1000
 class Context:
     """The templates of one document, compiled as they are asked for.
 
-    ``scope`` is Argo's templateScope: ``namespaced/<name>`` or ``cluster/<name>``, and empty for workflows' own
-    templates, since all workflows that have the same ones share them.
+    ``library`` has those that they may refer to. ``scope`` is Argo's templateScope: ``namespaced/<name>`` or
+    ``cluster/<name>``, and empty for workflows' own templates, since all workflows that have the same ones share them.
     """
 
     def __init__(self, scope: str, spec: Document, defaults: Document, library: Library) -> None:
@@ -100,20 +103,24 @@ class Context:
 
 
 class Library:
-    """The WorkflowTemplates and ClusterWorkflowTemplates that workflows may refer to, by name.
+    """The WorkflowTemplates of one namespace and the ClusterWorkflowTemplates, by name, as they are at one moment.
 
-    ``defaults`` are merged into every template taken from it: Argo merges the `templateDefaults` of the workflow that
-    runs, never those of the document that the template stands in.
+    It never changes: where one of them does, whoever refers to it from then on is given another library
+    (`engine.templates.catalog`). ``defaults`` are merged into every template taken from it: Argo merges the
+    `templateDefaults` of the workflow that runs, never those of the document that the template stands in.
+    ``elsewhere`` tells the namespaces which have a WorkflowTemplate of a name, for who looks for it in the wrong one.
     """
 
     def __init__(
         self,
-        workflow_templates: Mapping[str, Document] | None = None,
-        cluster_workflow_templates: Mapping[str, Document] | None = None,
-        defaults: Document | None = None,
+        workflow_templates: Mapping[str, Document] = NONE,
+        cluster_workflow_templates: Mapping[str, Document] = NONE,
+        defaults: Document = NONE,
+        elsewhere: Callable[[str], Sequence[str]] = lambda name: (),
     ) -> None:
-        self._documents = {False: workflow_templates or {}, True: cluster_workflow_templates or {}}
-        self._defaults = defaults or {}
+        self._documents = {False: workflow_templates, True: cluster_workflow_templates}
+        self._defaults = defaults
+        self._elsewhere = elsewhere
         self._contexts: dict[tuple[bool, str], Context] = {}
         self._checked: set[tuple[bool, str]] = set()
         self._local: Shared[Context] = Shared(_SHARED)
@@ -129,18 +136,39 @@ class Library:
         calls = (each.get("steps") or (each.get("dag") or {}).get("tasks") or () for each in templates)
         return make(own) if len(templates) + sum(map(len, calls)) > _LARGE else self._local.get(own, make)
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to refer to."""
+        return any(self._documents.values())
+
     def with_defaults(self, defaults: Document) -> Library:
         """The same library for a workflow with `templateDefaults`; without any, this very one and what it compiled."""
         if not defaults:
             return self
-        return Library(self._documents[False], self._documents[True], defaults)
+        return Library(self._documents[False], self._documents[True], defaults, self._elsewhere)
+
+    def with_stored(self, stored: Mapping[tuple[bool, str], Document]) -> Library:
+        """The same library for a workflow that has some of it in its status: ``stored`` are specs by what they are of
+        (whether that is cluster-scoped, and its name), and templates which are not among theirs are this library's."""
+        if not stored:
+            return self
+        shelves = {cluster: dict(shelf) for cluster, shelf in self._documents.items()}
+        for (cluster, name), spec in stored.items():
+            try:
+                below = self.spec(name, cluster=cluster)
+            except InvalidTemplate:  # it is not there any more, or not what it was
+                below = NONE
+            templates = {each.get("name"): each for each in (*(below.get("templates") or ()), *spec["templates"])}
+            shelves[cluster][name] = {"spec": {**below, **spec, "templates": [*templates.values()]}}
+        return Library(shelves[False], shelves[True], self._defaults, self._elsewhere)
 
     def document(self, name: str, *, cluster: bool) -> Document:
         """One (Cluster)WorkflowTemplate. Raises `InvalidTemplate` where it is not known."""
         document = self._documents[cluster].get(name)
         kind = "clusterworkflowtemplates" if cluster else "workflowtemplates"
         if document is None:
-            raise InvalidTemplate(f'{kind}.argoproj.io "{name}" not found')
+            others = () if cluster else self._elsewhere(name)
+            hint = f": there is one in namespace {' and '.join(others)}, and it is looked for in the workflow's own"
+            raise InvalidTemplate(f'{kind}.argoproj.io "{name}" not found{hint if others else ""}')
         if (cluster, name) not in self._checked:
             try:
                 check_shape(document)
@@ -161,61 +189,3 @@ class Library:
             scope = f"{'cluster' if cluster else 'namespaced'}/{name}"
             self._contexts[key] = Context(scope, self.spec(name, cluster=cluster), self._defaults, self)
         return self._contexts[key]
-
-
-_KEYS: Final = {
-    **dict.fromkeys(("parameters", "artifacts", "volumes", "sidecars", "initContainers", "env"), "name"),
-    "imagePullSecrets": "name",
-    "volumeMounts": "mountPath",
-    "ports": "containerPort",
-    "tolerations": "key",
-    "hostAliases": "ip",
-}
-"""The lists that Kubernetes merges entry by entry, each by this field; all others replace one another."""
-
-
-def merge_defaults(document: Document, defaults: Document) -> Document:
-    """`templateDefaults` under a template: the template's own fields win, maps merge, lists and scalars replace.
-
-    Defaults that would change what kind of template it is (a `container` for a `script`) do not apply, as in Argo,
-    where merging them would make the template invalid.
-    """
-    if not defaults:
-        return document
-    own = [kind for kind in KINDS if document.get(kind) is not None]
-    return merge({key: value for key, value in defaults.items() if key not in KINDS or key in own}, document)
-
-
-def merge(base: Document, over: Document) -> dict[str, Any]:
-    """`over` on top of `base` as a strategic merge patch; what is empty in `over` is, to Go, not there at all."""
-    result = dict(base)
-    for key, value in over.items():
-        below = result.get(key)
-        if below is not None and (value is None or value == "" or value == []):
-            continue
-        if isinstance(below, dict) and isinstance(value, dict):
-            result[key] = merge(below, value)
-        elif key in _KEYS and _are_entries(below) and _are_entries(value):
-            result[key] = _merge_entries(below, value, _KEYS[key])
-        else:
-            result[key] = value
-    return result
-
-
-def _are_entries(value: object) -> TypeGuard[list[Document]]:
-    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
-
-
-def _merge_entries(base: list[Document], over: list[Document], field: str) -> list[Document]:
-    """The entries of both in the order of `over`, and each that only `base` has before the first that came after it
-    there (Kubernetes' mergeSortedSlice)."""
-    places = {str(each.get(field)): place for place, each in enumerate(base)}
-    own = {str(each.get(field)) for each in over}
-    rest = deque(place for key, place in places.items() if key not in own)
-    merged: list[Document] = []
-    for each in over:
-        place = places.get(str(each.get(field)), -1)
-        while rest and rest[0] < place:
-            merged.append(base[rest.popleft()])
-        merged.append(merge(base[place], each) if place >= 0 else each)
-    return [*merged, *(base[place] for place in rest)]

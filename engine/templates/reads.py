@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from engine.model.naming import DEFAULT
+
 Document = Mapping[str, Any]
 
 _NAME: Final = r"""(?:\.([\w-]+)|\[\\?['"]([^'"\\\]]+)\\?['"]\])"""
@@ -51,27 +53,27 @@ class _Reading:
         self.callers: dict[int, list[tuple[_Body, Document]]] = {}
         self.globals: dict[str, list[Output]] = {}
         self.known = {
-            (document.get("kind"), document["metadata"].get("name")): _templates(document) for document in documents
+            (*_place(document), document["metadata"].get("name")): _templates(document) for document in documents
         }
         for document in documents:
             for template in _templates(document).values():
-                self._add(template, _templates(document))
+                self._add(template, _templates(document), _place(document)[1])
 
-    def _add(self, template: Document, local: Mapping[str, Document]) -> None:
+    def _add(self, template: Document, local: Mapping[str, Document], namespace: str) -> None:
         groups = [group or () for group in template.get("steps") or ()]
         steps = [*(step for group in groups for step in group), *((template.get("dag") or {}).get("tasks") or ())]
         if steps:
             body = self.bodies[id(template)] = _Body(template, {step["name"]: step for step in steps}, {})
             for step in steps:
                 inline, reference = step.get("inline"), step.get("templateRef") or {}
-                kind = "ClusterWorkflowTemplate" if reference.get("clusterScope") else "WorkflowTemplate"
-                where = self.known.get((kind, reference.get("name")), {}) if reference else local
+                place = (_CLUSTER, "") if reference.get("clusterScope") else ("WorkflowTemplate", namespace)
+                where = self.known.get((*place, reference.get("name")), {}) if reference else local
                 called = inline or where.get(reference.get("template") or step.get("template") or "")
                 if called is not None:
                     body.calls[step["name"]] = called
                     self.callers.setdefault(id(called), []).append((body, step))
                 if inline:
-                    self._add(inline, local)
+                    self._add(inline, local, namespace)
         for parameter in (template.get("outputs") or {}).get("parameters") or ():
             if parameter.get("globalName") and not steps:
                 output = (template.get("name") or "", f"parameters.{parameter['name']}")
@@ -120,6 +122,13 @@ class _Reading:
 
 
 _LOOPS: Final = ("withItems", "withParam", "withSequence")
+_CLUSTER: Final = "ClusterWorkflowTemplate"
+
+
+def _place(document: Document) -> tuple[str | None, str]:
+    """The kind of a document, and its namespace."""
+    kind = document.get("kind")
+    return kind, "" if kind == _CLUSTER else document["metadata"].get("namespace") or DEFAULT
 
 
 def _templates(document: Document) -> dict[str, Document]:

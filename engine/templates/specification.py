@@ -12,7 +12,8 @@ from engine.expressions import ExpressionError, evaluate
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, compile_json, environment
 from engine.substitution.variables import text_of
-from engine.templates.library import Library, merge
+from engine.templates.library import Library
+from engine.templates.merging import merge
 from engine.templates.template import InvalidTemplate
 
 Document = Mapping[str, Any]

@@ -411,9 +411,9 @@ class TestWhatIsForgotten:
     def test_memos_beyond_what_there_is_room_for(self) -> None:
         memos = Memos(limit=3000)
         for number in range(100):
-            memos.save(Key("c", f"k{number}"), Memo({"result": "x" * 100}, None))
-            assert memos.find(Key("c", "k0"), None, 0.0) is not None  # asked for again and again
-        kept = [number for number in range(100) if memos.find(Key("c", f"k{number}"), None, 0.0)]
+            memos.save(Key("default", "c", f"k{number}"), Memo({"result": "x" * 100}, None))
+            assert memos.find(Key("default", "c", "k0"), None, 0.0) is not None  # asked for again and again
+        kept = [number for number in range(100) if memos.find(Key("default", "c", f"k{number}"), None, 0.0)]
         assert kept == [0, 97, 98, 99]
-        memos.save(Key("c", "k0"), Memo({"result": "x" * 10_000}, None))
-        assert memos.find(Key("c", "k0"), None, 0.0) is None
+        memos.save(Key("default", "c", "k0"), Memo({"result": "x" * 10_000}, None))
+        assert memos.find(Key("default", "c", "k0"), None, 0.0) is None

@@ -1,0 +1,183 @@
+"""The templates and ConfigMaps that workflows may refer to, which may change while an engine runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from engine.model.naming import DEFAULT, InvalidName, check_name, check_namespace
+from engine.shape import WrongType, check_shape
+from engine.templates.library import NONE, Library
+
+Document = Mapping[str, Any]
+Documents = Mapping[str, Document] | Iterable[Document]
+"""Documents of one kind: by ``NAME`` or ``NAMESPACE/NAME``, or one after the other, each by its own metadata."""
+
+WORKFLOW_TEMPLATE: Final = "WorkflowTemplate"
+CLUSTER_WORKFLOW_TEMPLATE: Final = "ClusterWorkflowTemplate"
+CONFIG_MAP: Final = "ConfigMap"
+KINDS: Final = (WORKFLOW_TEMPLATE, CLUSTER_WORKFLOW_TEMPLATE, CONFIG_MAP)
+
+
+class InvalidDocument(ValueError):
+    """A document that cannot be among the templates and ConfigMaps; the message is one line."""
+
+
+class Change(NamedTuple):
+    """What became of one document: ``document`` is None where it was removed, ``namespace`` empty where it has none."""
+
+    kind: str
+    namespace: str
+    name: str
+    document: Document | None
+
+
+class Templates:
+    """WorkflowTemplates, ClusterWorkflowTemplates and ConfigMaps, by kind, namespace and name.
+
+    A workflow that begins is given them as they are then, and goes on with those whatever is put or removed; what no
+    unfinished workflow refers to is forgotten. Documents that were handed over are not to be changed any more. To be
+    called from the event loop's thread.
+    """
+
+    def __init__(
+        self,
+        workflow_templates: Documents | None = None,
+        cluster_workflow_templates: Documents | None = None,
+        config_maps: Documents | None = None,
+    ) -> None:
+        """Raises `InvalidDocument` for a document without a name, in two namespaces at once, or given twice."""
+        shelves: dict[tuple[str, str], dict[str, Document]] = {}
+        for kind, documents in zip(KINDS, (workflow_templates, cluster_workflow_templates, config_maps), strict=True):
+            for namespace, name, document in _read(kind, documents or ()):
+                shelf = shelves.setdefault((kind, namespace), {})
+                if name in shelf:
+                    raise InvalidDocument(f"{_told(kind, namespace, name)}: it is given twice")
+                shelf[name] = document
+        self._shelves: dict[tuple[str, str], Mapping[str, Document]] = {**shelves}
+        """By kind and namespace. A shelf is replaced when it changes: who has it has it as it was."""
+        self._libraries: dict[str, Library] = {}
+        self.listeners: list[Callable[[Change], None]] = []
+        """Whom to tell of each change, once it is made."""
+
+    # Changes
+
+    def put(self, document: Document, *, namespace: str | None = None) -> None:
+        """Add a document, or replace the one of its kind, namespace and name; a copy of it is kept.
+
+        It is in `namespace` where it names none itself, by default in ``default``. Raises `InvalidDocument` where it is
+        of another kind, has no name, is malformed, or is in a namespace other than `namespace`.
+        """
+        kind = document.get("kind")
+        if kind not in KINDS:
+            raise InvalidDocument(f"kind: expected {' or '.join(KINDS)}, got {kind!r}")
+        try:
+            if kind != CONFIG_MAP:
+                check_shape(document)
+        except WrongType as error:
+            raise InvalidDocument(f"{kind}: {error}") from None
+        own, name = _place(kind, document)
+        clustered = kind == CLUSTER_WORKFLOW_TEMPLATE
+        if not clustered and namespace is not None and own not in (None, namespace):
+            raise InvalidDocument(f"{kind} {name!r}: metadata.namespace: expected {namespace!r}, got {own!r}")
+        where = "" if clustered else own or namespace or DEFAULT
+        try:
+            check_name(name)
+            check_namespace(where or DEFAULT)
+        except InvalidName as error:
+            raise InvalidDocument(f"{kind} {name!r}: {error}") from None
+        metadata = {**document["metadata"], "name": name} | ({"namespace": where} if where else {})
+        kept = copy.deepcopy({**document, "metadata": metadata})
+        self._replace(kind, where, {**self._shelf(kind, where), name: kept})
+        self._tell(Change(kind, where, name, kept))
+
+    def remove(self, kind: str, name: str, *, namespace: str = DEFAULT) -> None:
+        """Take a document away. Raises `LookupError` where there is none."""
+        namespace = "" if kind == CLUSTER_WORKFLOW_TEMPLATE else namespace
+        shelf = self._shelf(kind, namespace)
+        if name not in shelf:
+            raise LookupError(f"{_told(kind, namespace, name)} not found")
+        self._replace(kind, namespace, {key: value for key, value in shelf.items() if key != name})
+        self._tell(Change(kind, namespace, name, None))
+
+    def _replace(self, kind: str, namespace: str, shelf: Mapping[str, Document]) -> None:
+        if shelf:
+            self._shelves[kind, namespace] = shelf
+        else:
+            del self._shelves[kind, namespace]
+        if kind == WORKFLOW_TEMPLATE:
+            self._libraries.pop(namespace, None)
+        elif kind == CLUSTER_WORKFLOW_TEMPLATE:
+            self._libraries.clear()
+
+    def _tell(self, change: Change) -> None:
+        for listener in list(self.listeners):
+            listener(change)
+
+    # What there is
+
+    def get(self, kind: str, name: str, *, namespace: str = DEFAULT) -> Document | None:
+        """One document, None where there is none."""
+        return self._shelf(kind, "" if kind == CLUSTER_WORKFLOW_TEMPLATE else namespace).get(name)
+
+    def documents(self, kind: str, *, namespace: str | None = None) -> list[Document]:
+        """The documents of a kind, those of one namespace or of all, ordered by namespace and name."""
+        shelves = sorted((where, shelf) for (each, where), shelf in self._shelves.items() if each == kind)
+        wanted = [shelf for where, shelf in shelves if namespace is None or where in ("", namespace)]
+        return [shelf[name] for shelf in wanted for name in sorted(shelf)]
+
+    def _shelf(self, kind: str, namespace: str) -> Mapping[str, Document]:
+        return self._shelves.get((kind, namespace), NONE)
+
+    # What workflows are given
+
+    def library(self, namespace: str) -> Library:
+        """What a workflow of a namespace may refer to, as it is now: the same object until some of that changes."""
+        place = namespace if (WORKFLOW_TEMPLATE, namespace) in self._shelves else ""
+        library = self._libraries.get(place)
+        if library is None:
+            clustered = self._shelf(CLUSTER_WORKFLOW_TEMPLATE, "")
+            library = Library(self._shelf(WORKFLOW_TEMPLATE, place), clustered, elsewhere=self._namespaces_with)
+            self._libraries[place] = library
+        return library
+
+    def config_maps(self, namespace: str) -> Mapping[str, Document]:
+        """The ConfigMaps of a namespace by name, as they are now."""
+        return self._shelf(CONFIG_MAP, namespace)
+
+    def _namespaces_with(self, name: str) -> list[str]:
+        shelves = self._shelves.items()
+        return sorted(where for (kind, where), shelf in shelves if kind == WORKFLOW_TEMPLATE and name in shelf)
+
+
+def _read(kind: str, documents: Documents) -> Iterator[tuple[str, str, Document]]:
+    """Namespace, name and document of each that an embedder gives."""
+    keyed = documents.items() if isinstance(documents, Mapping) else (("", each) for each in documents)
+    for key, document in keyed:
+        where, name = _place(kind, document, key)
+        given, slash, rest = key.rpartition("/")
+        if slash and (not given or not rest or "/" in given or kind == CLUSTER_WORKFLOW_TEMPLATE):
+            expected = "NAME" if kind == CLUSTER_WORKFLOW_TEMPLATE else "NAME or NAMESPACE/NAME"
+            raise InvalidDocument(f"{kind} {key!r}: expected it to be named as {expected}")
+        if slash and where not in (None, given):
+            raise InvalidDocument(f"{kind} {key!r}: metadata.namespace: expected {given!r}, got {where!r}")
+        yield "" if kind == CLUSTER_WORKFLOW_TEMPLATE else where or given or DEFAULT, rest or name, document
+
+
+def _place(kind: str, document: Document, key: str = "") -> tuple[str | None, str]:
+    """The namespace, if any, and the name that a document has by its metadata."""
+    metadata = document.get("metadata") if isinstance(document, Mapping) else None
+    namespace = metadata.get("namespace") if isinstance(metadata, Mapping) else None
+    name = (metadata.get("name") or metadata.get("generateName")) if isinstance(metadata, Mapping) else None
+    if not key and (not isinstance(name, str) or not name):
+        raise InvalidDocument(
+            f"{kind}: metadata.name: expected a name, got {'nothing' if name is None else repr(name)}"
+        )
+    return namespace if isinstance(namespace, str) and namespace else None, str(name or "")
+
+
+def _told(kind: str, namespace: str, name: str) -> str:
+    """A document as Kubernetes names it where it is not found."""
+    group = "" if kind == CONFIG_MAP else ".argoproj.io"
+    return f'{kind.lower()}s{group} "{namespace}/{name}"' if namespace else f'{kind.lower()}s{group} "{name}"'

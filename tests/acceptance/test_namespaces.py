@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import load
-from tests.acceptance.conftest import RunOarlock
+from tests.acceptance.fixtures import RunOarlock
 
 FILE = """\
 kind: WorkflowTemplate
@@ -25,7 +25,7 @@ data: {n: "1"}
 ---
 kind: ConfigMap
 metadata: {name: sizes}
-data: {n: "2"}
+data: {size: 2}
 """
 WORK = """\
 kind: Workflow
@@ -100,10 +100,10 @@ def test_from_a_template_of_one_of_several_namespaces(files: list[str], oarlock:
 def test_a_semaphore_without_a_config_map_stands_in_the_workflows_namespace(
     tmp_path: Path, oarlock: RunOarlock
 ) -> None:
-    lock = "synchronization: {semaphore: {configMapKeyRef: {name: sizes, key: n}}}"
+    lock = "synchronization: {semaphore: {configMapKeyRef: {name: sizes, key: size}}}"
     spec = f"spec: {{entrypoint: t, templates: [{{name: t, container: {{image: i}}, {lock}}}]}}"
     (tmp_path / "work.yaml").write_text(f"kind: Workflow\nmetadata: {{name: w, namespace: red}}\n{spec}\n")
-    (tmp_path / "sizes.yaml").write_text("kind: ConfigMap\nmetadata: {name: sizes}\ndata: {n: '2'}\n")
+    (tmp_path / "sizes.yaml").write_text("kind: ConfigMap\nmetadata: {name: sizes}\ndata: {size: 2}\n")
     done = oarlock("run", "work.yaml", "sizes.yaml")
     assert done.code == 0
     assert "warning: ConfigMap red/sizes is not given: its semaphores count as 1 in this simulation" in done.err

@@ -212,6 +212,8 @@ async def test_what_does_not_match_ends_as_if_the_plugin_had_had_nothing_to_say(
         (MatchSettings(methods=("workflow.*",)), {"work", "[0]", "a", "b"}),
         (MatchSettings(labels={"team": "pay*"}), set()),
         (MatchSettings(labels={"team": "other"}), {"work", "[0]", "a", "b"}),
+        (MatchSettings(namespaces=("def*",)), set()),
+        (MatchSettings(namespaces=("other", "def")), {"work", "[0]", "a", "b"}),
         (MatchSettings(phases=("Succeeded",)), {"work", "[0]", "a", "b"}),
     ):
         matched, asked = await run(match, set())

@@ -127,7 +127,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
                 value = "{{item}}" if "withSequence" in each else "{{workflow.name}}"
                 each["arguments"] = {"parameters": [{"name": "text", "value": value}]}
     return {
-        "metadata": {"name": "work"},
+        "metadata": {"name": "work", "uid": "u"},
         "spec": {
             "entrypoint": "main",
             "templates": [
@@ -144,7 +144,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 
 
 CUT_OFF = {
-    "metadata": {"name": "work"},
+    "metadata": {"name": "work", "uid": "u"},
     "spec": {
         "entrypoint": "main",
         "templates": [
@@ -183,7 +183,7 @@ async def test_what_does_not_match_ends_as_if_the_plugin_had_had_nothing_to_say(
     engine: StartEngine, plugin: StartPlugin
 ) -> None:
     document = {
-        "metadata": {"name": "work", "labels": {"team": "payments"}},
+        "metadata": {"name": "work", "uid": "u", "labels": {"team": "payments"}},
         "spec": {
             "entrypoint": "main",
             "templates": [

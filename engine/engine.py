@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from engine.executors.executor import Executor, Result
 from engine.executors.simulated import SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
 from engine.model.node import ERROR, FAILED, SUCCEEDED, SUSPEND, Node
+from engine.model.pace import Pieces
 from engine.model.statistics import Counts, EngineStats
 from engine.model.workflow import Workflow
 from engine.operations import AlreadySubmitted, OperationError, answers, retried
@@ -147,24 +149,30 @@ class Engine:
         was_finished = workflow.finished
         self._counts.passes += 1
         run.log = run.log.bind(pass_id=self._counts.passes)
+        cancelled = None
         try:
-            await self._pass(run)
+            cancelled = await self._pass(run)
         except (TransientError, DeadlinePassed) as error:
             return self._aborted(run, error)
         except Exception as error:
             # A mistake of ours: it must not take the other workflows with it (Argo's operator recovers likewise).
             run.log.exception("pass failed")
-            run.give_up(f"internal error: {type(error).__name__}: {error}", self.clock())
+            reason = f"internal error: {type(error).__name__}: {error}"
+            cancelled = await self._surroundings.pace.to_the_end(run.give_up(reason, self.clock()))
         finally:
             woken = self._surroundings.locks.take_woken()
             for each in woken:
                 self._loop.wake(each)
-        return self._committed_pass(run, woken, was_finished=was_finished)
+        # Whatever is cancelled from here on, what is committed is also done.
+        cancelled = await self._surroundings.pace.to_the_end(self._start_leaves(run)) or cancelled
+        result = self._committed_pass(run, woken, was_finished=was_finished)
+        if cancelled is not None:
+            raise cancelled
+        return result
 
     def _committed_pass(self, run: Run, woken: set[str], *, was_finished: bool = False) -> PassResult:
         workflow = run.workflow
         run.aborts = run.cut_off = 0
-        self._start_leaves(run)
         others = frozenset(woken - {workflow.key})
         if workflow.finished:
             self._counts.workflows_finished += not was_finished
@@ -180,16 +188,15 @@ class Engine:
         ]
         return PassResult(requeue_after=min(waits, default=None), woken=others)
 
-    async def _pass(self, run: Run) -> None:
+    async def _pass(self, run: Run) -> CancelledError | None:
+        """Make a pass; returns a cancellation that came when it was committed already."""
         if self.registry is None:
-            await run.reconcile((), self.clock(), Patience())
-            return
+            return await run.reconcile((), self.clock(), Patience())
         deadline, heard = self.registry.config.engine.loop_deadline, run.answers
         patience = Patience(deadline)
         with self.registry.lease() as plugins:
             try:
-                async with patience:
-                    await run.reconcile(plugins, self.clock(), patience)
+                return await run.reconcile(plugins, self.clock(), patience)
             except TimeoutError as error:
                 run.cut_off = run.cut_off + 1 if run.answers == heard else 0
                 reason = f"the pass took longer than loop_deadline, {deadline:g}s"
@@ -197,7 +204,7 @@ class Engine:
                     raise DeadlinePassed(reason) from error
                 reason = f"{reason}, {TRIES} times in a row, and plugin {patience.awaited!r} answered nothing meanwhile"
                 run.log.error("workflow given up", reason=reason)
-                run.give_up(reason, self.clock())
+                return await self._surroundings.pace.to_the_end(run.give_up(reason, self.clock()))
 
     def _aborted(self, run: Run, error: TransientError | DeadlinePassed) -> PassResult:
         """The pass left no trace. Its workflow waits, longer each time, unless it got on and only ran out of time."""
@@ -242,11 +249,13 @@ class Engine:
             run = self._runs[workflow.key] = Run(workflow, self._surroundings)
         return run
 
-    def _start_leaves(self, run: Run) -> None:
+    def _start_leaves(self, run: Run) -> Pieces:
         """Between passes: hand the executor what the pass decided, so that an aborted one has started nothing."""
         workflow = run.workflow
-        for node_id in run.take_stops():
-            self._stop_leaf(workflow, workflow.nodes[node_id], run.log)
+        for stopped in run.take_stops():
+            if stopped is not None:
+                self._stop_leaf(workflow, workflow.nodes[stopped], run.log)
+            yield
         ended = False
         for invocation in run.take_starts():
             node_id = invocation.node_id
@@ -261,8 +270,10 @@ class Engine:
                 result = Result(ERROR, f"{type(error).__name__}: {error}")
             if result is not None:
                 run.record.reports[node_id], ended = result, True
+            yield
         if ended:
             self._loop.wake(workflow.key)
+        yield from run.over()
 
     def _is_run(self, node: Node) -> bool:
         """Whether there is anything to be run: only a simulated executor makes something of a suspend."""

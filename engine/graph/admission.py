@@ -19,6 +19,7 @@ from engine.graph.memo import Key, MemoError, memo_request
 from engine.graph.retry import Retry
 from engine.graph.series import Series
 from engine.model.node import ERROR, FAILED, FLAGS, PENDING, RETRY, RUNNING, SUCCEEDED, Node
+from engine.model.pace import Pieces
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, render_string
 from engine.templates.template import InvalidTemplate, Step
@@ -81,7 +82,7 @@ class Admission:
             return None
         return Series(graph, self._config_maps, parent, boundary, prefix, template, self._reference(step.called or {}))
 
-    def restored(self) -> None:
+    def restored(self) -> Pieces:
         """All that there was is there again: calls wait that waited when the record was written, others are made."""
         graph, room = self.graph, self._room
         found = {invocation.name: invocation for invocation in self._held}
@@ -92,6 +93,7 @@ class Admission:
                 if invocation.template is None and not self._resolve(invocation):
                     continue
             room.restored(name, invocation, waiting)
+            yield
         for key in graph.record.freed:
             if key in graph.live:
                 room.free(graph.live[key])
@@ -99,8 +101,9 @@ class Admission:
         graph.restoring, self._held = False, []
         for invocation in found.values():
             self._admit(invocation)
+            yield
 
-    def let_in(self) -> None:
+    def let_in(self) -> Pieces:
         """Admit who has waited for what there is now."""
         graph = self.graph
         if graph.restoring:
@@ -111,8 +114,10 @@ class Admission:
             parent = invocation.parent
             if not isinstance(parent, Retry) or graph.is_open(parent.invocation):
                 self._admit(invocation, waited=True)
+                yield
         for invocation in self._locks.retry(graph.is_open):
             self._enter(invocation, graph.store[invocation.node_id], graph.settings(invocation))
+            yield
 
     def _admit(self, invocation: Invocation, existing: Node | None = None, *, waited: bool = False) -> None:
         """Give the call its node, or let it wait for its turn; ``waited`` says that its turn has come."""

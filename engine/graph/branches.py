@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from itertools import chain
 
 from engine.graph.nodes import NodeStore
 from engine.model.node import RETRY, SUCCEEDED, UNSUCCESSFUL, Node
+from engine.model.pace import Pieces
 
 
 def branch_phases(
-    boundary: str, targets: Sequence[str], dependents: Mapping[str, Sequence[str]], store: NodeStore
-) -> dict[str, str]:
+    boundary: str, targets: Sequence[str], dependents: Callable[[], Mapping[str, Sequence[str]]], store: NodeStore
+) -> Generator[None, None, dict[str, str]]:
     """The phase of each target's branch: its own, or where it was skipped or omitted that of the last node above it.
 
     Where branches meet, a failed one counts. A task may have failed and no node above the target show it: where it
@@ -24,19 +25,21 @@ def branch_phases(
     unclear = {target for target in targets if not store[target].completed}
     phases.update(dict.fromkeys(unclear, SUCCEEDED))
     if unclear:
-        _follow(boundary, unclear, phases, {}, store)
-        if any(store[task].unsuccessful for task in dependents):
-            _follow(boundary, unclear, phases, dependents, store)
+        yield from _follow(boundary, unclear, phases, {}, store)
+        below = dependents()
+        if any(store[task].unsuccessful for task in below):
+            yield from _follow(boundary, unclear, phases, below, store)
     return phases
 
 
 def _follow(
     boundary: str, unclear: set[str], phases: dict[str, str], dependents: Mapping[str, Sequence[str]], store: NodeStore
-) -> None:
+) -> Pieces:
     """Carry phases down from the boundary to the targets that have none; a failure stays once it is there."""
     queue = deque((child, SUCCEEDED) for child in store[boundary].children or ())
     seen = set(queue)
     while queue:
+        yield
         key, phase = queue.popleft()
         node = store[key]
         if node.completed:

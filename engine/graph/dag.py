@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -12,8 +11,8 @@ import orjson
 from engine.expressions import ExpressionError
 from engine.graph.ancestry import Ancestry
 from engine.graph.branches import branch_phases
-from engine.graph.ends import create_skipped, cut_off, finish
-from engine.graph.expansion import Call, ExpansionError, Waiting, expand
+from engine.graph.ends import create_skipped, end_inside, finish
+from engine.graph.expansion import Call, ExpansionError, Waiting, expand, primed
 from engine.graph.hooks import HookedCall
 from engine.graph.invocation import Body, HookedParent, Invocation, Parent
 from engine.graph.outputs import (
@@ -41,6 +40,7 @@ from engine.model.node import (
     UNSUCCESSFUL,
     Node,
 )
+from engine.model.pace import Pieces
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, render_string
 from engine.templates.template import Condition, Hook, InvalidTemplate, Mentions, Step
@@ -61,8 +61,8 @@ class Dag(Body):
         self.nodes: dict[str, str] = {}
         """The nodes of the tasks that are done, by task."""
         self.targets: list[str] = []
-        self.conditions: dict[str, Condition | None] = graph.dependencies(self.template)
-        self.parents = {name: () if each is None else each.tasks for name, each in self.conditions.items()}
+        self.conditions: dict[str, Condition | None] = {}
+        self.parents: dict[str, Sequence[str]] = {}
         self.ancestry: Ancestry | None = None
         self.waits: dict[str, int] = {}
         self.dependents: dict[str, list[str]] = {}
@@ -71,6 +71,13 @@ class Dag(Body):
         self._known: dict[str, dict[str, Any]] = {}
 
     def start(self) -> None:
+        self.graph.turns.at_length(self._begin())
+
+    def _begin(self) -> Pieces:
+        self.conditions = yield from self.graph.dependencies(self.template)
+        for name, condition in self.conditions.items():
+            self.parents[name] = () if condition is None else condition.tasks
+            yield
         try:
             self.targets = self._find_targets()
         except (InvalidTemplate, SubstitutionError) as error:
@@ -83,11 +90,12 @@ class Dag(Body):
             self.waits[name] = len(ancestors)
             for ancestor in ancestors:
                 self.dependents.setdefault(ancestor, []).append(name)
+            yield
         for name in needed:
             if self.waits[name] == 0:
-                self._execute(name)
+                yield from self._execute(name)
         if not needed:
-            self._assess()
+            yield from self._assess()
 
     def abandon(self, phase: str, message: str) -> None:
         for loop in self.loops:
@@ -118,31 +126,31 @@ class Dag(Body):
 
     # Tasks
 
-    def _execute(self, name: str) -> None:
+    def _execute(self, name: str) -> Pieces:
         """All that the task waits for is done: run it, or omit it."""
         task, condition = self.tasks[name], self.conditions[name]
         node_name = f"{self.invocation.name}.{name}"
         known = self.graph.knows(node_name)
         existing = self.graph.store.adopt(node_name)
         if existing is not None and existing.fulfilled and existing.type == SKIPPED_TYPE:
-            self._settle(name, existing)
+            yield from self._settle(name, existing)
             return
         try:
             if not known and condition is not None and not condition.evaluate(self._holds):
-                self._skip(name, node_name, OMITTED, "omitted: depends condition not met")
+                yield from self._skip(name, node_name, OMITTED, "omitted: depends condition not met")
                 return
             scope = Scope(self.own)
-            self._read_ancestors(name, scope)
-            calls = expand(task, scope, self.own, self.graph.store.room)
+            yield from self._read_ancestors(name, scope)
+            calls = yield from primed(expand(task, scope, self.own, self.graph.store.room))
             first = next(calls)
         except (ExpansionError, ExpressionError, OutputError) as error:
-            self._skip(name, node_name, ERROR, str(error))
+            yield from self._skip(name, node_name, ERROR, str(error))
             return
         except Waiting as waiting:
             block(self.graph, self.invocation, f"task {name}: {waiting}")
             return
         if first.suffix:
-            self._execute_loop(name, node_name, chain([first], calls), scope, existing)
+            yield from self._execute_loop(name, node_name, chain([first], calls), scope, existing)
         else:
             type_ = TASK_GROUP if first.skipped is None and self._is_loop(task) else ""
             hooks = (task.hooks, task.exit_hook)
@@ -189,7 +197,7 @@ class Dag(Body):
 
     def _execute_loop(
         self, name: str, node_name: str, calls: Iterator[Call], scope: Scope, existing: Node | None
-    ) -> None:
+    ) -> Pieces:
         task = self.tasks[name]
         group = existing or self.graph.create(
             node_name,
@@ -208,23 +216,26 @@ class Dag(Body):
         series, key = self.calls.series(loop, self.invocation, node_name, task), 0
         while some := list(islice(calls, AT_A_TIME)):
             loop.pending += len(some)
+            yield
             if series is not None and all(call.runs for call in some):
                 series.make(key, some)
             else:
                 for made, call in enumerate(some, key):
                     child = f"{node_name}{call.suffix}"
                     self.run(loop, made, child, call, task, scope, self.graph.store.adopt(child), {}, task.exit_hook)
+                    yield
             key += len(some)
+            yield
 
-    def _skip(self, name: str, node_name: str, phase: str, message: str) -> None:
+    def _skip(self, name: str, node_name: str, phase: str, message: str) -> Pieces:
         document = self.tasks[name].document
-        self._settle(name, create_skipped(self.graph, node_name, document, self.invocation, phase, message))
+        yield from self._settle(name, create_skipped(self.graph, node_name, document, self.invocation, phase, message))
 
-    def _settle(self, name: str, node: Node) -> None:
+    def _settle(self, name: str, node: Node) -> Pieces:
         """A task that never runs. As in Argo its hooks may all the same, but none after what could not be read."""
         task, key, scope = self.tasks[name], self.index[name], Scope(self.own)
         try:
-            self._read_ancestors(name, scope)
+            yield from self._read_ancestors(name, scope)
             hooks, exit_hook = task.hooks, task.exit_hook
         except OutputError:
             hooks, exit_hook = {}, None
@@ -232,12 +243,17 @@ class Dag(Body):
 
     def child_created(self, key: int, node_id: str) -> None:
         """Hang the task under what it depends on, or under the DAG itself (Argo's connectDependencies)."""
-        store = self.graph.store
         parents = self.parents[self.names[key]]
-        if not parents:
-            store.link(self.invocation.node_id, node_id)
-        for end in dict.fromkeys(end for parent in parents for end in store.outbound(self.nodes[parent])):
-            store.link(end, node_id)
+        if parents:
+            self.graph.turns.at_length(self._hang(node_id, parents))
+        else:
+            self.graph.store.link(self.invocation.node_id, node_id)
+
+    def _hang(self, node_id: str, parents: Sequence[str]) -> Pieces:
+        ends = yield from self.graph.store.ends(self.nodes[parent] for parent in parents)
+        for end in dict.fromkeys(ends):
+            self.graph.store.link(end, node_id)
+            yield
 
     def child_done(self, key: int, node: Node) -> None:
         name = self.names[key]
@@ -245,12 +261,19 @@ class Dag(Body):
         self.open -= 1
         if not self.graph.is_open(self.invocation):
             return
-        for dependent in self.dependents.get(name, ()):
+        dependents = self.dependents.get(name, ())
+        if dependents or self.open == 0:
+            self.graph.turns.at_length(self._go_on(dependents))
+
+    def _go_on(self, dependents: Sequence[str]) -> Pieces:
+        """A task is done: those that waited for nothing else are next, and where there are none the end."""
+        for dependent in dependents:
             self.waits[dependent] -= 1
             if self.waits[dependent] == 0:
-                self._execute(dependent)
+                yield from self._execute(dependent)
+            yield
         if self.open == 0:
-            self._assess()
+            yield from self._assess()
 
     def child_raised(self, key: int, node: Node) -> None:
         self.child_blamed(key, node)
@@ -267,9 +290,7 @@ class Dag(Body):
     def child_hook_failed(self, key: int, message: str, *, exiting: bool) -> None:
         """A hook that cannot be called ends the DAG, an exit handler only where it is that of a target (executeDAG)."""
         if (not exiting or self.names[key] in self.targets) and self.graph.is_open(self.invocation):
-            cut_off(self.graph, self.invocation)
-            self.abandon(ERROR, message)
-            self._raise(message)
+            self.graph.turns.at_length(end_inside(self.graph, self.invocation, ERROR, message, raised=True))
 
     def _holds(self, task: str, status: str) -> bool:
         node = self.graph.store[self.nodes[task]]
@@ -287,7 +308,7 @@ class Dag(Body):
 
     # Variables
 
-    def _read_ancestors(self, name: str, scope: Scope) -> None:
+    def _read_ancestors(self, name: str, scope: Scope) -> Pieces:
         """The variables of those ancestors, near or far, that the task mentions. An expression finds `tasks` as soon as
         there is any ancestor, so that what it guards may be missing from them."""
         mentions = self.tasks[name].mentions
@@ -295,18 +316,18 @@ class Dag(Body):
             if self.ancestry is None:
                 self.ancestry = Ancestry(self.parents)
             if self.ancestry.is_ancestor(ancestor, name):
-                scope.update(self._variables(ancestor))
+                scope.update((yield from self._variables(ancestor)))
         if mentions.expressed and not scope and self.parents[name]:
-            scope.update(self._variables(self.parents[name][0]))
+            scope.update((yield from self._variables(self.parents[name][0])))
 
-    def _variables(self, name: str) -> dict[str, Any]:
+    def _variables(self, name: str) -> Generator[None, None, dict[str, Any]]:
         """What a finished task defines. A loop's lists are long, and many tasks may read them."""
         known = self._known.get(name)
         if known is None:
-            known = self._known[name] = self._collect(name)
+            known = self._known[name] = yield from self._collect(name)
         return known
 
-    def _collect(self, name: str) -> dict[str, Any]:
+    def _collect(self, name: str) -> Generator[None, None, dict[str, Any]]:
         store, prefix = self.graph.store, f"tasks.{name}"
         node = store[self.nodes[name]]
         variables = step_variables(prefix, spokesman(node, store))
@@ -317,15 +338,21 @@ class Dag(Body):
                 return variables
             variables.update(default_variables(prefix, called, self.own, artifacts=False))
         if node.type == TASK_GROUP:
-            turns = [store[child] for child in node.children or () if store[child].name.startswith(f"{node.name}(")]
-            turns.sort(key=partial(_turn, len(node.name) + 1))  # one that was retried may come last
+            turns = list[tuple[int, int, Node]]()
+            for child in node.children or ():
+                turn = store[child]
+                if turn.name.startswith(f"{node.name}("):
+                    turns.append((_turn(len(node.name) + 1, turn), len(turns), turn))
+                yield
+            turns.sort()  # one that was retried may come last
             if turns:
-                variables.update(loop_variables(prefix, turns, results=name in self.template.mentions.results))
+                results = name in self.template.mentions.results
+                variables.update((yield from loop_variables(prefix, [turn for *_, turn in turns], results=results)))
         return variables
 
     # The end
 
-    def _assess(self) -> None:
+    def _assess(self) -> Pieces:
         """Judge the DAG by its targets alone: a failure that something downstream handled is none."""
         store = self.graph.store
         result = SUCCEEDED
@@ -333,45 +360,46 @@ class Dag(Body):
             result = FAILED
         else:
             targets = [self.nodes[name] for name in self.targets]
-            branches = branch_phases(self.invocation.node_id, targets, self._dependents(), store)
+            branches = yield from branch_phases(self.invocation.node_id, targets, self._dependents, store)
             for name in self.targets:
+                yield
                 branch = branches[self.nodes[name]]
                 if branch in UNSUCCESSFUL and not self.tasks[name].continues_on(branch):
                     result = branch
                     if self.template.dag.get("failFast") is not False:
                         break
         if result != SUCCEEDED:
-            finish(self.graph, self.invocation, result, "", outbound=self._outbound())
+            finish(self.graph, self.invocation, result, "", outbound=(yield from self._outbound()))
             return
         scope = Scope(self.own)
         try:
             mentions = Mentions(self.template.outputs)
             named = mentions.among(self.nodes)
             for name in named if named or not mentions.expressed else list(self.nodes)[:1]:
-                scope.update(self._variables(name))
+                scope.update((yield from self._variables(name)))
             outputs = template_outputs(self.template, scope)
         except OutputError as error:
             self._raise(str(error))
             return
-        self._publish()
-        finish(self.graph, self.invocation, SUCCEEDED, "", outputs=outputs, outbound=self._outbound())
+        yield from self._publish()
+        finish(self.graph, self.invocation, SUCCEEDED, "", outputs=outputs, outbound=(yield from self._outbound()))
 
     def _dependents(self) -> dict[str, list[str]]:
         """The nodes of the tasks that depend on one, by its node."""
         nodes = self.nodes
         return {nodes[name]: [nodes[below] for below in found] for name, found in self.dependents.items()}
 
-    def _publish(self) -> None:
+    def _publish(self) -> Pieces:
         """What its tasks leave for the workflow, in the order of the manifest, those that are DAGs included: a DAG's
         own outputs are published by the one around it (executeDAG)."""
         for name in self.names:
             outputs = self.graph.store[self.nodes[name]].outputs if name in self.nodes else None
             if outputs:
                 self.graph.outputs.publish(outputs)
+            yield
 
-    def _outbound(self) -> tuple[str, ...]:
-        store, nodes = self.graph.store, self.nodes
-        return tuple(end for name in self.targets if name in nodes for end in store.outbound(nodes[name]))
+    def _outbound(self) -> Generator[None, None, tuple[str, ...]]:
+        return self.graph.store.ends(self.nodes[name] for name in self.targets if name in self.nodes)
 
     def _raise(self, message: str) -> None:
         # Without outbound nodes, which Argo sets once the outputs are there.

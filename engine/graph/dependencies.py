@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Final
 
 from engine.expressions import ExpressionError
@@ -27,7 +27,7 @@ class Broken:
         raise ExpressionError(f"unable to evaluate expression '{self.text}': {self.error}", self.text)
 
 
-def dependencies(template: Template) -> dict[str, Condition | None]:
+def dependencies(template: Template) -> Generator[None, None, dict[str, Condition | None]]:
     """What each task depends on, None for a root.
 
     A list of `dependencies` means what Argo's expandDependency makes of it: each one succeeded, was skipped or is a
@@ -46,4 +46,5 @@ def dependencies(template: Template) -> dict[str, Condition | None]:
             result[task.name] = parse_depends(text, forgiven) if text else None
         except ExpressionError as error:
             result[task.name] = Broken(text, error)
+        yield
     return result

@@ -12,6 +12,7 @@ from engine.graph.graph import Graph
 from engine.graph.invocation import Inside, Invocation
 from engine.graph.nodes import complete
 from engine.model.node import ERROR, FAILED, FLAGS, RETRY, SKIPPED_TYPE, SUCCEEDED, UNSUCCESSFUL, Node
+from engine.model.pace import Pieces
 
 Document = Mapping[str, Any]
 
@@ -86,9 +87,24 @@ def conclude(graph: Graph, invocation: Invocation) -> None:
     node.started_at = node.started_at or graph.timestamp
     node.finished_at = node.finished_at or graph.timestamp
     was_daemon, node.daemoned = bool(node.daemoned), None
-    if invocation.body is not None and not invocation.ended:  # it is over because a plugin says so
+    cut_short = invocation.body is not None and not invocation.ended  # it is over because a plugin says so
+    if cut_short or (invocation.inside is not None and invocation.inside.daemons):
+        graph.turns.at_length(_conclude_inside(graph, invocation, node, cut_short=cut_short, lost=was_daemon))
+    else:
+        _conclude(graph, invocation, node, lost=was_daemon)
+
+
+def _conclude_inside(graph: Graph, invocation: Invocation, node: Node, *, cut_short: bool, lost: bool) -> Pieces:
+    if cut_short:
+        assert invocation.body is not None
         invocation.body.abandon(node.phase, node.message)
-        cut_off(graph, invocation)
+        yield from cut_off(graph, invocation)
+    if invocation.inside is not None:
+        yield from end_daemons(graph, invocation.inside)
+    _conclude(graph, invocation, node, lost=lost)
+
+
+def _conclude(graph: Graph, invocation: Invocation, node: Node, *, lost: bool) -> None:
     kind = invocation.resolved.kind
     if kind.leaf:
         if node.progress and node.phase not in UNSUCCESSFUL:
@@ -97,11 +113,9 @@ def conclude(graph: Graph, invocation: Invocation) -> None:
             containers.close_all(graph, node)
     if node.outputs and kind.publishes:
         graph.outputs.publish(node.outputs)
-    if invocation.inside is not None:
-        end_daemons(graph, invocation.inside)
     invocation.body = invocation.variables = None
     graph.room.release(invocation, node)
-    tell(graph, invocation, node, lost=was_daemon)
+    tell(graph, invocation, node, lost=lost)
 
 
 def tell(graph: Graph, invocation: Invocation, node: Node, *, lost: bool = False) -> None:
@@ -130,14 +144,19 @@ def note_end(graph: Graph, boundary: Invocation | None, *, failed: bool) -> None
 def _fail_fast(graph: Graph, boundary: Invocation) -> None:
     """Nothing begins any more in a template with `failFast` once something failed, and it ends with its pods."""
     assert boundary.inside is not None
-    assert boundary.body is not None
     if not boundary.inside.pods and graph.is_open(boundary):
-        cut_off(graph, boundary)
-        boundary.body.abandon(FAILED, FAIL_FAST)
-        finish(graph, boundary, FAILED, FAIL_FAST)
+        graph.turns.at_length(end_inside(graph, boundary, FAILED, FAIL_FAST))
 
 
-def cut_off(graph: Graph, invocation: Invocation) -> None:
+def end_inside(graph: Graph, invocation: Invocation, phase: str, message: str, *, raised: bool = False) -> Pieces:
+    """End steps or a DAG, whatever goes on in it."""
+    assert invocation.body is not None
+    yield from cut_off(graph, invocation)
+    invocation.body.abandon(phase, message)
+    finish(graph, invocation, phase, message, raised=raised)
+
+
+def cut_off(graph: Graph, invocation: Invocation) -> Pieces:
     """Forget everything unfinished inside steps or a DAG that is about to end: its nodes stay as they are.
 
     That is what Argo makes of them: it looks only at the children of unfinished nodes. Costs as much as there are
@@ -145,12 +164,13 @@ def cut_off(graph: Graph, invocation: Invocation) -> None:
     """
     attempt = invocation.body.running if invocation.body is not None else None
     if attempt is not None:
-        cut_off(graph, attempt)
+        yield from cut_off(graph, attempt)
         _drop(graph, attempt, graph.store[attempt.node_id])
         return
     seen = {invocation.node_id}
     stack = list(graph.store[invocation.node_id].children or ())
     while stack:
+        yield
         node = graph.store[stack.pop()]
         if node.id in seen:
             continue
@@ -194,14 +214,15 @@ def found_up(graph: Graph, invocation: Invocation) -> None:
     graph.turns.emit(invocation.parent, invocation.key, graph.store[invocation.node_id])
 
 
-def end_daemons(graph: Graph, inside: Inside) -> None:
+def end_daemons(graph: Graph, inside: Inside) -> Pieces:
     """The boundary ended: so do its daemons, and that they do is no failure."""
     ended = sorted(inside.daemons, key=attrgetter("order"))
     for invocation in ended:
         end_daemon(graph, invocation)
+        yield
     for invocation in ended:
         if invocation.body is not None:  # an attempt that has not come up yet is one too many
-            cut_off(graph, invocation)
+            yield from cut_off(graph, invocation)
 
 
 def end_daemon(graph: Graph, invocation: Invocation) -> None:

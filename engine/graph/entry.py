@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, Final
 
 import orjson
 
 from engine.expressions import ExpressionError
-from engine.graph.ends import cut_off, end_daemon, finish
+from engine.graph.ends import end_daemon, end_inside, finish
 from engine.graph.expansion import ExpansionError, holds, hook_call
 from engine.graph.graph import Invoking
 from engine.graph.invocation import Invocation
 from engine.graph.nodes import pod_name
 from engine.graph.shutdown import expire_at
 from engine.model.node import ERROR, OMITTED, SKIPPED, SUCCEEDED, Node
+from engine.model.pace import Pieces
 from engine.substitution.variables import html_safe, parse_time
 from engine.templates.template import Hook, Resolving, read_hooks
 
@@ -76,16 +77,21 @@ class Entry:
             self.graph.store.link(self._root_id, node_id)
 
     def child_done(self, key: int, node: Node) -> None:
-        if key == ROOT:
-            self._root = node
-            self._set_variables(node)
-            self.look()
-        elif key == EXIT:
+        if key == EXIT:
             self._finish(*self._judge(node))
             return
-        else:
-            self._running -= 1
+        if key == ROOT:
+            self._root = node
+            self.graph.turns.at_length(self._root_done(node))
+            return
+        self._running -= 1
         if self._root is not None and self._running == 0:
+            self._wind_up()
+
+    def _root_done(self, root: Node) -> Pieces:
+        yield from self._set_variables(root)
+        yield from self._look()
+        if self._running == 0:
             self._wind_up()
 
     def child_raised(self, key: int, node: Node) -> None:
@@ -109,6 +115,10 @@ class Entry:
 
     def look(self) -> None:
         """Fire the lifecycle hooks whose expressions hold now."""
+        if self.outcome is None:
+            self.graph.turns.at_length(self._look())
+
+    def _look(self) -> Pieces:
         root = self.graph.store.get(self._root_id)
         if root is None or self.outcome is not None:
             return
@@ -121,13 +131,13 @@ class Entry:
                 known = self.graph.knows(f"{root.name}.hooks.{name}")
                 if known or (not self.graph.restoring and holds(hook, self.graph.scope)):
                     del self.lifecycle[name]
-                    self._fire(name, hook)
+                    yield from self._fire(name, hook)
             except (ExpressionError, ExpansionError) as error:
                 self._fail_root(str(error))
                 return
 
-    def _fire(self, name: str, hook: Hook) -> None:
-        self.graph.scope["workflow.failures"] = self._failures()
+    def _fire(self, name: str, hook: Hook) -> Pieces:
+        self.graph.scope["workflow.failures"] = yield from self._failures()
         call = hook_call(hook, self.graph.scope, {})
         self._fired += 1
         self._running += 1
@@ -139,9 +149,9 @@ class Entry:
         invocation = self.graph.find(self._root_id)
         if invocation is not None and self.graph.is_open(invocation):
             if invocation.body is not None:
-                invocation.body.abandon(ERROR, message)
-            cut_off(self.graph, invocation)
-            finish(self.graph, invocation, ERROR, message)
+                self.graph.turns.at_length(end_inside(self.graph, invocation, ERROR, message))
+            else:
+                finish(self.graph, invocation, ERROR, message)
         elif self._root is not None and self._running == 0:
             self._wind_up()
 
@@ -162,32 +172,31 @@ class Entry:
 
     # The end
 
-    def _set_variables(self, root: Node) -> None:
+    def _set_variables(self, root: Node) -> Pieces:
         """What an exit handler may read of the workflow (Argo's setGlobalRuntimeParameters)."""
         scope = self.graph.scope
         scope["workflow.status"] = root.phase if root.phase not in (SKIPPED, OMITTED) else SUCCEEDED
         scope["workflow.message"] = root.message
-        scope["workflow.failures"] = self._failures()
+        scope["workflow.failures"] = yield from self._failures()
 
-    def _failures(self) -> str:
+    def _failures(self) -> Generator[None, None, str]:
         """The nodes that did not succeed, as a JSON text in quotes (failedNodeStatus in operator.go)."""
-        store = self.graph.store
-        found = []
+        store, found = self.graph.store, list[str]()
         for node in store.nodes.values():
             if node.unsuccessful:
                 template = (node.template_ref or {}).get("template") or node.template_name
-                found.append(
-                    {
-                        "displayName": node.display_name,
-                        "message": node.message,
-                        "templateName": template,
-                        "phase": node.phase,
-                        "podName": pod_name(store.workflow, template, node.id),
-                        "finishedAt": node.finished_at,
-                    }
-                )
-        text = html_safe(orjson.dumps(found or None).decode())
-        return orjson.dumps(text).decode()
+                failure = {
+                    "displayName": node.display_name,
+                    "message": node.message,
+                    "templateName": template,
+                    "phase": node.phase,
+                    "podName": pod_name(store.workflow, template, node.id),
+                    "finishedAt": node.finished_at,
+                }
+                text = html_safe(orjson.dumps(failure).decode())
+                found.append(orjson.dumps(text)[1:-1].decode())
+            yield
+        return f'"[{",".join(found)}]"' if found else '"null"'
 
     def _judge(self, exit_node: Node | None) -> tuple[str, str]:
         """The workflow's phase: the entrypoint's, unless that succeeded and the exit handler did not."""
@@ -202,9 +211,10 @@ class Entry:
             return SUCCEEDED, ""
         return phase, self.graph.closing.stopped() if self.graph.closing.shutdown else message
 
-    def close(self) -> None:
+    def close(self) -> Pieces:
         """The workflow is over: so are daemons that no steps or DAG stand around."""
         for invocation in self.graph.unfinished():
+            yield
             if self.graph.store[invocation.node_id].daemoned:
                 end_daemon(self.graph, invocation)
 

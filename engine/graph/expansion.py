@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
 
@@ -57,12 +57,16 @@ class Call:
         return self.skipped is None and self.error is None
 
 
-def prime(calls: Iterator[Call]) -> Iterator[Call]:
-    """The same calls, the first one already made: what is wrong with the step is raised now."""
-    return chain([next(calls)], calls)
+def primed(calls: Iterator[Call | None]) -> Generator[None, None, Iterator[Call]]:
+    """The calls, the first one already made: what is wrong with the step is raised now."""
+    first = None
+    while first is None:
+        first = next(calls)
+        yield
+    return chain([first], filter(None, calls))
 
 
-def expand(step: Step, scope: Scope, own: Scope, room: int) -> Iterator[Call]:
+def expand(step: Step, scope: Scope, own: Scope, room: int) -> Iterator[Call | None]:
     """The calls that a step makes, one for a plain step, one an item for a loop, a skipped one for an empty loop.
 
     ``scope`` has all variables, ``own`` those that the template has without what its other steps produced;
@@ -71,7 +75,7 @@ def expand(step: Step, scope: Scope, own: Scope, room: int) -> Iterator[Call]:
     Raises `ExpansionError` where a tag, a loop or an artifact cannot be resolved, and `Waiting`: Argo's
     resolveReferences and expandStep, which fail the group or the task before any node is made. So whatever is wrong is
     raised before the first call is yielded; after that the calls of a loop come one by one, since a million of them do
-    not fit at once.
+    not fit at once. None is no call, but a moment at which whoever makes them may rest.
     """
     skipped, undecided = None, None
     try:
@@ -88,7 +92,7 @@ def expand(step: Step, scope: Scope, own: Scope, room: int) -> Iterator[Call]:
     yield Call("", step.document, skipped, None) if skipped else _call(step, scope)
 
 
-def _loop(step: Step, turns: Iterable[Item], scope: Scope, skipped: str | None) -> Iterator[Call]:
+def _loop(step: Step, turns: Iterable[Item], scope: Scope, skipped: str | None) -> Iterator[Call | None]:
     if next(iter(turns), None) is None:
         yield Call("", step.document, "Skipped, empty params", None)
         return
@@ -101,6 +105,7 @@ def _loop(step: Step, turns: Iterable[Item], scope: Scope, skipped: str | None) 
     if not skipped and step.item_expressions:
         for turn in turns:
             _fill_turn(step, Scope(scope, turn.values))
+            yield None
     remaining = iter(turns)
     first = next(remaining)
     yield (call := _turn(step, first, scope, tentative=skipped is not None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
@@ -22,6 +22,7 @@ from engine.graph.room import Room
 from engine.graph.turns import Timers, Turns
 from engine.model.clock import timestamp
 from engine.model.node import FAILED, FULFILLED, RUNNING, Node
+from engine.model.pace import Pieces, used_up
 from engine.substitution.scope import Scope
 from engine.templates.template import Condition, Resolving, Template
 
@@ -178,10 +179,10 @@ class Graph:
         declared: Document = orjson.loads(template.declared.render(self.scope_of(invocation), allow_unresolved=True))
         return declared
 
-    def dependencies(self, template: Template) -> dict[str, Condition | None]:
+    def dependencies(self, template: Template) -> Generator[None, None, dict[str, Condition | None]]:
         """What each task of a DAG template depends on, parsed once."""
         if template.conditions is None:
-            template.conditions = dependencies(template)
+            template.conditions = yield from dependencies(template)
         return template.conditions
 
     # Invocations
@@ -215,19 +216,30 @@ class Graph:
             invocation.requeue_at = at
             self.touch(invocation)
 
+    def no_requeues(self) -> Pieces:
+        """Those who have said when they want to be asked again are not there any more."""
+        for invocation in self.live.values():
+            self.requeue(invocation, None)
+            yield
+
     # The record
 
     def touch(self, invocation: Invocation) -> None:
         """The record may have to say something else of it when the pass commits."""
         self._touched[invocation.node_id] = invocation
 
-    def rollback(self) -> None:
+    def rollback(self) -> Pieces:
         """Take back what the pass did to nodes, locks and memos. The walk itself cannot be taken back."""
         self.room.rollback()
-        self.store.rollback()
+        yield from self.store.rollback()
 
-    def commit(self) -> None:
-        """Keep what the pass did, and write down what cannot be told from nodes."""
+    def used_up(self) -> Pieces:
+        """This graph is not needed any more."""
+        for some in (self.live, self.fresh, self._touched, self.starts):
+            yield from used_up(some)
+
+    def write_down(self) -> Pieces:
+        """Write down what cannot be told from nodes: the pass is about to commit, whatever happens."""
         record, shared = self.record, dict[tuple[float | None, float | None, bool], Visit]()
         for key, invocation in self._touched.items():
             if key not in self.live:
@@ -241,11 +253,16 @@ class Graph:
                 record.visits[key] = Visit(invocation.since, extra, invocation.requeue_at)
             else:  # most nodes are like others, and share what is to be said of them
                 record.visits[key] = shared.get(about) or shared.setdefault(about, Visit(about[0], extra, about[1]))
-        self._touched = {}
+            yield
+        yield from used_up(self._touched)
         record.at = self.moved_at
         self.closing.save(record)
-        self.store.commit()
-        self.room.commit(record)
+        yield from self.store.count()
+
+    def commit(self) -> dict[str, Node | None]:
+        """Keep what the pass did, which is written down; returns the nodes that changed as they were."""
+        self.room.commit(self.record)
+        return self.store.commit()
 
 
 class Invoking(Protocol):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import lru_cache
-from itertools import takewhile
+from itertools import islice, takewhile
 from operator import attrgetter
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from engine.model.node import (
     TASK_GROUP,
     Node,
 )
+from engine.model.pace import PIECE, Pieces
 from engine.templates.kinds import EXECUTABLE
 
 # A display name is the node's name without its boundary's, and without the separator of steps and DAGs.
@@ -101,7 +102,8 @@ class NodeStore:
         self.made = len(nodes)
         """How many nodes there have been."""
         self._failed_in = {node.boundary_id for node in nodes.values() if node.unsuccessful}
-        self._progress = _sum(nodes.values())
+        self._progress = self._counted = (*_sum(nodes.values()), 0)
+        """Of the leaves that were there before the pass, and with what it changed: so many nodes."""
 
     def __getitem__(self, key: str) -> Node:
         return self.nodes[key]
@@ -229,6 +231,15 @@ class NodeStore:
             else:
                 yield node.id
 
+    def ends(self, keys: Iterable[str]) -> Generator[None, None, tuple[str, ...]]:
+        """Those of several nodes, one after the other."""
+        found: list[str] = []
+        for key in keys:
+            for end in self.outbound(key):
+                found.append(end)
+                yield
+        return tuple(found)
+
     def _containers(self, node: Node) -> list[str]:
         """The containers of a set right after this pod or container: its first children, made before others."""
         pod = node.id if node.type == POD else node.boundary_id
@@ -238,31 +249,38 @@ class NodeStore:
         node = self.nodes[key]
         return node.type == CONTAINER and node.boundary_id == pod
 
+    def count(self) -> Pieces:
+        """Find out how many of the leaves are done, of how many (Argo's progress updater)."""
+        if self._counted[2] == len(self.undo):
+            return
+        done, total, _ = self._progress
+        changed = iter(self.undo.items())
+        while some := list(islice(changed, PIECE)):
+            new = _sum(self.nodes[key] for key, _ in some)
+            old = _sum(node for _, node in some if node is not None)
+            done, total = done + new[0] - old[0], total + new[1] - old[1]
+            yield
+        self._counted = done, total, len(self.undo)
+
     @property
     def progress(self) -> str:
-        """How many of the leaves are done, of how many (Argo's progress updater)."""
-        done, total = self._counted()
+        """What `count` found."""
+        done, total, _ = self._counted
         return f"{done}/{total}"
 
-    def _counted(self) -> tuple[int, int]:
-        done, total = self._progress
-        new = _sum(self.nodes[key] for key in self.undo)
-        old = _sum(node for node in self.undo.values() if node is not None)
-        return done + new[0] - old[0], total + new[1] - old[1]
+    def commit(self) -> dict[str, Node | None]:
+        """Keep every change since `count`; returns what changed as it was, None for what is new."""
+        changed, self.undo = self.undo, {}
+        self._progress = self._counted = (*self._counted[:2], 0)
+        return changed
 
-    def commit(self) -> None:
-        """Keep every change."""
-        self._progress = self._counted()
-        self.undo = {}
-
-    def rollback(self) -> bool:
-        """Take every change back; False where there was none."""
-        if not self.undo:
-            return False
-        for key, old in self.undo.items():
+    def rollback(self) -> Pieces:
+        """Take every change back."""
+        while self.undo:
+            key, old = self.undo.popitem()
             if old is None:
                 self._text -= _size(self.nodes.pop(key))
             else:
                 self.nodes[key] = old
-        self.undo = {}
-        return True
+            yield
+        self._counted = self._progress

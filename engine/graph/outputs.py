@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -75,7 +75,7 @@ def default_variables(prefix: str, template: Template, scope: Scope, *, artifact
     return variables
 
 
-def loop_variables(prefix: str, nodes: Iterable[Node], *, results: bool) -> dict[str, Any]:
+def loop_variables(prefix: str, nodes: Iterable[Node], *, results: bool) -> Generator[None, None, dict[str, Any]]:
     """The outputs of a loop's turns as JSON lists, in the order of the items (Argo's processAggregateNodeOutputs).
 
     ``results`` says whether anybody reads the turns' results: Argo captures no other. Raises `OutputError` where one
@@ -85,6 +85,7 @@ def loop_variables(prefix: str, nodes: Iterable[Node], *, results: bool) -> dict
     parameters: list[dict[str, str]] = []
     lists: dict[str, list[str]] = {}
     for node in nodes:
+        yield
         outputs = node.outputs
         if not outputs or node.phase != SUCCEEDED:
             continue

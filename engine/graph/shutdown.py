@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from engine.graph.ends import cut_off, finish
+from engine.graph.ends import end_inside, finish
 from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
 from engine.graph.retry import Retry
 from engine.model.node import FAILED, PENDING
+from engine.model.pace import Pieces
 
 
 def shut_down(graph: Graph, strategy: str, message: str = "") -> None:
@@ -18,7 +19,7 @@ def shut_down(graph: Graph, strategy: str, message: str = "") -> None:
     if strategy != closing.shutdown:
         closing.shutdown = strategy
         closing.message = f": {message}" if message else ""
-        _fail_unfinished(graph)
+        graph.turns.at_length(_fail_unfinished(graph))
 
 
 def expire_at(graph: Graph, when: float) -> None:
@@ -32,7 +33,7 @@ def expire_at(graph: Graph, when: float) -> None:
 
 def _expire(graph: Graph) -> None:
     graph.closing.expired = True
-    _fail_unfinished(graph)
+    graph.turns.at_length(_fail_unfinished(graph))
 
 
 def block(graph: Graph, invocation: Invocation, reason: str) -> None:
@@ -42,9 +43,10 @@ def block(graph: Graph, invocation: Invocation, reason: str) -> None:
         _end_blocked_soon(graph)
 
 
-def _fail_unfinished(graph: Graph) -> None:
+def _fail_unfinished(graph: Graph) -> Pieces:
     """End every unfinished leaf and all that has not begun; the rest follows by the graph's own rules."""
     for invocation in graph.unfinished():
+        yield
         node = graph.store[invocation.node_id]
         if node.fulfilled:
             continue
@@ -62,14 +64,17 @@ def _fail_unfinished(graph: Graph) -> None:
 
 def _end_blocked_soon(graph: Graph) -> None:
     """Once what else runs in them has ended."""
-    graph.timers.at(math.nextafter(graph.now, math.inf), -1, lambda: True, partial(_end_blocked, graph))
+    graph.timers.at(math.nextafter(graph.now, math.inf), -1, lambda: True, partial(_end_blocked_at_length, graph))
 
 
-def _end_blocked(graph: Graph) -> None:
+def _end_blocked_at_length(graph: Graph) -> None:
+    graph.turns.at_length(_end_blocked(graph))
+
+
+def _end_blocked(graph: Graph) -> Pieces:
     """End the steps and DAGs that wait for what will never come."""
     for invocation in graph.unfinished():
+        yield
         reason = graph.closing.reason(invocation) if invocation.node_id in graph.blocked else None
         if reason is not None and invocation.body is not None and graph.is_open(invocation):
-            invocation.body.abandon(FAILED, reason)
-            cut_off(graph, invocation)
-            finish(graph, invocation, FAILED, reason)
+            yield from end_inside(graph, invocation, FAILED, reason)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from itertools import islice
 
 from engine.graph.ends import create_skipped, cut_off, finish
-from engine.graph.expansion import Call, ExpansionError, Waiting, expand, prime
+from engine.graph.expansion import Call, ExpansionError, Waiting, expand, primed
 from engine.graph.hooks import HookedCall
 from engine.graph.invocation import Body, Invocation, Parent
 from engine.graph.outputs import (
@@ -32,6 +32,7 @@ from engine.model.node import (
     UNSUCCESSFUL,
     Node,
 )
+from engine.model.pace import Pieces
 from engine.substitution.scope import Scope
 from engine.templates.template import InvalidTemplate, Step
 
@@ -54,18 +55,18 @@ class Steps(Body):
         self.failure: tuple[int, str] | None = None
 
     def start(self) -> None:
-        self._next_group()
+        self.graph.turns.at_length(self._next_group())
 
     def abandon(self, phase: str, message: str) -> None:
         if self.group and not self.graph.store[self.group].fulfilled:
             self.graph.close_node(self.group, phase, message)
 
-    def _next_group(self) -> None:
+    def _next_group(self) -> Pieces:
         graph, node = self.graph, self.graph.store[self.invocation.node_id]
         previous = self.group
         self.index += 1
         if self.index == len(self.template.steps):
-            self._succeed()
+            yield from self._succeed()
             return
         name = f"{node.name}[{self.index}]"
         group = graph.store.adopt(name) or graph.create(
@@ -83,18 +84,20 @@ class Steps(Body):
         elif not graph.store[previous].children:
             graph.store.link(previous, group.id)
         else:
-            ends = (end for child in graph.store[previous].children or () for end in graph.store.outbound(child))
-            for end in dict.fromkeys(ends):
+            for end in dict.fromkeys((yield from graph.store.ends(graph.store[previous].children or ()))):
                 graph.store.link(end, group.id)
-        self._start_group(group)
+                yield
+        yield from self._start_group(group)
 
-    def _start_group(self, group: Node) -> None:
+    def _start_group(self, group: Node) -> Pieces:
         self.owners, self.children, self.pending, self.failure = [], [], 0, None
         try:
-            made_of, room = self.template.steps[self.index], self.graph.store.room
-            steps = [(step, prime(expand(step, self.scope, self.own, room))) for step in made_of]
+            made_of, room, steps = self.template.steps[self.index], self.graph.store.room, []
+            for step in made_of:
+                calls = yield from primed(expand(step, self.scope, self.own, room))
+                steps.append((step, calls))
         except ExpansionError as error:
-            self._end_group(ERROR, str(error))
+            yield from self._end_group(ERROR, str(error))
             return
         except Waiting as waiting:
             block(self.graph, self.invocation, str(waiting))
@@ -104,12 +107,15 @@ class Steps(Body):
             prefix = f"{group.name}.{step.name}"
             series = self.calls.series(self, self.invocation, prefix, step) if step.loop is not None else None
             while some := list(islice(calls, AT_A_TIME)):
-                if not self._make_all(some, prefix, step, series):
+                yield
+                if not (yield from self._make_all(some, prefix, step, series)):
                     return
         if not self.owners:
             self.graph.turns.later(self._assess_group)  # a thousand empty groups in a row are no reason to go that deep
 
-    def _make_all(self, calls: Sequence[Call], prefix: str, step: Step, series: Series | None) -> bool:
+    def _make_all(
+        self, calls: Sequence[Call], prefix: str, step: Step, series: Series | None
+    ) -> Generator[None, None, bool]:
         """Make some calls of a step; False where one cannot be made, which ends the group."""
         key = len(self.owners)
         self.owners += [step] * len(calls)
@@ -117,7 +123,11 @@ class Steps(Body):
         self.pending += len(calls)
         if series is not None and all(call.runs for call in calls):
             return series.make(key, calls) == len(calls)
-        return all(self._make(key + made, f"{prefix}{call.suffix}", call, step) for made, call in enumerate(calls))
+        for made, call in enumerate(calls):
+            if not self._make(key + made, f"{prefix}{call.suffix}", call, step):
+                return False
+            yield
+        return True
 
     def _make(self, key: int, name: str, call: Call, step: Step) -> bool:
         """Make a call; False where it cannot be made, which ends the group: Argo makes none of those after it."""
@@ -130,7 +140,7 @@ class Steps(Body):
             self._invoke(key, name, call, step, existing)
         elif call.error is not None:
             self._skip(key, name, call, ERROR, call.error)
-            self._end_group(ERROR, call.error)
+            graph.turns.at_length(self._end_group(ERROR, call.error))
             return False
         elif call.skipped is not None:
             self._skip(key, name, call, SKIPPED, call.skipped)
@@ -164,10 +174,10 @@ class Steps(Body):
 
     def child_raised(self, key: int, node: Node) -> None:
         if self._is_open() and node.phase == FAILED:  # it timed out before it ran (Argo's ErrTimeout)
-            cut_off(self.graph, self.invocation)
-            self._end_group(FAILED, node.message)
+            self.graph.turns.at_length(self._end_group(FAILED, node.message, cut_short=True))
         elif self._is_open():
-            self._end_group(ERROR, f"step group deemed errored due to child {node.name} error: {node.message}")
+            message = f"step group deemed errored due to child {node.name} error: {node.message}"
+            self.graph.turns.at_length(self._end_group(ERROR, message))
 
     def child_blamed(self, key: int, node: Node) -> bool:
         self.child_raised(key, node)
@@ -179,7 +189,7 @@ class Steps(Body):
 
     def child_hook_failed(self, key: int, message: str, *, exiting: bool) -> None:
         if self._is_open():
-            self._end_group(ERROR, message)
+            self.graph.turns.at_length(self._end_group(ERROR, message))
 
     def _is_open(self) -> bool:
         return self.graph.is_open(self.invocation)
@@ -190,42 +200,47 @@ class Steps(Body):
             self.failure = (key, node.id)
 
     def _assess_group(self) -> None:
-        if not self._is_open():
-            return
-        if self.graph.store[self.group].fulfilled:
-            self._go_on()  # it was over before this walk began
-        elif self.failure is not None:
-            self._end_group(FAILED, f"child '{self.failure[1]}' failed")
-        else:
-            self._end_group(SUCCEEDED, "")
+        if self._is_open():
+            self.graph.turns.at_length(self._judge_group())
 
-    def _end_group(self, phase: str, message: str) -> None:
+    def _judge_group(self) -> Pieces:
+        if self.graph.store[self.group].fulfilled:
+            yield from self._go_on()  # it was over before this walk began
+        elif self.failure is not None:
+            yield from self._end_group(FAILED, f"child '{self.failure[1]}' failed")
+        else:
+            yield from self._end_group(SUCCEEDED, "")
+
+    def _end_group(self, phase: str, message: str, *, cut_short: bool = False) -> Pieces:
+        if cut_short:
+            yield from cut_off(self.graph, self.invocation)
         if not self.graph.store[self.group].fulfilled:
             self.graph.close_node(self.group, phase, message)
         if phase == SUCCEEDED:
-            self._go_on()
+            yield from self._go_on()
             return
         if phase == ERROR:
-            cut_off(self.graph, self.invocation)
+            yield from cut_off(self.graph, self.invocation)
         # Whatever ended the group, the steps node is Failed.
-        finish(self.graph, self.invocation, FAILED, message, outbound=self._outbound())
+        finish(self.graph, self.invocation, FAILED, message, outbound=(yield from self._outbound()))
 
-    def _go_on(self) -> None:
+    def _go_on(self) -> Pieces:
         group = self.graph.store[self.group]
         if group.unsuccessful:
-            finish(self.graph, self.invocation, FAILED, group.message, outbound=self._outbound())
+            finish(self.graph, self.invocation, FAILED, group.message, outbound=(yield from self._outbound()))
             return
         try:
-            self._read_outputs(group)
+            yield from self._read_outputs(group)
         except OutputError as error:
-            self._raise(str(error))
+            yield from self._raise(str(error))
             return
-        self._next_group()
+        yield from self._next_group()
 
-    def _read_outputs(self, group: Node) -> None:
+    def _read_outputs(self, group: Node) -> Pieces:
         """What the group's steps define for those after it; a loop counts as one step, which is the group."""
         store, loops = self.graph.store, dict[str, list[Node]]()
         for key, node_id in enumerate(self.children):
+            yield
             step, node = self.owners[key], store[node_id]
             prefix = f"steps.{step.name}"
             if node.name == f"{group.name}.{step.name}":
@@ -240,7 +255,7 @@ class Steps(Body):
         for name, nodes in loops.items():
             if name in self.template.mentions:
                 results = name in self.template.mentions.results
-                self.scope.update(loop_variables(f"steps.{name}", nodes, results=results))
+                self.scope.update((yield from loop_variables(f"steps.{name}", nodes, results=results)))
 
     def _read_defaults(self, prefix: str, step: Step) -> None:
         try:
@@ -249,20 +264,21 @@ class Steps(Body):
             return
         self.scope.update(default_variables(prefix, called, self.scope, artifacts=True))
 
-    def _outbound(self) -> tuple[str, ...]:
-        children = self.graph.store[self.group].children or () if self.group else ()
-        return tuple(outbound for child in children for outbound in self.graph.store.outbound(child))
+    def _outbound(self) -> Generator[None, None, tuple[str, ...]]:
+        return self.graph.store.ends((self.graph.store[self.group].children or ()) if self.group else ())
 
-    def _succeed(self) -> None:
+    def _succeed(self) -> Pieces:
         if self.graph.closing.stops(self.invocation):  # whatever its steps were forgiven
-            finish(self.graph, self.invocation, FAILED, self.graph.closing.stopped(), outbound=self._outbound())
+            message = self.graph.closing.stopped()
+            finish(self.graph, self.invocation, FAILED, message, outbound=(yield from self._outbound()))
             return
         try:
             outputs = template_outputs(self.template, self.scope)
         except OutputError as error:
-            self._raise(str(error))
+            yield from self._raise(str(error))
             return
-        finish(self.graph, self.invocation, SUCCEEDED, "", outputs=outputs, outbound=self._outbound())
+        outbound = yield from self._outbound()
+        finish(self.graph, self.invocation, SUCCEEDED, "", outputs=outputs, outbound=outbound)
 
-    def _raise(self, message: str) -> None:
-        finish(self.graph, self.invocation, ERROR, message, outbound=self._outbound(), raised=True)
+    def _raise(self, message: str) -> Pieces:
+        finish(self.graph, self.invocation, ERROR, message, outbound=(yield from self._outbound()), raised=True)

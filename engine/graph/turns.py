@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from engine.graph.invocation import Parent
 from engine.graph.nodes import NodeStore
 from engine.model.node import Node
+from engine.model.pace import Pieces
 
 
 class Watcher(Protocol):
@@ -34,6 +35,7 @@ class Turns:
         self._events: deque[tuple[Callable[..., None], int, str]] = deque()
         self._watched: dict[Watcher, None] = {}
         self._look = False
+        self._work: list[Pieces] = []
 
     def tell(self, told: Callable[[int, Node], None], key: int, node_id: str) -> None:
         """Tell a parent something of its child number `key`, with its node as it is by then."""
@@ -62,8 +64,27 @@ class Turns:
         self._watched = dict.fromkeys(sorted(self._watched, key=places.__getitem__))
         self._look = look
 
-    def settle(self, let_in: Callable[[], None]) -> None:
+    def at_length(self, work: Pieces) -> None:
+        """Do what takes long, in pieces: it follows at once, before anything else, when whoever says so returns.
+
+        So that has to be the last thing that he does.
+        """
+        self._work.append(work)
+
+    def done_at_length(self) -> Pieces:
+        """What was to be done at length; what is said to be while that goes on comes first."""
+        work, self._work = self._work, []
+        for each in work:
+            for _ in each:
+                if self._work:
+                    yield from self.done_at_length()
+                yield
+            if self._work:
+                yield from self.done_at_length()
+
+    def settle(self, let_in: Callable[[], Pieces]) -> Pieces:
         """Let everything follow that follows; ``let_in`` admits who has waited for room that there is now."""
+        yield from self.done_at_length()
         while True:
             while self._events:
                 told, key, node_id = self._events.popleft()
@@ -71,11 +92,18 @@ class Turns:
                     told(key, self._store[node_id])
                 else:
                     told()
-            let_in()
+                if self._work:
+                    yield from self.done_at_length()
+                yield
+            for _ in let_in():
+                yield from self.done_at_length()
+                yield
             look, self._look = self._look or bool(self._store.undo), False
             if look:
                 for watcher in list(self._watched):
                     watcher.look()
+                    yield from self.done_at_length()
+                    yield
             if not self._events and not self._look:
                 return
 
@@ -88,7 +116,7 @@ class Timers:
         self._set = 0
 
     def at(self, when: float, order: int, matters: Callable[[], bool], action: Callable[[], None]) -> None:
-        """Have `action` called by the first `fire` at or after `when`, if that still matters.
+        """Have `action` be `due` the first time that somebody asks at or after `when`, if it still matters.
 
         Of those that are due at one time the one of lower order comes first: that of an invocation, -1 for the
         workflow.
@@ -96,12 +124,12 @@ class Timers:
         self._set += 1
         heapq.heappush(self._due, (when, order, self._set, matters, action))
 
-    def fire(self, now: float) -> None:
-        """Do what is due."""
+    def due(self, now: float) -> Iterator[Callable[[], None]]:
+        """What is to be done now, one after the other, as long as it matters."""
         while self._due and self._due[0][0] <= now:
             *_, matters, action = heapq.heappop(self._due)
             if matters():
-                action()
+                yield action
 
     @property
     def next_due(self) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from engine.graph import leaves
@@ -15,6 +15,7 @@ from engine.graph.record import Visit
 from engine.graph.series import Looping
 from engine.graph.steps import Steps
 from engine.model.node import FULFILLED, RUNNING
+from engine.model.pace import Pieces
 
 _UNVISITED: Final = Visit()
 
@@ -30,30 +31,51 @@ class Visits:
         self.graph = admission.graph
         self.admission = admission
 
-    def tick(self) -> None:
+    def tick(self) -> Pieces:
         """Do what is due at the time that was set."""
         graph = self.graph
         graph.moved_at = graph.now
-        graph.timers.fire(graph.now)
-        self.settle()
+        for action in graph.timers.due(graph.now):
+            action()
+            yield from graph.turns.done_at_length()
+            yield
+        yield from self.settle()
 
-    def settle(self) -> None:
+    def settle(self) -> Pieces:
         """Let everything follow that follows from what has happened."""
-        self.graph.turns.settle(self.admission.let_in)
+        return self.graph.turns.settle(self.admission.let_in)
 
-    def first_wave(self) -> list[Invocation]:
-        """All unfinished invocations that are to be visited: what a pass visits first."""
-        self.take_fresh()
-        return [invocation for invocation in self.graph.unfinished() if invocation.ended or not invocation.parked]
+    def first_wave(self, wave: list[Invocation]) -> Pieces:
+        """Put all unfinished invocations into the wave that are to be visited: what a pass visits first."""
+        yield from self.take_fresh([])
+        for invocation in self.graph.unfinished():
+            if invocation.ended or not invocation.parked:
+                wave.append(invocation)
+            yield
 
-    def take_fresh(self) -> list[Invocation]:
-        """The invocations that were created or ended since the last call, in order; the caller visits them all."""
+    def take_fresh(self, wave: list[Invocation]) -> Pieces:
+        """Put the invocations into the wave that were created or ended since the last call, in order; the caller
+        visits them all."""
         graph = self.graph
         fresh, graph.fresh = graph.fresh, {}
         for invocation in fresh.values():
             invocation.queued = False
+            wave.append(invocation)
+            yield
         graph.live.update(fresh)
-        return list(fresh.values())
+
+    def follow(self, wave: list[Invocation]) -> Pieces:
+        """Do what comes of the visits of a wave; what it is replaced by is the next one."""
+        undo, turns = self.graph.store.undo, self.graph.turns
+        wave.reverse()  # who was visited need not be kept
+        while wave:
+            invocation = wave.pop()
+            if invocation.node_id in undo or not invocation.executing:  # else nothing has come of it
+                self.visited(invocation)
+                yield from turns.done_at_length()
+            yield
+        yield from self.settle()
+        yield from self.take_fresh(wave)
 
     def visited(self, invocation: Invocation) -> None:
         """The plugins have had their say about the node: it may be finished, held back, or go on as it would."""
@@ -89,14 +111,15 @@ class Visits:
 
     # What there was
 
-    def recall(self) -> list[Invocation]:
+    def recall(self, begun: list[Invocation]) -> Pieces:
         """Of the invocations that are fresh, while restoring, those that executed before this walk began.
 
         The caller has them go on (`recalled`); the others it leaves for the first wave.
         """
-        graph = self.graph
-        begun = []
-        for invocation in self.take_fresh():
+        graph, fresh = self.graph, list[Invocation]()
+        yield from self.take_fresh(fresh)
+        for invocation in fresh:
+            yield
             if invocation.executing:
                 continue
             node = graph.store[invocation.node_id]
@@ -108,9 +131,8 @@ class Visits:
             if since is not None and not node.fulfilled:
                 invocation.since = since
                 begun.append(invocation)
-        return begun
 
-    def recalled(self, invocations: Iterable[Invocation]) -> None:
+    def recalled(self, invocations: list[Invocation]) -> Pieces:
         """Let invocations go on that executed before."""
         graph = self.graph
         for invocation in invocations:
@@ -118,17 +140,20 @@ class Visits:
                 graph.touch(invocation)
             if not invocation.gone:
                 self._execute(invocation)
-        self.settle()
+                yield from graph.turns.done_at_length()
+            yield
+        yield from self.settle()
 
-    def restored(self) -> None:
+    def restored(self) -> Pieces:
         """All that there was has been gone through: from now on things are decided."""
         graph = self.graph
-        self.admission.restored()
+        yield from self.admission.restored()
         graph.turns.restored(look=not graph.exact)
         if graph.exact:
             graph.store.restored()
             return
-        for invocation in graph.live.values():
+        for invocation in list(graph.live.values()):
             if invocation.inside is not None and graph.is_open(invocation):
                 note_end(graph, invocation, failed=False)
-        self.settle()
+            yield
+        yield from self.settle()

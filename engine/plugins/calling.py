@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.model.pace import Pace
 from engine.model.statistics import Counts
 from engine.plugins.arguments import digest
 from engine.plugins.memory import Memory
@@ -21,9 +22,10 @@ def may_fail(plugin: Plugin) -> bool:
 class Caller:
     """Asks plugins on behalf of one workflow: passes over the failures of those that may fail, remembers answers."""
 
-    def __init__(self, memory: Memory, counts: Counts) -> None:
+    def __init__(self, memory: Memory, counts: Counts, pace: Pace | None = None) -> None:
         self.memory = memory
         self.counts = counts
+        self.pace = pace or Pace()
         self.patience = Patience()
         """That of the pass under way."""
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from engine.graph import Graph, Invocation
 from engine.model.node import FULFILLED, PLUGIN, RUNNING
+from engine.model.pace import Pieces
 from engine.plugins.asking import Asking
 from engine.plugins.calling import Caller
 from engine.plugins.chain import Chain, Course
@@ -75,7 +76,7 @@ class NodeHooks:
 
     # Which nodes, and how
 
-    def worth_visiting(self, wave: Sequence[Invocation]) -> Sequence[Invocation]:
+    def worth_visiting(self, wave: list[Invocation]) -> list[Invocation]:
         """Those of the wave to which anybody might have anything new to say."""
         unchanged, nodes = self._cache.unchanged, self._nodes
         if not unchanged:
@@ -116,8 +117,9 @@ class NodeHooks:
 
     async def _visit_chunk(self, width: int, chunk: Sequence[Invocation]) -> None:
         """Some nodes, one step after the other."""
-        nodes = self._nodes
+        nodes, pace = self._nodes, self._caller.pace
         ready, beginning, plugins = [], [], []
+        await pace.rest()
         for invocation in chunk:
             node = nodes[invocation.node_id]
             if node.phase in FULFILLED:
@@ -131,7 +133,8 @@ class NodeHooks:
                 self._graph.requeue(invocation, None)  # what was wished for before is over
         if beginning:
             await self._add_parameters(beginning)
-            ready = [each for each in ready if each.executing or self._check(each)]
+            checked, ready = ready, []
+            await pace.through(self._checked(checked, ready))
         questions = list(map(Question, ready))
         await self._ask(PRE, questions)
         if self._cache.names or self._asking.filters or not self._supporting[PRE]:
@@ -183,6 +186,12 @@ class NodeHooks:
             if text is not None:
                 questions.append(Question(invocation, text=text))
         await self._ask(ADD, questions)
+
+    def _checked(self, invocations: Iterable[Invocation], good: list[Invocation]) -> Pieces:
+        for invocation in invocations:
+            if invocation.executing or self._check(invocation):
+                good.append(invocation)
+            yield
 
     def _check(self, invocation: Invocation) -> bool:
         """Whether the template names only what is there; else the node is Error."""

@@ -38,7 +38,7 @@ def build(kept: Kept, document: dict[str, Any], stamp: float) -> tuple[dict[str,
     graph = Graph(store, scope, spec, kept.record, kept.locks, surroundings.memos)
     locking = partial(lock_requests, namespace=workflow.namespace, config_maps=surroundings.templates.config_maps)
     admission = Admission(graph, spec, workflow.namespace, kept.config_maps, locking)
-    return document, Walk(admission, document, spec, context)
+    return document, Walk(admission, document, spec, context, surroundings.pace)
 
 
 def enter(kept: Kept, walk: Walk) -> str:

@@ -14,7 +14,8 @@ from engine.graph.memo import Memos
 from engine.graph.nodes import MAX_NODES
 from engine.graph.queueing import LockQueue
 from engine.graph.record import WalkRecord
-from engine.model.node import RUNNING
+from engine.model.node import RUNNING, Node
+from engine.model.pace import Pace, Pieces
 from engine.model.statistics import Counts
 from engine.model.workflow import COMPLETED_PHASES, Workflow
 from engine.plugins import Caller, Memory, Rooms
@@ -48,6 +49,7 @@ class Surroundings:
         self.memos = Memos()
         self.rooms = Rooms()
         self.counts = Counts()
+        self.pace = Pace()
 
 
 class Kept:
@@ -59,10 +61,12 @@ class Kept:
         running = {node.id for node in workflow.nodes.values() if node.type in STARTED and node.phase == RUNNING}
         self.record = WalkRecord(presumed=running)
         self.memory = Memory(surroundings.counts, surroundings.rooms)
-        self.caller = Caller(self.memory, surroundings.counts)
+        self.caller = Caller(self.memory, surroundings.counts, surroundings.pace)
         self.plugins: Sequence[Plugin] = ()
         """Those of the last pass that was committed."""
         self.walk: Walk | None = None
+        self.changed: dict[str, Node | None] = {}
+        """The nodes that the last committed pass has changed, as they were before it; None for those that are new."""
         self.why = ""
         """The message of whoever told the workflow to end."""
         metadata, urgency = workflow.document["metadata"], workflow.document["spec"].get("priority")
@@ -82,18 +86,24 @@ class Kept:
             self.config_maps = templates.config_maps(namespace)
         return self.library
 
+    def write_down(self) -> Pieces:
+        """Get ready to commit: nobody but the next walk reads what is written here."""
+        if self.walk is not None:
+            yield from self.walk.graph.write_down()
+
     def commit(self, document: dict[str, Any]) -> None:
         """The workflow is this from now on, and the walk has got to where it is."""
         self.workflow.document = self.locks.saved(document, finished=document["status"]["phase"] in COMPLETED_PHASES)
         self.memory.journal.clear()
         if self.walk is not None:
-            self.walk.graph.commit()
+            self.changed = self.walk.graph.commit()
         if self.workflow.finished:
             self.locks.leave()
 
-    def rollback(self, *, moved: bool) -> None:
+    def rollback(self, *, moved: bool) -> Pieces:
         """As if the pass had not been: nodes as they were, locks given back; a walk that it moved is made anew."""
         if self.walk is not None:
-            self.walk.graph.rollback()
+            yield from self.walk.graph.rollback()
             if moved:
-                self.walk = None
+                graph, self.walk = self.walk.graph, None
+                yield from graph.used_up()

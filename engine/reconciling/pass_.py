@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 from engine.executors.executor import Result
 from engine.graph.locks import LockError
 from engine.graph.nodes import TooManyNodes
-from engine.graph.shutdown import shut_down
 from engine.model.node import ERROR, FAILED, POD, RUNNING
+from engine.model.pace import Pieces
 from engine.model.status import finished, pending, running, with_progress
 from engine.operations import with_spec
-from engine.plugins import NodeHooks, WorkflowHooks, may_fail
+from engine.plugins import NodeHooks, Patience, WorkflowHooks, may_fail
 from engine.reconciling.building import build, enter
 from engine.reconciling.keeping import Kept
 from engine.reconciling.walking import Walk
@@ -39,15 +40,21 @@ class Pass:
         self.amended: dict[str, Any] = {}
         """Fields of the spec that were changed from outside since it began."""
 
-    async def make(self) -> None:
-        """Raises `TransientError` where the pass is aborted: then the workflow is what it was before, to the byte."""
+    async def make(self, patience: Patience) -> CancelledError | None:
+        """Raises `TransientError` where the pass is aborted: then the workflow is what it was before, to the byte.
+
+        Where it commits it does so to the end: a cancellation that came meanwhile is returned, to be raised later.
+        """
         try:
-            document = await self._reconcile()
+            async with patience:
+                document = await self._reconcile()
         except BaseException:
-            self._rollback()
+            cancelled = await self._rollback()
             self._kept.memory.abort(self._stamp)
+            if cancelled is not None:
+                raise cancelled from None
             raise
-        self._commit(document)
+        return await self._kept.surroundings.pace.to_the_end(self._commit(document))
 
     async def _reconcile(self) -> dict[str, Any]:
         """The workflow as it is to be committed; where it is itself at fault it is over."""
@@ -60,7 +67,9 @@ class Pass:
             document = await self._walk(document)
             return await hooks.post_operate(old, document, workflow.nodes)
         except (FatalError, TooManyNodes) as error:  # what the pass did to the nodes is undone
-            self._rollback()
+            cancelled = await self._rollback()
+            if cancelled is not None:
+                raise cancelled from None
             return finished(document, ERROR, str(error), now)
         except InvalidSpec as error:
             return finished(document, FAILED, f"invalid spec: {error}", now)
@@ -81,7 +90,7 @@ class Pass:
         walk.look_at(document["metadata"])
         waiting, shutdown = enter(kept, walk), document["spec"].get("shutdown")
         if waiting and shutdown:  # what waits fails at once, be it a node or the workflow
-            shut_down(walk.graph, shutdown, kept.why)
+            await walk.shut_down(shutdown, kept.why)
             return finished(document, FAILED, walk.graph.closing.stopped(), self._now)
         if waiting:
             return pending(document, waiting)
@@ -91,7 +100,7 @@ class Pass:
         hooks = NodeHooks(self._plugins, walk.graph, document, kept.caller)
         await self._catch_up(walk, hooks, document)
         await self._visit(walk, hooks)
-        return self._sum_up(walk, document)
+        return await self._sum_up(walk, document)
 
     async def _catch_up(self, walk: Walk, hooks: NodeHooks, document: dict[str, Any]) -> None:
         """Let everything count that has happened since the last pass."""
@@ -101,50 +110,53 @@ class Pass:
             await walk.begin(document, self._now, kept.why, add_parameters)
         graph.set_time(self._now, self._stamp)
         if self._plugins != kept.plugins:  # nodes were put off at the wish of plugins that are not the same any more
-            for invocation in graph.live.values():
-                graph.requeue(invocation, None)
+            await kept.surroundings.pace.through(graph.no_requeues())
         shutdown = document["spec"].get("shutdown")
         if shutdown:
-            shut_down(graph, shutdown, kept.why)
+            await walk.shut_down(shutdown, kept.why)
         self._taken = dict(kept.record.reports)  # more may be reported while the plugins are being asked
         await walk.tell(self._taken)
-        walk.visits.tick()
+        await walk.tick()
 
     async def _visit(self, walk: Walk, hooks: NodeHooks) -> None:
         """Visit every node that wants it until nothing more can follow."""
         caller, surroundings = self._kept.caller, self._kept.surroundings
         hooks.begin()
-        wave = hooks.worth_visiting(walk.visits.first_wave())
+        wave = hooks.worth_visiting(await walk.first_wave())
         while wave and walk.entry.outcome is None:
             await hooks.visit(wave, surroundings.workers)
             caller.patience.rest()
             surroundings.counts.nodes_visited += len(wave)
-            wave = await walk.follow(wave)
+            await walk.follow(wave)
             hooks.refresh()
 
-    def _sum_up(self, walk: Walk, document: dict[str, Any]) -> dict[str, Any]:
+    async def _sum_up(self, walk: Walk, document: dict[str, Any]) -> dict[str, Any]:
         """What the nodes have come to, in the workflow's status."""
-        graph, outcome = walk.graph, walk.entry.outcome
+        graph, outcome, pace = walk.graph, walk.entry.outcome, self._kept.surroundings.pace
+        await pace.through(graph.store.count())
         document = with_progress(graph.outputs.merged_into(document), graph.store.progress)
         if outcome is None:
             return document
-        walk.entry.close()
+        await pace.through(walk.entry.close())
         pods = any(node.type == POD for node in graph.store.nodes.values())
         return finished(document, *outcome, self._now, pods=pods)
 
-    def _commit(self, document: dict[str, Any]) -> None:
+    def _commit(self, document: dict[str, Any]) -> Pieces:
         kept, record = self._kept, self._kept.record
         kept.plugins = self._plugins
-        for node_id, result in self._taken.items():
+        while self._taken:
+            node_id, result = self._taken.popitem()
             if record.reports.get(node_id) is result:
                 del record.reports[node_id]
             if result.phase != RUNNING:  # a daemon that is up is still to be stopped
                 record.leaves.discard(node_id)
                 record.presumed.discard(node_id)
+            yield
+        yield from kept.write_down()
         kept.commit(with_spec(document, **self.amended) if self.amended else document)
 
-    def _rollback(self) -> None:
-        self._kept.rollback(moved=self._moves)
+    async def _rollback(self) -> CancelledError | None:
+        return await self._kept.surroundings.pace.to_the_end(self._kept.rollback(moved=self._moves))
 
 
 def refuse_while_open(plugins: Sequence[Plugin]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import orjson
 
 from engine.graph import Invocation
 from engine.model.node import ERROR, PENDING, Node
+from engine.model.pace import Pieces, in_order, used_up
 from engine.model.status import finished, running
 from engine.model.workflow import Workflow
 from engine.operations import with_spec
@@ -39,26 +41,30 @@ class Run:
         """Of those the last ones that ran out of time with nothing answered meanwhile."""
         self.abort_reason = ""
 
-    async def reconcile(self, plugins: Sequence[Plugin], now: float, patience: Patience) -> None:
+    async def reconcile(
+        self, plugins: Sequence[Plugin], now: float, patience: Patience
+    ) -> asyncio.CancelledError | None:
         """Make one pass at `now` (seconds since the epoch).
 
         Raises `TransientError` where the pass is aborted: then the workflow is what it was before, to the byte.
+        Returns a cancellation that came too late for that.
         """
         if self.workflow.finished:
-            return
+            return None
         refuse_while_open(plugins)
         self._kept.memory.begin(plugins, now)
         self._kept.caller.patience = patience
         self._pass = Pass(self._kept, plugins, now)
         try:
-            await self._pass.make()
+            return await self._pass.make(patience)
         finally:
             self._pass = None
 
-    def give_up(self, message: str, now: float) -> None:
+    def give_up(self, message: str, now: float) -> Pieces:
         """The workflow cannot be reconciled: it is Error, and its nodes are as they were."""
         document = finished(running(self.workflow.document, now), ERROR, message, now)
         try:
+            yield from self._kept.write_down()
             self._kept.commit(document)
         except Exception:  # what the walk would commit is what went wrong: without it then
             self._kept.walk = None
@@ -86,8 +92,9 @@ class Run:
         if self._kept.walk is None or self.workflow.finished:
             return
         graph, record = self._kept.walk.graph, self.record
-        starts, graph.starts = graph.starts, []
-        for invocation in starts:
+        starts, graph.starts = graph.starts[::-1], []
+        while starts:
+            invocation = starts.pop()
             if graph.is_open(invocation):
                 record.leaves.add(invocation.node_id)
                 record.presumed.discard(invocation.node_id)
@@ -103,17 +110,26 @@ class Run:
         document: Document = orjson.loads(self._kept.walk.graph.render(invocation))
         return document
 
-    def take_stops(self) -> list[str]:
-        """The ids of leaves to stop now that the pass is committed; all that still run once the workflow is over."""
+    def take_stops(self) -> Iterator[str | None]:
+        """The ids of leaves to stop now that the pass is committed; all that still run once the workflow is over.
+
+        None is a moment to rest.
+        """
         record, stops = self.record, list[str]()
         if self._kept.walk is not None:
             stops, self._kept.walk.graph.stops = self._kept.walk.graph.stops, []
         if self.workflow.finished:
-            stops = sorted(record.leaves | record.presumed)
-        due = [node_id for node_id in dict.fromkeys(stops) if node_id in record.leaves or node_id in record.presumed]
-        record.leaves.difference_update(due)
-        record.presumed.difference_update(due)
-        return due
+            stops = yield from in_order([*record.leaves, *record.presumed])
+        for node_id in stops:
+            if node_id in record.leaves or node_id in record.presumed:
+                record.leaves.discard(node_id)
+                record.presumed.discard(node_id)
+                yield node_id
+            yield None
+
+    def over(self) -> Pieces:
+        """All that a committed pass has brought with it is done."""
+        yield from used_up(self._kept.changed)
 
     @property
     def has_news(self) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from engine.executors.executor import Result
 from engine.graph import Invocation, leaves
@@ -12,13 +11,11 @@ from engine.graph.admission import Admission
 from engine.graph.entry import Entry
 from engine.graph.shutdown import shut_down
 from engine.graph.visits import Visits
+from engine.model.pace import Pace, Pieces
 from engine.substitution.variables import add_metadata
 from engine.templates.library import Context
 
 Document = Mapping[str, Any]
-
-AT_A_TIME: Final = 200
-"""Nodes that are seen to in one turn of the event loop: a hundred thousand would keep all else waiting for a second."""
 
 
 class Walk:
@@ -28,8 +25,9 @@ class Walk:
     record, the last committed pass had left it: nothing is asked, started, stopped or written on the way.
     """
 
-    def __init__(self, admission: Admission, document: Document, spec: Document, context: Context) -> None:
+    def __init__(self, admission: Admission, document: Document, spec: Document, context: Context, pace: Pace) -> None:
         self.graph = admission.graph
+        self._pace = pace
         self.visits = Visits(admission)
         self.entry = Entry(admission, spec, context)
         """The top of the graph."""
@@ -73,39 +71,51 @@ class Walk:
         if shutdown and graph.exact:  # and where there is none it is to go on after all
             graph.closing.load(record)
         elif shutdown:
-            shut_down(graph, shutdown, why)
+            await self.shut_down(shutdown, why)
         self.entry.start(document["status"].get("startedAt") or graph.timestamp)  # a plugin may have removed it
-        visits.settle()
-        while invocations := visits.recall():
+        await self._pace.through(visits.settle())
+        while True:
+            invocations = list[Invocation]()
+            await self._pace.through(visits.recall(invocations))
+            if not invocations:
+                break
             if not graph.exact:
                 await add_parameters(invocations)
-            for some in _some_of(invocations):
-                visits.recalled(some)
-                await asyncio.sleep(0)
-        visits.restored()
+            await self._pace.through(visits.recalled(invocations))
+        await self._pace.through(visits.restored())
         self.begun = True
+
+    async def shut_down(self, strategy: str, why: str) -> None:
+        """End what runs; see `engine.graph.shutdown`."""
+        shut_down(self.graph, strategy, why)
+        await self._pace.through(self.graph.turns.done_at_length())
 
     async def tell(self, reports: Mapping[str, Result]) -> None:
         """Let reports count."""
-        graph = self.graph
-        for some in _some_of(list(reports)):
-            for node_id in some:
-                if node_id in graph.live:
-                    leaves.report(graph, graph.live[node_id], reports[node_id])
-            if len(reports) > AT_A_TIME:
-                await asyncio.sleep(0)
+        await self._pace.through(self._tell(reports))
 
-    async def follow(self, wave: Sequence[Invocation]) -> list[Invocation]:
-        """The plugins have seen a wave of nodes: do what comes of it. Returns the next wave."""
+    def _tell(self, reports: Mapping[str, Result]) -> Pieces:
         graph = self.graph
-        for some in _some_of(wave):
-            for invocation in some:
-                if invocation.node_id in graph.store.undo or not invocation.executing:  # else nothing has come of it
-                    self.visits.visited(invocation)
-            if len(wave) > AT_A_TIME:
-                await asyncio.sleep(0)
-        self.visits.settle()
-        return self.visits.take_fresh()
+        for node_id, result in reports.items():
+            invocation = graph.live.get(node_id)
+            if invocation is not None:
+                leaves.report(graph, invocation, result)
+                yield from graph.turns.done_at_length()
+            yield
+
+    async def tick(self) -> None:
+        """Do what is due."""
+        await self._pace.through(self.visits.tick())
+
+    async def first_wave(self) -> list[Invocation]:
+        """What a pass visits first."""
+        wave = list[Invocation]()
+        await self._pace.through(self.visits.first_wave(wave))
+        return wave
+
+    async def follow(self, wave: list[Invocation]) -> None:
+        """The plugins have seen a wave of nodes: do what comes of it, and make the next wave of this one."""
+        await self._pace.through(self.visits.follow(wave))
 
     def waiting_for(self) -> str:
         """What it waits for, in words; empty where nothing was begun."""
@@ -123,8 +133,3 @@ class Walk:
         ]
         hanging = [f"{graph.store[node_id].display_name} waits for {what}" for node_id, what in graph.blocked.items()]
         return "; ".join(reasons + hanging[:3])
-
-
-def _some_of(many: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(many), AT_A_TIME):
-        yield many[start : start + AT_A_TIME]

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from itertools import count
 from random import Random
 from typing import Any
 
 import msgspec
 import orjson
 
-from engine import Engine, OperationError, Workflow
+from engine import Engine, OperationError, PassResult, Workflow
 from engine.graph.record import WalkRecord
+from engine.model.pace import Pace
 from rpc import Method
 from tests.walks.doubles import Registry, Time, World
 from tests.walks.generate import generate
@@ -30,6 +32,21 @@ class Difference(AssertionError):
     """The two runs are not the same: which seed, and where they part."""
 
 
+class Telling(Engine):
+    """Tells also of a pass that was committed when it was cancelled."""
+
+    _last: PassResult | None = None
+
+    def _committed_pass(self, *args: Any, **options: Any) -> PassResult:
+        self._last = super()._committed_pass(*args, **options)
+        return self._last
+
+    def take_committed(self) -> PassResult | None:
+        """What came of the last pass, where it was committed; said once."""
+        last, self._last = self._last, None
+        return last
+
+
 class Run:
     """One run of the workflow of a seed; `dice` disturbs it, None leaves it alone."""
 
@@ -41,7 +58,9 @@ class Run:
         self.world = World(seed, self.time)
         self.work = Workflow(document)
         registry: Any = Registry(seed, self.time, self._turns)
-        self.engine = Engine(registry, executor=self.world, config_maps=CONFIG_MAPS, clock=self.time)
+        self.engine = Telling(registry, executor=self.world, config_maps=CONFIG_MAPS, clock=self.time)
+        if dice is not None:  # it rests often, and may be cancelled wherever it does
+            self.engine._surroundings.pace = Pace(dice.randrange(1, 30), count().__next__)
         self.history: list[bytes] = []
         self.cuts = 0
 
@@ -85,15 +104,20 @@ class Run:
                 break
             self.quiet = False
             before, told = self.work.encode(), list(self.world.told)
+            self.engine.take_committed()
             task = asyncio.ensure_future(self.engine.reconcile(self.work))
             if self.dice.random() < 0.4:
-                for _turn in range(self.dice.randrange(12)):
+                for _turn in range(self.dice.randrange(self.dice.choice((12, 100)))):
                     await asyncio.sleep(0)
                 task.cancel()
             try:
                 result = await task
             except asyncio.CancelledError:
                 self.cuts += 1
+                late = self.engine.take_committed()
+                if late is not None:
+                    self._rebuild()
+                    return late.requeue_after
                 self._same(before, told)
                 continue
             if result.aborted is None:

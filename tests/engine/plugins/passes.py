@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -72,7 +73,7 @@ class Workflow:
             course = Course(method, plugins, chunks=1, workers=7)
             await Chain(Asking.about(graph, DOCUMENT, plugins, caller), course).run(self.questions)
         except BaseException:
-            self.store.rollback()
+            deque(self.store.rollback(), maxlen=0)
             self.memory.abort(now)
             raise
         self.store.commit()

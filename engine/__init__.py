@@ -11,6 +11,7 @@ if why := clash(__name__, __file__):
 if TYPE_CHECKING:
     from engine.engine import Engine, EngineOptions
     from engine.executors.executor import Executor, Result
+    from engine.executors.local import LocalExecutor
     from engine.executors.outcomes import Outcome, Outcomes
     from engine.executors.simulated import PendingExecutor, SimulatedExecutor
     from engine.manifests import ManifestError, Manifests, load
@@ -29,6 +30,7 @@ else:
         "engine": ("Engine", "EngineOptions"),
         "executors.executor": ("Executor", "Result"),
         "executors.outcomes": ("Outcome", "Outcomes"),
+        "executors.local": ("LocalExecutor",),
         "executors.simulated": ("PendingExecutor", "SimulatedExecutor"),
         "manifests": ("ManifestError", "Manifests", "load"),
         "model.node": ("Node",),
@@ -60,6 +62,7 @@ __all__ = [
     "Executor",
     "InvalidDocument",
     "InvalidWorkflow",
+    "LocalExecutor",
     "ManifestError",
     "Manifests",
     "MemoryStore",

@@ -1,0 +1,108 @@
+"""The engine's end of a leaf: start its supervisor, hear of it, tell it to stop, and find it again after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from engine.executors.local.supervising import began
+
+_BOOT: Final = "import sys; sys.path.append(sys.argv.pop(1)); from supervising import main; main()"
+
+
+def start(leaf: Path) -> int:
+    """Start the supervisor of a leaf whose folder is laid out; its process id, which is to be waited for.
+
+    Its ends of the FIFOs are opened here and inherited, so that there is no moment at which it lives and is not seen.
+    Raises `OSError`.
+    """
+    for name in ("orders", "events"):
+        os.mkfifo(leaf / name, 0o600)
+    orders = os.open(leaf / "orders", os.O_RDONLY | os.O_NONBLOCK)
+    reader = os.open(leaf / "events", os.O_RDONLY | os.O_NONBLOCK)
+    events = os.open(leaf / "events", os.O_WRONLY)
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(__file__).parent), str(leaf)],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, orders, 0),
+                (os.POSIX_SPAWN_DUP2, events, 1),
+                (os.POSIX_SPAWN_OPEN, 2, str(leaf / "supervisor.log"), os.O_WRONLY | os.O_CREAT, 0o600),
+            ],
+            setsid=True,
+        )
+    finally:
+        for each in (orders, reader, events):
+            os.close(each)
+
+
+def reap(supervisor: int) -> None:
+    """Wait for the process that `start` began."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(supervisor, 0)
+
+
+def is_alive(leaf: Path) -> bool:
+    """Whether the leaf has a supervisor."""
+    return _order(leaf, b"")
+
+
+def stop(leaf: Path) -> bool:
+    """Have the supervisor end all containers; whether there is one."""
+    return _order(leaf, b"stop")
+
+
+def _order(leaf: Path, order: bytes) -> bool:
+    try:
+        orders = os.open(leaf / "orders", os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:  # nobody has it open, or it is not there
+        return False
+    try:
+        if order:
+            os.write(orders, order)
+    except OSError:
+        return False
+    finally:
+        os.close(orders)
+    return True
+
+
+async def watch(leaf: Path, news: Callable[[], None]) -> None:
+    """Until the supervisor of the leaf has ended; ``news`` is called whenever a container was started."""
+    loop = asyncio.get_running_loop()
+    events = os.open(leaf / "events", os.O_RDONLY | os.O_NONBLOCK)
+    ended = loop.create_future()
+
+    def hear() -> None:
+        with contextlib.suppress(BlockingIOError):
+            if os.read(events, 512):
+                news()
+            elif not ended.done():
+                ended.set_result(None)
+
+    try:
+        loop.add_reader(events, hear)
+        hear()  # it may be over; and where nobody has ever written, the kernel does not say that nobody will
+        news()
+        await ended
+    finally:
+        loop.remove_reader(events)
+        os.close(events)
+
+
+def kill_orphans(leaf: Path) -> None:
+    """End what a supervisor left behind that was killed: those processes, and no others that have their ids by now."""
+    with contextlib.suppress(FileNotFoundError):
+        for line in (leaf / "processes").read_text().splitlines():
+            _, pid, since = line.split(" ")
+            if since and began(int(pid)) == since:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(int(pid), signal.SIGKILL)

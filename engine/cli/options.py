@@ -51,6 +51,8 @@ class Options:
     files: tuple[Path, ...]
     config: Path | None
     executor: str
+    work_dir: Path | None
+    parallel_leaves: int | None
     outcomes: Path | None
     timeout: float | None
     output: str
@@ -62,10 +64,16 @@ class Options:
 _OPTIONS: Final = (
     click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="WF.yaml..."),
     click.option("--config", type=click.Path(path_type=Path), help="The plugins to call; without it there are none."),
-    click.option("--executor", type=click.Choice(["simulated", "pending"]), default="simulated", show_default=True,
-                 help="simulated: leaves end as --outcomes says; pending: they run for ever."),
+    click.option("--executor", type=click.Choice(["simulated", "local", "pending"]), default="simulated",
+                 show_default=True, help="simulated: leaves end as --outcomes says; local: they are processes of this "
+                 "machine, which is no sandbox; pending: they run for ever."),
+    click.option("--work-dir", type=click.Path(path_type=Path), help="Where the local executor keeps files and logs; "
+                 "without it ~/.local/state/oarlock/runs."),
+    click.option("--parallel-leaves", type=click.IntRange(min=1), metavar="N",
+                 help="How many leaves the local executor runs at a time; four for each CPU without it."),
     click.option("--outcomes", type=click.Path(path_type=Path), help="How leaves end; what is not named succeeds."),
-    click.option("--timeout", type=Duration(), help="Give up after this long, in simulated time; never, without it."),
+    click.option("--timeout", type=Duration(), help="Give up after this long, in simulated time where leaves are; "
+                 "never, without it."),
     click.option("--output", "-o", type=click.Choice(["summary", "json", "yaml"]), default="summary",
                  show_default=True, help="What to write to standard output."),
     click.option("--stats", is_flag=True, help="Write the counters of the engine and its plugins to standard error."),

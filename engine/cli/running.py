@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import uvloop
@@ -17,6 +17,7 @@ import yaml
 
 from engine.cli import INTERRUPTED
 from engine.cli.lacking import lacking
+from engine.cli.local import local_executor, place_of, running_leaves
 from engine.cli.options import Options
 from engine.cli.outcomes import hollow_when, made_up, read_outputs
 from engine.cli.progress import showing_progress
@@ -24,6 +25,7 @@ from engine.cli.semaphores import absent_sizes
 from engine.cli.summary import show_statistics, summarize
 from engine.cli.unmatched import unmatched
 from engine.engine import Engine
+from engine.executors.local import LocalExecutor
 from engine.executors.outcomes import Outcomes
 from engine.executors.simulated import PendingExecutor, SimulatedExecutor
 from engine.manifests import ManifestError, Manifests, UnknownFields, load, sources, workflow_from
@@ -77,8 +79,8 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
         for shelf in (manifests.workflow_templates, manifests.cluster_workflow_templates)
     )
     found = read_outputs(manifests)
-    executor = _executor(options, outcomes, workflows, found)
     config_maps = {name: each.document for name, each in manifests.config_maps.items()}
+    executor = _executor(options, outcomes, workflows, found, config_maps)
     if isinstance(executor, SimulatedExecutor):
         for name, stand_in in absent_sizes(manifests).items():
             config_maps[name] = stand_in
@@ -92,6 +94,8 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
     )
     interrupted = uvloop.run(_run(engine, workflows, operation, options))
     _write(workflows, options.output)
+    if isinstance(executor, LocalExecutor):
+        tell(f"logs and files: {place_of(executor, workflows)}")
     if isinstance(executor, SimulatedExecutor):
         if options.output == "summary" and (line := made_up(executor, found)):
             tell(line)
@@ -138,11 +142,17 @@ def _executor(
     outcomes: Outcomes | None,
     workflows: Sequence[Workflow],
     found: Mapping[Output, Sequence[Reader]],
-) -> PendingExecutor | SimulatedExecutor:
+    config_maps: Mapping[str, Mapping[str, Any]],
+) -> LocalExecutor | PendingExecutor | SimulatedExecutor:
     """The executor; simulated time goes on from the latest moment that a workflow knows of."""
+    if options.executor != "simulated" and outcomes is not None:
+        raise BadInput("--outcomes: only the simulated executor has any")
+    if options.executor == "local":
+        return local_executor(options, config_maps)
+    for option, given in (("--work-dir", options.work_dir), ("--parallel-leaves", options.parallel_leaves)):
+        if given is not None:
+            raise BadInput(f"{option}: only the local executor has one")
     if options.executor == "pending":
-        if outcomes is not None:
-            raise BadInput("--outcomes: only the simulated executor has any")
         return PendingExecutor()
     lists = {output for output, readers in found.items() if any(each.looped for each in readers)}
     executor = SimulatedExecutor(outcomes, lists=lists)
@@ -158,7 +168,7 @@ def _executor(
 
 async def _run(engine: Engine, workflows: list[Workflow], operation: Operation, options: Options) -> bool:
     """Whether there was a Ctrl-C."""
-    async with engine:
+    async with engine, running_leaves(engine, workflows):
         for workflow in workflows:
             try:
                 operation(engine, workflow)

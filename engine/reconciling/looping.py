@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from engine.executors.executor import Executor
+from engine.executors.local import LocalExecutor
 from engine.executors.simulated import PendingExecutor, SimulatedExecutor
 from engine.model.clock import SimulatedClock
 from engine.model.workflow import Workflow
@@ -112,7 +113,7 @@ class Loop:
         leaves_end = self._executor.next_due if isinstance(self._executor, SimulatedExecutor) else None
         due = min((when for when in (self.queue.next_due, leaves_end) if when is not None), default=None)
         real = any(run.aborts or run.requeue_at is not None for run in self._runs.values())
-        if due is None and isinstance(self._executor, SimulatedExecutor | PendingExecutor):
+        if due is None and self._is_silent():
             return False
         if isinstance(self._clock, SimulatedClock) and not real and due is not None:
             if limit is not None and due > limit:
@@ -121,3 +122,9 @@ class Loop:
             return True
         await self._watch(set(), due, limit)
         return True
+
+    def _is_silent(self) -> bool:
+        """Whether the executor is one that will say nothing more of itself."""
+        if isinstance(self._executor, LocalExecutor):
+            return not self._executor.busy
+        return isinstance(self._executor, SimulatedExecutor | PendingExecutor)

@@ -18,6 +18,7 @@ from engine.executors.local.folders import Runs, default_folder, named
 from engine.executors.local.leaf import Leaf, Limits, alive_in, has_started, mark_stopped, may_go_on, remove, uid_of
 from engine.executors.local.logs import follow
 from engine.executors.local.paths import PLAIN
+from engine.executors.local.pods import lay_out_tools
 from engine.executors.local.readiness import until_ready
 from engine.executors.local.slots import Slot, Slots
 from engine.model.node import ERROR, RUNNING, Node
@@ -75,7 +76,7 @@ class LocalExecutor:
         self.report: Callable[[Workflow, str, Result], None] = _nobody
         self._runs = Runs(place)
         self._maps = ConfigMaps((config_maps or {}).get)
-        self._limits = Limits(grace, log_bytes)
+        self._limits = Limits(grace, log_bytes, lay_out_tools(place))
         self._slots = Slots(parallel_leaves)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="oarlock-local")
         self._leaves: dict[tuple[str, str], Leaf] = {}
@@ -86,6 +87,10 @@ class LocalExecutor:
     def folder(self) -> Path:
         """The folder for all runs."""
         return self._runs.folder
+
+    def folder_of(self, workflow: Workflow) -> Path:
+        """The folder of a workflow. Raises `ValueError` for a uid that cannot name one."""
+        return self._runs.run(uid_of(workflow))
 
     # What an engine asks
 

@@ -18,7 +18,7 @@ from engine.executors.local.artifacts import Artifacts
 from engine.executors.local.configuration import ConfigMaps, Environment
 from engine.executors.local.folders import Runs
 from engine.executors.local.paths import Paths, own_paths
-from engine.executors.local.pods import MAIN, Staging, declared, lay_out_tools, members
+from engine.executors.local.pods import MAIN, Staging, declared, members
 from engine.executors.local.readiness import check_probe
 from engine.executors.local.results import MAX_VALUE, collect, read_exits
 from engine.executors.local.supervising import replace
@@ -30,10 +30,12 @@ Document = Mapping[str, Any]
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """``grace`` seconds between SIGTERM and SIGKILL, and the bytes that are kept of a container's log."""
+    """``grace`` seconds between SIGTERM and SIGKILL, the bytes that are kept of a container's log, and the folder that
+    PATH ends with."""
 
     grace: float
     log_bytes: int
+    tools: Path
 
 
 class _Layout(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ class Leaf:
         self._make_room(paths)
         for artifact in artifacts:
             self._artifacts(paths).place(artifact)
-        staging = Staging(paths, self._environment(maps), folder, lay_out_tools(self._runs.folder), self.node_id)
+        staging = Staging(paths, self._environment(maps), folder, limits.tools, self.node_id)
         supervised = {
             "containers": [msgspec.to_builtins(staging.stage(each)) for each in self.containers],
             "grace": limits.grace,

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
-
 from engine.executors.local.configuration import CannotRun
 from engine.substitution.variables import text_of
 
@@ -38,7 +36,7 @@ async def until_ready(probe: Document, container: Document, leaf: Path) -> None:
         try:
             async with asyncio.timeout(probe.get("timeoutSeconds") or 1):
                 good = good + 1 if await _succeeds(probe, container, leaf) else 0
-        except (OSError, TimeoutError, aiohttp.ClientError):
+        except (OSError, TimeoutError):
             good = 0
         if good >= (probe.get("successThreshold") or 1):
             return
@@ -54,15 +52,23 @@ async def _succeeds(probe: Document, container: Document, leaf: Path) -> bool:
         _, writer = await asyncio.open_connection(host, port)
         writer.close()
         return True
-    scheme, path = str(asked.get("scheme") or "HTTP").lower(), str(asked.get("path") or "/").lstrip("/")
-    headers = {each["name"]: each.get("value") or "" for each in asked.get("httpHeaders") or ()}
-    insecure = ssl.create_default_context()
-    insecure.check_hostname, insecure.verify_mode = False, ssl.CERT_NONE  # a probe trusts anybody, as the kubelet does
-    async with (
-        aiohttp.ClientSession(headers=headers) as session,
-        session.get(f"{scheme}://{host}:{port}/{path}", ssl=insecure, allow_redirects=False) as reply,
-    ):
-        return 200 <= reply.status < 400
+    return await _get(host, port, asked)
+
+
+async def _get(host: str, port: int, asked: Document) -> bool:
+    """Whether a GET is answered with a success or a redirection."""
+    trusting = ssl.create_default_context() if str(asked.get("scheme")).upper() == "HTTPS" else None
+    if trusting is not None:  # a probe trusts anybody, as the kubelet does
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection(host, port, ssl=trusting)
+    try:
+        headers = "".join(f"{each['name']}: {each.get('value') or ''}\r\n" for each in asked.get("httpHeaders") or ())
+        path = str(asked.get("path") or "/").lstrip("/")
+        writer.write(f"GET /{path} HTTP/1.1\r\nHost: {host}:{port}\r\n{headers}Connection: close\r\n\r\n".encode())
+        status = (await reader.readline()).split(b" ")
+        return len(status) > 1 and status[1].isdigit() and 200 <= int(status[1]) < 400
+    finally:
+        writer.close()
 
 
 def _port(port: object, container: Document) -> int:

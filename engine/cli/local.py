@@ -1,0 +1,47 @@
+"""Leaves as processes, for commands: the executor, and that nothing outlives the command."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.cli.options import Options
+from engine.engine import Engine
+from engine.executors.local import PARALLEL_LEAVES, LocalExecutor
+from engine.model.workflow import Workflow
+from registry.cli import BadInput
+
+
+def local_executor(options: Options, config_maps: Mapping[str, Mapping[str, Any]]) -> LocalExecutor:
+    """The local executor as the options want it. Raises `BadInput`."""
+    try:
+        parallel_leaves = options.parallel_leaves or PARALLEL_LEAVES
+        return LocalExecutor(options.work_dir, config_maps=config_maps, parallel_leaves=parallel_leaves)
+    except ValueError as error:
+        raise BadInput(f"--work-dir: {error}") from None
+    except OSError as error:
+        raise BadInput(f"--work-dir: {error.filename}: {error.strerror}") from None
+
+
+@contextlib.asynccontextmanager
+async def running_leaves(engine: Engine, workflows: Sequence[Workflow]) -> AsyncIterator[None]:
+    """Processes begin with nothing that an earlier run of the same uid has left, and end with this block."""
+    executor = engine.executor
+    if not isinstance(executor, LocalExecutor):
+        yield
+        return
+    executor.report = engine.report
+    try:
+        for workflow in workflows:
+            if not workflow.phase:
+                executor.forget(workflow)
+        yield
+    finally:
+        await executor.close(end_leaves=True)
+
+
+def place_of(executor: LocalExecutor, workflows: Sequence[Workflow]) -> Path:
+    """Where the logs and files are of what has run."""
+    return executor.folder_of(workflows[0]) if len(workflows) == 1 else executor.folder

@@ -218,7 +218,8 @@ def leaf_outputs(declared: Document, given: Document, location: str) -> dict[str
     """The outputs of a leaf: what its executor reported, completed by what its template declares.
 
     A declared parameter that was not reported takes its `valueFrom.default`, or a literal `value`; a declared artifact
-    lies at `location` unless the template says where. `given` wins over both.
+    lies at `location` unless the template says where, and is not there if it is optional and all are reported but this
+    one. `given` wins over both.
     """
     outputs = dict(given)
     reported = {parameter["name"]: parameter for parameter in given.get("parameters") or ()}
@@ -233,9 +234,12 @@ def leaf_outputs(declared: Document, given: Document, location: str) -> dict[str
     parameters.extend(reported.values())
     if parameters:
         outputs["parameters"] = parameters
-    known = {artifact["name"]: artifact for artifact in given.get("artifacts") or ()}
+    reports = outputs.pop("artifacts", None)
+    known = {artifact["name"]: artifact for artifact in reports or ()}
     artifacts = []
     for artifact in declared.get("artifacts") or ():
+        if reports is not None and artifact.get("optional") and artifact["name"] not in known:
+            continue
         placed = (
             artifact if set(artifact) - _UNPLACED else {**artifact, "s3": {"key": f"{location}/{artifact['name']}.tgz"}}
         )

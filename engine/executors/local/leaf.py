@@ -123,7 +123,7 @@ class Leaf:
             return msgspec.json.decode(kept.read_bytes(), type=Result)
         exits = read_exits(self.folder)
         if exits is None:
-            lifeline.kill_orphans(self.folder)
+            lifeline.kill_orphans(self.folder / "root")
             return Result(ERROR, "its processes were ended from outside, and left no exit code behind")
         layout = msgspec.json.decode((self.folder / "layout.json").read_bytes(), type=_Layout)
         paths = self._paths(self.folder, layout)
@@ -181,7 +181,7 @@ def alive_in(run: Path) -> list[Path]:
 
 def has_started(folder: Path | None) -> bool:
     """Whether a process of the leaf was started."""
-    return folder is not None and (folder / "processes").exists()
+    return folder is not None and (folder / "started").exists()
 
 
 def remove(folder: Path) -> None:

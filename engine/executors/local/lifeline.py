@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from engine.executors.local.supervising import began
+from engine.executors.local.pods import ROOT_VARIABLE
 
 _BOOT: Final = "import sys; sys.path.append(sys.argv.pop(1)); from supervising import main; main()"
 
@@ -24,7 +24,7 @@ def start(leaf: Path) -> int:
     """
     for name in ("orders", "events"):
         os.mkfifo(leaf / name, 0o600)
-    orders = os.open(leaf / "orders", os.O_RDONLY | os.O_NONBLOCK)
+    orders = os.open(leaf / "orders", os.O_RDWR)  # with an end to write to: others look in, and that is no order
     reader = os.open(leaf / "events", os.O_RDONLY | os.O_NONBLOCK)
     events = os.open(leaf / "events", os.O_WRONLY)
     try:
@@ -98,11 +98,21 @@ async def watch(leaf: Path, news: Callable[[], None]) -> None:
         os.close(events)
 
 
-def kill_orphans(leaf: Path) -> None:
-    """End what a supervisor left behind that was killed: those processes, and no others that have their ids by now."""
-    with contextlib.suppress(FileNotFoundError):
-        for line in (leaf / "processes").read_text().splitlines():
-            _, pid, since = line.split(" ")
-            if since and began(int(pid)) == since:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(int(pid), signal.SIGKILL)
+def kill_orphans(root: Path) -> None:
+    """End what a supervisor left behind that was killed: whatever has the leaf's root in its environment.
+
+    That names it for certain, which a process id does not: it may be another's by now.
+    """
+    mark = f"{ROOT_VARIABLE}={root}".encode()
+    found = True
+    while found:  # they may be starting more of them
+        found = False
+        for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+            with contextlib.suppress(OSError):  # it is somebody else's, or has just ended
+                process = os.pidfd_open(pid)
+                try:
+                    if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                        signal.pidfd_send_signal(process, signal.SIGKILL)
+                        found = True
+                finally:
+                    os.close(process)

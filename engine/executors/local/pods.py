@@ -30,6 +30,9 @@ ELSEWHERE: Final = {
 FOREIGN: Final = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
 """What of this user's environment says where to write."""
 
+ROOT_VARIABLE: Final = "OARLOCK_ROOT"
+"""The variable that says where a leaf's root is; what has it is one of the leaf's processes."""
+
 HOME: Final = "/root"
 TMP: Final = "/tmp"
 
@@ -112,7 +115,7 @@ class Staging:
     def stage(self, member: Member) -> Container:
         """Write what the container needs, and say how it is started. Raises `CannotRun` and `OSError`."""
         document = member.document
-        own = {name: self._paths.rewrite(value) for name, value in self._environment.of(document).items()}
+        own = self._environment.of(document)
         command, arguments = (
             [self._paths.rewrite(expand(text_of(each), own)) for each in document.get(field) or ()]
             for field in ("command", "args")
@@ -140,8 +143,8 @@ class Staging:
                 **{name: str(place) for name, place in places.items()},
                 "ARGO_CONTAINER_NAME": member.name,
                 "ARGO_NODE_ID": self._node_id,
-                "OARLOCK_ROOT": str(self._paths.root),
-                **own,
+                **{name: self._paths.rewrite(value) for name, value in own.items()},
+                ROOT_VARIABLE: str(self._paths.root),
             },
             cwd=str(folder),
         )

@@ -58,8 +58,8 @@ def collect(
     except (CannotRun, Escape, OSError) as error:
         if phase == SUCCEEDED:
             phase, message = ERROR, str(error)
-        saved = []
-    if saved:
+        saved = None
+    if saved is not None:
         outputs["artifacts"] = saved
     own = None
     if template.get("containerSet") is not None:
@@ -113,7 +113,7 @@ def _of(container: Member, exits: Mapping[str, Exit], leaf: Path, paths: Paths) 
 
 def _save(
     template: Document, paths: Paths, files: Artifacts, outputs: dict[str, Any], *, ended_well: bool
-) -> list[Document]:
+) -> list[Document] | None:
     """Read the parameters and keep the artifacts of a leaf; what is missing of one that failed does not matter."""
     declared = template.get("outputs") or {}
     parameters = outputs.setdefault("parameters", [])
@@ -125,7 +125,7 @@ def _save(
                 parameters.append({"name": each["name"], "value": value})
     if not parameters:
         del outputs["parameters"]
-    saved = []
+    saved: list[Document] | None = [] if ended_well and declared.get("artifacts") else None
     for each in declared.get("artifacts") or ():
         try:
             report = files.save(each)
@@ -134,7 +134,7 @@ def _save(
                 raise
             continue
         if report is not None:
-            saved.append(report)
+            saved = [*(saved or ()), report]
     return saved
 
 

@@ -237,8 +237,7 @@ class Supervisor:
 
     def _start(self, container: Container) -> None:
         if container.start():
-            with open(f"{self._folder}/processes", "a") as file:
-                file.write(f"{container.name} {container.pid} {began(container.pid)}\n")
+            replace(f"{self._folder}/started", b"")
             self._tell()
 
     def _tell(self) -> None:
@@ -252,15 +251,6 @@ class Supervisor:
             each.kill(TERM)
         if containers and self._kill_at is None:
             self._kill_at = monotonic() + self._grace
-
-
-def began(pid: int) -> str:
-    """When the process began, in ticks since the machine did: with its id, this is one process and no other."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19].decode()
-    except OSError:
-        return ""
 
 
 def main() -> None:

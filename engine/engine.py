@@ -26,7 +26,7 @@ from engine.reconciling.observing import Observer, PassEnd
 from engine.reconciling.pass_ import is_suspended
 from engine.reconciling.results import DeadlinePassed, PassResult
 from engine.reconciling.run import Run
-from engine.templates.catalog import Documents, Templates
+from engine.templates.catalog import CONFIG_MAP, Change, Documents, Templates
 from registry import Registry, Reload
 from rpc import TransientError
 from rpc.logs import Logger, get_logger
@@ -91,6 +91,7 @@ class Engine:
             clock = self.executor.clock if isinstance(self.executor, SimulatedExecutor) else time.time
         self.clock = clock
         self.templates = Templates(workflow_templates, cluster_workflow_templates, config_maps)
+        self.templates.listeners.append(self._resize)
         self._surroundings = Surroundings(self.templates, workers, max_nodes)
         self._counts: Counts = self._surroundings.counts
         self._runs: dict[str, Run] = {}
@@ -220,6 +221,14 @@ class Engine:
             told.__traceback__, told = None, told.__cause__ or told.__context__
         run.log.warning("pass aborted", reason=str(error), retry_in=f"{delay:g}s")
         return PassResult(aborted=error, requeue_after=delay)
+
+    def _resize(self, change: Change) -> None:
+        """The sizes of semaphores are of the moment, as in Argo: who waits may have room now."""
+        data = (change.document or {}).get("data")
+        if change.kind == CONFIG_MAP and isinstance(data, Mapping):
+            self._surroundings.locks.resize(change.namespace, change.name, data)
+            for each in self._surroundings.locks.take_woken():
+                self._loop.wake(each)
 
     def _reloaded(self, reload: Reload) -> None:
         """Other plugins are there now: what waits because the old ones asked for it, or failed, need not any more."""

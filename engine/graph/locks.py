@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from engine.substitution.variables import absent_key, config_map_value
+from engine.substitution.variables import absent_key, config_map_value, text_of
 
 Document = Mapping[str, Any]
 ConfigMaps = Callable[[str], Mapping[str, Document]]
@@ -90,11 +90,17 @@ def _semaphore(lock: Document, namespace: str, config_maps: ConfigMaps) -> Reque
         return Request(f"{place}/{(database or {}).get('key') or ''}", 1)
     name = f"{place}/{reference.get('name')}/{reference.get('key')}"
     known = config_maps(lock.get("namespace") or namespace)
-    size = config_map_value(reference, known)
-    if size is None or not _INTEGER.fullmatch(size) or int(size) < 1:
-        found = absent_key(reference, known) if size is None else f"expected a positive integer, got {size!r}"
+    text = config_map_value(reference, known)
+    size = _size(text)
+    if size is None:
+        found = absent_key(reference, known) if text is None else f"expected a positive integer, got {text!r}"
         raise LockError(f"failed to initialize semaphore {name} with limit: {found}")
-    return Request(name, int(size))
+    return Request(name, size)
+
+
+def _size(text: str | None) -> int | None:
+    """How many may hold a semaphore, None for what says so of none."""
+    return int(text) if text is not None and _INTEGER.fullmatch(text) and int(text) > 0 else None
 
 
 _SLACK: Final = 64
@@ -102,7 +108,9 @@ _SLACK: Final = 64
 
 
 class _Lock:
-    def __init__(self) -> None:
+    def __init__(self, size: int | None = None) -> None:
+        self.size = size
+        """None as long as nobody has asked for it."""
         self.holders: dict[str, None] = {}
         self.waiting: dict[str, Waiter] = {}
         self._queue: list[Waiter] = []
@@ -139,18 +147,37 @@ class Locks:
         """Take all the locks for `holder`, or none; then it waits for each, and `workflow` is woken at its turn."""
         if all(self._may_take(request, holder, workflow, priority) for request in requests):
             for request in requests:
-                lock = self._locks.setdefault(request.name, _Lock())
+                lock = self._lock(request)
                 lock.holders[holder] = None
                 lock.waiting.pop(holder, None)
-                if len(lock.holders) < request.size:
+                if self.free(request) > 0:
                     self._wake(lock)
             return True
-        for name, *_ in requests:
-            lock = self._locks.setdefault(name, _Lock())
-            if holder not in lock.waiting:
-                self._number += 1
-                lock.enqueue(Waiter(priority, self._number, holder, workflow))
+        for request in requests:
+            self._lock(request)
+            self.wait(request.name, holder, workflow, priority)
         return False
+
+    def _lock(self, request: Request) -> _Lock:
+        lock = self._locks.setdefault(request.name, _Lock())
+        lock.size = request.size if lock.size is None else lock.size
+        return lock
+
+    def wait(self, name: str, holder: str, workflow: str, priority: Priority = NORMAL) -> None:
+        """Have `holder` wait for a lock, behind those that have waited longer, unless he does."""
+        lock = self._locks.setdefault(name, _Lock())
+        if holder not in lock.waiting:
+            self._number += 1
+            lock.enqueue(Waiter(priority, self._number, holder, workflow))
+
+    def resize(self, namespace: str, config_map: str, data: Mapping[str, Any]) -> None:
+        """The sizes in a ConfigMap are these now; one that is none leaves a semaphore as it is."""
+        prefix = f"{namespace}/ConfigMap/{config_map}/"
+        for name, lock in self._locks.items():
+            size = _size(text_of(data.get(name.removeprefix(prefix)))) if name.startswith(prefix) else None
+            if size is not None:
+                lock.size = size
+                self._wake(lock)
 
     def places(self, names: Iterable[str], holder: str) -> list[Place]:
         """Where `holder` waits."""
@@ -175,7 +202,7 @@ class Locks:
             return True
         front = lock.front()
         is_next = front is None or front.workflow == workflow or priority < front.priority
-        return len(lock.holders) < request.size and is_next
+        return self.free(request) > 0 and is_next
 
     def release(self, names: Iterable[str], holder: str) -> None:
         """Give locks back."""
@@ -210,12 +237,16 @@ class Locks:
 
     def free(self, request: Request) -> int:
         """How many more may hold a lock."""
-        return request.size - len(self._holders(request.name))
+        lock = self._locks.get(request.name)
+        if lock is None:
+            return request.size
+        return (request.size if lock.size is None else lock.size) - len(lock.holders)
+
+    def holders(self, name: str) -> list[str]:
+        """Who holds a lock, those first that have had it longest."""
+        lock = self._locks.get(name)
+        return [*lock.holders] if lock is not None else []
 
     def blocking(self, requests: Sequence[Request]) -> Request:
         """The first of the locks that cannot be had, to name it in a message."""
         return next((request for request in requests if self.free(request) <= 0), requests[0])
-
-    def _holders(self, name: str) -> Mapping[str, None]:
-        lock = self._locks.get(name)
-        return lock.holders if lock is not None else {}

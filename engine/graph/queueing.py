@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -19,7 +19,7 @@ class LockQueue:
     def __init__(self, locks: Locks, workflow: str, priority: Priority) -> None:
         self._locks = locks
         self._workflow = workflow
-        self._priority = priority
+        self.priority = priority
         self._waiting: dict[str, tuple[Invocation, Sequence[Request]]] = {}
         """Invocations whose node waits, by node."""
         self._by_lock: dict[str, OrderedDict[str, Request]] = {}
@@ -36,7 +36,9 @@ class LockQueue:
         self._forgotten: set[str] = set()
         """Holders that need wait no longer, when the pass commits."""
         self._mutexes: set[str] = set()
-        """Which of the locks that it held are mutexes."""
+        """Which of the locks that it held or waited for are mutexes."""
+        self._told: set[str] = set()
+        """The locks of which its status says that it waits for them as a whole."""
         self._seen = -1
 
     def _holder(self, node_id: str) -> str:
@@ -71,6 +73,7 @@ class LockQueue:
 
     def wait(self, invocation: Invocation, requests: Sequence[Request]) -> None:
         """The node waits for these, and has its place in the queues already."""
+        self._mutexes.update(request.name for request in requests if request.is_mutex)
         self._waiting[invocation.node_id] = (invocation, requests)
         for request in requests:
             self._by_lock.setdefault(request.name, OrderedDict())[invocation.node_id] = request
@@ -85,14 +88,14 @@ class LockQueue:
         if holder in self._held:
             return True
         names = [name for name, *_ in requests]
+        self._mutexes.update(request.name for request in requests if request.is_mutex)
         places = self._locks.places(names, holder)
-        if not self._locks.acquire(requests, holder, self._workflow, self._priority):
+        if not self._locks.acquire(requests, holder, self._workflow, self.priority):
             if not places:
                 self._queued.add(holder)
             self._wanted[holder] = names
             return False
         self._wanted.pop(holder, None)
-        self._mutexes.update(request.name for request in requests if request.is_mutex)
         self._held[holder] = names
         self._acquired[holder] = places
         return True
@@ -173,8 +176,11 @@ class LockQueue:
 
     # In the workflow's status
 
-    def load(self, synchronization: Document) -> None:
-        """Take what the workflow held before the engine was there."""
+    def load(self, synchronization: Document, waiting: Iterable[tuple[str, str]] = ()) -> None:
+        """Take what the workflow held before the engine was there, and let it wait where it did.
+
+        ``waiting`` are nodes, or the workflow as an empty one, and what they wait for.
+        """
         held: dict[str, list[str]] = {}
         for entry in (synchronization.get("mutex") or {}).get("holding") or ():
             held.setdefault(entry["holder"], []).append(entry["mutex"])
@@ -186,12 +192,24 @@ class LockQueue:
             for name in names:
                 self._locks.regain(name, holder)
         self._held = held
+        for node_id, name in waiting:
+            holder = self._holder(node_id)
+            self._locks.wait(name, holder, self._workflow, self.priority)
+            self._wanted.setdefault(holder, []).append(name)
+            if not node_id:
+                self._told.add(name)
 
     def saved(self, document: dict[str, Any], *, finished: bool) -> dict[str, Any]:
-        """The workflow with what it holds in its status, as Argo writes it."""
+        """The workflow with what it holds in its status, as Argo writes it, and what it waits for as a whole.
+
+        What nodes wait for they say themselves.
+        """
         status = document["status"]
-        if not self._acquired and not self._released and not (finished and "synchronization" in status):
+        wanted = set() if finished else {*self._wanted.get(self._workflow, ())}
+        changed = self._acquired or self._released or wanted != self._told
+        if not changed and not (finished and "synchronization" in status):
             return document
+        self._told = wanted
         mutexes: list[Document] = []
         semaphores: dict[str, list[str]] = {}
         for holder, names in self._held.items():
@@ -200,9 +218,20 @@ class LockQueue:
                     mutexes.append({"holder": holder, "mutex": name})
                 else:
                     semaphores.setdefault(name, []).append(holder)
-        held: dict[str, Any] = {"mutex": {"holding": mutexes}} if mutexes else {}
-        if semaphores:
-            holding = [{"semaphore": name, "holders": holders} for name, holders in semaphores.items()]
-            held["semaphore"] = {"holding": holding}
+        holding = [{"semaphore": name, "holders": holders} for name, holders in semaphores.items()]
+        waiting: dict[bool, list[Document]] = {True: [], False: []}
+        for name in sorted(wanted):
+            others, is_mutex = self._locks.holders(name), name in self._mutexes
+            one = {"mutex": name, "holder": next(iter(others), "")}
+            waiting[is_mutex].append(one if is_mutex else {"semaphore": name, "holders": others})
+        fields: dict[str, dict[str, list[Any]]] = {
+            "mutex": {"holding": mutexes, "waiting": waiting[True]},
+            "semaphore": {"holding": holding, "waiting": waiting[False]},
+        }
+        held = {
+            kind: {field: entries for field, entries in lists.items() if entries}
+            for kind, lists in fields.items()
+            if any(lists.values())
+        }
         status = {key: value for key, value in status.items() if key != "synchronization"}
         return {**document, "status": {**status, "synchronization": held} if held else status}

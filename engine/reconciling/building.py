@@ -9,7 +9,7 @@ from engine.graph import Graph
 from engine.graph.admission import Admission
 from engine.graph.locks import lock_requests
 from engine.graph.nodes import NodeStore
-from engine.reconciling.keeping import Kept
+from engine.reconciling.keeping import Kept, priority_of
 from engine.reconciling.walking import Walk
 from engine.substitution.variables import workflow_scope
 from engine.templates.specification import filled_in, spec_in_force, with_metadata
@@ -34,6 +34,7 @@ def build(kept: Kept, document: dict[str, Any], stamp: float) -> tuple[dict[str,
     if not workflow.phase:
         document = with_metadata(document, spec, scope)
     kept.locks.begin_anew()
+    kept.locks.priority = priority_of(document)
     store = NodeStore(workflow.name, workflow.nodes, surroundings.max_nodes)
     graph = Graph(store, scope, spec, kept.record, kept.locks, surroundings.memos)
     locking = partial(lock_requests, namespace=workflow.namespace, config_maps=surroundings.templates.config_maps)

@@ -14,12 +14,13 @@ from engine.graph.memo import Memos
 from engine.graph.nodes import MAX_NODES
 from engine.graph.queueing import LockQueue
 from engine.graph.record import WalkRecord
-from engine.model.node import RUNNING, Node
+from engine.model.node import PENDING, RUNNING, Node
 from engine.model.pace import Pace, Pieces
 from engine.model.statistics import Counts
 from engine.model.workflow import COMPLETED_PHASES, Workflow
 from engine.plugins import Caller, Memory, Rooms
 from engine.reconciling.walking import Walk
+from engine.substitution.variables import parse_time
 from engine.templates.catalog import Templates
 from engine.templates.kinds import STARTED
 from engine.templates.library import Library
@@ -69,11 +70,8 @@ class Kept:
         """The nodes that the last committed pass has changed, as they were before it; None for those that are new."""
         self.why = ""
         """The message of whoever told the workflow to end."""
-        metadata, urgency = workflow.document["metadata"], workflow.document["spec"].get("priority")
-        created = str(metadata.get("creationTimestamp") or "")
-        priority = Priority(-urgency if isinstance(urgency, int) else 0, created)
-        self.locks = LockQueue(surroundings.locks, workflow.key, priority)
-        self.locks.load(workflow.document["status"].get("synchronization") or {})
+        self.locks = LockQueue(surroundings.locks, workflow.key, priority_of(workflow.document))
+        self.locks.load(*_locking(workflow))
         self.library: Library | None = None
         self.config_maps: Mapping[str, Document] = {}
 
@@ -107,3 +105,31 @@ class Kept:
             if moved:
                 graph, self.walk = self.walk.graph, None
                 yield from graph.used_up()
+
+
+def priority_of(document: Document) -> Priority:
+    """Where a workflow stands among others that wait for what it waits for."""
+    urgency, created = document["spec"].get("priority"), document["metadata"].get("creationTimestamp")
+    return Priority(-urgency if isinstance(urgency, int) else 0, parse_time(created).isoformat() if created else "")
+
+
+def _locking(workflow: Workflow) -> tuple[Document, list[tuple[str, str]]]:
+    """What a workflow that was found somewhere holds, by its holders' full names, and what it waits for."""
+    found: Document = workflow.document["status"].get("synchronization") or {}
+    kinds = {kind: found.get(kind) or {} for kind in ("mutex", "semaphore")}
+    nodes = ((node, node.synchronization_status or {}) for node in workflow.nodes.values() if not node.fulfilled)
+    waiting = [(node.id, status["waiting"]) for node, status in nodes if status.get("waiting")]
+    if workflow.phase == PENDING:
+        waiting += [("", each[kind]) for kind, status in kinds.items() for each in status.get("waiting") or ()]
+    whole = workflow.name if workflow.document["spec"].get("synchronization") else ""
+
+    def full(holder: str) -> str:
+        """Argo before 3.6 wrote the node's id alone, or the workflow's name (sync_manager.go, getUpgradedKey)."""
+        return holder if "/" in holder else workflow.key if holder == whole else f"{workflow.key}/{holder}"
+
+    mutexes = [{**each, "holder": full(each["holder"])} for each in kinds["mutex"].get("holding") or ()]
+    semaphores = [
+        {**each, "holders": [full(holder) for holder in each.get("holders") or ()]}
+        for each in kinds["semaphore"].get("holding") or ()
+    ]
+    return {"mutex": {"holding": mutexes}, "semaphore": {"holding": semaphores}}, waiting

@@ -15,6 +15,13 @@ class MutexHolding(Shape):
     holder: str
 
 
+class MutexWaiting(Shape):
+    """One mutex that the workflow or some of its nodes wait for, and who holds it."""
+
+    mutex: str
+    holder: Text = None
+
+
 class SemaphoreHolding(Shape):
     """One semaphore that the workflow or some of its nodes hold."""
 
@@ -26,12 +33,14 @@ class MutexStatus(Shape):
     """``status.synchronization.mutex``."""
 
     holding: list[MutexHolding] | None = None
+    waiting: list[MutexWaiting] | None = None
 
 
 class SemaphoreStatus(Shape):
     """``status.synchronization.semaphore``."""
 
     holding: list[SemaphoreHolding] | None = None
+    waiting: list[SemaphoreHolding] | None = None
 
 
 class SynchronizationStatus(Shape):

@@ -281,7 +281,8 @@ class Admission:
         graph = self.graph
         known = node.memoization_status
         if known is not None:  # it was asked before this walk began
-            invocation.memo = Key(self._namespace, known.get("cacheName") or "", known.get("key") or "")
+            key = Key(self._namespace, known.get("cacheName") or "", known.get("key") or "")
+            invocation.memo = key, memo_request(settings["memoize"], self._namespace)[1]
             self._proceed(invocation, node)
             return
         key, longest = memo_request(settings["memoize"], self._namespace)
@@ -289,7 +290,7 @@ class Admission:
         node = graph.store.touch(node.id)
         node.memoization_status = {"hit": found is not None, "key": key.key, "cacheName": key.cache}
         if found is None:
-            invocation.memo = key
+            invocation.memo = key, longest
             self._proceed(invocation, node)
             return
         self._park(invocation, node)

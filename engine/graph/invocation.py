@@ -131,7 +131,7 @@ class Invocation(msgspec.Struct, eq=False):
     deadline: float | None = None
     """When it is over for this attempt, in seconds since the epoch, whatever its template says."""
     locks: list[str] | None = None
-    memo: Key | None = None
+    memo: tuple[Key, float | None] | None = None
     inside: Inside | None = None
 
     def __post_init__(self) -> None:

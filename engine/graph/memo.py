@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -49,31 +50,50 @@ def memo_request(memoize: Mapping[str, Any], namespace: str) -> tuple[Key, float
 
 
 class Memo(NamedTuple):
-    """What a node that succeeded left, and when."""
+    """What a node that succeeded left, when, and how many seconds it was to be good for."""
 
     outputs: dict[str, Any] | None
     finished_at: str | None
+    longest: float | None = None
+
+    @property
+    def finished(self) -> float:
+        """When, in seconds since the epoch."""
+        return parse_time(self.finished_at).timestamp() if self.finished_at else 0.0
 
 
 class Memos:
     """Memos by the key under which a template asked for them, those of all workflows, within `MAX_BYTES`.
 
-    Beyond that the one goes that has been asked for the longest time ago: the workflow that left it is long over.
+    Beyond that the one goes that has been asked for the longest time ago: the workflow that left it is long over. One
+    with a `maxAge` goes when it is as old, by the times of those that come after it.
     """
 
     def __init__(self, limit: int = MAX_BYTES) -> None:
         self._memos: OrderedDict[Key, tuple[Memo, int]] = OrderedDict()
         self._limit = limit
+        self._expiring: list[tuple[float, Key]] = []
+        """When those expire that do, the first in front."""
         self._size = 0
 
     def save(self, key: Key, memo: Memo) -> None:
         """Remember what a node left."""
-        self._size -= self._memos.pop(key, (memo, 0))[1]
+        self._drop(key)
         size = _OVERHEAD + sum(map(len, key)) + len(msgspec.json.encode(memo.outputs))
         self._memos[key] = memo, size
         self._size += size
         while self._size > self._limit:
-            self._size -= self._memos.popitem(last=False)[1][1]
+            self._drop(next(iter(self._memos)))
+        if memo.longest is not None:
+            heapq.heappush(self._expiring, (memo.finished + memo.longest, key))
+        while self._expiring and self._expiring[0][0] < memo.finished:
+            expired, key = heapq.heappop(self._expiring)
+            found, _ = self._memos.get(key, (memo, 0))
+            if found.longest is not None and found.finished + found.longest <= expired:
+                self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        self._size -= self._memos.pop(key, (None, 0))[1]
 
     def find(self, key: Key, longest: float | None, now: float) -> Memo | None:
         """What is remembered under `key`, unless it is more than `longest` seconds older than `now`."""
@@ -81,5 +101,5 @@ class Memos:
         if memo is None:
             return None
         self._memos.move_to_end(key)
-        age = now - parse_time(memo.finished_at).timestamp() if memo.finished_at else 0.0
+        age = now - memo.finished if memo.finished_at else 0.0
         return memo if longest is None or age <= longest else None

@@ -127,7 +127,8 @@ class Room:
         if invocation.inside is not None:
             self._forget(invocation.inside)
         if invocation.memo is not None and node.phase == SUCCEEDED:
-            self._memoized[invocation.memo] = Memo(node.outputs, node.finished_at)
+            key, longest = invocation.memo
+            self._memoized[key] = Memo(node.outputs, node.finished_at, longest)
 
     def remembered(self, key: Key, longest: float | None, now: float) -> Memo | None:
         """What a node left under that key, `longest` seconds ago at most."""

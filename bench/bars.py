@@ -2,62 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import median
 
-from bench.record import Bar, Loop, PeerRound, PeerRow
+from bench.record import Bar, Cost, Loop, PeerRow
 
-MIB = 1 << 20
+_MIB = 1 << 20
 
 
 def over_peers(rows: Sequence[PeerRow]) -> list[Bar]:
     """What a call costs against other clients on the same server; a missing peer gives no bar."""
-    by_name = {row.name: row for row in rows}
-
-    def ratio(peer: str, figure: Callable[[PeerRound], float]) -> float | None:
-        # Round by round, because what a neighbour does to the machine it does to both sides of one round.
-        if peer not in by_name or "oarlock" not in by_name:
-            return None
-        pairs = zip(by_name["oarlock"].rounds, by_name[peer].rounds, strict=True)
-        return median(figure(ours) / figure(theirs) for ours, theirs in pairs)
-
-    bars = [
-        _bar("calls/s over wrk's", 0.90, True, ratio("wrk", _speed)),
-        _bar("client CPU per call over wrk's", 1.4, False, ratio("wrk", _cpu)),
-        _bar("calls/s over Go net/http's", 2.3, True, ratio("Go net/http", _speed)),
-        _bar("calls/s over aiohttp's", 5.0, True, ratio("aiohttp", _speed)),
+    by_name = {row.name: row.rounds for row in rows}
+    ours = by_name.get("oarlock", [])
+    wanted = [
+        ("calls/s over wrk's", 0.90, True, "wrk", "calls_per_second"),
+        ("client CPU per call over wrk's", 1.4, False, "wrk", "cpu_us_per_call"),
+        ("calls/s over Go net/http's", 2.3, True, "Go net/http", "calls_per_second"),
+        ("calls/s over aiohttp's", 5.0, True, "aiohttp", "calls_per_second"),
     ]
-    return [bar for bar in bars if bar is not None]
+    return [
+        Bar(name=name, limit=limit, at_least=at_least, measured=_ratio(ours, by_name[peer], figure))
+        for name, limit, at_least, peer, figure in wanted
+        if ours and peer in by_name
+    ]
 
 
 def over_graph(loops: Sequence[Loop], graph_bytes_per_node: float) -> list[Bar]:
     """What the graph costs, and what the loop adds to it: the worst loop counts."""
     outside = [loop.outside_calling for loop in loops if loop.outside_calling is not None]
-    added = max(loop.added_rss_bytes for loop in loops) / MIB
-    bars = [
-        _bar("memory added by a loop", 32.0, False, added, " MiB"),
-        _bar("share of the loop outside calling", 10.0, False, max(outside) * 100 if outside else None, " %"),
-        _bar("memory per node of the loaded graph", 1536.0, False, graph_bytes_per_node, " B"),
-    ]
-    return [bar for bar in bars if bar is not None]
+    bars = [_most("memory added by a loop", 32.0, _added(loops), " MiB")]
+    if outside:
+        bars.append(_most("share of the loop outside calling", 10.0, max(outside) * 100, " %"))
+    return [*bars, _most("memory per node of the loaded graph", 1536.0, graph_bytes_per_node, " B")]
 
 
 def over_single(single: Sequence[Loop], batched: Sequence[Loop], cached: Sequence[Loop]) -> list[Bar]:
     """What batches and cached replies save, loops taken in turns."""
-
-    def ratio(ours: Sequence[Loop], theirs: Sequence[Loop], figure: Callable[[Loop], float]) -> float:
-        return median(figure(one) / figure(other) for one, other in zip(ours, theirs, strict=True))
-
     cpu = median(loop.cpu_us_per_call for loop in batched)
-    added = max(loop.added_rss_bytes for loop in (*batched, *cached)) / MIB
-    bars = [
-        _bar("time of a loop in batches over one of single calls", 0.12, False, ratio(batched, single, _seconds)),
-        _bar("client CPU per call in batches", 1.0, False, cpu, " µs"),
-        _bar("calls where 1 % changed over those of all", 0.02, False, ratio(cached, batched, _calls)),
-        _bar("time where 1 % changed over that of all", 0.1, False, ratio(cached, batched, _seconds)),
-        _bar("memory added by a loop in batches", 48.0, False, added, " MiB"),
+    return [
+        _most("time of a loop in batches over one of single calls", 0.12, _ratio(batched, single, "seconds")),
+        _most("client CPU per call in batches", 1.0, cpu, " µs"),
+        _most("calls where 1 % changed over those of all", 0.02, _ratio(cached, batched, "calls")),
+        _most("time where 1 % changed over that of all", 0.1, _ratio(cached, batched, "seconds")),
+        _most("memory added by a loop in batches", 48.0, _added([*batched, *cached]), " MiB"),
     ]
-    return [bar for bar in bars if bar is not None]
 
 
 def over_mixed(five: Sequence[Loop], two: Sequence[Loop], mixed: Sequence[Loop], odd: Sequence[Loop]) -> Bar:
@@ -68,41 +56,29 @@ def over_mixed(five: Sequence[Loop], two: Sequence[Loop], mixed: Sequence[Loop],
     """
     rounds = zip(five, two, mixed, odd, strict=True)
     measured = median(_cpu_between(c, d) / _cpu_between(a, b) for a, b, c, d in rounds)
-    return Bar(
-        name="CPU per call of three plugins beside two that want more", limit=1.10, at_least=False, measured=measured
-    )
+    return _most("CPU per call of three plugins beside two that want more", 1.10, measured)
 
 
 def over_scale(few: int, small: Sequence[Loop], many: int, large: Sequence[Loop]) -> Bar:
     """CPU per call on a graph of `many` nodes over that on one of `few`, loops taken in turns."""
-    growth = median(b.cpu_us_per_call / a.cpu_us_per_call for a, b in zip(small, large, strict=True))
-    name = f"CPU per call at {many:,} nodes over {few:,}"
-    return Bar(name=name, limit=1.15, at_least=False, measured=growth)
+    return _most(f"CPU per call at {many:,} nodes over {few:,}", 1.15, _ratio(large, small, "cpu_us_per_call"))
 
 
-def _bar(name: str, limit: float, at_least: bool, measured: float | None, unit: str = "") -> Bar | None:
-    if measured is None:
-        return None
-    return Bar(name=name, limit=limit, at_least=at_least, measured=measured, unit=unit)
+def _most(name: str, limit: float, measured: float, unit: str = "") -> Bar:
+    return Bar(name=name, limit=limit, at_least=False, measured=measured, unit=unit)
 
 
-def _seconds(one: Loop) -> float:
-    return one.seconds
+def _ratio(ours: Sequence[Cost], theirs: Sequence[Cost], figure: str) -> float:
+    """Round by round, because what a neighbour does to the machine it does to both sides of one round."""
+    pairs = zip(ours, theirs, strict=True)
+    return float(median(getattr(one, figure) / getattr(other, figure) for one, other in pairs))
 
 
-def _calls(one: Loop) -> float:
-    return one.calls
-
-
-def _speed(one: PeerRound) -> float:
-    return one.calls_per_second
+def _added(loops: Sequence[Loop]) -> float:
+    return max(loop.added_rss_bytes for loop in loops) / _MIB
 
 
 def _cpu_between(more: Loop, less: Loop) -> float:
     """Microseconds a call of those that only the one loop made."""
     cpu = more.cpu_us_per_call * more.calls - less.cpu_us_per_call * less.calls
     return cpu / (more.calls - less.calls)
-
-
-def _cpu(one: PeerRound) -> float:
-    return one.cpu_us_per_call

@@ -44,6 +44,10 @@ _EM = 7.4
 """Pixels to reserve for a letter of a label: the browser's font is not known here, and may be a wide one."""
 
 
+def _quantity(field: str, title: str, **axis: Any) -> Spec:
+    return {"field": field, "type": "quantitative", "axis": {"title": title, **axis}}
+
+
 def peers(rows: Sequence[PeerRow], field: str, *, digits: str, best: str) -> str:
     """Bars of one figure of each peer, the best on top; oarlock in the page's accent colour."""
     values = [{"name": row.name, "value": getattr(row, field), "ours": row.name == OURS} for row in rows]
@@ -64,28 +68,22 @@ def bars(rows: Sequence[Bar]) -> str:
     ]
     y = _names([value["name"] for value in values])
     x = {"field": "share", "type": "quantitative", "scale": {"domain": [0, 2.4]}, "axis": None}
+    colour = _either("datum.passed", "var(--good)", "var(--bad)")
+    told = {"y": y, "x": {"value": "width"}, "text": {"field": "label"}, "color": colour}
     spec: Spec = {
         "data": {"values": values},
         "height": {"step": _ROW},
         "layer": [
             {
                 "mark": {"type": "bar", "cornerRadiusEnd": 3, "height": 16},
-                "encoding": {"y": y, "x": x, "color": _either("datum.passed", "var(--good)", "var(--bad)")},
+                "encoding": {"y": y, "x": x, "color": colour},
             },
             {
                 "data": {"values": [{"limit": 1}]},
                 "mark": {"type": "rule", "strokeDash": [4, 3]},
                 "encoding": {"x": {**x, "field": "limit"}},
             },
-            {
-                "mark": {"type": "text", "align": "right", "fontSize": 14, "fontWeight": "bold"},
-                "encoding": {
-                    "y": y,
-                    "x": {"value": "width"},
-                    "text": {"field": "label"},
-                    "color": _either("datum.passed", "var(--good)", "var(--bad)"),
-                },
-            },
+            {"mark": {"type": "text", "align": "right", "fontSize": 14, "fontWeight": "bold"}, "encoding": told},
         ],
     }
     return _svg(spec, width=_WIDE)
@@ -93,63 +91,41 @@ def bars(rows: Sequence[Bar]) -> str:
 
 def latency(figures: Latency) -> str:
     """How many calls took how long, on a logarithmic scale of time, with the median and the 99th percentile marked."""
-    marks = [
-        ("right", -5, figures.p50, f"p50 {figures.p50:.3g} ms"),
-        ("left", 5, figures.p99, f"p99 {figures.p99:.3g} ms"),
-    ]
     shown = [bin for bin in figures.bins if bin.calls]
     round_figures = [digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5)]
-    x_axis = {"title": "ms per call", "grid": False, "format": "~g", "values": round_figures}
     scale = {"type": "log", "nice": False, "domain": [shown[0].above, shown[-1].below]} if shown else {"type": "log"}
-    spec: Spec = {
-        "height": 220,
-        "layer": [
-            {
-                "data": {"values": [{"from": bin.above, "to": bin.below, "calls": bin.calls} for bin in shown]},
-                "mark": {"type": "bar", "color": "var(--accent)", "binSpacing": 1},
-                "encoding": {
-                    "x": {
-                        "field": "from",
-                        "type": "quantitative",
-                        "bin": {"binned": True},
-                        "scale": scale,
-                        "axis": x_axis,
-                    },
-                    "x2": {"field": "to"},
-                    "y": {
-                        "field": "calls",
-                        "type": "quantitative",
-                        "axis": {"title": "calls", "format": "~s", "tickCount": 4},
-                    },
-                },
-            },
-            *(
-                {
-                    "data": {"values": [{"at": at, "label": label}]},
-                    "encoding": {"x": {"field": "at", "type": "quantitative"}},
-                    "layer": [
-                        {"mark": {"type": "rule", "strokeDash": [4, 3]}},
-                        {
-                            "mark": {
-                                "type": "text",
-                                "align": align,
-                                "dx": shift,
-                                "y": -6,
-                                "fontWeight": "bold",
-                            },
-                            "encoding": {"text": {"field": "label"}},
-                        },
-                    ],
-                }
-                for align, shift, at, label in marks
-            ),
-        ],
+    time = _quantity("from", "ms per call", grid=False, format="~g", values=round_figures)
+    bars: Spec = {
+        "data": {"values": [{"from": bin.above, "to": bin.below, "calls": bin.calls} for bin in shown]},
+        "mark": {"type": "bar", "color": "var(--accent)", "binSpacing": 1},
+        "encoding": {
+            "x": {**time, "bin": {"binned": True}, "scale": scale},
+            "x2": {"field": "to"},
+            "y": _quantity("calls", "calls", format="~s", tickCount=4),
+        },
     }
-    return _svg(spec, width=_HALF)
+
+    def mark(name: str, at: float, align: str, shift: int) -> Spec:
+        text = {"type": "text", "align": align, "dx": shift, "y": -6, "fontWeight": "bold"}
+        return {
+            "data": {"values": [{"at": at, "label": f"{name} {at:.3g} ms"}]},
+            "encoding": {"x": {"field": "at", "type": "quantitative"}},
+            "layer": [
+                {"mark": {"type": "rule", "strokeDash": [4, 3]}},
+                {"mark": text, "encoding": {"text": {"field": "label"}}},
+            ],
+        }
+
+    marks = [mark("p50", figures.p50, "right", -5), mark("p99", figures.p99, "left", 5)]
+    return _svg({"height": 220, "layer": [bars, *marks]}, width=_HALF)
+
+
+_SECONDS: Spec = _quantity("second", "seconds into the loop", grid=False)
 
 
 def timeline(moments: Sequence[Moment]) -> str:
     """Calls/s over one loop."""
+    line = {"color": "var(--accent)", "strokeWidth": 2}
     spec: Spec = {
         "height": 220,
         "data": {"values": [{"second": moment.second, "rate": moment.calls_per_second} for moment in moments]},
@@ -158,48 +134,29 @@ def timeline(moments: Sequence[Moment]) -> str:
             "interpolate": "monotone",
             "color": "var(--accent)",
             "fillOpacity": 0.18,
-            "line": {"color": "var(--accent)", "strokeWidth": 2},
+            "line": line,
         },
-        "encoding": {
-            "x": {"field": "second", "type": "quantitative", "axis": {"title": "seconds into the loop", "grid": False}},
-            "y": {
-                "field": "rate",
-                "type": "quantitative",
-                "axis": {"title": "calls/s", "format": "~s", "tickCount": 4},
-                "scale": {"zero": True},
-            },
-        },
+        "encoding": {"x": _SECONDS, "y": _quantity("rate", "calls/s", format="~s", tickCount=4)},
     }
     return _svg(spec, width=_HALF)
 
 
 def limits(moments: Sequence[Moment], names: Sequence[str]) -> str:
     """How many calls at a time each plugin was sent, over one loop."""
+    values = [
+        {"second": moment.second, "plugin": name, "limit": limit}
+        for moment in moments
+        for name, limit in zip(names, moment.limits, strict=False)
+    ]
+    colour = {"scale": {"scheme": "tableau10"}, "legend": {"title": None, "labelColor": "var(--soft)"}}
     spec: Spec = {
         "height": 180,
-        "data": {
-            "values": [
-                {"second": moment.second, "plugin": name, "limit": limit}
-                for moment in moments
-                for name, limit in zip(names, moment.limits, strict=False)
-            ]
-        },
+        "data": {"values": values},
         "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
         "encoding": {
-            "x": {"field": "second", "type": "quantitative", "axis": {"title": "seconds into the loop", "grid": False}},
-            "y": {
-                "field": "limit",
-                "type": "quantitative",
-                "axis": {"title": "calls at a time", "tickCount": 4},
-                "scale": {"zero": True},
-            },
-            "color": {
-                "field": "plugin",
-                "type": "nominal",
-                "sort": list(names),
-                "scale": {"scheme": "tableau10"},
-                "legend": {"title": None, "labelColor": "var(--soft)"},
-            },
+            "x": _SECONDS,
+            "y": _quantity("limit", "calls at a time", tickCount=4),
+            "color": {"field": "plugin", "type": "nominal", "sort": list(names), **colour},
         },
     }
     return _svg(spec, width=_WIDE)
@@ -208,37 +165,24 @@ def limits(moments: Sequence[Moment], names: Sequence[str]) -> str:
 def plugins(rows: Sequence[PluginRow]) -> str:
     """Each plugin's latency: a bar to the median, a thin one on to the 99th percentile. The slow one stands out."""
     values = [
-        {
-            "name": row.name,
-            "p50": row.latency_ms.p50,
-            "p99": row.latency_ms.p99,
-            "label": f"{row.latency_ms.p50:.3g} / {row.latency_ms.p99:.3g} ms",
-        }
+        {"name": row.name, "p50": seen.p50, "p99": seen.p99, "label": f"{seen.p50:.3g} / {seen.p99:.3g} ms"}
         for row in rows
+        for seen in (row.latency_ms,)
     ]
     y = _names([row.name for row in rows])
-    x_axis = {"title": "ms: median, and on to the 99th percentile", "tickCount": 5}
     room = {"domain": [0, max((row.latency_ms.p99 for row in rows), default=1.0) * 1.35 or 1.0]}
 
-    def x(field: str) -> Spec:
-        return {"field": field, "type": "quantitative", "scale": room, "axis": x_axis}
+    def layer(field: str, mark: Spec, **more: Any) -> Spec:
+        x = {**_quantity(field, "ms: median, and on to the 99th percentile", tickCount=5), "scale": room}
+        return {"mark": mark, "encoding": {"y": y, "x": x, **more}}
 
     spec: Spec = {
         "data": {"values": values},
         "height": {"step": _ROW},
         "layer": [
-            {
-                "mark": {"type": "bar", "height": 5, "color": "var(--muted)"},
-                "encoding": {"y": y, "x": x("p99")},
-            },
-            {
-                "mark": {"type": "bar", "height": 16, "cornerRadiusEnd": 3, "color": "var(--accent)"},
-                "encoding": {"y": y, "x": x("p50")},
-            },
-            {
-                "mark": {"type": "text", "align": "left", "dx": 6},
-                "encoding": {"y": y, "x": x("p99"), "text": {"field": "label"}},
-            },
+            layer("p99", {"type": "bar", "height": 5, "color": "var(--muted)"}),
+            layer("p50", {"type": "bar", "height": 16, "cornerRadiusEnd": 3, "color": "var(--accent)"}),
+            layer("p99", {"type": "text", "align": "left", "dx": 6}, text={"field": "label"}),
         ],
     }
     return _svg(spec, width=_HALF)

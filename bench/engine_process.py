@@ -8,27 +8,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import psutil
+from msgspec.structs import replace
 
 from bench import processes
 from bench.messages import Load, Looped, Message, Progress, Ready, Trouble
-from bench.record import Loop
 
 _SAMPLE_SECONDS = 0.01
 
 
 class EngineFailed(Exception):
     """The engine's process gave up; the message is its reason."""
-
-
-class Measured(NamedTuple):
-    """A loop's row, and what the engine's process said of it."""
-
-    loop: Loop
-    said: Looped
 
 
 class EngineProcess:
@@ -41,7 +33,7 @@ class EngineProcess:
         assert isinstance(said, Ready)
         self.ready = said
 
-    def loop(self, *, observe: bool, progress: Callable[[Progress], None] = lambda _: None) -> Measured:
+    def loop(self, *, observe: bool, progress: Callable[[Progress], None] = lambda _: None) -> Looped:
         """Run one loop; `observe` it call by call, which costs a little, or only as a whole.
 
         Raises `EngineFailed`.
@@ -56,18 +48,7 @@ class EngineProcess:
             while isinstance(said := self._next(), Progress):
                 progress(said)
         assert isinstance(said, Looped)
-        loop = Loop(
-            seconds=said.seconds,
-            calls=said.calls,
-            calls_per_second=said.calls / said.seconds,
-            cpu_us_per_call=said.cpu_seconds / max(said.calls, 1) * 1e6,
-            system_us_per_call=said.system_seconds / max(said.calls, 1) * 1e6,
-            added_rss_bytes=memory.added,
-            errors=said.errors,
-            outside_calling=said.outside_calling,
-            aborted=said.aborted,
-        )
-        return Measured(loop, said)
+        return replace(said, loop=replace(said.loop, added_rss_bytes=memory.added))
 
     def finish(self) -> None:
         """Let it end by itself, as a profiler that runs it needs to write its result."""

@@ -11,10 +11,9 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from bench import servers
-from bench.engine_process import EngineProcess, Measured, engine_process
-from bench.messages import Load, Progress
-from bench.plugin_server import Counted
-from bench.record import Latency, Loop, Moment, PluginRow, ScenarioRow, typical
+from bench.engine_process import EngineProcess, engine_process
+from bench.messages import Load, Looped, Progress
+from bench.record import NO_LATENCY, Latency, Loop, Moment, PluginRow, ScenarioRow, typical
 from bench.scenarios import Scenario
 from bench.servers import Nginx, PluginServers
 from rpc.client import LaneName
@@ -90,7 +89,7 @@ class Figures(NamedTuple):
     request_bytes: int
     load_seconds: float
     graph_bytes_per_node: float
-    loops: list[Measured]
+    loops: list[Looped]
     plugins: list[PluginRow]
 
     @property
@@ -101,14 +100,13 @@ class Figures(NamedTuple):
     @property
     def latency(self) -> Latency:
         """Of all calls of the observed loop."""
-        seen = self.loops[-1].said.latency_ms if self.loops else None
-        return seen or Latency(p50=0.0, p99=0.0, max=0.0)
+        return (self.loops[-1].latency_ms if self.loops else None) or NO_LATENCY
 
     @property
     def timeline(self) -> list[Moment]:
         """Of the loop whose figures stand for all."""
         shown = typical([each.loop for each in self.loops]) if self.loops else None
-        return next((each.said.timeline for each in self.loops if each.loop is shown), [])
+        return next((each.timeline for each in self.loops if each.loop is shown), [])
 
     @property
     def lanes(self) -> str:
@@ -143,16 +141,22 @@ def measure(name: str, scenario: Scenario, nodes: int, server: ServerName, loops
         return figures(subject, done)
 
 
-def loop(subject: Engaged, doing: str, observe: bool, plan: Plan) -> Measured:
+def loop(subject: Engaged, doing: str, observe: bool, plan: Plan) -> Looped:
     """One loop, with somebody watching."""
     plan.watch(doing, subject.nodes, None)
     return subject.engine.loop(observe=observe, progress=lambda progress: plan.watch(doing, subject.nodes, progress))
 
 
-def figures(subject: Engaged, loops: list[Measured]) -> Figures:
+def figures(subject: Engaged, loops: list[Looped]) -> Figures:
     """What the loops came to; ends the engine and the plugins, which then tell what they served."""
     ready = subject.engine.ready
     subject.engine.finish()
+    plugins = loops[-1].plugins
+    if isinstance(subject.server, PluginServers):
+        plugins = [
+            msgspec.structs.replace(plugin, served=None if counted is None else sum(counted.calls.values()))
+            for plugin, counted in zip(plugins, subject.server.stop(), strict=True)
+        ]
     return Figures(
         server=subject.server_name,
         nodes=subject.nodes,
@@ -160,26 +164,5 @@ def figures(subject: Engaged, loops: list[Measured]) -> Figures:
         load_seconds=ready.load_seconds,
         graph_bytes_per_node=ready.graph_bytes_per_node,
         loops=loops,
-        plugins=_plugins(loops[-1], subject.server.stop() if isinstance(subject.server, PluginServers) else []),
+        plugins=plugins,
     )
-
-
-def _plugins(observed: Measured, counted: list[Counted | None]) -> list[PluginRow]:
-    rows = []
-    for number, seen in enumerate(observed.said.plugins):
-        kept = counted[number] if counted else None
-        rows.append(
-            PluginRow(
-                name=seen.name,
-                address=seen.address,
-                lane=seen.lane,
-                calls=seen.calls,
-                errors=sum(seen.failures.values()),
-                failures=seen.failures,
-                limit=seen.limit,
-                latency_ms=seen.latency_ms or Latency(p50=0.0, p99=0.0, max=0.0),
-                sent=seen.sent,
-                served=sum(kept.calls.values()) if kept is not None else None,
-            )
-        )
-    return rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.record import Latency, Moment
+from bench.record import Latency, Loop, Moment, PluginRow
 from bench.workflows import Leaf
 from rpc.client import LaneName
 
@@ -54,44 +54,16 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
     errors: int
 
 
-class PluginSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """One plugin, as seen from this side. ``failures`` counts attempts that failed by what came of them.
-
-    ``calls`` are this loop's, ``sent`` all since the start, warm-up included.
-    """
-
-    name: str
-    address: str
-    lane: str
-    calls: int
-    sent: int
-    limit: int
-    failures: dict[str, int]
-    latency_ms: Latency | None = None
-
-
 class Looped(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A loop ended. ``aborted`` is why, where its end was not the workflow's.
+    """A loop ended; what memory it added, and what the plugins counted, is known outside of the process only.
 
-    Latencies and the time outside of calls are known only where the loop was observed.
+    Latencies are known only where the loop was observed.
     """
 
-    seconds: float
-    cpu_seconds: float
-    system_seconds: float
-    plugins: list[PluginSeen]
+    loop: Loop
+    plugins: list[PluginRow]
     timeline: list[Moment]
-    aborted: str | None = None
-    outside_calling: float | None = None
     latency_ms: Latency | None = None
-
-    @property
-    def calls(self) -> int:
-        return sum(plugin.calls for plugin in self.plugins)
-
-    @property
-    def errors(self) -> int:
-        return sum(sum(plugin.failures.values()) for plugin in self.plugins)
 
 
 class Trouble(msgspec.Struct, frozen=True, tag=True):

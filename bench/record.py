@@ -10,13 +10,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median_low
+from typing import Any, Final, Self
 
 import msgspec
 
 from bench.machine import Machine
 
 
-class Loop(msgspec.Struct, frozen=True, kw_only=True):
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What some calls took and cost."""
+
+    seconds: float
+    calls: int
+    calls_per_second: float
+    cpu_us_per_call: float
+    system_us_per_call: float
+    errors: int
+
+    @classmethod
+    def of(
+        cls, calls: int, *, seconds: float, cpu_seconds: float, system_seconds: float, errors: int, **more: Any
+    ) -> Self:
+        """From sums; ``more`` is what the class has besides."""
+        return cls(
+            seconds=seconds,
+            calls=calls,
+            calls_per_second=calls / seconds,
+            cpu_us_per_call=cpu_seconds / max(calls, 1) * 1e6,
+            system_us_per_call=system_seconds / max(calls, 1) * 1e6,
+            errors=errors,
+            **more,
+        )
+
+
+class Loop(Cost, frozen=True, kw_only=True):
     """One loop of one workflow through every plugin.
 
     ``added_rss_bytes`` is the peak of the engine's resident memory in the loop over what it was with the graph loaded.
@@ -24,13 +51,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     call knows it. ``aborted`` is why the pass left no trace, where it did.
     """
 
-    seconds: float
-    calls: int
-    calls_per_second: float
-    cpu_us_per_call: float
-    system_us_per_call: float
     added_rss_bytes: int
-    errors: int
     outside_calling: float | None = None
     aborted: str | None = None
 
@@ -52,6 +73,10 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     p99: float
     max: float
     bins: list[Bin] = []
+
+
+NO_LATENCY: Final = Latency(p50=0.0, p99=0.0, max=0.0)
+"""Where none was taken."""
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -81,29 +106,17 @@ class PluginRow(msgspec.Struct, frozen=True, kw_only=True):
     served: int | None = None
 
 
-class PeerRound(msgspec.Struct, frozen=True, kw_only=True):
+class PeerRound(Cost, frozen=True, kw_only=True):
     """One peer in one round. ``served`` is how many requests the server counted."""
 
-    calls: int
-    seconds: float
-    calls_per_second: float
-    cpu_us_per_call: float
-    system_us_per_call: float
-    errors: int
     served: int
 
 
-class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The medians of a peer's rounds."""
+class PeerRow(Cost, frozen=True, kw_only=True):
+    """The medians of a peer's rounds, and all of their errors."""
 
     name: str
     server: str
-    calls: int
-    seconds: float
-    calls_per_second: float
-    cpu_us_per_call: float
-    system_us_per_call: float
-    errors: int
     rounds: list[PeerRound]
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from bench import peers
-from bench.engine_process import Measured
 from bench.measuring import Engaged, Plan, loop
+from bench.messages import Looped
 from bench.peers.window import Task
 from bench.processes import Stuck
-from bench.record import Loop, PeerRound, PeerRow
+from bench.record import Cost, Loop, PeerRound, PeerRow
 from bench.servers import Nginx
 from rpc.methods import Method
 
@@ -21,7 +23,7 @@ OURS = "oarlock"
 class Compared(NamedTuple):
     """Our loops, a row for everyone, and why some have none."""
 
-    loops: list[Measured]
+    loops: list[Looped]
     rows: list[PeerRow]
     missing: dict[str, str]
 
@@ -34,7 +36,7 @@ def against_peers(
     Every other round goes the other way round, so that nobody always runs on a machine warmed by the same neighbour. A
     peer that fails once is out.
     """
-    loops: list[Measured] = []
+    loops: list[Looped] = []
     taken: dict[str, list[PeerRound]] = {OURS: []}
     missing: dict[str, str] = {}
     body = subject.engine.ready.body
@@ -46,7 +48,7 @@ def against_peers(
             if peer is None:
                 measured = loop(subject, doing, False, plan)
                 loops.append(measured)
-                taken[OURS].append(_ours(measured.loop, server.requests() - before - 1))
+                taken[OURS].append(PeerRound(**_costs(measured.loop), served=server.requests() - before - 1))
                 continue
             plan.watch(doing, 0, None)
             # As many calls as the engine makes: each of its nodes is sent through each plugin.
@@ -60,23 +62,15 @@ def against_peers(
                 missing[peer.name] = str(reason)
                 continue
             taken.setdefault(peer.name, []).append(
-                PeerRound(
-                    calls=outcome.calls,
-                    seconds=outcome.seconds,
-                    calls_per_second=outcome.calls / outcome.seconds,
-                    cpu_us_per_call=outcome.cpu_seconds / outcome.calls * 1e6,
-                    system_us_per_call=outcome.system_seconds / outcome.calls * 1e6,
-                    errors=outcome.errors,
-                    served=server.requests() - before - 1,
-                )
+                PeerRound.of(**msgspec.structs.asdict(outcome), served=server.requests() - before - 1)
             )
     rows = [_row(name, server.name, taken[name]) for name in taken if name not in missing]
     return Compared(loops, rows, missing)
 
 
-def side_by_side(subjects: Mapping[str, Engaged], rounds: int, plan: Plan) -> dict[str, list[Measured]]:
+def side_by_side(subjects: Mapping[str, Engaged], rounds: int, plan: Plan) -> dict[str, list[Looped]]:
     """Loops over several engines, each in its turn; every other round goes the other way round."""
-    done: dict[str, list[Measured]] = {name: [] for name in subjects}
+    done: dict[str, list[Looped]] = {name: [] for name in subjects}
     for number in range(rounds):
         for name in reversed(list(subjects)) if number % 2 else subjects:
             done[name].append(loop(subjects[name], f"round {number + 1} of {rounds}: {name}", False, plan))
@@ -96,39 +90,21 @@ def in_turns(few: Engaged, many: Engaged, rounds: int, plan: Plan) -> tuple[list
 
 def _together(loops: Sequence[Loop]) -> Loop:
     """Several loops as if they were one."""
-    calls, seconds = sum(each.calls for each in loops), sum(each.seconds for each in loops)
-    return Loop(
-        seconds=seconds,
-        calls=calls,
-        calls_per_second=calls / seconds,
-        cpu_us_per_call=sum(each.cpu_us_per_call * each.calls for each in loops) / calls,
-        system_us_per_call=sum(each.system_us_per_call * each.calls for each in loops) / calls,
-        added_rss_bytes=max(each.added_rss_bytes for each in loops),
+    return Loop.of(
+        sum(each.calls for each in loops),
+        seconds=sum(each.seconds for each in loops),
+        cpu_seconds=sum(each.cpu_us_per_call * each.calls for each in loops) / 1e6,
+        system_seconds=sum(each.system_us_per_call * each.calls for each in loops) / 1e6,
         errors=sum(each.errors for each in loops),
+        added_rss_bytes=max(each.added_rss_bytes for each in loops),
     )
 
 
-def _ours(one: Loop, served: int) -> PeerRound:
-    return PeerRound(
-        calls=one.calls,
-        seconds=one.seconds,
-        calls_per_second=one.calls_per_second,
-        cpu_us_per_call=one.cpu_us_per_call,
-        system_us_per_call=one.system_us_per_call,
-        errors=one.errors,
-        served=served,
-    )
+def _costs(one: Cost) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in Cost.__struct_fields__}
 
 
 def _row(name: str, server: str, rounds: list[PeerRound]) -> PeerRow:
-    return PeerRow(
-        name=name,
-        server=server,
-        calls=int(median(each.calls for each in rounds)),
-        seconds=median(each.seconds for each in rounds),
-        calls_per_second=median(each.calls_per_second for each in rounds),
-        cpu_us_per_call=median(each.cpu_us_per_call for each in rounds),
-        system_us_per_call=median(each.system_us_per_call for each in rounds),
-        errors=sum(each.errors for each in rounds),
-        rounds=rounds,
-    )
+    costs = {cost: median(getattr(each, cost) for each in rounds) for cost in Cost.__struct_fields__}
+    costs |= {"calls": int(costs["calls"]), "errors": sum(each.errors for each in rounds)}
+    return PeerRow(name=name, server=server, rounds=rounds, **costs)

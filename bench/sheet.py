@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bench.record import Latency, Loop, PeerRow, Record
+from bench.record import Cost, Latency, Loop, Record
 
-_COSTS: Final = ("seconds", "calls", "calls_per_second", "cpu_us_per_call", "system_us_per_call", "errors")
+_COSTS: Final = Cost.__struct_fields__
 _PERCENTILES: Final = ("p50", "p90", "p95", "p99", "max")
 COLUMNS: Final = ("kind", "name", "nodes", *_COSTS, "added_rss_bytes", *(f"{name}_ms" for name in _PERCENTILES))
 """Units as in `bench.record`; a cell is empty where the figure was not measured."""
@@ -36,7 +36,7 @@ def _rows(record: Record) -> Iterator[dict[str, object]]:
         yield {"kind": "peer", "name": peer.name} | _costs(peer)
 
 
-def _costs(one: Loop | PeerRow) -> dict[str, object]:
+def _costs(one: Cost) -> dict[str, object]:
     costs: dict[str, object] = {name: getattr(one, name) for name in _COSTS}
     return costs | {"added_rss_bytes": one.added_rss_bytes} if isinstance(one, Loop) else costs
 

@@ -18,10 +18,10 @@ import psutil
 import uvloop
 
 from bench.latencies import Latencies
-from bench.messages import Load, Looped, Message, PluginSeen, Progress, Ready, Trouble
+from bench.messages import Load, Looped, Message, Progress, Ready, Trouble
 from bench.observation import HiddenRegistry, Observation, observed
 from bench.peers.window import Used
-from bench.record import Moment
+from bench.record import NO_LATENCY, Loop, Moment, PluginRow
 from bench.workflows import fan_out
 from engine import Engine, ManifestError, PendingExecutor, Workflow
 from engine.executors.executor import Result
@@ -72,13 +72,16 @@ class Subject:
         with observed(registry.snapshot()) as observation:
             for _ in range(2):
                 await engine.reconcile(small)
+        registry.hidden = True
+        if not small.finished:  # one of its name is to follow
+            engine.terminate(small)
+            await engine.reconcile(small)
         gc.collect()
         before, began = _resident(), time.perf_counter()
         if not load.fresh:
             self._workflow = fan_out(load.nodes, leaf=load.leaf, padding=load.padding)
-            registry.hidden = True
             await engine.reconcile(self._workflow)
-            registry.hidden = False
+        registry.hidden = False
         seconds = time.perf_counter() - began
         gc.collect()
         resident = _resident()
@@ -115,18 +118,19 @@ class Subject:
                 ticking.cancel()
         with suppress(asyncio.CancelledError):
             await ticking
-        looped = Looped(
+        plugins = self._seen(before, observation)
+        loop = Loop.of(
+            sum(plugin.calls for plugin in plugins),
             seconds=seconds,
             cpu_seconds=used.cpu,
             system_seconds=used.system,
-            plugins=self._seen(before, observation),
-            timeline=timeline,
+            errors=sum(plugin.errors for plugin in plugins),
+            added_rss_bytes=0,
+            outside_calling=None if observation is None else idle / seconds,
             aborted=None if result.aborted is None else str(result.aborted),
         )
-        if observation is None:
-            return looped
-        whole = Latencies.merged(observation.latencies.values()).figures()
-        return msgspec.structs.replace(looped, outside_calling=idle / seconds, latency_ms=whole)
+        latency = None if observation is None else Latencies.merged(observation.latencies.values()).figures()
+        return Looped(loop=loop, plugins=plugins, timeline=timeline, latency_ms=latency)
 
     def _change(self, workflow: Workflow) -> None:
         """Let some leaves, others each time, have something new to say for themselves."""
@@ -155,22 +159,23 @@ class Subject:
     def _counts(self) -> dict[str, _Counts]:
         return {plugin.name: _count(plugin) for plugin in self._registry.snapshot()}
 
-    def _seen(self, before: dict[str, _Counts], observation: Observation | None) -> list[PluginSeen]:
+    def _seen(self, before: dict[str, _Counts], observation: Observation | None) -> list[PluginRow]:
         seen = []
         for plugin in self._registry.snapshot():
             now = _count(plugin)
             counts = now.since(before[plugin.name])
             latencies = observation.latencies.get(plugin.name) if observation is not None else None
             seen.append(
-                PluginSeen(
+                PluginRow(
                     name=plugin.name,
                     address=str(plugin.client.address),
                     lane=self._lanes[plugin.name],
                     calls=counts.calls,
-                    sent=now.calls,
-                    limit=plugin.client.stats.limit,
+                    errors=sum(counts.failures.values()),
                     failures=counts.failures,
-                    latency_ms=None if latencies is None else latencies.figures(),
+                    limit=plugin.client.stats.limit,
+                    latency_ms=NO_LATENCY if latencies is None else latencies.figures(),
+                    sent=now.calls,
                 )
             )
         return seen

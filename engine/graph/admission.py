@@ -13,11 +13,11 @@ from engine.graph.arguments import BindingError, bind, variables_of
 from engine.graph.deadlines import limit_waiting
 from engine.graph.ends import finish, refuse, tell
 from engine.graph.graph import Graph
-from engine.graph.invocation import Invocation, Parent
+from engine.graph.invocation import Invocation
 from engine.graph.locks import LockError, Request
 from engine.graph.memo import Key, MemoError, memo_request
 from engine.graph.retry import Retry
-from engine.graph.series import Series
+from engine.graph.series import Many, Series
 from engine.model.node import ERROR, FAILED, FLAGS, PENDING, RETRY, RUNNING, SUCCEEDED, Node
 from engine.model.pace import Pieces
 from engine.substitution.scope import Scope
@@ -67,7 +67,7 @@ class Admission:
         else:
             self._admit(invocation, existing)
 
-    def series(self, parent: Parent, boundary: Invocation, prefix: str, step: Step) -> Series | None:
+    def series(self, parent: Many, boundary: Invocation, prefix: str, step: Step) -> Series | None:
         """How to make all turns of a step's loop, whose names begin with `prefix`; None where each is to be invoked."""
         graph, around = self.graph, boundary.resolved
         limited = self._room.parallelism is not None or around.parallelism is not None or around.fail_fast

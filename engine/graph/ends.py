@@ -84,8 +84,10 @@ def conclude(graph: Graph, invocation: Invocation) -> None:
     if not graph.leave(invocation):
         return
     node = graph.store.touch(invocation.node_id)
-    node.started_at = node.started_at or graph.timestamp
-    node.finished_at = node.finished_at or graph.timestamp
+    if not node.started_at:
+        node.started_at = graph.timestamp
+    if not node.finished_at:
+        node.finished_at = graph.timestamp
     was_daemon, node.daemoned = bool(node.daemoned), None
     cut_short = invocation.body is not None and not invocation.ended  # it is over because a plugin says so
     if cut_short or (invocation.inside is not None and invocation.inside.daemons):

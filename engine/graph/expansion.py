@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from engine.expressions import ExpressionError, evaluate
@@ -34,22 +35,17 @@ class Waiting(Exception):
     """
 
 
-class Call:
+class Call(msgspec.Struct, gc=False):
     """One call a step makes: the suffix of its node's name, the substituted step, its hooks, and whether it runs."""
 
-    __slots__ = ("document", "error", "hooks", "skipped", "suffix")
-
-    def __init__(
-        self, suffix: str, document: Document, skipped: str | None, error: str | None, hooks: Hooks = ({}, None)
-    ) -> None:
-        self.suffix = suffix
-        self.document = document
-        self.skipped = skipped
-        """Why the call is skipped, None where it runs."""
-        self.error = error
-        """Why it cannot be called after all, None where it can."""
-        self.hooks = hooks
-        """Those of a step, which may name the item of the turn; the hooks of a task are its group's."""
+    suffix: str
+    document: Document
+    skipped: str | None
+    """Why the call is skipped, None where it runs."""
+    error: str | None
+    """Why it cannot be called after all, None where it can."""
+    hooks: Hooks = ({}, None)
+    """Those of a step, which may name the item of the turn; the hooks of a task are its group's."""
 
     @property
     def runs(self) -> bool:

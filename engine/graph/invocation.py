@@ -98,13 +98,14 @@ class Invocation(msgspec.Struct, eq=False):
     call: Mapping[str, Any]
     context: Resolving
     boundary: Invocation | None
-    on_exit: bool = False
-    """Whether it belongs to an exit handler, which neither `stop` nor the workflow's deadline keeps from running."""
+    exits: bool = False
+    """Whether it is an exit handler."""
     flag: str = ""
     """Which of `engine.model.node.FLAGS` its node gets."""
     node_type: str = ""
     """The type of its node where that is not what its template says."""
-    depth: int = 1
+    level: int = 0
+    """Its `depth`, once somebody has asked for it."""
     node_id: str = ""
     order: int = 0
     """The place of its node in the order of their making."""
@@ -134,10 +135,17 @@ class Invocation(msgspec.Struct, eq=False):
     memo: tuple[Key, float | None] | None = None
     inside: Inside | None = None
 
-    def __post_init__(self) -> None:
-        if self.boundary is not None:
-            self.depth = self.boundary.depth + 1
-            self.on_exit = self.on_exit or self.boundary.on_exit
+    @property
+    def depth(self) -> int:
+        """In how many calls of templates it is, its own counted."""
+        if not self.level:
+            self.level = 1 if self.boundary is None else self.boundary.depth + 1
+        return self.level
+
+    @property
+    def on_exit(self) -> bool:
+        """Whether it belongs to an exit handler: neither `stop` nor the workflow's deadline keeps that from running."""
+        return self.exits or (self.boundary is not None and self.boundary.on_exit)
 
     @property
     def resolved(self) -> Template:

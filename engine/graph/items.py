@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -34,7 +34,7 @@ class LoopError(Exception):
     """A loop that cannot be expanded; the message is the node's."""
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, gc=False):
     """One turn of a loop: the suffix of its node's name, and the variables `item` and `item.<key>`."""
 
     suffix: str
@@ -91,6 +91,10 @@ def _count(kind: str, found: int, room: int) -> None:
 
 def _item(index: int, raw: bytes) -> Item:
     """One turn, from its JSON: what is not a text keeps the digits it was written with (Argo's Item)."""
+    plain = raw[1:-1] if raw[:1] == b'"' else raw
+    if plain.isalnum() and (raw[:1] == b'"' or raw.isdigit()):  # most are no more than a word or a number
+        text = plain.decode()
+        return Item(f"({index}:{text})", {"item": text})
     match raw[:1]:
         case b"{":
             fields = {key: bytes(field) for key, field in sorted(_fields.decode(raw).items())}

@@ -32,12 +32,12 @@ ANSWERED: Final[dict[str, Callable[[Graph, Invocation, Result], None]]] = {"susp
 
 def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
     """The node is Running: limit its time, and have it started by whoever runs it."""
+    template = invocation.resolved
     reason = graph.closing.reason(invocation) if graph.closing.closes and not graph.replaying else None
     if reason is not None:  # it was Running before the workflow was told to end
         graph.stops.append(node.id)
         finish(graph, invocation, FAILED, reason)
         return
-    template = invocation.resolved
     if template.timed or invocation.deadline is not None:
         limit_leaf(graph, invocation, node)
         if not graph.is_open(invocation):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice, takewhile
 from operator import attrgetter
@@ -69,7 +69,7 @@ def _size(node: Node) -> int:
 
 def complete(progress: str) -> str:
     """The progress of a leaf that succeeded."""
-    total = _amounts(progress)[1]
+    total = 1 if progress == "0/1" else _amounts(progress)[1]
     return "1/1" if total == 1 else f"{total}/{total}"
 
 
@@ -181,22 +181,23 @@ class NodeStore:
             boundary_id=boundary.id if boundary is not None else "",
             **fields,
         )
-        return self.add(node)
+        self.add(node)
+        return node
 
-    def add(self, node: Node) -> Node:
-        """Take in a node that is new; where its id is taken it gets another one. Raises `TooManyNodes`."""
+    def add(self, node: Node) -> str:
+        """Take in a node that is new; where its id is taken it gets another one. Its id. Raises `TooManyNodes`."""
         nodes, key = self.nodes, node.id
         if key in nodes:
             key = node.id = self.id_for(node.name)
         if len(nodes) >= self.limit:
             raise TooManyNodes(f"the workflow would have more than {self.limit} nodes")
-        self._text += _size(node)
+        self._text += len(node.name) if node.inputs is None else _size(node)
         if self._text > MAX_TEXT:
             raise TooManyNodes(f"the names and inputs of all nodes would have more than {MAX_TEXT >> 20} MiB")
         nodes[key] = node
         self.undo[key] = None
         self.made += 1
-        return node
+        return key
 
     def link(self, parent: str, child: str) -> None:
         """Make a new node a child of `parent`. One that was loaded was linked when it was made."""
@@ -209,6 +210,13 @@ class NodeStore:
             node = self.touch(parent)
             assert node.children is not None
             node.children.append(child)
+
+    def link_all(self, parent: str, children: Sequence[str]) -> None:
+        """Make nodes that have just been made children of `parent`."""
+        node = self.touch(parent)
+        if node.children is None:
+            node.children = []
+        node.children += children
 
     def outbound(self, key: str) -> Iterator[str]:
         """The nodes after which a successor of this node is drawn (Argo's getOutboundNodes)."""

@@ -87,7 +87,6 @@ class Retry(Body):
         outer, number = self.invocation, len(self.attempts)
         name = f"{self.graph.store[outer.node_id].name}({number})"
         attempt = Invocation(self, number, name, outer.call, outer.context, outer.boundary, outer.on_exit, "retried")
-        attempt.depth = outer.depth
         attempt.template = outer.template
         attempt.variables = outer.variables
         attempt.deadline = self.deadline

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from engine.graph.arguments import BindingError, bind
 from engine.graph.ends import refuse
 from engine.graph.expansion import Call
@@ -33,7 +35,7 @@ class Series:
         self,
         graph: Graph,
         config_maps: Mapping[str, Document],
-        parent: Parent,
+        parent: Many,
         boundary: Invocation,
         prefix: str,
         template: Template,
@@ -54,51 +56,67 @@ class Series:
 
     def make(self, key: int, calls: Sequence[Call]) -> int:
         """Give each call its node; the first is child number `key`. How many were made: none after one that raises."""
-        ids = ids_after(self.graph.store.workflow, self._prefix, [call.suffix for call in calls])
-        for made, (call, node_id) in enumerate(zip(calls, ids, strict=True)):
-            if not self._make(key + made, call, node_id):
-                return made + 1
-        return len(calls)
-
-    def _make(self, key: int, call: Call, node_id: str) -> bool:
-        graph, template, variables, inputs = self.graph, self._template, self._variables, None
-        name = self._prefix + call.suffix
-        invocation = Invocation(self._parent, key, name, self._reference, self._context, self._boundary)
-        invocation.template = template
-        if self._binds:
-            try:
-                inputs, variables = bind(template, call.document.get("arguments") or {}, self._scope, self._config_maps)
-            except (BindingError, SubstitutionError) as error:
-                refuse(graph, invocation, str(error))
-                return False
-        reference = self._reference
-        node = graph.store.add(
-            Node(
+        graph, template, prefix, display = self.graph, self._template, self._prefix, self._display
+        parent, boundary, reference, context = self._parent, self._boundary, self._reference, self._context
+        variables, inputs, binds, fresh = self._variables, None, self._binds, graph.fresh
+        template_name, template_ref = reference["template"], reference["templateRef"]
+        scope = graph.template_scope(context)
+        type_, boundary_id, progress = template.node_type, boundary.node_id, PROGRESS.get(template.node_type, "")
+        ids = ids_after(graph.store.workflow, prefix, [call.suffix for call in calls])
+        made: list[Node] = []
+        refused = None
+        for call, node_id in zip(calls, ids, strict=True):
+            name = prefix + call.suffix
+            invocation = Invocation(parent, key + len(made), name, reference, context, boundary)
+            invocation.template = template
+            if binds:
+                try:
+                    inputs, variables = self._bind(call)
+                except (BindingError, SubstitutionError) as error:
+                    refused = invocation, str(error)
+                    break
+            invocation.variables = variables
+            node = Node(
                 id=node_id,
                 name=name,
-                display_name=self._display + call.suffix,
-                type=template.node_type,
-                template_name=reference["template"],
-                template_ref=reference["templateRef"],
-                template_scope=graph.template_scope(self._context),
+                display_name=display + call.suffix,
+                type=type_,
+                template_name=template_name,
+                template_ref=template_ref,
+                template_scope=scope,
                 phase=PENDING,
-                boundary_id=self._boundary.node_id,
-                progress=PROGRESS.get(template.node_type, ""),
+                boundary_id=boundary_id,
+                progress=progress,
                 inputs=inputs,
             )
-        )
-        invocation.variables = variables
-        invocation.node_id = node.id
-        invocation.order = graph.store.made
-        self._parent.child_created(key, node.id)
-        graph.room.count(invocation, node, 1)
-        graph.queue(invocation)
-        return True
+            invocation.node_id = node_id = graph.store.add(node)
+            invocation.order = graph.store.made
+            invocation.queued = True
+            fresh[node_id] = invocation
+            made.append(node)
+        if made:
+            parent.children_created(key, [node.id for node in made])
+            graph.room.count(invocation, made[0], len(made))
+        if refused is not None:
+            refuse(graph, *refused)
+            return len(made) + 1
+        return len(made)
+
+    def _bind(self, call: Call) -> tuple[msgspec.Raw | None, dict[str, Any]]:
+        return bind(self._template, call.document.get("arguments") or {}, self._scope, self._config_maps)
+
+
+class Many(Parent, Protocol):
+    """Whoever waits for a loop's turns: a step group, a looped task."""
+
+    def children_created(self, key: int, node_ids: Sequence[str]) -> None:
+        """Children have their nodes, the first of them as number `key`: what `child_created` says of each."""
+        ...
 
 
 class Looping(Invoking, Protocol):
     """What bodies have that loop: somebody above them (`engine.graph.admission`) who knows what holds a call back."""
 
-    def series(self, parent: Parent, boundary: Invocation, prefix: str, step: Step) -> Series | None:
+    def series(self, parent: Many, boundary: Invocation, prefix: str, step: Step) -> Series | None:
         """How to make all turns of a step's loop, whose names begin with `prefix`; None where each is to be invoked."""
         ...

@@ -166,6 +166,10 @@ class Steps(Body):
         self.children[key] = node_id
         self.graph.store.link(self.group, node_id)
 
+    def children_created(self, key: int, node_ids: Sequence[str]) -> None:
+        self.children[key : key + len(node_ids)] = node_ids
+        self.graph.store.link_all(self.group, node_ids)
+
     def child_done(self, key: int, node: Node) -> None:
         self._note_failure(key, node)
         self.pending -= 1

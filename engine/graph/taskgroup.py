@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.graph.graph import Invoking
 from engine.graph.hooks import Hooks
 from engine.graph.invocation import HookedParent, Invocation
@@ -41,6 +43,9 @@ class TaskGroup:
 
     def child_created(self, key: int, node_id: str) -> None:
         self.graph.store.link(self.group, node_id)
+
+    def children_created(self, key: int, node_ids: Sequence[str]) -> None:
+        self.graph.store.link_all(self.group, node_ids)
 
     def child_done(self, key: int, node: Node) -> None:
         self.pending -= 1

@@ -82,13 +82,14 @@ class Visits:
         graph = self.graph
         if invocation.gone or invocation.queued:
             return
-        graph.touch(invocation)
         node = graph.store.nodes[invocation.node_id]
         if node.phase in FULFILLED:
-            if invocation.resolved.is_leaf:
+            if invocation.resolved.is_leaf and not invocation.ended:
                 graph.stops.append(node.id)  # a plugin may have fulfilled what an executor still runs
             conclude(graph, invocation)
-        elif not invocation.executing and invocation.requeue_at is None:
+            return
+        graph.touch(invocation)
+        if not invocation.executing and invocation.requeue_at is None:
             self._execute(invocation)
 
     def _execute(self, invocation: Invocation) -> None:

@@ -109,9 +109,12 @@ class NodeHooks:
         nodes = self._nodes
         for invocation in chunk:
             node = nodes[invocation.node_id]
-            if node.phase in FULFILLED or not (invocation.executing or self._check(invocation)):
+            if node.phase in FULFILLED:
                 continue
-            self._graph.requeue(invocation, None)
+            if invocation.requeue_at is not None:
+                self._graph.requeue(invocation, None)
+            if invocation.resolved.text.tags and not invocation.executing and not self._check(invocation):
+                continue
             if node.type == PLUGIN:
                 self._effects.fail(invocation, NOBODY_EXECUTED)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from engine.shape.specs import Flag, Metadata, Shape, Spec, Template, Text, Values
+from engine.shape.specs import Metadata, Spec, Template
+from engine.shape.values import Flag, Shape, Text, Values
 
 
 class MutexHolding(Shape):

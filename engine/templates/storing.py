@@ -8,7 +8,9 @@ reference leads to whose name is computed at runtime is not known by then.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from engine.templates.library import Context, Library
@@ -46,20 +48,19 @@ def library_of(document: Document, library: Library) -> Library:
 def _reachable(spec: Document, context: Context) -> dict[str, Document]:
     """All templates of the library that may be called, in the order in which they are come upon."""
     found: dict[str, Document] = {}
-    left = [(context, call) for call in _hooks(spec)]
-    left += [(context, call) for name in context.names() for call in _calls(context.document(name))]
+    own = (call for name in context.names() for call in _calls(context.document(name)))
+    left = deque([(context, chain(_hooks(spec), own))])
     while left:
-        caller, call = left.pop(0)
-        for called, name in _named(caller, call):
+        caller, calls = left.popleft()
+        for called, name in chain.from_iterable(_named(caller, call) for call in calls):
             key = f"{called.scope}/{name}"
             if called is context or key in found:
                 continue
             try:
-                template = called.document(name)
+                found[key] = called.document(name)
             except InvalidTemplate:
                 continue
-            found[key] = template
-            left += [(called, each) for each in _calls(template)]
+            left.append((called, chain(_calls(found[key]))))
     return found
 
 

@@ -1,12 +1,13 @@
 """The engine that reconciles Argo-style workflow graphs in memory and calls plugins at each step."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from oarlock_guard import clash
 
 if why := clash(__name__, __file__):
     raise ImportError(why)
+
+from rpc.importing import on_demand
 
 if TYPE_CHECKING:
     from engine.engine import Engine, EngineOptions
@@ -44,13 +45,7 @@ else:
         "storage.store": ("Store", "StoreError"),
         "templates.catalog": ("InvalidDocument", "Templates"),
     }
-
-    def __getattr__(name):
-        """A name is imported when it is asked for: the command line has to be there before all of it is."""
-        for home, names in _HOMES.items():
-            if name in names:
-                return getattr(import_module(f"engine.{home}"), name)
-        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+    __getattr__ = on_demand(__name__, _HOMES)
 
 
 __all__ = [

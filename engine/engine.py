@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from os import PathLike
 from types import TracebackType
-from typing import Any, Final, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, Unpack
 
 from engine.executors.executor import Executor, Result
 from engine.executors.simulated import SimulatedExecutor
@@ -27,9 +27,11 @@ from engine.reconciling.pass_ import is_suspended
 from engine.reconciling.results import DeadlinePassed, PassResult
 from engine.reconciling.run import Run
 from engine.templates.catalog import CONFIG_MAP, Change, Documents, Templates
-from registry import Registry, Reload
 from rpc import TransientError
 from rpc.logs import Logger, get_logger
+
+if TYPE_CHECKING:  # an engine without plugins needs none of it
+    from registry import Registry, Reload
 
 BACKOFF: Final = (0.1, 30.0)
 """Seconds to wait after the first aborted pass of a workflow, and the most it grows to."""
@@ -101,6 +103,8 @@ class Engine:
     @classmethod
     def from_config(cls, path: str | PathLike[str], **options: Unpack[EngineOptions]) -> Self:
         """An engine with the plugins of a TOML file; `options` are those of `Engine`. Raises `registry.ConfigError`."""
+        from registry import Registry
+
         return cls(Registry(path), **options)
 
     async def __aenter__(self) -> Self:

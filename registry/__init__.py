@@ -1,25 +1,50 @@
 """Which plugins there are: TOML, ConfigMaps and reload, turned into clients to call."""
 
+from typing import TYPE_CHECKING
+
 from oarlock_guard import clash
 
 if why := clash(__name__, __file__):
     raise ImportError(why)
 
-from registry.config import (
-    BatchSettings,
-    BreakerSettings,
-    Config,
-    EngineSettings,
-    MatchSettings,
-    PluginConfig,
-    RetrySettings,
-    Seconds,
-    Token,
-)
-from registry.errors import ConfigError
-from registry.generations import Plugin
-from registry.loading import load_config
-from registry.registry import Registry, RegistryStats, Reload
+from rpc.importing import on_demand
+
+if TYPE_CHECKING:
+    from registry.config import (
+        BatchSettings,
+        BreakerSettings,
+        Config,
+        EngineSettings,
+        MatchSettings,
+        PluginConfig,
+        RetrySettings,
+        Seconds,
+        Token,
+    )
+    from registry.errors import ConfigError
+    from registry.generations import Plugin
+    from registry.loading import load_config
+    from registry.registry import Registry, RegistryStats, Reload
+else:
+    _HOMES = {
+        "config": (
+            "BatchSettings",
+            "BreakerSettings",
+            "Config",
+            "EngineSettings",
+            "MatchSettings",
+            "PluginConfig",
+            "RetrySettings",
+            "Seconds",
+            "Token",
+        ),
+        "errors": ("ConfigError",),
+        "generations": ("Plugin",),
+        "loading": ("load_config",),
+        "registry": ("Registry", "RegistryStats", "Reload"),
+    }
+    __getattr__ = on_demand(__name__, _HOMES)
+
 
 __all__ = [
     "BatchSettings",

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
-from registry.checking import Checkup, check_plugin
-from registry.config import Config
-from registry.errors import ConfigError
-from registry.loading import load_config
-from registry.registry import enabled_by
 from registry.terminal import console, printable, tell
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from registry.checking import Checkup
+    from registry.config import Config
 
 
 class BadInput(click.ClickException):
@@ -50,6 +49,10 @@ def check(file: Path) -> None:
     Exit code 0: all can be called. 1: one or more cannot (unreachable, overloaded, token refused, or not HTTP). 2: the
     configuration is wrong.
     """
+    from registry.errors import ConfigError
+    from registry.loading import load_config
+    from registry.registry import enabled_by
+
     try:
         config = load_config(file)
     except ConfigError as error:
@@ -57,6 +60,8 @@ def check(file: Path) -> None:
     if not config.plugins:
         click.echo(printable(f"{file}: no plugins"))
         return
+    import asyncio
+
     checkups = asyncio.run(_check_all(config))
     console().print(_table(checkups))
     if not enabled_by(config):
@@ -66,10 +71,18 @@ def check(file: Path) -> None:
 
 
 async def _check_all(config: Config) -> list[Checkup]:
+    import asyncio
+
+    from registry.checking import check_plugin
+
     return await asyncio.gather(*(check_plugin(plugin) for plugin in config.plugins))
 
 
 def _table(checkups: list[Checkup]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=box.SIMPLE)
     table.add_column("plugin", no_wrap=True)
     table.add_column("address", no_wrap=True)
@@ -89,6 +102,8 @@ def _table(checkups: list[Checkup]) -> Table:
 
 
 def _methods(checkup: Checkup) -> Text:
+    from rich.text import Text
+
     if checkup.problem:
         return Text(printable(checkup.problem), style="red")
     if not checkup.answered:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _UNWRAPPED: Final = 1 << 20
 """Columns of what is no terminal."""
@@ -33,12 +35,13 @@ def tell(text: str) -> None:
     click.echo(printable(text), err=True)
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        raise  # as any error of writing; rich would end the program without a word
-
-
 def console(*, stderr: bool = False) -> Console:
     """A console on standard output or standard error, as it is now; of no width to speak of where it is no terminal."""
-    found = _Console(stderr=stderr)
-    return found if found.is_terminal else _Console(stderr=stderr, width=_UNWRAPPED)
+    from rich.console import Console  # which many commands do without
+
+    class Raising(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # as any error of writing; rich would end the program without a word
+
+    found = Raising(stderr=stderr)
+    return found if found.is_terminal else Raising(stderr=stderr, width=_UNWRAPPED)

@@ -1,19 +1,38 @@
 """How to call one plugin, fast and safely; and, in `rpc.plugin`, how to be one."""
 
+from typing import TYPE_CHECKING
+
 from oarlock_guard import clash
 
 if why := clash(__name__, __file__):
     raise ImportError(why)
 
-from rpc.breaker import BreakerPolicy, BreakerState
-from rpc.budget import Budget
-from rpc.client import Client
-from rpc.errors import FatalError, NotSent, PluginError, TransientError
-from rpc.methods import Method
-from rpc.observing import Request, RequestObserver
-from rpc.retries import RetryPolicy
-from rpc.sizing import BatchPolicy
-from rpc.stats import ClientStats, Latency, Outcome
+from rpc.importing import on_demand
+
+if TYPE_CHECKING:
+    from rpc.breaker import BreakerPolicy, BreakerState
+    from rpc.budget import Budget
+    from rpc.client import Client
+    from rpc.errors import FatalError, NotSent, PluginError, TransientError
+    from rpc.methods import Method
+    from rpc.observing import Request, RequestObserver
+    from rpc.retries import RetryPolicy
+    from rpc.sizing import BatchPolicy
+    from rpc.stats import ClientStats, Latency, Outcome
+else:
+    _HOMES = {
+        "breaker": ("BreakerPolicy", "BreakerState"),
+        "budget": ("Budget",),
+        "client": ("Client",),
+        "errors": ("FatalError", "NotSent", "PluginError", "TransientError"),
+        "methods": ("Method",),
+        "observing": ("Request", "RequestObserver"),
+        "retries": ("RetryPolicy",),
+        "sizing": ("BatchPolicy",),
+        "stats": ("ClientStats", "Latency", "Outcome"),
+    }
+    __getattr__ = on_demand(__name__, _HOMES)
+
 
 __all__ = [
     "BatchPolicy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping
 from functools import partial
 from time import monotonic
@@ -9,7 +10,7 @@ from typing import Any, Final, Literal, Self
 
 import orjson
 
-from rpc.address import parse_address
+from rpc.address import Address, parse_address
 from rpc.attempts import Attempts
 from rpc.batches import Announcement, CallBatch
 from rpc.breaker import BreakerPolicy, BreakerState
@@ -18,8 +19,6 @@ from rpc.delivery import Delivery
 from rpc.errors import FatalError
 from rpc.judging import Judge
 from rpc.lanes import Broken, Lane, Waiting
-from rpc.lanes.aiohttp import AiohttpLane
-from rpc.lanes.wire import WireLane
 from rpc.ledger import Ledger
 from rpc.methods import Method, Spelling
 from rpc.observing import RequestObserver
@@ -43,6 +42,21 @@ WIDTH: Final = 128
 _DEFAULT_RETRY = RetryPolicy()
 _DEFAULT_BREAKER = BreakerPolicy()
 _DEFAULT_BATCH = BatchPolicy()
+
+
+class _MakeLane(typing.Protocol):
+    def __call__(self, address: Address, *, timeout: float, max_body: int, headers: Mapping[str, str]) -> Lane: ...
+
+
+def _lane_of(name: LaneName, address: Address) -> _MakeLane:
+    """The lane to travel by. It is imported here: aiohttp takes longer than all of ours, and most do without it."""
+    if name == "aiohttp" or address.scheme == "https":
+        from rpc.lanes.aiohttp import AiohttpLane
+
+        return AiohttpLane
+    from rpc.lanes.wire import WireLane
+
+    return WireLane
 
 
 class Client:
@@ -84,7 +98,7 @@ class Client:
             raise ValueError("the wire lane does not speak https; use lane 'auto' or 'aiohttp'")
         if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
             raise ValueError("a token is printable ASCII")
-        self._lane_name = lane
+        self._make_lane = _lane_of(lane, self.address)
         self._timeout = timeout
         self._max_body = max_body
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -98,8 +112,9 @@ class Client:
 
     async def __aenter__(self) -> Self:
         if self._lane is None:
-            make = AiohttpLane if self._lane_name == "aiohttp" or self.address.scheme == "https" else WireLane
-            self._lane = make(self.address, timeout=self._timeout, max_body=self._max_body, headers=self._headers)
+            self._lane = self._make_lane(
+                self.address, timeout=self._timeout, max_body=self._max_body, headers=self._headers
+            )
             self._attempts.lane = self._lane
             self._judge.closed = False
         return self

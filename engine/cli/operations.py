@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import click
 
-from engine.cli.options import Assignment, Options, node_field_selector, parameter, reconciling
-from engine.cli.running import reconcile
+from engine.cli.options import Assignment, Options, node_field_selector, parameter, reconcile, reconciling
 
 _message = click.option("--message", default="", help="Why; nodes that are ended by this say so.")
 

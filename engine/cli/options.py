@@ -6,14 +6,15 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-import orjson
 
-from engine.manifests import load_mapping
-from engine.substitution.variables import text_of
 from rpc.durations import parse_duration
+
+if TYPE_CHECKING:
+    from engine.engine import Engine
+    from engine.model.workflow import Workflow
 
 
 class Duration(click.ParamType[float]):
@@ -96,6 +97,13 @@ def reconciling(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def reconcile(options: Options, operation: Callable[[Engine, Workflow], None], source: str | None = None) -> None:
+    """See `engine.cli.running`, which is imported here: whoever asks for help does not wait for an engine."""
+    from engine.cli import running
+
+    running.reconcile(options, operation, source)
+
+
 node_field_selector = click.option(
     "--node-field-selector",
     default="",
@@ -115,8 +123,14 @@ parameter = click.option(
 
 def read_parameters(file: Path | None) -> dict[str, str]:
     """The names and values in a YAML or JSON file of parameters, lists and maps as JSON. Raises `ManifestError`."""
-    values = {} if file is None else load_mapping(file)
+    if file is None:
+        return {}
+    import orjson
+
+    from engine.manifests import load_mapping
+    from engine.substitution.variables import text_of
+
     return {
         name: text_of(value) if isinstance(value, str | int | float) else orjson.dumps(value).decode()
-        for name, value in values.items()
+        for name, value in load_mapping(file).items()
     }

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from engine.cli.options import Options, parameter, read_parameters, reconciling
-from engine.cli.running import reconcile
-from engine.manifests import ManifestError
-from engine.model.workflow import Workflow
-from engine.operations import with_parameters, with_spec
-from engine.substitution.variables import text_of
+from engine.cli.options import Options, parameter, read_parameters, reconcile, reconciling
 from registry.cli import BadInput
 from registry.terminal import tell
+
+if TYPE_CHECKING:
+    from engine.model.workflow import Workflow
 
 
 @click.command()
@@ -53,6 +52,10 @@ def run(
       kubectl get workflow build-x7k2p -o yaml | oarlock run -
       oarlock run wf.yaml --outcomes outcomes.yaml --output json
     """
+    from engine.manifests import ManifestError
+    from engine.operations import with_parameters, with_spec
+    from engine.substitution.variables import text_of
+
     try:
         given = {**read_parameters(parameter_file), **dict(parameters)}
     except ManifestError as error:

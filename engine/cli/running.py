@@ -19,7 +19,7 @@ from engine.cli import INTERRUPTED
 from engine.cli.lacking import lacking
 from engine.cli.local import local_executor, place_of, running_leaves
 from engine.cli.options import Options
-from engine.cli.outcomes import hollow_when, made_up, read_outputs
+from engine.cli.outputs import hollow_when, made_up, read_outputs
 from engine.cli.progress import showing_progress
 from engine.cli.semaphores import absent_sizes
 from engine.cli.summary import show_statistics, summarize

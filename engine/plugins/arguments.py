@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from xxhash import xxh3_128_digest
@@ -19,8 +19,10 @@ from engine.model.node import Node, encode
 from engine.plugins.question import Question
 from engine.substitution.text import SubstitutionError
 from engine.templates.template import Template
-from registry import Plugin
 from rpc.batches import Call
+
+if TYPE_CHECKING:
+    from registry import Plugin
 
 _SEED: Final = secrets.randbits(64)
 """So that nobody can look for two questions with one digest."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.graph import Graph, Invocation
 from engine.model.node import ERROR, Node
@@ -12,9 +12,11 @@ from engine.plugins.calling import Caller
 from engine.plugins.matching import NodeFilter, node_filter
 from engine.plugins.patching import IllegalChange, apply_result
 from engine.substitution.text import SubstitutionError
-from registry import Plugin
 from rpc import FatalError, Method
 from rpc.replies import NodeReply, ParametersReply, Reply
+
+if TYPE_CHECKING:
+    from registry import Plugin
 
 
 class Effects:

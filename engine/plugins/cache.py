@@ -9,12 +9,14 @@ passes up to the next commit only.)
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from engine.model.node import Node
 from engine.plugins.room import Room, Share, weight
-from registry import Plugin
 from rpc.replies import EMPTY, Reply
+
+if TYPE_CHECKING:
+    from registry import Plugin
 
 EMPTY_SIZE: Final = 250
 """Bytes that a node takes to which nobody had anything to say, and `ENTRY` those of a reply, besides what is in it."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from engine.model.pace import Pace
 from engine.model.statistics import Counts
 from engine.plugins.arguments import digest
 from engine.plugins.memory import Memory
 from engine.plugins.patience import Patience
-from registry import Plugin
 from rpc import FatalError, Method, PluginError, TransientError
 from rpc.batches import Call, CallBatch
 from rpc.replies import EMPTY, Reply
-from rpc.window import Outcomes
+
+if TYPE_CHECKING:
+    from registry import Plugin
+    from rpc.window import Outcomes
 
 
 def may_fail(plugin: Plugin) -> bool:

@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from engine.plugins.asking import Asking
 from engine.plugins.calling import may_fail
 from engine.plugins.question import Question
 from engine.plugins.room import Answer
-from registry import Plugin
 from rpc import FatalError, Method, PluginError
 from rpc.batches import CallBatch
 from rpc.replies import EMPTY, Reply
-from rpc.window import Outcomes
+
+if TYPE_CHECKING:
+    from registry import Plugin
+    from rpc.window import Outcomes
 
 
 class Course:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.model.naming import DEFAULT
 from engine.model.node import Node
 from engine.templates.template import Template
-from registry import MatchSettings, Plugin
 from rpc import Method
+
+if TYPE_CHECKING:
+    from registry import MatchSettings, Plugin
 
 
 def wants(plugin: Plugin, method: Method, metadata: Mapping[str, Any]) -> bool:

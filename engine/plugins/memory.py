@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from engine.model.statistics import Counts
 from engine.plugins.cache import ReplyCache
 from engine.plugins.journal import Journal
 from engine.plugins.room import CACHES, JOURNALS, Answer, Room
-from registry import Plugin
 from rpc import FatalError, Method
 from rpc.replies import NodeReply
+
+if TYPE_CHECKING:
+    from registry import Plugin
 
 PRE: Final = Method.NODE_PRE_EXECUTE
 

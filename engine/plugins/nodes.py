@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.graph import Graph, Invocation
 from engine.model.node import FULFILLED, PLUGIN, RUNNING
@@ -16,10 +16,12 @@ from engine.plugins.chain import Chain, Course
 from engine.plugins.matching import wants
 from engine.plugins.question import Question
 from engine.templates.template import Template
-from registry import Plugin
 from rpc import FatalError, Method, TransientError
 from rpc.fanout import fan_out
 from rpc.replies import NodeReply
+
+if TYPE_CHECKING:
+    from registry import Plugin
 
 PRE: Final = Method.NODE_PRE_EXECUTE
 POST: Final = Method.NODE_POST_EXECUTE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -11,10 +11,12 @@ from engine.model.node import Node, encode
 from engine.plugins.calling import Caller
 from engine.plugins.matching import wants
 from engine.plugins.patching import IllegalChange, patch_workflow
-from registry import Plugin
 from rpc import FatalError, Method
 from rpc.batches import Call
 from rpc.replies import WorkflowReply
+
+if TYPE_CHECKING:
+    from registry import Plugin
 
 
 class WorkflowHooks:

@@ -7,7 +7,7 @@ when it is gone: the walk, what plugins have answered, which of them there were.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.graph.locks import Locks, Priority
 from engine.graph.memo import Memos
@@ -25,7 +25,9 @@ from engine.templates.catalog import Templates
 from engine.templates.kinds import STARTED
 from engine.templates.library import Library
 from engine.templates.storing import library_of
-from registry import Plugin
+
+if TYPE_CHECKING:
+    from registry import Plugin
 
 Document = Mapping[str, Any]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from rpc import RequestObserver
+if TYPE_CHECKING:
+    from rpc import RequestObserver
 
 
 class PassEnd(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.executors.executor import Result
 from engine.graph.locks import LockError
@@ -20,8 +20,10 @@ from engine.reconciling.keeping import Kept
 from engine.reconciling.walking import Walk
 from engine.substitution.variables import MissingParameter
 from engine.templates.specification import InvalidMetadata, InvalidSpec, UnknownTemplate
-from registry import Plugin
 from rpc import FatalError, Method, TransientError
+
+if TYPE_CHECKING:
+    from registry import Plugin
 
 
 class Pass:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -17,8 +17,10 @@ from engine.operations import with_spec
 from engine.plugins import Patience
 from engine.reconciling.keeping import Kept, Surroundings
 from engine.reconciling.pass_ import Pass, is_suspended, refuse_while_open
-from registry import Plugin
 from rpc.logs import get_logger
+
+if TYPE_CHECKING:
+    from registry import Plugin
 
 Document = Mapping[str, Any]
 

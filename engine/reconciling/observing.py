@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from rpc import RequestObserver
+from rpc.observing import RequestObserver
 
 
 class PassEnd(NamedTuple):

@@ -8,8 +8,9 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import uvloop
@@ -20,9 +21,7 @@ from engine.cli.lacking import lacking
 from engine.cli.local import local_executor, place_of, running_leaves
 from engine.cli.options import Options
 from engine.cli.outputs import hollow_when, made_up, read_outputs
-from engine.cli.progress import showing_progress
 from engine.cli.semaphores import absent_sizes
-from engine.cli.summary import show_statistics, summarize
 from engine.cli.unmatched import unmatched
 from engine.engine import Engine
 from engine.executors.local import LocalExecutor
@@ -35,11 +34,13 @@ from engine.shape import WrongType, check_shape
 from engine.signals import draining
 from engine.substitution.variables import parse_time
 from engine.templates.reads import Output, Reader
-from registry import ConfigError, Registry
-from registry.checking import find_unreachable
 from registry.cli import BadInput
+from registry.errors import ConfigError
 from registry.logs import configure_logs
 from registry.terminal import ESCAPES, console, tell
+
+if TYPE_CHECKING:
+    from registry import Registry
 
 FAILED: Final = 1
 UNFINISHED: Final = 3
@@ -69,7 +70,7 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
         manifests = load(options.files, strict=options.strict)
         workflows = read_workflows(options.files, manifests, source)
         outcomes = Outcomes.load(options.outcomes) if options.outcomes is not None else None
-        registry = Registry(options.config) if options.config is not None else None
+        registry = _registry(options.config) if options.config is not None else None
     except UnknownFields as error:
         raise BadInput(f"{error} (--no-strict lets them be)") from None
     except (ManifestError, ConfigError) as error:
@@ -109,6 +110,12 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
             for line in lacking(workflow, engine.templates.library(workflow.namespace)):
                 tell(line)
     _exit(engine, workflows, interrupted)
+
+
+def _registry(config: Path) -> Registry:
+    from registry import Registry  # without plugins there is no waiting for it
+
+    return Registry(config)
 
 
 def read_workflows(files: Sequence[Path], manifests: Manifests, source: str | None) -> list[Workflow]:
@@ -175,14 +182,26 @@ async def _run(engine: Engine, workflows: list[Workflow], operation: Operation, 
             except OperationError as error:
                 raise BadInput(str(error)) from None
         if engine.registry is not None:
+            from registry.checking import find_unreachable
+
             problem = await find_unreachable(engine.registry.config)
             if problem is not None:
                 raise BadInput(f"{options.config}: {problem}")
-        with showing_progress(engine, len(workflows)), draining(engine) as received:
+        with _progress(engine, len(workflows)), draining(engine) as received:
             await engine.run(workflows, timeout=options.timeout)
         if options.stats:
+            from engine.cli.summary import show_statistics
+
             show_statistics(engine, console(stderr=True))
     return signal.SIGINT in received
+
+
+def _progress(engine: Engine, total: int) -> AbstractContextManager[None]:
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from engine.cli.progress import showing_progress
+
+    return showing_progress(engine, total)
 
 
 def _exit(engine: Engine, workflows: Sequence[Workflow], interrupted: bool) -> None:
@@ -197,6 +216,8 @@ def _exit(engine: Engine, workflows: Sequence[Workflow], interrupted: bool) -> N
 
 def _write(workflows: list[Workflow], output: str) -> None:
     if output == "summary":
+        from engine.cli.summary import summarize
+
         summarize(workflows, console())
         return
     if output == "json":

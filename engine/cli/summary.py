@@ -8,9 +8,7 @@ from dataclasses import asdict
 from typing import Final
 
 import msgspec
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -59,6 +57,9 @@ def _line(name: str, phase: str, message: str) -> Text:
 
 def show_statistics(engine: Engine, console: Console) -> None:
     """Print the counters of the engine, of its registry, and of each of its plugins."""
+    from rich import box
+    from rich.table import Table
+
     counts = {"engine": msgspec.structs.asdict(engine.stats)}
     if engine.registry is not None:
         budget = engine.registry.budget

@@ -17,11 +17,21 @@ if TYPE_CHECKING:
     from engine.executors.simulated import PendingExecutor, SimulatedExecutor
     from engine.manifests import ManifestError, Manifests, load
     from engine.model.node import Node
-    from engine.model.statistics import EngineStats
+    from engine.model.statistics import EngineHealth, EngineStats
     from engine.model.workflow import InvalidWorkflow, Workflow
-    from engine.operations import AlreadySubmitted, OperationError
+    from engine.operations.errors import (
+        AlreadySubmitted,
+        Draining,
+        LeafEnded,
+        NotFinished,
+        OperationError,
+        TooManyWorkflows,
+        UnknownLeaf,
+        UnknownWorkflow,
+    )
+    from engine.reconciling.handle import WorkflowHandle
     from engine.reconciling.observing import Observer, PassEnd
-    from engine.reconciling.results import DeadlinePassed, PassResult
+    from engine.reconciling.results import Commit, DeadlinePassed, PassResult
     from engine.storage.memory import MemoryStore
     from engine.storage.sqlite import SqliteStore
     from engine.storage.store import Store, StoreError
@@ -35,11 +45,21 @@ else:
         "executors.simulated": ("PendingExecutor", "SimulatedExecutor"),
         "manifests": ("ManifestError", "Manifests", "load"),
         "model.node": ("Node",),
-        "model.statistics": ("EngineStats",),
+        "model.statistics": ("EngineHealth", "EngineStats"),
         "model.workflow": ("InvalidWorkflow", "Workflow"),
-        "operations": ("AlreadySubmitted", "OperationError"),
+        "operations.errors": (
+            "AlreadySubmitted",
+            "Draining",
+            "LeafEnded",
+            "NotFinished",
+            "OperationError",
+            "TooManyWorkflows",
+            "UnknownLeaf",
+            "UnknownWorkflow",
+        ),
+        "reconciling.handle": ("WorkflowHandle",),
         "reconciling.observing": ("Observer", "PassEnd"),
-        "reconciling.results": ("DeadlinePassed", "PassResult"),
+        "reconciling.results": ("Commit", "DeadlinePassed", "PassResult"),
         "storage.memory": ("MemoryStore",),
         "storage.sqlite": ("SqliteStore",),
         "storage.store": ("Store", "StoreError"),
@@ -50,18 +70,23 @@ else:
 
 __all__ = [
     "AlreadySubmitted",
+    "Commit",
     "DeadlinePassed",
+    "Draining",
     "Engine",
+    "EngineHealth",
     "EngineOptions",
     "EngineStats",
     "Executor",
     "InvalidDocument",
     "InvalidWorkflow",
+    "LeafEnded",
     "LocalExecutor",
     "ManifestError",
     "Manifests",
     "MemoryStore",
     "Node",
+    "NotFinished",
     "Observer",
     "OperationError",
     "Outcome",
@@ -75,6 +100,10 @@ __all__ = [
     "Store",
     "StoreError",
     "Templates",
+    "TooManyWorkflows",
+    "UnknownLeaf",
+    "UnknownWorkflow",
     "Workflow",
+    "WorkflowHandle",
     "load",
 ]

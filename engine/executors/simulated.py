@@ -52,7 +52,8 @@ class SimulatedExecutor:
         self._running: set[tuple[str, str]] = set()
         self._usual: tuple[Document | None, Result | None] = None, None
         """The last template that was started and that nothing is said of, and how all its leaves end."""
-        self._chosen: dict[tuple[str, str], Outcome] = {}
+        self._chosen: dict[str, dict[str, Outcome]] = {}
+        """By the uid of a workflow that is not over, and node."""
 
     def start(self, workflow: Workflow, template: Document, node: Node) -> Result | None:
         """The leaf's result, or None where it takes its time.
@@ -68,9 +69,9 @@ class SimulatedExecutor:
         name = str(template.get("name") or "")
         if template.get("suspend") is not None and not self.outcomes.names(workflow.key, name, node):
             return None
-        outcome = self._chosen.get(key) or self.outcomes.of(workflow.key, name, node)
-        if outcome is not SUCCESS:
-            self._chosen[key] = outcome  # a walk begun anew may start what has been started
+        outcome = self._chosen.get(workflow.uid, {}).get(node.id) or self.outcomes.of(workflow.key, name, node)
+        if outcome is not SUCCESS:  # a walk begun anew may start what has been started
+            self._chosen.setdefault(workflow.uid, {})[node.id] = outcome
         if template.get("daemon") and outcome.phase == SUCCEEDED and not outcome.seconds:
             return Result(RUNNING, pod_ip="127.0.0.1")
         result = self._result(workflow.key, outcome, template)
@@ -86,7 +87,11 @@ class SimulatedExecutor:
     def stop(self, workflow: Workflow, node: Node) -> None:
         """The leaf will not report any more, and what becomes of it when it is started again is open."""
         self._running.discard((workflow.uid, node.id))
-        self._chosen.pop((workflow.uid, node.id), None)
+        self._chosen.get(workflow.uid, {}).pop(node.id, None)
+
+    def forget(self, workflow: Workflow) -> None:
+        """The workflow is over: nothing of it will be started again, unless it was stopped before."""
+        self._chosen.pop(workflow.uid, None)
 
     @property
     def next_due(self) -> float | None:

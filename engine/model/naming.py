@@ -59,13 +59,16 @@ def check_uid(uid: str) -> None:
 
 
 def generated_name(prefix: str) -> str:
-    """A name for a `generateName`, each time another one, and others in another process."""
+    """A name for a `generateName`, each time another one, and others in another process.
+
+    What Kubernetes would refuse for its upper case alone is written in lower case: nobody has to find it by its name.
+    """
     number = (_START + next(_numbers) * _STEP) % _SUFFIXES
     letters = ""
     for _ in range(_LETTERS):
         number, letter = divmod(number, len(_ALPHABET))
         letters += _ALPHABET[letter]
-    return prefix[:_LONGEST_PREFIX] + letters
+    return prefix[:_LONGEST_PREFIX].lower() + letters
 
 
 def told(namespace: str, name: str) -> str:

@@ -39,3 +39,26 @@ class EngineStats(msgspec.Struct, frozen=True):
     workflows: int
     queued: int
     in_flight: int
+
+
+class EngineHealth(msgspec.Struct, frozen=True):
+    """How the loop over workflows is, for who is asked whether the engine is well.
+
+    ``turning`` says whether there is a `serve` or a `run` under way. ``since_turn`` is how many seconds ago it turned
+    last, None where it never did: that may be long where nothing is queued or in flight. ``longest_pass`` is for how
+    many seconds the oldest pass under way has been so, 0 where none is. Seconds are real ones.
+    """
+
+    turning: bool
+    draining: bool
+    full: bool
+    since_turn: float | None
+    longest_pass: float
+    workflows: int
+    queued: int
+    in_flight: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether what is submitted now would be taken in and seen to."""
+        return self.turning and not self.draining and not self.full

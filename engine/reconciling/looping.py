@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from engine.executors.executor import Executor
@@ -11,7 +12,7 @@ from engine.executors.local import LocalExecutor
 from engine.executors.simulated import PendingExecutor, SimulatedExecutor
 from engine.model.clock import SimulatedClock
 from engine.model.workflow import Workflow
-from engine.reconciling.queueing import Queue
+from engine.reconciling.active import Active
 from engine.reconciling.results import PassResult
 from engine.reconciling.run import Run
 
@@ -19,112 +20,271 @@ PASSES: Final = 16
 """How many workflows are being reconciled at a time; a large one shares the plugins with the small ones."""
 
 
+class _Waiter:
+    """Somebody for whom the loop turns: until ``left`` workflows are over, or all of them (None), or for ever.
+
+    Who has none left is put among the `ripe`: there may be thousands, of which few are it in one turn.
+    """
+
+    def __init__(self, left: int | None, limit: float | None, ripe: list[_Waiter], *, stays: bool = False) -> None:
+        self.left = left
+        self.limit = limit
+        self.stays = stays
+        self._ripe = ripe
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def one_less(self) -> None:
+        assert self.left is not None
+        self.left -= 1
+        if self.left == 0:
+            self._ripe.append(self)
+
+    def told(self, error: BaseException | None = None) -> None:
+        if self.over.done():
+            return
+        if error is None:
+            self.over.set_result(None)
+        else:
+            self.over.set_exception(error)
+
+
 class Loop:
-    """Hands out keys from the queue and waits: for reports, for times to come, or, simulated, not at all."""
+    """Hands out keys from the queue and waits: for reports, for times to come, or, simulated, not at all.
+
+    It turns, in a task of its own, while there is anybody to turn for; then the passes under way are aborted, and their
+    workflows stay in the queue.
+    """
 
     def __init__(
         self,
-        runs: Mapping[str, Run],
+        active: Active,
         reconcile: Callable[[Workflow], Awaitable[PassResult]],
         executor: Executor,
         clock: Callable[[], float],
     ) -> None:
-        self.queue = Queue()
-        self._runs = runs
+        self._active = active
         self._reconcile = reconcile
         self._executor = executor
         self._clock = clock
-        self._news = asyncio.Event()
         self._drain_by: float | None = None
+        self._waiters: set[_Waiter] = set()
+        self._timed: set[_Waiter] = set()
+        self._ripe: list[_Waiter] = []
+        self._turning: asyncio.Task[None] | None = None
+        self._halting = False
+        self._passes: dict[str, asyncio.Task[None]] = {}
+        self._began: dict[str, float] = {}
+        self.turned_at: float | None = None
+        """When it turned last, by `time.monotonic`."""
 
-    def wake(self, key: str) -> None:
-        """The workflow wants a pass, if it is still one of ours."""
-        if key in self._runs:
-            self.queue.add(key)
-            self._news.set()
+    @property
+    def turning(self) -> bool:
+        """Whether there is anybody for whom it turns, and it does."""
+        return self._turning is not None and not self._turning.done()
+
+    @property
+    def draining(self) -> bool:
+        """Whether no more passes are begun."""
+        return self._drain_by is not None
+
+    @property
+    def longest_pass(self) -> float:
+        """For how many seconds the pass that began first of those under way has been so; 0 where none is."""
+        return time.monotonic() - min(self._began.values()) if self._began else 0.0
 
     def drain(self, grace: float) -> None:
         """Begin no more passes; give those under way `grace` seconds."""
         by = self._clock() + grace
         self._drain_by = by if self._drain_by is None else min(by, self._drain_by)
-        self._news.set()
+        self._active.news.set()
+        if not self.turning:
+            self._active.settle()
 
-    async def run(self, timeout: float | None) -> None:
-        """Until no workflow is left, nothing can change any more, `timeout` is over, or `drain` was asked for."""
+    async def run(self, runs: Iterable[Run] | None, timeout: float | None) -> None:
+        """Turn until these workflows are over, or all (None), nothing can change any more, `timeout` is over, or
+        `drain` was asked for."""
+        runs = None if runs is None else list(runs)
+        if runs == []:
+            return
         limit = None if timeout is None else self._clock() + timeout
-        passes: set[asyncio.Task[None]] = set()
+        waiter = _Waiter(None if runs is None else len(runs), limit, self._ripe)
+        for run in runs or ():
+            run.waiting[waiter] = waiter.one_less
         try:
-            while self._runs:
-                end = limit if self._drain_by is None else self._drain_by
-                if end is not None and self._clock() >= end:
-                    return
-                self.queue.wake(self._clock())
-                self._collect()
-                while self._drain_by is None and len(passes) < PASSES and (key := self.queue.get()) is not None:
-                    passes.add(asyncio.create_task(self._pass(key), name=f"pass over {key}"))
-                if passes:
-                    passes = await self._watch(passes, self.queue.next_due, end)
-                elif self._drain_by is not None or not await self._idle(limit):
-                    return
+            await self._turn_for(waiter)
         finally:
-            for task in passes:
-                task.cancel()
-            await asyncio.gather(*passes, return_exceptions=True)
+            for run in runs or ():
+                run.waiting.pop(waiter, None)
+
+    async def serve(self) -> None:
+        """Turn until `drain` was asked for, sleeping while there is nothing to do."""
+        await self._turn_for(_Waiter(None, None, self._ripe, stays=True))
+
+    async def close(self) -> None:
+        """Turn no more; whoever it turns for goes on as if drained."""
+        self._active.settle()
+        self._let_go_of(self._waiters)
+        await self._halt()
+
+    def abort(self, key: str) -> None:
+        """Abort the pass over `key`, if one of this loop's is under way that did not ask for that itself."""
+        task = self._passes.get(key)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    async def _turn_for(self, waiter: _Waiter) -> None:
+        self._waiters.add(waiter)
+        if waiter.limit is not None:
+            self._timed.add(waiter)
+        self._active.news.set()
+        if self._turning is None:
+            self._turning = asyncio.create_task(self._turn(), name="the loop over workflows")
+        try:
+            await waiter.over
+        finally:
+            self._waiters.discard(waiter)
+            self._timed.discard(waiter)
+            if not self._waiters:
+                await self._halt()
+
+    async def _halt(self) -> None:
+        """Stop turning, and wait until the passes under way are aborted."""
+        turning = self._turning
+        if turning is not None:
+            if not self._halting:
+                turning.cancel()
+            await asyncio.wait((turning,))
+
+    async def _turn(self) -> None:
+        try:
+            while self._anybody_left():
+                self.turned_at = time.monotonic()
+                self._active.queue.wake(self._clock())
+                self._collect()
+                self._begin_passes()
+                if self._passes:
+                    await self._watch(self._active.queue.next_due, self._limit, self._drain_by)
+                elif self.draining:
+                    self._active.settle()
+                    self._let_go_of(self._waiters)
+                else:
+                    await self._idle()
+        except Exception as error:
+            self._let_go_of(self._waiters, error)
+        finally:
+            self._halting = True
+            try:
+                await self._abort_passes()
+            finally:
+                self._halting = False
+                self._turning = asyncio.create_task(self._turn()) if self._waiters else None
+
+    # For whom
+
+    @property
+    def _limit(self) -> float | None:
+        return min((waiter.limit for waiter in self._timed if waiter.limit is not None), default=None)
+
+    def _anybody_left(self) -> bool:
+        """Let go those who have what they waited for, or no more time."""
+        now = self._clock()
+        if self._drain_by is not None and now >= self._drain_by:
+            self._active.settle()
+            self._let_go_of(self._waiters)
+        self._let_go_of(self._ripe)
+        self._ripe.clear()
+        self._let_go_of(each for each in self._timed if each.limit is not None and now >= each.limit)
+        if not self._active.runs:
+            self._let_go_of(each for each in self._waiters if each.left is None and not each.stays)
+        return bool(self._waiters)
+
+    def _let_go_of(self, waiters: Iterable[_Waiter], error: BaseException | None = None) -> None:
+        for waiter in list(waiters):
+            waiter.told(error)
+            self._waiters.discard(waiter)
+            self._timed.discard(waiter)
+
+    # Passes
+
+    def _begin_passes(self) -> None:
+        queue = self._active.queue
+        while not self.draining and len(self._passes) < PASSES and (key := queue.get()) is not None:
+            self._began[key] = time.monotonic()
+            self._passes[key] = asyncio.create_task(self._pass(key), name=f"pass over {key}")
 
     async def _pass(self, key: str) -> None:
+        queue = self._active.queue
         try:
-            run = self._runs.get(key)
+            run = self._active.runs.get(key)
             if run is None:
                 return
             result = await self._reconcile(run.workflow)
-            if result.requeue_after is not None:
-                self.queue.add_at(key, self._clock() + result.requeue_after)
+            if result.requeue_after is not None and self._active.runs.get(key) is run:
+                queue.add_at(key, self._clock() + result.requeue_after)
+        except asyncio.CancelledError:
+            self._active.wake(key)
+            raise
         finally:
-            self.queue.done(key)
-            self._news.set()
+            queue.done(key)
+            self._active.news.set()
 
-    async def _watch(self, passes: set[asyncio.Task[None]], *times: float | None) -> set[asyncio.Task[None]]:
-        """Wait for news: a pass that is over, a report, or the first of `times`. Returns the passes still under way."""
-        self._news.clear()
+    async def _watch(self, *times: float | None) -> None:
+        """Wait for news: a pass that is over, a report, or the first of `times`."""
+        self._active.news.clear()
         due = min((when for when in times if when is not None), default=None)
         try:
             async with asyncio.timeout(None if due is None else max(due - self._clock(), 0.0)):
-                await self._news.wait()
+                await self._active.news.wait()
         except TimeoutError:
             pass
-        for task in [task for task in passes if task.done()]:
-            passes.discard(task)
-            task.result()
-        return passes
+        for key, task in [each for each in self._passes.items() if each[1].done()]:
+            del self._passes[key], self._began[key]
+            if not task.cancelled():
+                task.result()
+
+    async def _abort_passes(self) -> None:
+        passes, self._passes, self._began = list(self._passes.values()), {}, {}
+        for task in passes:
+            task.cancel()
+        await asyncio.gather(*passes, return_exceptions=True)
+
+    # While no pass is under way
 
     def _collect(self) -> None:
         """Take in what the simulated executor's leaves have come to."""
         if isinstance(self._executor, SimulatedExecutor):
             for workflow, node_id, result in self._executor.take_due():
-                run = self._runs.get(workflow.key)
+                run = self._active.runs.get(workflow.key)
                 if run is not None and run.workflow.uid == workflow.uid:
-                    run.record.reports[node_id] = result
-                    self.queue.add(workflow.key)
+                    self._active.note(run, node_id, result)
 
-    async def _idle(self, limit: float | None) -> bool:
-        """No pass is under way: wait, or jump, until one is wanted. False where none will be, or not before `limit`."""
-        if len(self.queue):
-            return True
+    async def _idle(self) -> None:
+        """Wait, or jump, until a pass is wanted; where none ever will be, let go those who cannot wait for ever."""
+        queue, limit = self._active.queue, self._limit
+        if len(queue):
+            return
         leaves_end = self._executor.next_due if isinstance(self._executor, SimulatedExecutor) else None
-        due = min((when for when in (self.queue.next_due, leaves_end) if when is not None), default=None)
-        real = any(run.aborts or run.requeue_at is not None for run in self._runs.values())
+        due = min((when for when in (queue.next_due, leaves_end) if when is not None), default=None)
         if due is None and self._is_silent():
-            return False
-        if isinstance(self._clock, SimulatedClock) and not real and due is not None:
-            if limit is not None and due > limit:
-                return False
+            await self._stall(limit)
+        elif due is None or not isinstance(self._clock, SimulatedClock) or self._is_real():
+            await self._watch(due, limit)
+        elif limit is not None and due > limit:
+            self._let_go_of(each for each in self._timed if each.limit is not None and due > each.limit)
+        else:
             self._clock.jump(due)
-            return True
-        await self._watch(set(), due, limit)
-        return True
+
+    async def _stall(self, limit: float | None) -> None:
+        self._let_go_of(each for each in self._waiters if not each.stays)
+        if self._waiters:
+            await self._watch(limit)
 
     def _is_silent(self) -> bool:
         """Whether the executor is one that will say nothing more of itself."""
         if isinstance(self._executor, LocalExecutor):
             return not self._executor.busy
         return isinstance(self._executor, SimulatedExecutor | PendingExecutor)
+
+    def _is_real(self) -> bool:
+        """Whether something is awaited that no simulation hastens: a plugin's requeue, or the backoff of a pass."""
+        return any(run.aborts or run.requeue_at is not None for run in self._active.runs.values())

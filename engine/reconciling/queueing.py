@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from typing import Final
+
+FRESH_EVERY: Final = 16
+"""Of so many keys that are handed out one is new, where one waits: whatever the others do, all are begun some day."""
 
 
 class Queue:
     """Keys that want a pass. A key is in it once however often it is added, and never handed out while in flight.
 
-    A synchronous state machine; whoever uses it does the waiting. First come, first served, so that a key which is
-    added again and again stands behind those that wait for their first turn.
+    A synchronous state machine; whoever uses it does the waiting. First come, first served among those that have been
+    handed out before, and among those that have not; the former first, so that what was begun ends before all else is
+    begun, but for every so many of them one of the latter.
     """
 
     def __init__(self) -> None:
         self._ready: deque[str] = deque()
+        self._fresh: deque[str] = deque()
+        """Those of the ready that were never handed out."""
+        self._begun: set[str] = set()
+        self._turns = 0
+        """How many were handed out since the last of the fresh."""
         self._wanted: set[str] = set()
         self._in_flight: set[str] = set()
         self._later: list[tuple[float, str]] = []
@@ -22,7 +32,7 @@ class Queue:
 
     def __len__(self) -> int:
         """How many keys are ready to be handed out."""
-        return len(self._ready)
+        return len(self._ready) + len(self._fresh)
 
     @property
     def in_flight(self) -> int:
@@ -40,7 +50,10 @@ class Queue:
             return
         self._wanted.add(key)
         if key not in self._in_flight:
-            self._ready.append(key)
+            self._line_up(key)
+
+    def _line_up(self, key: str) -> None:
+        (self._ready if key in self._begun else self._fresh).append(key)
 
     def add_at(self, key: str, when: float) -> None:
         """Want a pass over `key` at `when`, in the time that `wake` is told; the earliest wish counts."""
@@ -65,9 +78,13 @@ class Queue:
 
     def get(self) -> str | None:
         """Hand out the next key, None where none is ready; the caller says `done` when its pass is over."""
-        if not self._ready:
+        if self._fresh and (not self._ready or self._turns >= FRESH_EVERY - 1):
+            key, self._turns = self._fresh.popleft(), 0
+            self._begun.add(key)
+        elif self._ready:
+            key, self._turns = self._ready.popleft(), self._turns + 1
+        else:
             return None
-        key = self._ready.popleft()
         self._wanted.discard(key)
         self._in_flight.add(key)
         return key
@@ -76,12 +93,13 @@ class Queue:
         """The pass over `key` is over; if it was added meanwhile it is ready again."""
         self._in_flight.discard(key)
         if key in self._wanted:
-            self._ready.append(key)
+            self._line_up(key)
 
     def discard(self, key: str) -> None:
-        """Forget `key`: it wants no more passes."""
+        """Forget `key`: it wants no more passes, and if it does after all it is a new one."""
         self._due.pop(key, None)
         if key in self._wanted:
             self._wanted.discard(key)
-            if key in self._ready:
-                self._ready.remove(key)
+            if key not in self._in_flight:
+                (self._ready if key in self._begun else self._fresh).remove(key)
+        self._begun.discard(key)

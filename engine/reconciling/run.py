@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -42,6 +42,14 @@ class Run:
         self.cut_off = 0
         """Of those the last ones that ran out of time with nothing answered meanwhile."""
         self.abort_reason = ""
+        self.busy = False
+        """Whether a pass is under way, up to the last of what follows from it."""
+        self.parting = ""
+        """What it is dropped by, `forget` or `delete`, once it is."""
+        self.parted = asyncio.Event()
+        """Set once nothing of it is left here."""
+        self.waiting: dict[object, Callable[[], None]] = {}
+        """Whoever waits for the workflow to be over, and how they are told."""
 
     async def reconcile(
         self, plugins: Sequence[Plugin], now: float, patience: Patience
@@ -81,6 +89,20 @@ class Run:
             self._pass.amended |= fields
         self.workflow.document = with_spec(self.workflow.document, **fields)
 
+    def leave(self) -> None:
+        """Give back all locks, and wait for none: between passes, by who knows the workflow no more."""
+        self._kept.locks.leave()
+
+    def tell_waiting(self) -> None:
+        """The workflow is over, or will not be here."""
+        for tell in list(self.waiting.values()):
+            tell()
+
+    def committed_node(self, node_id: str) -> Node | None:
+        """A node as the last committed pass left it, None where there was none."""
+        undo = self._kept.walk.graph.store.undo if self._kept.walk is not None else {}
+        return undo[node_id] if node_id in undo else self.workflow.nodes.get(node_id)
+
     def committed(self) -> list[Node]:
         """The nodes as the last committed pass left them."""
         undo = self._kept.walk.graph.store.undo if self._kept.walk is not None else {}
@@ -111,6 +133,18 @@ class Run:
             return template.as_json
         document: Document = orjson.loads(self._kept.walk.graph.render(invocation))
         return document
+
+    def take_leaves(self) -> list[str]:
+        """The ids of all leaves that still run, to be stopped by who knows the workflow no more."""
+        record = self.record
+        due = sorted(record.leaves | record.presumed)
+        record.leaves, record.presumed = set(), set()
+        return due
+
+    @property
+    def changed(self) -> Collection[str]:
+        """The nodes that the pass has made or changed that was just committed, until it is `over`."""
+        return self._kept.changed
 
     def take_stops(self) -> Iterator[str | None]:
         """The ids of leaves to stop now that the pass is committed; all that still run once the workflow is over.

@@ -46,6 +46,12 @@ WHOLE: dict[str, Any] = {
 """A workflow with something of everything."""
 
 
+def same(work: Workflow) -> Workflow:
+    """The workflow with a uid that is always the same, as after a restart."""
+    document = work.to_dict()
+    return Workflow({**document, "metadata": {**document["metadata"], "uid": "the-same"}})
+
+
 def container(name: str, *command: str, **fields: Any) -> dict[str, Any]:
     """A template that runs a container."""
     return {"name": name, "container": {"image": "busybox", "command": list(command or ("true",))}, **fields}

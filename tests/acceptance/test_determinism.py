@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine import Workflow
 from registry import BreakerSettings, PluginConfig, RetrySettings
 from rpc.plugin import Plugin, Unavailable
-from tests.acceptance.manifests import WHOLE
+from tests.acceptance.manifests import WHOLE, same
 from tests.acceptance.passes import reconcile_to_the_end
 
 HOOKS = ("workflow.preOperate", "workflow.postOperate", "node.preExecute", "node.postExecute", "parameters.add")
@@ -47,7 +47,7 @@ def opinionated(refuse: Collection[int], calls: list[str]) -> Plugin:
 async def outcome(refuse: Collection[int]) -> tuple[bytes, int, int]:
     """The workflow at its end, how many passes were aborted, and how many calls were made."""
     calls: list[str] = []
-    work = Workflow({**WHOLE, "metadata": {"name": "work", "uid": "the-same"}})
+    work = same(Workflow(WHOLE))
     async with opinionated(refuse, calls).serve() as address:
         plugin = PluginConfig(
             name="opinionated",

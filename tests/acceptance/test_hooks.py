@@ -17,7 +17,7 @@ from engine import PendingExecutor, Result
 from registry import Token
 from rpc.methods import Spelling
 from tests.acceptance.fixtures import StartEngine, StartPlugin
-from tests.acceptance.manifests import by_name, container, loop, steps, workflow
+from tests.acceptance.manifests import by_name, container, loop, same, steps, workflow
 from tests.acceptance.peer import Answer
 from tests.acceptance.test_reports import Recorder
 
@@ -286,7 +286,7 @@ async def test_the_same_input_gives_the_same_bytes_whatever_the_timing(
 
         peer = await plugin({"node.preExecute": dawdle, "node.postExecute": dawdle})
         running = await engine(peer, clock=lambda: 1_700_000_000.0)
-        work = workflow(loop(40), container("leaf"))
+        work = same(workflow(loop(40), container("leaf")))
         await running.run([work])
         assert work.phase == "Succeeded"
         encoded.append(work.encode())

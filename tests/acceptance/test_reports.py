@@ -205,17 +205,19 @@ async def test_the_executor_sees_the_template_with_its_tags_substituted(engine: 
     assert leaves.templates["a"]["container"]["command"] == ["echo", "shout"]
 
 
-async def test_a_workflow_submitted_during_a_run_is_part_of_it(engine: StartEngine) -> None:
+async def test_a_workflow_submitted_during_a_run_of_all_is_part_of_it(engine: StartEngine) -> None:
     first, second = two_branches(), workflow(container("main"), name="late")
     running: Engine
 
     class Submitting(Recorder):
         def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Result | None:
-            running.submit(second)
+            if not second.phase:
+                running.submit(second)
             return Result("Succeeded")
 
     running = await engine(executor=Submitting())
-    await running.run([first])
+    running.submit(first)
+    await running.run()
     assert (first.phase, second.phase) == ("Succeeded", "Succeeded")
 
 

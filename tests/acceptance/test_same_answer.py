@@ -17,7 +17,7 @@ from engine import Workflow
 from registry import BatchSettings, BreakerSettings, MatchSettings, PluginConfig, RetrySettings
 from rpc.plugin import Plugin, Unavailable
 from tests.acceptance.fixtures import StartEngine, StartPlugin
-from tests.acceptance.manifests import container
+from tests.acceptance.manifests import container, same
 from tests.acceptance.passes import START, reconcile_to_the_end
 
 HOOKS = ("workflow.preOperate", "workflow.postOperate", "node.preExecute", "node.postExecute", "parameters.add")
@@ -75,7 +75,7 @@ def opinionated(seed: int, way: Way) -> Plugin:
 
 async def outcome(document: dict[str, Any], ways: Sequence[Way]) -> bytes:
     """The workflow at its end."""
-    work = Workflow(document)
+    work = same(Workflow(document))
     async with AsyncExitStack() as stack:
         plugins = []
         for seed, way in enumerate(ways):
@@ -200,7 +200,7 @@ async def test_what_does_not_match_ends_as_if_the_plugin_had_had_nothing_to_say(
             return {} if name in quiet_about else {"node": {"message": f"seen {name}"}}
 
         peer = await plugin({"node.preExecute": answer})
-        work = Workflow(document)
+        work = same(Workflow(document))
         oarlock = await engine((peer, {"match": match}), clock=lambda: START)
         await oarlock.run([work])
         return work.encode(), peer.nodes("node.preExecute")

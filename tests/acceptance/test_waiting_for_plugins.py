@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from engine import Engine
-from engine.engine import REQUEUE
 from engine.plugins import LONGEST_WAIT
+from engine.reconciling.passes import REQUEUE
 from registry import Registry
 from rpc.plugin import Plugin, Unavailable
 from tests.acceptance.manifests import container, workflow

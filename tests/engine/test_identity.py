@@ -56,6 +56,10 @@ def test_a_long_prefix_is_cut_as_kubernetes_does() -> None:
     assert len(Workflow(document(generateName="w" * 100)).name) == 63
 
 
+def test_a_generated_name_is_in_lower_case() -> None:
+    assert Workflow(document(generateName="failFast-")).name.startswith("failfast-")
+
+
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
@@ -68,7 +72,7 @@ def test_a_long_prefix_is_cut_as_kubernetes_does() -> None:
         ("name", "a\n", "metadata.name: expected a DNS-1123 subdomain"),
         ("name", "ä", "metadata.name: expected a DNS-1123 subdomain"),
         ("name", "a" * 254, "metadata.name: expected a DNS-1123 subdomain"),
-        ("generateName", "Build-", "metadata.generateName: expected a DNS-1123 subdomain"),
+        ("generateName", "a_b-", "metadata.generateName: expected a DNS-1123 subdomain"),
         ("namespace", "Blue", "metadata.namespace: expected a DNS-1123 label"),
         ("namespace", "a.b", "metadata.namespace: expected a DNS-1123 label"),
         ("namespace", "a" * 64, "metadata.namespace: expected a DNS-1123 label"),

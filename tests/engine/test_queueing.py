@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from engine.reconciling.queueing import Queue
+from engine.reconciling.queueing import FRESH_EVERY, Queue
 
 keys = st.sampled_from("abcde")
 times = st.integers(0, 100).map(float)
@@ -59,6 +59,12 @@ class Promises(RuleBasedStateMachine):
             self.queue.done(key)
             self.in_flight.remove(key)
 
+    @rule(key=keys)
+    def discard(self, key: str) -> None:
+        self.queue.discard(key)
+        self.wanted.discard(key)
+        self.due.pop(key, None)
+
     @invariant()
     def counts_agree(self) -> None:
         assert len(self.queue) == len(self.wanted - self.in_flight)
@@ -73,8 +79,49 @@ def test_keys_are_handed_out_first_come_first_served() -> None:
     queue = Queue()
     for key in "abc":
         queue.add(key)
-    first = queue.get()
-    assert first == "a"
+    assert [queue.get() for _ in range(3)] == ["a", "b", "c"]
+    for key in "abc":
+        queue.done(key)
+    for key in "cab":
+        queue.add(key)
+    assert [queue.get() for _ in range(3)] == ["c", "a", "b"]
+
+
+def test_a_key_that_was_handed_out_before_goes_before_those_that_were_not() -> None:
+    queue = Queue()
+    for key in "abc":
+        queue.add(key)
+    assert queue.get() == "a"
     queue.add("a")
     queue.done("a")
-    assert [queue.get() for _ in range(3)] == ["b", "c", "a"]
+    assert [queue.get() for _ in range(3)] == ["a", "b", "c"]
+
+
+def test_one_in_so_many_is_new_however_many_are_begun() -> None:
+    queue = Queue()
+    queue.add("begun")
+    queue.get()
+    queue.add("begun")
+    queue.done("begun")
+    queue.add("new")
+    got = []
+    while "new" not in got:
+        key = queue.get()
+        assert key is not None
+        got.append(key)
+        queue.add(key)
+        queue.done(key)
+    assert got == ["begun"] * (FRESH_EVERY - 1) + ["new"]
+
+
+def test_a_key_that_was_discarded_is_a_new_one() -> None:
+    queue = Queue()
+    queue.add("a")
+    queue.get()
+    queue.done("a")
+    queue.add("a")
+    queue.discard("a")
+    assert queue.get() is None
+    queue.add("b")
+    queue.add("a")
+    assert [queue.get(), queue.get()] == ["b", "a"]

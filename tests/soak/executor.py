@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import random
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Final
 
-from engine import Engine, Node, Result, Workflow
+from engine import Engine, Node, OperationError, Result, Workflow
 from tests.soak.ledger import Ledger, Promise
 from tests.soak.peers.sound import word_of
 
@@ -83,7 +84,8 @@ class Leaves:
                 elif not over and result is not said:
                     self._later(1.0, workflow, node_id, result)  # now it would be the last word, and count
                     continue
-                engine.report(workflow, node_id, result)
+                with contextlib.suppress(OperationError):  # it was said too late
+                    engine.report(workflow, node_id, result)
             await asyncio.sleep(TICK)
 
     def judge(self, workflow: Workflow, starts: Counter[str]) -> None:

@@ -145,7 +145,7 @@ class Soak:
         engine = self._engine
         while True:
             await engine.has_work.wait()
-            self._loop = asyncio.create_task(engine.run([each.work.workflow for each in engine.watched.values()]))
+            self._loop = asyncio.create_task(engine.run())
             try:
                 await asyncio.wait([self._loop])
             finally:

@@ -17,6 +17,8 @@ import orjson
 from engine import Engine, OperationError, PassResult, Workflow
 from engine.graph.record import WalkRecord
 from engine.model.pace import Pace
+from engine.reconciling.passes import Passes
+from engine.reconciling.starting import Leaves
 from rpc import Method
 from tests.walks.doubles import Registry, Time, World
 from tests.walks.generate import generate
@@ -32,18 +34,28 @@ class Difference(AssertionError):
     """The two runs are not the same: which seed, and where they part."""
 
 
-class Telling(Engine):
+class TellingPasses(Passes):
     """Tells also of a pass that was committed when it was cancelled."""
 
-    _last: PassResult | None = None
+    last: PassResult | None = None
 
-    def _committed_pass(self, *args: Any, **options: Any) -> PassResult:
-        self._last = super()._committed_pass(*args, **options)
-        return self._last
+    def _committed(self, *args: Any, **options: Any) -> PassResult:
+        self.last = super()._committed(*args, **options)
+        return self.last
+
+
+class Telling(Engine):
+    """Makes its passes so."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        leaves = Leaves(self._active, self.executor)
+        self._told = TellingPasses(self._active, leaves, self._surroundings, self.registry, self.clock)
+        self._passes = self._told
 
     def take_committed(self) -> PassResult | None:
         """What came of the last pass, where it was committed; said once."""
-        last, self._last = self._last, None
+        last, self._told.last = self._told.last, None
         return last
 
 
@@ -137,7 +149,7 @@ class Run:
 
     def _rebuild(self) -> None:
         """Drop the walk, as a restart does that has kept nodes in their order, and the record."""
-        run = self.engine._runs.get(self.work.key)
+        run = self.engine._active.runs.get(self.work.key)
         if run is None or self.dice is None or self.dice.random() > 0.3:
             return
         record = msgspec.json.decode(msgspec.json.encode(run.record), type=WalkRecord)

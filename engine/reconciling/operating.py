@@ -1,0 +1,95 @@
+"""What `argo stop`, `terminate`, `suspend`, `resume` and `retry` do (workflow/util/util.go).
+
+One that raises has changed nothing; else the workflow's next pass acts on it, whatever becomes of one under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.executors.executor import Result
+from engine.model.node import FAILED, SUCCEEDED, Node
+from engine.model.workflow import Workflow
+from engine.operations import OperationError, answers, retried
+from engine.reconciling.active import Active
+from engine.reconciling.pass_ import is_suspended
+from engine.reconciling.results import Commit
+from engine.reconciling.starting import Leaves
+
+
+class Operations:
+    """Operations on workflows that are known, or will be by this; what they do is described at `Engine`."""
+
+    def __init__(self, active: Active, leaves: Leaves, clock: Callable[[], float]) -> None:
+        self._active = active
+        self._leaves = leaves
+        self._clock = clock
+
+    def stop(self, workflow: Workflow, selector: str, message: str) -> None:
+        """As Failed, with exit handlers; or only the suspended nodes that match."""
+        if selector:
+            self._answer(workflow, answers(self._nodes(workflow), selector, FAILED, message))
+        else:
+            self.amend(workflow, message, shutdown="Stop")
+
+    def resume(self, workflow: Workflow, selector: str, parameters: Mapping[str, str] | None) -> None:
+        """The workflow and its suspended nodes, or those that match."""
+        told = answers(self._nodes(workflow), selector, SUCCEEDED, parameters=parameters)
+        if not selector:
+            self.amend(workflow, suspend=None)
+        elif is_suspended(workflow.document):
+            raise OperationError(f"{workflow.key} is suspended as a whole: resume it without a node field selector")
+        self._answer(workflow, told)
+
+    def retry(
+        self, workflow: Workflow, selector: str, parameters: Mapping[str, str] | None, *, restart_successful: bool
+    ) -> None:
+        """Have a finished workflow go on, with the leaves stopped that are to run again."""
+        if workflow.finished and self._active.find(workflow) is not None:
+            raise OperationError(f"{workflow.key}: its last pass is not over yet")
+        self._active.check((workflow,))
+        again = retried(
+            workflow,
+            self._clock(),
+            restart_successful=restart_successful,
+            selector=selector,
+            parameters=parameters,
+        )
+        changed = workflow.nodes.keys() ^ again.nodes.keys()
+        changed |= {key for key, node in again.nodes.items() if workflow.nodes.get(key) is not node}
+        workflow.document, workflow.nodes = again.document, again.nodes
+        run = self._active.claim(workflow)
+        for node in again.dropped:
+            self._leaves.stop(workflow, node, run.log)
+        self._changed(workflow, changed)
+
+    def amend(self, workflow: Workflow, why: str = "", **fields: Any) -> None:
+        """Change fields of the spec, None taking one away."""
+        _refuse_finished(workflow)
+        self._active.know(workflow).amend(why, **fields)
+        self._changed(workflow)
+
+    def _changed(self, workflow: Workflow, nodes: set[str] | frozenset[str] = frozenset()) -> None:
+        self._active.wake(workflow.key)
+        self._active.tell(Commit(workflow, tuple(sorted(nodes))))
+
+    def _nodes(self, workflow: Workflow) -> list[Node]:
+        """The nodes of an unfinished workflow, without what a pass under way has made of them."""
+        _refuse_finished(workflow)
+        run = self._active.find(workflow)
+        return run.committed() if run is not None else list(workflow.nodes.values())
+
+    def _answer(self, workflow: Workflow, told: Mapping[str, Result]) -> None:
+        """Report on suspended nodes. A simulated executor may have meant to do that later, and need not."""
+        run = self._active.know(workflow)
+        for node_id in sorted(run.record.leaves & told.keys()):
+            run.record.leaves.discard(node_id)
+            self._leaves.stop(workflow, workflow.nodes[node_id], run.log)
+        for node_id, result in told.items():
+            self._active.note(run, node_id, result)
+
+
+def _refuse_finished(workflow: Workflow) -> None:
+    if workflow.finished:
+        raise OperationError(f"{workflow.key}: expected a workflow that is not finished, this one is {workflow.phase}")

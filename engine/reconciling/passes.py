@@ -1,0 +1,159 @@
+"""One pass after another, of any workflow: made, and what follows from it, be it committed or aborted."""
+
+from __future__ import annotations
+
+import time
+from asyncio import CancelledError
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Final
+
+from engine.plugins import LONGEST_WAIT, Patience
+from engine.reconciling.active import Active
+from engine.reconciling.keeping import Surroundings
+from engine.reconciling.observing import Observer, PassEnd
+from engine.reconciling.results import Commit, DeadlinePassed, PassResult
+from engine.reconciling.run import Run
+from engine.reconciling.starting import Leaves
+from rpc import TransientError
+
+if TYPE_CHECKING:
+    from registry import Registry
+
+BACKOFF: Final = (0.1, 30.0)
+"""Seconds to wait after the first aborted pass of a workflow, and the most it grows to."""
+
+REQUEUE: Final = 0.1
+"""Seconds until a pass that a plugin asks for, at least: with less, it could keep us busy for nothing."""
+
+TRIES: Final = 10
+"""So often in a row a pass over a workflow may be cut off by ``loop_deadline`` with nothing answered meanwhile."""
+
+_DOUBLINGS: Final = 16
+"""More would say nothing, and a plugin may be dead for weeks: the thousandth power is no float any more."""
+
+
+class Passes:
+    """Makes passes over workflows that are known; those over different ones may overlap."""
+
+    def __init__(
+        self,
+        active: Active,
+        leaves: Leaves,
+        surroundings: Surroundings,
+        registry: Registry | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._active = active
+        self._leaves = leaves
+        self._surroundings = surroundings
+        self._counts = surroundings.counts
+        self._registry = registry
+        self._clock = clock
+
+    async def observed(self, run: Run, observer: Observer) -> PassResult:
+        """Make a pass, and tell an observer of it."""
+        workflow = run.workflow
+        observer.pass_begun(workflow.key)
+        began, aborted = time.perf_counter(), "cancelled"
+        try:
+            result = await self.make(run)
+            aborted = str(result.aborted or "")
+            return result
+        finally:
+            observer.pass_ended(PassEnd(workflow.key, workflow.phase, aborted, time.perf_counter() - began))
+
+    async def make(self, run: Run) -> PassResult:
+        """Make a pass, then do what follows from it."""
+        was_finished = run.workflow.finished
+        self._counts.passes += 1
+        run.log = run.log.bind(pass_id=self._counts.passes)
+        woken, cancelled, pace = set[str](), None, self._surroundings.pace
+        run.busy = True
+        try:
+            try:
+                cancelled = await self._pass(run)
+            except (TransientError, DeadlinePassed) as error:
+                return self._aborted(run, error)
+            except Exception as error:
+                # A mistake of ours: it must not take the other workflows with it (Argo's operator recovers likewise).
+                run.log.exception("pass failed")
+                reason = f"internal error: {type(error).__name__}: {error}"
+                cancelled = await pace.to_the_end(run.give_up(reason, self._clock()))
+            finally:
+                woken = self._surroundings.locks.take_woken()
+                self._active.wake_all(woken)
+            # Whatever is cancelled from here on, what is committed is also done: leaves are stopped and started, then
+            # whoever waits is told.
+            changed = tuple(run.changed) if self._active.listeners else ()
+            cancelled = await pace.to_the_end(self._leaves.follow(run)) or cancelled
+            result = self._committed(run, woken, changed, was_finished=was_finished)
+            if cancelled is not None:
+                raise cancelled
+            return result
+        finally:
+            run.busy = False
+            if run.parting:
+                self.part(run)
+
+    def _committed(self, run: Run, woken: set[str], changed: Collection[str], *, was_finished: bool) -> PassResult:
+        workflow = run.workflow
+        run.aborts = run.cut_off = 0
+        if workflow.finished:
+            self._counts.workflows_finished += not was_finished
+            self._active.drop(run)
+        if not was_finished:
+            self._active.tell(Commit(workflow, changed))
+        return PassResult(requeue_after=self._next(run, woken), woken=frozenset(woken - {workflow.key}))
+
+    def _next(self, run: Run, woken: set[str]) -> float | None:
+        """In how many seconds another pass would do something."""
+        if run.workflow.finished:
+            return None
+        if run.has_news or run.workflow.key in woken:
+            return 0.0
+        now = self._clock()
+        waits = [
+            max(when - now, least)
+            for when, least in ((run.next_timer, 0.0), (run.requeue_at, REQUEUE))
+            if when is not None
+        ]
+        return min(waits, default=None)
+
+    def part(self, run: Run) -> None:
+        """The workflow was forgotten or deleted, and no pass over it is under way any more."""
+        if run.parting == "delete":
+            self._leaves.stop_all(run)
+        self._active.parted(run)
+
+    async def _pass(self, run: Run) -> CancelledError | None:
+        """Make a pass; returns a cancellation that came when it was committed already."""
+        if self._registry is None:
+            return await run.reconcile((), self._clock(), Patience())
+        deadline, heard = self._registry.config.engine.loop_deadline, run.answers
+        patience = Patience(deadline)
+        with self._registry.lease() as plugins:
+            try:
+                return await run.reconcile(plugins, self._clock(), patience)
+            except TimeoutError as error:
+                run.cut_off = run.cut_off + 1 if run.answers == heard else 0
+                reason = f"the pass took longer than loop_deadline, {deadline:g}s"
+                if run.cut_off < TRIES:
+                    raise DeadlinePassed(reason) from error
+                reason = f"{reason}, {TRIES} times in a row, and plugin {patience.awaited!r} answered nothing meanwhile"
+                run.log.error("workflow given up", reason=reason)
+                return await self._surroundings.pace.to_the_end(run.give_up(reason, self._clock()))
+
+    def _aborted(self, run: Run, error: TransientError | DeadlinePassed) -> PassResult:
+        """The pass left no trace. Its workflow waits, longer each time, unless it got on and only ran out of time."""
+        self._counts.aborted += 1
+        run.aborts = max(run.cut_off, 1) if isinstance(error, DeadlinePassed) else run.aborts + 1
+        run.abort_reason = str(error)
+        first, most = BACKOFF
+        delay = min(first * 2 ** min(run.aborts - 1, _DOUBLINGS), most)
+        if isinstance(error, TransientError):
+            delay = max(delay, min(error.retry_after or 0.0, LONGEST_WAIT))
+        told: BaseException | None = error
+        while told is not None:  # whoever keeps the result would keep all that the pass had made, by its frames
+            told.__traceback__, told = None, told.__cause__ or told.__context__
+        run.log.warning("pass aborted", reason=str(error), retry_in=f"{delay:g}s")
+        return PassResult(aborted=error, requeue_after=delay)

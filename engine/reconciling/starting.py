@@ -1,0 +1,111 @@
+"""Between passes: the executor is told which leaves to start and which to stop."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from engine.executors.executor import Executor, Result
+from engine.executors.simulated import SimulatedExecutor
+from engine.model.node import ERROR, SUSPEND, Node
+from engine.model.pace import Pieces
+from engine.model.workflow import Workflow
+from engine.reconciling.active import Active
+from engine.reconciling.run import Run
+from rpc.logs import Logger
+
+_METHODS: Final = {"start": ("workflow", "template", "node"), "stop": ("workflow", "node")}
+
+
+def check_executor(executor: object) -> None:
+    """Raises `TypeError` for what is no `Executor`."""
+    if isinstance(executor, type):
+        raise TypeError(f"executor: expected an object with start and stop, got the class {executor.__name__}")
+    name = type(executor).__name__
+    for method, arguments in _METHODS.items():
+        said = f"executor: expected {method}({', '.join(arguments)})"
+        function = getattr(executor, method, None)
+        if not callable(function):
+            raise TypeError(f"{said}, {name} has none")
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(
+                f"{said} that is no `async def`, as {name} has it: begin a task, and report what comes of it"
+            )
+        try:
+            inspect.signature(function).bind(*arguments)
+        except TypeError as error:
+            raise TypeError(f"{said}, {name} has one with other arguments: {error}") from None
+        except ValueError:  # what is written in C need not have any
+            continue
+
+
+class Leaves:
+    """Hands out leaves; what an executor says at once is noted for the next pass."""
+
+    def __init__(self, active: Active, executor: Executor) -> None:
+        self._active = active
+        self._executor = executor
+
+    def follow(self, run: Run) -> Pieces:
+        """Do what the committed pass decided, so that an aborted one has started nothing."""
+        workflow = run.workflow
+        for stopped in run.take_stops():
+            if stopped is not None and not run.parting:
+                self.stop(workflow, workflow.nodes[stopped], run.log)
+            yield
+        ended = False
+        for invocation in run.take_starts():
+            node_id = invocation.node_id
+            node = workflow.nodes[node_id]
+            if run.parting or not self._is_run(node):
+                run.record.leaves.discard(node_id)
+                continue
+            self._active.started(workflow, node_id)
+            try:
+                result = self._executor.start(workflow, run.template_of(invocation), node)
+                _check_result("start", result, Result)
+            except Exception as error:
+                run.log.exception("executor failed to start a leaf", node=node_id)
+                result = Result(ERROR, f"{type(error).__name__}: {error}")
+            if result is not None:
+                run.record.reports[node_id], ended = result, True
+            yield
+        if ended:
+            self._active.wake(workflow.key)
+        if workflow.finished and isinstance(self._executor, SimulatedExecutor):
+            self._executor.forget(workflow)
+        yield from run.over()
+
+    def stop(self, workflow: Workflow, node: Node, log: Logger) -> None:
+        """Have a leaf stopped; nothing is to be heard of it any more."""
+        if not self._is_run(node):
+            return
+        self._active.stopped(workflow, node.id)
+        try:
+            stop: Callable[[Workflow, Node], object] = self._executor.stop
+            _check_result("stop", stop(workflow, node))
+        except Exception:
+            log.exception("executor failed to stop a leaf", node=node.id)
+
+    def stop_all(self, run: Run) -> None:
+        """Have all leaves of a workflow stopped."""
+        for node_id in run.take_leaves():
+            self.stop(run.workflow, run.workflow.nodes[node_id], run.log)
+
+    def _is_run(self, node: Node) -> bool:
+        """Whether there is anything to be run: only a simulated executor makes something of a suspend."""
+        return node.type != SUSPEND or isinstance(self._executor, SimulatedExecutor)
+
+
+def _check_result(method: str, result: object, *types: type) -> None:
+    if result is None or isinstance(result, types):
+        return
+    if isinstance(result, Coroutine):
+        result.close()
+    expected = "None" if not types else "a Result or None"
+    raise TypeError(f"executor: expected {method} to return {expected}, got {_shown(result)}")
+
+
+def _shown(result: Any) -> str:
+    return "an awaitable: it is not awaited" if inspect.isawaitable(result) else repr(result)

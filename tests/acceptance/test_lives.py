@@ -1,0 +1,189 @@
+"""Workflows in one engine, submitted, cancelled, run again, forgotten, deleted and reported in any order: none is lost,
+and none of their leaves is started twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from engine import (
+    AlreadySubmitted,
+    Engine,
+    LeafEnded,
+    Node,
+    NotFinished,
+    OperationError,
+    Result,
+    UnknownWorkflow,
+    Workflow,
+    WorkflowHandle,
+)
+from tests.acceptance.manifests import container, steps, workflow
+
+names = st.sampled_from("abc")
+turns = st.integers(0, 12)
+
+
+class Ledger:
+    """An executor that knows what runs, and what ever ran."""
+
+    def __init__(self) -> None:
+        self.running: dict[tuple[str, str], Workflow] = {}
+        self.ended: dict[tuple[str, str], Workflow] = {}
+
+    def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Result | None:
+        key = workflow.uid, node.id
+        assert key not in self.running, "started while it runs"
+        assert key not in self.ended, "started though it had ended"
+        self.running[key] = workflow
+        return None
+
+    def stop(self, workflow: Workflow, node: Node) -> None:
+        del self.running[workflow.uid, node.id]
+
+
+class Lives(RuleBasedStateMachine):
+    """`has` are those that the engine has to have, `left` those that it knows no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.ledger = Ledger()
+        self.engine = Engine(executor=self.ledger)
+        self.has: dict[str, WorkflowHandle] = {}
+        self.left: list[Workflow] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self.do(self.engine.__aenter__())
+
+    def do(self, coroutine: Any) -> Any:
+        return self.loop.run_until_complete(coroutine)
+
+    async def _spin(self, turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    async def _submit(self, work: Workflow) -> WorkflowHandle:
+        return self.engine.submit(work)
+
+    @rule(name=names)
+    def submit(self, name: str) -> None:
+        work = workflow(steps("x", "y"), container("leaf"), name=name)
+        there = self.has.get(name)
+        if there is not None and not self.is_over(there.workflow):
+            with pytest.raises(AlreadySubmitted):
+                self.do(self._submit(work))
+            with pytest.raises(AlreadySubmitted):
+                self.do(self._submit(there.workflow))
+        else:
+            self.has[name] = self.do(self._submit(work))
+
+    def is_over(self, work: Workflow) -> bool:
+        return work.finished and self.engine._active.find(work) is None
+
+    @rule(turns=turns)
+    def let_it_turn(self, turns: int) -> None:
+        self.do(self._spin(turns))
+
+    @rule(one=names, turns=turns, all_of_them=st.booleans())
+    def run(self, one: str, turns: int, all_of_them: bool) -> None:
+        works = [self.has[one].workflow] if one in self.has and not all_of_them else []
+        self.tasks.append(self.loop.create_task(self.engine.run(works)))
+        self.do(self._spin(turns))
+
+    @rule(turns=turns)
+    def serve(self, turns: int) -> None:
+        self.tasks.append(self.loop.create_task(self.engine.serve()))
+        self.do(self._spin(turns))
+
+    @rule(which=st.integers(0, 5), wait=st.booleans())
+    def cancel(self, which: int, wait: bool) -> None:
+        if not self.tasks:
+            return
+        task = self.tasks.pop(which % len(self.tasks))
+        task.cancel()
+        if wait:
+            self.do(asyncio.wait([task]))
+
+    @rule(turns=turns, which=st.integers(0, 5))
+    def report(self, turns: int, which: int) -> None:
+        if self.ledger.running:
+            key = list(self.ledger.running)[which % len(self.ledger.running)]
+            self.do(self._report(key))
+        self.do(self._spin(turns))
+
+    async def _report(self, key: tuple[str, str]) -> None:
+        work = self.ledger.ended[key] = self.ledger.running.pop(key)
+        self.engine.report(work, key[1], Result("Succeeded"))
+
+    @rule(which=st.integers(0, 5))
+    def report_again(self, which: int) -> None:
+        if self.ledger.ended:
+            (_, node_id), work = list(self.ledger.ended.items())[which % len(self.ledger.ended)]
+            with pytest.raises(LeafEnded if work not in self.left else (UnknownWorkflow, LeafEnded)):
+                self.engine.report(work, node_id, Result("Failed"))
+
+    @rule(name=names, turns=turns, delete=st.booleans())
+    def part(self, name: str, turns: int, delete: bool) -> None:
+        handle = self.has.pop(name, None)
+        if handle is None:
+            return
+        work = handle.workflow
+        self.left.append(work)
+        self.do(self._part(work, turns, delete=delete))
+        mine = [key for key in self.ledger.running if key[0] == work.uid]
+        assert not (mine and delete), "it was deleted, and still runs"
+        for key in mine:  # whoever forgets a workflow sees to what runs of it
+            del self.ledger.running[key]
+        if not work.finished:
+            with pytest.raises(NotFinished):
+                self.do(handle.finished())
+
+    async def _part(self, work: Workflow, turns: int, *, delete: bool) -> None:
+        parted = self.engine.delete(work) if delete else self.engine.forget(work)
+        await self._spin(turns)
+        await parted
+
+    @invariant()
+    def none_is_lost(self) -> None:
+        known = {run.workflow.uid for run in self.engine._active.runs.values()}
+        wanted = {each.workflow.uid for each in self.has.values() if not each.workflow.finished}
+        assert wanted <= known
+        assert not known & {work.uid for work in self.left}
+
+    def teardown(self) -> None:
+        """Whatever was done to them, they can all be brought to their ends."""
+        self.do(self._finish())
+        for handle in self.has.values():
+            assert self.do(handle.finished()).phase == "Succeeded"
+            assert sum(key[0] == handle.workflow.uid for key in self.ledger.ended) == 2
+        assert not self.ledger.running
+        self.do(self.engine.__aexit__(None, None, None))
+        assert not asyncio.all_tasks(self.loop)
+        self.loop.close()
+
+    async def _finish(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks = []
+        served = asyncio.create_task(self.engine.serve())
+        while any(not self.is_over(each.workflow) for each in self.has.values()):
+            for key in list(self.ledger.running):
+                await self._report(key)
+            await asyncio.sleep(0)
+        self.engine.drain(1.0)
+        await served
+        with contextlib.suppress(OperationError):
+            self.engine.submit(workflow(steps("x"), container("leaf"), name="late"))
+            raise AssertionError("a drained engine has taken in a workflow")
+
+
+Lives.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLives = Lives.TestCase

@@ -79,7 +79,7 @@ class Loop:
 
     @property
     def turning(self) -> bool:
-        """Whether there is anybody for whom it turns, and it does."""
+        """Whether it turns: there is somebody for whom."""
         return self._turning is not None and not self._turning.done()
 
     @property

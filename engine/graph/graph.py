@@ -22,7 +22,7 @@ from engine.graph.room import Room
 from engine.graph.turns import Timers, Turns
 from engine.model.clock import timestamp
 from engine.model.node import FAILED, FULFILLED, RUNNING, Node
-from engine.model.pace import Pieces, used_up
+from engine.model.pace import PIECE, Pieces, used_up
 from engine.substitution.scope import Scope
 from engine.templates.template import Condition, Resolving, Template
 
@@ -241,7 +241,9 @@ class Graph:
     def write_down(self) -> Pieces:
         """Write down what cannot be told from nodes: the pass is about to commit, whatever happens."""
         record, shared = self.record, dict[tuple[float | None, float | None, bool], Visit]()
-        for key, invocation in self._touched.items():
+        for number, (key, invocation) in enumerate(self._touched.items()):
+            if not number % PIECE:
+                yield
             if key not in self.live:
                 record.visits.pop(key, None)
                 continue
@@ -253,7 +255,6 @@ class Graph:
                 record.visits[key] = Visit(invocation.since, extra, invocation.requeue_at)
             else:  # most nodes are like others, and share what is to be said of them
                 record.visits[key] = shared.get(about) or shared.setdefault(about, Visit(about[0], extra, about[1]))
-            yield
         yield from used_up(self._touched)
         record.at = self.moved_at
         self.closing.save(record)

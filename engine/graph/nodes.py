@@ -243,9 +243,11 @@ class NodeStore:
         """Those of several nodes, one after the other."""
         found: list[str] = []
         for key in keys:
-            for end in self.outbound(key):
+            node = self.nodes[key]
+            for end in (key,) if node.type == POD and not node.children else self.outbound(key):
                 found.append(end)
-                yield
+                if not len(found) % PIECE:
+                    yield
         return tuple(found)
 
     def _containers(self, node: Node) -> list[str]:
@@ -264,8 +266,8 @@ class NodeStore:
         done, total, _ = self._progress
         changed = iter(self.undo.items())
         while some := list(islice(changed, PIECE)):
-            new = _sum(self.nodes[key] for key, _ in some)
-            old = _sum(node for _, node in some if node is not None)
+            new = _sum([self.nodes[key] for key, _ in some])
+            old = _sum([node for _, node in some if node is not None])
             done, total = done + new[0] - old[0], total + new[1] - old[1]
             yield
         self._counted = done, total, len(self.undo)

@@ -32,7 +32,7 @@ from engine.model.node import (
     UNSUCCESSFUL,
     Node,
 )
-from engine.model.pace import Pieces
+from engine.model.pace import FEW, Pieces
 from engine.substitution.scope import Scope
 from engine.templates.template import InvalidTemplate, Step
 
@@ -244,8 +244,9 @@ class Steps(Body):
         """What the group's steps define for those after it; a loop counts as one step, which is the group."""
         store, loops = self.graph.store, dict[str, list[Node]]()
         for key, node_id in enumerate(self.children):
-            yield
-            step, node = self.owners[key], store[node_id]
+            if not key % FEW:
+                yield
+            step, node = self.owners[key], store.nodes[node_id]
             prefix = f"steps.{step.name}"
             if node.name == f"{group.name}.{step.name}":
                 self.scope.update(step_variables(prefix, spokesman(node, store)))

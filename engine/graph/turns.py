@@ -10,7 +10,7 @@ from typing import Protocol
 from engine.graph.invocation import Parent
 from engine.graph.nodes import NodeStore
 from engine.model.node import Node
-from engine.model.pace import Pieces
+from engine.model.pace import FEW, Pieces
 
 
 class Watcher(Protocol):
@@ -71,6 +71,11 @@ class Turns:
         """
         self._work.append(work)
 
+    @property
+    def takes_long(self) -> bool:
+        """Whether there is anything to be done at length."""
+        return bool(self._work)
+
     def done_at_length(self) -> Pieces:
         """What was to be done at length; what is said to be while that goes on comes first."""
         work, self._work = self._work, []
@@ -94,7 +99,8 @@ class Turns:
                     told()
                 if self._work:
                     yield from self.done_at_length()
-                yield
+                if not len(self._events) % FEW:
+                    yield
             for _ in let_in():
                 yield from self.done_at_length()
                 yield

@@ -15,7 +15,7 @@ from engine.graph.record import Visit
 from engine.graph.series import Looping
 from engine.graph.steps import Steps
 from engine.model.node import FULFILLED, RUNNING
-from engine.model.pace import Pieces
+from engine.model.pace import FEW, PIECE, Pieces
 
 _UNVISITED: Final = Visit()
 
@@ -51,7 +51,8 @@ class Visits:
         for invocation in self.graph.unfinished():
             if invocation.ended or not invocation.parked:
                 wave.append(invocation)
-            yield
+                if not len(wave) % PIECE:
+                    yield
 
     def take_fresh(self, wave: list[Invocation]) -> Pieces:
         """Put the invocations into the wave that were created or ended since the last call, in order; the caller
@@ -61,7 +62,8 @@ class Visits:
         for invocation in fresh.values():
             invocation.queued = False
             wave.append(invocation)
-            yield
+            if not len(wave) % PIECE:
+                yield
         graph.live.update(fresh)
 
     def follow(self, wave: list[Invocation]) -> Pieces:
@@ -72,8 +74,10 @@ class Visits:
             invocation = wave.pop()
             if invocation.node_id in undo or not invocation.executing:  # else nothing has come of it
                 self.visited(invocation)
-                yield from turns.done_at_length()
-            yield
+                if turns.takes_long:
+                    yield from turns.done_at_length()
+            if not len(wave) % FEW:
+                yield
         yield from self.settle()
         yield from self.take_fresh(wave)
 

@@ -21,6 +21,9 @@ Pieces = Iterator[None]
 PIECE: Final = 64
 """So much that costs well below a microsecond each may be done between two yields."""
 
+FEW: Final = 16
+"""So much that costs a few microseconds each: a yield costs a tenth of one, and more from deep within."""
+
 
 class Pace:
     """The share of each turn that everybody has who shares a pace; whoever finds it used up waits, first come first.

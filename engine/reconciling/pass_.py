@@ -11,7 +11,7 @@ from engine.executors.executor import Result
 from engine.graph.locks import LockError
 from engine.graph.nodes import TooManyNodes
 from engine.model.node import ERROR, FAILED, POD, RUNNING
-from engine.model.pace import Pieces
+from engine.model.pace import PIECE, Pieces
 from engine.model.status import finished, pending, running, with_progress
 from engine.operations import with_spec
 from engine.plugins import NodeHooks, Patience, WorkflowHooks, may_fail
@@ -153,7 +153,8 @@ class Pass:
             if result.phase != RUNNING:  # a daemon that is up is still to be stopped
                 record.leaves.discard(node_id)
                 record.presumed.discard(node_id)
-            yield
+            if not len(self._taken) % PIECE:
+                yield
         yield from kept.write_down()
         kept.commit(with_spec(document, **self.amended) if self.amended else document)
 

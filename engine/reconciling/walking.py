@@ -11,7 +11,7 @@ from engine.graph.admission import Admission
 from engine.graph.entry import Entry
 from engine.graph.shutdown import shut_down
 from engine.graph.visits import Visits
-from engine.model.pace import Pace, Pieces
+from engine.model.pace import FEW, Pace, Pieces
 from engine.substitution.variables import add_metadata
 from engine.templates.library import Context
 
@@ -96,12 +96,14 @@ class Walk:
 
     def _tell(self, reports: Mapping[str, Result]) -> Pieces:
         graph = self.graph
-        for node_id, result in reports.items():
+        for number, (node_id, result) in enumerate(reports.items()):
             invocation = graph.live.get(node_id)
             if invocation is not None:
                 leaves.report(graph, invocation, result)
-                yield from graph.turns.done_at_length()
-            yield
+                if graph.turns.takes_long:
+                    yield from graph.turns.done_at_length()
+            if not number % FEW:
+                yield
 
     async def tick(self) -> None:
         """Do what is due."""

@@ -31,11 +31,6 @@ class Closing:
         """Write down what was heard."""
         record.shutdown, record.closing = self.shutdown, self.message
 
-    @property
-    def closes(self) -> bool:
-        """Whether anything of that was heard."""
-        return self.expired or bool(self.shutdown)
-
     def stops(self, invocation: Invocation) -> bool:
         """Whether the workflow was told to end, and this invocation with it: it cannot succeed any more."""
         return bool(self.shutdown) and not (invocation.on_exit and self.shutdown == "Stop")

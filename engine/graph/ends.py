@@ -113,7 +113,7 @@ def _conclude(graph: Graph, invocation: Invocation, node: Node, *, lost: bool) -
             node.progress = complete(node.progress)
         if node.children:
             containers.close_all(graph, node)
-    if node.outputs and kind.publishes:
+    if node.outputs and kind.publishes and len(node.outputs) > ("exitCode" in node.outputs):
         graph.outputs.publish(node.outputs)
     invocation.body = invocation.variables = None
     graph.room.release(invocation, node)

@@ -118,8 +118,9 @@ class Graph:
             return node
         node = self.store.touch(invocation.node_id)
         reason = None
-        if self.closing.closes and invocation.resolved.is_leaf and not node.started_at:
-            reason = self.closing.reason(invocation)
+        closing = self.closing
+        if (closing.shutdown or closing.expired) and invocation.resolved.is_leaf and not node.started_at:
+            reason = closing.reason(invocation)
         node.phase = RUNNING if reason is None else FAILED
         node.message = reason or node.message  # what a plugin said of it stays
         node.started_at = node.started_at or self.timestamp

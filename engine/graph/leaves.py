@@ -33,7 +33,7 @@ ANSWERED: Final[dict[str, Callable[[Graph, Invocation, Result], None]]] = {"susp
 def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
     """The node is Running: limit its time, and have it started by whoever runs it."""
     template = invocation.resolved
-    reason = graph.closing.reason(invocation) if graph.closing.closes and not graph.replaying else None
+    reason = graph.closing.reason(invocation) if not graph.replaying else None
     if reason is not None:  # it was Running before the workflow was told to end
         graph.stops.append(node.id)
         finish(graph, invocation, FAILED, reason)
@@ -89,11 +89,15 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
         return
     if daemon and phase == SUCCEEDED:
         phase = FAILED  # it has not done what it was there for (Argo's assessNodeStatus)
-    try:
-        outputs = _read(graph, invocation, result)
-    except (SubstitutionError, WrongType) as error:
-        finish(graph, invocation, ERROR, f"outputs that cannot be read: {error}")
-        return
+    last = graph.last_read
+    if last is not None and last[0] is result and last[1] is template:
+        outputs = last[2]
+    else:
+        try:
+            outputs = _read(graph, invocation, result)
+        except (SubstitutionError, WrongType) as error:
+            finish(graph, invocation, ERROR, f"outputs that cannot be read: {error}")
+            return
     if node.children:
         containers.report(graph, node, result)
     finish(graph, invocation, phase, message, outputs=outputs)
@@ -101,9 +105,7 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
 
 def _read(graph: Graph, invocation: Invocation, result: Result) -> dict[str, Any] | None:
     """The outputs of the leaf's node; leaves that came to one and the same end share them, where they declare none."""
-    template, last = invocation.resolved, graph.last_read
-    if last is not None and last[0] is result and last[1] is template:
-        return last[2]
+    template = invocation.resolved
     for each in (result, *(result.containers or {}).values()):
         if each.outputs:
             check_outputs(each.outputs)

@@ -107,15 +107,16 @@ class Room:
 
     def count(self, invocation: Invocation, node: Node, change: int) -> None:
         """One more goes on, or one less."""
-        if node.type == POD:
+        type_, boundary = node.type, invocation.boundary
+        if type_ == POD:
             self.active_pods += change
-        boundary = invocation.boundary
-        if boundary is not None and node.type in _COUNTED:
+        if boundary is not None and type_ in _COUNTED:
             inside = boundary.inside
             assert inside is not None
             inside.active += change
-            inside.pods += change * (node.type == POD)
-            if inside.waiting and change < 0:
+            if type_ == POD:
+                inside.pods += change
+            if change < 0 and inside.waiting:
                 self._freed[boundary] = None
 
     def release(self, invocation: Invocation, node: Node) -> None:

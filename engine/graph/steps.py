@@ -171,7 +171,8 @@ class Steps(Body):
         self.graph.store.link_all(self.group, node_ids)
 
     def child_done(self, key: int, node: Node) -> None:
-        self._note_failure(key, node)
+        if node.phase in UNSUCCESSFUL:
+            self._note_failure(key, node)
         self.pending -= 1
         if self.pending == 0:
             self._assess_group()

@@ -35,7 +35,8 @@ class Turns:
         self._events: deque[tuple[Callable[..., None], int, str]] = deque()
         self._watched: dict[Watcher, None] = {}
         self._look = False
-        self._work: list[Pieces] = []
+        self.work: list[Pieces] = []
+        """What is to be done at length."""
 
     def tell(self, told: Callable[[int, Node], None], key: int, node_id: str) -> None:
         """Tell a parent something of its child number `key`, with its node as it is by then."""
@@ -69,22 +70,17 @@ class Turns:
 
         So that has to be the last thing that he does.
         """
-        self._work.append(work)
-
-    @property
-    def takes_long(self) -> bool:
-        """Whether there is anything to be done at length."""
-        return bool(self._work)
+        self.work.append(work)
 
     def done_at_length(self) -> Pieces:
         """What was to be done at length; what is said to be while that goes on comes first."""
-        work, self._work = self._work, []
+        work, self.work = self.work, []
         for each in work:
             for _ in each:
-                if self._work:
+                if self.work:
                     yield from self.done_at_length()
                 yield
-            if self._work:
+            if self.work:
                 yield from self.done_at_length()
 
     def settle(self, let_in: Callable[[], Pieces]) -> Pieces:
@@ -97,7 +93,7 @@ class Turns:
                     told(key, self._store[node_id])
                 else:
                     told()
-                if self._work:
+                if self.work:
                     yield from self.done_at_length()
                 if not len(self._events) % FEW:
                     yield

@@ -74,7 +74,7 @@ class Visits:
             invocation = wave.pop()
             if invocation.node_id in undo or not invocation.executing:  # else nothing has come of it
                 self.visited(invocation)
-                if turns.takes_long:
+                if turns.work:
                     yield from turns.done_at_length()
             if not len(wave) % FEW:
                 yield
@@ -97,7 +97,7 @@ class Visits:
             self._execute(invocation)
 
     def _execute(self, invocation: Invocation) -> None:
-        graph = self.graph
+        graph, template = self.graph, invocation.resolved
         node = graph.begin(invocation)
         if node.phase in FULFILLED:
             conclude(graph, invocation)
@@ -105,7 +105,11 @@ class Visits:
         invocation.executing = True
         if invocation.since is None:
             invocation.since = graph.now
-        template = invocation.resolved
+        closing = graph.closing
+        calm = not (graph.restoring or closing.shutdown or closing.expired)
+        if template.plain_leaf and calm and invocation.deadline is None and not node.daemoned:
+            graph.starts.append(invocation)
+            return
         if template.is_leaf:
             leaves.begin(graph, invocation, node)
             return

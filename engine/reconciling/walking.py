@@ -100,7 +100,7 @@ class Walk:
             invocation = graph.live.get(node_id)
             if invocation is not None:
                 leaves.report(graph, invocation, result)
-                if graph.turns.takes_long:
+                if graph.turns.work:
                     yield from graph.turns.done_at_length()
             if not number % FEW:
                 yield

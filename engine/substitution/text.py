@@ -218,15 +218,20 @@ class Text:
         return rendered
 
     def _fill(self, scope: Scope, mode: _Mode) -> bytes:
-        parts, size = self._parts.copy(), 0
+        if not self.expressions:
+            return self._filled(scope, mode)
         with budgeted():  # all expressions in one text are paid for together
-            for index, name, tag in self._slots:
-                value = scope.get(name)
-                filler = _escape(value) if type(value) is str and type(tag) is _Simple else tag.fill(scope, mode)
-                parts[index] = filler
-                size += len(filler)
-                if size > MAX_FILLED:
-                    raise TooLarge(f"what the tags stand for has more than {MAX_FILLED >> 20} MiB in all")
+            return self._filled(scope, mode)
+
+    def _filled(self, scope: Scope, mode: _Mode) -> bytes:
+        parts, size = self._parts.copy(), 0
+        for index, name, tag in self._slots:
+            value = scope.get(name)
+            filler = _escape(value) if type(value) is str and type(tag) is _Simple else tag.fill(scope, mode)
+            parts[index] = filler
+            size += len(filler)
+            if size > MAX_FILLED:
+                raise TooLarge(f"what the tags stand for has more than {MAX_FILLED >> 20} MiB in all")
         return b"".join(parts)
 
 

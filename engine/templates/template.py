@@ -226,6 +226,9 @@ class Template:
         mounts = [each.get("name") or "" for one in mounting if one for each in one.get("volumeMounts") or ()]
         self.timed = any(document.get(field) is not None for field in ("timeout", "activeDeadlineSeconds"))
         """Whether it says how long its nodes may take."""
+        ours = self.kind.name in ("suspend", "containerSet")
+        self.plain_leaf = self.is_leaf and self.kind.started and not (self.timed or mounts or ours)
+        """Whether nothing but that an executor starts it happens when one of its nodes begins to run."""
         self.mounts: Text | None = compile_json(mounts) if mounts and self.is_pod else None
         """The names of the volumes that a pod made from this template mounts, None where it mounts none."""
         self.mentions = Mentions(document)

@@ -161,6 +161,9 @@ def _file(manifest: Manifest, manifests: Manifests) -> None:
     elif kind in shelves:
         if not manifest.name:
             raise ManifestError(f"{manifest}: expected metadata.name or generateName, a {kind} is known by it")
+        for field, value in (("name", manifest.name), ("namespace", manifest.namespace)):
+            if "/" in value:
+                raise ManifestError(f"{manifest}: metadata.{field}: expected no '/' in it, got {value!r}")
         shelves[kind][manifest.key] = manifest
     else:
         _log.info("skipping manifest", path=str(manifest.path), document=manifest.index, kind=kind)

@@ -107,3 +107,15 @@ def test_a_semaphore_without_a_config_map_stands_in_the_workflows_namespace(
     done = oarlock("run", "work.yaml", "sizes.yaml")
     assert done.code == 0
     assert "warning: ConfigMap red/sizes is not given: its semaphores count as 1 in this simulation" in done.err
+
+
+@pytest.mark.parametrize("field", ["name", "namespace"])
+@pytest.mark.parametrize("kind", ["WorkflowTemplate", "ConfigMap"])
+def test_what_could_be_taken_for_two_names_is_refused(
+    kind: str, field: str, tmp_path: Path, oarlock: RunOarlock
+) -> None:
+    metadata = {"name": "a", "namespace": "b", field: "c/d"}
+    (tmp_path / "bad.yaml").write_text(json.dumps({"kind": kind, "metadata": metadata}))
+    done = oarlock("run", "bad.yaml")
+    assert done.code == 2
+    assert f"bad.yaml, document 1: metadata.{field}: expected no '/' in it, got 'c/d'" in done.err

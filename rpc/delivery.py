@@ -20,18 +20,17 @@ from rpc.batches import Announcement, BatchReply, CallBatch, Illegal, decode_bat
 from rpc.errors import FatalError, NotSent, TransientError
 from rpc.fanout import fan_out
 from rpc.lanes import Response, TooLarge
+from rpc.ledger import WHATEVER_THE_SIZE
 from rpc.methods import BATCHES, Method
 from rpc.replies import EMPTY, Reply, TooManyValues
 from rpc.retries import retry
 from rpc.sizing import BatchPolicy, BatchSize
-from rpc.stats import Outcome
 from rpc.window import Outcomes, Window
 
 _TOO_LARGE: Final = 413
 _HALVES: Final = 2
 _AT_A_TIME: Final = 8
 """Batches under way from the calls of one `ask`."""
-_WHATEVER_THE_SIZE: Final = frozenset({Outcome.UNREACHABLE, Outcome.UNTRUSTED})
 _NONE: Final = BatchReply((), None, 0)
 
 
@@ -165,7 +164,7 @@ class _Shipment:
             await self._again(partial(self._halve, left), left, failure, 2, lambda: _HALVES)
 
     def _may_be_too_many(self, left: Sequence[int], failure: TransientError) -> bool:
-        if failure is self._within or isinstance(failure, NotSent) or failure.outcome in _WHATEVER_THE_SIZE:
+        if failure is self._within or isinstance(failure, NotSent) or failure.outcome in WHATEVER_THE_SIZE:
             return False
         return len(left) > 1
 

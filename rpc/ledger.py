@@ -18,7 +18,7 @@ from rpc.logs import get_logger
 from rpc.permits import Permits
 from rpc.stats import ClientStats, Histogram, Outcome
 
-_WHATEVER_THE_SIZE: Final = frozenset({Outcome.UNREACHABLE, Outcome.UNTRUSTED})
+WHATEVER_THE_SIZE: Final = frozenset({Outcome.UNREACHABLE, Outcome.UNTRUSTED})
 """What a batch fails with however few calls it has."""
 
 _log = get_logger(__name__)
@@ -79,7 +79,7 @@ class Ledger:
             self._unanswered += calls
         self.tell(now)
         if blame:
-            self._blame(now, calls if outcome in _WHATEVER_THE_SIZE else 1)
+            self._blame(now, calls if outcome in WHATEVER_THE_SIZE else 1)
         if self.limiter is not None:
             self.limiter.refused(now, self.answered - self._busy)
             self.permits.resize(self.limiter.limit)

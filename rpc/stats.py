@@ -66,36 +66,43 @@ class ClientStats:
     latency: Latency
 
 
-_PER_OCTAVE: Final = 8
 _SMALLEST: Final = 1e-6
-_OCTAVES: Final = 27  # to 134 seconds
+"""Seconds; nothing over a socket is faster than the first bucket."""
 
 
 class Histogram:
-    """Durations in buckets that grow by 9 % each, from a microsecond up."""
+    """Durations in logarithmic buckets from a microsecond up, with constant memory and a bounded error (HdrHistogram).
 
-    def __init__(self) -> None:
-        self._buckets = [0] * (_PER_OCTAVE * _OCTAVES)
-        self._max = 0.0
+    8 buckets to an octave make them grow by 9 % each, and 27 octaves end at 134 seconds.
+    """
+
+    def __init__(self, per_octave: int = 8, octaves: int = 27) -> None:
+        self.buckets = [0] * (per_octave * octaves)
+        self.slowest = 0.0
+        self._per_octave = per_octave
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
-        if seconds > self._max:
-            self._max = seconds
-        bucket = int(math.log2(seconds / _SMALLEST) * _PER_OCTAVE) if seconds > _SMALLEST else 0
-        self._buckets[min(bucket, len(self._buckets) - 1)] += 1
+        if seconds > self.slowest:
+            self.slowest = seconds
+        bucket = int(math.log2(seconds / _SMALLEST) * self._per_octave) if seconds > _SMALLEST else 0
+        self.buckets[min(bucket, len(self.buckets) - 1)] += 1
 
     def summary(self) -> Latency:
         """Percentiles of what was counted."""
-        return Latency(
-            sum(self._buckets), self._percentile(0.50), self._percentile(0.90), self._percentile(0.99), self._max
-        )
+        p50, p90, p99 = map(self.percentile, (0.50, 0.90, 0.99))
+        return Latency(sum(self.buckets), p50, p90, p99, self.slowest)
 
-    def _percentile(self, share: float) -> float:
-        rank = math.ceil(share * sum(self._buckets))
+    def percentile(self, share: float) -> float:
+        """The seconds within which such a share of what was counted lies; zero where there was nothing."""
+        rank = math.ceil(share * sum(self.buckets))
         seen = 0
-        for bucket, count in enumerate(self._buckets):
+        for bucket, count in enumerate(self.buckets):
             seen += count
             if count and seen >= rank:
-                return min(self._max, _SMALLEST * math.exp2((bucket + 1) / _PER_OCTAVE))
+                return min(self.slowest, self.edge(bucket + 1))
         return 0.0
+
+    def edge(self, bucket: int) -> float:
+        """The seconds with which a bucket begins."""
+        return _SMALLEST * math.exp2(bucket / self._per_octave)

@@ -139,18 +139,6 @@ class Call(Node):
 
 
 @dataclass(slots=True, eq=False)
-class Builtin(Node):
-    """A call of one of the language's own functions, which no variable can hide."""
-
-    function: Function
-    arguments: tuple[Node, ...]
-
-    def value(self, run: Run) -> Any:
-        arguments = [argument.evaluate(run) for argument in self.arguments]
-        return run.made(self.function(arguments, run))
-
-
-@dataclass(slots=True, eq=False)
 class Unary(Node):
     operator: str
     operand: Node

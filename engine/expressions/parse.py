@@ -149,17 +149,12 @@ class _Build(Transformer[Token, Any]):
 
     @v_args(inline=True)
     def call(self, callee: Node, arguments: tuple[Node, ...]) -> Node:
-        if isinstance(callee, nodes.Name) and callee.name in BUILTINS:
-            return nodes.Builtin(callee.offset, BUILTINS[callee.name], arguments)
-        return nodes.Call(callee.offset, callee, arguments)
+        return _call(callee, arguments)
 
     @v_args(inline=True)
     def piped_call(self, name: Token, arguments: tuple[Node, ...]) -> Node:
         hole = nodes.Hole(_offset(name), nodes.Constant(_offset(name), None))
-        callee = nodes.Name(_offset(name), str(name))
-        if name in BUILTINS:
-            return nodes.Builtin(callee.offset, BUILTINS[name], (hole, *arguments))
-        return nodes.Call(callee.offset, callee, (hole, *arguments))
+        return _call(nodes.Name(_offset(name), str(name)), (hole, *arguments))
 
     @v_args(inline=True)
     def predicate_call(self, name: Token, array: Node, test: Node | None = None, extra: Node | None = None) -> Node:
@@ -211,6 +206,13 @@ class _Build(Transformer[Token, Any]):
     @v_args(inline=True)
     def sequence(self, first: Node, rest: Node) -> Node:
         return nodes.Sequence(first.offset, first, rest)
+
+
+def _call(callee: Node, arguments: tuple[Node, ...]) -> Node:
+    # No variable can hide one of the language's own functions.
+    if isinstance(callee, nodes.Name) and callee.name in BUILTINS:
+        callee = nodes.Constant(callee.offset, BUILTINS[callee.name])
+    return nodes.Call(callee.offset, callee, arguments)
 
 
 def _predicate(name: Token, array: Node, test: Node | None, extra: Node | None) -> Node:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
 
 from engine.executors.executor import Executor, Result
+from engine.executors.local import LocalExecutor
 from engine.executors.simulated import SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
 from engine.model.statistics import EngineHealth, EngineStats
@@ -109,6 +110,8 @@ class Engine:
         self._operations = Operations(self._active, leaves, clock)
         self._loop = Loop(self._active, self.reconcile, self.executor, clock)
         self._stack = AsyncExitStack()
+        if isinstance(self.executor, LocalExecutor):
+            self.executor.attach(self.report, self.templates)
 
     @classmethod
     def from_config(cls, path: str | PathLike[str], **options: Unpack[EngineOptions]) -> Self:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from engine.cli.options import Options
 from engine.engine import Engine
@@ -14,11 +13,11 @@ from engine.model.workflow import Workflow
 from registry.cli import BadInput
 
 
-def local_executor(options: Options, config_maps: Mapping[str, Mapping[str, Any]]) -> LocalExecutor:
+def local_executor(options: Options) -> LocalExecutor:
     """The local executor as the options want it. Raises `BadInput`."""
     try:
         parallel_leaves = options.parallel_leaves or PARALLEL_LEAVES
-        return LocalExecutor(options.work_dir, config_maps=config_maps, parallel_leaves=parallel_leaves)
+        return LocalExecutor(options.work_dir, parallel_leaves=parallel_leaves)
     except ValueError as error:
         raise BadInput(f"--work-dir: {error}") from None
     except OSError as error:
@@ -32,7 +31,6 @@ async def running_leaves(engine: Engine, workflows: Sequence[Workflow]) -> Async
     if not isinstance(executor, LocalExecutor):
         yield
         return
-    executor.report = engine.report
     try:
         for workflow in workflows:
             if not workflow.phase:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 import uvloop
@@ -81,7 +81,7 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
     )
     found = read_outputs(manifests)
     config_maps = {name: each.document for name, each in manifests.config_maps.items()}
-    executor = _executor(options, outcomes, workflows, found, config_maps)
+    executor = _executor(options, outcomes, workflows, found)
     if isinstance(executor, SimulatedExecutor):
         for name, stand_in in absent_sizes(manifests).items():
             config_maps[name] = stand_in
@@ -149,13 +149,12 @@ def _executor(
     outcomes: Outcomes | None,
     workflows: Sequence[Workflow],
     found: Mapping[Output, Sequence[Reader]],
-    config_maps: Mapping[str, Mapping[str, Any]],
 ) -> LocalExecutor | PendingExecutor | SimulatedExecutor:
     """The executor; simulated time goes on from the latest moment that a workflow knows of."""
     if options.executor != "simulated" and outcomes is not None:
         raise BadInput("--outcomes: only the simulated executor has any")
     if options.executor == "local":
-        return local_executor(options, config_maps)
+        return local_executor(options)
     for option, given in (("--work-dir", options.work_dir), ("--parallel-leaves", options.parallel_leaves)):
         if given is not None:
             raise BadInput(f"{option}: only the local executor has one")

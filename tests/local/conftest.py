@@ -17,9 +17,9 @@ class Machine:
     """An engine whose leaves run here. ``runs`` is the folder for all runs."""
 
     def __init__(self, runs: Path, **options: Any) -> None:
+        config_maps = options.pop("config_maps", None)
         self.executor = LocalExecutor(runs, **options)
-        self.engine = Engine(executor=self.executor, config_maps=options.get("config_maps"))
-        self.executor.report = self.engine.report
+        self.engine = Engine(executor=self.executor, config_maps=config_maps)
 
     async def run(self, *templates: Mapping[str, Any], **spec: Any) -> Workflow:
         """A workflow of these templates, the first of which is the entrypoint, after it has run."""
@@ -28,7 +28,7 @@ class Machine:
         return workflow
 
     async def log(self, workflow: Workflow, node: str, container: str = "main", *, follow_it: bool = False) -> str:
-        uid = workflow.document["metadata"]["uid"]
+        uid = workflow.uid
         chunks = self.executor.logs(uid, named(workflow, node).id, container, follow_it=follow_it)
         return "".join([chunk.decode() async for chunk in chunks])
 

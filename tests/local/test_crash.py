@@ -23,7 +23,6 @@ from engine import Engine, LocalExecutor, Workflow
 async def main():
     executor = LocalExecutor(sys.argv[1], grace=0.5)
     async with Engine(executor=executor) as engine:
-        executor.report = engine.report
         await engine.run([Workflow(orjson.loads(sys.argv[2]))])
 
 asyncio.run(main())
@@ -52,7 +51,7 @@ async def begin(machine: Machine, workflow: Workflow) -> dict[str, Result]:
         reports[node_id] = result
         machine.engine.report(workflow, node_id, result)
 
-    machine.executor.report = report
+    machine.executor.attach(report, machine.engine.templates)
     await machine.engine.run([workflow])
     return reports
 

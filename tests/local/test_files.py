@@ -103,7 +103,7 @@ class TestArtifacts:
         workflow = await machine.run(steps("main", {"name": "first"}, *rows), first, second)
         assert workflow.phase == "Succeeded"
         assert [(named(workflow, name).outputs or {})["result"] for name in ("second", "third")] == ["hello"] * 2
-        uid, (artifact,) = workflow.document["metadata"]["uid"], (named(workflow, "first").outputs or {})["artifacts"]
+        uid, (artifact,) = workflow.uid, (named(workflow, "first").outputs or {})["artifacts"]
         assert machine.executor.artifact(uid, artifact["s3"]["key"]).read_text() == "hello\n"
 
     async def test_a_folder_passes_with_its_links(self, machine: Machine) -> None:

@@ -200,7 +200,7 @@ class TestForgetting:
         note, workflow = tmp_path / "pids", workflow_of(shell("main", f"echo $$ > {tmp_path}/pids; sleep 1000"))
         await machine.engine.reconcile(workflow)
         pid = int(await until(note, text="\n"))
-        machine.executor.forget(workflow.document["metadata"]["uid"])
+        machine.executor.forget(workflow.uid)
         await until_gone(pid)
         await machine.executor.close(end_leaves=True)
         assert not _is_there(machine.executor.folder_of(workflow))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.substitution.variables import text_of
 
 Document = Mapping[str, Any]
-
-ConfigMap = Callable[[str], Document | None]
 
 
 class CannotRun(ValueError):
@@ -22,15 +20,15 @@ class CannotRun(ValueError):
 
 
 class ConfigMaps:
-    """The ConfigMaps that a leaf can read, by name."""
+    """The ConfigMaps that a leaf can read, those of its namespace, by name."""
 
-    def __init__(self, find: ConfigMap) -> None:
-        self._find = find
+    def __init__(self, documents: Mapping[str, Document]) -> None:
+        self._documents = documents
 
     def data(self, reference: Document, field: str) -> dict[str, str]:
         """All of one; nothing of one that is optional and not there. Raises `CannotRun`."""
         name = str(reference.get("name") or "")
-        document = self._find(name)
+        document = self._documents.get(name)
         if document is None and not reference.get("optional"):
             raise CannotRun(field, f"there is no ConfigMap {name!r}")
         return {key: text_of(value) for key, value in ((document or {}).get("data") or {}).items()}

@@ -15,7 +15,7 @@ from engine.executors.executor import Result
 from engine.executors.local import lifeline
 from engine.executors.local.configuration import ConfigMaps
 from engine.executors.local.folders import Runs, default_folder, named
-from engine.executors.local.leaf import Leaf, Limits, alive_in, has_started, mark_stopped, may_go_on, remove, uid_of
+from engine.executors.local.leaf import Leaf, Limits, alive_in, has_started, mark_stopped, may_go_on, remove
 from engine.executors.local.logs import follow
 from engine.executors.local.paths import PLAIN
 from engine.executors.local.pods import lay_out_tools
@@ -23,6 +23,7 @@ from engine.executors.local.readiness import until_ready
 from engine.executors.local.slots import Slot, Slots
 from engine.model.node import ERROR, RUNNING, Node
 from engine.model.workflow import Workflow
+from engine.templates.catalog import Templates
 
 Document = Mapping[str, Any]
 
@@ -49,9 +50,9 @@ _log = logging.getLogger(__name__)
 class LocalExecutor:
     """Runs `container`, `script` and `containerSet` templates as processes of this machine and this user.
 
-    ``folder`` is where all runs are kept, ``~/.local/state/oarlock/runs`` by default. ``config_maps`` are those that
-    containers may read, by name. ``parallel_leaves`` run at a time, and the others wait in order; ``grace`` is in
-    seconds, ``log_bytes`` bounds the log of each container. `report` is to be that of the engine that it works for.
+    ``folder`` is where all runs are kept, ``~/.local/state/oarlock/runs`` by default. ``parallel_leaves`` run at a
+    time, and the others wait in order; ``grace`` is in seconds, ``log_bytes`` bounds the log of each container. It
+    works for the engine that it is given to, in that one's event loop.
 
     What runs has a supervisor of its own and outlives this process: an executor with the same folder goes on with it
     when it is asked to `adopt` or to `start` it. Raises `ValueError` for a folder whose path has characters that mean
@@ -62,7 +63,6 @@ class LocalExecutor:
         self,
         folder: str | os.PathLike[str] | None = None,
         *,
-        config_maps: Mapping[str, Document] | None = None,
         parallel_leaves: int = PARALLEL_LEAVES,
         grace: float = GRACE,
         log_bytes: int = LOG_BYTES,
@@ -73,15 +73,19 @@ class LocalExecutor:
         if parallel_leaves < 1:
             raise ValueError(f"parallel_leaves: expected 1 or more, got {parallel_leaves}")
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.report: Callable[[Workflow, str, Result], None] = _nobody
+        self._report: Callable[[Workflow, str, Result], None] = _nobody
+        self._templates = Templates()
         self._runs = Runs(place)
-        self._maps = ConfigMaps((config_maps or {}).get)
         self._limits = Limits(grace, log_bytes, lay_out_tools(place))
         self._slots = Slots(parallel_leaves)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="oarlock-local")
         self._leaves: dict[tuple[str, str], Leaf] = {}
         self._removals: dict[str, asyncio.Task[None]] = {}
         self._tasks: dict[asyncio.Task[None], Leaf | None] = {}
+
+    def attach(self, report: Callable[[Workflow, str, Result], None], templates: Templates) -> None:
+        """Work for an engine: tell it by its `report`, and have containers read its ConfigMaps."""
+        self._report, self._templates = report, templates
 
     @property
     def folder(self) -> Path:
@@ -90,7 +94,7 @@ class LocalExecutor:
 
     def folder_of(self, workflow: Workflow) -> Path:
         """The folder of a workflow. Raises `ValueError` for a uid that cannot name one."""
-        return self._runs.run(uid_of(workflow))
+        return self._runs.run(workflow.uid)
 
     # What an engine asks
 
@@ -121,7 +125,7 @@ class LocalExecutor:
 
     def stop(self, workflow: Workflow, node: Node) -> None:
         """End a leaf's processes; where it is started again, it begins anew."""
-        uid = uid_of(workflow)
+        uid = workflow.uid
         leaf = self._leaves.get((uid, node.id))
         if leaf is not None:
             self._stop(leaf)
@@ -135,7 +139,7 @@ class LocalExecutor:
 
         That happens in the background, and `close` waits for it. Raises `ValueError` for what can be no uid.
         """
-        uid = workflow if isinstance(workflow, str) else uid_of(workflow)
+        uid = workflow if isinstance(workflow, str) else workflow.uid
         folder = self._runs.run(uid)
         leaves = folder / "leaves"
         for name in os.listdir(leaves) if leaves.is_dir() else ():
@@ -187,7 +191,7 @@ class LocalExecutor:
 
     async def close(self, *, end_leaves: bool) -> None:
         """See to no leaf any more: they are ended, or they go on, to be adopted later. Nothing more is reported."""
-        self.report = _nobody
+        self._report = _nobody
         for task, leaf in list(self._tasks.items()):
             if leaf is not None and end_leaves:
                 self._stop(leaf)
@@ -239,7 +243,7 @@ class LocalExecutor:
             if self._leaves.get((leaf.uid, leaf.node_id)) is leaf:
                 del self._leaves[leaf.uid, leaf.node_id]
         if not leaf.stopped:
-            self.report(leaf.workflow, leaf.node_id, result)
+            self._report(leaf.workflow, leaf.node_id, result)
 
     async def _end_of(self, leaf: Leaf) -> Result:
         """Wait for its turn and its end. Raises `ValueError` and `OSError` where it cannot be run."""
@@ -268,7 +272,8 @@ class LocalExecutor:
         latest = self._runs.latest(leaf.uid, leaf.node_id)
         if latest is not None and lifeline.is_alive(latest):  # another process began it, and it was stopped
             await lifeline.watch(latest, lambda: None)
-        await self._in_thread(partial(leaf.begin, self._maps, self._limits))
+        maps = ConfigMaps(self._templates.config_maps(leaf.workflow.namespace))
+        await self._in_thread(partial(leaf.begin, maps, self._limits))
 
     async def _come_up(self, leaf: Leaf, slot: Slot) -> None:
         """A daemon: others may run as soon as it is ready, also in its place."""
@@ -276,7 +281,7 @@ class LocalExecutor:
         await until_ready(leaf.probe, leaf.main, leaf.folder)
         slot.give_back()
         if not leaf.stopped:
-            self.report(leaf.workflow, leaf.node_id, Result(RUNNING, pod_ip="127.0.0.1"))
+            self._report(leaf.workflow, leaf.node_id, Result(RUNNING, pod_ip="127.0.0.1"))
 
     async def _remove(self, folder: Path, tasks: list[asyncio.Task[None]], before: asyncio.Task[None] | None) -> None:
         """A workflow's folder, once nothing runs in it any more."""

@@ -46,12 +46,6 @@ class _Layout(msgspec.Struct, frozen=True):
     above: list[str]
 
 
-def uid_of(workflow: Workflow) -> str:
-    """What names the workflow's folder."""
-    uid: str = workflow.document["metadata"]["uid"]
-    return uid
-
-
 class Leaf:
     """One leaf of one workflow. ``folder`` is where it is once it has begun, ``waits`` says that its turn is to come,
     ``supervisor`` is the process of its supervisor where that is a child of this one."""
@@ -59,7 +53,7 @@ class Leaf:
     def __init__(self, runs: Runs, workflow: Workflow, template: Document, node: Node) -> None:
         """Raises `CannotRun` for a template that cannot be run, `ValueError` for a uid that cannot name a folder."""
         self.workflow, self.node_id = workflow, node.id
-        self.uid = uid_of(workflow)
+        self.uid = workflow.uid
         self.folder: Path | None = None
         self.waits, self.stopped = True, False
         self.supervisor: int | None = None

@@ -124,7 +124,7 @@ class Staging:
             script = self._leaf / "script"
             script.write_text(self._paths.rewrite(member.source))
             script.chmod(0o700)
-            command.append(str(script))
+            arguments.append(str(script))
         folder = self._paths.real(document.get("workingDir") or "/")
         places = {"HOME": self._paths.real(HOME), "TMPDIR": self._paths.real(TMP)}
         for place in (folder, *places.values()):

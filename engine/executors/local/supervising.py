@@ -6,13 +6,18 @@ that there is something new, and of its end. The kernel closes them whatever bec
 death is ever a guess about a process id.
 """
 
+from __future__ import annotations
+
 import marshal
 import os
 import select
 import sys
-from collections.abc import Callable
 from time import monotonic
-from typing import Any
+
+TYPE_CHECKING = False  # what type checkers take for true, without the cost of `typing`
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 KILL, TERM = 9, 15  # by number: `signal` would be half of what there is to import
 IGNORED = [13, 25]

@@ -83,7 +83,8 @@ def conclude(graph: Graph, invocation: Invocation) -> None:
     """Do what follows from a node having become fulfilled, however it did."""
     if not graph.leave(invocation):
         return
-    node = graph.store.touch(invocation.node_id)
+    store, node_id = graph.store, invocation.node_id
+    node = store.nodes[node_id] if node_id in store.undo else store.touch(node_id)
     if not node.started_at:
         node.started_at = graph.timestamp
     if not node.finished_at:

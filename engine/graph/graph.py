@@ -248,14 +248,17 @@ class Graph:
             if key not in self.live:
                 record.visits.pop(key, None)
                 continue
-            extra = invocation.extra
-            about = (invocation.since, invocation.requeue_at, extra is None)
-            if about == (None, None, True):
+            extra, since = invocation.extra, invocation.since
+            about = (since, invocation.requeue_at, extra is None)
+            if since is None and about == (None, None, True):
                 record.visits.pop(key, None)
             elif extra:
                 record.visits[key] = Visit(invocation.since, extra, invocation.requeue_at)
             else:  # most nodes are like others, and share what is to be said of them
-                record.visits[key] = shared.get(about) or shared.setdefault(about, Visit(about[0], extra, about[1]))
+                visit = shared.get(about)
+                if visit is None:
+                    visit = shared[about] = Visit(since, extra, invocation.requeue_at)
+                record.visits[key] = visit
         yield from used_up(self._touched)
         record.at = self.moved_at
         self.closing.save(record)

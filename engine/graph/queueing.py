@@ -127,13 +127,10 @@ class LockQueue:
             if not waiting:
                 del self._by_lock[name]
 
-    @property
-    def concerned(self) -> bool:
-        """Whether anybody holds a lock or waits for one."""
-        return bool(self._held or self._waiting)
-
     def release(self, invocation: Invocation) -> None:
         """The node is over."""
+        if not self._held and not self._waiting:
+            return
         holder = self._holder(invocation.node_id)
         if holder in self._held:
             self._released[holder] = self._held[holder]

@@ -123,8 +123,7 @@ class Room:
         """The node is fulfilled: its place is free, its locks are given back, its outputs remembered."""
         if not invocation.parked:
             self.count(invocation, node, -1)
-        if self.locks.concerned:
-            self.locks.release(invocation)
+        self.locks.release(invocation)
         if invocation.inside is not None:
             self._forget(invocation.inside)
         if invocation.memo is not None and node.phase == SUCCEEDED:

@@ -88,7 +88,7 @@ class Visits:
             return
         node = graph.store.nodes[invocation.node_id]
         if node.phase in FULFILLED:
-            if invocation.resolved.is_leaf and not invocation.ended:
+            if not invocation.ended and invocation.resolved.is_leaf:
                 graph.stops.append(node.id)  # a plugin may have fulfilled what an executor still runs
             conclude(graph, invocation)
             return

@@ -146,15 +146,17 @@ class Pass:
     def _commit(self, document: dict[str, Any]) -> Pieces:
         kept, record = self._kept, self._kept.record
         kept.plugins = self._plugins
-        while self._taken:
-            node_id, result = self._taken.popitem()
-            if record.reports.get(node_id) is result:
-                del record.reports[node_id]
-            if result.phase != RUNNING:  # a daemon that is up is still to be stopped
-                record.leaves.discard(node_id)
-                record.presumed.discard(node_id)
-            if not len(self._taken) % PIECE:
-                yield
+        taken, reports = self._taken, record.reports
+        while taken:
+            ended = []
+            for node_id, result in [taken.popitem() for _ in range(min(PIECE, len(taken)))]:
+                if reports.get(node_id) is result:
+                    del reports[node_id]
+                if result.phase != RUNNING:  # a daemon that is up is still to be stopped
+                    ended.append(node_id)
+            record.leaves.difference_update(ended)
+            record.presumed.difference_update(ended)
+            yield
         yield from kept.write_down()
         kept.commit(with_spec(document, **self.amended) if self.amended else document)
 

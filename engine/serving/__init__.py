@@ -1,0 +1,1 @@
+"""Argo Server's HTTP API, as far as it means something without a cluster, over an engine and its store."""

@@ -1,0 +1,94 @@
+"""Errors as Argo Server answers them: gRPC's codes, and the HTTP statuses that its gateway makes of them."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from rpc.statuses import in_one_line
+
+
+class Code(IntEnum):
+    """Those of gRPC's status codes that are answered (google.golang.org/grpc/codes)."""
+
+    CANCELLED = 1
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
+
+
+HTTP: Final = {
+    Code.CANCELLED: 408,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.ABORTED: 409,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.UNAUTHENTICATED: 401,
+}
+"""As `runtime.HTTPStatusFromCode` of grpc-gateway has them."""
+
+_BY_HTTP: Final = {404: Code.NOT_FOUND, 405: Code.UNIMPLEMENTED, 413: Code.RESOURCE_EXHAUSTED}
+
+
+class ApiError(Exception):
+    """What is wrong with a request, for whoever sent it: answered as ``{"code", "message"}``."""
+
+    def __init__(self, code: Code, message: str, *, status: int | None = None) -> None:
+        super().__init__(in_one_line(message))
+        self.code = code
+        self.status = HTTP[code] if status is None else status
+
+    @property
+    def body(self) -> dict[str, object]:
+        """As the gateway's `runtime.Error` has it."""
+        return {"code": int(self.code), "message": str(self)}
+
+
+def invalid(message: str) -> ApiError:
+    """The request is wrong in itself."""
+    return ApiError(Code.INVALID_ARGUMENT, message)
+
+
+def not_found(kind: str, name: str) -> ApiError:
+    """There is no such thing, said as Kubernetes says it: ``workflows.argoproj.io "x" not found``."""
+    return ApiError(Code.NOT_FOUND, f'{kind} "{name}" not found')
+
+
+def exists(kind: str, name: str) -> ApiError:
+    """There is one of that name, said as Kubernetes says it."""
+    return ApiError(Code.ALREADY_EXISTS, f'{kind} "{name}" already exists')
+
+
+def of_aiohttp(error: web.HTTPException) -> ApiError:
+    """What aiohttp's server itself refuses: a path that it does not know, a body that is too large."""
+    code = _BY_HTTP.get(error.status, Code.INTERNAL if error.status >= 500 else Code.INVALID_ARGUMENT)
+    return ApiError(code, error.reason, status=error.status)
+
+
+def answered(error: ApiError) -> web.Response:
+    """The response to whoever asked."""
+    headers = {"WWW-Authenticate": "Bearer"} if error.code is Code.UNAUTHENTICATED else None
+    return web.Response(
+        status=error.status, body=orjson.dumps(error.body), content_type="application/json", headers=headers
+    )

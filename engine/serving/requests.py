@@ -1,0 +1,86 @@
+"""Reading what a client sends: bodies of JSON, and the options of a list or a watch in the query."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from engine.serving.errors import ApiError, Code, invalid
+from engine.shape import explain
+
+_T = TypeVar("_T")
+
+BODY_TIMEOUT: Final = 30.0
+"""Seconds that the body of a request may take to arrive."""
+
+MAX_LIMIT: Final = 10_000
+"""Items of a page at most, whatever a client asks for; the next page follows by ``continue``."""
+
+
+class Body(msgspec.Struct, rename="camel"):
+    """What all bodies have in common: fields of Argo's that are not read here are let pass, as protobuf does."""
+
+
+async def read_body(request: web.Request, type_: type[_T]) -> _T:
+    """The request's body. Raises `ApiError` that names the field and what was expected."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            body = await request.read()
+    except TimeoutError:
+        raise ApiError(Code.CANCELLED, f"expected the request's body within {BODY_TIMEOUT:g} s", status=408) from None
+    try:
+        return msgspec.json.decode(body or b"{}", type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid(f"body: {explain(str(error)) or 'expected JSON'}") from None
+
+
+class ListOptions(msgspec.Struct, frozen=True):
+    """``listOptions`` of Kubernetes, as far as they count. ``limit`` 0 is no limit, ``seconds`` None no end."""
+
+    labels: str = ""
+    fields: str = ""
+    limit: int = 0
+    token: str = ""
+    revision: str = ""
+    seconds: float | None = None
+
+
+def list_options(request: web.Request) -> ListOptions:
+    """Those in the query, as ``listOptions.limit=10``. Raises `ApiError`."""
+    query = request.query
+
+    def number(name: str) -> int:
+        text = query.get(f"listOptions.{name}", "")
+        if not text:
+            return 0
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise invalid(f"listOptions.{name}: expected a number of 0 or more, got {text!r}")
+        return int(text)
+
+    revision = query.get("listOptions.resourceVersion", "")
+    if revision and not (revision.isascii() and revision.isdigit() and len(revision) < 19):
+        raise invalid(
+            f"listOptions.resourceVersion: expected a number that a list or an event has told, got {revision!r}"
+        )
+    return ListOptions(
+        labels=query.get("listOptions.labelSelector", ""),
+        fields=query.get("listOptions.fieldSelector", ""),
+        limit=min(number("limit"), MAX_LIMIT),
+        token=query.get("listOptions.continue", ""),
+        revision=revision,
+        seconds=float(number("timeoutSeconds")) or None,
+    )
+
+
+def flag(request: web.Request, name: str) -> bool:
+    """A boolean of the query, false where it is not given. Raises `ApiError`."""
+    text = request.query.get(name, "")
+    if text.lower() not in ("", "true", "false", "1", "0"):
+        raise invalid(f"{name}: expected true or false, got {text!r}")
+    return text.lower() in ("true", "1")
+
+
+Document = dict[str, Any]

@@ -1,0 +1,115 @@
+"""A watcher knows in the end what there is, whatever happened, and whenever it looked."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.serving.errors import ApiError
+from engine.serving.hub import ADDED, DELETED, MODIFIED, Hub
+
+
+@dataclass
+class Thing:
+    uid: str
+    created: int
+    revision: int
+    wanted: bool = True
+
+
+class World:
+    """Things that come, change and go, under revisions that grow."""
+
+    def __init__(self) -> None:
+        self.revision = 10
+        self.hub: Hub[Thing] = Hub(10, tombstones=3)
+
+    def step(self, action: str, uid: str) -> None:
+        known = self.hub.items.get(uid)
+        self.revision += 1
+        if action == "remove":
+            if known is not None:
+                self.hub.remove(uid, self.revision)
+        elif known is None:
+            self.hub.put(Thing(uid, self.revision, self.revision))
+        else:
+            known.revision = self.revision
+            known.wanted = action == "put"
+            self.hub.put(known)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["put", "put", "hide", "remove", "look"]), st.sampled_from("abc")), max_size=30
+)
+
+
+@given(STEPS, STEPS)
+def test_a_watcher_knows_in_the_end_what_is_selected(
+    before: list[tuple[str, str]], after: list[tuple[str, str]]
+) -> None:
+    async def check() -> None:
+        world = World()
+        for action, uid in before:
+            world.step(action, uid)
+        known = {uid for uid, thing in world.hub.items.items() if thing.wanted}  # as a list had told
+        watching = world.hub.watch(world.revision, lambda thing: thing.wanted)
+
+        async def look() -> None:
+            async for type_, thing in watching:
+                assert type_ in ((MODIFIED, DELETED) if thing.uid in known else (ADDED,))
+                known.discard(thing.uid) if type_ == DELETED else known.add(thing.uid)
+
+        looking = asyncio.create_task(look())
+        await asyncio.sleep(0)
+        for action, uid in after:
+            if action == "look":
+                await asyncio.sleep(0)
+            else:
+                world.step(action, uid)
+        world.hub.close()
+        await looking
+        assert known == {uid for uid, thing in world.hub.items.items() if thing.wanted}
+
+    asyncio.run(check())
+
+
+async def test_a_watch_without_a_revision_begins_with_all_there_is() -> None:
+    world = World()
+    world.step("put", "a")
+    world.step("put", "b")
+    world.step("put", "a")
+    world.hub.close()
+    assert [(each.type, each.item.uid) async for each in world.hub.watch(0, lambda _: True)] == [
+        (ADDED, "a"),
+        (ADDED, "b"),
+    ]
+
+
+async def test_a_watch_from_before_the_deletions_that_are_remembered_is_refused() -> None:
+    world = World()
+    for uid in "abcde":
+        world.step("put", uid)
+        world.step("remove", uid)
+    world.hub.close()
+    with pytest.raises(ApiError, match="too old resource version: 11") as raised:
+        await anext(world.hub.watch(11, lambda _: True))
+    assert raised.value.status == 410
+    assert [(each.type, each.item.uid) async for each in world.hub.watch(17, lambda _: True)] == [
+        (DELETED, "d"),
+        (ADDED, "e"),
+    ][:1]
+
+
+async def test_a_watcher_who_sleeps_is_told_the_last_state_once() -> None:
+    world = World()
+    world.step("put", "a")
+    watching = world.hub.watch(world.revision, lambda _: True)
+    for _ in range(1000):
+        world.step("put", "a")
+    assert (await anext(watching)).type == MODIFIED
+    world.hub.close()
+    assert [each async for each in watching] == []

@@ -11,8 +11,7 @@ from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
 
-from engine.executors.executor import Executor, Result
-from engine.executors.local import LocalExecutor
+from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.simulated import SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
 from engine.model.statistics import EngineHealth, EngineStats
@@ -110,7 +109,7 @@ class Engine:
         self._operations = Operations(self._active, leaves, clock)
         self._loop = Loop(self._active, self.reconcile, self.executor, clock)
         self._stack = AsyncExitStack()
-        if isinstance(self.executor, LocalExecutor):
+        if isinstance(self.executor, Hosted):
             self.executor.attach(self.report, self.templates)
 
     @classmethod

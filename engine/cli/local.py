@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 from engine.cli.options import Options
 from engine.engine import Engine
 from engine.executors.local import PARALLEL_LEAVES, LocalExecutor
 from engine.model.workflow import Workflow
 from registry.cli import BadInput
+from registry.terminal import tell
 
 
 def local_executor(options: Options) -> LocalExecutor:
@@ -26,11 +26,10 @@ def local_executor(options: Options) -> LocalExecutor:
 
 @contextlib.asynccontextmanager
 async def running_leaves(engine: Engine, workflows: Sequence[Workflow]) -> AsyncIterator[None]:
-    """Processes begin with nothing that an earlier run of the same uid has left, and end with this block."""
+    """Processes begin with nothing that an earlier run of the same uid has left, and end with this block, which then
+    says where their logs are."""
     executor = engine.executor
-    if not isinstance(executor, LocalExecutor):
-        yield
-        return
+    assert isinstance(executor, LocalExecutor)
     try:
         for workflow in workflows:
             if not workflow.phase:
@@ -38,8 +37,4 @@ async def running_leaves(engine: Engine, workflows: Sequence[Workflow]) -> Async
         yield
     finally:
         await executor.close(end_leaves=True)
-
-
-def place_of(executor: LocalExecutor, workflows: Sequence[Workflow]) -> Path:
-    """Where the logs and files are of what has run."""
-    return executor.folder_of(workflows[0]) if len(workflows) == 1 else executor.folder
+        tell(f"logs and files: {executor.folder_of(workflows[0]) if len(workflows) == 1 else executor.folder}")

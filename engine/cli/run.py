@@ -39,7 +39,8 @@ def run(
 
     A file may be a folder, or - for standard input. WorkflowTemplates and ConfigMaps that workflows refer to are given
     as further files. What `--output yaml` or json has written goes on from there. Time is simulated: suspends,
-    deadlines and durations take no time, and --timeout counts them all the same. SIGTERM and Ctrl-C let the passes
+    deadlines and durations take no time, and --timeout counts them all the same. With --executor local leaves are
+    processes of this machine, which end with the command, and time is what it is. SIGTERM and Ctrl-C let the passes
     under way end; a second one does not.
 
     Exit code 0: all Succeeded. 1: some Failed or Error. 2: bad input, or an output that cannot be written. 3: not

@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,13 +18,12 @@ import yaml
 
 from engine.cli import INTERRUPTED
 from engine.cli.lacking import lacking
-from engine.cli.local import local_executor, place_of, running_leaves
 from engine.cli.options import Options
 from engine.cli.outputs import hollow_when, made_up, read_outputs
 from engine.cli.semaphores import absent_sizes
 from engine.cli.unmatched import unmatched
 from engine.engine import Engine
-from engine.executors.local import LocalExecutor
+from engine.executors.executor import Executor
 from engine.executors.outcomes import Outcomes
 from engine.executors.simulated import PendingExecutor, SimulatedExecutor
 from engine.manifests import ManifestError, Manifests, UnknownFields, load, sources, workflow_from
@@ -95,8 +94,6 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
     )
     interrupted = uvloop.run(_run(engine, workflows, operation, options))
     _write(workflows, options.output)
-    if isinstance(executor, LocalExecutor):
-        tell(f"logs and files: {place_of(executor, workflows)}")
     if isinstance(executor, SimulatedExecutor):
         if options.output == "summary" and (line := made_up(executor, found)):
             tell(line)
@@ -149,11 +146,13 @@ def _executor(
     outcomes: Outcomes | None,
     workflows: Sequence[Workflow],
     found: Mapping[Output, Sequence[Reader]],
-) -> LocalExecutor | PendingExecutor | SimulatedExecutor:
+) -> Executor:
     """The executor; simulated time goes on from the latest moment that a workflow knows of."""
     if options.executor != "simulated" and outcomes is not None:
         raise BadInput("--outcomes: only the simulated executor has any")
     if options.executor == "local":
+        from engine.cli.local import local_executor
+
         return local_executor(options)
     for option, given in (("--work-dir", options.work_dir), ("--parallel-leaves", options.parallel_leaves)):
         if given is not None:
@@ -174,7 +173,7 @@ def _executor(
 
 async def _run(engine: Engine, workflows: list[Workflow], operation: Operation, options: Options) -> bool:
     """Whether there was a Ctrl-C."""
-    async with engine, running_leaves(engine, workflows):
+    async with engine, _leaves(engine, workflows, options):
         for workflow in workflows:
             try:
                 operation(engine, workflow)
@@ -193,6 +192,14 @@ async def _run(engine: Engine, workflows: list[Workflow], operation: Operation, 
 
             show_statistics(engine, console(stderr=True))
     return signal.SIGINT in received
+
+
+def _leaves(engine: Engine, workflows: Sequence[Workflow], options: Options) -> AbstractAsyncContextManager[None]:
+    if options.executor != "local":
+        return nullcontext()
+    from engine.cli.local import running_leaves
+
+    return running_leaves(engine, workflows)
 
 
 def _progress(engine: Engine, total: int) -> AbstractContextManager[None]:

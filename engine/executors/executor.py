@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from engine.model.node import Node
 from engine.model.workflow import Workflow
+from engine.templates.catalog import Templates
 
 Document = Mapping[str, Any]
 
@@ -48,4 +49,18 @@ class Executor(Protocol):
         Nothing is to be reported of it any more. `Engine.retry` says this of each leaf that is to run again, ended or
         not, and even where another process started it: `start` will come again with the same `node.id`.
         """
+        ...
+
+
+@runtime_checkable
+class Hosted(Protocol):
+    """What an executor may be besides: one that works for the engine that it is given to."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has leaves of which it will report something yet."""
+        ...
+
+    def attach(self, report: Callable[[Workflow, str, Result], None], templates: Templates) -> None:
+        """Report by this, which is `Engine.report`, from now on; ``templates`` are those of the engine."""
         ...

@@ -7,8 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from engine.executors.executor import Executor
-from engine.executors.local import LocalExecutor
+from engine.executors.executor import Executor, Hosted
 from engine.executors.simulated import PendingExecutor, SimulatedExecutor
 from engine.model.clock import SimulatedClock
 from engine.model.workflow import Workflow
@@ -281,7 +280,7 @@ class Loop:
 
     def _is_silent(self) -> bool:
         """Whether the executor is one that will say nothing more of itself."""
-        if isinstance(self._executor, LocalExecutor):
+        if isinstance(self._executor, Hosted):
             return not self._executor.busy
         return isinstance(self._executor, SimulatedExecutor | PendingExecutor)
 

@@ -13,6 +13,7 @@ PLUGINS = {"aiohttp", "httptools", "rpc.client", "registry.registry", "tenacity"
 """What only calls of plugins, and the configuration of them, need."""
 ENGINE = {"asyncio", "engine.engine", "engine.manifests", "lark", "re2", "uvloop", "yaml"}
 DISPLAY = {"rich"}
+LOCAL = {"engine.executors.local"}
 
 STARTED = """
 import json, sys
@@ -30,8 +31,8 @@ except SystemExit as end:
         (["--help"], sorted(PLUGINS | ENGINE | DISPLAY)),
         (["--version"], sorted(PLUGINS | ENGINE | DISPLAY)),
         (["run", "--help"], sorted(PLUGINS | ENGINE | DISPLAY)),
-        (["run", "wf.json"], sorted(PLUGINS | {"rich.progress", "rich.live"})),
-        (["run", "wf.json", "--output", "json"], sorted(PLUGINS | DISPLAY)),
+        (["run", "wf.json"], sorted(PLUGINS | LOCAL | {"rich.progress", "rich.live"})),
+        (["run", "wf.json", "--output", "json"], sorted(PLUGINS | LOCAL | DISPLAY)),
     ],
     ids=["help", "version", "help of a command", "run", "run to json"],
 )

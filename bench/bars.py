@@ -30,21 +30,21 @@ def over_peers(rows: Sequence[PeerRow]) -> list[Bar]:
 def over_graph(loops: Sequence[Loop], graph_bytes_per_node: float) -> list[Bar]:
     """What the graph costs, and what the loop adds to it: the worst loop counts."""
     outside = [loop.outside_calling for loop in loops if loop.outside_calling is not None]
-    bars = [_most("memory added by a loop", 32.0, _added(loops), " MiB")]
+    bars = [Bar.most("memory added by a loop", 32.0, _added(loops), " MiB")]
     if outside:
-        bars.append(_most("share of the loop outside calling", 10.0, max(outside) * 100, " %"))
-    return [*bars, _most("memory per node of the loaded graph", 1536.0, graph_bytes_per_node, " B")]
+        bars.append(Bar.most("share of the loop outside calling", 10.0, max(outside) * 100, " %"))
+    return [*bars, Bar.most("memory per node of the loaded graph", 1536.0, graph_bytes_per_node, " B")]
 
 
 def over_single(single: Sequence[Loop], batched: Sequence[Loop], cached: Sequence[Loop]) -> list[Bar]:
     """What batches and cached replies save, loops taken in turns."""
     cpu = median(loop.cpu_us_per_call for loop in batched)
     return [
-        _most("time of a loop in batches over one of single calls", 0.12, _ratio(batched, single, "seconds")),
-        _most("client CPU per call in batches", 1.0, cpu, " µs"),
-        _most("calls where 1 % changed over those of all", 0.02, _ratio(cached, batched, "calls")),
-        _most("time where 1 % changed over that of all", 0.1, _ratio(cached, batched, "seconds")),
-        _most("memory added by a loop in batches", 48.0, _added([*batched, *cached]), " MiB"),
+        Bar.most("time of a loop in batches over one of single calls", 0.12, _ratio(batched, single, "seconds")),
+        Bar.most("client CPU per call in batches", 1.0, cpu, " µs"),
+        Bar.most("calls where 1 % changed over those of all", 0.02, _ratio(cached, batched, "calls")),
+        Bar.most("time where 1 % changed over that of all", 0.1, _ratio(cached, batched, "seconds")),
+        Bar.most("memory added by a loop in batches", 48.0, _added([*batched, *cached]), " MiB"),
     ]
 
 
@@ -56,16 +56,12 @@ def over_mixed(five: Sequence[Loop], two: Sequence[Loop], mixed: Sequence[Loop],
     """
     rounds = zip(five, two, mixed, odd, strict=True)
     measured = median(_cpu_between(c, d) / _cpu_between(a, b) for a, b, c, d in rounds)
-    return _most("CPU per call of three plugins beside two that want more", 1.10, measured)
+    return Bar.most("CPU per call of three plugins beside two that want more", 1.10, measured)
 
 
 def over_scale(few: int, small: Sequence[Loop], many: int, large: Sequence[Loop]) -> Bar:
     """CPU per call on a graph of `many` nodes over that on one of `few`, loops taken in turns."""
-    return _most(f"CPU per call at {many:,} nodes over {few:,}", 1.15, _ratio(large, small, "cpu_us_per_call"))
-
-
-def _most(name: str, limit: float, measured: float, unit: str = "") -> Bar:
-    return Bar(name=name, limit=limit, at_least=False, measured=measured, unit=unit)
+    return Bar.most(f"CPU per call at {many:,} nodes over {few:,}", 1.15, _ratio(large, small, "cpu_us_per_call"))
 
 
 def _ratio(ours: Sequence[Cost], theirs: Sequence[Cost], figure: str) -> float:

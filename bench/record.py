@@ -151,6 +151,16 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     measured: float
     unit: str = ""
 
+    @classmethod
+    def most(cls, name: str, limit: float, measured: float, unit: str = "") -> Self:
+        """One to stay under."""
+        return cls(name=name, limit=limit, at_least=False, measured=measured, unit=unit)
+
+    @classmethod
+    def least(cls, name: str, limit: float, measured: float, unit: str = "") -> Self:
+        """One to reach."""
+        return cls(name=name, limit=limit, at_least=True, measured=measured, unit=unit)
+
     @property
     def passed(self) -> bool:
         return self.measured >= self.limit if self.at_least else self.measured <= self.limit
@@ -196,8 +206,8 @@ class Unreadable(Exception):
     """A file is not a record that this version wrote; the message names the file and the place in it."""
 
 
-def write(record: Record, file: Path) -> None:
-    """Write `record` as indented JSON."""
+def write(record: msgspec.Struct, file: Path) -> None:
+    """Write `record`, be it of a run or of another measurement, as indented JSON."""
     file.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from bench import processes
 from bench.failures.trials import TRIALS
 from bench.machine import Machine, machine
-from bench.record import Bar
+from bench.record import Bar, write
 from bench.servers import Missing
 from bench.tables import bars_table
 
@@ -53,5 +53,5 @@ def failures(names: tuple[str, ...], nodes: int, json_file: Path | None) -> None
     console.print(bars_table(bars))
     if json_file is not None:
         record = Trials(machine=machine(), started=started, nodes=nodes, bars=bars)
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+        write(record, json_file)
     sys.exit(0 if all(bar.passed for bar in bars) else 1)

@@ -45,9 +45,9 @@ async def breaker(nodes: int) -> list[Bar]:
                 await it.engine.reconcile(workflow)
                 times.append(watch.seconds)
             return [
-                _most("abort with an open breaker", 1.0, median(times) * 1000, " ms"),
-                _most("requests it sent", 0, it.sent - sent),
-                _most("bytes of the workflow it changed", 0, workflow.encode() != before),
+                Bar.most("abort with an open breaker", 1.0, median(times) * 1000, " ms"),
+                Bar.most("requests it sent", 0, it.sent - sent),
+                Bar.most("bytes of the workflow it changed", 0, workflow.encode() != before),
             ]
 
 
@@ -69,9 +69,9 @@ async def proposal(nodes: int) -> list[Bar]:
             ended = await asyncio.gather(*(call() for _ in range(400)))
     gaps = [after - before for before, after in itertools.pairwise(arrivals)]
     return [
-        _most("http.server: of 400 calls failed", 0, ended.count(False)),
-        _most("http.server: longest time without a reply", 0.5, max(gaps), " s"),
-        _most("http.server: 400 calls", 2.0, arrivals[-1] - arrivals[0], " s"),
+        Bar.most("http.server: of 400 calls failed", 0, ended.count(False)),
+        Bar.most("http.server: longest time without a reply", 0.5, max(gaps), " s"),
+        Bar.most("http.server: 400 calls", 2.0, arrivals[-1] - arrivals[0], " s"),
     ]
 
 
@@ -93,8 +93,8 @@ async def halving(nodes: int) -> list[Bar]:
         await drive(client, 3.0, callers=1024)
         half = await drive(client, 2.0, callers=1024)
         return [
-            _least("capacity halves: calls/s before, of the capacity", 0.9, full * latency / slots),
-            _least("capacity halves: calls/s after, of the new one", 0.9, 2 * half * latency / slots),
+            Bar.least("capacity halves: calls/s before, of the capacity", 0.9, full * latency / slots),
+            Bar.least("capacity halves: calls/s after, of the new one", 0.9, 2 * half * latency / slots),
         ]
 
 
@@ -113,8 +113,8 @@ async def deadline(nodes: int) -> list[Bar]:
             os.kill(hung, signal.SIGCONT)
             assert result.aborted is not None
             return [
-                _most("hung plugin: a pass beyond its deadline", 0.25, late, " s"),
-                _most("hung plugin: bytes of the workflow it changed", 0, workflow.encode() != before),
+                Bar.most("hung plugin: a pass beyond its deadline", 0.25, late, " s"),
+                Bar.most("hung plugin: bytes of the workflow it changed", 0, workflow.encode() != before),
             ]
 
 
@@ -129,8 +129,8 @@ async def resuming(nodes: int) -> list[Bar]:
                 aborts += 1
             calls = it.sent - sent
     return [
-        _least("one refusal in 100,000 calls of each plugin: aborts", 1, aborts),
-        _most("... calls beyond nodes x plugins, until it is committed", 0.01 * 5 * nodes, calls - 5 * nodes),
+        Bar.least("one refusal in 100,000 calls of each plugin: aborts", 1, aborts),
+        Bar.most("... calls beyond nodes x plugins, until it is committed", 0.01 * 5 * nodes, calls - 5 * nodes),
     ]
 
 
@@ -148,8 +148,8 @@ async def journal(nodes: int) -> list[Bar]:
     end, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return [
-        _most("journal: a node about which no plugin said a thing", 200, (middle - start) / nodes, " B"),
-        _most("journal: another answer, beside what it says", 400, (end - middle) / nodes, " B"),
+        Bar.most("journal: a node about which no plugin said a thing", 200, (middle - start) / nodes, " B"),
+        Bar.most("journal: another answer, beside what it says", 400, (end - middle) / nodes, " B"),
     ]
 
 
@@ -169,8 +169,8 @@ async def fairness(nodes: int) -> list[Bar]:
                 loop.cancel()
                 await asyncio.gather(loop, return_exceptions=True)
     return [
-        _most("100 workflows of 3 nodes beside a large one, over alone", 3.0, took[True] / took[False]),
-        _most("... until the last of them is done", 1.5, took[True], " s"),
+        Bar.most("100 workflows of 3 nodes beside a large one, over alone", 3.0, took[True] / took[False]),
+        Bar.most("... until the last of them is done", 1.5, took[True], " s"),
     ]
 
 
@@ -190,7 +190,7 @@ async def isolation(nodes: int) -> list[Bar]:
             for _ in range(7):
                 alone, beside = [await _p99(it, workflow, range(1, 5)) for it, workflow in sides]
                 ratios.append(beside / alone)
-    return [_most("a dead plugin, ignored: the others' p99 over without it", 2.0, median(ratios))]
+    return [Bar.most("a dead plugin, ignored: the others' p99 over without it", 2.0, median(ratios))]
 
 
 async def _p99(it: Trial, workflow: Workflow, plugins: range) -> float:
@@ -211,7 +211,7 @@ async def budget(nodes: int) -> list[Bar]:
             # When the pass is cut off, a retry of each worker may have been let through and not been sent yet.
             retries = sum(plugin.client.stats.retries for plugin in it.registry.snapshot()) - WORKERS
             share = retries / (0.2 * (it.sent - retries) + 10 * (watch.seconds + 1))
-    return [_most("every plugin 503: retries over the budget", 1.0, share)]
+    return [Bar.most("every plugin 503: retries over the budget", 1.0, share)]
 
 
 async def plug(nodes: int) -> list[Bar]:
@@ -231,8 +231,8 @@ async def plug(nodes: int) -> list[Bar]:
                 await loop
             stats = it.engine.stats
             return [
-                _least("plugin killed and restarted: passes aborted", 1, stats.aborted),
-                _least("... and committed", 1, stats.passes - stats.aborted - committed),
+                Bar.least("plugin killed and restarted: passes aborted", 1, stats.aborted),
+                Bar.least("... and committed", 1, stats.passes - stats.aborted - committed),
             ]
 
 
@@ -248,11 +248,3 @@ TRIALS: Final[Mapping[str, Callable[[int], Coroutine[Any, Any, list[Bar]]]]] = {
     "budget": budget,
     "plug": plug,
 }
-
-
-def _most(name: str, limit: float, measured: float, unit: str = "") -> Bar:
-    return Bar(name=name, limit=limit, at_least=False, measured=measured, unit=unit)
-
-
-def _least(name: str, limit: float, measured: float, unit: str = "") -> Bar:
-    return Bar(name=name, limit=limit, at_least=True, measured=measured, unit=unit)

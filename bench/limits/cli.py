@@ -17,6 +17,7 @@ from rich.table import Table
 from bench import processes
 from bench.limits.sweeping import SERVERS, Adaptive, Sweep, sweep
 from bench.machine import Machine, machine
+from bench.record import write
 from bench.servers import Missing
 from bench.tables import over_time
 
@@ -60,7 +61,7 @@ def limits(names: tuple[str, ...], turns: int, json_file: Path | None) -> None:
         console.print(f"missing: {name}: {why}", style="yellow")
     if json_file is not None:
         record = Sweeps(machine=machine(), started=started, turns=turns, sweeps=sweeps, missing=missing)
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+        write(record, json_file)
     sys.exit(0 if _reached(sweeps) else 1)
 
 

@@ -70,7 +70,8 @@ class Pace:
 
     async def through(self, work: Iterable[Any]) -> None:
         """Do all of the work, and rest where it yields and this turn's time is over."""
-        await self.rest()
+        if self._until is None or self._clock() >= self._until:
+            await self.rest()
         for _ in work:
             if self._until is None or self._clock() >= self._until:
                 await self.rest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -68,6 +67,8 @@ class NodeHooks:
 
     def begin(self) -> None:
         """The walk is where it was: what every question has in common is known."""
+        if not self._plugins:
+            return
         variables = {name: value for name, value in dict.items(self._graph.scope) if name not in _OF_THE_MOMENT}
         self._cache.surrounded_by((self._asking.arguments.workflows, variables))
 
@@ -96,7 +97,7 @@ class NodeHooks:
         if not self._plugins:
             for some in (wave[at : at + CHUNK] for at in range(0, len(wave), CHUNK)):
                 self._visit_alone(some)
-                await asyncio.sleep(0)
+                await self._caller.pace.rest()
         elif wave:
             chunks = (wave[at : at + CHUNK] for at in range(0, len(wave), CHUNK))
             at_a_time = min(-(-len(wave) // CHUNK), CHUNKS, workers)

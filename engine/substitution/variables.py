@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -161,12 +162,7 @@ def add_metadata(scope: Scope, metadata: Document, spec: Document) -> None:
     if spec.get("priority") is not None:
         scope["workflow.priority"] = text_of(spec["priority"])
     if metadata.get("creationTimestamp"):
-        created = parse_time(metadata["creationTimestamp"])
-        scope["workflow.creationTimestamp"] = created.strftime("%Y-%m-%dT%H:%M:%SZ")
-        scope["workflow.creationTimestamp.RFC3339"] = scope["workflow.creationTimestamp"]
-        scope["workflow.creationTimestamp.s"] = str(int(created.timestamp()))
-        for char in STRFTIME_CHARS:
-            scope[f"workflow.creationTimestamp.{char}"] = created.strftime(f"%{char}")
+        scope.update(_creation(metadata["creationTimestamp"]))
     scheduled = (metadata.get("annotations") or {}).get("workflows.argoproj.io/scheduled-time")
     if not scheduled and CRON_WORKFLOW in (metadata.get("labels") or {}):  # its time is when it was made
         scheduled = scope.get("workflow.creationTimestamp")
@@ -177,6 +173,18 @@ def add_metadata(scope: Scope, metadata: Document, spec: Document) -> None:
         scope[f"workflow.{kind}"] = scope[f"workflow.{kind}.json"] = json_map(values)
         for key, value in values.items():
             scope[f"workflow.{kind}.{key}"] = text_of(value)
+
+
+@lru_cache(maxsize=64)  # thousands may be made in one second
+def _creation(timestamp: str) -> Mapping[str, str]:
+    created = parse_time(timestamp)
+    text = created.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "workflow.creationTimestamp": text,
+        "workflow.creationTimestamp.RFC3339": text,
+        "workflow.creationTimestamp.s": str(int(created.timestamp())),
+        **{f"workflow.creationTimestamp.{char}": created.strftime(f"%{char}") for char in STRFTIME_CHARS},
+    }
 
 
 def filled_in(text: str, scope: Scope) -> str:

@@ -175,7 +175,8 @@ class Engine:
 
         A pass that a transient failure aborts leaves the workflow as it was, to the byte, and says so in its result;
         the next one begins anew. Passes over one workflow must not overlap, which raises `OperationError`; those over
-        different ones may.
+        different ones may. One that is cancelled leaves no trace either, unless it was about to commit: then it does
+        so, and starts its leaves first.
         """
         self._active.bind()
         run = self._active.know(self._workflow(workflow))

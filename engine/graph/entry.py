@@ -181,7 +181,7 @@ class Entry:
 
     def _failures(self) -> Generator[None, None, str]:
         """The nodes that did not succeed, as a JSON text in quotes (failedNodeStatus in operator.go)."""
-        store, found = self.graph.store, list[str]()
+        store, found = self.graph.store, ['"[']
         for node in store.nodes.values():
             if node.unsuccessful:
                 template = (node.template_ref or {}).get("template") or node.template_name
@@ -194,9 +194,10 @@ class Entry:
                     "finishedAt": node.finished_at,
                 }
                 text = html_safe(orjson.dumps(failure).decode())
-                found.append(orjson.dumps(text)[1:-1].decode())
+                found += (orjson.dumps(text)[1:-1].decode(), ",")
             yield
-        return f'"[{",".join(found)}]"' if found else '"null"'
+        found[-1] = ']"'
+        return "".join(found) if len(found) > 1 else '"null"'
 
     def _judge(self, exit_node: Node | None) -> tuple[str, str]:
         """The workflow's phase: the entrypoint's, unless that succeeded and the exit handler did not."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Self
 
 import msgspec
 import orjson
 
 from engine.model.naming import DEFAULT, InvalidName, check_name, check_namespace, check_uid, generated_name
 from engine.model.node import Node, encode, from_dict, to_dict
+from engine.model.pace import PIECE, in_order
 from engine.shape import WrongType, check_node, check_shape
 from rpc.statuses import in_one_line
 
@@ -35,7 +37,7 @@ class Workflow:
     replaced by a new dict that shares what did not change. Unknown fields survive untouched.
     """
 
-    __slots__ = ("__weakref__", "document", "key", "name", "namespace", "nodes", "uid")
+    __slots__ = ("__weakref__", "document", "key", "name", "namespace", "nodes", "uid", "undo")
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         """Take a Workflow as Argo writes it, `status.nodes` included. Raises `InvalidWorkflow`."""
@@ -64,12 +66,32 @@ class Workflow:
         status = {field: value for field, value in status.items() if field != "nodes"}
         self.document: dict[str, Any] = {**document, "metadata": metadata, "spec": spec, "status": status}
         self.nodes: dict[str, Node] = {}
+        self.undo: dict[str, Node | None] = {}
+        """The nodes that a pass under way has changed, as they were before it; None for those that are new."""
         for node_id, node in nodes.items():
             try:
                 check_node(node_id, node, nodes)
                 self.nodes[node_id] = from_dict(node)
             except (msgspec.ValidationError, WrongType) as error:
                 raise InvalidWorkflow(f"status.nodes[{node_id}]: {error}") from error
+
+    @classmethod
+    async def loaded(cls, document: Mapping[str, Any]) -> Self:
+        """As the constructor, for a document with very many nodes or a large spec: the event loop goes on meanwhile.
+
+        Nobody may change the document until then.
+        """
+        return await asyncio.to_thread(cls, document)
+
+    def committed(self) -> dict[str, Node]:
+        """The nodes as the last committed pass left them, whatever one under way has made of them."""
+        nodes = self.nodes.copy()
+        for key, node in self.undo.items():
+            if node is None:
+                del nodes[key]
+            else:
+                nodes[key] = node
+        return nodes
 
     @property
     def phase(self) -> str:
@@ -90,26 +112,46 @@ class Workflow:
 
     def to_dict(self) -> dict[str, Any]:
         """The whole document in Argo's shape, nodes included and sorted by id as Go marshals a map."""
-        if not self.nodes:
+        nodes = self.committed()
+        if not nodes:
             return self.document
-        nodes = {node_id: to_dict(self.nodes[node_id]) for node_id in sorted(self.nodes)}
-        return {**self.document, "status": {**self.document["status"], "nodes": nodes}}
+        found = {node_id: to_dict(nodes[node_id]) for node_id in sorted(nodes)}
+        return {**self.document, "status": {**self.document["status"], "nodes": found}}
 
     def encode(self) -> bytes:
         """`to_dict` as JSON, without building it: equal bytes mean that nothing at all has changed."""
-        if not self.nodes:
-            return orjson.dumps(self.document)
-        nodes = b",".join(orjson.dumps(node_id) + b":" + encode(self.nodes[node_id]) for node_id in sorted(self.nodes))
-        status = orjson.Fragment(_with_nodes(orjson.dumps(self.document["status"]), nodes))
-        return orjson.dumps({**self.document, "status": status})
+        return b"".join(filter(None, _encoded(self.document, self.committed())))
+
+    async def encoded(self) -> bytes:
+        """`encode` for a workflow with very many nodes: the event loop goes on meanwhile.
+
+        It is the workflow of the moment at which this was called, whatever becomes of it until the end.
+        """
+        document, nodes = self.document, self.committed()
+        return await asyncio.to_thread(lambda: b"".join(filter(None, _encoded(document, nodes))))
 
     def __repr__(self) -> str:
         return f"<Workflow {self.key} {self.phase or 'new'}, {len(self.nodes)} nodes>"
 
 
-def _with_nodes(status: bytes, nodes: bytes) -> bytes:
-    separator = b"" if status == b"{}" else b","
-    return status[:-1] + separator + b'"nodes":{' + nodes + b"}}"
+def _encoded(document: dict[str, Any], nodes: dict[str, Node]) -> Iterator[bytes | None]:
+    """The JSON of a document with these nodes in its status, in pieces, some of which are None."""
+    if not nodes:
+        yield orjson.dumps(document)
+        return
+    keys = yield from in_order(list(nodes))
+    status = orjson.dumps(document["status"])
+    opened = status[:-1] + (b"" if status == b"{}" else b",") + b'"nodes":{' + _HERE + b"}}"
+    before, after = orjson.dumps({**document, "status": orjson.Fragment(opened)}).split(_HERE)
+    yield before
+    for at in range(0, len(keys), PIECE):
+        some = [orjson.dumps(key) + b":" + encode(nodes[key]) for key in keys[at : at + PIECE]]
+        yield (b"," if at else b"") + b",".join(some)
+    yield after
+
+
+_HERE: Final = b"\0"
+"""Where the nodes come; it stands nowhere in JSON."""
 
 
 def _check(field: str, check: Callable[[str], None], value: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from engine.graph import Graph
 from engine.graph.admission import Admission
@@ -12,29 +15,48 @@ from engine.graph.nodes import NodeStore
 from engine.reconciling.keeping import Kept, priority_of
 from engine.reconciling.walking import Walk
 from engine.substitution.variables import workflow_scope
+from engine.templates.library import Library
 from engine.templates.specification import filled_in, spec_in_force, with_metadata
 from engine.templates.storing import with_stored
 from engine.validation import validate
 
+LARGE: Final = 64 * 1024
+"""Bytes of a spec as JSON, or a hundred times as many nodes: more takes longer than a turn of the loop should."""
 
-def build(kept: Kept, document: dict[str, Any], stamp: float) -> tuple[dict[str, Any], Walk]:
+
+async def build(kept: Kept, document: dict[str, Any], stamp: float) -> tuple[dict[str, Any], Walk]:
     """A walk over the spec as it is, and the document with what that says of metadata.
 
-    Raises `InvalidSpec`, `UnknownTemplate`, `MissingParameter` and `InvalidMetadata`.
+    Where that takes long it is made in another thread: nobody changes meanwhile what is read there. Raises
+    `InvalidSpec`, `UnknownTemplate`, `MissingParameter` and `InvalidMetadata`.
     """
-    workflow, surroundings = kept.workflow, kept.surroundings
+    kept.locks.begin_anew()
     library = kept.look_up()
+    small = len(kept.workflow.nodes) * 100 < LARGE and len(orjson.dumps(document["spec"])) < LARGE
+    if small:
+        document, walk = _build(kept, library, document, stamp)
+    else:
+        document, walk = await asyncio.to_thread(_build, kept, library, document, stamp, compiled=True)
+    kept.locks.priority = priority_of(document)
+    kept.workflow.undo = walk.graph.store.undo
+    return document, walk
+
+
+def _build(
+    kept: Kept, library: Library, document: dict[str, Any], stamp: float, *, compiled: bool = False
+) -> tuple[dict[str, Any], Walk]:
+    workflow, surroundings = kept.workflow, kept.surroundings
     spec = spec_in_force(document, library)
     context = library.local(spec)
     validate(document, context)
+    if compiled:
+        context.compile()
     if not workflow.phase:
         document = with_stored(document, spec, context)
     scope = workflow_scope(document, spec, kept.config_maps, stamp)
     spec = filled_in(spec, scope)
     if not workflow.phase:
         document = with_metadata(document, spec, scope)
-    kept.locks.begin_anew()
-    kept.locks.priority = priority_of(document)
     store = NodeStore(workflow.name, workflow.nodes, surroundings.max_nodes)
     graph = Graph(store, scope, spec, kept.record, kept.locks, surroundings.memos)
     locking = partial(lock_requests, namespace=workflow.namespace, config_maps=surroundings.templates.config_maps)

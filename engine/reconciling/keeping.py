@@ -97,6 +97,7 @@ class Kept:
         self.memory.journal.clear()
         if self.walk is not None:
             self.changed = self.walk.graph.commit()
+        self.workflow.undo = self.walk.graph.store.undo if self.walk is not None else {}
         if self.workflow.finished:
             self.locks.leave()
 

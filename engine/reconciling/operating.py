@@ -77,8 +77,7 @@ class Operations:
     def _nodes(self, workflow: Workflow) -> list[Node]:
         """The nodes of an unfinished workflow, without what a pass under way has made of them."""
         _refuse_finished(workflow)
-        run = self._active.find(workflow)
-        return run.committed() if run is not None else list(workflow.nodes.values())
+        return list(workflow.committed().values())
 
     def _answer(self, workflow: Workflow, told: Mapping[str, Result]) -> None:
         """Report on suspended nodes. A simulated executor may have meant to do that later, and need not."""

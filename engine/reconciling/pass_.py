@@ -87,7 +87,7 @@ class Pass:
         kept = self._kept
         walk = kept.walk
         if walk is None or not walk.may_go_on(document["spec"]):
-            document, walk = build(kept, document, self._stamp)
+            document, walk = await build(kept, document, self._stamp)
             kept.walk = walk
         walk.look_at(document["metadata"])
         waiting, shutdown = enter(kept, walk), document["spec"].get("shutdown")

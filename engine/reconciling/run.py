@@ -100,14 +100,8 @@ class Run:
 
     def committed_node(self, node_id: str) -> Node | None:
         """A node as the last committed pass left it, None where there was none."""
-        undo = self._kept.walk.graph.store.undo if self._kept.walk is not None else {}
+        undo = self.workflow.undo
         return undo[node_id] if node_id in undo else self.workflow.nodes.get(node_id)
-
-    def committed(self) -> list[Node]:
-        """The nodes as the last committed pass left them."""
-        undo = self._kept.walk.graph.store.undo if self._kept.walk is not None else {}
-        nodes = (undo.get(key, node) for key, node in self.workflow.nodes.items())
-        return [node for node in nodes if node is not None]
 
     # What the engine asks between passes
 

@@ -56,6 +56,7 @@ class Leaves:
             yield
         ended = False
         for invocation in run.take_starts():
+            yield
             node_id = invocation.node_id
             node = workflow.nodes[node_id]
             if run.parting or not self._is_run(node):
@@ -70,7 +71,6 @@ class Leaves:
                 result = Result(ERROR, f"{type(error).__name__}: {error}")
             if result is not None:
                 run.record.reports[node_id], ended = result, True
-            yield
         if ended:
             self._active.wake(workflow.key)
         if workflow.finished and isinstance(self._executor, SimulatedExecutor):

@@ -6,6 +6,7 @@ A template of a WorkflowTemplate resolves local names inside the document it sta
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -94,6 +95,12 @@ class Context:
         if compiled is None:
             compiled = self._compiled[name] = self._compile(self.document(name))
         return compiled
+
+    def compile(self) -> None:
+        """Have the templates ready that are defined here."""
+        for name in self._documents:
+            with suppress(InvalidTemplate):  # said when it is called
+                self.local(name)
 
     def _compile(self, document: Document) -> Template:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -21,6 +22,8 @@ class Shared(Generic[T]):
         self._most = most
         self._kept: dict[bytes, T] = {}
         self._size = 0
+        self._lock = Lock()
+        """What is large is made off the event loop."""
 
     def get(self, document: Any, make: Callable[[Any], T]) -> T:
         """What `make` has made of a document like this, or makes of it now. What that raises is kept for nobody.
@@ -31,15 +34,18 @@ class Shared(Generic[T]):
             key = orjson.dumps(document)
         except TypeError:  # no JSON: it may be like no other
             return make(document)
-        if key in self._kept:
-            found = self._kept[key] = self._kept.pop(key)
-            return found
+        with self._lock:
+            if key in self._kept:
+                found = self._kept[key] = self._kept.pop(key)
+                return found
         if len(key) > self._most:
             return make(document)
-        made = self._kept[key] = make(orjson.loads(key))
-        self._size += len(key)
-        while self._size > self._most:
-            oldest = next(iter(self._kept))
-            del self._kept[oldest]
-            self._size -= len(oldest)
+        made = make(orjson.loads(key))
+        with self._lock:
+            self._size += len(key) if key not in self._kept else 0
+            self._kept[key] = made
+            while self._size > self._most:
+                oldest = next(iter(self._kept))
+                del self._kept[oldest]
+                self._size -= len(oldest)
         return made

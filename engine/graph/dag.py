@@ -83,7 +83,9 @@ class Dag(Body):
         except (InvalidTemplate, SubstitutionError) as error:
             self._raise(str(error))
             return
+        yield
         needed = self._needed()
+        yield
         self.open = len(needed)
         for name in needed:
             ancestors = self.parents[name]

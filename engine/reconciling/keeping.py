@@ -7,6 +7,7 @@ when it is gone: the walk, what plugins have answered, which of them there were.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.graph.locks import Locks, Priority
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 Document = Mapping[str, Any]
 
+
+_OF: Final = attrgetter("type", "phase")
+_RUNNING: Final = {(type_, RUNNING) for type_ in STARTED}
 
 WORKERS: Final = 128
 """How many nodes of one workflow are being visited at a time; how many calls travel is each plugin's own limit."""
@@ -61,7 +65,8 @@ class Kept:
     def __init__(self, workflow: Workflow, surroundings: Surroundings) -> None:
         self.workflow = workflow
         self.surroundings = surroundings
-        running = {node.id for node in workflow.nodes.values() if node.type in STARTED and node.phase == RUNNING}
+        nodes = workflow.nodes
+        running = {key for key, of in zip(nodes, map(_OF, nodes.values()), strict=True) if of in _RUNNING}
         self.record = WalkRecord(presumed=running)
         self.memory = Memory(surroundings.counts, surroundings.rooms)
         self.caller = Caller(self.memory, surroundings.counts, surroundings.pace)
@@ -120,7 +125,8 @@ def _locking(workflow: Workflow) -> tuple[Document, list[tuple[str, str]]]:
     """What a workflow that was found somewhere holds, by its holders' full names, and what it waits for."""
     found: Document = workflow.document["status"].get("synchronization") or {}
     kinds = {kind: found.get(kind) or {} for kind in ("mutex", "semaphore")}
-    nodes = ((node, node.synchronization_status or {}) for node in workflow.nodes.values() if not node.fulfilled)
+    locking = workflow.nodes.values() if any(map(attrgetter("synchronization_status"), workflow.nodes.values())) else ()
+    nodes = ((node, node.synchronization_status or {}) for node in locking if not node.fulfilled)
     waiting = [(node.id, status["waiting"]) for node, status in nodes if status.get("waiting")]
     if workflow.phase == PENDING:
         waiting += [("", each[kind]) for kind, status in kinds.items() for each in status.get("waiting") or ()]

@@ -1,0 +1,157 @@
+"""Turns of the event loop are shared, and kept short: counted by a clock that steps once each time it is read."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import Any
+
+import pytest
+
+from engine import Engine, Workflow
+from engine.model.pace import Pace, Pieces, in_order, used_up
+
+
+class Turns:
+    """Counts the turns of the event loop for as long as it is entered."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    async def __aenter__(self) -> Turns:
+        self._handle = asyncio.get_running_loop().call_soon(self._next)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._handle.cancel()
+
+    def _next(self) -> None:
+        self.number += 1
+        self._handle = asyncio.get_running_loop().call_soon(self._next)
+
+
+def counted(pieces: int, turns: Turns, done: list[int]) -> Pieces:
+    """So many pieces of work, which write down in which turn each was done."""
+    for _ in range(pieces):
+        done.append(turns.number)
+        yield
+
+
+async def test_no_more_is_done_in_a_turn_than_there_is_time_for() -> None:
+    async with Turns() as turns:
+        done = list[int]()
+        await Pace(10, count().__next__).through(counted(100, turns, done))
+    assert len(done) == 100
+    assert max(map(done.count, done)) <= 11
+
+
+async def test_all_who_have_much_to_do_share_one_turn_and_take_turns() -> None:
+    async with Turns() as turns:
+        pace, done = Pace(10, count().__next__), [list[int]() for _ in range(8)]
+        await asyncio.gather(*(pace.through(counted(100, turns, each)) for each in done))
+    together = [turn for each in done for turn in each]
+    assert max(map(together.count, together)) <= 2 * 11
+    assert max(each[0] for each in done) < min(each[-1] for each in done)
+
+
+async def test_who_is_cancelled_while_it_waits_lets_the_others_go_on() -> None:
+    async with Turns() as turns:
+        pace, done = Pace(10, count().__next__), [list[int]() for _ in range(8)]
+        tasks = [asyncio.create_task(pace.through(counted(100, turns, each))) for each in done]
+        for number, task in enumerate(tasks[:-1]):
+            for _ in range(number):
+                await asyncio.sleep(0)
+            task.cancel()
+        await tasks[-1]
+    assert len(done[-1]) == 100
+    assert all(task.cancelled() for task in tasks[:-1])
+
+
+async def test_what_is_to_come_to_its_end_does_and_says_that_it_was_cancelled() -> None:
+    async with Turns() as turns:
+        done = list[int]()
+        pace = Pace(10, count().__next__)
+        task = asyncio.create_task(pace.to_the_end(counted(100, turns, done)))
+        for _ in range(3):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            task.cancel()
+        assert isinstance(await task, asyncio.CancelledError)
+    assert len(done) == 100
+
+
+def test_a_pace_outlives_its_event_loop() -> None:
+    pace = Pace(0, count().__next__)
+    for _ in range(2):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(asyncio.wait_for(pace.through(iter(range(5))), 5))
+        loop.close()
+
+
+def test_texts_are_sorted_in_pieces_as_at_once() -> None:
+    texts = [str(number * 7919 % 100_003) for number in range(30_000)]
+
+    def sort() -> Pieces:
+        found.extend((yield from in_order(list(texts))))
+
+    found = list[str]()
+    assert len(list(sort())) > 10
+    assert found == sorted(texts)
+
+
+@pytest.mark.parametrize("some", [dict.fromkeys(range(1000), ""), list(range(1000))])
+def test_a_large_collection_is_emptied_in_pieces(some: dict[int, str] | list[int]) -> None:
+    assert len(list(used_up(some))) > 10
+    assert not some
+
+
+LOOPS: dict[str, dict[str, Any]] = {
+    "steps": {"steps": [[{"name": "s", "template": "leaf", "withSequence": {"count": 3000}}]]},
+    "dag": {"dag": {"tasks": [{"name": "s", "template": "leaf", "withSequence": {"count": 3000}}]}},
+    "tasks": {"dag": {"tasks": [{"name": f"t{each}", "template": "leaf"} for each in range(1000)]}},
+}
+
+
+def workflow(kind: str) -> Workflow:
+    templates = [{"name": "main", **LOOPS[kind]}, {"name": "leaf", "container": {"image": "i", "command": ["c"]}}]
+    spec = {"entrypoint": "main", "templates": templates}
+    return Workflow({"kind": "Workflow", "metadata": {"name": "w"}, "spec": spec})
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+async def test_a_pass_over_many_nodes_is_many_turns(kind: str) -> None:
+    work = workflow(kind)
+    async with Engine() as engine, Turns() as turns:
+        engine._surroundings.pace = Pace(1, count().__next__)
+        made = {turns.number: 0}
+        watching = asyncio.create_task(_watch(work, turns, made))
+        await engine.run([work])
+        watching.cancel()
+    assert work.phase == "Succeeded"
+    grown = [after - before for before, after in zip(list(made.values()), list(made.values())[1:], strict=False)]
+    assert 0 < max(grown) <= 512
+    assert len([each for each in grown if each]) > 5
+
+
+async def _watch(work: Workflow, turns: Turns, made: dict[int, int]) -> None:
+    while True:
+        made[turns.number] = len(work.nodes)
+        await asyncio.sleep(0)
+
+
+async def test_what_is_read_between_two_turns_is_what_was_committed() -> None:
+    work = workflow("steps")
+    async with Engine() as engine:
+        engine._surroundings.pace = Pace(100, count().__next__)
+        for _ in range(3):
+            seen = {work.encode()}
+            making = asyncio.create_task(engine.reconcile(work))
+            while not making.done():
+                if not work.undo:
+                    seen.add(work.encode())
+                await asyncio.sleep(0)
+            assert (await making).aborted is None
+            assert len(seen) <= 2
+            assert await work.encoded() == work.encode()
+            again = await Workflow.loaded(work.to_dict())
+            assert again.encode() == work.encode()

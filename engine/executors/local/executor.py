@@ -105,7 +105,8 @@ class LocalExecutor:
         except ValueError as error:
             return Result(ERROR, str(error))
         if not self.adopt(workflow, template, node):
-            self._see_to(leaf, self._tasks_of(self._leaves.get((leaf.uid, leaf.node_id))))
+            before = self._leaves.get((leaf.uid, leaf.node_id))
+            self._see_to(leaf, before.task if before is not None else None)
         return None
 
     def adopt(self, workflow: Workflow, template: Document, node: Node) -> bool:
@@ -120,7 +121,7 @@ class LocalExecutor:
         leaf.folder = self._runs.latest(leaf.uid, leaf.node_id) if known is None else None
         if leaf.folder is None or not may_go_on(leaf.folder):
             return False
-        self._see_to(leaf, [])
+        self._see_to(leaf, None)
         return True
 
     def stop(self, workflow: Workflow, node: Node) -> None:
@@ -203,9 +204,9 @@ class LocalExecutor:
 
     # One leaf
 
-    def _see_to(self, leaf: Leaf, before: list[asyncio.Task[None]]) -> None:
+    def _see_to(self, leaf: Leaf, before: asyncio.Task[None] | None) -> None:
         self._leaves[leaf.uid, leaf.node_id] = leaf
-        self._spawn(self._run(leaf, before), leaf)
+        leaf.task = self._spawn(self._run(leaf, before), leaf)
 
     def _spawn(self, what: Coroutine[Any, Any, None], leaf: Leaf | None) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(what)
@@ -215,11 +216,8 @@ class LocalExecutor:
 
     def _stop(self, leaf: Leaf) -> None:
         leaf.stop()
-        for task in self._tasks_of(leaf) if leaf.waits else ():
-            task.cancel()
-
-    def _tasks_of(self, leaf: Leaf | None) -> list[asyncio.Task[None]]:
-        return [task for task, each in self._tasks.items() if each is leaf and leaf is not None]
+        if leaf.waits and leaf.task is not None:
+            leaf.task.cancel()
 
     def _stop_unseen(self, uid: str, node_id: str) -> None:
         """Stop a leaf that another process began, if there is one."""
@@ -227,12 +225,12 @@ class LocalExecutor:
         if folder is not None:
             mark_stopped(folder)
 
-    async def _run(self, leaf: Leaf, before: list[asyncio.Task[None]]) -> None:
+    async def _run(self, leaf: Leaf, before: asyncio.Task[None] | None) -> None:
         """From its turn to its end. What was begun before under its name is over first."""
         result = None
         try:
-            if before:
-                await asyncio.wait(before)
+            if before is not None:
+                await asyncio.wait([before])
             result = await self._end_of(leaf)
         except (ValueError, OSError) as error:
             result = Result(ERROR, str(error))

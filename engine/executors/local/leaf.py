@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import marshal
 import os
 import shutil
@@ -48,7 +49,7 @@ class _Layout(msgspec.Struct, frozen=True):
 
 class Leaf:
     """One leaf of one workflow. ``folder`` is where it is once it has begun, ``waits`` says that its turn is to come,
-    ``supervisor`` is the process of its supervisor where that is a child of this one."""
+    ``supervisor`` is the process of its supervisor where that is a child of this one, ``task`` what sees to it."""
 
     def __init__(self, runs: Runs, workflow: Workflow, template: Document, node: Node) -> None:
         """Raises `CannotRun` for a template that cannot be run, `ValueError` for a uid that cannot name a folder."""
@@ -57,6 +58,7 @@ class Leaf:
         self.folder: Path | None = None
         self.waits, self.stopped = True, False
         self.supervisor: int | None = None
+        self.task: asyncio.Task[None] | None = None
         self._runs, self._template, self._node = runs, template, node
         self.containers = members(template)
         self.main = next(each for each in self.containers if each.role == MAIN).document

@@ -130,6 +130,8 @@ def read_workflows(files: Sequence[Path], manifests: Manifests, source: str | No
             raise ManifestError(f"{manifest}: {error}") from error
         if workflow.key in workflows:
             raise ManifestError(f"{manifest}: metadata.name: there are two workflows {workflow.key!r}")
+        if any(workflow.uid == each.uid for each in workflows.values()):
+            raise ManifestError(f"{manifest}: metadata.uid: there are two workflows with the uid {workflow.uid!r}")
         workflows[workflow.key] = workflow
     if not workflows:
         found, ways = "none", [f"--from {shlex.quote(each)}" for each in sources(manifests)]

@@ -38,8 +38,8 @@ class Executor(Protocol):
         Leaves whose template is the same may be given the same `template` object, so it is not to be changed.
 
         What comes later is told with `Engine.report`. The pass that decided this is committed; a crash may still make
-        the same start come again. An executor that starts real things keys them by `workflow.uid` and `node.id`, which are
-        the same then; another workflow of the same name has other ones.
+        the same start come again. An executor that starts real things keys them by `workflow.uid` and `node.id`, which
+        are the same then; another workflow of the same name has another uid.
         An exception makes the node Error with its text.
         """
         ...

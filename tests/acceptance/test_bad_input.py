@@ -247,7 +247,7 @@ def test_an_outcomes_file_that_cannot_be_used(
         ([], "Missing argument 'WF.yaml...'."),
         (["wf.yaml", "--timeout", "soon"], "'soon' is not a duration such as 500ms, 2m or 1h30m"),
         (["wf.yaml", "--output", "xml"], "'xml' is not one of 'summary', 'json', 'yaml'."),
-        (["wf.yaml", "--executor", "real"], "'real' is not one of 'simulated', 'pending'."),
+        (["wf.yaml", "--executor", "real"], "'real' is not one of 'simulated', 'local', 'pending'."),
         (["wf.yaml", "--nosuch"], "No such option '--nosuch'"),
     ],
 )

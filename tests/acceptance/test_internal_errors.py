@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.graph import Graph
+from engine.model.node import Node
 from engine.reconciling.pass_ import Pass
 from tests.acceptance.fixtures import StartEngine
 from tests.acceptance.manifests import container, workflow
@@ -35,10 +36,10 @@ async def test_so_does_a_commit_that_raises_and_goes_on_raising(
 ) -> None:
     commit = Graph.commit
 
-    def broken(self: Graph) -> None:
+    def broken(self: Graph) -> dict[str, Node | None]:
         if self.store.workflow == "bad":
             raise ZeroDivisionError("oops")
-        commit(self)
+        return commit(self)
 
     monkeypatch.setattr(Graph, "commit", broken)
     oarlock = await engine()

@@ -173,6 +173,7 @@ class NodeHooks:
 
     async def _ask(self, method: Method, questions: Sequence[Question]) -> None:
         if questions:
+            await self._caller.pace.rest()
             await Chain(self._asking, self._courses[method]).run(questions)
 
     # Substitution

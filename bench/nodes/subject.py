@@ -57,11 +57,11 @@ def items(count: int, name: str = "items") -> dict[str, Any]:
 
 
 def dag(count: int, name: str = "dag") -> dict[str, Any]:
-    """A DAG of `count` tasks: one, all others but the last after it, and the last after those."""
+    """A DAG of `count` tasks: one, all others but the last after it, and the last after a thousand of those."""
     middle = [f"task-{number}" for number in range(1, count - 1)]
     tasks: list[dict[str, Any]] = [{"name": "first"}]
     tasks += ({"name": task, "dependencies": ["first"]} for task in middle)
-    tasks.append({"name": "last", "dependencies": middle or ["first"]})
+    tasks.append({"name": "last", "dependencies": middle[-1000:] or ["first"]})
     told = [
         {**task, "template": "work", "arguments": {"parameters": [{"name": "number", "value": task["name"]}]}}
         for task in tasks

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install run test coverage lint soak fuzz clean
+.PHONY: install run test coverage lint soak kill fuzz clean
 .DEFAULT_GOAL := test
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -31,6 +31,10 @@ lint: install
 soak: install
 	$(BIN)/python -m tests.walks
 	$(BIN)/python -m tests.soak
+
+# An engine with a store is killed at random moments, and goes on: nothing is lost, nothing started twice.
+kill: install
+	$(BIN)/python -m tests.kill
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
 from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.simulated import SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
+from engine.model.clock import SimulatedClock
 from engine.model.statistics import EngineHealth, EngineStats
 from engine.model.workflow import Workflow
 from engine.operations import OperationError
 from engine.operations.errors import AlreadySubmitted, Draining
 from engine.reconciling.active import Active
+from engine.reconciling.archive import Archive
+from engine.reconciling.entries import read
 from engine.reconciling.handle import WorkflowHandle, workflow_of
 from engine.reconciling.keeping import WORKERS, Surroundings
 from engine.reconciling.looping import Loop
@@ -28,6 +31,7 @@ from engine.reconciling.parting import part
 from engine.reconciling.passes import Passes
 from engine.reconciling.results import Commit, PassResult
 from engine.reconciling.starting import Leaves, check_executor
+from engine.storage.store import Store
 from engine.templates.catalog import CONFIG_MAP, Change, Documents, Templates
 from rpc.logs import get_logger
 
@@ -51,6 +55,7 @@ class EngineOptions(TypedDict, total=False):
     max_nodes: int
     max_workflows: int | None
     observer: Observer | None
+    store: Store | None
 
 
 class Engine:
@@ -62,6 +67,9 @@ class Engine:
     the executor's if that is simulated, else the machine's. A workflow of more than `max_nodes` nodes ends in Error.
     No more than `max_workflows` unfinished ones are taken in, any number without it. `observer` is told of every pass,
     and of every request to the plugins.
+
+    With a `store` workflows survive the process: entering the engine opens it, which raises `StoreError` where that
+    cannot be, and goes on with those that it has; see ``docs/storage.md``.
 
     One engine belongs to one event loop, and all but `report_threadsafe` is to be called in its thread: elsewhere that
     raises `RuntimeError`. Where a workflow is expected its handle will do. What cannot be raises an `OperationError`
@@ -81,6 +89,7 @@ class Engine:
         max_nodes: int = MAX_NODES,
         max_workflows: int | None = None,
         observer: Observer | None = None,
+        store: Store | None = None,
     ) -> None:
         """Raises `TypeError` for an executor that is none, and `ValueError` for a bound below 1."""
         if max_workflows is not None and max_workflows < 1:
@@ -96,7 +105,7 @@ class Engine:
         self.clock = clock
         self.templates = Templates(workflow_templates, cluster_workflow_templates, config_maps)
         self.templates.listeners.append(self._resize)
-        self._surroundings = Surroundings(self.templates, workers, max_nodes)
+        self._surroundings = Surroundings(self.templates, workers, max_nodes, store)
         self._active = Active(self._surroundings, max_workflows)
         self.listeners: list[Callable[[Commit], None]] = self._active.listeners
         """Called, in the event loop, with each `Commit`: after every pass that was committed, and every operation.
@@ -104,13 +113,16 @@ class Engine:
         Append yours. The last one of a workflow has `Commit.finished`. One that raises is logged, and the others are
         called all the same.
         """
-        leaves = Leaves(self._active, self.executor)
+        self._handing = leaves = Leaves(self._active, self.executor)
         self._passes = Passes(self._active, leaves, self._surroundings, registry, clock)
         self._operations = Operations(self._active, leaves, clock)
         self._loop = Loop(self._active, self.reconcile, self.executor, clock)
         self._stack = AsyncExitStack()
         if isinstance(self.executor, Hosted):
             self.executor.attach(self.report, self.templates)
+        self._books = self._surroundings.books
+        self.archive = Archive(store) if store is not None else None
+        """The workflows in the store, None without one."""
 
     @classmethod
     def from_config(cls, path: str | PathLike[str], **options: Unpack[EngineOptions]) -> Self:
@@ -121,12 +133,28 @@ class Engine:
 
     async def __aenter__(self) -> Self:
         self._active.bind()
-        if self.registry is not None:
-            await self._stack.enter_async_context(self.registry)
-            self.registry.listeners.append(self._reloaded)
-            self._stack.callback(self.registry.listeners.remove, self._reloaded)
-        self._stack.push_async_callback(self._loop.close)
+        async with AsyncExitStack() as stack:
+            if self._books is not None:
+                await stack.enter_async_context(self._books.store)
+                stack.push_async_callback(self._books.close)
+                await self._restore(self._books.store)
+            if self.registry is not None:
+                await stack.enter_async_context(self.registry)
+                self.registry.listeners.append(self._reloaded)
+                stack.callback(self.registry.listeners.remove, self._reloaded)
+            stack.push_async_callback(self._loop.close)
+            self._stack = stack.pop_all()
         return self
+
+    async def _restore(self, store: Store) -> None:
+        """Go on with what the store has."""
+        for head in await store.heads(finished=False):
+            workflow, record = await read(head.uid, await store.entries(head.uid))
+            if isinstance(self.clock, SimulatedClock) and record.at is not None:
+                self.clock.jump(record.at)  # it had been set forward
+            run = self._active.restored(workflow, record)
+            if workflow.finished:
+                await self._surroundings.pace.through(self._handing.follow(run))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -166,7 +194,26 @@ class Engine:
         run = self._active.find(self._workflow(workflow))
         if run is None:
             return "nothing was started"
-        return run.abort_reason if run.aborts else run.waiting_for()
+        return run.abort_reason if run.aborts else run.unwritten or run.waiting_for()
+
+    @property
+    def workflows(self) -> list[Workflow]:
+        """Those that the engine has and are not finished: once it is entered, those that its store had."""
+        return [run.workflow for run in self._active.runs.values()]
+
+    async def saved(self, workflow: Subject) -> None:
+        """Wait until the store has what was said of a workflow by now: its submission, reports, `stop` and the like.
+
+        What has come of passes is there before anybody hears of it. Without a store there is nothing to wait for.
+        Raises `StoreError`; it is tried again all the same.
+        """
+        if self._books is None:
+            return
+        subject = self._workflow(workflow)
+        run = self._active.find(subject)
+        ledger = run.ledger if run is not None else self._books.unwritten.get(subject.uid)
+        if ledger is not None:
+            await ledger.saved()
 
     # One pass
 

@@ -37,9 +37,9 @@ class Executor(Protocol):
 
         Leaves whose template is the same may be given the same `template` object, so it is not to be changed.
 
-        What comes later is told with `Engine.report`. The pass that decided this is committed; a crash may still make
-        the same start come again. An executor that starts real things keys them by `workflow.uid` and `node.id`, which
-        are the same then; another workflow of the same name has another uid.
+        What comes later is told with `Engine.report`. The pass that decided this is committed; after a crash the same
+        start comes again. An executor that starts real things keys them by `workflow.uid` and `node.id`, which are the
+        same then (another workflow of the same name has another uid), and is `Adopting` where it knows which are there.
         An exception makes the node Error with its text.
         """
         ...
@@ -64,4 +64,17 @@ class Hosted(Protocol):
 
     def attach(self, report: Callable[[Workflow, str, Result], None], templates: Templates) -> None:
         """Report by this, which is `Engine.report`, from now on; ``templates`` are those of the engine."""
+        ...
+
+
+@runtime_checkable
+class Adopting(Protocol):
+    """What an executor is that outlives the engine's process, or knows of leaves that do."""
+
+    def adopt(self, workflow: Workflow, template: Document, node: Node) -> bool:
+        """Whether it has this leaf from an earlier process, be it that it runs or has ended: it will report it then.
+
+        Asked, once the engine has opened its store again, of each leaf that was to be started and has not ended. What
+        it does not have is given to it with `start`.
+        """
         ...

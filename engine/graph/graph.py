@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
@@ -239,25 +239,34 @@ class Graph:
         for some in (self.live, self.fresh, self._touched, self.starts):
             yield from used_up(some)
 
-    def write_down(self) -> Pieces:
-        """Write down what cannot be told from nodes: the pass is about to commit, whatever happens."""
-        record, shared = self.record, dict[tuple[float | None, float | None, bool], Visit]()
-        for number, (key, invocation) in enumerate(self._touched.items()):
-            if not number % PIECE:
-                yield
+    def visits(self) -> Iterator[tuple[str, Visit | None]]:
+        """What the record is to say of nodes from now on, None where nothing."""
+        shared = dict[tuple[float | None, float | None, bool], Visit]()
+        for key, invocation in self._touched.items():
             if key not in self.live:
-                record.visits.pop(key, None)
+                yield key, None
                 continue
             extra, since = invocation.extra, invocation.since
             about = (since, invocation.requeue_at, extra is None)
             if since is None and about == (None, None, True):
-                record.visits.pop(key, None)
+                yield key, None
             elif extra:
-                record.visits[key] = Visit(invocation.since, extra, invocation.requeue_at)
+                yield key, Visit(since, extra, invocation.requeue_at)
             else:  # most nodes are like others, and share what is to be said of them
                 visit = shared.get(about)
                 if visit is None:
                     visit = shared[about] = Visit(since, extra, invocation.requeue_at)
+                yield key, visit
+
+    def write_down(self) -> Pieces:
+        """Write down what cannot be told from nodes: the pass is about to commit, whatever happens."""
+        record = self.record
+        for number, (key, visit) in enumerate(self.visits()):
+            if not number % PIECE:
+                yield
+            if visit is None:
+                record.visits.pop(key, None)
+            else:
                 record.visits[key] = visit
         yield from used_up(self._touched)
         record.at = self.moved_at

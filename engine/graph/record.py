@@ -43,6 +43,10 @@ class WalkRecord(msgspec.Struct):
     """The shutdown strategy that the walk has followed."""
     closing: str = ""
     """The message of whoever told it to end, as nodes show it."""
+    why: str = ""
+    """The message of whoever told the workflow to end, be it that the walk has heard of it or not."""
+    plugins: str = ""
+    """Which plugins the last committed pass had: a digest of their configurations."""
     visits: dict[str, Visit] = {}
     """By node. A node that nobody has visited is not in it."""
     waiting: dict[str, Waiting] = {}
@@ -53,5 +57,7 @@ class WalkRecord(msgspec.Struct):
     """Leaves that the executor was given and has not ended."""
     presumed: set[str] = set()
     """Leaves that ran when the workflow was found: an executor may have them, and is to be given them again."""
+    stopping: set[str] = set()
+    """Leaves that the executor is still to be told to stop."""
     reports: dict[str, Result] = {}
     """What leaves have reported and no committed pass has taken up."""

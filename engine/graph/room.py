@@ -148,6 +148,14 @@ class Room:
         """Calls wait in there that might go on if the workflow had room."""
         self._freed[boundary] = None
 
+    def noted(self) -> Iterator[tuple[str, Waiting | None]]:
+        """What the record is to say of calls from now on: a call that waits stands behind all others."""
+        yield from self._noted.items()
+
+    def freed(self) -> list[str]:
+        """The boundaries in which calls wait that might go on if the workflow had room."""
+        return [invocation.node_id for invocation in self._freed]
+
     def commit(self, record: WalkRecord) -> None:
         """Make locks and memos final, and write down which calls wait."""
         for name, waiting in self._noted.items():
@@ -155,7 +163,7 @@ class Room:
             if waiting is not None:
                 record.waiting[name] = waiting
         self._noted = {}
-        record.freed = [invocation.node_id for invocation in self._freed]
+        record.freed = self.freed()
         self.locks.commit()
         for key, memo in self._memoized.items():
             self._memos.save(key, memo)

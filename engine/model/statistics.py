@@ -19,6 +19,7 @@ class Counts:
     answers_resumed: int = 0
     answers_cached: int = 0
     workflows_finished: int = 0
+    writes_failed: int = 0
 
 
 class EngineStats(msgspec.Struct, frozen=True):
@@ -26,6 +27,7 @@ class EngineStats(msgspec.Struct, frozen=True):
 
     ``aborted`` counts passes that left no trace, ``failures_passed_over`` failures of plugins that may fail or only
     observe, ``answers_resumed`` questions that a pass did not have to ask since the aborted one before it had.
+    ``writes_failed`` counts failures of the store.
     """
 
     passes: int
@@ -36,6 +38,7 @@ class EngineStats(msgspec.Struct, frozen=True):
     answers_resumed: int
     answers_cached: int
     workflows_finished: int
+    writes_failed: int
     workflows: int
     queued: int
     in_flight: int

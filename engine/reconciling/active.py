@@ -9,6 +9,7 @@ from typing import Final
 from weakref import WeakKeyDictionary, WeakSet, ref
 
 from engine.executors.executor import Result
+from engine.graph.record import WalkRecord
 from engine.model.node import CONTAINER, RUNNING
 from engine.model.workflow import Workflow
 from engine.operations.errors import (
@@ -123,6 +124,16 @@ class Active:
         if run is None:
             self.check((workflow,))
             run = self.runs[workflow.key] = self._by_uid[workflow.uid] = Run(workflow, self._surroundings)
+            run.say()
+        return run
+
+    def restored(self, workflow: Workflow, record: WalkRecord) -> Run:
+        """The run of a workflow that a store had: known and claimed, unless it is over, and only has leaves to stop."""
+        run = Run(workflow, self._surroundings, record)
+        if not workflow.finished:
+            self.runs[workflow.key] = self._by_uid[workflow.uid] = run
+            _claims[workflow] = ref(self)
+            self.wake(workflow.key)
         return run
 
     def is_claimed(self, workflow: Workflow) -> bool:
@@ -158,7 +169,10 @@ class Active:
     def parted(self, run: Run) -> None:
         """What there was to be undone of it is undone: its locks are others' now."""
         run.leave()
-        run.parted.set()
+        if run.ledger is None:
+            run.parted.set()
+        else:
+            run.ledger.forget(run.parted.set)
         self._parting.discard(run.workflow)
         self.wake_all(self._surroundings.locks.take_woken())
 
@@ -227,7 +241,7 @@ class Active:
 
     def note(self, run: Run, node_id: str, result: Result) -> None:
         """What became of a leaf, to be taken up by the next pass."""
-        run.record.reports[node_id] = result
+        run.report(node_id, result)
         self.wake(run.workflow.key)
 
     def started(self, workflow: Workflow, node_id: str) -> None:

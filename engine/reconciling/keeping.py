@@ -6,9 +6,12 @@ when it is gone: the walk, what plugins have answered, which of them there were.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from engine.graph.locks import Locks, Priority
 from engine.graph.memo import Memos
@@ -20,7 +23,9 @@ from engine.model.pace import Pace, Pieces
 from engine.model.statistics import Counts
 from engine.model.workflow import COMPLETED_PHASES, Workflow
 from engine.plugins import Caller, Memory, Rooms
+from engine.reconciling.ledger import Books, Ledger
 from engine.reconciling.walking import Walk
+from engine.storage.store import Store
 from engine.substitution.variables import parse_time
 from engine.templates.catalog import Templates
 from engine.templates.kinds import STARTED
@@ -48,6 +53,7 @@ class Surroundings:
         templates: Templates | None = None,
         workers: int = WORKERS,
         max_nodes: int = MAX_NODES,
+        store: Store | None = None,
     ) -> None:
         self.max_nodes = max_nodes
         self.templates = templates or Templates()
@@ -57,26 +63,31 @@ class Surroundings:
         self.rooms = Rooms()
         self.counts = Counts()
         self.pace = Pace()
+        self.books = Books(store, self.counts, self.pace) if store is not None else None
 
 
 class Kept:
     """All that a pass over the workflow begins with, and may change only by committing."""
 
-    def __init__(self, workflow: Workflow, surroundings: Surroundings) -> None:
+    def __init__(self, workflow: Workflow, surroundings: Surroundings, record: WalkRecord | None = None) -> None:
         self.workflow = workflow
         self.surroundings = surroundings
-        nodes = workflow.nodes
-        running = {key for key, of in zip(nodes, map(_OF, nodes.values()), strict=True) if of in _RUNNING}
-        self.record = WalkRecord(presumed=running)
+        restored = record is not None
+        if record is None:
+            nodes = workflow.nodes
+            running = {key for key, of in zip(nodes, map(_OF, nodes.values()), strict=True) if of in _RUNNING}
+            record = WalkRecord(presumed=running)
+        self.record = record
+        books = surroundings.books
+        self.ledger = Ledger(books, workflow, record, written=restored) if books is not None else None
+        """None without a store."""
         self.memory = Memory(surroundings.counts, surroundings.rooms)
         self.caller = Caller(self.memory, surroundings.counts, surroundings.pace)
-        self.plugins: Sequence[Plugin] = ()
-        """Those of the last pass that was committed."""
+        self.plugins: Sequence[Plugin] | None = None if restored else ()
+        """Those of the last pass that was committed, None where only the record knows."""
         self.walk: Walk | None = None
         self.changed: dict[str, Node | None] = {}
         """The nodes that the last committed pass has changed, as they were before it; None for those that are new."""
-        self.why = ""
-        """The message of whoever told the workflow to end."""
         self.locks = LockQueue(surroundings.locks, workflow.key, priority_of(workflow.document))
         self.locks.load(*_locking(workflow))
         self.library: Library | None = None
@@ -91,6 +102,14 @@ class Kept:
             self.config_maps = templates.config_maps(namespace)
         return self.library
 
+    def has_plugins(self, plugins: Sequence[Plugin]) -> bool:
+        """Whether these are those of the last committed pass."""
+        return self.record.plugins == digest(plugins) if self.plugins is None else self.plugins == plugins
+
+    def staged(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The document with what only a commit knows."""
+        return self.locks.saved(document, finished=document["status"]["phase"] in COMPLETED_PHASES)
+
     def write_down(self) -> Pieces:
         """Get ready to commit: nobody but the next walk reads what is written here."""
         if self.walk is not None:
@@ -98,7 +117,7 @@ class Kept:
 
     def commit(self, document: dict[str, Any]) -> None:
         """The workflow is this from now on, and the walk has got to where it is."""
-        self.workflow.document = self.locks.saved(document, finished=document["status"]["phase"] in COMPLETED_PHASES)
+        self.workflow.document = self.staged(document)
         self.memory.journal.clear()
         if self.walk is not None:
             self.changed = self.walk.graph.commit()
@@ -142,3 +161,9 @@ def _locking(workflow: Workflow) -> tuple[Document, list[tuple[str, str]]]:
         for each in kinds["semaphore"].get("holding") or ()
     ]
     return {"mutex": {"holding": mutexes}, "semaphore": {"holding": semaphores}}, waiting
+
+
+def digest(plugins: Sequence[Plugin]) -> str:
+    """By which the plugins of one process are told from those of another: a hash of all that is configured of them."""
+    configurations = msgspec.json.encode([plugin.config for plugin in plugins], enc_hook=str)
+    return hashlib.sha256(configurations).hexdigest()

@@ -83,7 +83,7 @@ class Operations:
         """Report on suspended nodes. A simulated executor may have meant to do that later, and need not."""
         run = self._active.know(workflow)
         for node_id in sorted(run.record.leaves & told.keys()):
-            run.record.leaves.discard(node_id)
+            run.drop(node_id)
             self._leaves.stop(workflow, workflow.nodes[node_id], run.log)
         for node_id, result in told.items():
             self._active.note(run, node_id, result)

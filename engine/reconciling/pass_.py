@@ -16,7 +16,8 @@ from engine.model.status import finished, pending, running, with_progress
 from engine.operations import with_spec
 from engine.plugins import NodeHooks, Patience, WorkflowHooks, may_fail
 from engine.reconciling.building import build, enter
-from engine.reconciling.keeping import Kept
+from engine.reconciling.keeping import Kept, digest
+from engine.reconciling.ledger import Ledger, Staged
 from engine.reconciling.walking import Walk
 from engine.substitution.variables import MissingParameter
 from engine.templates.specification import InvalidMetadata, InvalidSpec, UnknownTemplate
@@ -43,20 +44,27 @@ class Pass:
         """Fields of the spec that were changed from outside since it began."""
 
     async def make(self, patience: Patience) -> CancelledError | None:
-        """Raises `TransientError` where the pass is aborted: then the workflow is what it was before, to the byte.
+        """Raises `TransientError` or `StoreError` where the pass is aborted: all is as it was before, to the byte.
 
         Where it commits it does so to the end: a cancellation that came meanwhile is returned, to be raised later.
         """
+        ledger, late = self._kept.ledger, None
         try:
             async with patience:
                 document = await self._reconcile()
+            if ledger is not None:
+                late = await self._write(ledger, document)
         except BaseException:
             cancelled = await self._rollback()
             self._kept.memory.abort(self._stamp)
             if cancelled is not None:
                 raise cancelled from None
             raise
-        return await self._kept.surroundings.pace.to_the_end(self._commit(document))
+        try:
+            return await self._kept.surroundings.pace.to_the_end(self._commit(document)) or late
+        finally:
+            if ledger is not None:
+                ledger.committed()
 
     async def _reconcile(self) -> dict[str, Any]:
         """The workflow as it is to be committed; where it is itself at fault it is over."""
@@ -92,7 +100,7 @@ class Pass:
         walk.look_at(document["metadata"])
         waiting, shutdown = enter(kept, walk), document["spec"].get("shutdown")
         if waiting and shutdown:  # what waits fails at once, be it a node or the workflow
-            await walk.shut_down(shutdown, kept.why)
+            await walk.shut_down(shutdown, kept.record.why)
             return finished(document, FAILED, walk.graph.closing.stopped(), self._now)
         if waiting:
             return pending(document, waiting)
@@ -109,13 +117,13 @@ class Pass:
         kept, graph = self._kept, walk.graph
         if not walk.begun:
             add_parameters = partial(hooks.add_parameters, workers=kept.surroundings.workers)
-            await walk.begin(document, self._now, kept.why, add_parameters)
+            await walk.begin(document, self._now, kept.record.why, add_parameters)
         graph.set_time(self._now, self._stamp)
-        if self._plugins != kept.plugins:  # nodes were put off at the wish of plugins that are not the same any more
+        if not kept.has_plugins(self._plugins):  # nodes were put off at the wish of others
             await kept.surroundings.pace.through(graph.no_requeues())
         shutdown = document["spec"].get("shutdown")
         if shutdown:
-            await walk.shut_down(shutdown, kept.why)
+            await walk.shut_down(shutdown, kept.record.why)
         self._taken = dict(kept.record.reports)  # more may be reported while the plugins are being asked
         await walk.tell(self._taken)
         await walk.tick()
@@ -143,8 +151,21 @@ class Pass:
         pods = any(node.type == POD for node in graph.store.nodes.values())
         return finished(document, *outcome, self._now, pods=pods)
 
+    async def _write(self, ledger: Ledger, document: dict[str, Any]) -> CancelledError | None:
+        """Have the store keep what is about to be committed, before anything follows from that."""
+        kept = self._kept
+        graph = kept.walk.graph if kept.walk is not None else None
+        plugins = kept.record.plugins if self._plugins == kept.plugins else digest(self._plugins)
+        document = kept.staged(self._amended(document))
+        return await ledger.write(Staged(document, graph, self._taken, plugins))
+
+    def _amended(self, document: dict[str, Any]) -> dict[str, Any]:
+        return with_spec(document, **self.amended) if self.amended else document
+
     def _commit(self, document: dict[str, Any]) -> Pieces:
         kept, record = self._kept, self._kept.record
+        if kept.ledger is not None and self._plugins != kept.plugins:
+            record.plugins = digest(self._plugins)
         kept.plugins = self._plugins
         taken, reports = self._taken, record.reports
         while taken:
@@ -158,7 +179,7 @@ class Pass:
             record.presumed.difference_update(ended)
             yield
         yield from kept.write_down()
-        kept.commit(with_spec(document, **self.amended) if self.amended else document)
+        kept.commit(self._amended(document))
 
     async def _rollback(self) -> CancelledError | None:
         return await self._kept.surroundings.pace.to_the_end(self._kept.rollback(moved=self._moves))

@@ -14,6 +14,7 @@ from engine.reconciling.observing import Observer, PassEnd
 from engine.reconciling.results import Commit, DeadlinePassed, PassResult
 from engine.reconciling.run import Run
 from engine.reconciling.starting import Leaves
+from engine.storage.store import StoreError
 from rpc import TransientError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Passes:
         try:
             try:
                 cancelled = await self._pass(run)
-            except (TransientError, DeadlinePassed) as error:
+            except (TransientError, DeadlinePassed, StoreError) as error:
                 return self._aborted(run, error)
             except Exception as error:
                 # A mistake of ours: it must not take the other workflows with it (Argo's operator recovers likewise).
@@ -143,7 +144,7 @@ class Passes:
                 run.log.error("workflow given up", reason=reason)
                 return await self._surroundings.pace.to_the_end(run.give_up(reason, self._clock()))
 
-    def _aborted(self, run: Run, error: TransientError | DeadlinePassed) -> PassResult:
+    def _aborted(self, run: Run, error: TransientError | DeadlinePassed | StoreError) -> PassResult:
         """The pass left no trace. Its workflow waits, longer each time, unless it got on and only ran out of time."""
         self._counts.aborted += 1
         run.aborts = max(run.cut_off, 1) if isinstance(error, DeadlinePassed) else run.aborts + 1

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.model.workflow import Workflow
+from engine.storage.store import StoreError
 from rpc import TransientError
 
 
@@ -22,7 +23,7 @@ class PassResult(msgspec.Struct, frozen=True):
     change from outside will.
     """
 
-    aborted: TransientError | DeadlinePassed | None = None
+    aborted: TransientError | DeadlinePassed | StoreError | None = None
     requeue_after: float | None = None
     woken: frozenset[str] = frozenset()
     """The keys of other workflows for which a pass would do something now, since locks were given back."""

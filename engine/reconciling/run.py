@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from engine.executors.executor import Result
 from engine.graph import Invocation
+from engine.graph.record import WalkRecord
 from engine.model.node import ERROR, PENDING, Node
 from engine.model.pace import Pieces, in_order, used_up
 from engine.model.status import finished, running
 from engine.model.workflow import Workflow
 from engine.operations import with_spec
 from engine.plugins import Patience
+from engine.reconciling.entries import LEAF, REPORT
 from engine.reconciling.keeping import Kept, Surroundings
 from engine.reconciling.pass_ import Pass, is_suspended, refuse_while_open
 from rpc.logs import get_logger
@@ -30,12 +33,16 @@ _log = get_logger(__name__)
 class Run:
     """One workflow, for as long as an engine knows it."""
 
-    def __init__(self, workflow: Workflow, surroundings: Surroundings) -> None:
+    def __init__(self, workflow: Workflow, surroundings: Surroundings, record: WalkRecord | None = None) -> None:
         self.workflow = workflow
         self.log = _log.bind(workflow=workflow.key)
         """For what is said of the pass under way, or of the last one."""
-        self._kept = Kept(workflow, surroundings)
+        self._kept = Kept(workflow, surroundings, record)
         self.record = self._kept.record
+        self.ledger = self._kept.ledger
+        """What is written down of it; None without a store."""
+        self._found = sorted(self.record.leaves)
+        """Leaves that were handed to the executor of a process that is no more."""
         self._pass: Pass | None = None
         self.aborts = 0
         """Passes aborted one after the other, up to now."""
@@ -79,15 +86,34 @@ class Run:
         except Exception:  # what the walk would commit is what went wrong: without it then
             self._kept.walk = None
             self._kept.commit(document)
+        if self.ledger is not None:
+            self.ledger.say_all()
 
     # What is done from outside, between passes or while one is under way
 
     def amend(self, why: str = "", **fields: Any) -> None:
         """Change fields of the workflow's spec, None taking one away; a pass under way commits beneath that."""
-        self._kept.why = why or self._kept.why
+        self.record.why = why or self.record.why
         if self._pass is not None:
             self._pass.amended |= fields
         self.workflow.document = with_spec(self.workflow.document, **fields)
+        self.say()
+
+    def report(self, node_id: str, result: Result) -> None:
+        """A leaf has something to say."""
+        self.record.reports[node_id] = result
+        self.say(REPORT, node_id)
+
+    def drop(self, node_id: str) -> None:
+        """The executor has nothing to do with that leaf any more."""
+        self.record.leaves.discard(node_id)
+        self.record.presumed.discard(node_id)
+        self.say(LEAF, node_id)
+
+    def say(self, kind: str = "", key: str = "") -> None:
+        """An entry of the record, or the document, is to be written soon, where there is a store."""
+        if self.ledger is not None:
+            self.ledger.say(kind, key)
 
     def leave(self) -> None:
         """Give back all locks, and wait for none: between passes, by who knows the workflow no more."""
@@ -119,6 +145,17 @@ class Run:
                 yield invocation
             invocation.variables = None  # read from the node again where somebody asks
 
+    def take_found(self) -> Iterator[Invocation]:
+        """The leaves that were handed to an executor before the process began anew, and have not ended."""
+        walk = self._kept.walk
+        if not self._found or walk is None or not walk.begun or self.workflow.finished:
+            return
+        found, self._found = self._found, []
+        for node_id in found:
+            invocation = walk.graph.live.get(node_id)
+            if node_id in self.record.leaves and invocation is not None and walk.graph.is_open(invocation):
+                yield invocation
+
     def template_of(self, invocation: Invocation) -> Document:
         """The substituted template of a leaf; one without tags is shared by all leaves. Raises `SubstitutionError`."""
         assert self._kept.walk is not None
@@ -143,18 +180,22 @@ class Run:
     def take_stops(self) -> Iterator[str | None]:
         """The ids of leaves to stop now that the pass is committed; all that still run once the workflow is over.
 
-        None is a moment to rest.
+        None is a moment to rest. Each is remembered until the next is asked for.
         """
         record, stops = self.record, list[str]()
         if self._kept.walk is not None:
             stops, self._kept.walk.graph.stops = self._kept.walk.graph.stops, []
         if self.workflow.finished:
             stops = yield from in_order([*record.leaves, *record.presumed])
-        for node_id in stops:
+        for node_id in [*sorted(record.stopping), *stops]:
             if node_id in record.leaves or node_id in record.presumed:
                 record.leaves.discard(node_id)
                 record.presumed.discard(node_id)
+                record.stopping.add(node_id)
+            if node_id in record.stopping:
                 yield node_id
+                record.stopping.discard(node_id)
+                self.say(LEAF, node_id)
             yield None
 
     def over(self) -> Pieces:
@@ -185,6 +226,11 @@ class Run:
             return None
         wishes = [each.requeue_at for each in self._kept.walk.graph.live.values() if each.requeue_at is not None]
         return min(wishes, default=None)
+
+    @property
+    def unwritten(self) -> str:
+        """Why what was said of it could not be written, empty where it could."""
+        return self.ledger.error if self.ledger is not None else ""
 
     def waiting_for(self) -> str:
         """What an unfinished workflow waits for, in words."""

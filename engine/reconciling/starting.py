@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from engine.executors.executor import Executor, Result
+from engine.executors.executor import Adopting, Executor, Result
 from engine.executors.simulated import SimulatedExecutor
+from engine.graph import Invocation
 from engine.model.node import ERROR, SUSPEND, Node
 from engine.model.pace import Pieces
 from engine.model.workflow import Workflow
@@ -46,6 +47,7 @@ class Leaves:
     def __init__(self, active: Active, executor: Executor) -> None:
         self._active = active
         self._executor = executor
+        self._adopting = executor if isinstance(executor, Adopting) else None
 
     def follow(self, run: Run) -> Pieces:
         """Do what the committed pass decided, so that an aborted one has started nothing."""
@@ -55,27 +57,37 @@ class Leaves:
                 self.stop(workflow, workflow.nodes[stopped], run.log)
             yield
         ended = False
+        for invocation in run.take_found():
+            ended |= self._start(run, invocation, self._adopting)
+            yield
         for invocation in run.take_starts():
             yield
-            node_id = invocation.node_id
-            node = workflow.nodes[node_id]
-            if run.parting or not self._is_run(node):
-                run.record.leaves.discard(node_id)
-                continue
-            self._active.started(workflow, node_id)
-            try:
-                result = self._executor.start(workflow, run.template_of(invocation), node)
-                _check_result("start", result, Result)
-            except Exception as error:
-                run.log.exception("executor failed to start a leaf", node=node_id)
-                result = Result(ERROR, f"{type(error).__name__}: {error}")
-            if result is not None:
-                run.record.reports[node_id], ended = result, True
+            ended |= self._start(run, invocation)
         if ended:
             self._active.wake(workflow.key)
         if workflow.finished and isinstance(self._executor, SimulatedExecutor):
             self._executor.forget(workflow)
         yield from run.over()
+
+    def _start(self, run: Run, invocation: Invocation, adopting: Adopting | None = None) -> bool:
+        """Have a leaf started, unless it is adopted; whether it has ended already."""
+        workflow, node = run.workflow, run.workflow.nodes[invocation.node_id]
+        if run.parting or not self._is_run(node):
+            run.drop(node.id)
+            return False
+        self._active.started(workflow, node.id)
+        try:
+            template = run.template_of(invocation)
+            if adopting is not None and adopting.adopt(workflow, template, node):
+                return False
+            result = self._executor.start(workflow, template, node)
+            _check_result("start", result, Result)
+        except Exception as error:
+            run.log.exception("executor failed to start a leaf", node=node.id)
+            result = Result(ERROR, f"{type(error).__name__}: {error}")
+        if result is not None:
+            run.report(node.id, result)
+        return result is not None
 
     def stop(self, workflow: Workflow, node: Node, log: Logger) -> None:
         """Have a leaf stopped; nothing is to be heard of it any more."""

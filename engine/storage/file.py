@@ -20,6 +20,9 @@ APPLICATION: Final = 0x4F41524C
 BUSY: Final = 5.0
 """Seconds to wait while another program, such as a backup, has the database locked."""
 
+CACHE: Final = 16 * 1024
+"""KiB of the file that are kept in memory; with less, a workflow of 100,000 nodes takes a sixth longer to write."""
+
 _MAGIC: Final = b"SQLite format 3\0"
 
 _SCHEMA: Final = (
@@ -30,8 +33,9 @@ _SCHEMA: Final = (
         revision INTEGER NOT NULL)""",
     "CREATE INDEX workflows_by_name ON workflows (namespace, name)",
     "CREATE INDEX unfinished ON workflows (number) WHERE NOT finished",
-    """CREATE TABLE entries (workflow INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, place INTEGER NOT NULL,
-        value BLOB NOT NULL, PRIMARY KEY (workflow, kind, key)) WITHOUT ROWID""",
+    # By place, and not by key: new nodes, whose ids are hashes, stand in a row, and to change one moves no other.
+    """CREATE TABLE entries (place INTEGER PRIMARY KEY, workflow INTEGER NOT NULL, kind TEXT NOT NULL,
+        key TEXT NOT NULL, value BLOB NOT NULL, UNIQUE (workflow, kind, key))""",
     """CREATE TABLE documents (kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
         revision INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, namespace, name))""",
     f"PRAGMA application_id = {APPLICATION}",
@@ -74,6 +78,7 @@ def opened(path: Path, stack: ExitStack) -> sqlite3.Connection:
         stack.callback(connection.close)
         _check(path, connection)
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA cache_size = -{CACHE}")
         connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk, not only with the kernel
     except sqlite3.Error as error:
         raise described(path, error) from error

@@ -169,13 +169,13 @@ def compare(seed: int, document: dict[str, Any] | None = None) -> int:
         loop.close()
     for number, (left, right) in enumerate(zip(calm.history, wild.history, strict=False), start=1):
         if left != right:
-            raise Difference(f"seed {seed}, pass {number} of {len(calm.history)}:\n{_difference(left, right)}")
+            raise Difference(f"seed {seed}, pass {number} of {len(calm.history)}:\n{difference(left, right)}")
     if len(calm.history) != len(wild.history):
         raise Difference(f"seed {seed}: {len(calm.history)} passes, and {len(wild.history)} when disturbed")
     return wild.cuts
 
 
-def _difference(left: bytes, right: bytes) -> str:
+def difference(left: bytes, right: bytes) -> str:
     texts = []
     for each in (left, right):
         at = each.rindex(b"}[") + 1

@@ -1,0 +1,366 @@
+"""What of a workflow is written down in the store, and what is still to be.
+
+What a pass changed is written before it counts: before the pass is committed in memory, its locks are given back, and
+its leaves are started or stopped. So a write that fails aborts the pass, which has left no trace then and is made
+again. What is said from outside (a submission, a report, an operation) counts at once, and is written with the next
+pass or, where none comes, a moment later; `saved` waits for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from engine.executors.executor import Result
+from engine.graph import Graph
+from engine.graph.record import WalkRecord
+from engine.model.node import RUNNING
+from engine.model.pace import Pace, used_up
+from engine.model.statistics import Counts
+from engine.model.workflow import COMPLETED_PHASES, Workflow
+from engine.reconciling.entries import (
+    FREED,
+    GIVEN,
+    LEAF,
+    MARKS,
+    PRESUMED,
+    REPORT,
+    STOPPING,
+    VISIT,
+    WAITING,
+    marks,
+    of_document,
+    of_node,
+    of_record,
+)
+from engine.storage.store import Change, Entry, Head, Store, StoreError
+from rpc.logs import get_logger
+
+Document = Mapping[str, Any]
+
+LINGER: Final = 0.01
+"""Seconds for which what was said from outside may wait for a pass that writes it along."""
+
+LONGEST: Final = 30.0
+"""Seconds, at most, to wait until what could not be written is tried again; the first time it is `LINGER`."""
+
+LAST: Final = 1.0
+"""Seconds that an engine that is left waits, at most, until workflows are forgotten."""
+
+_log = get_logger(__name__)
+
+
+class Books:
+    """The ledgers of an engine in which something is still to be written."""
+
+    def __init__(self, store: Store, counts: Counts, pace: Pace) -> None:
+        self.store = store
+        self.counts = counts
+        self.pace = pace
+        self.unwritten: dict[str, Ledger] = {}
+        """By the uid of the workflow."""
+        self.forgetting: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Write what is still to be, where that can be done."""
+        for ledger in list(self.unwritten.values()):
+            with suppress(StoreError):  # which was told
+                await ledger.saved()
+            ledger.rest()
+        if self.forgetting:
+            _, late = await asyncio.wait(self.forgetting, timeout=LAST)
+            for task in late:
+                task.cancel()
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """A pass that is about to be committed: the document, the graph if it came that far, and the reports it took."""
+
+    document: dict[str, Any]
+    graph: Graph | None
+    taken: Mapping[str, Result]
+    plugins: str
+
+
+class Ledger:
+    """One workflow's. ``written`` says whether the store has it as it is."""
+
+    def __init__(
+        self,
+        books: Books,
+        workflow: Workflow,
+        record: WalkRecord,
+        *,
+        written: bool = False,
+    ) -> None:
+        self._books = books
+        self._workflow = workflow
+        self._record = record
+        self._all = not written
+        """Whether everything is to be written, whatever the store has."""
+        self._document: Document = workflow.document
+        """What is written of the document."""
+        self._marks: Document = marks(record)
+        self._said: dict[tuple[str, str], None] = {}
+        """Entries of the record that were changed from outside and are not written."""
+        self._behind = False
+        """Whether something was said that no write has taken up."""
+        self._lock = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._failures = 0
+        self._retired = False
+        self.error = ""
+        """Why the last attempt to write failed, empty where it did not."""
+        if (previous := books.unwritten.pop(workflow.uid, None)) is not None:
+            previous.retire()
+
+    # What a pass changed
+
+    async def write(self, staged: Staged) -> asyncio.CancelledError | None:
+        """Write what a pass changed, to the end: returns a cancellation that came meanwhile.
+
+        The caller says `committed` when it is so in memory, too; until then nothing else is written. Raises
+        `StoreError`, and then nothing was.
+        """
+        writing = asyncio.ensure_future(self._write_staged(staged))
+        cancelled = None
+        while not writing.done():
+            try:
+                await asyncio.wait([writing])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        writing.result()
+        return cancelled
+
+    def committed(self) -> None:
+        """What was written counts."""
+        self._lock.release()
+        if self._workflow.document["spec"] is not self._document["spec"]:  # changed from outside while it was written
+            self.say()
+
+    async def _write_staged(self, staged: Staged) -> None:
+        await self._lock.acquire()
+        try:
+            graph, record = staged.graph, self._record
+            noted = marks(record) | {"plugins": staged.plugins}
+            if graph is not None:
+                closing = graph.closing
+                noted |= {"at": graph.moved_at, "shutdown": closing.shutdown, "closing": closing.message}
+            left = self._leaves_left(staged)
+            await self._write(partial(self._of_pass, staged), staged.document, noted, left=left)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _of_pass(self, staged: Staged, *, whole: bool) -> Iterator[Entry]:
+        graph, record = staged.graph, self._record
+        if whole:
+            yield from of_record(record)
+            for node in self._workflow.nodes.values():
+                yield from of_node(node, None)
+        elif graph is not None:
+            for key, old in graph.store.undo.items():
+                yield from of_node(graph.store[key], old)
+        if graph is not None:
+            yield from (Entry(VISIT, key, visit) for key, visit in graph.visits())
+            for name, waiting in graph.room.noted():
+                yield Entry(WAITING, name, None)  # it loses the place that it had
+                yield Entry(WAITING, name, waiting)
+            if (freed := graph.room.freed()) != record.freed:
+                yield Entry(FREED, "", freed)
+        yield from self._of_leaves(staged)
+
+    def _of_leaves(self, staged: Staged) -> Iterator[Entry]:
+        """What becomes of leaves: those that ended, those to stop, and those to start, which the executor is given."""
+        record, graph = self._record, staged.graph
+        ended = {node_id for node_id, result in staged.taken.items() if result.phase != RUNNING}
+        for node_id, result in staged.taken.items():
+            if record.reports.get(node_id) is result:
+                yield Entry(REPORT, node_id, None)
+        yield from (Entry(LEAF, node_id, None) for node_id in ended)
+        finished = _is_finished(staged.document)
+        stops: Iterable[str] = graph.stops if graph is not None else ()
+        for node_id in [*record.leaves, *record.presumed] if finished else stops:
+            if node_id not in ended and (node_id in record.leaves or node_id in record.presumed):
+                yield Entry(LEAF, node_id, STOPPING)
+        if graph is not None and not finished:
+            for invocation in graph.starts:
+                if graph.is_open(invocation):
+                    yield Entry(LEAF, invocation.node_id, GIVEN)
+
+    def _leaves_left(self, staged: Staged) -> bool:
+        """Whether there are leaves to stop once the workflow is over."""
+        leaves, presumed, ended = self._record.leaves, self._record.presumed, staged.taken
+        left = (each for some in (leaves, presumed) for each in some)
+        return _is_finished(staged.document) and any(
+            node_id not in ended or ended[node_id].phase == RUNNING for node_id in left
+        )
+
+    # What is said from outside
+
+    def say(self, kind: str = "", key: str = "") -> None:
+        """An entry of the record has changed, or the document: it is to be written soon."""
+        if self._retired:
+            return
+        if kind:
+            self._said[kind, key] = None
+        self._behind = True
+        self._books.unwritten[self._workflow.uid] = self
+        if self._timer is None:
+            with suppress(RuntimeError):  # no event loop runs yet: the first pass will write it
+                self._timer = asyncio.get_running_loop().call_later(self._delay, self._begin)
+
+    def say_all(self) -> None:
+        """Everything may have changed."""
+        self._all = True
+        self.say()
+
+    async def saved(self) -> None:
+        """Wait until all that was said by now is written. Raises `StoreError`."""
+        if not self._behind and not self._lock.locked():
+            return
+        self.rest()
+        await asyncio.shield(asyncio.ensure_future(self._write_said()))
+
+    def retire(self) -> None:
+        """Write nothing more: the workflow begins anew, or is to be forgotten."""
+        self._retired, self._behind = True, False
+        self.rest()
+
+    def forget(self, then: Callable[[], None]) -> None:
+        """Have the store forget the workflow, ``then`` do that."""
+        self.retire()
+        task = asyncio.ensure_future(self._forget(then))
+        self._books.forgetting.add(task)
+        task.add_done_callback(self._books.forgetting.discard)
+
+    async def _forget(self, then: Callable[[], None]) -> None:
+        async with self._lock:
+            while True:
+                try:
+                    await self._books.store.delete(self._workflow.uid)
+                    break
+                except Exception as error:
+                    self._failed(error)
+                await asyncio.sleep(self._delay)
+        then()
+
+    def rest(self) -> None:
+        """Do not write by itself what was said."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _begin(self) -> None:
+        self._timer = None
+        self._writing = asyncio.ensure_future(self._write_or_again())
+
+    async def _write_or_again(self) -> None:
+        with suppress(StoreError):  # which was told, and it is tried again
+            await self._write_said()
+
+    async def _write_said(self) -> None:
+        async with self._lock:
+            if self._behind:
+                record = self._record
+                left = bool(record.leaves or record.presumed or record.stopping)
+                await self._write(self._of_said, self._workflow.document, marks(record), left=left)
+
+    def _of_said(self, *, whole: bool) -> Iterator[Entry]:
+        if whole:
+            yield from of_record(self._record)
+            for node in self._workflow.committed().values():
+                yield from of_node(node, None)
+
+    # Both
+
+    async def _write(self, changed: _Changed, document: Document, noted: Document, *, left: bool) -> None:
+        """Write what changed, with what was said by now; ``left`` is whether there are leaves with the executor."""
+        said, self._said = self._said, {}
+        whole, self._all = self._all, False
+        self._behind = False
+        self.rest()
+        sheet, pace = _Sheet(), self._books.pace
+        for kind, key in said:
+            sheet.take(Entry(kind, key, self._current(kind, key)))
+        if whole or noted != self._marks:
+            sheet.take(Entry(MARKS, "", noted))
+        await pace.through(map(sheet.take, of_document(document, None if whole else self._document)))
+        await pace.through(map(sheet.take, changed(whole=whole)))
+        if sheet.gone or sheet.put:
+            # A workflow that has leaves to stop needs somebody to do that.
+            workflow, phase = self._workflow, document["status"].get("phase") or ""
+            finished = _is_finished(document) and not left
+            head = Head(workflow.uid, workflow.namespace, workflow.name, phase, finished)
+            try:
+                await self._commit(Change(head, sheet.entries(whole=whole), whole))
+            finally:
+                await pace.through(used_up(sheet.put))
+        self._document, self._marks = document, noted
+        if not self._behind:
+            self._books.unwritten.pop(self._workflow.uid, None)
+
+    async def _commit(self, change: Change) -> None:
+        try:
+            await self._books.store.commit(change)
+        except Exception as error:
+            self._all = True  # whatever the store has made of it
+            self._failed(error)
+            self.say()
+            raise StoreError(self.error) from error
+        self._failures, self.error = 0, ""
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        self.error = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+        self._books.counts.writes_failed += 1
+        _log.warning("store failed", workflow=self._workflow.key, reason=self.error)
+
+    @property
+    def _delay(self) -> float:
+        """Seconds until what is to be written is tried by itself."""
+        return min(LINGER * float(2 ** min(self._failures, 16)), LONGEST)
+
+    def _current(self, kind: str, key: str) -> Any:
+        record = self._record
+        if kind == REPORT:
+            return record.reports.get(key)
+        states = ((record.leaves, GIVEN), (record.presumed, PRESUMED), (record.stopping, STOPPING))
+        return next((state for leaves, state in states if key in leaves), None)
+
+
+def _is_finished(document: Document) -> bool:
+    return document["status"].get("phase") in COMPLETED_PHASES
+
+
+class _Changed(Protocol):
+    """What is to be written, be it the ``whole`` of the workflow."""
+
+    def __call__(self, *, whole: bool) -> Iterator[Entry]: ...
+
+
+class _Sheet:
+    """Entries to be written, the last of each key: what is gone and there again loses its place."""
+
+    def __init__(self) -> None:
+        self.gone: dict[tuple[str, str], Entry] = {}
+        self.put: dict[tuple[str, str], Entry] = {}
+
+    def take(self, entry: Entry) -> None:
+        """The last that is said of an entry."""
+        key = entry[:2]
+        if entry.value is None:
+            self.gone[key] = entry
+            self.put.pop(key, None)
+        else:
+            self.put[key] = entry
+
+    def entries(self, *, whole: bool) -> list[Entry]:
+        """What to write, be it to a workflow of which nothing is written."""
+        return [*(() if whole else self.gone.values()), *self.put.values()]

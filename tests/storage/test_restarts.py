@@ -1,0 +1,256 @@
+"""An engine that is gone, and another one that opens its store: the workflow goes on where it was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import Engine, MemoryStore, PendingExecutor, Result, SqliteStore, Store, Workflow
+from tests.acceptance.manifests import WHOLE, container, loop, workflow
+from tests.storage.doubles import Leaves
+
+Making = Callable[[], Store]
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Making:
+    if request.param == "sqlite":
+        return lambda: SqliteStore(tmp_path / "oarlock.db")
+    store = MemoryStore()
+    return lambda: store
+
+
+def two_steps(**spec: Any) -> Workflow:
+    steps = {"name": "main", "steps": [[{"name": "a", "template": "leaf"}], [{"name": "b", "template": "leaf"}]]}
+    return workflow(steps, container("leaf"), **spec)
+
+
+def only(engine: Engine) -> Workflow:
+    (work,) = engine.workflows
+    return work
+
+
+async def test_a_workflow_goes_on_and_is_the_same_to_the_byte(make: Making) -> None:
+    leaves = Leaves()
+    async with Engine(executor=leaves, store=make()) as engine:
+        work = two_steps()
+        await engine.reconcile(work)
+    async with Engine(executor=leaves, store=make()) as engine:
+        again = only(engine)
+        assert again is not work
+        assert again.encode() == work.encode()
+        assert list(again.nodes) == list(work.nodes)
+        await engine.reconcile(again)
+        assert leaves.asked == ["work[0].a"]
+        engine.report(again, leaves.ended("work[0].a"), Result("Succeeded"))
+        await engine.reconcile(again)
+    async with Engine(executor=leaves, store=make()) as engine:
+        again = only(engine)
+        engine.report(again, leaves.ended("work[1].b"), Result("Succeeded"))
+        await engine.reconcile(again)
+        assert again.phase == "Succeeded"
+    async with Engine(executor=leaves, store=make()) as engine:
+        assert engine.workflows == []
+    assert leaves.started == ["work[0].a", "work[1].b"]
+
+
+async def test_leaves_that_an_executor_does_not_know_are_started_again(make: Making) -> None:
+    for _ in range(2):
+        leaves = Leaves()
+        async with Engine(executor=leaves, store=make()) as engine:
+            await engine.reconcile(only(engine) if engine.workflows else two_steps())
+        assert leaves.started == ["work[0].a"]
+
+
+async def test_leaves_are_started_again_by_an_executor_that_cannot_tell(make: Making) -> None:
+    async with Engine(executor=PendingExecutor(), store=make()) as engine:
+        await engine.reconcile(two_steps())
+    async with Engine(store=make()) as engine:
+        await engine.run([])
+        assert engine.archive is not None
+        assert [each["status"]["phase"] async for each in engine.archive.list()] == ["Succeeded"]
+
+
+async def test_nothing_is_started_again_whose_report_was_not_taken_up(make: Making) -> None:
+    leaves = Leaves()
+    async with Engine(executor=leaves, store=make()) as engine:
+        work = two_steps()
+        await engine.reconcile(work)
+        engine.report(work, leaves.ended("work[0].a"), Result("Succeeded"))
+        await engine.saved(work)
+    async with Engine(executor=leaves, store=make()) as engine:
+        await engine.reconcile(only(engine))
+    assert leaves.started == ["work[0].a", "work[1].b"]
+    assert leaves.asked == []
+
+
+async def test_a_submission_is_kept_before_its_first_pass(make: Making) -> None:
+    async with Engine(store=make()) as engine:
+        work = two_steps()
+        engine.submit(work)
+        await engine.saved(work)
+    async with Engine(store=make()) as engine:
+        again = only(engine)
+        assert (again.uid, again.encode()) == (work.uid, work.encode())
+        await engine.run([])
+        assert again.phase == "Succeeded"
+
+
+async def test_operations_are_kept_with_what_was_said_of_them(make: Making) -> None:
+    leaves = Leaves()
+    async with Engine(executor=leaves, store=make()) as engine:
+        work = two_steps()
+        await engine.reconcile(work)
+        engine.stop(work, message="since it rains")
+        await engine.saved(work)
+    async with Engine(executor=leaves, store=make()) as engine:
+        again = only(engine)
+        await engine.reconcile(again)
+        assert again.phase == "Failed"
+        assert again.nodes[next(iter(again.nodes))].phase == "Failed"
+        leaf = next(node for node in again.nodes.values() if node.type == "Pod")
+        assert leaf.message == "workflow shutdown with strategy:  Stop: since it rains"
+    assert leaves.stopped == ["work[0].a"]
+
+
+async def test_a_suspended_workflow_keeps_what_was_reported_meanwhile(make: Making) -> None:
+    leaves = Leaves()
+    async with Engine(executor=leaves, store=make()) as engine:
+        work = two_steps()
+        await engine.reconcile(work)
+        engine.suspend(work)
+        engine.report(work, leaves.ended("work[0].a"), Result("Succeeded"))
+        await engine.reconcile(work)
+        await engine.saved(work)
+    async with Engine(executor=leaves, store=make()) as engine:
+        again = only(engine)
+        await engine.reconcile(again)
+        assert leaves.started == ["work[0].a"]
+        engine.resume(again)
+        await engine.reconcile(again)
+        assert leaves.started == ["work[0].a", "work[1].b"]
+
+
+async def test_what_waits_for_room_keeps_its_turn(make: Making) -> None:
+    leaves = Leaves()
+    work = workflow(loop(6), container("leaf"), parallelism=2)
+    async with Engine(executor=leaves, store=make()) as engine:
+        await engine.reconcile(work)
+    for _ in range(6):
+        async with Engine(executor=leaves, store=make()) as engine:
+            again = only(engine)
+            name = next(iter(leaves.running.values()))
+            engine.report(again, leaves.ended(name), Result("Succeeded"))
+            await engine.reconcile(again)
+    assert again.phase == "Succeeded"
+    assert leaves.started == [node.name for node in again.nodes.values() if node.type == "Pod"]
+    assert len(leaves.started) == 6
+
+
+async def test_locks_are_held_across_a_restart_and_waited_for(make: Making) -> None:
+    leaves = Leaves()
+    lock = {"synchronization": {"mutex": {"name": "m"}}}
+    async with Engine(executor=leaves, store=make()) as engine:
+        for name in ("first", "second"):
+            await engine.reconcile(workflow(container("leaf"), name=name, **lock))
+    async with Engine(executor=leaves, store=make()) as engine:
+        first, second = engine.workflows
+        await engine.reconcile(second)
+        assert leaves.started == ["first"]
+        engine.report(first, leaves.ended("first"), Result("Succeeded"))
+        await engine.reconcile(first)
+        await engine.reconcile(second)
+    assert leaves.started == ["first", "second"]
+
+
+async def test_leaves_of_a_finished_workflow_are_stopped_if_that_had_not_been_done(make: Making) -> None:
+    class Dying(Leaves):
+        def stop(self, workflow: Workflow, node: Any) -> None:
+            raise asyncio.CancelledError  # as if the process had ended here
+
+    leaves = Dying()
+    async with Engine(executor=leaves, store=make()) as engine:
+        work = two_steps()
+        await engine.reconcile(work)
+        engine.terminate(work)
+        with pytest.raises(asyncio.CancelledError):
+            await engine.reconcile(work)
+    alive = Leaves()
+    async with Engine(executor=alive, store=make()) as engine:
+        assert engine.workflows == []
+    assert alive.stopped == ["work[0].a"]
+    after = Leaves()
+    async with Engine(executor=after, store=make()):
+        pass
+    assert after.stopped == []
+
+
+async def test_a_retry_is_kept_and_what_it_dropped_is_gone(make: Making) -> None:
+    leaves = Leaves()
+    async with Engine(executor=leaves, store=make()) as engine:
+        work = two_steps()
+        await engine.reconcile(work)
+        engine.report(work, leaves.ended("work[0].a"), Result("Failed"))
+        await engine.reconcile(work)
+        assert work.phase == "Failed"
+        engine.retry(work)
+        await engine.saved(work)
+    async with Engine(executor=leaves, store=make()) as engine:
+        again = only(engine)
+        assert again.encode() == work.encode()
+        await engine.reconcile(again)
+    assert leaves.started == ["work[0].a", "work[0].a"]
+
+
+async def test_finished_workflows_stay_until_they_are_deleted(make: Making) -> None:
+    async with Engine(store=make()) as engine:
+        works = [workflow(container("leaf"), name=name) for name in ("a", "b")]
+        await engine.run(works)
+    async with Engine(store=make()) as engine:
+        archive = engine.archive
+        assert archive is not None
+        listed = [each async for each in archive.list()]
+        assert [each["metadata"]["name"] for each in listed] == ["a", "b"]
+        assert "nodes" not in listed[0]["status"]
+        found = await archive.get(works[0].uid)
+        assert found is not None
+        assert found.encode() == works[0].encode()
+        assert [each["metadata"]["name"] async for each in archive.list(name="b", namespace="default")] == ["b"]
+        assert await archive.delete(works[0].uid)
+        assert not await archive.delete(works[0].uid)
+        assert await archive.get(works[0].uid) is None
+        assert [each["metadata"]["name"] async for each in archive.list()] == ["b"]
+
+
+async def test_everything_that_a_document_may_have_comes_back(make: Making) -> None:
+    document = {**WHOLE, "unknown": {"a": [1, None, 1.5]}, "status": {"later": None, "nodes": {}}}
+    async with Engine(executor=PendingExecutor(), store=make()) as engine:
+        work = Workflow(document)
+        await engine.reconcile(work)
+    async with Engine(executor=PendingExecutor(), store=make()) as engine:
+        assert only(engine).encode() == work.encode()
+
+
+async def test_a_node_with_many_children_comes_back_with_all_of_them_in_their_order(make: Making) -> None:
+    leaves = Leaves()
+    async with Engine(executor=leaves, store=make()) as engine:
+        work = workflow(loop(1000), container("leaf"), parallelism=600)
+        await engine.reconcile(work)
+        for name in list(leaves.running.values())[:500]:
+            engine.report(work, leaves.ended(name), Result("Succeeded"))
+        await engine.reconcile(work)
+    async with Engine(executor=leaves, store=make()) as engine:
+        assert only(engine).encode() == work.encode()
+        assert list(only(engine).nodes) == list(work.nodes)
+
+
+async def test_without_a_store_there_is_nothing_to_wait_for() -> None:
+    async with Engine() as engine:
+        work = two_steps()
+        engine.submit(work)
+        await engine.saved(work)
+        assert engine.archive is None

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -291,8 +292,8 @@ class Ledger:
             sheet.take(Entry(kind, key, self._current(kind, key)))
         if whole or noted != self._marks:
             sheet.take(Entry(MARKS, "", noted))
-        await pace.through(map(sheet.take, of_document(document, None if whole else self._document)))
-        await pace.through(map(sheet.take, changed(whole=whole)))
+        entries = chain(of_document(document, None if whole else self._document), changed(whole=whole))
+        await pace.through(map(sheet.take, entries))
         if sheet.gone or sheet.put:
             # A workflow that has leaves to stop needs somebody to do that.
             workflow, phase = self._workflow, document["status"].get("phase") or ""

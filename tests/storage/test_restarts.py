@@ -254,3 +254,18 @@ async def test_without_a_store_there_is_nothing_to_wait_for() -> None:
         engine.submit(work)
         await engine.saved(work)
         assert engine.archive is None
+
+
+async def test_a_leaf_that_ends_in_a_large_workflow_writes_little(tmp_path: Path) -> None:
+    path = tmp_path / "oarlock.db"
+    store, leaves = SqliteStore(path), Leaves()
+    async with Engine(executor=leaves, store=store) as engine:
+        work = workflow(loop(10_000), container("leaf"))
+        await engine.reconcile(work)
+        await engine.saved(work)
+        assert store._connection is not None
+        store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        engine.report(work, leaves.ended("work[0].each(7777:7777)"), Result("Succeeded"))
+        await engine.reconcile(work)
+        log = await asyncio.to_thread((tmp_path / "oarlock.db-wal").stat)
+        assert 0 < log.st_size <= 64 * 1024

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.simulated import SimulatedExecutor
@@ -33,14 +33,11 @@ from engine.reconciling.results import Commit, PassResult
 from engine.reconciling.starting import Leaves, check_executor
 from engine.storage.store import Store
 from engine.templates.catalog import CONFIG_MAP, Change, Documents, Templates
-from rpc.logs import get_logger
 
 if TYPE_CHECKING:  # an engine without plugins needs none of it
     from registry import Registry, Reload
 
 Subject = Workflow | WorkflowHandle
-
-_log: Final = get_logger(__name__)
 
 
 class EngineOptions(TypedDict, total=False):
@@ -119,7 +116,7 @@ class Engine:
         self._loop = Loop(self._active, self.reconcile, self.executor, clock)
         self._stack = AsyncExitStack()
         if isinstance(self.executor, Hosted):
-            self.executor.attach(self.report, self.templates)
+            self.executor.attach(self._active.hear, self.templates)
         self._books = self._surroundings.books
         self.archive = Archive(store) if store is not None else None
         """The workflows in the store, None without one."""
@@ -324,20 +321,7 @@ class Engine:
     def report_threadsafe(self, workflow: Subject, node_id: str, result: Result) -> concurrent.futures.Future[None]:
         """`report` from any thread, soon. The future is done once it was taken in, or has what `report` raised; that
         is logged as well. Raises `RuntimeError` where the engine's event loop does not run."""
-        loop, future = self._active.loop, concurrent.futures.Future[None]()
-        if loop is None or not loop.is_running():
-            raise RuntimeError("the engine's event loop does not run: nothing can be reported")
-
-        def take_in() -> None:
-            try:
-                self.report(workflow, node_id, result)
-                future.set_result(None)
-            except Exception as error:
-                _log.warning("report refused", node=node_id, reason=str(error))
-                future.set_exception(error)
-
-        loop.call_soon_threadsafe(take_in)
-        return future
+        return self._active.soon(lambda: self.report(workflow, node_id, result), node_id)
 
     # Operations: what `argo stop`, `terminate`, `suspend`, `resume` and `retry` do. The workflow's next pass acts on
     # it, whatever becomes of one that is under way.

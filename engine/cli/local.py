@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
-from engine.cli.options import Options
 from engine.engine import Engine
 from engine.executors.local import PARALLEL_LEAVES, LocalExecutor
 from engine.model.workflow import Workflow
@@ -13,11 +13,10 @@ from registry.cli import BadInput
 from registry.terminal import tell
 
 
-def local_executor(options: Options) -> LocalExecutor:
+def local_executor(work_dir: Path | None, parallel_leaves: int | None) -> LocalExecutor:
     """The local executor as the options want it. Raises `BadInput`."""
     try:
-        parallel_leaves = options.parallel_leaves or PARALLEL_LEAVES
-        return LocalExecutor(options.work_dir, parallel_leaves=parallel_leaves)
+        return LocalExecutor(work_dir, parallel_leaves=parallel_leaves or PARALLEL_LEAVES)
     except ValueError as error:
         raise BadInput(f"--work-dir: {error}") from None
     except OSError as error:

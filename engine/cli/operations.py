@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import click
 
-from engine.cli.options import Assignment, Options, node_field_selector, parameter, reconcile, reconciling
+from engine.cli.options import Assignment, Options, node_field_selector, parameter, reconciling
+from engine.cli.reconciling import reconcile
 
 _message = click.option("--message", default="", help="Why; nodes that are ended by this say so.")
 

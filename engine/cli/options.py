@@ -6,15 +6,11 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from rpc.durations import parse_duration
-
-if TYPE_CHECKING:
-    from engine.engine import Engine
-    from engine.model.workflow import Workflow
 
 
 class Duration(click.ParamType[float]):
@@ -95,13 +91,6 @@ def reconciling(function: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
-
-
-def reconcile(options: Options, operation: Callable[[Engine, Workflow], None], source: str | None = None) -> None:
-    """See `engine.cli.running`, which is imported here: whoever asks for help does not wait for an engine."""
-    from engine.cli import running
-
-    running.reconcile(options, operation, source)
 
 
 node_field_selector = click.option(

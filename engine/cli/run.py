@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.cli.options import Options, parameter, read_parameters, reconcile, reconciling
+from engine.cli.options import Options, parameter, read_parameters, reconciling
+from engine.cli.reconciling import reconcile
 from registry.cli import BadInput
 from registry.terminal import tell
 

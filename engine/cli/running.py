@@ -155,7 +155,7 @@ def _executor(
     if options.executor == "local":
         from engine.cli.local import local_executor
 
-        return local_executor(options)
+        return local_executor(options.work_dir, options.parallel_leaves)
     for option, given in (("--work-dir", options.work_dir), ("--parallel-leaves", options.parallel_leaves)):
         if given is not None:
             raise BadInput(f"{option}: only the local executor has one")

@@ -63,7 +63,8 @@ class Hosted(Protocol):
         ...
 
     def attach(self, report: Callable[[Workflow, str, Result], None], templates: Templates) -> None:
-        """Report by this, which is `Engine.report`, from now on; ``templates`` are those of the engine."""
+        """Report by this from now on, which is `Engine.report`, but that what is refused is logged and not raised;
+        ``templates`` are those of the engine."""
         ...
 
 

@@ -12,6 +12,7 @@ from engine.model.clock import SimulatedClock
 from engine.model.node import ERROR, FAILED, RUNNING, SUCCEEDED, Node
 from engine.model.workflow import Workflow
 from engine.templates.kinds import KINDS, has_main, has_result
+from engine.templates.reads import Output
 
 Document = Mapping[str, Any]
 
@@ -33,25 +34,27 @@ class PendingExecutor:
 class SimulatedExecutor:
     """Ends every leaf as `outcomes` says, after its duration by `clock`; by default at once and well.
 
-    An output that nobody gave is empty, or an empty list if it is among the `lists`: template and output of what a
-    loop is over. `made_up` has those that were, with the value that they were given.
+    An output that nobody gave is empty, or an empty list if it is among the `lists`, which a loop is over. `made_up`
+    has those that were, in the namespace of their workflow, with the value that they were given.
     """
 
     def __init__(
         self,
         outcomes: Outcomes | None = None,
         clock: SimulatedClock | None = None,
-        lists: Collection[tuple[str, str]] = (),
+        lists: Collection[Output] = (),
     ) -> None:
         self.outcomes = outcomes or Outcomes()
         self.lists = lists
-        self.made_up: dict[tuple[str, str], str] = {}
+        self.made_up: dict[Output, str] = {}
         self.clock = clock or SimulatedClock()
         self._due: list[tuple[float, int, Workflow, str, Result]] = []
         self._starts = 0
-        self._running: set[tuple[str, str]] = set()
-        self._usual: tuple[Document | None, Result | None] = None, None
-        """The last template that was started and that nothing is said of, and how all its leaves end."""
+        self._running: dict[tuple[str, str], int] = {}
+        """By the uid of a workflow and node, the number of its start."""
+        self._usual: tuple[Document | None, str, Result | None] = None, "", None
+        """The last template that was started and that nothing is said of, the namespace that it was started in, and how
+        all its leaves end."""
         self._chosen: dict[str, dict[str, Outcome]] = {}
         """By the uid of a workflow that is not over, and node."""
 
@@ -60,8 +63,8 @@ class SimulatedExecutor:
 
         A suspended node is resumed if the outcomes name it; else it waits for somebody to do that.
         """
-        usual, result = self._usual
-        if template is usual:
+        usual, namespace, result = self._usual
+        if template is usual and workflow.namespace == namespace:
             return result
         key = (workflow.uid, node.id)
         if key in self._running:
@@ -74,30 +77,33 @@ class SimulatedExecutor:
             self._chosen.setdefault(workflow.uid, {})[node.id] = outcome
         if template.get("daemon") and outcome.phase == SUCCEEDED and not outcome.seconds:
             return Result(RUNNING, pod_ip="127.0.0.1")
-        result = self._result(workflow.key, outcome, template)
+        result = self._result(workflow, outcome, template)
         if not outcome.seconds:
             if not self.outcomes.subjects:
-                self._usual = template, result
+                self._usual = template, workflow.namespace, result
             return result
         self._starts += 1
-        self._running.add(key)
+        self._running[key] = self._starts
         heapq.heappush(self._due, (self.clock() + outcome.seconds, self._starts, workflow, node.id, result))
         return None
 
     def stop(self, workflow: Workflow, node: Node) -> None:
         """The leaf will not report any more, and what becomes of it when it is started again is open."""
-        self._running.discard((workflow.uid, node.id))
+        self._running.pop((workflow.uid, node.id), None)
         self._chosen.get(workflow.uid, {}).pop(node.id, None)
 
     def forget(self, workflow: Workflow) -> None:
-        """The workflow is over: nothing of it will be started again, unless it was stopped before."""
+        """The workflow is over, or gone: what becomes of its leaves if they are started all the same is open."""
         self._chosen.pop(workflow.uid, None)
 
     @property
     def next_due(self) -> float | None:
         """When the next leaf ends, in the clock's time."""
-        while self._due and (self._due[0][2].uid, self._due[0][3]) not in self._running:
-            heapq.heappop(self._due)
+        while self._due:
+            _, start, workflow, node_id, _ = self._due[0]
+            if self._running.get((workflow.uid, node_id)) == start:
+                break
+            heapq.heappop(self._due)  # it was stopped
         return self._due[0][0] if self._due else None
 
     def take_due(self) -> list[tuple[Workflow, str, Result]]:
@@ -105,19 +111,20 @@ class SimulatedExecutor:
         ended = []
         while (due := self.next_due) is not None and due <= self.clock():
             _, _, workflow, node_id, result = heapq.heappop(self._due)
-            self._running.discard((workflow.uid, node_id))
+            del self._running[workflow.uid, node_id]
             ended.append((workflow, node_id, result))
         return ended
 
-    def _result(self, workflow: str, outcome: Outcome, template: Document) -> Result:
+    def _result(self, workflow: Workflow, outcome: Outcome, template: Document) -> Result:
+        home, called = workflow.namespace, str(template.get("name") or "")
         outputs = outputs_of(
             outcome,
             template,
             default_exit_code=_has_exit_code(template),
             has_result=has_result(template),
-            make_up=lambda output: self._make_up(str(template.get("name") or ""), output),
+            make_up=lambda output: self._make_up(Output(home, called, output)),
         )
-        containers = self._containers(workflow, (template.get("containerSet") or {}).get("containers") or ())
+        containers = self._containers(workflow.key, (template.get("containerSet") or {}).get("containers") or ())
         failed = next((each for each in containers.items() if each[1].phase != SUCCEEDED), None)
         if failed is not None and outcome.phase == SUCCEEDED:
             name, result = failed
@@ -129,8 +136,9 @@ class SimulatedExecutor:
             message = _exit_message("main", outputs.get("exitCode", "1"))
         return Result(outcome.phase, message, outputs, containers=containers or None)
 
-    def _make_up(self, template: str, output: str) -> str:
-        return self.made_up.setdefault((template, output), "[]" if (template, output) in self.lists else "")
+    def _make_up(self, output: Output) -> str:
+        looped = output in self.lists or output._replace(namespace="") in self.lists
+        return self.made_up.setdefault(output, "[]" if looped else "")
 
     def _containers(self, workflow: str, containers: Sequence[Document]) -> dict[str, Result]:
         """What becomes of those containers of a set that the outcomes name, and of those that wait for them in vain.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from typing import Final
 from weakref import WeakKeyDictionary, WeakSet, ref
 
@@ -16,6 +17,7 @@ from engine.operations.errors import (
     AlreadySubmitted,
     LeafEnded,
     NotFinished,
+    OperationError,
     TooManyWorkflows,
     UnknownLeaf,
     UnknownWorkflow,
@@ -238,6 +240,30 @@ class Active:
         if before is not None and before.phase != RUNNING and before != result:
             raise LeafEnded(f"{workflow.key}: node {node_id!r} was reported before, as {before.phase}")
         self.note(run, node_id, result)
+
+    def hear(self, workflow: Workflow, node_id: str, result: Result) -> None:
+        """What an executor of ours says of a leaf: that nobody wants to hear it any more is no affair of its."""
+        try:
+            self.report(workflow, node_id, result)
+        except OperationError as error:
+            _log.warning("report refused", workflow=workflow.key, node=node_id, reason=str(error))
+
+    def soon(self, report: Callable[[], None], node_id: str) -> Future[None]:
+        """Have a report made in the event loop, from any thread. Raises `RuntimeError` where that does not run."""
+        loop, future = self.loop, Future[None]()
+        if loop is None or not loop.is_running():
+            raise RuntimeError("the engine's event loop does not run: nothing can be reported")
+
+        def take_in() -> None:
+            try:
+                report()
+                future.set_result(None)
+            except Exception as error:
+                _log.warning("report refused", node=node_id, reason=str(error))
+                future.set_exception(error)
+
+        loop.call_soon_threadsafe(take_in)
+        return future
 
     def note(self, run: Run, node_id: str, result: Result) -> None:
         """What became of a leaf, to be taken up by the next pass."""

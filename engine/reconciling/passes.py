@@ -124,6 +124,7 @@ class Passes:
         """The workflow was forgotten or deleted, and no pass over it is under way any more."""
         if run.parting == "delete":
             self._leaves.stop_all(run)
+        self._leaves.let_go(run.workflow)
         self._active.parted(run)
 
     async def _pass(self, run: Run) -> CancelledError | None:

@@ -65,8 +65,8 @@ class Leaves:
             ended |= self._start(run, invocation)
         if ended:
             self._active.wake(workflow.key)
-        if workflow.finished and isinstance(self._executor, SimulatedExecutor):
-            self._executor.forget(workflow)
+        if workflow.finished:
+            self.let_go(workflow)
         yield from run.over()
 
     def _start(self, run: Run, invocation: Invocation, adopting: Adopting | None = None) -> bool:
@@ -104,6 +104,11 @@ class Leaves:
         """Have all leaves of a workflow stopped."""
         for node_id in run.take_leaves():
             self.stop(run.workflow, run.workflow.nodes[node_id], run.log)
+
+    def let_go(self, workflow: Workflow) -> None:
+        """A simulated executor need not remember any longer how a workflow's leaves were to end."""
+        if isinstance(self._executor, SimulatedExecutor):
+            self._executor.forget(workflow)
 
     def _is_run(self, node: Node) -> bool:
         """Whether there is anything to be run: only a simulated executor makes something of a suspend."""

@@ -23,8 +23,14 @@ _GLOBAL: Final = re.compile(rf"workflow\.outputs\.parameters{_NAME}")
 _BARE: Final = re.compile(r"""\{\{=?\s*[\w.\[\]'"-]+\s*\}\}""")
 """A tag that stands for a value as it is, with nothing done to it."""
 
-Output = tuple[str, str]
-"""The name of a leaf's template, and ``result``, ``exitCode`` or ``parameters.NAME``."""
+
+class Output(NamedTuple):
+    """An output of a leaf: the namespace and the name of its template, and ``result``, ``exitCode`` or
+    ``parameters.NAME``. A template that is cluster-scoped has no namespace."""
+
+    namespace: str
+    template: str
+    name: str
 
 
 class Reader(NamedTuple):
@@ -51,6 +57,8 @@ class _Reading:
     def __init__(self, documents: list[Document]) -> None:
         self.bodies: dict[int, _Body] = {}
         self.callers: dict[int, list[tuple[_Body, Document]]] = {}
+        self.homes: dict[int, str] = {}
+        """The namespaces of templates."""
         self.globals: dict[str, list[Output]] = {}
         self.known = {
             (*_place(document), document["metadata"].get("name")): _templates(document) for document in documents
@@ -60,6 +68,7 @@ class _Reading:
                 self._add(template, _templates(document), _place(document)[1])
 
     def _add(self, template: Document, local: Mapping[str, Document], namespace: str) -> None:
+        self.homes[id(template)] = namespace
         groups = [group or () for group in template.get("steps") or ()]
         steps = [*(step for group in groups for step in group), *((template.get("dag") or {}).get("tasks") or ())]
         if steps:
@@ -76,7 +85,7 @@ class _Reading:
                     self._add(inline, local, namespace)
         for parameter in (template.get("outputs") or {}).get("parameters") or ():
             if parameter.get("globalName") and not steps:
-                output = (template.get("name") or "", f"parameters.{parameter['name']}")
+                output = Output(namespace, template.get("name") or "", f"parameters.{parameter['name']}")
                 self.globals.setdefault(parameter["globalName"], []).append(output)
 
     def found(self) -> dict[Output, list[Reader]]:
@@ -111,7 +120,7 @@ class _Reading:
                             yield source, bare and whole
             elif called is not None:
                 kind = exit_code or ("result" if output == "result" else f"parameters.{name or key}")
-                yield (called.get("name") or "", kind), whole
+                yield Output(self.homes[id(called)], called.get("name") or "", kind), whole
         for name, key in _GLOBAL.findall(text):
             yield from ((output, True) for output in self.globals.get(name or key, ()))
         for name, key in _INPUT.findall(text):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from engine import load
 from tests.acceptance.fixtures import RunOarlock
@@ -119,3 +120,61 @@ def test_what_could_be_taken_for_two_names_is_refused(
     done = oarlock("run", "bad.yaml")
     assert done.code == 2
     assert f"bad.yaml, document 1: metadata.{field}: expected no '/' in it, got 'c/d'" in done.err
+
+
+MAKES_UP = """\
+kind: WorkflowTemplate
+metadata: {name: list, namespace: red}
+spec: {templates: [{name: make, script: {image: i, source: x}}]}
+---
+kind: WorkflowTemplate
+metadata: {name: list, namespace: blue}
+spec: {templates: [{name: make, script: {image: i, source: x}}]}
+---
+kind: ClusterWorkflowTemplate
+metadata: {name: all}
+spec: {templates: [{name: any, script: {image: i, source: x}}]}
+---
+kind: Workflow
+metadata: {name: w, namespace: red}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - [{name: l, templateRef: {name: list, template: make}}, {name: c, %s}]
+    - [{name: t, template: leaf, withParam: "{{steps.l.outputs.result}}"}]
+    - [{name: u, template: leaf, withParam: "{{steps.c.outputs.result}}"}]
+  - {name: leaf, container: {image: i}}
+---
+kind: Workflow
+metadata: {name: w, namespace: blue}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    steps:
+    - [{name: l, templateRef: {name: list, template: make}}]
+    - [{name: t, template: leaf, when: "'{{steps.l.outputs.result}}' == ''"}]
+  - {name: leaf, container: {image: i}}
+"""
+ANY = "templateRef: {name: all, template: any, clusterScope: true}"
+
+
+def test_what_a_simulation_makes_up_is_each_namespaces_own(tmp_path: Path, oarlock: RunOarlock) -> None:
+    (tmp_path / "wf.yaml").write_text(MAKES_UP % ANY)
+    done = oarlock("run", "wf.yaml")
+    assert done.code == 0
+    assert done.err == (
+        "simulated, since no --outcomes say otherwise: red/make's result is [] (read by withParam of t), "
+        "any's result is [] (read by withParam of u), blue/make's result is empty (read by when of t)\n"
+    )
+
+
+def test_the_skeleton_of_outcomes_names_namespaces_where_there_are_several(tmp_path: Path, oarlock: RunOarlock) -> None:
+    (tmp_path / "wf.yaml").write_text(MAKES_UP % ANY)
+    ends = oarlock("outcomes", "wf.yaml").out
+    assert yaml.safe_load(ends) == {"red/make": {"result": "[]"}, "any": {"result": "[]"}, "blue/make": {"result": ""}}
+    (tmp_path / "ends.yaml").write_text(ends)
+    done = oarlock("run", "wf.yaml", "--outcomes", "ends.yaml")
+    assert (done.code, done.err) == (0, "")

@@ -19,6 +19,8 @@ from engine import (
     LeafEnded,
     Node,
     NotFinished,
+    Outcome,
+    Outcomes,
     PendingExecutor,
     Result,
     SimulatedExecutor,
@@ -245,6 +247,52 @@ async def test_what_is_deleted_is_stopped_and_gives_its_locks_back() -> None:
         await executor.heard("+second a")
         executor.end(engine)
         assert (await handles[1].finished()).phase == "Succeeded"
+
+
+@pytest.mark.parametrize("way", ["forget", "delete"])
+@pytest.mark.parametrize("place", ["workflow", "template"])
+async def test_what_is_gone_wakes_whoever_waits_for_its_locks(way: str, place: str) -> None:
+    executor, lock = Runs(), {"synchronization": {"mutexes": [{"name": "only"}]}}
+    spec, template = (lock, {}) if place == "workflow" else ({}, lock)
+    works = [
+        workflow(steps("a"), {**container("leaf"), **template}, name=name, **spec)
+        for name in ("first", "second", "third")
+    ]
+    async with serving(Engine(executor=executor)) as engine:
+        first, second, third = (engine.submit(work) for work in works)
+        await executor.heard("+first a")
+        await getattr(engine, way)(second)  # who waits in the middle of the line
+        await getattr(engine, way)(first)
+        await executor.heard("+third a")
+        engine.report(third, by_name(works[2])["a"].id, Result("Succeeded"))
+        assert (await third.finished()).phase == "Succeeded"
+
+
+async def test_a_simulation_remembers_nothing_of_what_is_gone() -> None:
+    failing = Outcomes({"leaf": [Outcome(phase="Failed"), Outcome(duration="1h")]})
+    executor = SimulatedExecutor(failing)
+    async with Engine(executor=executor) as engine:
+        for gone in (engine.forget, engine.delete):
+            work = leaf()
+            work.document["spec"]["templates"][1]["retryStrategy"] = {"limit": 5}
+            await engine.reconcile(work)
+            await engine.reconcile(work)
+            await gone(work)
+        assert not executor._chosen
+
+
+async def test_a_leaf_that_is_stopped_and_started_again_takes_its_whole_time() -> None:
+    executor = SimulatedExecutor(Outcomes({"leaf": [Outcome(duration="10s")]}))
+    work, template = leaf(), container("leaf")
+    node = Node(id="n", name="n", display_name="n", type="Pod")
+    began = executor.clock()
+    executor.start(work, template, node)
+    executor.clock.jump(began + 8)
+    executor.stop(work, node)
+    executor.start(work, template, node)
+    executor.clock.jump(began + 12)
+    assert executor.take_due() == []
+    assert (executor.next_due or 0.0) >= began + 18
 
 
 async def test_a_pass_over_what_is_deleted_is_undone(plugin: StartPlugin, engine: StartEngine) -> None:

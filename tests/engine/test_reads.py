@@ -10,8 +10,9 @@ LEAF = "{name: leaf, container: {image: i}}"
 
 
 def found(*templates: str, kind: str = "Workflow") -> dict[tuple[str, str], list[Reader]]:
+    """By the template of the leaf, all in one namespace, and the output."""
     document = {"kind": kind, "metadata": {"name": "w"}, "spec": {"templates": [*map(yaml.safe_load, templates)]}}
-    return reads([document])
+    return {(output.template, output.name): readers for output, readers in reads([document]).items()}
 
 
 def test_a_loop_over_a_result_and_a_condition_on_it() -> None:

@@ -68,6 +68,23 @@ async def test_what_a_leaf_leaves_behind_ends_with_it(machine: Machine) -> None:
     await until_gone(int((named(workflow, "w").outputs or {})["result"]))
 
 
+async def test_a_leaf_of_what_the_engine_was_told_to_forget_ends_quietly(
+    machine: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    note, go_on = tmp_path / "pids", tmp_path / "go-on"
+    script = f"echo $$ > {note}; while [ ! -e {go_on} ]; do sleep 0.01; done"
+    workflow = workflow_of(shell("main", script))
+    running = asyncio.create_task(machine.engine.run([workflow]))
+    await until(note, text="\n")
+    await machine.engine.forget(workflow)
+    await running
+    go_on.touch()
+    (task,) = machine.executor._tasks
+    await task
+    (said,) = [each.getMessage() for each in caplog.records if "report refused" in each.getMessage()]
+    assert "default/w: this engine does not have the workflow" in said
+
+
 async def test_a_deadline_ends_it(machine: Machine, tmp_path: Path) -> None:
     note = tmp_path / "pids"
     workflow = await machine.run(shell("main", f"echo $$ > {note}; exec sleep 1000", activeDeadlineSeconds=1))

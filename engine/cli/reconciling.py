@@ -1,0 +1,19 @@
+"""What every command that reconciles ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from engine.cli.options import Options
+
+if TYPE_CHECKING:
+    from engine.engine import Engine
+    from engine.model.workflow import Workflow
+
+
+def reconcile(options: Options, operation: Callable[[Engine, Workflow], None], source: str | None = None) -> None:
+    """See `engine.cli.running`, which is imported here: whoever asks for help does not wait for an engine."""
+    from engine.cli import running
+
+    running.reconcile(options, operation, source)

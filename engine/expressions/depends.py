@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,13 +13,16 @@ from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
 
 from engine.expressions.errors import ExpressionError, Invalid
-from engine.expressions.nesting import check_nesting
+from engine.expressions.nesting import MAX_LENGTH, check_nesting
 
 RESULTS: Final = ("Succeeded", "Failed", "Errored", "Skipped", "Omitted", "Daemoned", "AnySucceeded", "AllFailed")
 """What may be asked of a task. The last two are for tasks that loop: any of its iterations, all of them."""
 
 DEFAULT_RESULTS: Final = ("Succeeded", "Skipped", "Daemoned")
 """What a bare task name asks for: any of these."""
+
+_ALL: Final = re.compile(r"\s*+{task}\s*+(?:&&\s*+{task}\s*+)*+".replace("{task}", "[a-zA-Z0-9][-a-zA-Z0-9]*+"))
+"""What most write: bare names of tasks that all have to be done."""
 
 Lookup = Callable[[str, str], bool]
 """Whether a task, by name, has come to a result, one of `RESULTS`."""
@@ -89,6 +93,8 @@ def parse_depends(text: str, continue_on: ContinueOn | None = None) -> Depends:
     A bare name means Succeeded, Skipped or Daemoned. ``continue_on`` adds results to that for tasks whose `continueOn`
     says so: `{"A": ("Errored", "Failed")}`.
     """
+    if len(text) <= MAX_LENGTH and _ALL.fullmatch(text):
+        return all_of([task.strip() for task in text.split("&&")], continue_on)
     try:
         check_nesting(text)
         term: Any = _parser().parse(text)
@@ -102,6 +108,12 @@ def parse_depends(text: str, continue_on: ContinueOn | None = None) -> Depends:
     looped = (task.name for task in tasks if task.result in ("AnySucceeded", "AllFailed"))
     names = dict.fromkeys(task.name for task in tasks)
     return Depends(tuple(names), tuple(dict.fromkeys(looped)), term, continue_on or {})
+
+
+def all_of(tasks: Collection[str], continue_on: ContinueOn | None = None) -> Depends:
+    """What `A && B && C` asks for."""
+    terms = tuple(_Task(task, None) for task in tasks)
+    return Depends(tuple(dict.fromkeys(tasks)), (), _All(terms) if len(terms) != 1 else terms[0], continue_on or {})
 
 
 @cache

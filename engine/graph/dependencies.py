@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from typing import Final
 
 from engine.expressions import ExpressionError
-from engine.expressions.depends import parse_depends
+from engine.expressions.depends import all_of, parse_depends
 from engine.templates.template import Condition, Template
 
 _TASK: Final = re.compile(r"([a-zA-Z0-9][-a-zA-Z0-9]*?)\.[A-Z][a-zA-Z]+|([a-zA-Z0-9][-a-zA-Z0-9]*)")
@@ -41,9 +41,10 @@ def dependencies(template: Template) -> Generator[None, None, dict[str, Conditio
     }
     result: dict[str, Condition | None] = {}
     for task in template.tasks:
-        text = task.document.get("depends") or " && ".join(task.document.get("dependencies") or ())
+        text, listed = task.document.get("depends") or "", task.document.get("dependencies") or ()
+        condition: Condition | None = all_of(listed, forgiven) if listed else None
         try:
-            result[task.name] = parse_depends(text, forgiven) if text else None
+            result[task.name] = parse_depends(text, forgiven) if text else condition
         except ExpressionError as error:
             result[task.name] = Broken(text, error)
         yield

@@ -7,7 +7,7 @@ scanned again, and a tag ends at the first `}}`. Simple tags name a variable; `{
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -175,23 +175,33 @@ class Text:
 
     def __init__(self, text: str) -> None:
         self._parts: list[bytes] = []
-        self._slots: list[tuple[int, str, _Simple | _Expression]] = []
-        position = 0
+        self._slots: Sequence[tuple[int, str, _Simple | _Expression]] = ()
+        self.names: frozenset[str] = frozenset()
+        """The variables that tags name."""
+        self.expressions: frozenset[str] = frozenset()
+        """The expressions of `{{=...}}` tags, without the `=`."""
+        self.tags: frozenset[str] = frozenset()
+        """What stands between the braces."""
+        if "{{" in text:
+            self._split(text)
+        else:
+            self._parts.append(text.encode())
+
+    def _split(self, text: str) -> None:
+        position, slots = 0, list[tuple[int, str, _Simple | _Expression]]()
         for start, end in find_tags(text):
             raw = text[start + 2 : end - 2]
             tag = _Expression(raw) if raw.startswith("=") else _Simple(raw)
             self._parts += (text[position:start].encode(), b"")
-            self._slots.append((len(self._parts) - 1, tag.name, tag))
+            slots.append((len(self._parts) - 1, tag.name, tag))
             position = end
         if (start := text.find("{{", position)) >= 0:
             raise SubstitutionError(f'Cannot find end tag="}}}}" starting from {text[start : start + 40]!r}')
         self._parts.append(text[position:].encode())
-        self.names: frozenset[str] = frozenset(name for _, name, tag in self._slots if type(tag) is _Simple)
-        """The variables that tags name."""
-        self.expressions: frozenset[str] = frozenset(name for _, name, tag in self._slots if type(tag) is _Expression)
-        """The expressions of `{{=...}}` tags, without the `=`."""
-        self.tags: frozenset[str] = self.names | self.expressions
-        """What stands between the braces."""
+        self._slots = slots
+        self.names = frozenset(name for _, name, tag in slots if type(tag) is _Simple)
+        self.expressions = frozenset(name for _, name, tag in slots if type(tag) is _Expression)
+        self.tags = self.names | self.expressions
 
     def render(
         self,

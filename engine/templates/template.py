@@ -25,6 +25,7 @@ DISPLAY_NAME: Final = "workflows.argoproj.io/display-name"
 
 # How one step or task names another: ``steps.a.outputs``, ``tasks['b-c'].status``, in tags and expressions alike.
 _MENTION: Final = re.compile(r"""\b(?:steps|tasks)(?:\.([\w-]+)|\[\\*['"]([^'"\\]+)\\*['"]\])(\.outputs\.result)?""")
+_WORD: Final = re.compile(r"\b(?:steps|tasks)\b|\$env")
 # One that never ends goes on to the end of the text, so that no other begins in it.
 _EXPRESSION: Final = re.compile(
     r"""\{\{=(?:[^}]|\}(?!\}))*+(?:\}\}|\Z)|"(?:e|fromE)xpression":"(?:[^"\\]|\\.)*+(?:"|\Z)"""
@@ -44,6 +45,10 @@ class Mentions:
 
     def __init__(self, document: object) -> None:
         text = orjson.dumps(document).decode()
+        if not _WORD.search(text):  # most mention none
+            self._names = self.results = frozenset[str]()
+            self._all = self.expressed = False
+            return
         found = _MENTION.findall(text)
         self._names = frozenset(dotted or quoted for dotted, quoted, _ in found)
         expressions = [expression[0] for expression in _EXPRESSION.finditer(text)]
@@ -134,12 +139,14 @@ class Step:
         self.continue_on: Document = document.get("continueOn") or {}
         self.mentions = Mentions(document)
         self.hooks, self.exit_hook = read_hooks(document)
-        hooks = compile_json({key: document[key] for key in ("hooks", "onExit") if document.get(key)})
-        self.loop_hooks: Text | None = hooks if self.loop is not None and hooks.tags else None
+        hooks = {key: document[key] for key in ("hooks", "onExit") if self.loop is not None and document.get(key)}
+        self.loop_hooks: Text | None = compile_json(hooks) if hooks else None
         """The hooks of a loop, where something in them is to be filled in for each turn."""
+        if self.loop_hooks is not None and not self.loop_hooks.tags:
+            self.loop_hooks = None
         self.loop_when = self.when is not None and any(map(_ITEM.search, self.when.tags))
         """Whether `when` names the item."""
-        texts = [text for text in (self.call, self.when, self.loop_hooks) if text is not None]
+        texts = [text for text in (self.call, self.when, self.loop_hooks) if text is not None and text.tags]
         self.item_keys = tuple(sorted({name[5:] for text in texts for name in text.names if name.startswith("item.")}))
         """The keys that every item of the loop must have."""
         self.item_expressions = any(_ITEM.search(expression) for text in texts for expression in text.expressions)

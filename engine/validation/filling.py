@@ -51,6 +51,8 @@ def fill_in(template: Document, arguments: Document | None, scope: Scope, placeh
     given = _named(arguments, "artifacts")
     artifacts = [_artifact(each, given) for each in inputs.get("artifacts") or ()]
     called: Document = {**template, "inputs": {**inputs, "parameters": parameters, "artifacts": artifacts}}
+    if b"{{" not in orjson.dumps(called):
+        return called
     try:
         called = _rendered(called, scope)
         return _rendered(called, Scope(scope, _variables(called)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from engine.graph.retry import POLICIES
 from engine.substitution.scope import Scope
@@ -50,6 +50,18 @@ def drive(checking: Checking) -> Document | None:
     return found
 
 
+class _Read(NamedTuple):
+    """A template, of which this is the same however it is called."""
+
+    template: Document
+    kind: Kind
+    inputs: set[str]
+    own: list[str]
+    """The variables that it has of itself."""
+    brief: Document
+    """What of it is looked at each time, which is little however large it is."""
+
+
 class Templates:
     """What is known of a workflow's templates so far.
 
@@ -61,7 +73,9 @@ class Templates:
         self.known = known
         self.placeholder = placeholder
         self._seen: set[tuple[str, str]] = set()
-        self._inputs: dict[int, tuple[Document, set[str]]] = {}
+        self._open: set[tuple[str, int]] = set()
+        """Templates that were looked at with all that they take given: there is nothing new in doing it again."""
+        self._read: dict[int, _Read] = {}
         self._defined: dict[tuple[int, bool], tuple[Document, frozenset[str]]] = {}
 
     def check_call(self, call: Document, context: Context, arguments: Document | None) -> Checking:
@@ -73,10 +87,15 @@ class Templates:
         if found is None:
             return None
         template, context = found
+        key = (context.scope, id(template))
+        if arguments is None and key in self._open:
+            return template
         policy = (template.get("retryStrategy") or {}).get("retryPolicy") or ""
         if policy and policy not in POLICIES:
             raise InvalidSpec(f"{policy} is not a valid RetryPolicy, expected {' or '.join(POLICIES)}")
         yield self._check(template, context, arguments)
+        if arguments is None:
+            self._open.add(key)
         return template
 
     @staticmethod
@@ -106,23 +125,19 @@ class Templates:
 
     def _check(self, template: Document, context: Context, arguments: Document | None) -> Checking:
         name = template.get("name") or ""
-        kind = _kind(template)
-        inputs = self._read_inputs(name, kind, template)
-        own = _own_variables(kind, template)
+        _, kind, inputs, own, brief = self._read_once(name, template)
         key = (context.scope, name)
         seen = key in self._seen
-        # What is looked at each time is little, however large the template.
-        wanted = {field: template[field] for field in ("inputs", "timeout") if field in template} if seen else template
-        local = Scope(self.known, {variable: self.placeholder() for variable in sorted(own)})
+        local = Scope(self.known, {variable: self.placeholder() for variable in own})
         try:
-            called = fill_in(wanted, arguments, local, self.placeholder)
+            called = fill_in(brief if seen else template, arguments, local, self.placeholder)
         except InvalidSpec as error:
             raise InvalidSpec(f"templates.{name} {error}") from error
         _check_timeout(name, kind, called)
         if seen:
             return None
         self._seen.add(key)
-        names = Names(inputs | own, self.known)
+        names = Names(inputs.union(own), self.known)
         if not kind.leaf:
             if template.get("activeDeadlineSeconds") is not None:
                 raise InvalidSpec(f"templates.{name}.activeDeadlineSeconds is only valid for leaf templates")
@@ -137,14 +152,17 @@ class Templates:
         check_metrics(name, called.get("metrics"))
         return template
 
-    def _read_inputs(self, name: str, kind: Kind, template: Document) -> set[str]:
-        known = self._inputs.get(id(template))
+    def _read_once(self, name: str, template: Document) -> _Read:
+        known = self._read.get(id(template))
         if known is None:
+            kind = _kind(template)
             for container in template.get("initContainers") or ():
                 if not container.get("name"):
                     raise InvalidSpec("initContainers must all have container name")
-            known = self._inputs[id(template)] = (template, check_inputs(name, kind, template.get("inputs")))
-        return known[1]
+            inputs, own = check_inputs(name, kind, template.get("inputs")), sorted(_own_variables(kind, template))
+            brief = {field: template[field] for field in ("inputs", "timeout") if field in template}
+            known = self._read[id(template)] = _Read(template, kind, inputs, own, brief)
+        return known
 
     def define(self, names: Names, call: str, template: Document | None, *, looped: bool) -> None:
         """Note in `names` what a call of the template defines under its own name, and what of it is global."""

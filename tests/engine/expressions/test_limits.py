@@ -119,6 +119,7 @@ def test_long_conditions_and_dependencies_run() -> None:
     depends = parse_depends(" && ".join(f"(task-{number}.Succeeded)" for number in range(2000)))
     assert len(depends.tasks) == 2000
     assert depends.evaluate(lambda task, result: True) is True
+    assert parse_depends(" && ".join(f"task-{number}" for number in range(2000))).tasks[-1] == "task-1999"
     assert parse_depends("!" * 5000 + "A").evaluate(lambda task, result: True) is True
 
 

@@ -244,6 +244,13 @@ def test_a_dag_inside_a_dag() -> None:
     assert ran["a"].outbound_nodes == (ran["y"].id,)
 
 
+def test_what_a_task_depends_on_may_be_as_much_as_is_written() -> None:
+    names = [f"t{number:0100}" for number in range(1000)]
+    last = f"name: last, template: leaf, dependencies: [{', '.join(names)}]"
+    ran = run(dag(*(f"name: {name}, template: leaf" for name in names), last))
+    assert (ran["last"].phase, ran.phase) == ("Succeeded", "Succeeded")
+
+
 def test_ten_thousand_in_a_row() -> None:
     chain = [f"name: t{n}, template: leaf" + (f", depends: t{n - 1}" if n else "") for n in range(2000)]
     assert run(dag(*chain)).phase == "Succeeded"

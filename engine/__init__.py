@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.executors.local import LocalExecutor
     from engine.executors.outcomes import Outcome, Outcomes
     from engine.executors.simulated import PendingExecutor, SimulatedExecutor
-    from engine.manifests import ManifestError, Manifests, load
+    from engine.manifests import ManifestError, Manifests, load, parse
     from engine.model.node import Node
     from engine.model.statistics import EngineHealth, EngineStats
     from engine.model.workflow import InvalidWorkflow, Workflow
@@ -43,7 +43,7 @@ else:
         "executors.outcomes": ("Outcome", "Outcomes"),
         "executors.local": ("LocalExecutor",),
         "executors.simulated": ("PendingExecutor", "SimulatedExecutor"),
-        "manifests": ("ManifestError", "Manifests", "load"),
+        "manifests": ("ManifestError", "Manifests", "load", "parse"),
         "model.node": ("Node",),
         "model.statistics": ("EngineHealth", "EngineStats"),
         "model.workflow": ("InvalidWorkflow", "Workflow"),
@@ -106,4 +106,5 @@ __all__ = [
     "Workflow",
     "WorkflowHandle",
     "load",
+    "parse",
 ]

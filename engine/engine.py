@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.simulated import SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
-from engine.model.clock import SimulatedClock
 from engine.model.statistics import EngineHealth, EngineStats
 from engine.model.workflow import Workflow
 from engine.operations import OperationError
 from engine.operations.errors import AlreadySubmitted, Draining
 from engine.reconciling.active import Active
 from engine.reconciling.archive import Archive
-from engine.reconciling.entries import read
 from engine.reconciling.handle import WorkflowHandle, workflow_of
 from engine.reconciling.keeping import WORKERS, Surroundings
 from engine.reconciling.looping import Loop
@@ -29,6 +27,7 @@ from engine.reconciling.observing import Observer
 from engine.reconciling.operating import Operations
 from engine.reconciling.parting import part
 from engine.reconciling.passes import Passes
+from engine.reconciling.restoring import restore
 from engine.reconciling.results import Commit, PassResult
 from engine.reconciling.starting import Leaves, check_executor
 from engine.storage.store import Store
@@ -134,7 +133,7 @@ class Engine:
             if self._books is not None:
                 await stack.enter_async_context(self._books.store)
                 stack.push_async_callback(self._books.close)
-                await self._restore(self._books.store)
+                await restore(self._books.store, self._active, self._handing, self._surroundings, self.clock)
             if self.registry is not None:
                 await stack.enter_async_context(self.registry)
                 self.registry.listeners.append(self._reloaded)
@@ -142,16 +141,6 @@ class Engine:
             stack.push_async_callback(self._loop.close)
             self._stack = stack.pop_all()
         return self
-
-    async def _restore(self, store: Store) -> None:
-        """Go on with what the store has."""
-        for head in await store.heads(finished=False):
-            workflow, record = await read(head.uid, await store.entries(head.uid))
-            if isinstance(self.clock, SimulatedClock) and record.at is not None:
-                self.clock.jump(record.at)  # it had been set forward
-            run = self._active.restored(workflow, record)
-            if workflow.finished:
-                await self._surroundings.pace.through(self._handing.follow(run))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -197,6 +186,11 @@ class Engine:
     def workflows(self) -> list[Workflow]:
         """Those that the engine has and are not finished: once it is entered, those that its store had."""
         return [run.workflow for run in self._active.runs.values()]
+
+    def find(self, key: str) -> WorkflowHandle | None:
+        """The handle of the unfinished workflow of a key, ``namespace/name``; None where the engine has none."""
+        run = self._active.runs.get(key)
+        return WorkflowHandle(self._active, run.workflow) if run is not None else None
 
     async def saved(self, workflow: Subject) -> None:
         """Wait until the store has what was said of a workflow by now: its submission, reports, `stop` and the like.

@@ -1,6 +1,15 @@
 """Manifests: files in, Workflows, templates and ConfigMaps out."""
 
-from engine.manifests.loading import Document, Manifest, ManifestError, Manifests, UnknownFields, load, load_mapping
+from engine.manifests.loading import (
+    Document,
+    Manifest,
+    ManifestError,
+    Manifests,
+    UnknownFields,
+    load,
+    load_mapping,
+    parse,
+)
 from engine.manifests.sources import sources, workflow_from
 
 __all__ = [
@@ -11,6 +20,7 @@ __all__ = [
     "UnknownFields",
     "load",
     "load_mapping",
+    "parse",
     "sources",
     "workflow_from",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -109,17 +109,36 @@ def load(paths: Iterable[Path], *, strict: bool | None = None) -> Manifests:
     """
     manifests = Manifests()
     for path in paths:
-        found = False
+        found = 0
         for file in _files(path):
-            for manifest in _unfold(file, among_others=file is not path):
-                found = True
-                if strict is not None:
-                    _check_fields(manifest, strict)
-                _file(manifest, manifests)
+            found += _collect(_unfold(_read(file), file, among_others=file is not path), manifests, strict)
         if not found:
             nothing = "Is a directory with no manifest in it" if path.is_dir() else "expected a manifest, found nothing"
             raise ManifestError(f"{_named(path)}: {nothing}")
     return manifests
+
+
+def parse(data: bytes | str, *, named: str = "manifest", strict: bool | None = None) -> Manifests:
+    """As `load`, of YAML or JSON that is here already, such as the body of a request; errors call it ``named``.
+
+    A large one takes its time: it may be parsed in another thread.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    path, manifests = Path(named), Manifests()
+    if not _collect(_unfold(_parsed(content, named, _guessed), path), manifests, strict):
+        raise ManifestError(f"{named}: expected a manifest, found nothing")
+    return manifests
+
+
+def _collect(found: Iterable[Manifest], manifests: Manifests, strict: bool | None) -> int:
+    """File them; how many there were."""
+    count = 0
+    for manifest in found:
+        count += 1
+        if strict is not None:
+            _check_fields(manifest, strict)
+        _file(manifest, manifests)
+    return count
 
 
 def load_mapping(path: Path) -> dict[str, Any]:
@@ -185,8 +204,8 @@ def _files(path: Path) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def _unfold(path: Path, *, among_others: bool) -> Iterator[Manifest]:
-    for index, document in _read(path):
+def _unfold(documents: Iterable[tuple[int, Any]], path: Path, *, among_others: bool = False) -> Iterator[Manifest]:
+    for index, document in documents:
         where = f"{_named(path)}, document {index}"
         if among_others and not (isinstance(document, dict) and "kind" in document):
             _log.info("skipping what is no manifest", path=str(path), document=index)
@@ -232,7 +251,6 @@ def _named(path: Path) -> str:
 
 
 def _read(path: Path) -> Iterator[tuple[int, Any]]:
-    """The documents of a file that hold anything, numbered from 1."""
     try:
         if path == STANDARD_INPUT:
             data = _standard_input()
@@ -242,15 +260,21 @@ def _read(path: Path) -> Iterator[tuple[int, Any]]:
                 data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ManifestError(f"{_named(path)}: {error.strerror or error}") from error
+    syntax = _guessed if path == STANDARD_INPUT else read_json if path.suffix == ".json" else read_yaml
+    return _parsed(data, _named(path), syntax)
+
+
+def _parsed(data: bytes, name: str, syntax: Callable[[bytes, str], Iterable[Any]]) -> Iterator[tuple[int, Any]]:
+    """The documents that hold anything, numbered from 1."""
     if len(data) > MAX_BYTES:
-        raise ManifestError(f"{_named(path)}: expected at most {MAX_BYTES >> 20} MiB")
+        raise ManifestError(f"{name}: expected at most {MAX_BYTES >> 20} MiB")
     try:
-        for index, document in enumerate(_documents(data, path), 1):
+        for index, document in enumerate(syntax(data, name), 1):
             if document is not None:
                 yield index, document
     except BadDocument as error:
         place = f":{error.line}:{error.column}" if error.line else ""
-        raise ManifestError(f"{_named(path)}{place}: {error}") from error
+        raise ManifestError(f"{name}{place}: {error}") from error
 
 
 def _standard_input() -> bytes:
@@ -261,9 +285,9 @@ def _standard_input() -> bytes:
     return bytes(data)
 
 
-def _documents(data: bytes, path: Path) -> Iterator[Any]:
+def _guessed(data: bytes, name: str) -> Iterator[Any]:
     """What has no name to tell is JSON if it can be, which is no YAML where it has tabs or surrogates in it."""
-    if path == STANDARD_INPUT and data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
         with contextlib.suppress(BadDocument):
-            return iter([*read_json(data, _named(path))])
-    return read_json(data, str(path)) if path.suffix == ".json" else read_yaml(data, _named(path))
+            return iter([*read_json(data, name)])
+    return read_yaml(data, name)

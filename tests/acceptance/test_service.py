@@ -422,6 +422,16 @@ async def test_a_handle_of_another_engine_is_refused() -> None:
             other.stop(handle.workflow)
 
 
+async def test_a_workflow_is_found_by_its_key() -> None:
+    async with Engine(executor=Runs()) as engine:
+        handle = engine.submit(leaf())
+        found = engine.find("default/work")
+        assert found is not None
+        assert found.workflow is handle.workflow
+        await engine.delete(found)
+        assert engine.find("default/work") is None
+
+
 async def test_operations_take_handles() -> None:
     executor = Runs()
     async with serving(Engine(executor=executor)) as engine:

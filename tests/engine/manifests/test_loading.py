@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.manifests import ManifestError, load
+from engine.manifests import ManifestError, load, parse
 from engine.manifests import loading as loading_module
 
 WORKFLOW = """\
@@ -233,3 +233,30 @@ def test_a_file_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest
     path = write(tmp_path, f"{WORKFLOW}#{'x' * 1024 * 1024}")
     with pytest.raises(ManifestError, match="expected at most 1 MiB"):
         load([path])
+
+
+@pytest.mark.parametrize("text", [WORKFLOW, '{"kind": "Workflow",\t"metadata": {"generateName": "hello-"}}'])
+def test_what_is_here_already_is_parsed_be_it_yaml_or_json(text: str) -> None:
+    for data in (text, text.encode()):
+        (manifest,) = parse(data).workflows
+        assert manifest.document["metadata"] == {"generateName": "hello-"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the body: expected a manifest, found nothing"),
+        ("a: [", "the body:2:1: "),
+        ("- 1", "the body, document 1: expected a mapping, found a list"),
+        ("kind: Workflow\n---\nspec: {}", "the body, document 2: expected a kind, such as Workflow"),
+    ],
+)
+def test_what_cannot_be_parsed_is_called_as_the_caller_says(text: str, message: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        parse(text, named="the body")
+    assert str(caught.value).startswith(message)
+
+
+def test_fields_that_there_are_not_are_refused_where_it_is_to_be_strict() -> None:
+    with pytest.raises(ManifestError, match="zeta"):
+        parse(WORKFLOW, strict=True)

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 SAMPLE = Path(__file__).with_name("typed_sample.py")
+SERVICE = Path(__file__).parents[2] / "examples" / "controller.py"
+"""The code of docs/embedding.md."""
 
 MISTAKES = """\
 from engine import Engine
@@ -19,11 +21,22 @@ Client(4355)
 
 
 def test_strict_mypy_of_an_embedder_follows_our_types(tmp_path: Path) -> None:
-    sample, wrong = tmp_path / "sample.py", tmp_path / "wrong.py"
+    sample, service, wrong = (tmp_path / name for name in ("sample.py", "service.py", "wrong.py"))
     sample.write_text(SAMPLE.read_text())
+    service.write_text(SERVICE.read_text())
     wrong.write_text(MISTAKES)
     checked = subprocess.run(
-        (sys.executable, "-m", "mypy", "--strict", "--no-pretty", "--hide-error-context", sample.name, wrong.name),
+        (
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--no-pretty",
+            "--hide-error-context",
+            sample.name,
+            service.name,
+            wrong.name,
+        ),
         cwd=tmp_path,
         env={"PATH": "/usr/bin:/bin"},
         capture_output=True,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PORTS = ("4355", "4356")
+PORTS = ("4355", "4356", "8080")
 """Those that the examples and the documents name."""
 
 

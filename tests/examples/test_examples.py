@@ -63,18 +63,6 @@ def test_the_diamond_fails_where_one_of_its_loop_does(checkout: Checkout) -> Non
     assert phases(workflow)["d"] == "Omitted"
 
 
-def test_the_controller_runs_containers_as_processes_and_asks_its_plugins(checkout: Checkout) -> None:
-    diamond = checkout.folder / "examples" / "diamond.yaml"
-    diamond.write_text(diamond.read_text().replace("duration: 5m", "duration: 10ms"))
-    checkout.leave_running(".venv/bin/python examples/plain_plugin.py")
-    told = checkout.run(".venv/bin/python examples/controller.py examples/diamond.yaml examples/plugins.toml")
-    lines = told.splitlines()
-    assert "diamond: Succeeded" in lines
-    assert "b(1:green): Succeeded green" in lines
-    assert "polite: Succeeded likewise" in lines
-    assert "d: Succeeded after good morning" in lines
-
-
 def test_fan_out_makes_a_hundred_thousand_nodes_of_one_step(checkout: Checkout) -> None:
     manifest = checkout.folder / "examples" / "fan-out.yaml"
     text = manifest.read_text()

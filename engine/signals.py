@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -18,8 +18,11 @@ _log = get_logger(__name__)
 
 
 @contextmanager
-def draining(engine: Engine) -> Iterator[list[signal.Signals]]:
-    """Within this block SIGTERM and SIGINT drain the engine instead of ending the process; yields those that came."""
+def draining(engine: Engine, hurry: Callable[[], None] = lambda: None) -> Iterator[list[signal.Signals]]:
+    """Within this block SIGTERM and SIGINT drain the engine instead of ending the process; yields those that came.
+
+    ``hurry`` is called where there is a second one, for whoever has more to end than the engine.
+    """
     loop = asyncio.get_running_loop()
     received: list[signal.Signals] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -29,6 +32,8 @@ def draining(engine: Engine) -> Iterator[list[signal.Signals]]:
         grace = GRACE if len(received) == 1 else 0.0
         _log.warning("stopping", signal=number.name, grace=f"{grace:g}s")
         engine.drain(grace)
+        if len(received) > 1:
+            hurry()
 
     for number in before:
         loop.add_signal_handler(number, drain, number)

@@ -16,6 +16,7 @@ from engine.cli import INTERRUPTED
 from engine.cli.operations import resume, retry, stop, suspend, terminate
 from engine.cli.outcomes import outcomes
 from engine.cli.run import run
+from engine.cli.serve import serve
 from registry.cli import BadInput, check
 from registry.logs import configure_logs
 from registry.terminal import tell
@@ -57,7 +58,7 @@ def oarlock() -> None:
     """
 
 
-for command in (run, outcomes, stop, terminate, suspend, resume, retry, check):
+for command in (run, serve, outcomes, stop, terminate, suspend, resume, retry, check):
     oarlock.add_command(command)
 
 

@@ -118,16 +118,19 @@ class Workflow:
         found = {node_id: to_dict(nodes[node_id]) for node_id in sorted(nodes)}
         return {**self.document, "status": {**self.document["status"], "nodes": found}}
 
-    def encode(self) -> bytes:
-        """`to_dict` as JSON, without building it: equal bytes mean that nothing at all has changed."""
-        return b"".join(filter(None, _encoded(self.document, self.committed())))
+    def encode(self, document: dict[str, Any] | None = None) -> bytes:
+        """`to_dict` as JSON, without building it: equal bytes mean that nothing at all has changed.
 
-    async def encoded(self) -> bytes:
+        A ``document`` takes the place of the workflow's own.
+        """
+        return b"".join(filter(None, _encoded(self.document if document is None else document, self.committed())))
+
+    async def encoded(self, document: dict[str, Any] | None = None) -> bytes:
         """`encode` for a workflow with very many nodes: the event loop goes on meanwhile.
 
         It is the workflow of the moment at which this was called, whatever becomes of it until the end.
         """
-        document, nodes = self.document, self.committed()
+        document, nodes = self.document if document is None else document, self.committed()
         return await asyncio.to_thread(lambda: b"".join(filter(None, _encoded(document, nodes))))
 
     def __repr__(self) -> str:
@@ -140,7 +143,7 @@ def _encoded(document: dict[str, Any], nodes: dict[str, Node]) -> Iterator[bytes
         yield orjson.dumps(document)
         return
     keys = yield from in_order(list(nodes))
-    status = orjson.dumps(document["status"])
+    status = orjson.dumps(document.get("status") or {})
     opened = status[:-1] + (b"" if status == b"{}" else b",") + b'"nodes":{' + _HERE + b"}}"
     before, after = orjson.dumps({**document, "status": orjson.Fragment(opened)}).split(_HERE)
     yield before

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from engine.serving.errors import ApiError, Code, answered
 
@@ -17,7 +18,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN: Final = frozenset({"/healthz", "/readyz"})
 """What is answered without a token."""
 
-_UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 def is_loopback(host: str) -> bool:
@@ -28,7 +29,7 @@ def is_loopback(host: str) -> bool:
         return host.rstrip(".").lower() == "localhost"
 
 
-def guard(token: str | None, *, loopback: bool) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def guard(token: str | None, *, loopback: bool) -> Middleware:
     """The middleware that refuses: without the token, from another site's page, or by another name than loopback's.
 
     A page that a browser has from elsewhere may send a request here, though it cannot read the answer: such a request
@@ -60,7 +61,7 @@ def _refuse_other_sites(request: web.Request) -> None:
         raise ApiError(Code.PERMISSION_DENIED, f"Origin: expected a page of this server's, got {origin!r}")
     if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         raise ApiError(Code.PERMISSION_DENIED, "Sec-Fetch-Site: expected a page of this server's")
-    if request.method in _UNSAFE and request.body_exists and request.content_type != "application/json":
+    if request.method in UNSAFE and request.body_exists and request.content_type != "application/json":
         raise ApiError(
             Code.INVALID_ARGUMENT,
             f"Content-Type: expected application/json, got {request.content_type!r}",

@@ -84,16 +84,25 @@ class _Watcher(Generic[_T]):
 
 
 class Hub(Generic[_T]):
-    """The things of a kind, by uid, and what was deleted lately; `began` is the revision at which it came to be."""
+    """The things of a kind, by uid, and what was deleted lately; `forgotten` is the revision at which it came to be."""
 
-    def __init__(self, began: int, tombstones: int = TOMBSTONES) -> None:
+    def __init__(self, forgotten: int, tombstones: int = TOMBSTONES) -> None:
         self.items: dict[str, _T] = {}
         self._gone: deque[tuple[int, _T]] = deque()
         self._tombstones = tombstones
-        self._forgotten = began
+        self._forgotten = forgotten
         """Deletions up to this revision are remembered no more."""
         self._watchers: set[_Watcher[_T]] = set()
         self._closed = False
+
+    def forget(self, revision: int) -> None:
+        """What was before that revision is known from here on only as it is now."""
+        self._forgotten = revision
+
+    def check(self, since: int) -> None:
+        """Raises `ApiError` (410) where deletions after that revision are forgotten: list, and watch from there."""
+        if 0 < since < self._forgotten:
+            raise ApiError(Code.OUT_OF_RANGE, f"too old resource version: {since} ({self._forgotten})", status=410)
 
     def put(self, item: _T) -> None:
         """It is new, or has changed."""
@@ -119,10 +128,9 @@ class Hub(Generic[_T]):
     async def watch(self, since: int, selected: Callable[[_T], bool]) -> AsyncGenerator[Event[_T]]:
         """What has happened after the revision `since`, and happens; 0 begins with all that there is.
 
-        Raises `ApiError` (410) where deletions after that revision are forgotten: list, and watch from there.
+        Raises what `check` does.
         """
-        if 0 < since < self._forgotten:
-            raise ApiError(Code.OUT_OF_RANGE, f"too old resource version: {since} ({self._forgotten})", status=410)
+        self.check(since)
         watcher = _Watcher(since, selected)
         for revision, item in self._gone if since else ():
             if revision > since:

@@ -14,63 +14,66 @@ from engine.serving.errors import ApiError
 
 EVENTS: Final = "text/event-stream"
 
-STALLED: Final = 30.0
-"""Seconds after which a client that takes nothing any more is let go."""
-
 KEEPALIVE: Final = 15.0
-"""Seconds of silence after which a server-sent comment tells that the connection lives."""
+"""Seconds of silence after which it is looked whether the client is still there; a server-sent comment tells it so."""
 
 
-async def stream(request: web.Request, messages: AsyncGenerator[Any]) -> web.StreamResponse:
+async def stream(
+    request: web.Request, messages: AsyncGenerator[Any], seconds: float | None = None
+) -> web.StreamResponse:
     """Answer with each of `messages` as ``{"result": ...}``, as grpc-gateway does; one that fails ends it.
 
-    An error before the first message is answered as any other, with its status; a later one as ``{"error": ...}``.
+    It ends after so many ``seconds``, by default when the messages do, or the client is gone. An error is answered as
+    ``{"error": ...}``, since the answer has begun by then.
     """
     events = EVENTS in request.headers.get("Accept", "")
     response = web.StreamResponse(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
     response.content_type = EVENTS if events else "application/json"
     response.enable_chunked_encoding()
-    async with aclosing(_with_pauses(messages)) as each_one:
-        await response.prepare(request)
+    await response.prepare(request)
+    async with aclosing(_with_pauses(messages, seconds)) as each_one:
         try:
             async for message in each_one:
                 if message is not None:
                     await _write(response, {"result": message}, events=events)
                 elif events:
-                    await _send(response, b":\n\n")
+                    await response.write(b":\n\n")
+                if request.transport is None or request.transport.is_closing():
+                    return response
         except ApiError as error:
             await _write(response, {"error": error.body | {"http_code": error.status}}, events=events)
     await response.write_eof()
     return response
 
 
-async def _with_pauses(messages: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
-    """The messages, and None after each `KEEPALIVE` seconds without one."""
+async def _with_pauses(messages: AsyncGenerator[Any], seconds: float | None) -> AsyncGenerator[Any]:
+    """The messages, and None after each `KEEPALIVE` seconds without one; no more of them after ``seconds``."""
+    clock = asyncio.get_running_loop().time
+    until = None if seconds is None else clock() + seconds
     coming: asyncio.Future[Any] | None = None
     try:
         while True:
-            coming = coming or asyncio.ensure_future(anext(messages))
-            done, _ = await asyncio.wait((coming,), timeout=KEEPALIVE)
-            if not done:
-                yield None
-                continue
-            taken, coming = coming, None
-            try:
-                message = taken.result()
-            except StopAsyncIteration:
+            left = KEEPALIVE if until is None else min(until - clock(), KEEPALIVE)
+            if left <= 0:
                 return
-            yield message
+            coming = coming or asyncio.ensure_future(anext(messages))
+            done, _ = await asyncio.wait((coming,), timeout=left)
+            if done:
+                taken, coming = coming, None
+                try:
+                    message = taken.result()
+                except StopAsyncIteration:
+                    return
+                yield message
+            elif left == KEEPALIVE:
+                yield None
     finally:
         if coming is not None:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
+        await messages.aclose()
 
 
 async def _write(response: web.StreamResponse, message: dict[str, Any], *, events: bool) -> None:
     text = orjson.dumps(message)
-    await _send(response, b"data: " + text + b"\n\n" if events else text + b"\n")
-
-
-async def _send(response: web.StreamResponse, data: bytes) -> None:
-    async with asyncio.timeout(STALLED):
-        await response.write(data)
+    await response.write(b"data: " + text + b"\n\n" if events else text + b"\n")

@@ -1,0 +1,71 @@
+"""``serve``: the standalone engine, with Argo's API on a socket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILES]...")
+@click.option("--config", type=click.Path(path_type=Path), help="The plugins to call; without it there are none.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="The file that workflows survive in; without it they are gone with the process.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:2746",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 is any that is free.",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["simulated", "local", "pending"]),
+    default="simulated",
+    show_default=True,
+    help="simulated: leaves end as --outcomes says; local: they are processes of this "
+    "machine, which is no sandbox; pending: they run for ever.",
+)
+@click.option(
+    "--work-dir",
+    type=click.Path(path_type=Path),
+    help="Where the local executor keeps files and logs; without it ~/.local/state/oarlock/runs.",
+)
+@click.option(
+    "--parallel-leaves",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many leaves the local executor runs at a time; four for each CPU without it.",
+)
+@click.option("--outcomes", type=click.Path(path_type=Path), help="How leaves end; what is not named succeeds.")
+@click.option(
+    "--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Whoever asks has to have the token in it."
+)
+@click.option("--insecure", is_flag=True, help="Let everybody who can reach the address do anything.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="The certificate, for https.")
+@click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="Its key.")
+@click.option("--verbose", is_flag=True, help="Log what the engine does, too.")  # fmt: skip
+def serve(**given: Any) -> None:
+    """Serve Argo's HTTP API, and reconcile the workflows that are submitted by it, until SIGTERM.
+
+    FILES are manifests: the templates and ConfigMaps that workflows may refer to, and workflows to begin with, of which
+    those are left alone whose name is there already. A file may be a folder. The first SIGTERM or Ctrl-C lets the
+    passes under way end, a second one does not; with --store the next start goes on from there.
+
+    Elsewhere than on loopback nobody is let in without the token of --token-file, unless --insecure says so.
+
+    Exit code 0: it was told to end. 2: bad input, or an address that cannot be had.
+
+    \b
+    Examples:
+      oarlock serve --executor local --store oarlock.db
+      oarlock serve templates/ --listen 0.0.0.0:2746 --token-file token --tls-cert cert.pem --tls-key key.pem
+    """
+    from engine.cli import serving
+
+    serving.serve(serving.Options(**given))

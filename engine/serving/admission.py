@@ -1,0 +1,83 @@
+"""Workflows that somebody wants to have: read, looked at as Argo's server does before it takes one in, or refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from engine.manifests.fields import unknown_fields
+from engine.model.naming import InvalidName, check_namespace
+from engine.model.workflow import InvalidWorkflow, Workflow
+from engine.serving.errors import ApiError, Code, invalid
+from engine.templates.catalog import Templates
+from engine.templates.library import Library
+from engine.templates.specification import InvalidSpec, UnknownTemplate, spec_in_force
+from engine.validation import validate
+
+Document = dict[str, Any]
+
+LARGE: Final = 64 * 1024
+"""Bytes of a spec as JSON from which on it is looked at in another thread."""
+
+_SERVERS: Final = frozenset(
+    {"uid", "resourceVersion", "creationTimestamp", "generation", "selfLink", "managedFields", "deletionTimestamp"}
+)
+"""Metadata that is for the server to give."""
+
+
+def check_path_namespace(namespace: str) -> None:
+    """The namespace in the path of an operation on one thing. Raises `ApiError`."""
+    try:
+        check_namespace(namespace)
+    except InvalidName as error:
+        raise invalid(f"namespace: {error}") from None
+
+
+def manifest_of(body: Any, field: str, namespace: str) -> Document:
+    """What a body has in `field`, in that namespace and without what only a server says. Raises `ApiError`."""
+    if body is None:
+        raise invalid(f"{field} body not specified")
+    metadata = body.get("metadata")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise invalid(f"{field}.metadata: expected a mapping, got {metadata!r}")
+    metadata = {key: value for key, value in (metadata or {}).items() if key not in _SERVERS}
+    if metadata.get("namespace") not in (None, "", namespace):
+        raise invalid(
+            "the namespace of the provided object does not match the namespace sent on the request:"
+            f" expected {namespace!r}, got {metadata['namespace']!r}"
+        )
+    kind = body.get("kind") or "Workflow"
+    if kind != "Workflow":
+        raise invalid(f"{field}.kind: expected Workflow, got {kind!r}")
+    about = {"apiVersion": body.get("apiVersion") or "argoproj.io/v1alpha1", "kind": kind}
+    return {**body, **about, "metadata": {**metadata, "namespace": namespace}}
+
+
+async def admitted(document: Document, templates: Templates) -> Workflow:
+    """A workflow that may begin. Raises `ApiError` with Argo's reason where it may not: what its lint refuses.
+
+    Where the document is large the event loop goes on meanwhile; nobody may change it until then.
+    """
+    library = templates.library(document["metadata"]["namespace"])
+    try:
+        size = len(orjson.dumps(document))
+    except TypeError as error:  # numbers of more than 64 bits, and what is very deep
+        raise invalid(f"body: {error}") from None
+    return _admitted(document, library) if size < LARGE else await asyncio.to_thread(_admitted, document, library)
+
+
+def _admitted(document: Document, library: Library) -> Workflow:
+    for unknown in unknown_fields(document, strict=False):
+        if unknown.refused:
+            raise invalid(str(unknown))
+    try:
+        workflow = Workflow(document)
+        validate(workflow.document, library.local(spec_in_force(workflow.document, library)))
+    except (InvalidWorkflow, InvalidSpec) as error:
+        raise invalid(str(error)) from None
+    except UnknownTemplate as error:
+        raise ApiError(Code.NOT_FOUND, str(error)) from None
+    return workflow

@@ -1,0 +1,90 @@
+"""The application: each operation of the API with who answers it, and what stands before all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from engine.engine import Engine
+from engine.operations.errors import AlreadySubmitted, Draining, OperationError, TooManyWorkflows, UnknownWorkflow
+from engine.serving.errors import ApiError, Code, answered, of_aiohttp
+from engine.serving.guard import UNSAFE, Handler
+from engine.serving.info import Info
+from engine.serving.records import Records
+from engine.serving.routes import OPERATIONS
+from engine.serving.workflows import Workflows
+from engine.storage.store import StoreError
+from rpc.logs import get_logger
+
+MAX_BODY: Final = 16 * 1024 * 1024
+"""Bytes of a request's body: ten times what Kubernetes lets a workflow have."""
+
+_CODES: Final = (
+    (AlreadySubmitted, Code.ALREADY_EXISTS),
+    (TooManyWorkflows, Code.RESOURCE_EXHAUSTED),
+    (Draining, Code.UNAVAILABLE),
+    (UnknownWorkflow, Code.NOT_FOUND),
+    (OperationError, Code.INVALID_ARGUMENT),
+    (StoreError, Code.UNAVAILABLE),
+)
+
+_log = get_logger(__name__)
+
+
+def application(engine: Engine, records: Records, before: Sequence[Middleware], *, named: bool) -> web.Application:
+    """What answers requests about an engine's workflows. ``before`` is asked first, ``named`` is for `Info`."""
+    info = Info(engine, named=named)
+    handlers: dict[str, Handler] = {
+        **Workflows(engine, records).handlers(),
+        **info.handlers(),
+    }
+    app = web.Application(
+        middlewares=[_answering_errors, *before, _unless_draining(engine)],
+        client_max_size=MAX_BODY,
+    )
+    for operation in OPERATIONS:
+        path = re.sub(r"\{(\w+)\}$", r"{\1:[^{}/]*}", operation.path)  # the last one may be empty: all namespaces
+        app.router.add_route(operation.method, path, handlers.get(operation.name) or _missing(operation.name))
+    app.router.add_get("/healthz", info.healthy)
+    app.router.add_get("/readyz", info.ready)
+    return app
+
+
+def _missing(name: str) -> Handler:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        raise ApiError(Code.UNIMPLEMENTED, f"{name} is not implemented: it means nothing without a cluster")
+
+    return refuse
+
+
+@web.middleware
+async def _answering_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever goes wrong is answered as Argo's server does, and a mistake of ours tells nobody more than the log."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return answered(error)
+    except web.HTTPException as error:
+        return answered(of_aiohttp(error))
+    except (OperationError, StoreError) as error:
+        code = next(code for kind, code in _CODES if isinstance(error, kind))
+        return answered(ApiError(code, str(error)))
+    except (ConnectionError, TimeoutError):
+        raise  # whoever asked is gone
+    except Exception:
+        _log.exception("internal error", method=request.method, path=request.path)
+        return answered(ApiError(Code.INTERNAL, "internal error"))
+
+
+def _unless_draining(engine: Engine) -> Middleware:
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method in UNSAFE and engine.health.draining:
+            raise ApiError(Code.UNAVAILABLE, "the server is draining, and takes in nothing any more")
+        return await handler(request)
+
+    return check

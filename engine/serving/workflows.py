@@ -1,0 +1,170 @@
+"""Workflows made, shown, listed, watched, looked at and deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from engine.engine import Engine
+from engine.model.workflow import Workflow
+from engine.serving.admission import admitted, check_path_namespace, manifest_of
+from engine.serving.errors import ApiError, Code
+from engine.serving.fields import ALL, NODES, Fields, fields_of
+from engine.serving.guard import Handler
+from engine.serving.listing import Selected, page, selected
+from engine.serving.records import Record, Records
+from engine.serving.requests import Body, Document, flag, list_options, read_body
+from engine.serving.streams import stream
+
+FEW: Final = 256
+"""Nodes that are encoded in one turn of the event loop."""
+
+
+class CreateOptions(Body):
+    """Kubernetes'."""
+
+    dry_run: list[str] | None = None
+
+
+class CreateBody(Body):
+    """Argo's WorkflowCreateRequest, and its WorkflowLintRequest."""
+
+    workflow: Document | None = None
+    server_dry_run: bool = False
+    create_options: CreateOptions | None = None
+
+
+class Workflows:
+    """The operations on workflows that change none, but make and delete them."""
+
+    def __init__(self, engine: Engine, records: Records) -> None:
+        self._engine = engine
+        self._records = records
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By operation."""
+        return {
+            "WorkflowService_CreateWorkflow": self.create,
+            "WorkflowService_LintWorkflow": self.lint,
+            "WorkflowService_GetWorkflow": self.get,
+            "WorkflowService_ListWorkflows": self.list,
+            "WorkflowService_DeleteWorkflow": self.delete,
+            "WorkflowService_WatchWorkflows": self.watch,
+        }
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Submit a workflow. With ``createOptions.dryRun`` it is answered as it came, with ``serverDryRun`` as it would
+        be."""
+        body, document = await self._manifest(request)
+        workflow = await admitted(document, self._engine.templates)
+        if body.create_options is not None and body.create_options.dry_run:
+            return _answer(orjson.dumps(document))
+        return await self.submit(workflow, dry_run=body.server_dry_run)
+
+    async def submit(self, workflow: Workflow, *, dry_run: bool = False) -> web.Response:
+        """Take in a new workflow, unless it is only a trial, and answer with it."""
+        if dry_run:
+            self._records.check_name(workflow)
+            self._records.stamp(workflow)
+            return _answer(orjson.dumps(workflow.document))
+        return await self.answer(await self._records.submit(workflow))
+
+    async def lint(self, request: web.Request) -> web.Response:
+        """Refuse what Argo's lint refuses; else it is answered as it came."""
+        _, document = await self._manifest(request)
+        await admitted(document, self._engine.templates)
+        return _answer(orjson.dumps(document))
+
+    async def _manifest(self, request: web.Request) -> tuple[CreateBody, Document]:
+        namespace = request.match_info["namespace"]
+        check_path_namespace(namespace)
+        body = await read_body(request, CreateBody)
+        document = manifest_of(body.workflow, "workflow", namespace)
+        return body, {field: value for field, value in document.items() if field != "status"}  # it is a new one
+
+    async def get(self, request: web.Request) -> web.Response:
+        """One workflow, or the parts of it that ``fields`` names."""
+        return await self.answer(self.find(request), fields_of(request.query.get("fields", "")))
+
+    async def list(self, request: web.Request) -> web.Response:
+        """A page of the workflows of a namespace, or of all where that is empty."""
+        records = self._records
+        fields = fields_of(request.query.get("fields", ""))
+        revision = records.revision
+        found = page(records.hub.items.values(), request, request.match_info["namespace"], records.began)
+        each = fields.below("items")
+        items = [await self._encoded(record, each) for record in found.items] if not each.none else []
+        about = {"kind": "WorkflowList", "apiVersion": "argoproj.io/v1alpha1", "metadata": found.metadata(revision)}
+        about = about if fields.all or fields.excluded else fields.of(about)
+        head = orjson.dumps({**about, "items": []})
+        return _answer(b"".join((head[:-2], b",".join(items), b"]}")))
+
+    async def watch(self, request: web.Request) -> web.StreamResponse:
+        """What happens to workflows, from a revision on, as a stream."""
+        options = list_options(request)
+        wanted = selected(request, options, request.match_info["namespace"])
+        since = int(options.revision or 0)
+        if since > self._records.revision:
+            raise ApiError(Code.OUT_OF_RANGE, f"resource version: {since} was never told by this server", status=410)
+        fields = fields_of(request.query.get("fields", "")).below("result")
+        self._records.hub.check(since)
+        return await stream(request, self._events(since, wanted, fields), options.seconds)
+
+    async def _events(self, since: int, wanted: Selected, fields: Fields) -> AsyncGenerator[Any]:
+        told = fields.below("object")
+        async with aclosing(self._records.hub.watch(since, wanted)) as events:
+            async for event in events:
+                encoded = orjson.Fragment(await self._encoded(event.item, told))
+                yield fields.of({"type": event.type}) | ({} if told.none else {"object": encoded})
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Stop what runs of a workflow and forget it, with all that the store has of it."""
+        flag(request, "force")
+        record = self.find(request)
+        query = request.query
+        expected = {
+            "UID": (query.get("deleteOptions.preconditions.uid"), record.uid),
+            "ResourceVersion": (query.get("deleteOptions.preconditions.resourceVersion"), str(record.revision)),
+        }
+        for what, (wanted, found) in expected.items():
+            if wanted and wanted != found:
+                raise ApiError(Code.ABORTED, f"Precondition failed: {what} in precondition: {wanted}, it is {found}")
+        if not query.get("deleteOptions.dryRun"):
+            await self._records.delete(record)
+        return _answer(b"{}")
+
+    def find(self, request: web.Request) -> Record:
+        """The workflow that a path names. Raises `ApiError`."""
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        return self._records.find(namespace, name, request.query.get("uid", ""))
+
+    async def answer(self, record: Record, fields: Fields = ALL) -> web.Response:
+        """A workflow, or parts of it."""
+        return _answer(await self._encoded(record, fields))
+
+    async def _encoded(self, record: Record, fields: Fields) -> bytes:
+        """A workflow as JSON. Its nodes are fetched only where they are wanted."""
+        nodes = fields.below(*NODES)
+        if nodes.none:
+            return orjson.dumps(fields.of(self._records.shown(record)))
+        try:
+            workflow = await self._records.workflow(record)
+        except ApiError:  # it was deleted a moment ago
+            return orjson.dumps(fields.of(self._records.shown(record)))
+        document = self._records.shown(record, workflow.document)
+        if nodes.all:
+            document = fields.of(document)
+            if len(workflow.nodes) <= FEW:
+                return workflow.encode(document)
+            return await workflow.encoded(document)
+        whole = {**document, "status": workflow.to_dict()["status"]}
+        return await asyncio.to_thread(lambda: orjson.dumps(fields.of(whole)))
+
+
+def _answer(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")

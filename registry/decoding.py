@@ -38,7 +38,7 @@ def renamed(plugin: dict[str, Any], *, file: Path, at: str) -> dict[str, Any]:
             raise ConfigError(file, _join(at, older), f"expected {key} alone, which has the same meaning, got both")
         if values and (not isinstance(value, str) or value not in values):
             raise ConfigError(file, _join(at, older), f"expected one of {', '.join(values)}, got {show(value)}")
-        plugin[key] = values.get(value, value)
+        plugin[key] = values[value] if values else value
     return plugin
 
 

@@ -71,6 +71,8 @@ def test_tables_that_are_wrong(toml: Callable[[str | bytes], Path], text: str, e
         ("timout = '1s'", "timout: unknown key, did you mean timeout?"),
         ("colour = 1", f"colour: unknown key, expected one of {PLUGIN_KEYS}"),
         ("resend = 'sometimes'", 'resend: expected one of changed, always, auto, got "sometimes"'),
+        ("resend_after = [1]", f"cache_ttl: {DURATION} an array"),
+        ("resend_after = {a = 1}", f"cache_ttl: {DURATION} a table"),
         ("resend = 'always'\ncache = 'off'", "resend: expected cache alone, which has the same meaning, got both"),
         ("timeout = 1", f"timeout: {DURATION} 1"),
         ("timeout = nan", f"timeout: {DURATION} nan"),

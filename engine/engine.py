@@ -352,6 +352,22 @@ class Engine:
         """
         self._operations.resume(self._workflow(workflow), node_field_selector, parameters)
 
+    def set(
+        self,
+        workflow: Subject,
+        *,
+        node_field_selector: str,
+        phase: str = "",
+        message: str = "",
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
+        """Have the suspended nodes that match end in a ``phase``, or without one wait on, with what is given here.
+
+        ``parameters`` are the values of outputs that somebody is to supply. Raises `OperationError` where the workflow
+        is finished, no node matches, the phase is none that a node ends in, or a node lacks a value or expects no such.
+        """
+        self._operations.set_nodes(self._workflow(workflow), node_field_selector, phase, message, parameters)
+
     def retry(
         self,
         workflow: Subject,

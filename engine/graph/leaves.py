@@ -76,8 +76,11 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
     if result.phase == RUNNING:
         if daemon:
             come_up(graph, invocation, result.pod_ip or "127.0.0.1")
-        elif result.message and result.message != node.message:
+            return
+        if result.message and result.message != node.message:
             graph.store.touch(node.id).message = result.message
+        if result.outputs and template.kind.name == "suspend":
+            suspending.supply(graph, invocation, result.outputs)
         return
     if result.phase not in FULFILLED:
         finish(graph, invocation, ERROR, f"the executor reported the phase {result.phase!r}")

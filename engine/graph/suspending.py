@@ -85,6 +85,18 @@ def answered(graph: Graph, invocation: Invocation, result: Result) -> None:
     _resume(graph, invocation, given, result.message)
 
 
+def supply(graph: Graph, invocation: Invocation, given: Document) -> None:
+    """Somebody supplies outputs, and has it wait on."""
+    values = {parameter["name"]: parameter.get("value") for parameter in given.get("parameters") or ()}
+    node = graph.store.touch(invocation.node_id)
+    outputs = node.outputs or {}
+    parameters = [
+        {**each, "value": values[each["name"]]} if each["name"] in values else each
+        for each in outputs.get("parameters") or ()
+    ]
+    node.outputs = {**outputs, "parameters": parameters}
+
+
 def _resume(
     graph: Graph, invocation: Invocation, given: Mapping[str, str], message: str = "", *, in_time: bool = False
 ) -> None:

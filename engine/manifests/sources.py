@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.manifests.cron import one_run
@@ -42,7 +43,7 @@ def workflow_from(manifests: Manifests, source: str) -> Manifest:
     no ``KIND/NAME`` or ``KIND/NAMESPACE/NAME`` that there is, or which of several is meant is open.
     """
     kind, _, place = source.partition("/")
-    kind = _KINDS.get(kind.lower(), "")
+    kind = kind_of(kind)
     if not kind or not place:
         expected = "workflowtemplate/NAME, clusterworkflowtemplate/NAME or cronwf/NAME"
         raise ManifestError(f"--from {source}: expected {expected}")
@@ -54,13 +55,19 @@ def workflow_from(manifests: Manifests, source: str) -> Manifest:
         known = [key for key, each in sources(manifests).items() if not meant or each in meant]
         raise ManifestError(f"--from {source}: {problem}, expected {' or '.join(known) or 'its manifest'}")
     found = meant[0]
-    run = one_run(found.document) if kind == "cronwf" else _run_of(found.document, name, kind)
+    run = one_run(found.document) if kind == "cronwf" else run_of(found.document, name, kind)
     if run is None:
         raise ManifestError(f"{found}: spec.workflowSpec: expected a mapping, got none")
     return Manifest(run, found.path, found.index)
 
 
-def _run_of(template: dict[str, Any], name: str, kind: str) -> dict[str, Any]:
+def kind_of(name: str) -> str:
+    """The kind that Argo knows by this name, as it stands in front of a ``/NAME``; empty where there is none."""
+    return _KINDS.get(name.lower(), "")
+
+
+def run_of(template: Mapping[str, Any], name: str, kind: str) -> dict[str, Any]:
+    """The workflow that runs a template of a `kind_of`."""
     cluster = kind == "clusterworkflowtemplate"
     label = f"workflows.argoproj.io/{'cluster-' if cluster else ''}workflow-template"
     metadata: dict[str, Any] = {"generateName": f"{name}-", "labels": {label: name}}

@@ -13,7 +13,7 @@ from engine.operations.selecting import Selector
 def answers(
     nodes: Iterable[Node], selector: str, phase: str, message: str = "", parameters: Mapping[str, str] | None = None
 ) -> dict[str, Result]:
-    """What the suspended ones among `nodes` that match are told, by their ids: that they end in `phase`.
+    """What the suspended ones among `nodes` that match are told, by their ids: that they end in `phase`, or go on.
 
     ``parameters`` are values for outputs whose `valueFrom` is `supplied`. With a selector each node that matches must
     expect each of them, without one some node must. Raises `OperationError`, also where no node matches a selector, or
@@ -49,9 +49,7 @@ def _expected(node: Node) -> dict[str, str | None]:
 
 def _answer(node: Node, phase: str, message: str, given: Mapping[str, str]) -> Result:
     expected = _expected(node)
-    if phase != SUCCEEDED:
-        return Result(phase, message)
-    for name, default in expected.items():
+    for name, default in expected.items() if phase == SUCCEEDED else ():
         if name not in given and default is None:
             raise OperationError(
                 f"node {node.display_name!r}: raw output parameter {name!r} has not been set and does not have a"

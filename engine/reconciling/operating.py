@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.executors.executor import Result
-from engine.model.node import FAILED, SUCCEEDED, Node
+from engine.model.node import FAILED, FULFILLED, RUNNING, SUCCEEDED, Node
 from engine.model.workflow import Workflow
 from engine.operations import OperationError, answers, retried
 from engine.reconciling.active import Active
@@ -41,6 +41,22 @@ class Operations:
         elif is_suspended(workflow.document):
             raise OperationError(f"{workflow.key} is suspended as a whole: resume it without a node field selector")
         self._answer(workflow, told)
+
+    def set_nodes(
+        self, workflow: Workflow, selector: str, phase: str, message: str, parameters: Mapping[str, str] | None
+    ) -> None:
+        """The suspended nodes that match: end them, or without a phase only tell them something."""
+        if not selector:
+            raise OperationError(f"{workflow.key}: expected a node field selector that says which nodes are meant")
+        if phase and phase not in FULFILLED:
+            raise OperationError(f"{workflow.key}: expected one of {', '.join(sorted(FULFILLED))}, got {phase!r}")
+        told = answers(self._nodes(workflow), selector, phase or RUNNING, message, parameters)
+        if phase:
+            self._answer(workflow, told)
+            return
+        run = self._active.know(workflow)
+        for node_id, result in told.items():
+            self._active.note(run, node_id, result)
 
     def retry(
         self, workflow: Workflow, selector: str, parameters: Mapping[str, str] | None, *, restart_successful: bool

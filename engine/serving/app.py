@@ -11,13 +11,15 @@ from aiohttp.typedefs import Middleware
 
 from engine.engine import Engine
 from engine.operations.errors import AlreadySubmitted, Draining, OperationError, TooManyWorkflows, UnknownWorkflow
+from engine.serving.acting import Acting
 from engine.serving.errors import ApiError, Code, answered, of_aiohttp
 from engine.serving.guard import UNSAFE, Handler
 from engine.serving.info import Info
 from engine.serving.records import Records
 from engine.serving.routes import OPERATIONS
+from engine.serving.submitting import Submitting
 from engine.serving.workflows import Workflows
-from engine.storage.store import StoreError
+from engine.storage.store import Store, StoreError
 from rpc.logs import get_logger
 
 MAX_BODY: Final = 16 * 1024 * 1024
@@ -35,11 +37,16 @@ _CODES: Final = (
 _log = get_logger(__name__)
 
 
-def application(engine: Engine, records: Records, before: Sequence[Middleware], *, named: bool) -> web.Application:
+def application(
+    engine: Engine, store: Store, records: Records, before: Sequence[Middleware], *, named: bool
+) -> web.Application:
     """What answers requests about an engine's workflows. ``before`` is asked first, ``named`` is for `Info`."""
     info = Info(engine, named=named)
+    workflows = Workflows(engine, records)
     handlers: dict[str, Handler] = {
-        **Workflows(engine, records).handlers(),
+        **workflows.handlers(),
+        **Submitting(engine, store, records, workflows).handlers(),
+        **Acting(engine, records, workflows).handlers(),
         **info.handlers(),
     }
     app = web.Application(

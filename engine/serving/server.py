@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ssl import SSLContext
 from typing import Final, NamedTuple
 
@@ -57,30 +57,42 @@ async def serve(
     somebody may come. Raises `CannotListen` and `StoreError`.
     """
     hurry = asyncio.Event()
-    async with engine, Records(engine, store) as records, around(records):
-        connections = Connections()
-        guarding = guard(listening.token, loopback=listening.loopback)
-        app = application(engine, records, [connections.counting, guarding], named=listening.token is not None)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_REQUESTS)
-        await runner.setup()
-        assert runner.server is not None
+    async with (
+        engine,
+        Records(engine, store) as records,
+        around(records),
+        answering(engine, store, records, listening) as runner,
+    ):
+        with draining(engine, hurry.set):
+            told(listening.url(runner.addresses[0][1]))
+            await engine.serve()
+            records.hub.close()
+            await _or(hurry, runner.cleanup())
+
+
+@asynccontextmanager
+async def answering(
+    engine: Engine, store: Store, records: Records, listening: Listening, connections: Connections | None = None
+) -> AsyncIterator[web.AppRunner]:
+    """Answer requests within this block. Raises `CannotListen`."""
+    connections = connections or Connections()
+    guarding = guard(listening.token, loopback=listening.loopback)
+    app = application(engine, store, records, [connections.counting, guarding], named=listening.token is not None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_REQUESTS)
+    await runner.setup()
+    assert runner.server is not None
+    watching = asyncio.create_task(connections.watch(runner.server))
+    try:
         site = web.TCPSite(runner, listening.host or None, listening.port, ssl_context=listening.tls)
         try:
             await site.start()
         except OSError as error:
-            await runner.cleanup()
             raise CannotListen(f"{listening.host}:{listening.port}: {error.strerror or error}") from error
-        watching = asyncio.create_task(connections.watch(runner.server))
-        try:
-            with draining(engine, hurry.set):
-                told(listening.url(runner.addresses[0][1]))
-                await engine.serve()
-                records.hub.close()
-                await _or(hurry, runner.cleanup())
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+        yield runner
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await runner.cleanup()
 
 
 async def _or(hurry: asyncio.Event, work: Awaitable[None]) -> None:

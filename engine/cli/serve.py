@@ -44,6 +44,14 @@ import click
 )
 @click.option("--outcomes", type=click.Path(path_type=Path), help="How leaves end; what is not named succeeds.")
 @click.option(
+    "--keep-finished",
+    type=click.IntRange(min=0),
+    default=10_000,
+    show_default=True,
+    metavar="N",
+    help="How many finished workflows are kept, beside what their ttlStrategy says; first ended, first gone.",
+)
+@click.option(
     "--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Whoever asks has to have the token in it."
 )
 @click.option("--insecure", is_flag=True, help="Let everybody who can reach the address do anything.")

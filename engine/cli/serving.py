@@ -22,6 +22,7 @@ from engine.serving.admission import admitted, manifest_of
 from engine.serving.errors import ApiError, Code
 from engine.serving.guard import is_loopback
 from engine.serving.records import Records
+from engine.serving.retention import Retention
 from engine.serving.server import CannotListen, Listening
 from engine.serving.server import serve as serve_engine
 from engine.storage.memory import MemoryStore
@@ -53,6 +54,7 @@ class Options:
     insecure: bool
     tls_cert: Path | None
     tls_key: Path | None
+    keep_finished: int
     verbose: bool
 
 
@@ -85,7 +87,8 @@ async def _serve(engine: Engine, store: Store, listening: Listening, manifests: 
     async def around(records: Records) -> AsyncIterator[None]:
         try:
             await _submit(engine, records, manifests)
-            yield
+            async with Retention(records, engine.clock, options.keep_finished).kept():
+                yield
         finally:
             await _close(engine.executor, end_leaves=options.store is None)
 

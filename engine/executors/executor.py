@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from engine.executors.logs import Log
 from engine.model.node import Node
 from engine.model.workflow import Workflow
 from engine.templates.catalog import Templates
@@ -78,4 +80,29 @@ class Adopting(Protocol):
         Asked, once the engine has opened its store again, of each leaf that was to be started and has not ended. What
         it does not have is given to it with `start`.
         """
+        ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """What an executor is that keeps the logs and artifacts of leaves in files, until it is to forget their workflow.
+
+    Leaves are known by the uid of their workflow and the id of their node. All but `has` and `forget` may block for a
+    moment.
+    """
+
+    def has(self, uid: str, node_id: str) -> bool:
+        """Whether the leaf waits for its turn or runs: somebody may write to its log yet."""
+        ...
+
+    def log(self, uid: str, node_id: str, container: str = "main") -> Log | None:
+        """The log of a container, None where there is none yet. Raises `LookupError` where there can be none."""
+        ...
+
+    def file_of(self, uid: str, artifact: Document) -> Path:
+        """The file or folder of an artifact, as a node's inputs or outputs have it. Raises `LookupError`."""
+        ...
+
+    def forget(self, workflow: Workflow | str) -> Awaitable[None]:
+        """Stop what runs of a workflow, also given by its uid, and remove what is kept of it; awaited, it is gone."""
         ...

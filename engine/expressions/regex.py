@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import re2
@@ -51,3 +51,9 @@ def find_all(pattern: str, text: str) -> Iterator[re2._Match[str]]:
 def matches(text: str, pattern: str) -> bool:
     """Whether the pattern occurs in the text; raises `Invalid` for a pattern that RE2 refuses."""
     return next(find_all(pattern, text), None) is not None
+
+
+def searching(pattern: str) -> Callable[[str], bool]:
+    """Whether the pattern occurs in a text, to be asked of many; raises `Invalid` for one that RE2 refuses."""
+    program = _compile(pattern)
+    return lambda text: program.search(text) is not None

@@ -12,9 +12,11 @@ from aiohttp.typedefs import Middleware
 from engine.engine import Engine
 from engine.operations.errors import AlreadySubmitted, Draining, OperationError, TooManyWorkflows, UnknownWorkflow
 from engine.serving.acting import Acting
+from engine.serving.artifacts import ArtifactFiles
 from engine.serving.errors import ApiError, Code, answered, of_aiohttp
 from engine.serving.guard import UNSAFE, Handler
 from engine.serving.info import Info
+from engine.serving.logs import Logs
 from engine.serving.records import Records
 from engine.serving.routes import OPERATIONS
 from engine.serving.submitting import Submitting
@@ -47,6 +49,8 @@ def application(
         **workflows.handlers(),
         **Submitting(engine, store, records, workflows).handlers(),
         **Acting(engine, records, workflows).handlers(),
+        **Logs(engine, records).handlers(),
+        **ArtifactFiles(engine, records).handlers(),
         **info.handlers(),
     }
     app = web.Application(
@@ -54,7 +58,8 @@ def application(
         client_max_size=MAX_BODY,
     )
     for operation in OPERATIONS:
-        path = re.sub(r"\{(\w+)\}$", r"{\1:[^{}/]*}", operation.path)  # the last one may be empty: all namespaces
+        path = operation.path.replace("{path}", "{path:.*}")
+        path = re.sub(r"\{(\w+)\}$", r"{\1:[^{}/]*}", path)  # the last one may be empty: all namespaces
         app.router.add_route(operation.method, path, handlers.get(operation.name) or _missing(operation.name))
     app.router.add_get("/healthz", info.healthy)
     app.router.add_get("/readyz", info.ready)
@@ -80,8 +85,10 @@ async def _answering_errors(request: web.Request, handler: Handler) -> web.Strea
     except (OperationError, StoreError) as error:
         code = next(code for kind, code in _CODES if isinstance(error, kind))
         return answered(ApiError(code, str(error)))
-    except (ConnectionError, TimeoutError):
-        raise  # whoever asked is gone
+    except (ConnectionError, TimeoutError):  # whoever asked is gone
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
     except Exception:
         _log.exception("internal error", method=request.method, path=request.path)
         return answered(ApiError(Code.INTERNAL, "internal error"))

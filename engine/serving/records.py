@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -15,6 +14,7 @@ from engine.reconciling.archive import Archive
 from engine.reconciling.results import Commit
 from engine.serving.errors import exists, not_found
 from engine.serving.hub import Hub
+from engine.serving.removal import Removals
 from engine.storage.store import Store, StoreError
 
 Document = dict[str, Any]
@@ -71,10 +71,10 @@ class Records:
         self._recent_nodes = 0
         self.revision = self.began = 0
         self.hub: Hub[Record] = Hub(0)
-        self.removed: list[Callable[[Record], None]] = []
-        """Who is to be told of a workflow that was deleted: it may have left files."""
+        self._removals = Removals(engine, store)
 
     async def __aenter__(self) -> Self:
+        await self._removals.go_on()
         found = await self._store.get(*_LIFE)
         life = (found.document["number"] if found is not None else 0) + 1
         await self._store.put(*_LIFE, {"number": life})
@@ -91,6 +91,7 @@ class Records:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._engine.listeners.remove(self._follow)
+        await self._removals.close()
 
     # What there is
 
@@ -151,7 +152,8 @@ class Records:
         return record
 
     async def delete(self, record: Record) -> None:
-        """Stop what runs of it, and forget it. Raises `StoreError`."""
+        """Stop what runs of it, and forget it, with all that it has left. Raises `StoreError`."""
+        await self._removals.begin(record.uid)
         if record.workflow is not None:
             await self._engine.delete(record.workflow)
         else:
@@ -161,6 +163,7 @@ class Records:
             await self._archive.delete(record.uid)
         if record.uid in self.hub.items:
             self._remove(record)
+        self._removals.remove(record.uid)
 
     def _follow(self, commit: Commit) -> None:
         """The engine has changed a workflow."""
@@ -190,8 +193,6 @@ class Records:
         record.revision = self._next()
         self.hub.remove(record.uid, record.revision)
         self._forget_recent(record.uid)
-        for told in self.removed:
-            told(record)
 
     def _next(self) -> int:
         self.revision += 1

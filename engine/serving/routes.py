@@ -73,6 +73,8 @@ OPERATIONS: Final = _rows("""
     GET    /input-artifacts-by-uid/{uid}/{nodeId}/{artifactName}        ArtifactService_GetInputArtifactByUID
     GET    /artifact-files/{namespace}/{idDiscriminator}/{id}/{nodeId}/{artifactDiscriminator}/{artifactName} \
  ArtifactService_GetArtifactFile
+    GET    /artifact-files/{namespace}/{idDiscriminator}/{id}/{nodeId}/{artifactDiscriminator}/{artifactName}/{path} \
+ ArtifactService_GetArtifactFile
 
     GET    /api/v1/info                                        InfoService_GetInfo
     GET    /api/v1/userinfo                                    InfoService_GetUserInfo

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -23,8 +23,8 @@ async def stream(
 ) -> web.StreamResponse:
     """Answer with each of `messages` as ``{"result": ...}``, as grpc-gateway does; one that fails ends it.
 
-    It ends after so many ``seconds``, by default when the messages do, or the client is gone. An error is answered as
-    ``{"error": ...}``, since the answer has begun by then.
+    A list is several messages that are sent at once. It ends after so many ``seconds``, by default when the messages
+    do, or the client is gone. An error is answered as ``{"error": ...}``, since the answer has begun by then.
     """
     events = EVENTS in request.headers.get("Accept", "")
     response = web.StreamResponse(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
@@ -35,13 +35,14 @@ async def stream(
         try:
             async for message in each_one:
                 if message is not None:
-                    await _write(response, {"result": message}, events=events)
+                    several = message if isinstance(message, list) else [message]
+                    await _write(response, ({"result": each} for each in several), events=events)
                 elif events:
                     await response.write(b":\n\n")
                 if request.transport is None or request.transport.is_closing():
                     return response
         except ApiError as error:
-            await _write(response, {"error": error.body | {"http_code": error.status}}, events=events)
+            await _write(response, [{"error": error.body | {"http_code": error.status}}], events=events)
     await response.write_eof()
     return response
 
@@ -74,6 +75,6 @@ async def _with_pauses(messages: AsyncGenerator[Any], seconds: float | None) -> 
         await messages.aclose()
 
 
-async def _write(response: web.StreamResponse, message: dict[str, Any], *, events: bool) -> None:
-    text = orjson.dumps(message)
-    await response.write(b"data: " + text + b"\n\n" if events else text + b"\n")
+async def _write(response: web.StreamResponse, messages: Iterable[dict[str, Any]], *, events: bool) -> None:
+    before, after = (b"data: ", b"\n\n") if events else (b"", b"\n")
+    await response.write(b"".join(before + orjson.dumps(each) + after for each in messages))

@@ -51,11 +51,7 @@ class Artifacts:
             target.write_text(text_of(artifact["raw"].get("data") or ""))
         else:
             key = _key(artifact, field)
-            source = self.kept(key, field)
-            if artifact.get("subPath"):
-                source = source / str(artifact["subPath"]).strip("/")
-                if not source.resolve().is_relative_to(self.kept(key, field).resolve()):
-                    raise Escape(f"{field}.subPath: {artifact['subPath']!r} leads out of the artifact")
+            source = below(self.kept(key, field), artifact, field)
             if not os.path.lexists(source):
                 if artifact.get("optional"):
                     return
@@ -94,6 +90,20 @@ class Artifacts:
         # What is in the leaf's root nobody writes any more, so that a second name for it does.
         _copy(source, target, field, os.link if source.is_relative_to(self._paths.root) else shutil.copy2)
         return {"name": artifact["name"]} if is_located else {"name": artifact["name"], "s3": {"key": key}}
+
+
+def file_of(runs: Runs, uid: str, artifact: Document) -> Path:
+    """Where an artifact lies that a node has. Raises `ValueError` where none can."""
+    field = str(artifact.get("name"))
+    return below(runs.artifact(uid, _key(artifact, field), others=True), artifact, field)
+
+
+def below(place: Path, artifact: Document, field: str) -> Path:
+    """What is meant of the artifact there, with a `subPath` a part of it. Raises `Escape`."""
+    part = place / str(artifact.get("subPath") or "").strip("/")
+    if not part.resolve().is_relative_to(place.resolve()):
+        raise Escape(f"{field}.subPath: {artifact['subPath']!r} leads out of the artifact")
+    return part
 
 
 def _location(artifact: Document) -> str | None:

@@ -13,14 +13,15 @@ from typing import Any, Final, TypeVar
 
 from engine.executors.executor import Result
 from engine.executors.local import lifeline
+from engine.executors.local.artifacts import file_of
 from engine.executors.local.configuration import ConfigMaps
 from engine.executors.local.folders import Runs, default_folder, named
 from engine.executors.local.leaf import Leaf, Limits, alive_in, has_started, mark_stopped, may_go_on, remove
-from engine.executors.local.logs import follow
 from engine.executors.local.paths import PLAIN
 from engine.executors.local.pods import lay_out_tools
 from engine.executors.local.readiness import until_ready
 from engine.executors.local.slots import Slot, Slots
+from engine.executors.logs import Log, follow
 from engine.model.node import ERROR, RUNNING, Node
 from engine.model.workflow import Workflow
 from engine.templates.catalog import Templates
@@ -135,10 +136,11 @@ class LocalExecutor:
 
     # What else there is to ask
 
-    def forget(self, workflow: Workflow | str) -> None:
+    def forget(self, workflow: Workflow | str) -> asyncio.Future[None]:
         """Stop what runs of a workflow, also given by its uid, and remove its folder with logs and artifacts.
 
-        That happens in the background, and `close` waits for it. Raises `ValueError` for what can be no uid.
+        That happens in the background: what is returned is done when it has, and `close` waits for it. Raises
+        `ValueError` for what can be no uid.
         """
         uid = workflow if isinstance(workflow, str) else workflow.uid
         folder = self._runs.run(uid)
@@ -151,7 +153,9 @@ class LocalExecutor:
             if leaf is not None and leaf.uid == uid:
                 self._stop(leaf)
                 tasks.append(task)
-        self._removals[uid] = self._spawn(self._remove(folder, tasks, self._removals.get(uid)), None)
+        removal = self._spawn(self._remove(folder, tasks, self._removals.get(uid)), None)
+        self._removals[uid] = removal
+        return asyncio.shield(removal)
 
     def logs(self, uid: str, node_id: str, container: str = "main", *, follow_it: bool = False) -> AsyncIterator[bytes]:
         """What a container of a leaf has written to both its streams, in chunks; with ``follow_it`` until it ends.
@@ -169,11 +173,22 @@ class LocalExecutor:
         if leaf is None and folder is not None and not (folder / "containers" / container).is_dir():
             raise LookupError(f"the leaf {node_id!r} has no container {container!r} that was started")
 
-        def find() -> Path | None:
-            latest = self._runs.latest(uid, node_id)
-            return None if latest is None else latest / "containers" / container / "log"
+        return follow(lambda: self.log(uid, node_id, container), lambda: follow_it and self.has(uid, node_id))
 
-        return follow(find, lambda: follow_it and (uid, node_id) in self._leaves)
+    def log(self, uid: str, node_id: str, container: str = "main") -> Log | None:
+        """The log of a container of a leaf, None where it has none yet; looking for it blocks, for a moment.
+
+        Raises `LookupError` where there can be no such leaf or container.
+        """
+        try:
+            folder = self._runs.latest(uid, node_id)
+            return None if folder is None else Log(folder / "containers" / named("container", container))
+        except ValueError as error:
+            raise LookupError(str(error)) from None
+
+    def has(self, uid: str, node_id: str) -> bool:
+        """Whether a leaf waits for its turn or runs, be it that it was told to stop."""
+        return (uid, node_id) in self._leaves
 
     def artifact(self, uid: str, key: str) -> Path:
         """The file or folder of an artifact of a workflow by its key. Raises `LookupError` where there is none."""
@@ -183,6 +198,19 @@ class LocalExecutor:
             raise LookupError(str(error)) from None
         if not place.exists():
             raise LookupError(f"the workflow {uid!r} has no artifact {key!r}")
+        return place
+
+    def file_of(self, uid: str, artifact: Document) -> Path:
+        """The file or folder of an artifact that a node of a workflow has among its inputs or outputs.
+
+        Raises `LookupError` where there is none.
+        """
+        try:
+            place = file_of(self._runs, uid, artifact)
+        except ValueError as error:
+            raise LookupError(str(error)) from None
+        if not place.exists():
+            raise LookupError(f"the workflow {uid!r} has no artifact {artifact.get('name')!r} any more")
         return place
 
     @property

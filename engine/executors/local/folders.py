@@ -4,6 +4,7 @@
                        /volumes/<name>/                  volumes that outlive a leaf
                        /leaves/<node id>/<number>/       the leaf, begun for the number-th time
                               /containers/<name>/log     what it wrote, both streams
+                                                /times   and when
                               /root/                     its files, by the paths of its container
 """
 

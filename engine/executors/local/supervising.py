@@ -12,7 +12,7 @@ import marshal
 import os
 import select
 import sys
-from time import monotonic
+from time import monotonic, time
 
 TYPE_CHECKING = False  # what type checkers take for true, without the cost of `typing`
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ GAVE_UP = 64
 """The exit code of a container that was never started (Argo's emissary)."""
 
 _CHUNK = 1 << 16
+
+_MOMENT = 0.1
+"""Seconds that are told apart in what is noted of when something was written."""
 
 CUT = b"\n[the log is cut off here: it has reached its bound]\n"
 
@@ -46,7 +49,8 @@ class Container:
         self._settings = settings
         self._left, self._tail, self._most = log_bytes, bytearray(), result_bytes
         self._folder = f"{folder}/containers/{self.name}"
-        self._log = -1
+        self._log = self._times = -1
+        self._written, self._noted = 0, 0.0
 
     @property
     def runs(self) -> bool:
@@ -59,7 +63,9 @@ class Container:
     def start(self) -> bool:
         """Start it; whether it could be started."""
         os.makedirs(self._folder, exist_ok=True)
-        self._log = os.open(f"{self._folder}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._log = os.open(f"{self._folder}/log", flags, 0o600)
+        self._times = os.open(f"{self._folder}/times", flags, 0o600)
         self._write(self._settings["first_line"].encode())
         command: list[str] = self._settings["argv"]
         environment: dict[str, str] = self._settings["env"]
@@ -122,6 +128,7 @@ class Container:
             os.close(number)
         self.ready = {}
         os.close(self._log)
+        os.close(self._times)
         if self.name == "main":
             replace(f"{self._folder}/stdout", bytes(self._tail[-self._most - 1 :]))
 
@@ -145,8 +152,12 @@ class Container:
     def _write(self, chunk: bytes) -> None:
         if self._left <= 0:
             return
+        now = time()
         try:
-            os.write(self._log, chunk[: self._left])
+            if abs(now - self._noted) >= _MOMENT:
+                os.write(self._times, b"%d %.3f\n" % (self._written, now))
+                self._noted = now
+            self._written += os.write(self._log, chunk[: self._left])
             self._left -= len(chunk)
             if self._left <= 0:
                 os.write(self._log, CUT)

@@ -1,0 +1,137 @@
+"""Finished workflows are kept until their `ttlStrategy` says otherwise, or until there are too many of them."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import datetime
+from typing import Any, Final
+
+from engine.serving.hub import DELETED, Event
+from engine.serving.records import Record, Records
+from engine.storage.store import StoreError
+from rpc.logs import get_logger
+
+Document = Mapping[str, Any]
+
+_MARGIN: Final = 1.0
+"""Seconds that a workflow is shown for after its end at the least, so that whoever waits sees it (Argo's, too)."""
+
+_AGAIN: Final = 10.0
+"""Seconds until what the store refused is tried again."""
+
+_FIELDS: Final = {"Succeeded": "secondsAfterSuccess", "Failed": "secondsAfterFailure"}
+
+_log = get_logger(__name__)
+
+
+def time_to_live(document: Document) -> float | None:
+    """For how many seconds a finished workflow is to be kept, None where it does not say (Argo's gc_controller)."""
+    stored = document["status"].get("storedWorkflowTemplateSpec") or {}
+    strategy = document["spec"].get("ttlStrategy") or stored.get("ttlStrategy") or {}
+    seconds = strategy.get(_FIELDS.get(document["status"].get("phase") or "", ""))
+    if seconds is None:
+        seconds = strategy.get("secondsAfterCompletion")
+    return None if seconds is None else float(seconds)
+
+
+class Retention:
+    """Deletes finished workflows in time. ``keep`` bounds their number: of more, those go that ended first."""
+
+    def __init__(self, records: Records, clock: Callable[[], float], keep: int) -> None:
+        self._records, self._clock, self._keep = records, clock, keep
+        self._finished: dict[str, Record] = {}
+        self._ended: list[tuple[float, int, str]] = []
+        """When which ended, the first on top; some of them are not there any more."""
+        self._due: list[tuple[float, int, str]] = []
+        """When which is to go, likewise."""
+        self._not_before = 0.0
+        """When to go on with those that are too many, after the store has failed."""
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Do so for as long as this is open."""
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        async with aclosing(self._records.hub.watch(0, lambda record: True)) as events:
+            coming = asyncio.ensure_future(anext(events, None))
+            try:
+                while True:
+                    done, _ = await asyncio.wait((coming,), timeout=self._timeout())
+                    if done:
+                        event = coming.result()
+                        if event is None:
+                            return
+                        self._hear(event)
+                        coming = asyncio.ensure_future(anext(events, None))
+                    await self._delete_due()
+                    if not done:
+                        await self._delete_first()
+            finally:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+
+    def _timeout(self) -> float | None:
+        """Seconds until something is to be done if nothing happens; what has happened is heard first."""
+        if len(self._finished) > self._keep and self._clock() >= self._not_before:
+            return 0.0
+        return max(self._due[0][0] - self._clock(), 0.0) if self._due else None
+
+    def _hear(self, event: Event[Record]) -> None:
+        record = event.item
+        if event.type == DELETED or record.workflow is not None:
+            self._finished.pop(record.uid, None)
+        elif record.uid not in self._finished:
+            self._finished[record.uid] = record
+            ended = _ended(record.document)
+            heapq.heappush(self._ended, (ended, record.created, record.uid))
+            seconds = time_to_live(record.document)
+            if seconds is not None:
+                heapq.heappush(self._due, (ended + seconds + _MARGIN, record.created, record.uid))
+
+    async def _delete_due(self) -> None:
+        """Those whose time has come."""
+        while self._due and self._due[0][0] <= self._clock():
+            at, _, uid = heapq.heappop(self._due)
+            record = self._finished.get(uid)
+            seconds = time_to_live(record.document) if record is not None else None
+            if record is None or seconds is None or _ended(record.document) + seconds + _MARGIN > at:
+                continue  # it is gone, or ran once more
+            if not await self._delete(record, "its time to live is over"):
+                heapq.heappush(self._due, (self._clock() + _AGAIN, record.created, uid))
+
+    async def _delete_first(self) -> None:
+        """Those that are too many."""
+        while len(self._finished) > self._keep and self._clock() >= self._not_before:
+            ended, created, uid = heapq.heappop(self._ended)
+            record = self._finished.get(uid)
+            if record is None or _ended(record.document) != ended:
+                continue
+            if not await self._delete(record, f"there are more than {self._keep} finished workflows"):
+                heapq.heappush(self._ended, (ended, created, uid))
+                self._not_before = self._clock() + _AGAIN
+
+    async def _delete(self, record: Record, why: str) -> bool:
+        log = _log.bind(workflow="/".join(record.key))
+        try:
+            await self._records.delete(record)
+        except StoreError as error:
+            log.warning("workflow not deleted", reason=str(error), retry_in=f"{_AGAIN:g}s")
+            return False
+        self._finished.pop(record.uid, None)
+        log.info("workflow deleted", reason=why)
+        return True
+
+
+def _ended(document: Document) -> float:
+    text = document["status"].get("finishedAt")
+    return datetime.fromisoformat(text).timestamp() if text else 0.0

@@ -1,0 +1,110 @@
+"""`oarlock serve` as a process of its own, as its users start it, with leaves that really run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+TOKEN = "a-token-of-the-tests"
+
+
+class Served(NamedTuple):
+    """A server: its address, what asks it for things has to have as token, and the folder of its runs."""
+
+    url: str
+    token: str | None
+    runs: Path
+    process: subprocess.Popen[str]
+
+    def headers(self) -> dict[str, str]:
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        """What it answers, whatever the status."""
+        data = None if body is None else json.dumps(body).encode()
+        told = {"Content-Type": "application/json"} if body is not None else {}
+        request = urllib.request.Request(self.url + path, data, {**self.headers(), **told, **headers}, method=method)
+        try:
+            with _opener.open(request, timeout=60) as response:
+                return Answer(response.status, dict(response.headers), response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, dict(error.headers), error.read())
+
+    def submit(self, document: dict[str, Any], namespace: str = "default") -> dict[str, Any]:
+        answer = self.ask("POST", f"/api/v1/workflows/{namespace}", {"workflow": document})
+        assert answer.status == 200, answer.body
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def wait(self, name: str, namespace: str = "default") -> dict[str, Any]:
+        """The workflow, once it is over."""
+        while True:
+            workflow: dict[str, Any] = self.ask("GET", f"/api/v1/workflows/{namespace}/{name}").json()
+            if workflow["status"].get("phase") in ("Succeeded", "Failed", "Error"):
+                return workflow
+            time.sleep(0.02)
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
+
+
+def start(folder: Path, *options: str, token: str | None = None) -> Served:
+    """Start a server on a free port, in a folder of its own."""
+    folder.mkdir(exist_ok=True)
+    if token is not None:
+        (folder / "token").write_text(token)
+        options = ("--token-file", str(folder / "token"), *options)
+    command = [sys.executable, "-m", "engine", "serve", "--listen", "127.0.0.1:0", "--executor", "local"]
+    command += ["--store", str(folder / "oarlock.db"), "--work-dir", str(folder / "runs"), *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert "listening on " in line, line + process.stderr.read()
+    return Served(line.rpartition("listening on ")[2].strip(), token, folder / "runs", process)
+
+
+def end(served: Served) -> None:
+    """Have it drain, and say nothing on the way that it should not."""
+    served.process.terminate()
+    _, complaints = served.process.communicate(timeout=60)
+    assert served.process.returncode == 0
+    assert "Traceback" not in complaints, complaints
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server of this machine's, which asks nobody who they are."""
+    server = start(tmp_path_factory.mktemp("served"))
+    yield server
+    end(server)
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that wants a token."""
+    server = start(tmp_path_factory.mktemp("guarded"), token=TOKEN)
+    yield server
+    end(server)

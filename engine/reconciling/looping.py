@@ -19,6 +19,12 @@ PASSES: Final = 16
 """How many workflows are being reconciled at a time; a large one shares the plugins with the small ones."""
 
 
+SMALL: Final = 256
+"""Nodes of a workflow whose passes may follow each other, `IN_A_ROW` of them: one whose leaves end at once is over
+before others are begun, so few are half done at a time, and what they need meanwhile does not grow old."""
+IN_A_ROW: Final = 16
+
+
 class _Waiter:
     """Somebody for whom the loop turns: until ``left`` workflows are over, or all of them (None), or for ever.
 
@@ -212,14 +218,19 @@ class Loop:
             self._passes[key] = asyncio.create_task(self._pass(key), name=f"pass over {key}")
 
     async def _pass(self, key: str) -> None:
+        """Make a pass; a small workflow's next ones follow at once where they are wanted."""
         queue = self._active.queue
         try:
-            run = self._active.runs.get(key)
-            if run is None:
-                return
-            result = await self._reconcile(run.workflow)
-            if result.requeue_after is not None and self._active.runs.get(key) is run:
-                queue.add_at(key, self._clock() + result.requeue_after)
+            for left in reversed(range(IN_A_ROW)):
+                run = self._active.runs.get(key)
+                if run is None:
+                    return
+                self._began[key] = time.monotonic()
+                result = await self._reconcile(run.workflow)
+                if result.requeue_after is not None and self._active.runs.get(key) is run:
+                    queue.add_at(key, self._clock() + result.requeue_after)
+                if not left or self.draining or len(run.workflow.nodes) > SMALL or not queue.again(key):
+                    return
         except asyncio.CancelledError:
             self._active.wake(key)
             raise

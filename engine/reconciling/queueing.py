@@ -90,6 +90,13 @@ class Queue:
         self._in_flight.add(key)
         return key
 
+    def again(self, key: str) -> bool:
+        """Hand out a key once more whose pass is over, if it was added meanwhile."""
+        if key not in self._wanted:
+            return False
+        self._wanted.discard(key)
+        return True
+
     def done(self, key: str) -> None:
         """The pass over `key` is over; if it was added meanwhile it is ready again."""
         self._in_flight.discard(key)

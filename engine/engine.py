@@ -260,12 +260,11 @@ class Engine:
         unfinished = [each for each in subjects if not each.finished]
         self._active.check(unfinished)
         mine = [each for each in unfinished if not self._active.is_claimed(each)]
-        runs = [self._active.know(each) for each in unfinished]
         for each in mine:
             self._active.claim(each)
             self._active.wake(each.key)
         try:
-            await self._loop.run(runs if subjects else None, timeout)
+            await self._loop.run(map(self._active.know, unfinished) if subjects else None, timeout)
         finally:
             for each in mine:
                 self._active.release(each)

@@ -152,7 +152,7 @@ class NodeStore:
             self.undo[key] = node
             node = self.nodes[key] = replace(node)
             if node.children is not None:
-                node.children = node.children.copy()
+                node.children = list(node.children)
         return node
 
     def before(self, key: str) -> Node:
@@ -208,29 +208,31 @@ class NodeStore:
             self.touch(parent).children = [child]
         elif children[-1] != child:
             node = self.touch(parent)
-            assert node.children is not None
+            assert isinstance(node.children, list)
             node.children.append(child)
 
     def link_all(self, parent: str, children: Sequence[str]) -> None:
         """Make nodes that have just been made children of `parent`."""
         node = self.touch(parent)
         if node.children is None:
-            node.children = []
-        node.children += children
+            node.children = list(children)
+        else:
+            assert isinstance(node.children, list)
+            node.children.extend(children)
 
     def outbound(self, key: str) -> Iterator[str]:
         """The nodes after which a successor of this node is drawn (Argo's getOutboundNodes)."""
         stack = [key]
         while stack:
             node = self.nodes[stack.pop()]
-            below: list[str] = []
+            below: Sequence[str] = ()
             if node.type == RETRY and node.children:
                 yield node.children[-1]
                 continue
             if node.type in (POD, CONTAINER):
                 below = self._containers(node)
             elif node.type == TASK_GROUP:
-                below = node.children or []
+                below = node.children or ()
             elif node.type not in _ENDS and not (node.memoization_status or {}).get("hit"):
                 stack.extend(reversed(node.outbound_nodes))
                 continue
@@ -283,6 +285,14 @@ class NodeStore:
         changed, self.undo = self.undo, {}
         self._progress = self._counted = (*self._counted[:2], 0)
         return changed
+
+    def settled(self) -> Pieces:
+        """Nothing follows any more: lists of children become tuples, of which the garbage collector takes no notice."""
+        for number, node in enumerate(self.nodes.values()):
+            if node.children:
+                node.children = tuple(node.children)
+            if not number % PIECE:
+                yield
 
     def rollback(self) -> Pieces:
         """Take every change back."""

@@ -5,6 +5,7 @@ Field names and order are those of Argo's NodeStatus, so that encoding a node is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -61,7 +62,7 @@ class Node(msgspec.Struct, gc=False, omit_defaults=True, rename="camel"):
     daemoned: bool | None = None
     inputs: msgspec.Raw | None = None
     outputs: dict[str, Any] | None = None
-    children: list[str] | None = None
+    children: Sequence[str] | None = None
     outbound_nodes: tuple[str, ...] = ()
     host_node_name: str = ""
     memoization_status: dict[str, Any] | None = None

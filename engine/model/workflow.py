@@ -13,6 +13,7 @@ import orjson
 from engine.model.naming import DEFAULT, InvalidName, check_name, check_namespace, check_uid, generated_name
 from engine.model.node import Node, encode, from_dict, to_dict
 from engine.model.pace import PIECE, in_order
+from engine.model.sharing import Shared
 from engine.shape import WrongType, check_node, check_shape
 from rpc.statuses import in_one_line
 
@@ -46,10 +47,11 @@ class Workflow:
         if document.get("spec") is None:
             raise InvalidWorkflow("spec: expected a mapping, got nothing")
         try:
-            check_shape(document)
+            check_shape({**document, "spec": {}})
+            spec = _specs.get(document["spec"], _checked)
         except WrongType as error:
             raise InvalidWorkflow(str(error)) from None
-        spec, status = document["spec"], document.get("status") or {}
+        status = document.get("status") or {}
         metadata = dict(document.get("metadata") or {})
         field = "name" if metadata.get("name") else "generateName"
         if not metadata.get(field):
@@ -135,6 +137,15 @@ class Workflow:
 
     def __repr__(self) -> str:
         return f"<Workflow {self.key} {self.phase or 'new'}, {len(self.nodes)} nodes>"
+
+
+def _checked(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    check_shape({"spec": spec})
+    return spec
+
+
+_specs: Final[Shared[Mapping[str, Any]]] = Shared(1 << 18)
+"""Thousands of workflows may be of one spec: it is checked once, and one is kept for as long as any of them is."""
 
 
 def _encoded(document: dict[str, Any], nodes: dict[str, Node]) -> Iterator[bytes | None]:

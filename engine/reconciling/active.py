@@ -190,7 +190,7 @@ class Active:
         run = self.find(workflow)
         if run is not None:
             over = asyncio.get_running_loop().create_future()
-            run.waiting[over] = lambda: None if over.done() else over.set_result(None)
+            run.waiting[over] = lambda _: None if over.done() else over.set_result(None)
             try:
                 await over
             finally:

@@ -194,7 +194,9 @@ class _Reading:
 
     def _children(self, key: str, value: bytes) -> None:
         node_id, _, start = key.rpartition(" ")
-        children = self._nodes[node_id].children or []
+        children = self._nodes[node_id].children
+        if not isinstance(children, list):
+            children = list(children or ())
         children[int(start) :] = orjson.loads(value)
         self._nodes[node_id].children = children
 

@@ -26,22 +26,22 @@ IN_A_ROW: Final = 16
 
 
 class _Waiter:
-    """Somebody for whom the loop turns: until ``left`` workflows are over, or all of them (None), or for ever.
+    """Somebody for whom the loop turns: until those that are ``left`` are over, or all of them (None), or for ever.
 
     Who has none left is put among the `ripe`: there may be thousands, of which few are it in one turn.
     """
 
-    def __init__(self, left: int | None, limit: float | None, ripe: list[_Waiter], *, stays: bool = False) -> None:
+    def __init__(self, left: set[Run] | None, limit: float | None, ripe: list[_Waiter], *, stays: bool = False) -> None:
         self.left = left
         self.limit = limit
         self.stays = stays
         self._ripe = ripe
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def one_less(self) -> None:
+    def one_less(self, run: Run) -> None:
         assert self.left is not None
-        self.left -= 1
-        if self.left == 0:
+        self.left.discard(run)
+        if not self.left:
             self._ripe.append(self)
 
     def told(self, error: BaseException | None = None) -> None:
@@ -108,17 +108,18 @@ class Loop:
     async def run(self, runs: Iterable[Run] | None, timeout: float | None) -> None:
         """Turn until these workflows are over, or all (None), nothing can change any more, `timeout` is over, or
         `drain` was asked for."""
-        runs = None if runs is None else list(runs)
-        if runs == []:
+        left = None if runs is None else set(runs)
+        runs = None  # one that is over is nobody's
+        if left is not None and not left:
             return
         limit = None if timeout is None else self._clock() + timeout
-        waiter = _Waiter(None if runs is None else len(runs), limit, self._ripe)
-        for run in runs or ():
+        waiter = _Waiter(left, limit, self._ripe)
+        for run in left or ():
             run.waiting[waiter] = waiter.one_less
         try:
             await self._turn_for(waiter)
         finally:
-            for run in runs or ():
+            for run in left or ():
                 run.waiting.pop(waiter, None)
 
     async def serve(self) -> None:

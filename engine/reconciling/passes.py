@@ -67,7 +67,7 @@ class Passes:
         """Make a pass, then do what follows from it."""
         was_finished = run.workflow.finished
         self._counts.passes += 1
-        run.log = run.log.bind(pass_id=self._counts.passes)
+        run.number = self._counts.passes
         woken, cancelled, pace = set[str](), None, self._surroundings.pace
         run.busy = True
         try:

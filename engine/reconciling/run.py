@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,8 +20,9 @@ from engine.operations import with_spec
 from engine.plugins import Patience
 from engine.reconciling.entries import LEAF, REPORT
 from engine.reconciling.keeping import Kept, Surroundings
+from engine.reconciling.ledger import Ledger
 from engine.reconciling.pass_ import Pass, is_suspended, refuse_while_open
-from rpc.logs import get_logger
+from rpc.logs import Logger, get_logger
 
 if TYPE_CHECKING:
     from registry import Plugin
@@ -35,14 +37,16 @@ class Run:
 
     def __init__(self, workflow: Workflow, surroundings: Surroundings, record: WalkRecord | None = None) -> None:
         self.workflow = workflow
-        self.log = _log.bind(workflow=workflow.key)
-        """For what is said of the pass under way, or of the last one."""
-        self._kept = Kept(workflow, surroundings, record)
-        self.record = self._kept.record
-        self.ledger = self._kept.ledger
-        """What is written down of it; None without a store."""
-        self._found = sorted(self.record.leaves)
+        self.number = 0
+        """That of the pass under way, or of the last one."""
+        self._surroundings = surroundings
+        self._given = record
+        self._found: list[str] = []
         """Leaves that were handed to the executor of a process that is no more."""
+        self.ledger: Ledger | None = None
+        """What is written down of it; None without a store."""
+        if record is not None or workflow.document["status"] or surroundings.books is not None:
+            self._found, self.ledger = sorted(self.record.leaves), self._kept.ledger
         self._pass: Pass | None = None
         self.aborts = 0
         """Passes aborted one after the other, up to now."""
@@ -53,10 +57,30 @@ class Run:
         """Whether a pass is under way, up to the last of what follows from it."""
         self.parting = ""
         """What it is dropped by, `forget` or `delete`, once it is."""
-        self.parted = asyncio.Event()
+        self.waiting: dict[object, Callable[[Run], None]] = {}
+        """Whoever waits for the workflow to be over, and how they are told; once."""
+
+    # There may be thousands that wait for their first pass, of which little is to be had until then.
+
+    @cached_property
+    def _kept(self) -> Kept:
+        return Kept(self.workflow, self._surroundings, self._given)
+
+    @property
+    def record(self) -> WalkRecord:
+        """What a walk knows beyond the workflow's document and nodes."""
+        return self._kept.record
+
+    @cached_property
+    def parted(self) -> asyncio.Event:
         """Set once nothing of it is left here."""
-        self.waiting: dict[object, Callable[[], None]] = {}
-        """Whoever waits for the workflow to be over, and how they are told."""
+        return asyncio.Event()
+
+    @property
+    def log(self) -> Logger:
+        """For what is said of the pass under way, or of the last one."""
+        log = _log.bind(workflow=self.workflow.key)
+        return log.bind(pass_id=self.number) if self.number else log
 
     async def reconcile(
         self, plugins: Sequence[Plugin], now: float, patience: Patience
@@ -121,8 +145,9 @@ class Run:
 
     def tell_waiting(self) -> None:
         """The workflow is over, or will not be here."""
-        for tell in list(self.waiting.values()):
-            tell()
+        waiting, self.waiting = self.waiting, {}
+        for tell in waiting.values():
+            tell(self)
 
     def committed_node(self, node_id: str) -> Node | None:
         """A node as the last committed pass left it, None where there was none."""
@@ -201,6 +226,9 @@ class Run:
     def over(self) -> Pieces:
         """All that a committed pass has brought with it is done."""
         yield from used_up(self._kept.changed)
+        if self.workflow.finished and self._kept.walk is not None:
+            yield from self._kept.walk.graph.store.settled()
+            self._kept.walk = None
 
     @property
     def has_news(self) -> bool:

@@ -16,7 +16,7 @@ import orjson
 from engine.shape import WrongType, check_shape
 from engine.substitution.text import SubstitutionError
 from engine.templates.merging import merge_defaults
-from engine.templates.sharing import Shared
+from engine.model.sharing import Shared
 from engine.templates.template import InvalidTemplate, Template
 
 Document = Mapping[str, Any]

@@ -10,7 +10,7 @@ import pytest
 
 import engine.validation.workflow as validation
 from engine import Engine, Workflow
-from engine.templates.sharing import Shared
+from engine.model.sharing import Shared
 from engine.templates.template import Template
 
 SPEC: dict[str, Any] = {

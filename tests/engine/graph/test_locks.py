@@ -370,7 +370,7 @@ class TestMemoize:
             "{give: {parameters: {v: deep}}}",
         )
         assert ran.text("c") == "deep"
-        assert ran["b"].children == [ran["[2]"].id]
+        assert ran.children("b") == ["[2]"]
 
 
 class TestWhatIsForgotten:

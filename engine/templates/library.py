@@ -13,10 +13,10 @@ from weakref import WeakValueDictionary
 
 import orjson
 
+from engine.model.sharing import Shared
 from engine.shape import WrongType, check_shape
 from engine.substitution.text import SubstitutionError
 from engine.templates.merging import merge_defaults
-from engine.model.sharing import Shared
 from engine.templates.template import InvalidTemplate, Template
 
 Document = Mapping[str, Any]

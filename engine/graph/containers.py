@@ -35,7 +35,7 @@ def report(graph: Graph, node: Node, result: Result) -> None:
             touched.phase, touched.message = own.phase, own.message
             touched.outputs, touched.finished_at = own.outputs, graph.timestamp
             if not touched.unsuccessful:
-                touched.progress = complete(touched.progress)
+                graph.store.progressed(touched, complete(touched.progress))
 
 
 def close_all(graph: Graph, node: Node) -> None:
@@ -44,7 +44,7 @@ def close_all(graph: Graph, node: Node) -> None:
         if not container.fulfilled:
             touched = graph.store.touch(container.id)
             touched.phase, touched.finished_at = node.phase, graph.timestamp
-            touched.progress = node.progress
+            graph.store.progressed(touched, node.progress)
 
 
 def _containers(graph: Graph, node: Node) -> list[Node]:

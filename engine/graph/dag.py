@@ -191,7 +191,7 @@ class Dag(Body):
             node = create_skipped(self.graph, name, call.document, self.invocation, phase, message)
         if node is not None:
             outer.child_created(key, node.id)
-            self.graph.turns.emit(outer, key, node)
+            self.graph.turns.emit(outer, key, node.id)
             return
         invocation = Invocation(outer, key, name, call.document, self.template.context, self.invocation)
         invocation.node_type = node_type

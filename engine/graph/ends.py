@@ -108,10 +108,12 @@ def _conclude_inside(graph: Graph, invocation: Invocation, node: Node, *, cut_sh
 
 
 def _conclude(graph: Graph, invocation: Invocation, node: Node, *, lost: bool) -> None:
-    kind = invocation.resolved.kind
+    template, store = invocation.template, graph.store
+    assert template is not None
+    kind = template.kind
     if kind.leaf:
         if node.progress and node.phase not in UNSUCCESSFUL:
-            node.progress = complete(node.progress)
+            store.progressed(node, complete(node.progress))
         if node.children:
             containers.close_all(graph, node)
     if node.outputs and kind.publishes and len(node.outputs) > ("exitCode" in node.outputs):
@@ -124,15 +126,14 @@ def _conclude(graph: Graph, invocation: Invocation, node: Node, *, lost: bool) -
 def tell(graph: Graph, invocation: Invocation, node: Node, *, lost: bool = False) -> None:
     """Tell the parent what became of the call, which may be the end of the template that it stands in."""
     boundary, parent = invocation.boundary, invocation.parent
-    if boundary is not None and boundary.resolved.fail_fast:
+    if boundary is not None and boundary.template is not None and boundary.template.fail_fast:
         note_end(graph, boundary, failed=node.unsuccessful)
     if lost:  # the parent was told that it is done when it came up
-        told = parent.child_lost
+        graph.turns.tell(parent.child_lost, invocation.key, node.id)
     elif invocation.raised:
-        told = parent.child_raised
+        graph.turns.tell(parent.child_raised, invocation.key, node.id)
     else:
-        told = parent.child_done
-    graph.turns.tell(told, invocation.key, node.id)
+        graph.turns.emit(parent, invocation.key, invocation.node_id)
 
 
 def note_end(graph: Graph, boundary: Invocation | None, *, failed: bool) -> None:
@@ -214,7 +215,7 @@ def found_up(graph: Graph, invocation: Invocation) -> None:
     if invocation.boundary is not None:
         assert invocation.boundary.inside is not None
         invocation.boundary.inside.daemons.append(invocation)
-    graph.turns.emit(invocation.parent, invocation.key, graph.store[invocation.node_id])
+    graph.turns.emit(invocation.parent, invocation.key, invocation.node_id)
 
 
 def end_daemons(graph: Graph, inside: Inside) -> Pieces:

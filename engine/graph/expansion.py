@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Generator, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +11,7 @@ import orjson
 
 from engine.expressions import ExpressionError, evaluate
 from engine.expressions.when import evaluate_when
-from engine.graph.items import Item, LoopError, items
+from engine.graph.items import Item, LoopError, Turns, items
 from engine.graph.outputs import OutputError, resolve_artifact
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, Text, UnresolvedError, environment
@@ -88,7 +88,7 @@ def expand(step: Step, scope: Scope, own: Scope, room: int) -> Iterator[Call | N
     yield Call("", step.document, skipped, None) if skipped else _call(step, scope)
 
 
-def _loop(step: Step, turns: Iterable[Item], scope: Scope, skipped: str | None) -> Iterator[Call | None]:
+def _loop(step: Step, turns: Turns, scope: Scope, skipped: str | None) -> Iterator[Call | None]:
     if next(iter(turns), None) is None:
         yield Call("", step.document, "Skipped, empty params", None)
         return
@@ -106,8 +106,8 @@ def _loop(step: Step, turns: Iterable[Item], scope: Scope, skipped: str | None) 
     first = next(remaining)
     yield (call := _turn(step, first, scope, tentative=skipped is not None))
     if not step.call.tags and step.when is None and step.loop_hooks is None:
-        for turn in remaining:  # which the name of the node alone tells apart
-            yield Call(turn.suffix, call.document, None, None, call.hooks)
+        for suffix in islice(turns.suffixes(), 1, None):  # which the name of the node alone tells apart
+            yield Call(suffix, call.document, None, None, call.hooks)
         return
     for turn in remaining:
         try:
@@ -128,14 +128,14 @@ def _reason(when: str) -> str:
     return f"when '{when}' evaluated false"
 
 
-def _turns(step: Step, loop: Text, scope: Scope, protected: bool, room: int) -> Iterable[Item] | None:
+def _turns(step: Step, loop: Text, scope: Scope, protected: bool, room: int) -> Turns | None:
     """The items to loop over; where a false `when` protects a loop over something that was never made, none."""
     try:
         document = orjson.loads(loop.render(scope, allow_unresolved=True) if protected else _filled_in(loop, scope))
         return items(document, () if protected else step.item_keys, room)
     except (LoopError, SubstitutionError, ExpansionError) as error:
         if protected:
-            return ()
+            return Turns(().__iter__)
         raise ExpansionError(str(error)) from error
 
 

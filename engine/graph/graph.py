@@ -271,7 +271,6 @@ class Graph:
         yield from used_up(self._touched)
         record.at = self.moved_at
         self.closing.save(record)
-        yield from self.store.count()
 
     def commit(self) -> dict[str, Node | None]:
         """Keep what the pass did, which is written down; returns the nodes that changed as they were."""

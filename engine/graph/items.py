@@ -52,6 +52,10 @@ class Turns:
     def __iter__(self) -> Iterator[Item]:
         return map(_item, count(), self._values())
 
+    def suffixes(self) -> Iterator[str]:
+        """What each adds to its node's name."""
+        return map(_suffix_of, count(), self._values())
+
 
 def items(loop: Mapping[str, Any], needed: Collection[str] = (), room: int = MAX_ITEMS) -> Turns | None:
     """The turns of a loop whose tags are already substituted; every item must have the `needed` keys.
@@ -109,6 +113,11 @@ def _item(index: int, raw: bytes) -> Item:
             return Item(_suffix(index, "[]"), {"item": "null"})
         case _:
             return Item(_suffix(index, _label(raw)), {"item": _text(raw)})
+
+
+def _suffix_of(index: int, raw: bytes) -> str:
+    plain = raw[1:-1]
+    return f"({index}:{plain.decode()})" if raw[:1] == b'"' and plain.isalnum() else _item(index, raw).suffix
 
 
 def _text(raw: bytes) -> str:

@@ -69,7 +69,8 @@ def _absent_volume(graph: Graph, invocation: Invocation, node: Node, mounts: Tex
 
 def report(graph: Graph, invocation: Invocation, result: Result) -> None:
     """Take what an executor says of a leaf it was given: it runs, or it has ended."""
-    node, template = graph.store.nodes[invocation.node_id], invocation.resolved
+    node, template = graph.store.nodes[invocation.node_id], invocation.template
+    assert template is not None
     if invocation.gone or node.phase in FULFILLED or not template.is_leaf or invocation.parked:
         return
     daemon = template.daemon

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import islice, takewhile
+from itertools import takewhile
 from operator import attrgetter
 from typing import Any, Final
 
@@ -102,8 +102,8 @@ class NodeStore:
         self.made = len(nodes)
         """How many nodes there have been."""
         self._failed_in = {node.boundary_id for node in nodes.values() if node.unsuccessful}
-        self._progress = self._counted = (*_sum(nodes.values()), 0)
-        """Of the leaves that were there before the pass, and with what it changed: so many nodes."""
+        self._done, self._total = self._committed = _sum(nodes.values())
+        """How many of the leaves are done, of how many (Argo's progress updater), now and before the pass."""
 
     def __getitem__(self, key: str) -> Node:
         return self.nodes[key]
@@ -197,7 +197,19 @@ class NodeStore:
         nodes[key] = node
         self.undo[key] = None
         self.made += 1
+        if node.type in EXECUTABLE:
+            done, total = _amounts(node.progress)
+            self._done += done
+            self._total += total
         return key
+
+    def progressed(self, node: Node, progress: str) -> None:
+        """A node that may be changed is that far."""
+        if node.type in EXECUTABLE:
+            before, after = _amounts(node.progress), _amounts(progress)
+            self._done += after[0] - before[0]
+            self._total += after[1] - before[1]
+        node.progress = progress
 
     def link(self, parent: str, child: str) -> None:
         """Make a new node a child of `parent`. One that was loaded was linked when it was made."""
@@ -261,29 +273,15 @@ class NodeStore:
         node = self.nodes[key]
         return node.type == CONTAINER and node.boundary_id == pod
 
-    def count(self) -> Pieces:
-        """Find out how many of the leaves are done, of how many (Argo's progress updater)."""
-        if self._counted[2] == len(self.undo):
-            return
-        done, total, _ = self._progress
-        changed = iter(self.undo.items())
-        while some := list(islice(changed, PIECE)):
-            new = _sum([self.nodes[key] for key, _ in some])
-            old = _sum([node for _, node in some if node is not None])
-            done, total = done + new[0] - old[0], total + new[1] - old[1]
-            yield
-        self._counted = done, total, len(self.undo)
-
     @property
     def progress(self) -> str:
-        """What `count` found."""
-        done, total, _ = self._counted
-        return f"{done}/{total}"
+        """How many of the leaves are done, of how many, as Argo writes it."""
+        return f"{self._done}/{self._total}"
 
     def commit(self) -> dict[str, Node | None]:
-        """Keep every change since `count`; returns what changed as it was, None for what is new."""
+        """Keep every change; returns what changed as it was, None for what is new."""
         changed, self.undo = self.undo, {}
-        self._progress = self._counted = (*self._counted[:2], 0)
+        self._committed = self._done, self._total
         return changed
 
     def settled(self) -> Pieces:
@@ -303,4 +301,4 @@ class NodeStore:
             else:
                 self.nodes[key] = old
             yield
-        self._counted = self._progress
+        self._done, self._total = self._committed

@@ -135,7 +135,7 @@ class Steps(Body):
         existing = graph.store.adopt(name)
         if existing is not None and existing.type == SKIPPED_TYPE:
             self.child_created(key, existing.id)
-            graph.turns.emit(self, key, existing)
+            graph.turns.emit(self, key, existing.id)
         elif existing is not None or graph.knows(name):
             self._invoke(key, name, call, step, existing)
         elif call.error is not None:
@@ -159,7 +159,7 @@ class Steps(Body):
     def _skip(self, key: int, name: str, call: Call, phase: str, message: str) -> None:
         node = create_skipped(self.graph, name, call.document, self.invocation, phase, message)
         self.child_created(key, node.id)
-        self.graph.turns.emit(self, key, node)
+        self.graph.turns.emit(self, key, node.id)
 
     def child_created(self, key: int, node_id: str) -> None:
         """A child has its node: it hangs under the group from now on."""

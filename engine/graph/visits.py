@@ -97,7 +97,8 @@ class Visits:
             self._execute(invocation)
 
     def _execute(self, invocation: Invocation) -> None:
-        graph, template = self.graph, invocation.resolved
+        graph, template = self.graph, invocation.template
+        assert template is not None
         node = graph.begin(invocation)
         if node.phase in FULFILLED:
             conclude(graph, invocation)

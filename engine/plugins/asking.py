@@ -47,6 +47,8 @@ class Effects:
                 apply_result(node, reply.node)
             except IllegalChange as error:
                 raise FatalError(plugin.name, method, str(error)) from error
+            if reply.node.progress is not None:
+                store.progressed(node, reply.node.progress)
         if reply.requeue is not None:
             self._graph.requeue(invocation, self._graph.now + reply.requeue)
         return store[invocation.node_id]

@@ -111,12 +111,16 @@ class NodeHooks:
         """Some nodes about which there is nobody to be asked."""
         nodes = self._nodes
         for invocation in chunk:
+            template = invocation.template
+            assert template is not None
+            if template.silent and invocation.requeue_at is None:  # there is nothing to be said of most
+                continue
             node = nodes[invocation.node_id]
             if node.phase in FULFILLED:
                 continue
             if invocation.requeue_at is not None:
                 self._graph.requeue(invocation, None)
-            if invocation.resolved.text.tags and not invocation.executing and not self._check(invocation):
+            if template.text.tags and not invocation.executing and not self._check(invocation):
                 continue
             if node.type == PLUGIN:
                 self._effects.fail(invocation, NOBODY_EXECUTED)

@@ -86,7 +86,7 @@ def _check_tags(metadata: Mapping[str, Any]) -> None:
 
 
 def apply_result(node: Node, result: NodeResult) -> None:
-    """Let a plugin's word on a node count. Raises `IllegalChange`.
+    """Let a plugin's word on a node count, but for `progress`, of which the graph keeps count. Raises `IllegalChange`.
 
     It may neither make it another node nor take a finished one back. `outputs` replace those fields of the node's
     outputs that they name; values of parameters are texts from then on, as they are in Argo.
@@ -113,5 +113,3 @@ def apply_result(node: Node, result: NodeResult) -> None:
         node.phase = result.phase
     if result.message is not None:
         node.message = result.message
-    if result.progress is not None:
-        node.progress = result.progress

@@ -143,7 +143,6 @@ class Pass:
     async def _sum_up(self, walk: Walk, document: dict[str, Any]) -> dict[str, Any]:
         """What the nodes have come to, in the workflow's status."""
         graph, outcome, pace = walk.graph, walk.entry.outcome, self._kept.surroundings.pace
-        await pace.through(graph.store.count())
         document = with_progress(graph.outputs.merged_into(document), graph.store.progress)
         if outcome is None:
             return document

@@ -236,6 +236,8 @@ class Template:
         ours = self.kind.name in ("suspend", "containerSet")
         self.plain_leaf = self.is_leaf and self.kind.started and not (self.timed or mounts or ours)
         """Whether nothing but that an executor starts it happens when one of its nodes begins to run."""
+        self.silent = self.kind.started and not self.text.tags
+        """Whether nothing can be wrong with one of its nodes before an executor has it."""
         self.mounts: Text | None = compile_json(mounts) if mounts and self.is_pod else None
         """The names of the volumes that a pod made from this template mounts, None where it mounts none."""
         self.mentions = Mentions(document)

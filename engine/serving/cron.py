@@ -6,7 +6,7 @@ Rules of Argo's (its workflow/cron/operator.go). Nothing here waits, reads a clo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +17,7 @@ from engine.expressions.errors import Invalid
 from engine.expressions.times import Time
 from engine.expressions.when import evaluate_when
 from engine.manifests.cron import one_run
+from engine.model.clock import timestamp
 from engine.serving.schedules import InvalidSchedule, Schedule, parse_schedule
 from engine.shape import explain
 from engine.shape.values import Flag, Shape, Text, Whole
@@ -276,7 +277,7 @@ def workflow_of(document: Mapping[str, Any], scheduled: float) -> Document:
     metadata, own = made["metadata"], document["metadata"]
     del metadata["generateName"]
     metadata["name"] = f"{own['name']}-{int(scheduled)}"
-    metadata["annotations"] = {**metadata.get("annotations", {}), SCHEDULED: stamp(scheduled)}
+    metadata["annotations"] = {**metadata.get("annotations", {}), SCHEDULED: timestamp(scheduled)}
     metadata["ownerReferences"] = [
         {
             "apiVersion": made["apiVersion"],
@@ -288,11 +289,6 @@ def workflow_of(document: Mapping[str, Any], scheduled: float) -> Document:
         }
     ]
     return made
-
-
-def stamp(moment: float) -> str:
-    """A time as Kubernetes writes it, in UTC and whole seconds."""
-    return datetime.fromtimestamp(moment // 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 # How its status goes on
@@ -309,7 +305,7 @@ def with_run(document: Document, workflow: Mapping[str, Any], scheduled: float) 
         **status,
         "active": [*others, reference],
         "phase": ACTIVE,
-        "lastScheduledTime": stamp(scheduled),
+        "lastScheduledTime": timestamp(scheduled),
     }
     return without_condition({**document, "status": status}, SUBMISSION_ERROR)
 

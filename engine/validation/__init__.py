@@ -4,6 +4,6 @@ Like there, templates are looked at in the order in which they are reached from 
 in, and as a whole only once however often they are called; how deep they call one another does not matter.
 """
 
-from engine.validation.workflow import validate
+from engine.validation.workflow import validate, validate_template
 
-__all__ = ["validate"]
+__all__ = ["validate", "validate_template"]

@@ -21,13 +21,14 @@ _KERBEROS: Final = {
 }
 
 
-def check_arguments(prefix: str, arguments: Document | None) -> None:
-    """The arguments of the workflow, a step or a task. Raises `InvalidSpec`."""
+def check_arguments(prefix: str, arguments: Document | None, *, empty: bool = False) -> None:
+    """The arguments of the workflow, a step or a task; those of a WorkflowTemplate may be ``empty``. Raises
+    `InvalidSpec`."""
     arguments = arguments or {}
     for kind in ("parameters", "artifacts"):
         check_names(f"{prefix}{kind}", arguments.get(kind) or (), values=True)
     for parameter in arguments.get("parameters") or ():
-        _check_argument(f"{prefix}{parameter['name']}", parameter)
+        _check_argument(f"{prefix}{parameter['name']}", parameter, empty=empty)
     for artifact in arguments.get("artifacts") or ():
         if not artifact.get("from") and not is_located(artifact):
             raise InvalidSpec(f"{prefix}{artifact['name']}.from, artifact location, or key is required")
@@ -35,9 +36,9 @@ def check_arguments(prefix: str, arguments: Document | None) -> None:
             raise InvalidSpec(f"{prefix}{artifact['name']} shouldn't have both `from` and `fromExpression` in Artifact")
 
 
-def _check_argument(place: str, parameter: Document) -> None:
+def _check_argument(place: str, parameter: Document, *, empty: bool) -> None:
     value, source = parameter.get("value"), parameter.get("valueFrom")
-    if value is None and source is None:
+    if value is None and source is None and not empty:
         raise InvalidSpec(f"{place}.value or {place}.valueFrom is required")
     if source is not None:
         sources = ("configMapKeyRef", "event", "supplied")
@@ -49,6 +50,8 @@ def _check_argument(place: str, parameter: Document) -> None:
         return
     if not parameter["enum"]:
         raise InvalidSpec(f"{place}.enum should contain at least one value")
+    if value is None and empty:
+        return
     if value is None:
         raise InvalidSpec(f"{place}.value is required")
     choices = [text_of(choice) for choice in parameter["enum"]]

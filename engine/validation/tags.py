@@ -34,12 +34,14 @@ COMMON: Final = frozenset({"id", "startedAt", "finishedAt", "hostNodeName"})
 class Names:
     """The variables that exist at one place of a template; Argo's scope while it validates."""
 
-    def __init__(self, own: set[str], known: Container[str]) -> None:
+    def __init__(self, own: set[str], known: Container[str], later: tuple[str, ...] = ()) -> None:
         self.own = own
         """Of the template itself: `inputs.*`, `pod.name` and the like, and `workflow.outputs.<kind>.*` where something
         that it calls gives a global output a name which is not known before it runs."""
         self.known = known
         """Of the workflow: `workflow.*`, to which come the global outputs of the templates seen so far."""
+        self.later = _LEFT_TO_RUNTIME + later
+        """What variables begin with that may come from elsewhere."""
         self.kind = ""
         """`steps` or `tasks`."""
         self.children: dict[str, frozenset[str]] = {}
@@ -58,7 +60,7 @@ class Names:
                 raise InvalidSpec(f"{prefix} failed to resolve {{{{{raw}}}}}".lstrip())
 
     def _exists(self, tag: str) -> bool:
-        if tag in self.own or tag in self.known or tag.startswith(_LEFT_TO_RUNTIME):
+        if tag in self.own or tag in self.known or tag.startswith(self.later):
             return True
         root, _, rest = tag.partition(".")
         if root == "item":

@@ -66,11 +66,13 @@ class Templates:
     """What is known of a workflow's templates so far.
 
     ``known`` are the variables `workflow.*` and what they come to, a placeholder where that is not known yet;
-    `workflow.outputs.artifacts.*` is among them where global artifacts of any name may exist.
+    `workflow.outputs.artifacts.*` is among them where global artifacts of any name may exist. ``later`` is what other
+    variables begin with that are left to be.
     """
 
-    def __init__(self, known: Scope, placeholder: Placeholders) -> None:
+    def __init__(self, known: Scope, placeholder: Placeholders, later: tuple[str, ...] = ()) -> None:
         self.known = known
+        self.later = later
         self.placeholder = placeholder
         self._seen: set[tuple[str, str]] = set()
         self._open: set[tuple[str, int]] = set()
@@ -137,7 +139,7 @@ class Templates:
         if seen:
             return None
         self._seen.add(key)
-        names = Names(inputs.union(own), self.known)
+        names = Names(inputs.union(own), self.known, self.later)
         if not kind.leaf:
             if template.get("activeDeadlineSeconds") is not None:
                 raise InvalidSpec(f"templates.{name}.activeDeadlineSeconds is only valid for leaf templates")

@@ -28,17 +28,30 @@ def validate(document: Document, context: Context) -> None:
     as it stands, before the two are merged.
     """
     metadata, spec = document["metadata"], document["spec"]
-    if len(metadata["name"]) > LONGEST_WORKFLOW:
-        raise InvalidSpec(
-            f'workflow name "{metadata["name"]}" must not be more than {LONGEST_WORKFLOW} characters long'
-            f" (currently {len(metadata['name'])})"
-        )
+    _check_length("workflow", metadata["name"])
     about = {key: value for key, value in spec.items() if key != "templates"}
     names = [sorted(metadata.get(kind) or ()) for kind in ("labels", "annotations")]
     context.valid.get([about, *names], lambda _: _validate(metadata, spec, context))
 
 
-def _validate(metadata: Document, spec: Document, context: Context) -> None:
+def validate_template(document: Document, context: Context) -> None:
+    """Raise `InvalidSpec` for the first thing in a (Cluster)WorkflowTemplate that Argo would refuse.
+
+    It is looked at as a workflow, the arguments of which are still to come (Argo's ValidateWorkflowTemplate).
+    """
+    metadata, cluster = document["metadata"], document["kind"] == "ClusterWorkflowTemplate"
+    _check_length("cluster workflow template" if cluster else "workflow template", metadata["name"])
+    _validate(metadata, document["spec"], context, template=True)
+
+
+def _check_length(kind: str, name: str) -> None:
+    if len(name) > LONGEST_WORKFLOW:
+        raise InvalidSpec(
+            f'{kind} name "{name}" must not be more than {LONGEST_WORKFLOW} characters long (currently {len(name)})'
+        )
+
+
+def _validate(metadata: Document, spec: Document, context: Context, *, template: bool = False) -> None:
     """Look at all but the workflow's name: of metadata nothing else counts but which labels and annotations it has."""
     reference, below = spec.get("workflowTemplateRef"), spec
     if reference:
@@ -46,13 +59,15 @@ def _validate(metadata: Document, spec: Document, context: Context) -> None:
         below = context.spec
     check_names("spec.templates", spec.get("templates") or ())
     arguments = merged_arguments(spec, below)
-    check_arguments("spec.arguments.", arguments)
+    check_arguments("spec.arguments.", arguments, empty=template)
     entrypoint, on_exit = (spec.get(field) or below.get(field) for field in ("entrypoint", "onExit"))
-    if not entrypoint:
+    if not entrypoint and not template:
         raise InvalidSpec("spec.entrypoint is required")
     placeholder = Placeholders()
-    templates = Templates(_known(metadata, spec, below, arguments, placeholder), placeholder)
-    drive(templates.check_call({"template": entrypoint}, context, arguments))
+    known = _known(metadata, spec, below, arguments, placeholder)
+    templates = Templates(known, placeholder, ("workflow.parameters",) if template else ())
+    if entrypoint:
+        drive(templates.check_call({"template": entrypoint}, context, None if template else arguments))
     if on_exit:
         templates.known["workflow.failures"] = placeholder()
         if _names_artifacts_late(below):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.model.clock import timestamp
 from engine.serving import cron
 from engine.serving.cron import Finished, InvalidCron
 
@@ -27,7 +28,7 @@ def document(spec: dict[str, Any] | None = None, status: dict[str, Any] | None =
 
 
 def ran(at: float, **status: Any) -> dict[str, Any]:
-    return {"lastScheduledTime": cron.stamp(at), **status}
+    return {"lastScheduledTime": timestamp(at), **status}
 
 
 ACTIVE = {"active": [{"name": "nightly-1", "namespace": "team", "uid": "w-1"}]}
@@ -219,8 +220,8 @@ def test_conditions_come_and_go() -> None:
 
 
 def test_the_oldest_finished_ones_are_surplus() -> None:
-    finished = [Finished(f"s-{at}", succeeded=True, finished_at=cron.stamp(at)) for at in range(5)]
-    finished += [Finished(f"f-{at}", succeeded=False, finished_at=cron.stamp(at)) for at in range(3)]
+    finished = [Finished(f"s-{at}", succeeded=True, finished_at=timestamp(at)) for at in range(5)]
+    finished += [Finished(f"f-{at}", succeeded=False, finished_at=timestamp(at)) for at in range(3)]
     assert sorted(cron.surplus(cron.read(document()), finished)) == ["f-0", "f-1", "s-0", "s-1"]
     limits = cron.read(document({"successfulJobsHistoryLimit": 0, "failedJobsHistoryLimit": 9}))
     assert sorted(cron.surplus(limits, finished)) == ["s-0", "s-1", "s-2", "s-3", "s-4"]

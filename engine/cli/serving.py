@@ -18,13 +18,14 @@ from engine.executors.outcomes import Outcomes
 from engine.executors.simulated import PendingExecutor, SimulatedExecutor
 from engine.manifests import ManifestError, Manifests, load
 from engine.manifests.loading import Manifest
-from engine.serving.admission import admitted, manifest_of
+from engine.serving.admission import admitted, anew, manifest_of
 from engine.serving.errors import ApiError, Code
 from engine.serving.guard import is_loopback
 from engine.serving.records import Records
 from engine.serving.retention import Retention
 from engine.serving.server import CannotListen, Listening
 from engine.serving.server import serve as serve_engine
+from engine.serving.shelves import Shelves
 from engine.storage.memory import MemoryStore
 from engine.storage.sqlite import SqliteStore
 from engine.storage.store import Store, StoreError
@@ -75,7 +76,6 @@ def serve(options: Options) -> None:
     store: Store = MemoryStore() if options.store is None else SqliteStore(options.store)
     # Time is what it is here, also where leaves are simulated: others wait with us.
     engine = Engine(registry, executor=_executor(options, outcomes), store=store, clock=time.time)
-    _put_templates(engine, manifests)
     try:
         uvloop.run(_serve(engine, store, listening, manifests, options))
     except (CannotListen, StoreError) as error:
@@ -84,8 +84,10 @@ def serve(options: Options) -> None:
 
 async def _serve(engine: Engine, store: Store, listening: Listening, manifests: Manifests, options: Options) -> None:
     @asynccontextmanager
-    async def around(records: Records) -> AsyncIterator[None]:
+    async def around(records: Records, shelves: Shelves) -> AsyncIterator[None]:
         try:
+            _put_templates(engine, manifests)
+            await _keep(shelves, manifests)
             await _submit(engine, records, manifests)
             async with Retention(records, engine.clock, options.keep_finished).kept():
                 yield
@@ -133,11 +135,23 @@ def _put_templates(engine: Engine, manifests: Manifests) -> None:
                 raise BadInput(f"{manifest}: {error}") from None
 
 
+async def _keep(shelves: Shelves, manifests: Manifests) -> None:
+    """Have the templates and CronWorkflows of the manifests among those that clients keep here."""
+    of_kinds = (manifests.workflow_templates, manifests.cluster_workflow_templates, manifests.cron_workflows)
+    for manifest in (each for of_kind in of_kinds for each in of_kind.values()):
+        kind = manifest.document["kind"]
+        document = anew(manifest_of(manifest.document, kind, manifest.namespace, kind))
+        try:
+            await shelves.apply({**document, "metadata": {**document["metadata"], "name": manifest.name}})
+        except ApiError as error:
+            raise BadInput(f"{manifest}: {error}") from None
+
+
 async def _submit(engine: Engine, records: Records, manifests: Manifests) -> None:
     """Submit the workflows of the manifests, but those whose name is there already."""
     for manifest in _workflows(manifests):
         try:
-            document = manifest_of(manifest.document, "workflow", manifest.namespace)
+            document = anew(manifest_of(manifest.document, "workflow", manifest.namespace))
             await records.submit(await admitted(document, engine.templates))
         except ApiError as error:
             if error.code is not Code.ALREADY_EXISTS:

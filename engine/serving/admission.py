@@ -36,24 +36,33 @@ def check_path_namespace(namespace: str) -> None:
         raise invalid(f"namespace: {error}") from None
 
 
-def manifest_of(body: Any, field: str, namespace: str) -> Document:
-    """What a body has in `field`, in that namespace and without what only a server says. Raises `ApiError`."""
+def manifest_of(body: Any, field: str, namespace: str, kind: str = "Workflow") -> Document:
+    """What a body has in `field`, of that kind and in that namespace, empty for what has none. Raises `ApiError`."""
     if body is None:
         raise invalid(f"{field} body not specified")
     metadata = body.get("metadata")
     if metadata is not None and not isinstance(metadata, Mapping):
         raise invalid(f"{field}.metadata: expected a mapping, got {metadata!r}")
-    metadata = {key: value for key, value in (metadata or {}).items() if key not in _SERVERS}
-    if metadata.get("namespace") not in (None, "", namespace):
+    metadata = dict(metadata or {})
+    for name in ("name", "generateName", "namespace", "uid", "resourceVersion"):
+        if not isinstance(metadata.get(name) or "", str):
+            raise invalid(f"{field}.metadata.{name}: expected a string, got {metadata[name]!r}")
+    if namespace and metadata.get("namespace") not in (None, "", namespace):
         raise invalid(
             "the namespace of the provided object does not match the namespace sent on the request:"
             f" expected {namespace!r}, got {metadata['namespace']!r}"
         )
-    kind = body.get("kind") or "Workflow"
-    if kind != "Workflow":
-        raise invalid(f"{field}.kind: expected Workflow, got {kind!r}")
-    about = {"apiVersion": body.get("apiVersion") or "argoproj.io/v1alpha1", "kind": kind}
-    return {**body, **about, "metadata": {**metadata, "namespace": namespace}}
+    if (body.get("kind") or kind) != kind:
+        raise invalid(f"{field}.kind: expected {kind}, got {body['kind']!r}")
+    metadata.pop("namespace", None)
+    metadata |= {"namespace": namespace} if namespace else {}
+    return {**body, "apiVersion": body.get("apiVersion") or "argoproj.io/v1alpha1", "kind": kind, "metadata": metadata}
+
+
+def anew(document: Document) -> Document:
+    """A document of which there is to be a new one: without the metadata that only a server gives."""
+    metadata = {field: value for field, value in document["metadata"].items() if field not in _SERVERS}
+    return {**document, "metadata": metadata}
 
 
 async def admitted(document: Document, templates: Templates) -> Workflow:

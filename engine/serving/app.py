@@ -12,6 +12,7 @@ from aiohttp.typedefs import Middleware
 from engine.engine import Engine
 from engine.operations.errors import AlreadySubmitted, Draining, OperationError, TooManyWorkflows, UnknownWorkflow
 from engine.serving.acting import Acting
+from engine.serving.archived import Archived
 from engine.serving.artifacts import ArtifactFiles
 from engine.serving.errors import ApiError, Code, answered, of_aiohttp
 from engine.serving.guard import UNSAFE, Handler
@@ -19,6 +20,7 @@ from engine.serving.info import Info
 from engine.serving.logs import Logs
 from engine.serving.records import Records
 from engine.serving.routes import OPERATIONS
+from engine.serving.shelves import Shelves
 from engine.serving.submitting import Submitting
 from engine.serving.workflows import Workflows
 from engine.storage.store import Store, StoreError
@@ -40,15 +42,18 @@ _log = get_logger(__name__)
 
 
 def application(
-    engine: Engine, store: Store, records: Records, before: Sequence[Middleware], *, named: bool
+    engine: Engine, store: Store, records: Records, shelves: Shelves, before: Sequence[Middleware], *, named: bool
 ) -> web.Application:
     """What answers requests about an engine's workflows. ``before`` is asked first, ``named`` is for `Info`."""
     info = Info(engine, named=named)
     workflows = Workflows(engine, records)
+    submitting, acting = Submitting(engine, store, records, workflows), Acting(engine, records, workflows)
     handlers: dict[str, Handler] = {
         **workflows.handlers(),
-        **Submitting(engine, store, records, workflows).handlers(),
-        **Acting(engine, records, workflows).handlers(),
+        **submitting.handlers(),
+        **acting.handlers(),
+        **Archived(records, workflows.answer, submitting.resubmit_record, acting.retry_record).handlers(),
+        **shelves.handlers(),
         **Logs(engine, records).handlers(),
         **ArtifactFiles(engine, records).handlers(),
         **info.handlers(),

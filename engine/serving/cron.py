@@ -29,6 +29,8 @@ Document = dict[str, Any]
 KIND: Final = "CronWorkflow"
 SCHEDULED: Final = "workflows.argoproj.io/scheduled-time"
 """The annotation of a workflow with the time for which it was made."""
+LAST_SCHEDULES: Final = "cronworkflows.argoproj.io/last-used-schedule"
+"""The annotation of a CronWorkflow with the schedules by which it has made one last."""
 COMPLETED: Final = "cronworkflows.argoproj.io/completed"
 """The label of a CronWorkflow whose `stopStrategy` has ended it."""
 
@@ -80,7 +82,7 @@ class Spec(Shape):
     failed_jobs_history_limit: Whole = None
     when: Text = None
     stop_strategy: StopStrategy | None = None
-    workflow_metadata: dict[str, Any] | None = None
+    workflow_metadata: Metadata | None = None
 
 
 class Reference(Shape):
@@ -171,11 +173,12 @@ def due(cron: Cron, since: float, now: float) -> list[float]:
 def missed(cron: Cron, now: float) -> float | None:
     """The last time that went by unseen, None where there is none or it is longer ago than `startingDeadlineSeconds`.
 
-    Without that nothing is made up for, nor is what was never scheduled before (Argo's
+    Without that nothing is made up for, nor is what was never scheduled before, or by other schedules (Argo's
     shouldOutstandingWorkflowsBeRun).
     """
     last, deadline = cron.status.last_scheduled_time if cron.status else None, cron.spec.starting_deadline_seconds
-    if last is None or not deadline:
+    used = (cron.metadata.annotations or {}).get(LAST_SCHEDULES)
+    if last is None or not deadline or used != ",".join(cron.schedules):
         return None
     times = (_parsed(each).before(now, last.timestamp()) for each in cron.schedules)
     return max((each for each in times if each is not None and now < each + deadline), default=None)
@@ -296,18 +299,25 @@ def workflow_of(document: Mapping[str, Any], scheduled: float) -> Document:
 
 def with_run(document: Document, workflow: Mapping[str, Any], scheduled: float) -> Document:
     """It has made a workflow for a time."""
+    document = with_active(document, workflow)
+    status = {**document["status"], "phase": ACTIVE, "lastScheduledTime": timestamp(scheduled)}
+    annotations = {
+        **(document["metadata"].get("annotations") or {}),
+        LAST_SCHEDULES: ",".join(read(document).schedules),
+    }
+    metadata = {**document["metadata"], "annotations": annotations}
+    return without_condition({**document, "metadata": metadata, "status": status}, SUBMISSION_ERROR)
+
+
+def with_active(document: Document, workflow: Mapping[str, Any]) -> Document:
+    """It has that unfinished workflow."""
     status, metadata = document.get("status") or {}, workflow["metadata"]
-    reference = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow"} | {
-        field: metadata[field] for field in ("name", "namespace", "uid", "resourceVersion") if field in metadata
-    }
-    others = [each for each in status.get("active") or () if each["uid"] != metadata["uid"]]
-    status = {
-        **status,
-        "active": [*others, reference],
-        "phase": ACTIVE,
-        "lastScheduledTime": timestamp(scheduled),
-    }
-    return without_condition({**document, "status": status}, SUBMISSION_ERROR)
+    active = status.get("active") or []
+    if any(each["uid"] == metadata["uid"] for each in active):
+        return document
+    named = {field: metadata[field] for field in ("name", "namespace", "uid")}
+    reference = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", **named}
+    return {**document, "status": {**status, "active": [*active, reference]}}
 
 
 def with_ended(document: Document, ended: Mapping[str, str], now: float) -> Document:
@@ -330,6 +340,8 @@ def with_ended(document: Document, ended: Mapping[str, str], now: float) -> Docu
 
 def stopped(document: Document) -> Document:
     """Its `stopStrategy` has ended it, for good."""
+    if (document.get("status") or {}).get("phase") == STOPPED:
+        return document
     labels = {**(document["metadata"].get("labels") or {}), COMPLETED: "true"}
     return {
         **document,
@@ -340,12 +352,12 @@ def stopped(document: Document) -> Document:
 
 def with_condition(document: Document, type_: str, message: str) -> Document:
     """Something is wrong with it; one that cannot be submitted counts as a failure."""
+    told = {"type": type_, "message": message, "status": "True"}
+    if type_ == SPEC_ERROR and told in ((document.get("status") or {}).get("conditions") or ()):
+        return document
     found = without_condition(document, type_)
     status = dict(found.get("status") or {})
-    status["conditions"] = [
-        *(status.get("conditions") or ()),
-        {"type": type_, "message": message, "status": "True"},
-    ]
+    status["conditions"] = [*(status.get("conditions") or ()), told]
     if type_ == SUBMISSION_ERROR:
         status["failed"] = (status.get("failed") or 0) + 1
     return {**found, "status": status}

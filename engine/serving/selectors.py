@@ -49,11 +49,12 @@ Selector = Callable[[Mapping[str, str]], bool]
 
 def label_selector(text: str) -> Selector:
     """What a ``labelSelector`` says; all where it is empty. Raises `ApiError`."""
-    requirements = _label_requirements(text)
+    requirements = label_requirements(text)
     return lambda labels: all(each.matches(labels) for each in requirements)
 
 
-def _label_requirements(text: str) -> list[Requirement]:
+def label_requirements(text: str) -> list[Requirement]:
+    """The conditions of a ``labelSelector``, all of which are to hold. Raises `ApiError`."""
     if len(text) > LONGEST:
         raise invalid(f"labelSelector: expected at most {LONGEST:,} characters, got {len(text):,}")
     requirements, at = list[Requirement](), 0

@@ -15,6 +15,7 @@ from engine.serving.app import application
 from engine.serving.connections import Connections
 from engine.serving.guard import guard
 from engine.serving.records import Records
+from engine.serving.shelves import Shelves
 from engine.signals import draining
 from engine.storage.store import Store
 from rpc.logs import get_logger
@@ -48,7 +49,7 @@ async def serve(
     engine: Engine,
     store: Store,
     listening: Listening,
-    around: Callable[[Records], AbstractAsyncContextManager[None]],
+    around: Callable[[Records, Shelves], AbstractAsyncContextManager[None]],
     told: Callable[[str], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT, of which the first lets the passes under way end, and the second does not.
@@ -60,8 +61,9 @@ async def serve(
     async with (
         engine,
         Records(engine, store) as records,
-        around(records),
-        answering(engine, store, records, listening) as runner,
+        Shelves(engine, store) as shelves,
+        around(records, shelves),
+        answering(engine, store, records, shelves, listening) as runner,
     ):
         with draining(engine, hurry.set):
             told(listening.url(runner.addresses[0][1]))
@@ -72,12 +74,18 @@ async def serve(
 
 @asynccontextmanager
 async def answering(
-    engine: Engine, store: Store, records: Records, listening: Listening, connections: Connections | None = None
+    engine: Engine,
+    store: Store,
+    records: Records,
+    shelves: Shelves,
+    listening: Listening,
+    connections: Connections | None = None,
 ) -> AsyncIterator[web.AppRunner]:
-    """Answer requests within this block. Raises `CannotListen`."""
+    """Answer requests within this block, and have CronWorkflows fire. Raises `CannotListen`."""
     connections = connections or Connections()
     guarding = guard(listening.token, loopback=listening.loopback)
-    app = application(engine, store, records, [connections.counting, guarding], named=listening.token is not None)
+    before, named = [connections.counting, guarding], listening.token is not None
+    app = application(engine, store, records, shelves, before, named=named)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_REQUESTS)
     await runner.setup()
     assert runner.server is not None
@@ -88,7 +96,8 @@ async def answering(
             await site.start()
         except OSError as error:
             raise CannotListen(f"{listening.host}:{listening.port}: {error.strerror or error}") from error
-        yield runner
+        async with shelves.firing(records):
+            yield runner
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

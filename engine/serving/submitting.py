@@ -189,7 +189,8 @@ def again(document: Document) -> Document:
         "labels": {**labels, RESUBMITTED: old["name"]},
         **{field: old[field] for field in ("annotations", "ownerReferences") if old.get(field)},
     }
-    again = {"apiVersion": document["apiVersion"], "kind": "Workflow", "metadata": metadata, "spec": document["spec"]}
+    version = document.get("apiVersion") or "argoproj.io/v1alpha1"
+    again = {"apiVersion": version, "kind": "Workflow", "metadata": metadata, "spec": document["spec"]}
     taken = {"shutdown": None, "suspend": None}
     if document["spec"].get("activeDeadlineSeconds") == 0:
         taken["activeDeadlineSeconds"] = None  # that is how it was terminated once

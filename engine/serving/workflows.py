@@ -12,7 +12,7 @@ from aiohttp import web
 
 from engine.engine import Engine
 from engine.model.workflow import Workflow
-from engine.serving.admission import admitted, check_path_namespace, manifest_of
+from engine.serving.admission import admitted, anew, check_path_namespace, manifest_of
 from engine.serving.errors import ApiError, Code
 from engine.serving.fields import ALL, NODES, Fields, fields_of
 from engine.serving.guard import Handler
@@ -84,7 +84,7 @@ class Workflows:
         namespace = request.match_info["namespace"]
         check_path_namespace(namespace)
         body = await read_body(request, CreateBody)
-        document = manifest_of(body.workflow, "workflow", namespace)
+        document = anew(manifest_of(body.workflow, "workflow", namespace))
         return body, {field: value for field, value in document.items() if field != "status"}  # it is a new one
 
     async def get(self, request: web.Request) -> web.Response:

@@ -15,6 +15,7 @@ from engine import Engine, Executor, MemoryStore, SimulatedExecutor, Store
 from engine.serving.connections import Connections
 from engine.serving.records import Records
 from engine.serving.server import Listening, answering
+from engine.serving.shelves import Shelves
 
 Document = dict[str, Any]
 HERE = Listening("127.0.0.1", 0, None, True, None)
@@ -99,7 +100,8 @@ async def inside(
     async with (
         engine,
         Records(engine, store) as records,
-        answering(engine, store, records, listening, connections) as runner,
+        Shelves(engine, store) as shelves,
+        answering(engine, store, records, shelves, listening, connections) as runner,
     ):
         serving = asyncio.create_task(engine.serve())
         server = Inside(engine, store, records, runner)

@@ -21,7 +21,13 @@ def document(spec: dict[str, Any] | None = None, status: dict[str, Any] | None =
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "CronWorkflow",
-        "metadata": {"name": "nightly", "namespace": "team", "uid": "u-1", "labels": {"app": "web"}},
+        "metadata": {
+            "name": "nightly",
+            "namespace": "team",
+            "uid": "u-1",
+            "labels": {"app": "web"},
+            "annotations": {"cronworkflows.argoproj.io/last-used-schedule": "CRON_TZ=UTC 0 * * * *"},
+        },
         "spec": {"schedules": ["0 * * * *"], "timezone": "UTC", "workflowSpec": {"entrypoint": "main"}, **(spec or {})},
         "status": status or {},
     }
@@ -69,7 +75,12 @@ def test_the_last_missed_time_is_made_up_for_within_the_deadline() -> None:
 
 @pytest.mark.parametrize(
     ("spec", "status"),
-    [({}, ran(NINE)), ({"startingDeadlineSeconds": 0}, ran(NINE)), ({"startingDeadlineSeconds": 600}, {})],
+    [
+        ({}, ran(NINE)),
+        ({"startingDeadlineSeconds": 0}, ran(NINE)),
+        ({"startingDeadlineSeconds": 600}, {}),
+        ({"startingDeadlineSeconds": 600, "schedules": ["*/5 * * * *"]}, ran(NINE)),
+    ],
 )
 def test_nothing_is_made_up_for(spec: dict[str, Any], status: dict[str, Any]) -> None:
     assert cron.missed(cron.read(document(spec, status)), NINE + HOUR + 1) is None
@@ -190,7 +201,8 @@ WORKFLOW = {"metadata": {"name": "nightly-1", "namespace": "team", "uid": "w-1"}
 
 def test_a_run_is_active_until_it_ends_and_counts_then() -> None:
     begun = cron.with_run(document(), WORKFLOW, NINE)
-    assert begun["status"]["active"][0]["name"] == "nightly-1"
+    assert [each["name"] for each in begun["status"]["active"]] == ["nightly-1"]
+    assert cron.with_active(begun, WORKFLOW) is begun
     assert (begun["status"]["phase"], begun["status"]["lastScheduledTime"]) == ("Active", "2026-03-02T09:00:00Z")
     ended = cron.with_ended(begun, {"w-1": "Succeeded", "w-2": "Failed"}, NINE)
     assert (ended["status"]["active"], ended["status"]["succeeded"]) == ([], 1)

@@ -1,4 +1,4 @@
-"""WorkflowTemplates by themselves: as a workflow whose arguments are still to come (Argo's ValidateWorkflowTemplate)."""
+"""WorkflowTemplates alone: as a workflow whose arguments are still to come (Argo's ValidateWorkflowTemplate)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,112 @@
+"""All that clients keep here: the shelves of each kind, loaded from the store, and what is let on to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from types import TracebackType
+from typing import Final, Self
+
+import orjson
+
+from engine.engine import Engine
+from engine.manifests.fields import unknown_fields
+from engine.serving import cron
+from engine.serving.admission import LARGE, admitted
+from engine.serving.catalog import Catalog, Suspension
+from engine.serving.cron import InvalidCron
+from engine.serving.errors import ApiError, Code, invalid
+from engine.serving.firing import Firing
+from engine.serving.guard import Handler
+from engine.serving.records import Records
+from engine.serving.shelf import CRON_WORKFLOW, KINDS, Document, Key, Shelf
+from engine.shape import WrongType, check_shape
+from engine.storage.store import Store
+from engine.templates.catalog import CLUSTER_WORKFLOW_TEMPLATE, WORKFLOW_TEMPLATE
+from engine.templates.specification import InvalidSpec, UnknownTemplate, spec_in_force
+from engine.validation import validate_template
+
+_TEMPLATES: Final = (WORKFLOW_TEMPLATE, CLUSTER_WORKFLOW_TEMPLATE)
+
+
+class Shelves:
+    """By kind; an async context manager. Templates that are on them are among the engine's, too."""
+
+    def __init__(self, engine: Engine, store: Store) -> None:
+        self._engine = engine
+        self._templates = engine.templates
+        self.of = {kind.name: Shelf(kind, store, engine.clock) for kind in KINDS}
+        for kind in _TEMPLATES:
+            self.of[kind].listeners.append(partial(self._hand_on, kind))
+
+    async def __aenter__(self) -> Self:
+        """Take up what the store has. Raises `StoreError`."""
+        for shelf in self.of.values():
+            await shelf.load()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is left to be written."""
+
+    def firing(self, records: Records) -> Firing:
+        """While that is entered, the CronWorkflows among them fire."""
+        return Firing(self._engine, records, self.of[CRON_WORKFLOW], partial(admitted, templates=self._templates))
+
+    async def apply(self, document: Document) -> None:
+        """Have the one of its kind and name be like this one. Raises `ApiError` and `StoreError`."""
+        await self.check(document)
+        await self.of[document["kind"]].apply(document)
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By operation."""
+        found = dict(Suspension(self.of[CRON_WORKFLOW]).handlers())
+        for shelf in self.of.values():
+            found |= Catalog(shelf, self.check).handlers()
+        return found
+
+    async def check(self, document: Document) -> None:
+        """Raise `ApiError` for what Argo's server refuses, with its reason."""
+        try:
+            large = len(orjson.dumps(document)) >= LARGE
+        except TypeError as error:  # numbers of more than 64 bits, and what is very deep
+            raise invalid(f"body: {error}") from None
+        for unknown in unknown_fields(document, strict=False):
+            if unknown.refused:
+                raise invalid(str(unknown))
+        if document["kind"] == CRON_WORKFLOW:
+            await self._check_cron(document)
+        elif large:
+            await asyncio.to_thread(self._check_template, document)
+        else:
+            self._check_template(document)
+
+    def _check_template(self, document: Document) -> None:
+        if not isinstance(document.get("spec"), Mapping):
+            raise invalid(f"template.spec: expected a mapping, got {document.get('spec')!r}")
+        library = self._templates.library(document["metadata"].get("namespace", ""))
+        try:
+            check_shape(document)
+            validate_template(document, library.local(spec_in_force(document, library)))
+        except (WrongType, InvalidSpec) as error:
+            raise invalid(str(error)) from None
+        except UnknownTemplate as error:
+            raise ApiError(Code.NOT_FOUND, str(error)) from None
+
+    async def _check_cron(self, document: Document) -> None:
+        try:
+            cron.check(cron.read(document))
+        except InvalidCron as error:
+            raise invalid(str(error)) from None
+        try:
+            await admitted(cron.workflow_of(document, 0), self._templates)
+        except ApiError as error:
+            raise ApiError(error.code, f"cannot validate Workflow: {error}") from None
+
+    def _hand_on(self, kind: str, key: Key, document: Document | None) -> None:
+        if document is not None:
+            self._templates.put(document)
+        elif self._templates.get(kind, key[1], namespace=key[0]) is not None:
+            self._templates.remove(kind, key[1], namespace=key[0])

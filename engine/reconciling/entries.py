@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import orjson
 from engine.executors.executor import Result
 from engine.graph.record import Visit, Waiting, WalkRecord
 from engine.model.node import Node
+from engine.model.pace import PIECE, Pieces
 from engine.model.workflow import Workflow
 from engine.storage.store import Entry, StoreError
 
@@ -46,58 +47,99 @@ STOPPING: Final = "stopping"
 PART: Final = 256
 """Children of a node in one entry: a loop that grows turn by turn writes the last part, not all of them."""
 
-NULL: Final = msgspec.Raw(b"null")
-"""JSON's null, where None says "gone"."""
-
-_MARKS: Final = ("at", "shutdown", "closing", "why", "plugins")
+Marks = tuple[float | None, str, str, str, str]
+"""Of a record: ``at``, ``shutdown``, ``closing``, ``why`` and ``plugins``."""
 
 _encode = msgspec.json.Encoder().encode
 
 
-def of_document(new: Document, old: Document | None) -> Iterator[Entry]:
-    """What to write of a document of which ``old`` is written."""
-    status = new["status"]
-    pairs: list[tuple[str, Document, Document]] = [
-        (DOCUMENT, {field: value for field, value in new.items() if field != "status"}, old or {}),
-        (STATUS, status, old["status"] if old is not None else {}),
-    ]
-    if old is None or [*new] != [*old] or [*status] != [*old["status"]]:
-        yield Entry(LAYOUT, "", [[*new], [*status]])
-        for kind, now, before in pairs:
-            yield from (Entry(kind, field, None) for field in before if field not in now and field != "status")
-    for kind, now, before in pairs:
-        for field, value in now.items():
-            if field not in before or (value is not before[field] and _encode(value) != _encode(before[field])):
-                yield Entry(kind, field, NULL if value is None else value)
+class Sheet:
+    """What is to be written of a workflow, be it the ``whole`` of it: what is said later of an entry counts."""
+
+    def __init__(self, *, whole: bool) -> None:
+        self.whole = whole
+        self.put: dict[str, dict[str, Any]] = {}
+        self.gone: dict[str, dict[str, None]] = {}
+
+    def write(self, kind: str, key: str, value: Any) -> None:
+        """Have an entry, in the place that it has."""
+        some = self.put.get(kind)
+        if some is None:
+            self.put[kind] = {key: value}
+        else:
+            some[key] = value
+
+    def lose(self, kind: str, key: str) -> None:
+        """Have an entry no more; if it is written again, it is the last of its kind."""
+        if (some := self.put.get(kind)) is not None:
+            some.pop(key, None)
+        if not self.whole:
+            self.gone.setdefault(kind, {})[key] = None
+
+    def set(self, kind: str, key: str, value: Any) -> None:
+        """`write`, or `lose` where there is none."""
+        if value is None:
+            self.lose(kind, key)
+        else:
+            self.write(kind, key, value)
+
+    def __bool__(self) -> bool:
+        return bool(self.put or self.gone)
+
+    def document(self, new: Document, old: Document | None) -> None:
+        """What to write of a document of which ``old`` is written. Fields that it has no more stay, and count no more:
+        which it has is in the layout."""
+        status, before = new["status"], old["status"] if old is not None else {}
+        if old is None or [*new] != [*old] or [*status] != [*before]:
+            self.write(LAYOUT, "", ([*new], [*status]))
+        self._fields(DOCUMENT, new, old or {})
+        self._fields(STATUS, status, before)
+
+    def _fields(self, kind: str, new: Document, old: Document) -> None:
+        for field, value in new.items():
+            known = old.get(field, _NOTHING)
+            if value is known or (field == "status" and kind == DOCUMENT):
+                continue
+            if known is _NOTHING or _encode(value) != _encode(known):
+                self.write(kind, field, value)
+
+    def node(self, node: Node, old: Node | None) -> None:
+        """What to write of a node of which ``old`` is written."""
+        children, known = node.children or (), (old.children if old is not None else None) or ()
+        if len(children) <= PART and len(known) <= PART:
+            self.write(NODE, node.id, node)
+            return
+        head = copy.copy(node)
+        head.children = [*children[:PART]]
+        self.write(NODE, node.id, head)
+        for start in range(PART, max(len(children), len(known)), PART):
+            part = children[start : start + PART]
+            if not part:
+                self.lose(CHILDREN, f"{node.id} {start}")
+            elif part != known[start : start + PART]:
+                self.write(CHILDREN, f"{node.id} {start}", part)
+
+    def record(self, record: WalkRecord) -> Pieces:
+        """All of a record but its marks."""
+        self.write(FREED, "", record.freed)
+        for kind, values in ((VISIT, record.visits), (WAITING, record.waiting), (REPORT, record.reports)):
+            yield from self._all(kind, values.items())
+        for state, leaves in ((GIVEN, record.leaves), (PRESUMED, record.presumed), (STOPPING, record.stopping)):
+            yield from self._all(LEAF, ((node_id, state) for node_id in leaves))
+
+    def _all(self, kind: str, some: Iterable[tuple[str, Any]]) -> Pieces:
+        for number, (key, value) in enumerate(some):
+            self.write(kind, key, value)
+            if not number % PIECE:
+                yield
 
 
-def of_node(node: Node, old: Node | None) -> Iterator[Entry]:
-    """What to write of a node of which ``old`` is written."""
-    children, known = node.children or [], (old.children if old is not None else None) or []
-    if len(children) <= PART and len(known) <= PART:
-        yield Entry(NODE, node.id, node)
-        return
-    head = copy.copy(node)
-    head.children = children[:PART]
-    yield Entry(NODE, node.id, head)
-    for start in range(PART, max(len(children), len(known)), PART):
-        part = children[start : start + PART]
-        if part != known[start : start + PART]:
-            yield Entry(CHILDREN, f"{node.id} {start}", part or None)
+_NOTHING: Final = object()
 
 
-def of_record(record: WalkRecord) -> Iterator[Entry]:
-    """All of a record but its marks."""
-    yield Entry(FREED, "", record.freed)
-    for kind, values in ((VISIT, record.visits), (WAITING, record.waiting), (REPORT, record.reports)):
-        yield from (Entry(kind, key, value) for key, value in values.items())
-    for state, leaves in ((GIVEN, record.leaves), (PRESUMED, record.presumed), (STOPPING, record.stopping)):
-        yield from (Entry(LEAF, node_id, state) for node_id in leaves)
-
-
-def marks(record: WalkRecord) -> dict[str, Any]:
+def marks(record: WalkRecord) -> Marks:
     """What a record says of the workflow as a whole."""
-    return {name: getattr(record, name) for name in _MARKS}
+    return record.at, record.shutdown, record.closing, record.why, record.plugins
 
 
 # The way back
@@ -156,6 +198,7 @@ class _WithInputs(Node):
 _node: Final = msgspec.json.Decoder(_WithInputs).decode
 _visit: Final = msgspec.json.Decoder(Visit).decode
 _waiting: Final = msgspec.json.Decoder(Waiting).decode
+_marks: Final = msgspec.json.Decoder(Marks).decode
 _result: Final = msgspec.json.Decoder(Result).decode
 
 
@@ -201,8 +244,8 @@ class _Reading:
         self._nodes[node_id].children = children
 
     def _marks(self, key: str, value: bytes) -> None:
-        for name, mark in orjson.loads(value).items():
-            setattr(self.record, name, mark)
+        record = self.record
+        record.at, record.shutdown, record.closing, record.why, record.plugins = _marks(value)
 
 
 def _into(values: dict[str, Any], decode: Callable[[bytes], Any], key: str, value: bytes) -> None:

@@ -9,19 +9,19 @@ pass or, where none comes, a moment later; `saved` waits for that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
 from engine.executors.executor import Result
 from engine.graph import Graph
 from engine.graph.record import WalkRecord
-from engine.model.node import RUNNING
-from engine.model.pace import Pace, used_up
+from engine.model.node import RUNNING, Node
+from engine.model.pace import FEW, PIECE, Pace, Pieces, used_up
 from engine.model.statistics import Counts
 from engine.model.workflow import COMPLETED_PHASES, Workflow
 from engine.reconciling.entries import (
@@ -34,17 +34,16 @@ from engine.reconciling.entries import (
     STOPPING,
     VISIT,
     WAITING,
+    Marks,
+    Sheet,
     marks,
-    of_document,
-    of_node,
-    of_record,
 )
-from engine.storage.store import Change, Entry, Head, Store, StoreError
+from engine.storage.store import Change, Head, Store, StoreError
 from rpc.logs import get_logger
 
 Document = Mapping[str, Any]
 
-LINGER: Final = 0.01
+LINGER: Final = 0.1
 """Seconds for which what was said from outside may wait for a pass that writes it along."""
 
 LONGEST: Final = 30.0
@@ -106,7 +105,7 @@ class Ledger:
         """Whether everything is to be written, whatever the store has."""
         self._document: Document = workflow.document
         """What is written of the document."""
-        self._marks: Document = marks(record)
+        self._marks = marks(record)
         self._said: dict[tuple[str, str], None] = {}
         """Entries of the record that were changed from outside and are not written."""
         self._behind = False
@@ -124,20 +123,24 @@ class Ledger:
     # What a pass changed
 
     async def write(self, staged: Staged) -> asyncio.CancelledError | None:
-        """Write what a pass changed, to the end: returns a cancellation that came meanwhile.
+        """Write what a pass changed. Once the store has been asked that comes to its end, and a cancellation that came
+        meanwhile is returned.
 
         The caller says `committed` when it is so in memory, too; until then nothing else is written. Raises
         `StoreError`, and then nothing was.
         """
-        writing = asyncio.ensure_future(self._write_staged(staged))
-        cancelled = None
-        while not writing.done():
-            try:
-                await asyncio.wait([writing])
-            except asyncio.CancelledError as error:
-                cancelled = error
-        writing.result()
-        return cancelled
+        await self._lock.acquire()
+        try:
+            graph, record = staged.graph, self._record
+            at, shutdown, closing, why, _ = marks(record)
+            if graph is not None:
+                at, shutdown, closing = graph.moved_at, graph.closing.shutdown, graph.closing.message
+            noted = (at, shutdown, closing, why, staged.plugins)
+            left = self._leaves_left(staged)
+            return await self._write(partial(self._of_pass, staged), staged.document, noted, left=left)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def committed(self) -> None:
         """What was written counts."""
@@ -145,55 +148,57 @@ class Ledger:
         if self._workflow.document["spec"] is not self._document["spec"]:  # changed from outside while it was written
             self.say()
 
-    async def _write_staged(self, staged: Staged) -> None:
-        await self._lock.acquire()
-        try:
-            graph, record = staged.graph, self._record
-            noted = marks(record) | {"plugins": staged.plugins}
-            if graph is not None:
-                closing = graph.closing
-                noted |= {"at": graph.moved_at, "shutdown": closing.shutdown, "closing": closing.message}
-            left = self._leaves_left(staged)
-            await self._write(partial(self._of_pass, staged), staged.document, noted, left=left)
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def _of_pass(self, staged: Staged, *, whole: bool) -> Iterator[Entry]:
+    def _of_pass(self, staged: Staged, sheet: Sheet) -> Pieces:
         graph, record = staged.graph, self._record
-        if whole:
-            yield from of_record(record)
-            for node in self._workflow.nodes.values():
-                yield from of_node(node, None)
+        if sheet.whole:
+            yield from sheet.record(record)
+            yield from self._nodes(self._workflow.nodes, sheet)
         elif graph is not None:
-            for key, old in graph.store.undo.items():
-                yield from of_node(graph.store[key], old)
+            for number, (key, old) in enumerate(graph.store.undo.items()):
+                sheet.node(graph.store[key], old)
+                if not number % FEW:
+                    yield
         if graph is not None:
-            yield from (Entry(VISIT, key, visit) for key, visit in graph.visits())
+            for number, (key, visit) in enumerate(graph.visits()):
+                sheet.set(VISIT, key, visit)
+                if not number % PIECE:
+                    yield
             for name, waiting in graph.room.noted():
-                yield Entry(WAITING, name, None)  # it loses the place that it had
-                yield Entry(WAITING, name, waiting)
+                sheet.set(WAITING, name, None)  # it loses the place that it had
+                sheet.set(WAITING, name, waiting)
             if (freed := graph.room.freed()) != record.freed:
-                yield Entry(FREED, "", freed)
-        yield from self._of_leaves(staged)
+                sheet.set(FREED, "", freed)
+        yield from self._of_leaves(staged, sheet)
 
-    def _of_leaves(self, staged: Staged) -> Iterator[Entry]:
+    def _of_leaves(self, staged: Staged, sheet: Sheet) -> Pieces:
         """What becomes of leaves: those that ended, those to stop, and those to start, which the executor is given."""
-        record, graph = self._record, staged.graph
-        ended = {node_id for node_id, result in staged.taken.items() if result.phase != RUNNING}
-        for node_id, result in staged.taken.items():
+        record, graph, taken = self._record, staged.graph, staged.taken
+        for number, (node_id, result) in enumerate(taken.items()):
             if record.reports.get(node_id) is result:
-                yield Entry(REPORT, node_id, None)
-        yield from (Entry(LEAF, node_id, None) for node_id in ended)
+                sheet.set(REPORT, node_id, None)
+            if result.phase != RUNNING:
+                sheet.set(LEAF, node_id, None)
+            if not number % FEW:
+                yield
         finished = _is_finished(staged.document)
         stops: Iterable[str] = graph.stops if graph is not None else ()
-        for node_id in [*record.leaves, *record.presumed] if finished else stops:
-            if node_id not in ended and (node_id in record.leaves or node_id in record.presumed):
-                yield Entry(LEAF, node_id, STOPPING)
+        for node_id in chain(record.leaves, record.presumed) if finished else stops:
+            ended = node_id in taken and taken[node_id].phase != RUNNING
+            if not ended and (node_id in record.leaves or node_id in record.presumed):
+                sheet.set(LEAF, node_id, STOPPING)
+                yield
         if graph is not None and not finished:
-            for invocation in graph.starts:
+            for number, invocation in enumerate(graph.starts):
                 if graph.is_open(invocation):
-                    yield Entry(LEAF, invocation.node_id, GIVEN)
+                    sheet.set(LEAF, invocation.node_id, GIVEN)
+                if not number % FEW:
+                    yield
+
+    def _nodes(self, nodes: Mapping[str, Node], sheet: Sheet) -> Pieces:
+        for number, node in enumerate(nodes.values()):
+            sheet.node(node, None)
+            if not number % FEW:
+                yield
 
     def _leaves_left(self, staged: Staged) -> bool:
         """Whether there are leaves to stop once the workflow is over."""
@@ -271,53 +276,71 @@ class Ledger:
             if self._behind:
                 record = self._record
                 left = bool(record.leaves or record.presumed or record.stopping)
-                await self._write(self._of_said, self._workflow.document, marks(record), left=left)
+                cancelled = await self._write(self._of_said, self._workflow.document, marks(record), left=left)
+                if cancelled is not None:
+                    raise cancelled
 
-    def _of_said(self, *, whole: bool) -> Iterator[Entry]:
-        if whole:
-            yield from of_record(self._record)
-            for node in self._workflow.committed().values():
-                yield from of_node(node, None)
+    def _of_said(self, sheet: Sheet) -> Pieces:
+        if sheet.whole:
+            yield from sheet.record(self._record)
+            yield from self._nodes(self._workflow.committed(), sheet)
 
     # Both
 
-    async def _write(self, changed: _Changed, document: Document, noted: Document, *, left: bool) -> None:
+    async def _write(
+        self, changed: Callable[[Sheet], Pieces], document: Document, noted: Marks, *, left: bool
+    ) -> asyncio.CancelledError | None:
         """Write what changed, with what was said by now; ``left`` is whether there are leaves with the executor."""
+        pace = self._books.pace
         said, self._said = self._said, {}
-        whole, self._all = self._all, False
+        sheet, self._all = Sheet(whole=self._all), False
         self._behind = False
         self.rest()
-        sheet, pace = _Sheet(), self._books.pace
-        for kind, key in said:
-            sheet.take(Entry(kind, key, self._current(kind, key)))
-        if whole or noted != self._marks:
-            sheet.take(Entry(MARKS, "", noted))
-        entries = chain(of_document(document, None if whole else self._document), changed(whole=whole))
-        await pace.through(map(sheet.take, entries))
-        if sheet.gone or sheet.put:
-            # A workflow that has leaves to stop needs somebody to do that.
-            workflow, phase = self._workflow, document["status"].get("phase") or ""
-            finished = _is_finished(document) and not left
-            head = Head(workflow.uid, workflow.namespace, workflow.name, phase, finished)
-            try:
-                await self._commit(Change(head, sheet.entries(whole=whole), whole))
-            finally:
-                await pace.through(used_up(sheet.put))
+        cancelled = None
+        try:
+            for kind, key in said:
+                sheet.set(kind, key, self._current(kind, key))
+            if sheet.whole or noted != self._marks:
+                sheet.set(MARKS, "", noted)
+            sheet.document(document, None if sheet.whole else self._document)
+            await pace.through(changed(sheet))
+            if sheet:
+                # A workflow that has leaves to stop needs somebody to do that.
+                workflow, phase = self._workflow, document["status"].get("phase") or ""
+                finished = _is_finished(document) and not left
+                head = Head(workflow.uid, workflow.namespace, workflow.name, phase, finished)
+                cancelled = await self._commit(Change(head, sheet.put, sheet.gone, sheet.whole))
+        except BaseException:  # cancelled, or the store has failed
+            self._said, self._all = said | self._said, self._all or sheet.whole
+            self.say()
+            raise
+        finally:
+            for some in sheet.put.values():
+                if len(some) > PIECE:
+                    await pace.through(used_up(some))
         self._document, self._marks = document, noted
         if not self._behind:
             self._books.unwritten.pop(self._workflow.uid, None)
+        return cancelled
 
-    async def _commit(self, change: Change) -> None:
+    async def _commit(self, change: Change) -> asyncio.CancelledError | None:
+        cancelled = None
         try:
-            await self._books.store.commit(change)
-        except Exception as error:
-            self._all = True  # whatever the store has made of it
+            writing = asyncio.ensure_future(self._books.store.commit(change))
+            while not writing.done():
+                try:
+                    await asyncio.shield(writing)
+                except asyncio.CancelledError as error:
+                    cancelled = error
+            writing.result()
+        except (Exception, asyncio.CancelledError) as error:  # the store's own
+            self._all = True  # whatever it has made of the change
             self._failed(error)
-            self.say()
             raise StoreError(self.error) from error
         self._failures, self.error = 0, ""
+        return cancelled
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self._failures += 1
         self.error = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
         self._books.counts.writes_failed += 1
@@ -338,30 +361,3 @@ class Ledger:
 
 def _is_finished(document: Document) -> bool:
     return document["status"].get("phase") in COMPLETED_PHASES
-
-
-class _Changed(Protocol):
-    """What is to be written, be it the ``whole`` of the workflow."""
-
-    def __call__(self, *, whole: bool) -> Iterator[Entry]: ...
-
-
-class _Sheet:
-    """Entries to be written, the last of each key: what is gone and there again loses its place."""
-
-    def __init__(self) -> None:
-        self.gone: dict[tuple[str, str], Entry] = {}
-        self.put: dict[tuple[str, str], Entry] = {}
-
-    def take(self, entry: Entry) -> None:
-        """The last that is said of an entry."""
-        key = entry[:2]
-        if entry.value is None:
-            self.gone[key] = entry
-            self.put.pop(key, None)
-        else:
-            self.put[key] = entry
-
-    def entries(self, *, whole: bool) -> list[Entry]:
-        """What to write, be it to a workflow of which nothing is written."""
-        return [*(() if whole else self.gone.values()), *self.put.values()]

@@ -33,14 +33,14 @@ class MemoryStore:
     async def commit(self, change: Change) -> int:
         uid = change.head.uid
         try:
-            written = {(kind, key): encode(value) for kind, key, value in change.entries if value is not None}
+            put = {(kind, key): encode(value) for kind, some in change.put.items() for key, value in some.items()}
         except UNENCODABLE as error:
             raise refused(f"workflow {uid}", error) from error
         entries = {} if change.whole else self._entries.get(uid, {})
-        for kind, key, value in change.entries:
-            if value is None:
+        for kind, keys in change.gone.items():
+            for key in keys:
                 entries.pop((kind, key), None)
-        entries |= written
+        entries |= put
         self.revision += 1
         self._entries[uid] = entries
         self._heads[uid] = msgspec.structs.replace(change.head, revision=self.revision)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
+from engine.storage.changes import Changes, rows_of
 from engine.storage.file import described, opened
 from engine.storage.store import UNENCODABLE, Change, Entry, Head, Item, StoreError, encode, refused
 
@@ -23,14 +23,9 @@ _T = TypeVar("_T")
 _Write = Callable[[int], Any]
 """Writes under a revision; its result is whoever asked for it."""
 
-_PLACES: Final = 1 << 24
-"""More entries than one change has: the place of an entry is its revision times that, and its number in the change."""
+ENOUGH: Final = 64
+"""Changes that are written without waiting for more: what a transaction costs is shared well among so many."""
 
-_HEAD: Final = """INSERT INTO workflows (uid, namespace, name, phase, finished, revision) VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT (uid) DO UPDATE SET phase = excluded.phase, finished = excluded.finished, revision = excluded.revision
-    RETURNING number"""
-_ENTRY: Final = """INSERT INTO entries (place, workflow, kind, key, value) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (workflow, kind, key) DO UPDATE SET value = excluded.value"""
 _DOCUMENT: Final = """INSERT INTO documents (kind, namespace, name, revision, value) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (kind, namespace, name) DO UPDATE SET revision = excluded.revision, value = excluded.value"""
 
@@ -80,7 +75,8 @@ class SqliteStore:
 
     def _open(self) -> None:
         self._connection = opened(self.path, self._stack)
-        self.revision = self._select("SELECT revision FROM counter")[0][0]
+        self._workflows = Changes(self._connection)
+        self.revision = self._described(lambda: self._run("SELECT revision FROM counter"))[0][0]
 
     def _close(self) -> None:
         self._connection = None
@@ -91,59 +87,36 @@ class SqliteStore:
 
     # Workflows
 
-    async def commit(self, change: Change) -> int:
-        return await self._change(partial(self._put_workflow, change))
+    def commit(self, change: Change) -> asyncio.Future[int]:
+        try:
+            rows = rows_of(change)
+        except UNENCODABLE as error:
+            return _failed(self._refused(change, error))
+
+        def write(revision: int) -> int:
+            try:
+                self._workflows.write(change, rows, revision)
+            except UNENCODABLE as error:
+                raise self._refused(change, error) from error
+            return revision
+
+        return self._change(write)
+
+    def _refused(self, change: Change, error: Exception) -> StoreError:
+        return refused(f"{self.path}: workflow {change.head.uid}", error)
 
     async def heads(
         self, *, finished: bool | None = None, namespace: str | None = None, name: str | None = None
     ) -> list[Head]:
         wanted = {"finished": finished, "namespace": namespace, "name": name}
         given = {column: value for column, value in wanted.items() if value is not None}
-        where = " AND ".join(f"{column} = ?" for column in given) or "TRUE"
-        rows = await self._read(
-            f"SELECT uid, namespace, name, phase, finished, revision FROM workflows WHERE {where} ORDER BY number",
-            *given.values(),
-        )
-        return [
-            Head(uid, space, called, phase, bool(done), revision) for uid, space, called, phase, done, revision in rows
-        ]
+        return await self._read(lambda: self._workflows.heads(given))
 
     async def entries(self, uid: str, kinds: Collection[str] | None = None) -> list[Entry]:
-        these = f"AND kind IN ({', '.join('?' * len(kinds))})" if kinds is not None else ""
-        rows = await self._read(
-            f"""SELECT kind, key, value FROM entries
-                WHERE workflow = (SELECT number FROM workflows WHERE uid = ?) {these} ORDER BY place""",
-            uid,
-            *(kinds or ()),
-        )
-        return [Entry(*row) for row in rows]
+        return await self._read(lambda: self._workflows.entries(uid, kinds))
 
     async def delete(self, uid: str) -> bool:
-        return await self._change(partial(self._delete_workflow, uid))
-
-    def _put_workflow(self, change: Change, revision: int) -> int:
-        head, entries = change.head, change.entries
-        try:
-            values = (head.uid, head.namespace, head.name, head.phase, head.finished, revision)
-            ((number,),) = self._select(_HEAD, *values)
-            if change.whole:
-                self._run("DELETE FROM entries WHERE workflow = ?", [(number,)])
-            gone = [(number, kind, key) for kind, key, value in entries if value is None]
-            self._run("DELETE FROM entries WHERE workflow = ? AND kind = ? AND key = ?", gone)
-            written = (
-                (place, number, kind, key, encode(value))
-                for place, (kind, key, value) in enumerate(entries, revision * _PLACES)
-                if value is not None
-            )
-            self._run(_ENTRY, written)
-        except UNENCODABLE as error:
-            raise refused(f"{self.path}: workflow {head.uid}", error) from error
-        return revision
-
-    def _delete_workflow(self, uid: str, revision: int) -> bool:
-        found = self._select("DELETE FROM workflows WHERE uid = ? RETURNING number", uid)
-        self._run("DELETE FROM entries WHERE workflow = ?", found)
-        return bool(found)
+        return await self._change(lambda revision: self._workflows.delete(uid))
 
     # Documents
 
@@ -154,7 +127,7 @@ class SqliteStore:
             raise refused(f"{self.path}: {kind} {namespace}/{name}", error) from error
 
         def write(revision: int) -> int:
-            self._run(_DOCUMENT, [(kind, namespace, name, revision, text)])
+            self._run(_DOCUMENT, kind, namespace, name, revision, text)
             return revision
 
         return await self._change(write)
@@ -169,31 +142,44 @@ class SqliteStore:
         return await self._items("kind = ? AND namespace = ?", kind, namespace)
 
     async def _items(self, where: str, *values: str) -> list[Item]:
-        rows = await self._read(
-            f"SELECT kind, namespace, name, value, revision FROM documents WHERE {where} ORDER BY namespace, name",
-            *values,
-        )
+        columns = "kind, namespace, name, value, revision"
+        statement = f"SELECT {columns} FROM documents WHERE {where} ORDER BY namespace, name"
+        rows = await self._read(lambda: self._run(statement, *values))
         return [
             Item(kind, space, name, msgspec.json.decode(text), revision) for kind, space, name, text, revision in rows
         ]
 
     async def remove(self, kind: str, namespace: str, name: str) -> bool:
         statement = "DELETE FROM documents WHERE kind = ? AND namespace = ? AND name = ? RETURNING kind"
-        return await self._change(lambda revision: bool(self._select(statement, kind, namespace, name)))
+        return await self._change(lambda revision: bool(self._run(statement, kind, namespace, name)))
 
     # Reading and writing, by the one thread
 
-    async def _read(self, statement: str, *values: Any) -> list[Any]:
-        return await asyncio.wrap_future(self._opened().submit(self._select, statement, *values))
+    async def _read(self, read: Callable[[], _T]) -> _T:
+        thread = self._opened()
+        if self._wanted:  # what was asked for before is seen
+            thread.submit(self._write, asyncio.get_running_loop())
+        return await asyncio.wrap_future(thread.submit(self._described, read))
 
-    async def _change(self, write: Callable[[int], _T]) -> _T:
-        thread, loop = self._opened(), asyncio.get_running_loop()
+    def _change(self, write: Callable[[int], _T]) -> asyncio.Future[_T]:
+        loop = asyncio.get_running_loop()
+        try:
+            self._opened()
+        except StoreError as error:
+            return _failed(error)
         done: asyncio.Future[_T] = loop.create_future()
         self._wanted.append((write, done))
         if not self._writing:
             self._writing = True
-            thread.submit(self._write, loop)
-        return await done
+            loop.call_soon(self._gather, loop, 0)
+        return done
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
+        """Have what is wanted written, once a turn of the event loop has brought no more, or there is enough."""
+        if before < len(self._wanted) < ENOUGH:
+            loop.call_soon(self._gather, loop, len(self._wanted))
+        elif self._thread is not None:
+            self._thread.submit(self._write, loop)
 
     def _opened(self) -> ThreadPoolExecutor:
         if self._thread is None:
@@ -203,6 +189,8 @@ class SqliteStore:
     def _write(self, loop: asyncio.AbstractEventLoop) -> None:
         """Write all that is wanted by now, in one transaction; where that fails, each in one of its own."""
         wanted = [self._wanted.popleft() for _ in range(len(self._wanted))]
+        if not wanted:  # somebody has read meanwhile
+            return
         writes = [write for write, _ in wanted]
         try:
             results = self._transaction(writes)
@@ -218,23 +206,26 @@ class SqliteStore:
 
     def _transaction(self, writes: Sequence[_Write]) -> list[Any]:
         revision, results = self.revision, list[Any]()
-        try:
-            self._select("BEGIN IMMEDIATE")
+
+        def transact() -> None:
+            nonlocal revision
+            self._run("BEGIN IMMEDIATE")
             try:
                 for write in writes:
                     revision += 1
                     results.append(write(revision))
-                self._select("UPDATE counter SET revision = ?", revision)
-                self._select("COMMIT")
+                self._run("UPDATE counter SET revision = ?", revision)
+                self._run("COMMIT")
             except BaseException:
                 self._roll_back()
                 raise
-        except sqlite3.Error as error:
-            raise described(self.path, error) from error
+
+        self._described(transact)
         self.revision = revision
         return results
 
     def _roll_back(self) -> None:
+        self._workflows.forget()
         connection = self._connection
         if connection is not None and connection.in_transaction:  # SQLite may have done so itself
             connection.execute("ROLLBACK")
@@ -249,17 +240,27 @@ class SqliteStore:
                 done.set_exception(result)
             else:
                 done.set_result(result)
-        self._writing = bool(self._wanted) and self._thread is not None
-        if self._writing and self._thread is not None:
-            self._thread.submit(self._write, loop)
+        self._writing = bool(self._wanted)
+        if self._writing:
+            self._gather(loop, 0)
 
-    def _select(self, statement: str, *values: Any) -> list[Any]:
+    def _run(self, statement: str, *values: Any) -> list[Any]:
         assert self._connection is not None
+        return self._connection.execute(statement, values).fetchall()
+
+    def _described(self, work: Callable[[], _T]) -> _T:
+        """The work's result, or its error as whoever operates the engine can use it."""
         try:
-            return self._connection.execute(statement, values).fetchall()
+            return work()
         except sqlite3.Error as error:
             raise described(self.path, error) from error
+        except msgspec.DecodeError as error:
+            raise StoreError(
+                f"{self.path}: expected what has changed of a workflow, got something else: {error}"
+            ) from error
 
-    def _run(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        assert self._connection is not None
-        self._connection.executemany(statement, rows)
+
+def _failed(error: StoreError) -> asyncio.Future[Any]:
+    future = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future

@@ -7,7 +7,7 @@ whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -30,18 +30,24 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Entry(NamedTuple):
-    """One value of a workflow: read, it is JSON; to be written, what msgspec encodes as such, or None for "gone"."""
+    """One value of a workflow as it is read: its kind, its key, and JSON."""
 
     kind: str
     key: str
-    value: Any
+    value: bytes
+
+
+Values = Mapping[str, Mapping[str, Any]]
+"""What msgspec encodes as JSON, by kind and key."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What is to become of a workflow: of its entries those named here change, or all that it had go with ``whole``."""
+    """What is to become of a workflow: it loses those of its entries whose keys are in ``gone``, by kind, or with
+    ``whole`` all that it had; then it has what is in ``put``, in place of what it had of that kind and key."""
 
     head: Head
-    entries: Sequence[Entry]
+    put: Values = {}
+    gone: Mapping[str, Collection[str]] = {}
     whole: bool = False
 
 
@@ -78,8 +84,8 @@ class Store(Protocol):
 
     # Workflows
 
-    async def commit(self, change: Change) -> int:
-        """Write a change; returns its revision."""
+    def commit(self, change: Change) -> Awaitable[int]:
+        """Write a change; returns its revision, once it is awaited."""
         ...
 
     async def heads(

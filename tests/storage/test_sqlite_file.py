@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from engine import SqliteStore, StoreError
-from engine.storage.store import Change, Entry, Head
+from engine.storage.store import Change, Head
 
 
 def node(key: str, value: object, uid: str = "u1") -> Change:
-    return Change(Head(uid, "default", uid), [Entry("node", key, value)])
+    return Change(Head(uid, "default", uid), {"node": {key: value}})
 
 
 def read(path: Path) -> bytes:
@@ -42,7 +42,7 @@ async def path(tmp_path: Path) -> Path:
     """A store with a workflow of some size in it."""
     path = tmp_path / "oarlock.db"
     async with SqliteStore(path) as store:
-        await store.commit(Change(Head("u1", "default", "w"), [Entry("node", str(n), "x" * 500) for n in range(500)]))
+        await store.commit(Change(Head("u1", "default", "w"), {"node": {str(n): "x" * 500 for n in range(500)}}))
     return path
 
 
@@ -118,7 +118,7 @@ async def test_a_full_disk_loses_nothing_and_what_fits_goes_on_being_written(pat
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
         revision = store.revision
-        large = Change(Head("u1", "default", "w"), [Entry("node", f"new {n}", "y" * 500) for n in range(500)])
+        large = Change(Head("u1", "default", "w"), {"node": {f"new {n}": "y" * 500 for n in range(500)}})
         failed, written = await asyncio.gather(
             store.commit(large), store.commit(node("a", 1, "u2")), return_exceptions=True
         )
@@ -158,13 +158,34 @@ async def test_a_backup_is_made_while_it_is_open(path: Path, tmp_path: Path) -> 
 
 async def test_a_commit_of_one_entry_among_many_writes_little(path: Path) -> None:
     async with SqliteStore(path) as store:
-        many = [Entry("node", f"{n * 7919 % 100_003}", {"phase": "Running", "name": f"w.{n}"}) for n in range(100_000)]
-        await store.commit(Change(Head("u9", "default", "w9"), many, whole=True))
+        many = {f"{n * 7919 % 100_003}": {"phase": "Running", "name": f"w.{n}"} for n in range(100_000)}
+        await store.commit(Change(Head("u9", "default", "w9"), {"node": many}, whole=True))
         await store.commit(node("5", {"phase": "Succeeded"}, "u9"))
         assert store._connection is not None
         store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         await store.commit(node("77", {"phase": "Succeeded"}, "u9"))
         assert os.stat(f"{path}-wal").st_size <= 32 * 1024
+
+
+async def test_what_later_changes_made_void_is_dropped(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        for turn in range(1000):
+            await store.commit(node(str(turn % 10), str(turn) * 500, "u2"))
+        assert store._connection is not None
+        ((size,),) = store._connection.execute("SELECT sum(length(value)) FROM changes WHERE place >> 32 = 2")
+        assert 10 * 1500 < size < 3 * 64 * 1024
+        read = {key: value for _, key, value in await store.entries("u2")}
+    assert read == {str(turn % 10): f'"{str(turn) * 500}"'.encode() for turn in range(990, 1000)}
+    async with SqliteStore(path) as store:
+        assert {key: value for _, key, value in await store.entries("u2")} == read
+
+
+async def test_what_is_no_change_is_told(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        assert store._connection is not None
+        store._connection.execute("UPDATE changes SET value = 'x'")
+        with pytest.raises(StoreError, match=f"{path}: expected what has changed of a workflow"):
+            await store.entries("u1")
 
 
 async def test_only_its_owner_may_read_what_is_in_it(path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import MemoryStore, SqliteStore, Store, StoreError
-from engine.storage.store import Change, Entry, Head
+from engine.storage.store import Change, Head
 
 Making = Callable[[], Store]
 
@@ -32,7 +32,15 @@ def head(uid: str = "u1", name: str = "w", namespace: str = "default", **fields:
 
 
 def change(*entries: tuple[str, str, Any], whole: bool = False, **fields: Any) -> Change:
-    return Change(head(**fields), [Entry(*each) for each in entries], whole)
+    """What becomes of some entries; of those that are None nothing is left."""
+    put: dict[str, dict[str, Any]] = {}
+    gone: dict[str, list[str]] = {}
+    for kind, key, value in entries:
+        if value is None:
+            gone.setdefault(kind, []).append(key)
+        else:
+            put.setdefault(kind, {})[key] = value
+    return Change(head(**fields), put, gone, whole)
 
 
 async def values(store: Store, uid: str = "u1", *kinds: str) -> list[tuple[str, str, Any]]:
@@ -79,7 +87,7 @@ async def test_entries_keep_their_places_unless_they_were_gone(make: Making) -> 
 async def test_entries_of_some_kinds_only(make: Making) -> None:
     async with make() as store:
         await store.commit(change(("part", "a", 1), ("node", "a", 2), ("walk", "", 3)))
-        assert await values(store, "u1", "part", "walk") == [("part", "a", 1), ("walk", "", 3)]
+        assert sorted(await values(store, "u1", "part", "walk")) == [("part", "a", 1), ("walk", "", 3)]
         assert await values(store, "nobody") == []
 
 
@@ -129,6 +137,13 @@ async def test_every_change_has_a_revision_of_its_own_also_across_openings(make:
     assert seen == sorted(set(seen))
 
 
+async def test_what_is_gone_counts_first(make: Making) -> None:
+    async with make() as store:
+        await store.commit(change(("node", "a", 1), ("node", "b", 1)))
+        await store.commit(Change(head(), {"node": {"a": 2}}, {"node": ["a"]}))
+        assert await values(store) == [("node", "b", 1), ("node", "a", 2)]
+
+
 async def test_many_changes_at_once_are_written_in_the_order_in_which_they_were_asked_for(make: Making) -> None:
     async with make() as store:
         await asyncio.gather(*(store.commit(change(("node", "a", number))) for number in range(200)))
@@ -141,6 +156,13 @@ async def test_whoever_reads_sees_what_was_asked_for_before(make: Making) -> Non
         await asyncio.sleep(0)
         assert await values(store) == [("node", "a", 1)]
         await writing
+        wanted = [asyncio.ensure_future(store.commit(change(("node", "a", number)))) for number in range(100)]
+        for number in (1, 50, 99):
+            await wanted[number]
+            last = asyncio.ensure_future(store.commit(change(("node", "a", -number))))
+            await asyncio.sleep(0)
+            assert await values(store) == [("node", "a", -number)]
+            await last
 
 
 @pytest.mark.parametrize("value", [{"deep": object()}, "\udcff", {1.5: {"a": {2}, "b": object}}])
@@ -179,11 +201,13 @@ async def test_an_open_store_may_be_entered_again(make: Making) -> None:
 
 
 keys = st.sampled_from("abc")
-entry = st.builds(Entry, st.sampled_from(("node", "leaf")), keys, st.none() | st.integers(0, 9) | st.text(max_size=3))
+kinds = st.sampled_from(("node", "leaf"))
+json_values = st.none() | st.integers(0, 9) | st.text(max_size=3) | st.just("long" * 10_000)
 changes = st.builds(
     Change,
     st.builds(Head, st.sampled_from("12"), st.just("n"), st.just("w"), st.text(max_size=2), st.booleans()),
-    st.lists(entry, max_size=6, unique_by=lambda each: each[:2]),
+    st.dictionaries(kinds, st.dictionaries(keys, json_values, max_size=4)),
+    st.dictionaries(kinds, st.lists(keys, max_size=4)),
     st.booleans(),
 )
 
@@ -204,7 +228,7 @@ def test_a_file_and_memory_hold_the_same(tmp_path_factory: pytest.TempPathFactor
                 told.append(await store.delete("1"))
             else:
                 await store.commit(action)
-        told += [await store.heads(), *[await values(store, uid) for uid in "12"]]
+        told += [await store.heads(), *[await values(store, uid, kind) for uid in "12" for kind in ("node", "leaf")]]
         await store.__aexit__(None, None, None)
         return told
 

@@ -1,0 +1,177 @@
+"""How a file keeps workflows: by what has changed of each, one change after the other, put together now and then.
+
+To write a change is to add a row, whatever the size of its workflow; to read a workflow is to go through its changes.
+Those are put together, and what later ones made void is dropped, once that may be more than what still holds.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from engine.storage.store import Change, Entry, Head, Values, encode
+
+_T = TypeVar("_T")
+
+FEW: Final = 64
+"""Entries in a row at most."""
+
+LOOSE: Final = 64 * 1024
+"""Bytes of a change behind which it is taken to add more than it makes void."""
+
+_SHIFT: Final = 32
+"""The place of a row is the number of its workflow, shifted by that, and above it which one of its rows it is."""
+
+_HEADS: Final = f"""SELECT uid, namespace, name, phase, finished, (SELECT revision FROM changes
+    WHERE place BETWEEN number << {_SHIFT} AND ((number + 1) << {_SHIFT}) - 1 ORDER BY place DESC LIMIT 1)
+    FROM workflows WHERE {{}} ORDER BY number"""
+_WITHIN: Final = "FROM changes WHERE place BETWEEN ? AND ?"
+
+
+class _Row(msgspec.Struct, array_like=True):
+    gone: dict[str, list[str]]
+    put: dict[str, dict[str, msgspec.Raw]]
+
+
+_decode: Final = msgspec.json.Decoder(_Row).decode
+
+
+def rows_of(change: Change) -> Iterable[bytes]:
+    """A change in as many rows as it takes; a small one is encoded at once. Raises what `encode` does."""
+    if sum(map(len, change.put.values())) + sum(map(len, change.gone.values())) <= FEW:
+        return (encode(({kind: [*keys] for kind, keys in change.gone.items()}, change.put)),)
+    return _rows(change.put, change.gone)
+
+
+def _rows(put: Values, gone: Mapping[str, Collection[str]]) -> Iterator[bytes]:
+    for kind, keys in gone.items():
+        yield from (encode(({kind: some}, {})) for some in _by_few(keys))
+    for kind, values in put.items():
+        yield from (encode(({}, {kind: dict(some)})) for some in _by_few(values.items()))
+
+
+def _by_few(some: Iterable[_T]) -> Iterator[list[_T]]:
+    rest = iter(some)
+    while few := list(islice(rest, FEW)):
+        yield few
+
+
+class _Log(msgspec.Struct):
+    """What is known of a workflow's rows: those from ``first`` to before ``next``, in bytes those that were written
+    anew, or mostly add something (``dense``), and the others."""
+
+    first: int
+    next: int
+    phase: str
+    finished: bool
+    loose: int = 0
+    dense: int = 0
+
+
+class Changes:
+    """The workflows in a database. All that changes something is to be called in a transaction; after one that was
+    taken back nothing is known any more (`forget`)."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._logs: dict[str, _Log] = {}
+        """Of unfinished workflows that were written lately, by uid."""
+
+    def forget(self) -> None:
+        """What was written last is not so."""
+        self._logs.clear()
+
+    def write(self, change: Change, rows: Iterable[bytes], revision: int) -> None:
+        """Add the rows of a change."""
+        head = change.head
+        log = self._logs.get(head.uid) or self._log(head)
+        if (head.phase, head.finished) != (log.phase, log.finished):
+            log.phase, log.finished = head.phase, head.finished
+            self._run("UPDATE workflows SET phase = ?, finished = ? WHERE uid = ?", head.phase, head.finished, head.uid)
+        if change.whole:
+            self._drop(log)
+        self._add(log, rows, revision, dense=change.whole)
+        if log.loose > LOOSE + log.dense:
+            values = self._values(log.first, log.next)
+            self._drop(log)
+            self._add(log, _rows(values, {}), revision, dense=True)
+        if head.finished:
+            self._logs.pop(head.uid, None)
+        else:
+            self._logs[head.uid] = log
+
+    def delete(self, uid: str) -> bool:
+        """Forget a workflow; whether there was one."""
+        self._logs.pop(uid, None)
+        found = self._run("DELETE FROM workflows WHERE uid = ? RETURNING number", uid)
+        for (number,) in found:
+            self._run(f"DELETE {_WITHIN}", *_places(number))
+        return bool(found)
+
+    def heads(self, given: dict[str, Any]) -> list[Head]:
+        """Those of the workflows whose columns are like that."""
+        where = " AND ".join(f"{column} = ?" for column in given) or "TRUE"
+        rows = self._run(_HEADS.format(where), *given.values())
+        return [Head(uid, space, name, phase, bool(finished), last) for uid, space, name, phase, finished, last in rows]
+
+    def entries(self, uid: str, kinds: Collection[str] | None) -> list[Entry]:
+        """See `Store.entries`."""
+        found = self._run("SELECT number FROM workflows WHERE uid = ?", uid)
+        values = self._values(*_places(found[0][0]), kinds) if found else {}
+        return [Entry(kind, key, bytes(value)) for kind, some in values.items() for key, value in some.items()]
+
+    def _values(self, first: int, last: int, kinds: Collection[str] | None = None) -> dict[str, dict[str, msgspec.Raw]]:
+        """What a workflow's rows come to."""
+        values: dict[str, dict[str, msgspec.Raw]] = {}
+        for (row,) in self._connection.execute(f"SELECT value {_WITHIN} ORDER BY place", (first, last)):
+            read = _decode(row)
+            for kind, keys in read.gone.items():
+                for key in keys:
+                    values.get(kind, {}).pop(key, None)
+            for kind, some in read.put.items():
+                if kinds is None or kind in kinds:
+                    values.setdefault(kind, {}).update(some)
+        return values
+
+    def _log(self, head: Head) -> _Log:
+        """What the database has of a workflow; where it has nothing it is a new one."""
+        found = self._run("SELECT number, phase, finished FROM workflows WHERE uid = ?", head.uid)
+        if not found:
+            columns = "(uid, namespace, name, phase, finished) VALUES (?, ?, ?, ?, ?) RETURNING number"
+            values = (head.uid, head.namespace, head.name, head.phase, head.finished)
+            ((number,),) = self._run(f"INSERT INTO workflows {columns}", *values)
+            first, _ = _places(number)
+            return _Log(first, first, head.phase, head.finished)
+        ((number, phase, finished),) = found
+        first, last = _places(number)
+        sums = "max(place), sum(iif(dense, 0, length(value))), sum(iif(dense, length(value), 0))"
+        ((place, loose, dense),) = self._run(f"SELECT {sums} {_WITHIN}", first, last)
+        return _Log(first, first if place is None else place + 1, phase, bool(finished), loose or 0, dense or 0)
+
+    def _add(self, log: _Log, rows: Iterable[bytes], revision: int, *, dense: bool) -> None:
+        size = 0
+        for row in rows:
+            size += len(row)
+            mostly_new = dense or size > LOOSE
+            self._connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?)", (log.next, revision, mostly_new, row))
+            log.next += 1
+            if mostly_new:
+                log.dense += len(row)
+            else:
+                log.loose += len(row)
+
+    def _drop(self, log: _Log) -> None:
+        if log.next > log.first:
+            self._run(f"DELETE {_WITHIN}", log.first, log.next)
+            log.loose = log.dense = 0
+
+    def _run(self, statement: str, *values: Any) -> list[Any]:
+        return self._connection.execute(statement, values).fetchall()
+
+
+def _places(number: int) -> tuple[int, int]:
+    return number << _SHIFT, ((number + 1) << _SHIFT) - 1

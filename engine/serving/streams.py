@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 import orjson
@@ -31,19 +31,20 @@ async def stream(
     response.content_type = EVENTS if events else "application/json"
     response.enable_chunked_encoding()
     await response.prepare(request)
-    async with aclosing(_with_pauses(messages, seconds)) as each_one:
-        try:
-            async for message in each_one:
-                if message is not None:
-                    several = message if isinstance(message, list) else [message]
-                    await _write(response, ({"result": each} for each in several), events=events)
-                elif events:
-                    await response.write(b":\n\n")
-                if request.transport is None or request.transport.is_closing():
-                    return response
-        except ApiError as error:
-            await _write(response, [{"error": error.body | {"http_code": error.status}}], events=events)
-    await response.write_eof()
+    with suppress(ConnectionError):  # the client is gone
+        async with aclosing(_with_pauses(messages, seconds)) as each_one:
+            try:
+                async for message in each_one:
+                    if request.transport is None or request.transport.is_closing():
+                        return response
+                    if message is not None:
+                        several = message if isinstance(message, list) else [message]
+                        await _write(response, ({"result": each} for each in several), events=events)
+                    elif events:
+                        await response.write(b":\n\n")
+            except ApiError as error:
+                await _write(response, [{"error": error.body | {"http_code": error.status}}], events=events)
+        await response.write_eof()
     return response
 
 

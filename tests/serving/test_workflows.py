@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from tests.serving.inside import inside, workflow
+import json
+from typing import Any
+
+import pytest
+
+from engine import Outcome, Outcomes, PendingExecutor, SimulatedExecutor
+from tests.serving.inside import Inside, inside, leaf, workflow
+
+ALL = "/api/v1/workflows/"
+HERE = "/api/v1/workflows/default"
 
 
 async def test_a_workflow_is_made_and_ends() -> None:
     async with inside() as server:
         made = await server.submit(workflow("one"))
         assert made["metadata"]["namespace"] == "default"
+        assert made["kind"] == "Workflow"
+        assert made["apiVersion"] == "argoproj.io/v1alpha1"
         ended = await server.until("one")
         assert ended["status"]["phase"] == "Succeeded"
         assert list(ended["status"]["nodes"]) == ["one"]
@@ -16,3 +27,302 @@ async def test_a_workflow_is_made_and_ends() -> None:
         for field in ("uid", "creationTimestamp", "name"):
             assert ended["metadata"][field] == made["metadata"][field]
         assert await server.get("one") == ended
+        labels = ended["metadata"]["labels"]
+        assert labels == {"workflows.argoproj.io/phase": "Succeeded", "workflows.argoproj.io/completed": "true"}
+
+
+async def test_what_only_a_server_says_is_not_taken_from_a_manifest() -> None:
+    async with inside(PendingExecutor()) as server:
+        manifest = workflow("one")
+        manifest["metadata"] |= {"uid": "mine", "resourceVersion": "5", "creationTimestamp": "2001-01-01T00:00:00Z"}
+        manifest["status"] = {"phase": "Succeeded", "nodes": {}}
+        made = await server.submit(manifest)
+        assert made["metadata"]["uid"] != "mine"
+        assert made["metadata"]["creationTimestamp"] > "2020"
+        assert made["status"] == {}
+
+
+async def test_a_name_is_taken_until_its_workflow_is_deleted() -> None:
+    async with inside() as server:
+        await server.submit(workflow("one"))
+        await server.until("one")
+        answer = await server.ask("POST", HERE, {"workflow": workflow("one")})
+        assert answer.error == (409, 6, 'workflows.argoproj.io "one" already exists')
+        await server.submit(workflow("one"), "other")
+        assert (await server.ask("DELETE", f"{HERE}/one")) == (200, {})
+        assert (await server.ask("GET", f"{HERE}/one")).error == (404, 5, 'workflows.argoproj.io "one" not found')
+        await server.submit(workflow("one"))
+
+
+async def test_a_dry_run_makes_nothing() -> None:
+    async with inside() as server:
+        body = {"workflow": workflow(), "serverDryRun": True}
+        status, made = await server.ask("POST", HERE, body)
+        assert status == 200
+        assert made["metadata"]["name"].startswith("wf-")
+        assert made["metadata"]["uid"]
+        body = {"workflow": workflow(), "createOptions": {"dryRun": ["All"]}}
+        status, made = await server.ask("POST", HERE, body)
+        assert status == 200
+        assert "name" not in made["metadata"]
+        assert (await server.ask("GET", HERE)).body["items"] == []
+
+
+BAD = {
+    "nothing": ({}, 400, 3, "workflow body not specified"),
+    "null": ({"workflow": None}, 400, 3, "workflow body not specified"),
+    "a list": ([], 400, 3, "body: "),
+    "a number for the workflow": ({"workflow": 5}, 400, 3, "workflow"),
+    "no spec": ({"workflow": {"metadata": {"name": "a"}}}, 400, 3, "spec: expected a mapping"),
+    "no name": ({"workflow": {"spec": {}}}, 400, 3, "metadata.name: expected a name"),
+    "an upper case name": ({"workflow": workflow("Upper")}, 400, 3, "metadata.name: expected a DNS-1123 subdomain"),
+    "metadata that is a list": ({"workflow": {**workflow("a"), "metadata": []}}, 400, 3, "workflow.metadata"),
+    "another kind": ({"workflow": {**workflow("a"), "kind": "CronWorkflow"}}, 400, 3, "workflow.kind: expected"),
+    "a kind that is a list": ({"workflow": {**workflow("a"), "kind": ["x"]}}, 400, 3, "workflow.kind"),
+    "no entrypoint": ({"workflow": {"metadata": {"name": "a"}, "spec": {}}}, 400, 3, "spec.entrypoint is required"),
+    "an unknown template": (
+        {"workflow": workflow("a", {"name": "main", "steps": [[{"name": "s", "template": "gone"}]]})},
+        400, 3, "template name 'gone' undefined",
+    ),
+    "an unknown field of a step": (
+        {"workflow": workflow("a", {"name": "main", "steps": [[{"name": "s", "tmpl": "x"}]]})}, 400, 3, "tmpl",
+    ),
+    "a template that is not there": (
+        {"workflow": {"metadata": {"name": "a"}, "spec": {"workflowTemplateRef": {"name": "gone"}}}}, 404, 5, "gone",
+    ),
+    "another namespace": (
+        {"workflow": {**workflow(), "metadata": {"name": "a", "namespace": "x"}}}, 400, 3,
+        "the namespace of the provided object does not match the namespace sent on the request",
+    ),
+    "a namespace that is a number": (
+        {"workflow": {**workflow(), "metadata": {"name": "a", "namespace": 5}}}, 400, 3, "namespace",
+    ),
+    "a number beyond 64 bits": ({"workflow": workflow("a", priority=1 << 70)}, 400, 3, "body: "),
+    "a dry run that is none": ({"workflow": workflow(), "serverDryRun": "maybe"}, 400, 3, "body: "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+async def test_what_argo_refuses_is_refused_with_its_reason(case: str) -> None:
+    body, status, code, message = BAD[case]
+    async with inside() as server:
+        for path in (HERE, f"{HERE}/lint"):
+            answer = await server.ask("POST", path, body)
+            assert answer.error[:2] == (status, code), answer
+            assert message in answer.error[2]
+            assert not server.records.hub.items
+
+
+BYTES = {
+    "nothing": b"",
+    "no JSON": b"workflow: yes",
+    "half a document": b'{"workflow": {',
+    "no text": b'{"workflow": "\xff"}',
+    "very deep": b'{"workflow": ' + b"[" * 100_000,
+    "deep": b'{"workflow": {"spec": ' + b'{"a":' * 800 + b"1" + b"}" * 800 + b"}}",
+    "half a surrogate": b'{"workflow": {"metadata": {"name": "\\ud800"}, "spec": {}}}',
+}
+
+
+@pytest.mark.parametrize("case", BYTES)
+async def test_a_body_that_is_no_workflow_is_refused(case: str) -> None:
+    async with inside() as server:
+        for method, path in (("POST", HERE), ("POST", f"{HERE}/lint"), ("POST", f"{HERE}/submit")):
+            status, code, _ = (await server.ask(method, path, data=BYTES[case])).error
+            assert (status, code) == (400, 3)
+
+
+async def test_lint_answers_with_the_manifest() -> None:
+    async with inside() as server:
+        status, linted = await server.ask("POST", f"{HERE}/lint", {"workflow": workflow("a")})
+        assert status == 200
+        assert linted["spec"] == workflow("a")["spec"]
+        assert linted["metadata"] == {"name": "a", "namespace": "default"}
+        assert not server.records.hub.items
+
+
+async def test_a_namespace_that_is_none_is_refused() -> None:
+    async with inside() as server:
+        for path in ("/api/v1/workflows/No_Such", ALL):
+            for what in ("", "/lint", "/submit") if path != ALL else ("",):
+                status, code, message = (await server.ask("POST", path + what, {"workflow": workflow("a")})).error
+                assert (status, code) == (400, 3)
+                assert message.startswith("namespace: ")
+
+
+# Shown
+
+
+async def test_the_latest_and_one_of_a_uid_are_found() -> None:
+    async with inside() as server:
+        first = await server.submit(workflow("first"))
+        await server.submit(workflow("elsewhere"), "other")
+        await server.submit(workflow("second"))
+        assert (await server.get("@latest"))["metadata"]["name"] == "second"
+        assert (await server.get("first", query=f"?uid={first['metadata']['uid']}"))["metadata"]["name"] == "first"
+        answer = await server.ask("GET", f"{HERE}/second?uid={first['metadata']['uid']}")
+        assert answer.error == (404, 5, 'workflows.argoproj.io "second" not found')
+        assert (await server.ask("GET", f"{ALL}empty/@latest")).error[:2] == (404, 5)
+
+
+async def test_fields_are_chosen_or_left_out() -> None:
+    async with inside() as server:
+        await server.submit(workflow("one"))
+        await server.until("one")
+        found = await server.get("one", query="?fields=metadata.name,status.phase")
+        assert found == {"metadata": {"name": "one"}, "status": {"phase": "Succeeded"}}
+        found = await server.get("one", query="?fields=-status.nodes,spec")
+        assert "spec" not in found
+        assert "nodes" not in found["status"]
+        assert found["status"]["phase"] == "Succeeded"
+        found = await server.get("one", query="?fields=status.nodes.one.phase")
+        assert found == {"status": {"nodes": {"one": {"phase": "Succeeded"}}}}
+        found = await server.get("one", query="?fields=status.nodes")
+        assert list(found) == ["status"]
+        assert found["status"]["nodes"]["one"]["displayName"] == "one"
+        assert await server.get("one", query="?fields=nothing") == {}
+
+
+async def test_a_list_of_all_namespaces_or_one() -> None:
+    async with inside(PendingExecutor()) as server:
+        await server.submit(workflow("a"))
+        await server.submit(workflow("b"), "other")
+        listed = (await server.ask("GET", ALL)).body
+        assert [each["metadata"]["name"] for each in listed["items"]] == ["b", "a"]
+        assert listed["kind"] == "WorkflowList"
+        assert int(listed["metadata"]["resourceVersion"]) >= int(listed["items"][0]["metadata"]["resourceVersion"])
+        listed = (await server.ask("GET", "/api/v1/workflows/other")).body
+        assert [each["metadata"]["name"] for each in listed["items"]] == ["b"]
+        listed = (await server.ask("GET", f"{HERE}?fields=-items.spec,items.status.nodes")).body
+        assert "spec" not in listed["items"][0]
+        listed = (await server.ask("GET", f"{HERE}?fields=items.metadata.name")).body
+        assert listed == {"items": [{"metadata": {"name": "a"}}]}
+
+
+async def names(server: Inside, query: str) -> list[str]:
+    """Those that are listed, the newest first."""
+    status, body = await server.ask("GET", f"{ALL}?{query}")
+    assert status == 200, body
+    return [each["metadata"]["name"] for each in body["items"]]
+
+
+async def test_lists_are_selected() -> None:
+    async with inside(SimulatedExecutor(Outcomes({"main": [Outcome("Failed")]}))) as server:
+        for name, namespace, labels in (("ab", "default", {"a": "1"}), ("abc", "x", {"a": "2"}), ("bc", "x", {})):
+            manifest = workflow(name)
+            manifest["metadata"]["labels"] = labels
+            await server.submit(manifest, namespace)
+            await server.until(name, namespace=namespace)
+        assert await names(server, "listOptions.labelSelector=a") == ["abc", "ab"]
+        assert await names(server, "listOptions.labelSelector=a in (1,3)") == ["ab"]
+        assert await names(server, "listOptions.labelSelector=workflows.argoproj.io/phase=Failed,!a") == ["bc"]
+        field = "listOptions.fieldSelector="
+        assert await names(server, f"{field}metadata.name=abc") == ["abc"]
+        assert await names(server, f"{field}metadata.name!=abc,metadata.namespace=x") == ["bc"]
+        assert await names(server, f"{field}metadata.name=b&nameFilter=Contains") == ["bc", "abc", "ab"]
+        assert await names(server, f"{field}metadata.name=ab&nameFilter=Prefix") == ["abc", "ab"]
+        assert await names(server, f"{field}metadata.name=ab&nameFilter=Exact") == ["ab"]
+        assert await names(server, "createdAfter=2020-01-01T00:00:00Z") == ["bc", "abc", "ab"]
+        assert await names(server, "createdAfter=2999-01-01T00:00:00Z") == []
+        assert await names(server, "finishedBefore=2999-01-01T00:00:00Z") == ["bc", "abc", "ab"]
+        assert await names(server, "finishedBefore=2020-01-01T00:00:00Z") == []
+        assert await names(server, f"{field}spec.startedAt>2020-01-01T00:00:00Z") == ["bc", "abc", "ab"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "listOptions.labelSelector=a in (",
+        "listOptions.labelSelector==",
+        "listOptions.fieldSelector=status.phase=Failed",
+        "listOptions.fieldSelector=metadata.name",
+        "listOptions.fieldSelector=spec.startedAt=2020-01-01T00:00:00Z",
+        "listOptions.fieldSelector=metadata.name>a",
+        "listOptions.limit=-1",
+        "listOptions.limit=ten",
+        "listOptions.limit=99999999999999999999",
+        "listOptions.continue=x",
+        "listOptions.resourceVersion=abc",
+        "listOptions.timeoutSeconds=x",
+        "nameFilter=Nearly",
+        "createdAfter=yesterday",
+        "finishedBefore=1",
+    ],
+)
+async def test_a_list_or_a_watch_of_nonsense_is_refused(query: str) -> None:
+    async with inside() as server:
+        for path in (HERE, "/api/v1/workflow-events/default"):
+            if "continue" in query and path != HERE:
+                continue
+            status, code, message = (await server.ask("GET", f"{path}?{query}")).error
+            assert (status, code) == (400, 3)
+            assert message
+
+
+async def test_pages_are_complete_though_workflows_come_and_go() -> None:
+    async with inside(PendingExecutor()) as server:
+        for number in range(7):
+            await server.submit(workflow(f"w{number}"))
+        seen: list[str] = []
+        token = ""
+        while True:
+            listed = (await server.ask("GET", f"{HERE}?listOptions.limit=3&listOptions.continue={token}")).body
+            assert len(listed["items"]) <= 3
+            seen += [each["metadata"]["name"] for each in listed["items"]]
+            token = listed["metadata"].get("continue", "")
+            if not token:
+                break
+            assert listed["metadata"]["remainingItemCount"] == 7 - len(seen)
+            await server.submit(workflow(f"new{len(seen)}"))
+            if len(seen) == 3:
+                await server.ask("DELETE", f"{HERE}/{seen[-1]}")
+        assert seen == [f"w{number}" for number in reversed(range(7))]
+        answer = await server.ask("GET", f"{HERE}?listOptions.continue=5")
+        assert answer.error[:2] == (410, 11)
+
+
+# Deleted
+
+
+async def test_deleting_stops_what_runs() -> None:
+    stopped = list[str]()
+
+    class Watched(PendingExecutor):
+        def stop(self, workflow: Any, node: Any) -> None:
+            stopped.append(node.id)
+
+    async with inside(Watched()) as server:
+        await server.submit(workflow("one"))
+        await server.until("one", "Running")
+        while not (await server.get("one"))["status"].get("nodes"):
+            pass
+        assert await server.ask("DELETE", f"{HERE}/one?force=true") == (200, {})
+        assert stopped == ["one"]
+        assert (await server.ask("GET", ALL)).body["items"] == []
+        assert (await server.ask("DELETE", f"{HERE}/one")).error[:2] == (404, 5)
+
+
+async def test_deleting_holds_to_its_preconditions() -> None:
+    async with inside() as server:
+        made = await server.submit(workflow("one"))
+        path = f"{HERE}/one?deleteOptions.preconditions.uid="
+        status, code, message = (await server.ask("DELETE", f"{path}other")).error
+        assert (status, code) == (409, 10)
+        assert made["metadata"]["uid"] in message
+        assert (await server.ask("DELETE", f"{HERE}/one?force=perhaps")).error[:2] == (400, 3)
+        assert await server.ask("DELETE", f"{HERE}/one?deleteOptions.dryRun=All") == (200, {})
+        assert await server.ask("DELETE", path + made["metadata"]["uid"]) == (200, {})
+
+
+async def test_a_large_workflow_is_shown_whole() -> None:
+    async with inside() as server:
+        items = [{"name": "s", "template": "leaf", "withSequence": {"count": "700"}}]
+        await server.submit(workflow("big", {"name": "main", "steps": [items]}, leaf("leaf")))
+        await server.until("big")
+        found = await server.get("big")
+        assert len(found["status"]["nodes"]) == 702
+        assert found["status"]["progress"] == "700/700"
+        (listed,) = (await server.ask("GET", HERE)).body["items"]
+        assert listed == found
+        some = await server.get("big", query="?fields=status.nodes.big")
+        assert json.dumps(some).count("displayName") == 1

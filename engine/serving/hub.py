@@ -95,6 +95,11 @@ class Hub(Generic[_T]):
         self._watchers: set[_Watcher[_T]] = set()
         self._closed = False
 
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return len(self._watchers)
+
     def forget(self, revision: int) -> None:
         """What was before that revision is known from here on only as it is now."""
         self._forgotten = revision

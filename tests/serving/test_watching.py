@@ -1,0 +1,123 @@
+"""A watcher is told of all that happens to workflows from a revision on, as a stream that ends when it should."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from engine import MemoryStore, PendingExecutor
+from tests.serving.inside import Document, Inside, inside, workflow
+
+EVENTS = "/api/v1/workflow-events/"
+
+
+async def events(server: Inside, query: str, seconds: int = 1) -> list[Document]:
+    """What a watch tells within a second."""
+    path = f"{server.url}{EVENTS}{query}{'&' if '?' in query else '?'}listOptions.timeoutSeconds={seconds}"
+    async with server.session.get(path) as response:
+        assert response.status == 200, await response.text()
+        return [json.loads(line)["result"] async for line in response.content]
+
+
+def told(found: list[Document]) -> list[tuple[str, str]]:
+    """Types and names."""
+    return [(each["type"], each["object"]["metadata"]["name"]) for each in found]
+
+
+async def test_a_watch_begins_with_what_there_is_or_after_a_revision() -> None:
+    async with inside(PendingExecutor()) as server:
+        await server.submit(workflow("a"))
+        await server.submit(workflow("b"), "other")
+        assert sorted(told(await events(server, ""))) == [("ADDED", "a"), ("ADDED", "b")]
+        assert told(await events(server, "other")) == [("ADDED", "b")]
+        revision = (await server.ask("GET", "/api/v1/workflows/")).body["metadata"]["resourceVersion"]
+        since = f"?listOptions.resourceVersion={revision}"
+        assert told(await events(server, since)) == []
+        await server.put("a", "suspend")
+        await server.ask("DELETE", "/api/v1/workflows/other/b")
+        await server.submit(workflow("c"))
+        assert sorted(told(await events(server, since))) == [("ADDED", "c"), ("DELETED", "b"), ("MODIFIED", "a")]
+
+
+async def test_a_watch_tells_what_happens_while_it_lasts() -> None:
+    async with inside() as server:
+        watching = asyncio.create_task(events(server, "default?listOptions.labelSelector=team=red", 2))
+        red = workflow("red")
+        red["metadata"]["labels"] = {"team": "red"}
+        await server.submit(workflow("blue"))
+        await server.submit(red)
+        await server.until("red")
+        await server.ask("DELETE", "/api/v1/workflows/default/red")
+        found = await watching
+        assert {each["object"]["metadata"]["name"] for each in found} == {"red"}
+        assert (found[0]["type"], found[-1]["type"]) == ("ADDED", "DELETED")
+        revisions = [int(each["object"]["metadata"]["resourceVersion"]) for each in found]
+        assert revisions == sorted(set(revisions))
+
+
+async def test_fields_of_events_are_chosen() -> None:
+    async with inside(PendingExecutor()) as server:
+        await server.submit(workflow("a"))
+        (found,) = await events(server, "default?fields=result.object.metadata.name,result.type")
+        assert found == {"type": "ADDED", "object": {"metadata": {"name": "a"}}}
+        (found,) = await events(server, "default?fields=-result.object.spec")
+        assert "spec" not in found["object"]
+        assert found["object"]["metadata"]["name"] == "a"
+
+
+async def test_server_sent_events_are_what_a_browser_wants() -> None:
+    async with inside(PendingExecutor()) as server:
+        await server.submit(workflow("a"))
+        path = f"{server.url}{EVENTS}default?listOptions.timeoutSeconds=1"
+        async with server.session.get(path, headers={"Accept": "text/event-stream"}) as response:
+            assert response.content_type == "text/event-stream"
+            lines = [line async for line in response.content]
+        assert lines[0].startswith(b"data: ")
+        assert json.loads(lines[0].removeprefix(b"data: "))["result"]["type"] == "ADDED"
+        assert lines[1] == b"\n"
+
+
+async def test_revisions_of_an_earlier_life_or_of_none_are_too_old() -> None:
+    store = MemoryStore()
+    async with inside(PendingExecutor(), store) as server:
+        await server.submit(workflow("a"))
+        old = server.records.revision
+    async with inside(PendingExecutor(), store) as server:
+        assert (await server.get("a"))["metadata"]["name"] == "a"
+        for revision in (old, 1, server.records.revision + 1000):
+            answer = await server.ask("GET", f"{EVENTS}?listOptions.resourceVersion={revision}")
+            assert answer.error[:2] == (410, 11)
+        now = (await server.ask("GET", "/api/v1/workflows/")).body["metadata"]["resourceVersion"]
+        assert int(now) > old
+        await server.put("a", "suspend")
+        assert told(await events(server, f"?listOptions.resourceVersion={now}"))[-1] == ("MODIFIED", "a")
+
+
+async def test_a_watcher_that_leaves_is_forgotten() -> None:
+    async with inside(PendingExecutor()) as server:
+        async with server.session.get(f"{server.url}{EVENTS}") as response:
+            assert response.status == 200
+            response.close()
+        await server.submit(workflow("a"))
+        while server.records.hub.watchers:
+            await server.put("a", "suspend")
+            await server.put("a", "resume")
+
+
+@pytest.mark.parametrize("nodes", [1, 700])
+async def test_every_workflow_is_seen_to_end_once(nodes: int) -> None:
+    async with inside() as server:
+        steps = {"name": "main", "steps": [[{"name": "s", "template": "l", "withSequence": {"count": str(nodes)}}]]}
+        leaf = {"name": "l", "container": {"image": "i", "command": ["true"]}}
+        watching = asyncio.create_task(events(server, "default", 3))
+        count = 700 // nodes
+        for number in range(min(count, 20)):
+            await server.submit(workflow(f"w{number}", steps, leaf))
+        ended = [
+            each["object"]["metadata"]["name"]
+            for each in await watching
+            if each["object"]["status"].get("phase") == "Succeeded"
+        ]
+        assert sorted(ended) == sorted(f"w{number}" for number in range(min(count, 20)))

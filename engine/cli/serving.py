@@ -218,8 +218,6 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(certificate, key, password="")  # and nobody is asked for one
     except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise BadInput(
-            f"--tls-cert {certificate}, --tls-key {key}: expected a certificate and its key: {reason}"
-        ) from None
+        why = getattr(error, "reason", None) or error
+        raise BadInput(f"--tls-cert {certificate}: expected a certificate, and --tls-key with its key: {why}") from None
     return context

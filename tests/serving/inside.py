@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -53,7 +54,8 @@ class Inside:
         if body is not None or data is not None:
             given.setdefault("Content-Type", "application/json")
             data = json.dumps(body).encode() if data is None else data
-        async with self.session.request(method, self.url + path, data=data, headers=given) as response:
+        sent = None if data is None else io.BytesIO(data)
+        async with self.session.request(method, self.url + path, data=sent, headers=given) as response:
             return Answer(response.status, json.loads(await response.read()))
 
     async def submit(self, document: Document, namespace: str = "default") -> Document:

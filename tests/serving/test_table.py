@@ -20,7 +20,6 @@ def filled(path: str) -> str:
 
 def test_rows_are_told_apart_by_method_and_path() -> None:
     assert len({(each.method, each.path) for each in OPERATIONS}) == len(OPERATIONS)
-    assert len({each.name for each in OPERATIONS}) == len(OPERATIONS)
 
 
 async def test_what_needs_a_cluster_is_not_implemented_and_says_so() -> None:

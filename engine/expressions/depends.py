@@ -65,7 +65,9 @@ class _Task:
     def evaluate(self, lookup: Lookup, continue_on: ContinueOn) -> bool:
         if self.result is not None:
             return lookup(self.name, self.result)
-        results = (*DEFAULT_RESULTS, *continue_on.get(self.name, ()))
+        if lookup(self.name, DEFAULT_RESULTS[0]):
+            return True
+        results = (*DEFAULT_RESULTS[1:], *continue_on.get(self.name, ()))
         return any(lookup(self.name, result) for result in results)
 
 

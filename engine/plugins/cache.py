@@ -48,6 +48,8 @@ class ReplyCache:
 
     def begin(self, plugins: Sequence[Plugin], now: float) -> None:
         """A pass with these plugins begins at `now`: forget what is not to be used any more."""
+        if not plugins and not self._plugins:
+            return
         generations = tuple(plugin.client.generation for plugin in plugins)
         names = frozenset(plugin.name for plugin in plugins if cacheable(plugin))
         limits = [seconds for plugin in plugins if (seconds := time_to_live(plugin)) is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +41,9 @@ _OF_THE_MOMENT: Final = frozenset({"workflow.duration"})
 """Variables that are others in every pass."""
 
 
+_NOBODY: Final[Mapping[Method, Sequence[Plugin]]] = dict.fromkeys((PRE, POST, EXECUTE, ADD), ())
+
+
 class NodeHooks:
     """The calls for the nodes of one pass: `parameters.add`, `node.preExecute`, `template.execute`, `node.postExecute`.
 
@@ -59,9 +62,9 @@ class NodeHooks:
         metadata = document["metadata"]
         self._wanting = {
             method: [plugin for plugin in plugins if wants(plugin, method, metadata)]
-            for method in (PRE, POST, EXECUTE, ADD)
+            for method in (_NOBODY if plugins else ())
         }
-        self._supporting: dict[Method, list[Plugin]] = {}
+        self._supporting: Mapping[Method, Sequence[Plugin]] = _NOBODY
         self._courses: dict[Method, Course] = {}
         self.refresh()
 
@@ -74,8 +77,11 @@ class NodeHooks:
 
     def refresh(self) -> None:
         """Look again which plugins know which method; a wave of visits may have taught it."""
-        for method, plugins in self._wanting.items():
-            self._supporting[method] = [plugin for plugin in plugins if plugin.client.supports(method)]
+        if self._plugins:
+            self._supporting = {
+                method: [plugin for plugin in plugins if plugin.client.supports(method)]
+                for method, plugins in self._wanting.items()
+            }
 
     # Which nodes, and how
 

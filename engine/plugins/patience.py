@@ -18,29 +18,35 @@ class Patience:
     def __init__(self, seconds: float | None = None) -> None:
         self._left = seconds
         self._since: float | None = None
-        self._timeout = asyncio.Timeout(None)
+        self._timeout = asyncio.Timeout(None) if seconds is not None else None
         self.awaited = ""
         """The plugin that was asked last."""
 
     async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
+        if self._timeout is not None:
+            await self._timeout.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._timeout.__aexit__(kind, error, trace)
+        if self._timeout is not None:
+            await self._timeout.__aexit__(kind, error, trace)
 
     def ask(self, plugin: str) -> None:
         """A question is put to a plugin."""
         self.awaited = plugin
-        if self._since is None and self._left is not None and not self._timeout.expired():
+        if self._timeout is None or self._left is None or self._timeout.expired():
+            return
+        if self._since is None:
             self._since = asyncio.get_running_loop().time()
             self._timeout.reschedule(self._since + self._left)
 
     def rest(self) -> None:
         """Nobody is being asked any more, for now."""
-        if self._since is not None and self._left is not None and not self._timeout.expired():
+        if self._timeout is None or self._left is None or self._timeout.expired():
+            return
+        if self._since is not None:
             self._left = max(self._left - (asyncio.get_running_loop().time() - self._since), 0.0)
             self._since = None
             self._timeout.reschedule(None)

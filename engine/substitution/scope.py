@@ -17,7 +17,8 @@ class Scope(dict[str, Any]):
     __slots__ = ("now", "parent")
 
     def __init__(self, parent: Scope | None = None, values: Mapping[str, Any] | None = None) -> None:
-        super().__init__(values or {})
+        if values:
+            super().__init__(values)
         self.parent = parent
         if parent is None:
             self.now = 0.0

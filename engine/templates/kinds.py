@@ -76,7 +76,8 @@ STARTED: Final = frozenset(kind.node_type for kind in KINDS.values() if kind.lea
 
 def has_main(template: Mapping[str, Any]) -> bool:
     """Whether a container set has the container whose result and exit code are those of the pod."""
-    return any(each.get("name") == "main" for each in (template.get("containerSet") or {}).get("containers") or ())
+    containers = (template.get("containerSet") or {}).get("containers") or ()
+    return bool(containers) and any(each.get("name") == "main" for each in containers)
 
 
 def has_result(template: Mapping[str, Any]) -> bool:

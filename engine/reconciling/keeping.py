@@ -89,7 +89,8 @@ class Kept:
         self.changed: dict[str, Node | None] = {}
         """The nodes that the last committed pass has changed, as they were before it; None for those that are new."""
         self.locks = LockQueue(surroundings.locks, workflow.key, priority_of(workflow.document))
-        self.locks.load(*_locking(workflow))
+        if workflow.document["status"]:
+            self.locks.load(*_locking(workflow))
         self.library: Library | None = None
         self.config_maps: Mapping[str, Document] = {}
 

@@ -54,6 +54,12 @@ class Promises(RuleBasedStateMachine):
             self.in_flight.add(key)
 
     @rule(key=keys)
+    def again(self, key: str) -> None:
+        if key in self.in_flight:
+            assert self.queue.again(key) == (key in self.wanted)
+            self.wanted.discard(key)
+
+    @rule(key=keys)
     def done(self, key: str) -> None:
         if key in self.in_flight:
             self.queue.done(key)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 import pytest
 
 import engine.validation.workflow as validation
-from engine import Engine, Workflow
+from engine import Engine, InvalidWorkflow, Workflow
 from engine.model.sharing import Shared
+from engine.reconciling.looping import IN_A_ROW, PASSES
 from engine.templates.template import Template
 
 SPEC: dict[str, Any] = {
@@ -155,3 +158,51 @@ def test_what_is_no_json_is_made_each_time() -> None:
     shared = Shared[object](most=100)
     assert shared.get({1}, set) == {1}
     assert shared.get({1}, lambda _: "again") == "again"
+
+
+def test_workflows_of_one_spec_share_it_and_not_with_whoever_made_the_document() -> None:
+    spec = copy.deepcopy(SPEC)
+    one = Workflow({"kind": "Workflow", "metadata": {"name": "a"}, "spec": spec})
+    spec["templates"][0]["name"] = "changed"
+    other = workflow("b")
+
+    assert one.document["spec"] is other.document["spec"]
+    assert other.to_dict()["spec"] == SPEC
+    with pytest.raises(InvalidWorkflow, match=r"spec\.templates: expected a list, got a string"):
+        workflow("c", templates="none")
+
+
+async def test_a_workflow_that_waits_for_its_first_pass_holds_next_to_nothing() -> None:
+    async with Engine() as engine:
+
+        def tracked() -> int:
+            gc.collect()
+            return len(gc.get_objects())
+
+        works = [workflow(f"w-{number}") for number in range(100)]
+        before = tracked()
+        for work in works:
+            engine.submit(work)
+        assert tracked() - before < 10 * len(works)
+        await engine.run()
+        assert {work.phase for work in works} == {"Succeeded"}
+        assert tracked() - before < 10 * len(works), "and so does one that is over"
+
+
+async def test_a_small_workflow_is_over_before_the_next_one_begins() -> None:
+    passes: list[str] = []
+    async with Engine() as engine:
+        engine.listeners.append(lambda commit: passes.append(commit.workflow.name))
+        await engine.run([workflow(f"w-{number}") for number in range(3)])
+    assert passes == sorted(passes)
+    assert len(passes) > 6
+
+
+async def test_workflows_whose_passes_follow_each_other_let_others_in() -> None:
+    passes: list[str] = []
+    steps = [[{"name": f"s-{number}", "template": "leaf"}] for number in range(3 * IN_A_ROW)]
+    long = [{"name": "main", "steps": steps}, SPEC["templates"][1]]
+    async with Engine() as engine:
+        engine.listeners.append(lambda commit: passes.append(commit.workflow.name))
+        await engine.run([workflow(f"w-{number}", templates=long) for number in range(PASSES + 1)])
+    assert max(len([*group]) for _, group in groupby(passes)) <= IN_A_ROW

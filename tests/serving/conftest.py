@@ -71,14 +71,15 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
 
-def start(folder: Path, *options: str, token: str | None = None) -> Served:
+def start(folder: Path, *options: str, token: str | None = None, executor: str = "local") -> Served:
     """Start a server on a free port, in a folder of its own."""
     folder.mkdir(exist_ok=True)
     if token is not None:
         (folder / "token").write_text(token)
         options = ("--token-file", str(folder / "token"), *options)
-    command = [sys.executable, "-m", "engine", "serve", "--listen", "127.0.0.1:0", "--executor", "local"]
-    command += ["--store", str(folder / "oarlock.db"), "--work-dir", str(folder / "runs"), *options]
+    command = [sys.executable, "-m", "engine", "serve", "--listen", "127.0.0.1:0", "--executor", executor]
+    command += ["--store", str(folder / "oarlock.db"), *options]
+    command += ["--work-dir", str(folder / "runs")] if executor == "local" else []
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = process.stderr.readline()

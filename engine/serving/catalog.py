@@ -132,7 +132,8 @@ class Catalog:
             check_path_namespace(namespace)
         body = await read_body(request, DocumentBody)
         given = body.template if kind.field == "template" else body.cron_workflow
-        return body, manifest_of(given, kind.field, namespace, kind.name)
+        document = manifest_of(given, kind.field, namespace, kind.name)
+        return body, {field: value for field, value in document.items() if field != "status"}  # that is the server's
 
 
 class Suspension:

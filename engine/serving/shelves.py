@@ -57,8 +57,9 @@ class Shelves:
 
     async def apply(self, document: Document) -> None:
         """Have the one of its kind and name be like this one. Raises `ApiError` and `StoreError`."""
-        await self.check(document)
-        await self.of[document["kind"]].apply(document)
+        shelf = self.of[document["kind"]]
+        await self.check(shelf.made(document))
+        await shelf.apply(document)
 
     def handlers(self) -> Mapping[str, Handler]:
         """By operation."""

@@ -187,7 +187,6 @@ def cut_off(graph: Graph, invocation: Invocation) -> Pieces:
 
 def _drop(graph: Graph, invocation: Invocation, node: Node) -> None:
     graph.leave(invocation)
-    graph.fresh.pop(node.id, None)
     invocation.gone = True
     if node.fulfilled and not node.finished_at:  # a plugin has just said so, and its visit would have been next
         node = graph.store.touch(node.id)

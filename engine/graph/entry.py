@@ -14,8 +14,8 @@ from engine.graph.graph import Invoking
 from engine.graph.invocation import Invocation
 from engine.graph.nodes import pod_name
 from engine.graph.shutdown import expire_at
-from engine.model.node import ERROR, OMITTED, SKIPPED, SUCCEEDED, Node
-from engine.model.pace import Pieces
+from engine.model.node import ERROR, OMITTED, SKIPPED, SUCCEEDED, UNSUCCESSFUL, Node
+from engine.model.pace import PIECE, Pieces
 from engine.substitution.variables import html_safe, parse_time
 from engine.templates.template import Hook, Resolving, read_hooks
 
@@ -182,8 +182,8 @@ class Entry:
     def _failures(self) -> Generator[None, None, str]:
         """The nodes that did not succeed, as a JSON text in quotes (failedNodeStatus in operator.go)."""
         store, found = self.graph.store, ['"[']
-        for node in store.nodes.values():
-            if node.unsuccessful:
+        for number, node in enumerate(store.nodes.values()):
+            if node.phase in UNSUCCESSFUL:
                 template = (node.template_ref or {}).get("template") or node.template_name
                 failure = {
                     "displayName": node.display_name,
@@ -195,7 +195,9 @@ class Entry:
                 }
                 text = html_safe(orjson.dumps(failure).decode())
                 found += (orjson.dumps(text)[1:-1].decode(), ",")
-            yield
+                yield
+            if not number % PIECE:
+                yield
         found[-1] = ']"'
         return "".join(found) if len(found) > 1 else '"null"'
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
@@ -62,8 +62,8 @@ class Graph:
         self.moved_at = record.at
         """When the last pass was that moved the walk."""
         self.live: dict[str, Invocation] = {}
-        """Invocations that were visited and are not finished, in the order of their creation."""
-        self.fresh: dict[str, Invocation] = {}
+        """Invocations that are not finished."""
+        self.fresh: list[Invocation] = []
         """Invocations that were created or ended and were not visited since."""
         self.starts: list[Invocation] = []
         """Leaves that the executor is to start once the pass commits."""
@@ -77,7 +77,7 @@ class Graph:
         self.exact = record.at is not None
         """Whether the record tells of a walk, so that whatever could follow from what there is has followed."""
         self._own_scope = f"local/{store.workflow}"
-        self._touched: dict[str, Invocation] = {}
+        self._touched: list[Invocation] = []
         """Invocations of which the record may have to say something else than it does."""
 
     def set_time(self, now: float, stamp: float) -> None:
@@ -194,7 +194,7 @@ class Graph:
 
     def find(self, node_id: str) -> Invocation | None:
         """The unfinished invocation of a node."""
-        return self.live.get(node_id) or self.fresh.get(node_id)
+        return self.live.get(node_id)
 
     def is_open(self, invocation: Invocation) -> bool:
         """Whether the invocation can still be ended, or have anything new happen inside."""
@@ -203,13 +203,22 @@ class Graph:
     def queue(self, invocation: Invocation) -> None:
         """Have the invocation visited in the next wave."""
         invocation.queued = True
-        self.fresh[invocation.node_id] = invocation
+        self.live[invocation.node_id] = invocation
+        self.fresh.append(invocation)
+
+    def queue_all(self, invocations: Sequence[Invocation]) -> None:
+        """The same for many."""
+        live = self.live
+        for invocation in invocations:
+            invocation.queued = True
+            live[invocation.node_id] = invocation
+        self.fresh += invocations
 
     def leave(self, invocation: Invocation) -> bool:
         """It is over, or nobody waits for it any more; whether that is new."""
-        node_id = invocation.node_id
-        self._touched[node_id] = invocation
-        return self.live.pop(node_id, None) is not None
+        if not invocation.touched:
+            self.touch(invocation)
+        return self.live.pop(invocation.node_id, None) is not None
 
     def requeue(self, invocation: Invocation, at: float | None) -> None:
         """A plugin wants to be asked again at that time, in seconds since the epoch, or no more."""
@@ -227,7 +236,9 @@ class Graph:
 
     def touch(self, invocation: Invocation) -> None:
         """The record may have to say something else of it when the pass commits."""
-        self._touched[invocation.node_id] = invocation
+        if not invocation.touched:
+            invocation.touched = True
+            self._touched.append(invocation)
 
     def rollback(self) -> Pieces:
         """Take back what the pass did to nodes, locks and memos. The walk itself cannot be taken back."""
@@ -236,13 +247,15 @@ class Graph:
 
     def used_up(self) -> Pieces:
         """This graph is not needed any more."""
-        for some in (self.live, self.fresh, self._touched, self.starts):
+        yield from used_up(self.live)
+        for some in (self.fresh, self._touched, self.starts):
             yield from used_up(some)
 
     def visits(self) -> Iterator[tuple[str, Visit | None]]:
         """What the record is to say of nodes from now on, None where nothing."""
         shared = dict[tuple[float | None, float | None, bool], Visit]()
-        for key, invocation in self._touched.items():
+        for invocation in self._touched:
+            key = invocation.node_id
             if key not in self.live:
                 yield key, None
                 continue
@@ -268,7 +281,12 @@ class Graph:
                 record.visits.pop(key, None)
             else:
                 record.visits[key] = visit
-        yield from used_up(self._touched)
+        touched, self._touched = self._touched, []
+        while touched:
+            for invocation in touched[-PIECE:]:
+                invocation.touched = False
+            del touched[-PIECE:]
+            yield
         record.at = self.moved_at
         self.closing.save(record)
 

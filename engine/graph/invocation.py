@@ -69,9 +69,11 @@ class Body(Parent, Protocol):
 class Inside:
     """What an invocation of steps or a DAG counts of those it is the boundary of."""
 
-    __slots__ = ("active", "daemons", "failed", "pods", "waiting")
+    __slots__ = ("active", "daemons", "depth", "failed", "pods", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        """In how many calls of templates the invocation is, its own counted."""
         self.active = 0
         """Unfinished pods, steps and DAGs."""
         self.pods = 0
@@ -104,8 +106,6 @@ class Invocation(msgspec.Struct, eq=False):
     """Which of `engine.model.node.FLAGS` its node gets."""
     node_type: str = ""
     """The type of its node where that is not what its template says."""
-    level: int = 0
-    """Its `depth`, once somebody has asked for it."""
     node_id: str = ""
     order: int = 0
     """The place of its node in the order of their making."""
@@ -118,6 +118,8 @@ class Invocation(msgspec.Struct, eq=False):
     since: float | None = None
     """When it began to execute, in seconds since the epoch."""
     queued: bool = False
+    touched: bool = False
+    """Whether the record may have to say something else of it than it does."""
     parked: bool = False
     """Its node exists and is not to be visited, since attempts stand for it or it waits for a lock."""
     ended: bool = False
@@ -138,9 +140,10 @@ class Invocation(msgspec.Struct, eq=False):
     @property
     def depth(self) -> int:
         """In how many calls of templates it is, its own counted."""
-        if not self.level:
-            self.level = 1 if self.boundary is None else self.boundary.depth + 1
-        return self.level
+        boundary = self.boundary
+        if boundary is None:
+            return 1
+        return 1 + (boundary.inside.depth if boundary.inside is not None else boundary.depth)
 
     @property
     def on_exit(self) -> bool:

@@ -186,22 +186,30 @@ class NodeStore:
 
     def add(self, node: Node) -> str:
         """Take in a node that is new; where its id is taken it gets another one. Its id. Raises `TooManyNodes`."""
-        nodes, key = self.nodes, node.id
-        if key in nodes:
-            key = node.id = self.id_for(node.name)
-        if len(nodes) >= self.limit:
+        return self.add_all([node])[0]
+
+    def add_all(self, new: Sequence[Node]) -> list[str]:
+        """The same for nodes of one type that are all as far as each other."""
+        nodes, undo, keys, text = self.nodes, self.undo, list[str](), 0
+        if len(nodes) + len(new) > self.limit:
             raise TooManyNodes(f"the workflow would have more than {self.limit} nodes")
-        self._text += len(node.name) if node.inputs is None else _size(node)
+        for node in new:
+            key = node.id
+            if key in nodes:
+                key = node.id = self.id_for(node.name)
+            text += len(node.name) if node.inputs is None else _size(node)
+            nodes[key] = node
+            undo[key] = None
+            keys.append(key)
+        self._text += text
         if self._text > MAX_TEXT:
             raise TooManyNodes(f"the names and inputs of all nodes would have more than {MAX_TEXT >> 20} MiB")
-        nodes[key] = node
-        self.undo[key] = None
-        self.made += 1
-        if node.type in EXECUTABLE:
-            done, total = _amounts(node.progress)
-            self._done += done
-            self._total += total
-        return key
+        self.made += len(new)
+        if new[0].type in EXECUTABLE:
+            done, total = _amounts(new[0].progress)
+            self._done += done * len(new)
+            self._total += total * len(new)
+        return keys
 
     def progressed(self, node: Node, progress: str) -> None:
         """A node that may be changed is that far."""

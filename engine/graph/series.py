@@ -58,16 +58,17 @@ class Series:
         """Give each call its node; the first is child number `key`. How many were made: none after one that raises."""
         graph, template, prefix, display = self.graph, self._template, self._prefix, self._display
         parent, boundary, reference, context = self._parent, self._boundary, self._reference, self._context
-        variables, inputs, binds, fresh = self._variables, None, self._binds, graph.fresh
+        variables, inputs, binds = self._variables, None, self._binds
         template_name, template_ref = reference["template"], reference["templateRef"]
         scope = graph.template_scope(context)
         type_, boundary_id, progress = template.node_type, boundary.node_id, PROGRESS.get(template.node_type, "")
         ids = ids_after(graph.store.workflow, prefix, [call.suffix for call in calls])
-        made: list[Node] = []
+        nodes: list[Node] = []
+        made: list[Invocation] = []
         refused = None
-        for call, node_id in zip(calls, ids, strict=True):
+        for number, (call, node_id) in enumerate(zip(calls, ids, strict=True), key):
             name = prefix + call.suffix
-            invocation = Invocation(parent, key + len(made), name, reference, context, boundary)
+            invocation = Invocation(parent, number, name, reference, context, boundary)
             invocation.template = template
             if binds:
                 try:
@@ -76,27 +77,31 @@ class Series:
                     refused = invocation, str(error)
                     break
             invocation.variables = variables
-            node = Node(
-                id=node_id,
-                name=name,
-                display_name=display + call.suffix,
-                type=type_,
-                template_name=template_name,
-                template_ref=template_ref,
-                template_scope=scope,
-                phase=PENDING,
-                boundary_id=boundary_id,
-                progress=progress,
-                inputs=inputs,
+            made.append(invocation)
+            nodes.append(
+                Node(
+                    id=node_id,
+                    name=name,
+                    display_name=display + call.suffix,
+                    type=type_,
+                    template_name=template_name,
+                    template_ref=template_ref,
+                    template_scope=scope,
+                    phase=PENDING,
+                    boundary_id=boundary_id,
+                    progress=progress,
+                    inputs=inputs,
+                )
             )
-            invocation.node_id = node_id = graph.store.add(node)
-            invocation.order = graph.store.made
-            invocation.queued = True
-            fresh[node_id] = invocation
-            made.append(node)
-        if made:
-            parent.children_created(key, [node.id for node in made])
-            graph.room.count(invocation, made[0], len(made))
+        if nodes:
+            order = graph.store.made
+            node_ids = graph.store.add_all(nodes)
+            for invocation, node_id in zip(made, node_ids, strict=True):
+                order += 1
+                invocation.node_id, invocation.order = node_id, order
+            graph.queue_all(made)
+            parent.children_created(key, node_ids)
+            graph.room.count(made[0], nodes[0], len(nodes))
         if refused is not None:
             refuse(graph, *refused)
             return len(made) + 1

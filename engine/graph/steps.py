@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Generator, Sequence
 from itertools import islice
+from operator import itemgetter
 
 from engine.graph.ends import create_skipped, cut_off, finish
 from engine.graph.expansion import Call, ExpansionError, Waiting, expand, primed
@@ -49,7 +51,8 @@ class Steps(Body):
         self.scope = Scope(self.own)
         self.index = -1
         self.group = ""
-        self.owners: list[Step] = []
+        self.owners: list[tuple[int, Step]] = []
+        """The steps of the group that make calls, each with the number of its first child."""
         self.children: list[str] = []
         self.pending = 0
         self.failure: tuple[int, str] | None = None
@@ -117,8 +120,9 @@ class Steps(Body):
         self, calls: Sequence[Call], prefix: str, step: Step, series: Series | None
     ) -> Generator[None, None, bool]:
         """Make some calls of a step; False where one cannot be made, which ends the group."""
-        key = len(self.owners)
-        self.owners += [step] * len(calls)
+        key = len(self.children)
+        if not self.owners or self.owners[-1][1] is not step:
+            self.owners.append((key, step))
         self.children += [""] * len(calls)
         self.pending += len(calls)
         if series is not None and all(call.runs for call in calls):
@@ -200,7 +204,8 @@ class Steps(Body):
         return self.graph.is_open(self.invocation)
 
     def _note_failure(self, key: int, node: Node) -> None:
-        matters = node.phase in UNSUCCESSFUL and not self.owners[key].continues_on(node.phase)
+        step = self.owners[bisect_right(self.owners, key, key=itemgetter(0)) - 1][1]
+        matters = node.phase in UNSUCCESSFUL and not step.continues_on(node.phase)
         if matters and (self.failure is None or key < self.failure[0]):
             self.failure = (key, node.id)
 
@@ -244,17 +249,21 @@ class Steps(Body):
     def _read_outputs(self, group: Node) -> Pieces:
         """What the group's steps define for those after it; a loop counts as one step, which is the group."""
         store, loops = self.graph.store, dict[str, list[Node]]()
-        for key, node_id in enumerate(self.children):
-            if not key % FEW:
-                yield
-            step, node = self.owners[key], store.nodes[node_id]
-            prefix = f"steps.{step.name}"
-            if node.name == f"{group.name}.{step.name}":
-                self.scope.update(step_variables(prefix, spokesman(node, store)))
-                if node.phase in (SKIPPED, OMITTED):
-                    self._read_defaults(prefix, step)
-            elif node.type != SKIPPED_TYPE:
-                loops.setdefault(step.name, []).append(node)
+        ends = [first for first, _ in self.owners[1:]] + [len(self.children)]
+        for (first, step), end in zip(self.owners, ends, strict=False):
+            if end - first > 1 and step.name not in self.template.mentions:  # turns of a loop that nobody reads
+                continue
+            prefix, name = f"steps.{step.name}", f"{group.name}.{step.name}"
+            for number, node_id in enumerate(self.children[first:end]):
+                if not number % FEW:
+                    yield
+                node = store.nodes[node_id]
+                if node.name == name:
+                    self.scope.update(step_variables(prefix, spokesman(node, store)))
+                    if node.phase in (SKIPPED, OMITTED):
+                        self._read_defaults(prefix, step)
+                elif node.type != SKIPPED_TYPE:
+                    loops.setdefault(step.name, []).append(node)
         for step in self.template.steps[self.index]:
             if f"steps.{step.name}.status" not in self.scope:
                 self.scope.update(step_variables(f"steps.{step.name}", group))

@@ -58,13 +58,14 @@ class Visits:
         """Put the invocations into the wave that were created or ended since the last call, in order; the caller
         visits them all."""
         graph = self.graph
-        fresh, graph.fresh = graph.fresh, {}
-        for invocation in fresh.values():
+        fresh, graph.fresh = graph.fresh, []
+        for invocation in fresh:
+            if invocation.gone:
+                continue
             invocation.queued = False
             wave.append(invocation)
             if not len(wave) % PIECE:
                 yield
-        graph.live.update(fresh)
 
     def follow(self, wave: list[Invocation]) -> Pieces:
         """Do what comes of the visits of a wave; what it is replaced by is the next one."""
@@ -115,7 +116,7 @@ class Visits:
             leaves.begin(graph, invocation, node)
             return
         body = BODIES[template.kind.name](self.admission, invocation)
-        invocation.body, invocation.inside = body, Inside()
+        invocation.body, invocation.inside = body, Inside(invocation.depth)
         invocation.inside.failed = graph.store.failed_inside(node.id)
         body.start()
 

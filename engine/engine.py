@@ -173,6 +173,7 @@ class Engine:
             workflows=len(active.runs),
             queued=len(active.queue),
             in_flight=active.queue.in_flight,
+            store=self._books.error if self._books is not None else "",
         )
 
     def waiting_for(self, workflow: Subject) -> str:

@@ -49,7 +49,8 @@ class EngineHealth(msgspec.Struct, frozen=True):
 
     ``turning`` says whether there is a `serve` or a `run` under way. ``since_turn`` is how many seconds ago it turned
     last, None where it never did: that may be long where nothing is queued or in flight. ``longest_pass`` is for how
-    many seconds the oldest pass under way has been so, 0 where none is. Seconds are real ones.
+    many seconds the oldest pass under way has been so, 0 where none is. Seconds are real ones. ``store`` is why the
+    store could not be written last, empty where it could.
     """
 
     turning: bool
@@ -60,6 +61,7 @@ class EngineHealth(msgspec.Struct, frozen=True):
     workflows: int
     queued: int
     in_flight: int
+    store: str = ""
 
     @property
     def ready(self) -> bool:

@@ -62,6 +62,8 @@ class Books:
         self.store = store
         self.counts = counts
         self.pace = pace
+        self.error = ""
+        """Why the store could not be written last, empty where it could."""
         self.unwritten: dict[str, Ledger] = {}
         """By the uid of the workflow."""
         self.forgetting: set[asyncio.Task[None]] = set()
@@ -337,13 +339,14 @@ class Ledger:
             self._all = True  # whatever it has made of the change
             self._failed(error)
             raise StoreError(self.error) from error
-        self._failures, self.error = 0, ""
+        self._failures, self.error, self._books.error = 0, "", ""
         return cancelled
 
     def _failed(self, error: BaseException) -> None:
         self._failures += 1
         self.error = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
         self._books.counts.writes_failed += 1
+        self._books.error = self.error
         _log.warning("store failed", workflow=self._workflow.key, reason=self.error)
 
     @property

@@ -21,6 +21,7 @@ from engine.serving.logs import Logs
 from engine.serving.records import Records
 from engine.serving.routes import OPERATIONS
 from engine.serving.shelves import Shelves
+from engine.serving.streams import end_streams
 from engine.serving.submitting import Submitting
 from engine.serving.workflows import Workflows
 from engine.storage.store import Store, StoreError
@@ -62,6 +63,7 @@ def application(
         middlewares=[_answering_errors, *before, _unless_draining(engine)],
         client_max_size=MAX_BODY,
     )
+    end_streams(app)
     for operation in OPERATIONS:
         path = operation.path.replace("{path}", "{path:.*}")
         path = re.sub(r"\{(\w+)\}$", r"{\1:[^{}/]*}", path)  # the last one may be empty: all namespaces

@@ -72,7 +72,7 @@ class Info:
             return "the loop over workflows does not turn"
         if health.queued and not health.in_flight and (health.since_turn or 0.0) > STUCK:
             return f"the loop over workflows has not turned for {health.since_turn:.0f} s"
-        return ""
+        return f"the store failed: {health.store}" if health.store else ""
 
 
 def _told(engine: Engine, why: str) -> web.Response:

@@ -18,6 +18,10 @@ KEEPALIVE: Final = 15.0
 """Seconds of silence after which it is looked whether the client is still there; a server-sent comment tells it so."""
 
 
+LAST: Final = 0.5
+"""Seconds that a stream waits for another message once the server ends."""
+
+
 async def stream(
     request: web.Request, messages: AsyncGenerator[Any], seconds: float | None = None
 ) -> web.StreamResponse:
@@ -32,7 +36,7 @@ async def stream(
     response.enable_chunked_encoding()
     await response.prepare(request)
     with suppress(ConnectionError):  # the client is gone
-        async with aclosing(_with_pauses(messages, seconds)) as each_one:
+        async with aclosing(_with_pauses(messages, seconds, ending_of(request.app))) as each_one:
             try:
                 async for message in each_one:
                     if request.transport is None or request.transport.is_closing():
@@ -48,28 +52,55 @@ async def stream(
     return response
 
 
-async def _with_pauses(messages: AsyncGenerator[Any], seconds: float | None) -> AsyncGenerator[Any]:
+_ENDING: Final = web.AppKey("ending", asyncio.Event)
+
+
+def ending_of(app: web.Application) -> asyncio.Event:
+    """Set once the server ends: streams that have nothing to tell for `LAST` seconds end, too."""
+    return app[_ENDING]
+
+
+def end_streams(app: web.Application) -> None:
+    """Have the streams of an application end when it does."""
+    app[_ENDING] = ending = asyncio.Event()
+
+    async def end(_: web.Application) -> None:
+        ending.set()
+
+    app.on_shutdown.append(end)
+
+
+async def _with_pauses(
+    messages: AsyncGenerator[Any], seconds: float | None, ending: asyncio.Event
+) -> AsyncGenerator[Any]:
     """The messages, and None after each `KEEPALIVE` seconds without one; no more of them after ``seconds``."""
     clock = asyncio.get_running_loop().time
     until = None if seconds is None else clock() + seconds
     coming: asyncio.Future[Any] | None = None
+    end = asyncio.ensure_future(ending.wait())
     try:
         while True:
             left = KEEPALIVE if until is None else min(until - clock(), KEEPALIVE)
             if left <= 0:
                 return
             coming = coming or asyncio.ensure_future(anext(messages))
-            done, _ = await asyncio.wait((coming,), timeout=left)
-            if done:
+            if end.done():
+                done, _ = await asyncio.wait((coming,), timeout=LAST)
+                if not done:
+                    return
+            else:
+                done, _ = await asyncio.wait((coming, end), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if coming in done:
                 taken, coming = coming, None
                 try:
                     message = taken.result()
                 except StopAsyncIteration:
                     return
                 yield message
-            elif left == KEEPALIVE:
+            elif not done and left == KEEPALIVE:
                 yield None
     finally:
+        end.cancel()
         if coming is not None:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)

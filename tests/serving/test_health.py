@@ -1,0 +1,70 @@
+"""Whether the server is well, and whether it takes in more, as a probe is told."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine import MemoryStore, PendingExecutor, StoreError
+from engine.storage.store import Change
+from tests.serving.inside import inside, workflow
+
+PATH = "/api/v1/workflows/default"
+
+
+class Sick(MemoryStore):
+    """Cannot be written for as long as it is sick."""
+
+    sick = False
+
+    async def commit(self, change: Change) -> int:
+        if self.sick:
+            raise StoreError("oarlock.db: the disk is full")
+        return await super().commit(change)
+
+
+async def test_a_store_that_cannot_be_written_is_told_and_takes_in_nothing() -> None:
+    store = Sick()
+    async with inside(PendingExecutor(), store) as server:
+        await server.submit(workflow("before"))
+        store.sick = True
+        answer = await server.ask("POST", PATH, {"workflow": workflow("lost")})
+        assert answer.error == (503, 14, "oarlock.db: the disk is full")
+        assert (await server.ask("GET", f"{PATH}/lost")).error[:2] == (404, 5)
+        for probe in ("/healthz", "/readyz"):
+            status, body = await server.ask("GET", probe)
+            assert (status, body["status"]) == (503, "the store failed: oarlock.db: the disk is full")
+        store.sick = False
+        await server.submit(workflow("lost"))
+        assert (await server.ask("GET", "/healthz")).status == 200
+
+
+async def test_a_server_that_is_full_is_not_ready_and_says_so() -> None:
+    async with inside(PendingExecutor(), max_workflows=1) as server:
+        await server.submit(workflow("one"))
+        status, body = await server.ask("GET", "/readyz")
+        assert (status, body["status"], body["workflows"]) == (503, "full", 1)
+        assert (await server.ask("GET", "/healthz")).status == 200
+        answer = await server.ask("POST", PATH, {"workflow": workflow("two")})
+        assert answer.error[:2] == (429, 8)
+        await server.ask("DELETE", f"{PATH}/one")
+        await server.submit(workflow("two"))
+
+
+async def test_a_server_that_drains_takes_in_nothing() -> None:
+    async with inside(PendingExecutor()) as server:
+        await server.submit(workflow("one"))
+        server.engine.drain(1.0)
+        assert (await server.ask("GET", "/readyz")).body["status"] == "draining"
+        for method, path in (("POST", PATH), ("PUT", f"{PATH}/one/stop"), ("DELETE", f"{PATH}/one")):
+            answer = await server.ask(method, path, None if method == "DELETE" else {})
+            assert answer.error == (503, 14, "the server is draining, and takes in nothing any more")
+        assert (await server.get("one"))["metadata"]["name"] == "one"
+
+
+async def test_streams_end_with_the_server() -> None:
+    async with inside(PendingExecutor()) as server:
+        async with server.session.get(f"{server.url}/api/v1/workflow-events/") as response:
+            assert response.status == 200
+            ending = asyncio.create_task(server.runner.cleanup())
+            assert await response.read() == b""
+            await ending

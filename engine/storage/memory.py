@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import asyncio
+from collections.abc import Awaitable, Collection, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
 from engine.storage.store import UNENCODABLE, Change, Entry, Head, Item, encode, refused
 
 _Key = tuple[str, str]
+_T = TypeVar("_T")
+
+FEW: Final = 256
+"""Entries that are encoded in one turn of the event loop; what is more than that is for another thread."""
 
 
 class MemoryStore:
@@ -21,6 +26,8 @@ class MemoryStore:
         self._heads: dict[str, Head] = {}
         self._entries: dict[str, dict[_Key, bytes]] = {}
         self._items: dict[tuple[str, str, str], tuple[bytes, int]] = {}
+        self._writing: asyncio.Future[None] | None = None
+        """Done once the large change is written that is being written."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -31,9 +38,13 @@ class MemoryStore:
         pass
 
     async def commit(self, change: Change) -> int:
+        await self._turn()
         uid = change.head.uid
         try:
-            put = {(kind, key): encode(value) for kind, some in change.put.items() for key, value in some.items()}
+            if sum(map(len, change.put.values())) <= FEW:
+                put = _encoded(change)
+            else:
+                put = await self._while_others_wait(asyncio.to_thread(_encoded, change))
         except UNENCODABLE as error:
             raise refused(f"workflow {uid}", error) from error
         entries = {} if change.whole else self._entries.get(uid, {})
@@ -49,6 +60,7 @@ class MemoryStore:
     async def heads(
         self, *, finished: bool | None = None, namespace: str | None = None, name: str | None = None
     ) -> list[Head]:
+        await self._turn()
         return [
             head
             for head in self._heads.values()
@@ -56,15 +68,18 @@ class MemoryStore:
         ]
 
     async def entries(self, uid: str, kinds: Collection[str] | None = None) -> list[Entry]:
+        await self._turn()
         entries = self._entries.get(uid, {})
         return [Entry(kind, key, value) for (kind, key), value in entries.items() if kinds is None or kind in kinds]
 
     async def delete(self, uid: str) -> bool:
+        await self._turn()
         self.revision += 1
         self._entries.pop(uid, None)
         return self._heads.pop(uid, None) is not None
 
     async def put(self, kind: str, namespace: str, name: str, document: Mapping[str, Any]) -> int:
+        await self._turn()
         try:
             text = encode(document)
         except UNENCODABLE as error:
@@ -74,10 +89,12 @@ class MemoryStore:
         return self.revision
 
     async def get(self, kind: str, namespace: str, name: str) -> Item | None:
+        await self._turn()
         found = self._items.get((kind, namespace, name))
         return None if found is None else Item(kind, namespace, name, msgspec.json.decode(found[0]), found[1])
 
     async def items(self, kind: str, namespace: str | None = None) -> list[Item]:
+        await self._turn()
         return [
             Item(*key, msgspec.json.decode(text), revision)
             for key, (text, revision) in sorted(self._items.items())
@@ -85,5 +102,23 @@ class MemoryStore:
         ]
 
     async def remove(self, kind: str, namespace: str, name: str) -> bool:
+        await self._turn()
         self.revision += 1
         return self._items.pop((kind, namespace, name), None) is not None
+
+    async def _turn(self) -> None:
+        """Wait until all is written that was asked for before: first come first."""
+        while self._writing is not None:
+            await self._writing
+
+    async def _while_others_wait(self, work: Awaitable[_T]) -> _T:
+        self._writing = writing = asyncio.get_running_loop().create_future()
+        try:
+            return await work
+        finally:
+            self._writing = None
+            writing.set_result(None)
+
+
+def _encoded(change: Change) -> dict[_Key, bytes]:
+    return {(kind, key): encode(value) for kind, some in change.put.items() for key, value in some.items()}

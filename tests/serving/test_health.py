@@ -62,9 +62,11 @@ async def test_a_server_that_drains_takes_in_nothing() -> None:
 
 
 async def test_streams_end_with_the_server() -> None:
-    async with inside(PendingExecutor()) as server:
-        async with server.session.get(f"{server.url}/api/v1/workflow-events/") as response:
-            assert response.status == 200
-            ending = asyncio.create_task(server.runner.cleanup())
-            assert await response.read() == b""
-            await ending
+    async with (
+        inside(PendingExecutor()) as server,
+        server.session.get(f"{server.url}/api/v1/workflow-events/") as response,
+    ):
+        assert response.status == 200
+        ending = asyncio.create_task(server.runner.cleanup())
+        assert await response.read() == b""
+        await ending

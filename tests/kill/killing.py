@@ -31,14 +31,14 @@ def kill(folder: Path, rounds: int, seed: int) -> Iterator[str]:
         time.sleep(dice.random() * LONGEST)
         process.kill()
         process.communicate()
-        works = asyncio.run(_look(folder, finished=False))
+        works = [work for work in asyncio.run(check_seen(folder)) if not work.finished]
         yield f"round {number}: {len(works)} workflows under way, {len(_starts(folder))} leaves started"
     last = _start(folder, "finish")
     _, err = last.communicate()
     if last.returncode:
         raise Lost(f"the last process ended with {last.returncode}: {err}")
-    works = asyncio.run(_look(folder, finished=True))
-    _all_done(folder, works)
+    works = asyncio.run(check_seen(folder))
+    check_all(folder, works)
     yield f"{len(works)} workflows finished, {len(_starts(folder))} leaves started once each"
 
 
@@ -55,10 +55,10 @@ def _starts(folder: Path) -> list[str]:
     return (folder / "starts").read_text().splitlines()
 
 
-async def _look(folder: Path, *, finished: bool) -> list[Workflow]:
-    """The workflows in the store that are `finished` or not; nothing that was seen committed may be missing."""
+async def check_seen(folder: Path) -> list[Workflow]:
+    """The workflows in the store. Raises `Lost` where anything is missing that was seen committed."""
     furthest: dict[str, int] = {}
-    for line in (folder / "seen").read_text().splitlines():
+    for line in (folder / "seen").read_text().splitlines() if (folder / "seen").exists() else ():
         uid, nodes = line.split()
         furthest[uid] = max(int(nodes), furthest.get(uid, 0))
     works = []
@@ -67,17 +67,16 @@ async def _look(folder: Path, *, finished: bool) -> list[Workflow]:
         if missing := furthest.keys() - {head.uid for head in heads}:
             raise Lost(f"{len(missing)} workflows that were acknowledged are not there: {sorted(missing)[:3]}")
         for head in heads:
-            if head.finished == finished:
-                work, _ = await read(head.uid, await store.entries(head.uid))
-                over = sum(node.fulfilled for node in work.nodes.values())
-                if over < furthest.get(head.uid, 0):
-                    raise Lost(f"{work.key}: {furthest[head.uid]} nodes were over, {over} are")
-                works.append(work)
+            work, _ = await read(head.uid, await store.entries(head.uid))
+            over = sum(node.fulfilled for node in work.nodes.values())
+            if over < furthest.get(head.uid, 0):
+                raise Lost(f"{work.key}: {furthest[head.uid]} nodes were over, {over} are")
+            works.append(work)
     return works
 
 
-def _all_done(folder: Path, works: list[Workflow]) -> None:
-    """Every workflow has succeeded, and each of its leaves was started once."""
+def check_all(folder: Path, works: list[Workflow]) -> None:
+    """Raises `Lost` unless every workflow has succeeded, and each of its leaves was started once."""
     if unsuccessful := [work.key for work in works if work.phase != "Succeeded"]:
         raise Lost(f"{len(unsuccessful)} workflows did not succeed: {unsuccessful[:3]}")
     starts = Counter(_starts(folder))

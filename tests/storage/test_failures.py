@@ -9,7 +9,7 @@ import pytest
 
 from engine import Engine, Result, StoreError
 from engine.storage.store import Change
-from tests.acceptance.manifests import container, workflow
+from tests.acceptance.manifests import container, loop, workflow
 from tests.storage.doubles import Failing, Leaves
 
 
@@ -51,6 +51,41 @@ async def test_a_pass_that_cannot_be_written_leaves_no_trace(
     assert caplog.messages.count('store failed workflow=default/work reason="disk: it is full"') == (0 if after else 2)
     async with Engine(executor=leaves, store=store) as engine:
         assert [each.encode() for each in engine.workflows] == [work.encode()]
+
+
+class Once(Failing):
+    """Fails at one of its commits."""
+
+    def __init__(self, at: int, *, after: bool) -> None:
+        super().__init__()
+        self.at, self.after = at, after
+
+    async def commit(self, change: Change) -> int:
+        self.failures = int(len(self.changes) == self.at)
+        return await super().commit(change)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it wrote", "after it wrote"])
+async def test_whichever_commit_fails_the_workflow_ends_as_if_none_had(after: bool) -> None:
+    commits = at = 0
+    while at <= commits:
+        store, leaves = Once(at, after=after), Leaves()
+        async with Engine(executor=leaves, store=store, clock=lambda: 1e9) as engine:
+            work = workflow(loop(2), container("leaf"), parallelism=1)
+            while not work.finished:
+                await engine.reconcile(work)
+                for name in list(leaves.running.values()):
+                    engine.report(work, leaves.ended(name), Result("Succeeded"))
+            assert work.phase == "Succeeded"
+            assert sorted(leaves.started) == ["work[0].each(0:0)", "work[0].each(1:1)"]
+            assert leaves.stopped == []
+            assert engine.archive is not None
+            found = await engine.archive.get(work.uid)
+            assert found is not None
+            assert found.encode() == work.encode()
+            assert engine.stats.writes_failed == (at < len(store.changes))
+        commits, at = len(store.changes), at + 1
+    assert commits > 2
 
 
 async def test_after_a_failure_everything_is_written_whatever_the_store_has() -> None:

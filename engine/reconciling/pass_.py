@@ -104,20 +104,26 @@ class Pass:
             return finished(document, FAILED, walk.graph.closing.stopped(), self._now)
         if waiting:
             return pending(document, waiting)
-        if is_suspended(document):
-            return document
-        self._moves = True
         hooks = NodeHooks(self._plugins, walk.graph, document, kept.caller)
-        await self._catch_up(walk, hooks, document)
+        if is_suspended(document):
+            if walk.graph.exact:  # nobody is asked, and leaves that another process has started are known
+                await self._begin(walk, hooks, document)
+            return document
+        await self._begin(walk, hooks, document)
+        await self._catch_up(walk, document)
         await self._visit(walk, hooks)
         return await self._sum_up(walk, document)
 
-    async def _catch_up(self, walk: Walk, hooks: NodeHooks, document: dict[str, Any]) -> None:
+    async def _begin(self, walk: Walk, hooks: NodeHooks, document: dict[str, Any]) -> None:
+        """Get to where the last committed pass was."""
+        self._moves = True
+        if not walk.begun:
+            add_parameters = partial(hooks.add_parameters, workers=self._kept.surroundings.workers)
+            await walk.begin(document, self._now, self._kept.record.why, add_parameters)
+
+    async def _catch_up(self, walk: Walk, document: dict[str, Any]) -> None:
         """Let everything count that has happened since the last pass."""
         kept, graph = self._kept, walk.graph
-        if not walk.begun:
-            add_parameters = partial(hooks.add_parameters, workers=kept.surroundings.workers)
-            await walk.begin(document, self._now, kept.record.why, add_parameters)
         graph.set_time(self._now, self._stamp)
         if not kept.has_plugins(self._plugins):  # nodes were put off at the wish of others
             await kept.surroundings.pace.through(graph.no_requeues())

@@ -12,7 +12,7 @@ import orjson
 from engine.executors.executor import Result
 from engine.graph import Invocation
 from engine.graph.record import WalkRecord
-from engine.model.node import ERROR, PENDING, Node
+from engine.model.node import ERROR, PENDING, RUNNING, Node
 from engine.model.pace import Pieces, in_order, used_up
 from engine.model.status import finished, running
 from engine.model.workflow import Workflow
@@ -176,9 +176,16 @@ class Run:
         if not self._found or walk is None or not walk.begun or self.workflow.finished:
             return
         found, self._found = self._found, []
+        reports = self.record.reports
         for node_id in found:
             invocation = walk.graph.live.get(node_id)
-            if node_id in self.record.leaves and invocation is not None and walk.graph.is_open(invocation):
+            ended = node_id in reports and reports[node_id].phase != RUNNING
+            if (
+                not ended
+                and node_id in self.record.leaves
+                and invocation is not None
+                and walk.graph.is_open(invocation)
+            ):
                 yield invocation
 
     def template_of(self, invocation: Invocation) -> Document:

@@ -135,6 +135,26 @@ async def test_a_suspended_workflow_keeps_what_was_reported_meanwhile(make: Maki
         assert leaves.started == ["work[0].a", "work[1].b"]
 
 
+async def test_leaves_of_a_suspended_workflow_are_adopted_before_it_goes_on(make: Making) -> None:
+    leaves = Leaves()
+    async with Engine(executor=leaves, store=make()) as engine:
+        work = two_steps()
+        await engine.reconcile(work)
+        engine.suspend(work)
+        await engine.saved(work)
+    before = work.encode()
+    async with Engine(executor=leaves, store=make()) as engine:
+        again = only(engine)
+        await engine.reconcile(again)
+        assert leaves.asked == ["work[0].a"]
+        engine.report(again, leaves.ended("work[0].a"), Result("Succeeded"))
+        await engine.reconcile(again)
+        assert again.encode() == before
+        engine.resume(again)
+        await engine.reconcile(again)
+    assert (leaves.asked, leaves.started) == (["work[0].a"], ["work[0].a", "work[1].b"])
+
+
 async def test_what_waits_for_room_keeps_its_turn(make: Making) -> None:
     leaves = Leaves()
     work = workflow(loop(6), container("leaf"), parallelism=2)

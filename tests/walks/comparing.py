@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from itertools import count
 from random import Random
 from typing import Any
@@ -62,6 +63,9 @@ class Telling(Engine):
 class Run:
     """One run of the workflow of a seed; `dice` disturbs it, None leaves it alone."""
 
+    caches: Sequence[str] = ("auto", "on")
+    """What plugins may have for `cache`."""
+
     def __init__(self, document: dict[str, Any], seed: int, dice: Random | None) -> None:
         self.dice = dice
         self.seed = seed
@@ -69,7 +73,7 @@ class Run:
         self.time = Time()
         self.world = World(seed, self.time)
         self.work = Workflow(document)
-        registry: Any = Registry(seed, self.time, self._turns)
+        registry: Any = Registry(seed, self.time, self._turns, self.caches)
         self.engine = Telling(registry, executor=self.world, config_maps=CONFIG_MAPS, clock=self.time)
         if dice is not None:  # it rests often, and may be cancelled wherever it does
             self.engine._surroundings.pace = Pace(dice.randrange(1, 30), count().__next__)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Any
@@ -135,11 +135,13 @@ class Registry:
 
     config = Config(engine=EngineSettings(enabled=True))
 
-    def __init__(self, seed: int, time: Time, disturb: Callable[[str, Method], int]) -> None:
+    def __init__(
+        self, seed: int, time: Time, disturb: Callable[[str, Method], int], caches: Sequence[str] = ("auto", "on")
+    ) -> None:
         dice = Random(f"plugins {seed}")
         names = [f"p{number}" for number in range(dice.choice((0, 1, 1, 2)))]
         self.plugins = tuple(
-            plugin(name, Client(name, seed, time, disturb), cache=dice.choice(("auto", "auto", "on"))) for name in names
+            plugin(name, Client(name, seed, time, disturb), cache=caches[dice.choice((0, 0, -1))]) for name in names
         )
 
     @contextmanager

@@ -16,8 +16,8 @@ from engine.templates.catalog import Templates
 Document = Mapping[str, Any]
 
 
-class Result(msgspec.Struct, frozen=True):
-    """What became of a leaf.
+class Result(msgspec.Struct, frozen=True, gc=False):
+    """What became of a leaf. ``gc=False``: there may be hundreds of thousands, and JSON holds no cycles.
 
     ``phase`` is Succeeded, Failed, Error, Skipped, or Running for a daemon that is up; ``outputs`` has Argo's JSON
     shape (``result``, ``exitCode``, ``parameters``, ``artifacts``); ``containers`` tells the containers of a container

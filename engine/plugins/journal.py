@@ -31,7 +31,7 @@ class Journal:
     def __init__(self, room: Room) -> None:
         self._share = Share(room)
         self._answers: dict[tuple[str, Method, bytes], Answer] = {}
-        self._empty: dict[Method, set[bytes]] = {method: set() for method in Method}
+        self._empty: dict[Method, set[bytes]] = {}
         self._plugins: object = None
         self.kept = 0
         """How often something was kept."""
@@ -51,7 +51,7 @@ class Journal:
 
     def keep_empty_chains(self, method: Method, digests: Iterable[bytes]) -> None:
         """No plugin had anything to say to these questions."""
-        chains, added = self._empty[method], set(digests)
+        chains, added = self._empty.setdefault(method, set()), set(digests)
         if self._share.fits(EMPTY_SIZE * len(added)):
             before = len(chains)
             chains |= added
@@ -60,7 +60,7 @@ class Journal:
 
     def find(self, plugin: str, method: Method, digest: bytes) -> Answer | None:
         """The plugin's answer, None where it has not answered this very question."""
-        return EMPTY if digest in self._empty[method] else self._answers.get((plugin, method, digest))
+        return EMPTY if digest in self._empty.get(method, ()) else self._answers.get((plugin, method, digest))
 
     def keep(self, plugin: str, method: Method, digest: bytes, answer: Answer) -> None:
         """The plugin has answered; one that does not know the method is as good as one with nothing to say."""
@@ -77,7 +77,6 @@ class Journal:
         self._share.clear()
         if self._answers:
             self._answers = {}
-        for method, chains in self._empty.items():
-            if chains:
-                self._empty[method] = set()
+        if self._empty:
+            self._empty = {}
         self.resumed_at = None

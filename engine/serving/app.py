@@ -15,6 +15,7 @@ from engine.serving.acting import Acting
 from engine.serving.archived import Archived
 from engine.serving.artifacts import ArtifactFiles
 from engine.serving.errors import ApiError, Code, answered, of_aiohttp
+from engine.serving.events import Events
 from engine.serving.guard import UNSAFE, Handler
 from engine.serving.info import Info
 from engine.serving.logs import Logs
@@ -55,6 +56,7 @@ def application(
         **acting.handlers(),
         **Archived(records, workflows.answer, submitting.resubmit_record, acting.retry_record).handlers(),
         **shelves.handlers(),
+        **Events(records).handlers(),
         **Logs(engine, records).handlers(),
         **ArtifactFiles(engine, records).handlers(),
         **info.handlers(),

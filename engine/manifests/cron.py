@@ -1,4 +1,4 @@
-"""CronWorkflows: no schedule is kept here; each is run once, as if its time had come."""
+"""CronWorkflows as workflows: what each makes when its time has come, or as if it had."""
 
 from __future__ import annotations
 

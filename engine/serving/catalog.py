@@ -117,7 +117,7 @@ class Catalog:
             wanted = query.get(f"deleteOptions.preconditions.{field}")
             if wanted and wanted != own[field]:
                 raise ApiError(
-                    Code.ALREADY_EXISTS, f"Precondition failed: {what} in precondition: {wanted}, it is {own[field]}"
+                    Code.ABORTED, f"Precondition failed: {what} in precondition: {wanted}, it is {own[field]}"
                 )
         if not query.get("deleteOptions.dryRun"):
             await self._shelf.delete(key)

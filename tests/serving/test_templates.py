@@ -76,7 +76,7 @@ async def test_one_is_deleted(path: str) -> None:
     async with served() as it:
         made = await it.ok("POST", path, {"template": template()})
         precondition = {"deleteOptions.preconditions.uid": "another"}
-        assert (await it.refused("DELETE", f"{path}/build", **precondition))[:2] == (409, 6)
+        assert (await it.refused("DELETE", f"{path}/build", **precondition))[:2] == (409, 10)
         await it.ok("DELETE", f"{path}/build", **{"deleteOptions.dryRun": "All"})
         assert await it.ok("GET", f"{path}/build") == made
         assert await it.ok("DELETE", f"{path}/build") == {}

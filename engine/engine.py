@@ -132,6 +132,7 @@ class Engine:
         async with AsyncExitStack() as stack:
             if self._books is not None:
                 await stack.enter_async_context(self._books.store)
+                self._books.open()
                 stack.push_async_callback(self._books.close)
                 await restore(self._books.store, self._active, self._handing, self._surroundings, self.clock)
             if self.registry is not None:

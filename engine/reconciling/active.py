@@ -53,7 +53,7 @@ class Active:
         self._surroundings = surroundings
         self._by_uid: dict[str, Run] = {}
         self._parting: WeakSet[Workflow] = WeakSet()
-        """Of those that were dropped the ones with a pass that is yet to be undone."""
+        """Of those that were dropped the ones with a pass that is yet to be undone, or yet to leave the store."""
         self._stopped: WeakKeyDictionary[Workflow, set[str]] = WeakKeyDictionary()
         """Leaves that the executor was told to stop, for as long as anybody has their workflow."""
 
@@ -95,7 +95,7 @@ class Active:
                 continue
             new += 1
             if workflow in self._parting:
-                raise AlreadySubmitted(f"{workflow.key}: its last pass is not over yet: await what `forget` returned")
+                raise AlreadySubmitted(f"{workflow.key}: it is not gone yet: await what `forget` returned")
             same = self.runs.get(workflow.key)
             if same is not None:
                 raise AlreadySubmitted(
@@ -163,19 +163,23 @@ class Active:
         del self.runs[workflow.key], self._by_uid[workflow.uid]
         self.queue.discard(workflow.key)
         self.release(workflow)
-        if run.parting and run.busy:
+        if run.parting and (run.busy or run.ledger is not None):
             self._parting.add(workflow)
         self.news.set()
         run.tell_waiting()
 
     def parted(self, run: Run) -> None:
         """What there was to be undone of it is undone: its locks are others' now."""
+
+        def gone() -> None:
+            self._parting.discard(run.workflow)
+            run.parted.set()
+
         run.leave()
         if run.ledger is None:
-            run.parted.set()
+            gone()
         else:
-            run.ledger.forget(run.parted.set)
-        self._parting.discard(run.workflow)
+            run.ledger.forget(gone)
         self.wake_all(self._surroundings.locks.take_woken())
 
     def settle(self) -> None:

@@ -67,9 +67,18 @@ class Books:
         self.unwritten: dict[str, Ledger] = {}
         """By the uid of the workflow."""
         self.forgetting: set[asyncio.Task[None]] = set()
+        self.is_open = False
+        """Whether the store is: what is said before and after is written once it is."""
+
+    def open(self) -> None:
+        """The store is open: write what was said before."""
+        self.is_open = True
+        for ledger in list(self.unwritten.values()):
+            ledger.say()
 
     async def close(self) -> None:
         """Write what is still to be, where that can be done."""
+        self.is_open = False
         for ledger in list(self.unwritten.values()):
             with suppress(StoreError):  # which was told
                 await ledger.saved()
@@ -220,9 +229,8 @@ class Ledger:
             self._said[kind, key] = None
         self._behind = True
         self._books.unwritten[self._workflow.uid] = self
-        if self._timer is None:
-            with suppress(RuntimeError):  # no event loop runs yet: the first pass will write it
-                self._timer = asyncio.get_running_loop().call_later(self._delay, self._begin)
+        if self._timer is None and self._books.is_open:
+            self._timer = asyncio.get_running_loop().call_later(self._delay, self._begin)
 
     def say_all(self) -> None:
         """Everything may have changed."""
@@ -240,6 +248,7 @@ class Ledger:
         """Write nothing more: the workflow begins anew, or is to be forgotten."""
         self._retired, self._behind = True, False
         self.rest()
+        self._settle()
 
     def forget(self, then: Callable[[], None]) -> None:
         """Have the store forget the workflow, ``then`` do that."""
@@ -322,8 +331,13 @@ class Ledger:
                     await pace.through(used_up(some))
         self._document, self._marks = document, noted
         if not self._behind:
-            self._books.unwritten.pop(self._workflow.uid, None)
+            self._settle()
         return cancelled
+
+    def _settle(self) -> None:
+        """Nothing is to be written; there may be another ledger of the workflow by now."""
+        if self._books.unwritten.get(self._workflow.uid) is self:
+            del self._books.unwritten[self._workflow.uid]
 
     async def _commit(self, change: Change) -> asyncio.CancelledError | None:
         cancelled = None

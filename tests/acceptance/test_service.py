@@ -311,7 +311,7 @@ async def test_a_pass_over_what_is_deleted_is_undone(plugin: StartPlugin, engine
     running.submit(work)
     await asked.wait()
     deleted = running.delete(work)
-    with pytest.raises(AlreadySubmitted, match="its last pass is not over yet"):
+    with pytest.raises(AlreadySubmitted, match="it is not gone yet: await what `forget` returned"):
         running.submit(work)
     await deleted
     assert work.encode() == before

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -17,7 +18,7 @@ from tests.soak.gauges import Gauges, Sample, blocks
 from tests.soak.ledger import Promise
 from tests.soak.oversight import overseen
 from tests.soak.processes import Processes
-from tests.soak.report import AtRest, Report, Settings
+from tests.soak.report import TRENDS, AtRest, Report, Settings
 from tests.soak.roster import plugins
 from tests.soak.storm import Storm, becomes_true
 from tests.soak.tally import Tally
@@ -31,10 +32,14 @@ _MOST_ACTIVE: Final = 100
 _SETTLES: Final = 120.0
 """Seconds in which all workflows must end once the faults have: backoffs reach 30 s."""
 _SAMPLED: Final = 0.5
+_IDLE: Final = 40.0
+"""Seconds in which connections to plugins must be closed that nobody uses: idle ones last for 15, or twice as long in
+the aiohttp lane, which looks for them now and then."""
 
 
 async def soak(settings: Settings, folder: Path, say: Callable[[str], None]) -> Report:
     """Run it in an empty `folder`; `say` is told now and then how things are."""
+    import_module("rpc.lanes.aiohttp")  # else that is done when a plugin first travels so, and counts as growth
     report, dice = Report(settings), random.Random(f"{settings.seed} setting")
     began, gauges = monotonic(), Gauges()
     with overseen(report.ledger, report.said), Processes(folder, dice) as processes:
@@ -96,6 +101,7 @@ class Soak:
             asyncio.create_task(each) for each in (self._drive(), self._watch(), self._leaves.report(self._engine))
         ]
         try:
+            await becomes_true(lambda: self._engine.health.turning)
             tasks = len(asyncio.all_tasks())
             await self._weather("warm-up", WARM_UP * self._settings.seconds, tasks)
             await self._storm.stir()
@@ -135,17 +141,18 @@ class Soak:
             waiting = self._engine.waiting_for(watched.work.workflow)
             self._report.ledger.expect(Promise.ENDS, False, f"{key} has not ended: {waiting}")
         await becomes_true(lambda: len(asyncio.all_tasks()) <= tasks)
+        if self._settings.seconds >= TRENDS:
+            idle = await becomes_true(lambda: not self._gauges.connections(), _IDLE)
+            self._report.ledger.expect(Promise.DESCRIPTORS, idle, f"still connected: {self._gauges.connections()}")
         self._rest()
         return samples
 
     # The engine at work
 
     async def _drive(self) -> None:
-        """Keep the engine's loop running, over all workflows that there are."""
-        engine = self._engine
+        """Keep the engine serving."""
         while True:
-            await engine.has_work.wait()
-            self._loop = asyncio.create_task(engine.run())
+            self._loop = asyncio.create_task(self._engine.serve())
             try:
                 await asyncio.wait([self._loop])
             finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +36,6 @@ class WitnessedEngine(Engine):
         self.clients: WeakSet[Client] = WeakSet()
         """Every client that a pass may have used, for as long as anybody else has it."""
         self.cancelled = 0
-        self.has_work = asyncio.Event()
         self._plugins = registry
         self._leaves = leaves
         self._ledger = ledger
@@ -47,7 +45,6 @@ class WitnessedEngine(Engine):
         """Submit a workflow and watch it."""
         self.watched[work.workflow.key] = Watched(work)
         self.submit(work.workflow)
-        self.has_work.set()
 
     async def reconcile(self, workflow: Workflow) -> PassResult:
         key, expect = workflow.key, self._ledger.expect
@@ -84,8 +81,6 @@ class WitnessedEngine(Engine):
         if workflow.finished:
             del self.watched[workflow.key]
             self._judge(watched)
-            if not self.watched:
-                self.has_work.clear()
 
     def _judge(self, watched: Watched) -> None:
         work, workflow, expect = watched.work, watched.work.workflow, self._ledger.expect

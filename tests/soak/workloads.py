@@ -13,6 +13,8 @@ from tests.soak.peers.sound import word_of
 
 Template = dict[str, Any]
 
+NAMESPACES: Final = ("default", "blue", "red")
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -120,5 +122,6 @@ class Workloads:
         spec: dict[str, Any] = {"entrypoint": "main", "templates": [main, *self._templates]}
         if phase == "Failed":
             spec["onExit"] = "told"
-        document = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": name}, "spec": spec}
+        metadata = {"name": name, "namespace": self._dice.choice(NAMESPACES)}
+        document = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": metadata, "spec": spec}
         return Work(Workflow(document), phase, starts)

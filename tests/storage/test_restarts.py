@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine import Engine, MemoryStore, PendingExecutor, Result, SqliteStore, Store, Workflow
+from engine import AlreadySubmitted, Engine, MemoryStore, PendingExecutor, Result, SqliteStore, Store, Workflow
 from tests.acceptance.manifests import WHOLE, container, loop, workflow
 from tests.storage.doubles import Leaves
 
@@ -98,6 +98,40 @@ async def test_a_submission_is_kept_before_its_first_pass(make: Making) -> None:
         assert (again.uid, again.encode()) == (work.uid, work.encode())
         await engine.run([])
         assert again.phase == "Succeeded"
+
+
+async def test_what_is_forgotten_leaves_the_store_before_it_may_be_submitted_again(make: Making) -> None:
+    async with Engine(executor=Leaves(), store=make()) as engine:
+        work = two_steps()
+        engine.submit(work)
+        gone = engine.forget(work)
+        assert engine._books is not None
+        assert not engine._books.unwritten, "nothing is held of it"
+        with pytest.raises(AlreadySubmitted, match="it is not gone yet"):
+            engine.submit(work)
+        await gone
+        engine.submit(work)
+        await engine.saved(work)
+    async with Engine(executor=Leaves(), store=make()) as engine:
+        assert only(engine).uid == work.uid
+
+
+async def test_what_is_said_before_the_store_is_open_is_written_once_it_is(
+    make: Making, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, work = Engine(executor=Leaves(), store=make()), two_steps()
+    engine.submit(work)
+    async with engine:
+        assert engine.archive is not None
+        while True:
+            if [each async for each in engine.archive.list(finished=False)]:
+                break
+    engine.suspend(work)  # nobody can write that any more, and nobody tries
+    run = engine._active.find(work)
+    assert run is not None
+    assert run.ledger is not None
+    assert run.ledger._timer is None
+    assert not caplog.records
 
 
 async def test_operations_are_kept_with_what_was_said_of_them(make: Making) -> None:

@@ -82,6 +82,9 @@ class Report:
         before, after = self.rests
         tasks = after.sample.tasks - before.sample.tasks
         self.ledger.expect(Promise.TASKS, tasks <= 0, f"{tasks} more tasks at rest")
+        if self.settings.seconds >= TRENDS:
+            files = after.sample.descriptors - before.sample.descriptors
+            self.ledger.expect(Promise.DESCRIPTORS, files <= 0, f"{files} more file descriptors at rest")
         grown, most = after.blocks - before.blocks, MORE_BLOCKS * before.blocks
         self.ledger.expect(Promise.MEMORY, grown <= most, f"{grown:,} more blocks at rest, {most:,.0f} allowed")
         seconds = storm[-1].seconds - storm[0].seconds

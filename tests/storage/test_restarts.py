@@ -126,6 +126,7 @@ async def test_what_is_said_before_the_store_is_open_is_written_once_it_is(
         while True:
             if [each async for each in engine.archive.list(finished=False)]:
                 break
+            await asyncio.sleep(0.001)
     engine.suspend(work)  # nobody can write that any more, and nobody tries
     run = engine._active.find(work)
     assert run is not None

@@ -273,8 +273,7 @@ async def test_a_simulation_remembers_nothing_of_what_is_gone() -> None:
     executor = SimulatedExecutor(failing)
     async with Engine(executor=executor) as engine:
         for gone in (engine.forget, engine.delete):
-            work = leaf()
-            work.document["spec"]["templates"][1]["retryStrategy"] = {"limit": 5}
+            work = workflow(steps("a"), container("leaf", retryStrategy={"limit": 5}))
             await engine.reconcile(work)
             await engine.reconcile(work)
             await gone(work)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine import Outcome, Outcomes, PendingExecutor, SimulatedExecutor
+from engine.serving.requests import AT_A_TIME
 from tests.serving.inside import Inside, inside, leaf, workflow
 
 ALL = "/api/v1/workflows/"
@@ -326,3 +327,20 @@ async def test_a_large_workflow_is_shown_whole() -> None:
         assert listed == found
         some = await server.get("big", query="?fields=status.nodes.big")
         assert json.dumps(some).count("displayName") == 1
+
+
+async def test_a_large_manifest_is_taken_as_a_small_one_is() -> None:
+    tasks = [
+        {"name": f"t{number}", "template": "leaf", "arguments": {"parameters": [{"name": "p", "value": "\u2603" * 40}]}}
+        for number in range(2000)
+    ]
+    manifest = workflow("big", {"name": "main", "dag": {"tasks": tasks}}, leaf("leaf"))
+    async with inside(PendingExecutor()) as server:
+        assert len(json.dumps(manifest)) > 3 * AT_A_TIME
+        made = await server.submit(manifest)
+        assert made["spec"] == manifest["spec"]
+        for bad in (b'{"workflow": [' + b"1," * 200_000, b'{"workflow": "' + b"x" * 200_000, b"[" * 200_000):
+            assert (await server.ask("POST", HERE, data=bad)).error[:2] == (400, 3)
+        answer = await server.ask("POST", HERE, {"workflow": manifest, "serverDryRun": "x" * 200_000})
+        assert answer.error[:2] == (400, 3)
+        assert "serverDryRun" in answer.error[2]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PORTS = ("4355", "4356", "8080")
+PORTS = ("4355", "4356", "8080", "2746")
 """Those that the examples and the documents name."""
 
 
@@ -41,6 +41,8 @@ class Checkout:
 
     def leave_running(self, command: str) -> None:
         """Start what one would start in another terminal, and wait until it says that it is listening."""
+        if "oarlock serve" in command and "--listen" not in command:
+            command += " --listen 127.0.0.1:2746"  # its default, as a port that is replaced, too
         process = subprocess.Popen(
             ["bash", "-c", f"exec {self.translate(command)}"],
             cwd=self.folder,
@@ -48,6 +50,7 @@ class Checkout:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            env={**os.environ, "HOME": str(self.folder)},
         )
         self._left_running.append(process)
         assert process.stdout is not None

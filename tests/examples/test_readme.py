@@ -36,6 +36,8 @@ def test_every_block_of_the_readme_does_what_it_says(checkout: Checkout) -> None
             said = checkout.run(text)
         elif language == "python" and "plugin.run(" in text:
             assert text == (ROOT / "examples/hello_plugin.py").read_text()
+        elif language == "python" and "from hera" in text:
+            assert text == (ROOT / "examples/words.py").read_text()
         elif language == "python":
             (checkout.folder / "snippet.py").write_text(checkout.translate(text))
             said = checkout.run(".venv/bin/python snippet.py")

@@ -182,7 +182,7 @@ def _file(manifest: Manifest, manifests: Manifests) -> None:
             raise ManifestError(f"{manifest}: expected metadata.name or generateName, a {kind} is known by it")
         for field, value in (("name", manifest.name), ("namespace", manifest.namespace)):
             if "/" in value:
-                raise ManifestError(f"{manifest}: metadata.{field}: expected no '/' in it, got {value!r}")
+                raise ManifestError(f"{manifest}: metadata.{field}: expected no '/' in it, got {value[:80]!r}")
         shelves[kind][manifest.key] = manifest
     else:
         _log.info("skipping manifest", path=str(manifest.path), document=manifest.index, kind=kind)

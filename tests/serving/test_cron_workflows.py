@@ -300,6 +300,20 @@ async def test_a_time_that_was_missed_is_made_up_for_within_the_deadline() -> No
         assert names(it) == named(NINE + HOUR, NINE + 5 * HOUR)
 
 
+@pytest.mark.parametrize(("late", "made_up_for"), [(30, True), (90, False)])
+async def test_what_a_suspension_kept_from_firing_is_made_up_for_likewise(late: int, made_up_for: bool) -> None:
+    async with served() as it:
+        await keep(it, startingDeadlineSeconds=60)
+        await at(it, NINE + HOUR)
+        await it.ok("PUT", f"{PATH}/nightly/suspend", {})
+        await at(it, NINE + 2 * HOUR)
+        assert names(it) == named(NINE + HOUR)
+        it.clock.now += late
+        await it.ok("PUT", f"{PATH}/nightly/resume", {})
+        await it.firing.turn()
+        assert names(it) == named(NINE + HOUR, *([NINE + 2 * HOUR] if made_up_for else []))
+
+
 async def test_without_a_deadline_what_was_missed_is_gone() -> None:
     store, clock = MemoryStore(), Clock()
     async with served(store, clock) as it:

@@ -9,6 +9,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
+import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,8 +103,21 @@ def compare(seed: int) -> int:
     calm, wild = Calm(document, seed, None), Restarting(document, seed, Random(f"dice {seed}"))
     asyncio.run(calm.finish())
     asyncio.run(wild.finish())
-    for number, (left, right) in enumerate(zip(calm.history, wild.history, strict=False), start=1):
+    steps = zip(_steps(calm), _steps(wild), strict=False)
+    for number, (left, right) in enumerate(steps, start=1):
         if left != right:
-            raise Difference(f"seed {seed}, pass {number} of {len(calm.history)}:\n{difference(left, right)}")
-    assert len(calm.history) == len(wild.history)
+            raise Difference(f"seed {seed}, step {number}:\n{difference(left, right)}")
+    assert len(_steps(calm)) == len(_steps(wild))
     return wild.restarted
+
+
+def _steps(run: Run) -> list[bytes]:
+    """What passes came to, without those that changed nothing: after a restart a workflow may look once more whether
+    it is its turn to take a lock."""
+    steps: list[bytes] = []
+    for each in run.history:
+        at = each.rindex(b"}[") + 1
+        step = each[:at] + orjson.dumps([None, orjson.loads(each[at:])[1]])
+        if step not in steps[-1:]:
+            steps.append(step)
+    return steps

@@ -131,9 +131,7 @@ class Engine:
         self._active.bind()
         async with AsyncExitStack() as stack:
             if self._books is not None:
-                await stack.enter_async_context(self._books.store)
-                self._books.open()
-                stack.push_async_callback(self._books.close)
+                await stack.enter_async_context(self._books.opened())
                 await restore(self._books.store, self._active, self._handing, self._surroundings, self.clock)
             if self.registry is not None:
                 await stack.enter_async_context(self.registry)

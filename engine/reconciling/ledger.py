@@ -9,8 +9,8 @@ pass or, where none comes, a moment later; `saved` waits for that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import chain
 from typing import Any, Final
@@ -70,15 +70,28 @@ class Books:
         self.is_open = False
         """Whether the store is: what is said before and after is written once it is."""
 
-    def open(self) -> None:
-        """The store is open: write what was said before."""
-        self.is_open = True
-        for ledger in list(self.unwritten.values()):
-            ledger.say()
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """The store is open, and this engine's alone: two would both go on with what there is. Raises `StoreError`."""
+        key = id(self.store)
+        if key in _kept:
+            raise StoreError("expected a store that no other engine has, this one is in use")
+        _kept.add(key)
+        try:
+            async with self.store:
+                self.is_open = True
+                for ledger in list(self.unwritten.values()):
+                    ledger.say()
+                try:
+                    yield
+                finally:
+                    self.is_open = False
+                    await self._write_all()
+        finally:
+            _kept.discard(key)
 
-    async def close(self) -> None:
+    async def _write_all(self) -> None:
         """Write what is still to be, where that can be done."""
-        self.is_open = False
         for ledger in list(self.unwritten.values()):
             with suppress(StoreError):  # which was told
                 await ledger.saved()
@@ -87,6 +100,10 @@ class Books:
             _, late = await asyncio.wait(self.forgetting, timeout=LAST)
             for task in late:
                 task.cancel()
+
+
+_kept: Final[set[int]] = set()
+"""The stores, by `id`, that an engine has open: of all engines, as `engine.reconciling.active` has it of workflows."""
 
 
 class Staged(msgspec.Struct, frozen=True):

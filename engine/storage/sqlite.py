@@ -64,8 +64,10 @@ class SqliteStore:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._thread is None:
+            return
         self._entered -= 1
-        if self._entered or self._thread is None:
+        if self._entered:
             return
         thread, self._thread = self._thread, None
         closing = [thread.submit(self._write, asyncio.get_running_loop()), thread.submit(self._close)]

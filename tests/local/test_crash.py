@@ -11,18 +11,19 @@ from pathlib import Path
 import orjson
 import pytest
 
-from engine import Node, Result, Workflow
-from tests.local.conftest import Machine, named, shell, until, workflow_of
+from engine import Engine, Node, Result, SqliteStore, Workflow
+from tests.local.conftest import Machine, named, shell, steps, until, workflow_of
 from tests.local.test_lifetime import until_gone
 
 ENGINE = """
 import asyncio, sys
 import orjson
-from engine import Engine, LocalExecutor, Workflow
+from engine import Engine, LocalExecutor, SqliteStore, Workflow
 
 async def main():
     executor = LocalExecutor(sys.argv[1], grace=0.5)
-    async with Engine(executor=executor) as engine:
+    store = SqliteStore(sys.argv[3]) if len(sys.argv) > 3 else None
+    async with Engine(executor=executor, store=store) as engine:
         await engine.run([Workflow(orjson.loads(sys.argv[2]))])
 
 asyncio.run(main())
@@ -32,10 +33,10 @@ asyncio.run(main())
 NODE = Node(id="w", name="w", display_name="w", type="Pod")
 
 
-async def crash(runs: Path, workflow: Workflow, note: Path) -> int:
+async def crash(runs: Path, workflow: Workflow, note: Path, *store: str) -> int:
     """Have another process run the workflow, and kill it once its leaf has noted its process id, which is returned."""
     engine = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", ENGINE, str(runs), orjson.dumps(workflow.to_dict()).decode()
+        sys.executable, "-c", ENGINE, str(runs), orjson.dumps(workflow.to_dict()).decode(), *store
     )
     pid = int((await until(note, text="\n")).split()[0])
     engine.kill()
@@ -73,6 +74,35 @@ async def test_what_runs_is_adopted_and_reported_when_it_ends(machine: Machine, 
     await running
     assert workflow.phase == "Succeeded"
     assert (named(workflow, "w").outputs or {})["result"] == "started"
+    assert len((await until(note)).splitlines()) == 1
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+async def test_a_leaf_goes_on_and_its_result_is_taken_by_the_engine_that_opens_the_store(
+    machine: Machine, note: Path, tmp_path: Path, suspended: bool
+) -> None:
+    go, path = tmp_path / "go", tmp_path / "oarlock.db"
+    script = f"echo $$ >> {note}; while [ ! -e {go} ]; do sleep 0.01; done; echo went on"
+    again = "echo {{inputs.parameters.said}}"
+    said = {"parameters": [{"name": "said", "value": "{{steps.first.outputs.result}}"}]}
+    workflow = workflow_of(
+        steps("main", {"name": "first"}, {"name": "second", "arguments": said}),
+        shell("first", script),
+        shell("second", again, inputs={"parameters": [{"name": "said"}]}),
+    )
+    await crash(machine.executor.folder, workflow, note, str(path))
+    async with Engine(executor=machine.executor, store=SqliteStore(path)) as engine:
+        (restored,) = engine.workflows
+        if suspended:
+            engine.suspend(restored)
+            await engine.reconcile(restored)
+            assert machine.executor.busy
+            engine.resume(restored)
+        go.touch()
+        await engine.run([])
+    assert restored.uid == workflow.uid
+    assert restored.phase == "Succeeded"
+    assert (named(restored, "second").outputs or {})["result"] == "went on"
     assert len((await until(note)).splitlines()) == 1
 
 

@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from engine import AlreadySubmitted, Engine, MemoryStore, PendingExecutor, Result, SqliteStore, Store, Workflow
+from engine import (
+    AlreadySubmitted,
+    Engine,
+    MemoryStore,
+    PendingExecutor,
+    Result,
+    SqliteStore,
+    Store,
+    StoreError,
+    Workflow,
+)
 from tests.acceptance.manifests import WHOLE, container, loop, workflow
 from tests.storage.doubles import Leaves
 
@@ -301,6 +311,73 @@ async def test_a_node_with_many_children_comes_back_with_all_of_them_in_their_or
     async with Engine(executor=leaves, store=make()) as engine:
         assert only(engine).encode() == work.encode()
         assert list(only(engine).nodes) == list(work.nodes)
+
+
+@pytest.mark.parametrize("how", ["forget", "delete"])
+async def test_what_was_forgotten_is_not_back(make: Making, how: str) -> None:
+    leaves = Leaves()
+    async with Engine(executor=leaves, store=make()) as engine:
+        assert engine.archive is not None
+        works = [workflow(container("leaf"), name=name) for name in ("begun", "new", "stays")]
+        for work in works:
+            engine.submit(work)
+        await engine.reconcile(works[0])
+        await asyncio.gather(*map(engine.saved, works))
+        for work in works[:2]:
+            await getattr(engine, how)(work)
+            assert await engine.archive.get(work.uid) is None
+    async with Engine(executor=leaves, store=make()) as engine:
+        assert [work.name for work in engine.workflows] == ["stays"]
+    assert leaves.stopped == (["begun"] if how == "delete" else [])
+
+
+async def test_what_was_forgotten_may_be_submitted_again(make: Making) -> None:
+    async with Engine(executor=Leaves(), store=make()) as engine:
+        work = two_steps()
+        await engine.reconcile(work)
+        await engine.forget(work)
+        engine.submit(work)
+        await engine.saved(work)
+    async with Engine(executor=Leaves(), store=make()) as engine:
+        assert only(engine).encode() == work.encode()
+
+
+async def test_two_engines_on_one_store_are_refused(make: Making) -> None:
+    store = make()
+    async with Engine(executor=Leaves(), store=store) as engine:
+        await engine.reconcile(two_steps())
+        with pytest.raises(StoreError, match="expected a store that no other engine has"):
+            async with Engine(executor=Leaves(), store=store):
+                raise AssertionError("it was opened")
+        await engine.reconcile(workflow(container("leaf"), name="other"))
+    async with Engine(executor=Leaves(), store=store) as engine:
+        assert len(engine.workflows) == 2
+
+
+async def test_two_engines_on_one_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "oarlock.db"
+    async with Engine(store=SqliteStore(path)):
+        with pytest.raises(StoreError, match="in use by process"):
+            async with Engine(store=SqliteStore(path)):
+                raise AssertionError("it was opened")
+
+
+async def test_a_store_that_is_closed_under_the_engine_starts_nothing_and_is_told(tmp_path: Path) -> None:
+    store, leaves = SqliteStore(tmp_path / "oarlock.db"), Leaves()
+    async with Engine(executor=leaves, store=store) as engine:
+        work = two_steps()
+        await engine.reconcile(work)
+        engine.report(work, leaves.ended("work[0].a"), Result("Succeeded"))
+        await engine.saved(work)
+        await store.__aexit__(None, None, None)
+        before = work.encode()
+        result = await engine.reconcile(work)
+        assert isinstance(result.aborted, StoreError)
+        assert "expected a store that is open" in str(result.aborted)
+        assert (work.encode(), leaves.started) == (before, ["work[0].a"])
+    async with Engine(executor=leaves, store=store) as engine:
+        await engine.reconcile(only(engine))
+    assert leaves.started == ["work[0].a", "work[1].b"]
 
 
 async def test_without_a_store_there_is_nothing_to_wait_for() -> None:

@@ -184,15 +184,17 @@ def _write(file: Path, content: bytes) -> None:
 
 
 async def _load(file: Path) -> dict[str, Any]:
-    return load([file]).workflows[0].document
+    return (await asyncio.to_thread(load, [file])).workflows[0].document
 
 
 async def _encode(workflow: Workflow) -> bytes:
-    return workflow.encode()
+    encoded = getattr(workflow, "encoded", None)
+    return workflow.encode() if encoded is None else await encoded()
 
 
 async def _reload(file: Path) -> Workflow:
-    return Workflow(await _load(file))
+    document, loaded = await _load(file), getattr(Workflow, "loaded", None)
+    return Workflow(document) if loaded is None else await loaded(document)
 
 
 @contextmanager

@@ -137,6 +137,7 @@ class Engine:
                 await stack.enter_async_context(self.registry)
                 self.registry.listeners.append(self._reloaded)
                 stack.callback(self.registry.listeners.remove, self._reloaded)
+            stack.push_async_callback(self._surroundings.pace.close)
             stack.push_async_callback(self._loop.close)
             self._stack = stack.pop_all()
         return self
@@ -296,7 +297,8 @@ class Engine:
         return part(self._workflow(workflow), "forget", self._active, self._passes, self._loop)
 
     def delete(self, workflow: Subject) -> Awaitable[None]:
-        """As `forget`, and the executor is told to stop what runs of it: at once, or after the pass under way."""
+        """As `forget`, and the executor is told to stop what runs of it: at once, or after the pass under way, and more
+        than a few hundred leaves in turns of the event loop to come."""
         return part(self._workflow(workflow), "delete", self._active, self._passes, self._loop)
 
     # What leaves come to

@@ -106,10 +106,11 @@ class SimulatedExecutor:
             heapq.heappop(self._due)  # it was stopped
         return self._due[0][0] if self._due else None
 
-    def take_due(self) -> list[tuple[Workflow, str, Result]]:
-        """The leaves that have ended by now: workflow, node id and result of each, in the order of their ends."""
-        ended = []
-        while (due := self.next_due) is not None and due <= self.clock():
+    def take_due(self, most: int | None = None) -> list[tuple[Workflow, str, Result]]:
+        """The leaves that have ended by now, the first ``most`` of them: workflow, node id and result of each, in the
+        order of their ends."""
+        ended = list[tuple[Workflow, str, Result]]()
+        while len(ended) != most and (due := self.next_due) is not None and due <= self.clock():
             _, _, workflow, node_id, result = heapq.heappop(self._due)
             del self._running[workflow.uid, node_id]
             ended.append((workflow, node_id, result))

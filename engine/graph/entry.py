@@ -216,7 +216,7 @@ class Entry:
 
     def close(self) -> Pieces:
         """The workflow is over: so are daemons that no steps or DAG stand around."""
-        for invocation in self.graph.unfinished():
+        for invocation in (yield from self.graph.unfinished()):
             yield
             if self.graph.store[invocation.node_id].daemoned:
                 end_daemon(self.graph, invocation)

@@ -79,7 +79,7 @@ def expand(step: Step, scope: Scope, own: Scope, room: int) -> Iterator[Call | N
     except ExpressionError as error:
         undecided = error  # which may take an item
     if step.loop is not None:
-        turns = _turns(step, step.loop, own if skipped else scope, skipped is not None, room)
+        turns = yield from _turns(step, step.loop, own if skipped else scope, skipped is not None, room)
         if turns is not None:
             yield from _loop(step, turns, scope, skipped)
             return
@@ -128,11 +128,11 @@ def _reason(when: str) -> str:
     return f"when '{when}' evaluated false"
 
 
-def _turns(step: Step, loop: Text, scope: Scope, protected: bool, room: int) -> Turns | None:
+def _turns(step: Step, loop: Text, scope: Scope, protected: bool, room: int) -> Generator[None, None, Turns | None]:
     """The items to loop over; where a false `when` protects a loop over something that was never made, none."""
     try:
         document = orjson.loads(loop.render(scope, allow_unresolved=True) if protected else _filled_in(loop, scope))
-        return items(document, () if protected else step.item_keys, room)
+        return (yield from items(document, () if protected else step.item_keys, room))
     except (LoopError, SubstitutionError, ExpansionError) as error:
         if protected:
             return Turns(().__iter__)

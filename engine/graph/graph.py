@@ -22,13 +22,14 @@ from engine.graph.room import Room
 from engine.graph.turns import Timers, Turns
 from engine.model.clock import timestamp
 from engine.model.node import FAILED, FULFILLED, RUNNING, Node
-from engine.model.pace import PIECE, Pieces, used_up
+from engine.model.pace import PIECE, Pieces, in_order, used_up
 from engine.substitution.scope import Scope
 from engine.templates.template import Condition, Resolving, Template
 
 Document = Mapping[str, Any]
 
-_ORDER: Final = attrgetter("order")
+ORDER: Final = attrgetter("order")
+"""That in which the nodes of invocations came to be."""
 
 
 class Graph:
@@ -188,9 +189,9 @@ class Graph:
 
     # Invocations
 
-    def unfinished(self) -> list[Invocation]:
+    def unfinished(self) -> Generator[None, None, list[Invocation]]:
         """All invocations in `live`, in the order in which their nodes came to be."""
-        return sorted(self.live.values(), key=_ORDER)
+        return in_order(list(self.live.values()), ORDER)
 
     def find(self, node_id: str) -> Invocation | None:
         """The unfinished invocation of a node."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from functools import partial
 from itertools import count
 from typing import Any, Final
@@ -14,6 +14,7 @@ import orjson
 
 from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_json
+from engine.model.pace import FEW
 from engine.substitution.variables import compact_json, text_of
 
 MAX_ITEMS: Final = 1_000_000
@@ -57,7 +58,9 @@ class Turns:
         return map(_suffix_of, count(), self._values())
 
 
-def items(loop: Mapping[str, Any], needed: Collection[str] = (), room: int = MAX_ITEMS) -> Turns | None:
+def items(
+    loop: Mapping[str, Any], needed: Collection[str] = (), room: int = MAX_ITEMS
+) -> Generator[None, None, Turns | None]:
     """The turns of a loop whose tags are already substituted; every item must have the `needed` keys.
 
     There may be `MAX_ITEMS` of them, and no more than there is ``room`` for in the workflow.
@@ -70,7 +73,7 @@ def items(loop: Mapping[str, Any], needed: Collection[str] = (), room: int = MAX
         _count("withItems", len(loop["withItems"]), room)
         values = partial(_listed, loop["withItems"])
     elif loop.get("withParam"):
-        values = _param(text_of(loop["withParam"]), room).__iter__
+        values = partial(map, bytes, _param(text_of(loop["withParam"]), room))
     elif loop.get("withSequence") is not None:
         numbers, written = _numbers(loop["withSequence"])
         _count("withSequence", len(numbers), room)
@@ -83,6 +86,8 @@ def items(loop: Mapping[str, Any], needed: Collection[str] = (), room: int = MAX
             for key in needed:
                 if key not in known:
                     raise LoopError(f"failed to resolve {{{{item.{key}}}}}: item {index} has no {key!r}")
+            if not index % FEW:
+                yield
     return Turns(values)
 
 
@@ -149,12 +154,12 @@ def _listed(values: list[Any]) -> Iterator[bytes]:
         raise LoopError(f"withItems: {error}") from error
 
 
-def _param(text: str, room: int) -> list[bytes]:
+def _param(text: str, room: int) -> list[msgspec.Raw]:
     """The elements of a JSON list, each as it is written there: no number is beyond a RawMessage of Go's."""
     try:
         found = _list.decode(text) or []  # null is to Go a list of nothing
         _count("withParam", len(found), room)
-        return [bytes(element) for element in found]
+        return found
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         pass
     raise LoopError(f"withParam value could not be parsed as a JSON list: {text.strip()}")

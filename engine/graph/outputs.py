@@ -12,6 +12,7 @@ from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_json, go_string
 from engine.graph.nodes import NodeStore
 from engine.model.node import RETRY, SUCCEEDED, Node
+from engine.model.pace import PIECE
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, environment, render_string
 from engine.substitution.variables import compact_json, text_of
@@ -100,23 +101,35 @@ def loop_variables(prefix: str, nodes: Iterable[Node], *, results: bool) -> Gene
             except orjson.JSONDecodeError as error:
                 raise OutputError(f"result of {node.display_name!r} is not JSON: {outputs['result']!r}") from error
             found.append(compact_json(outputs["result"].encode()))
-    variables = {f"{prefix}.outputs.parameters": go_json(parameters)}
+    variables = {f"{prefix}.outputs.parameters": (yield from _json(parameters))}
     if results:
         variables[f"{prefix}.outputs.result"] = f"[{','.join(found)}]"
-    return {**variables, **{f"{prefix}.outputs.parameters.{name}": _list(values) for name, values in lists.items()}}
+    for name, listed in lists.items():
+        variables[f"{prefix}.outputs.parameters.{name}"] = yield from _list(listed)
+    return variables
 
 
-def _list(values: list[str]) -> str:
+def _list(values: list[str]) -> Generator[None, None, str]:
     """Texts as a JSON list; where every one of them is a JSON list or map itself, as a list of those."""
     decoded = []
     for value in values:
-        if value.lstrip()[:1] not in ("[", "{"):
-            return go_json(values)
         try:
-            decoded.append(orjson.loads(value))
+            decoded.append(orjson.loads(value) if value.lstrip()[:1] in ("[", "{") else None)
         except orjson.JSONDecodeError:
-            return go_json(values)
-    return go_json(decoded)
+            decoded.append(None)
+        if decoded[-1] is None:
+            return (yield from _json(values))
+        yield
+    return (yield from _json(decoded))
+
+
+def _json(values: list[Any]) -> Generator[None, None, str]:
+    """`go_json` of a list that may have very many elements."""
+    parts = []
+    for at in range(0, len(values), PIECE):
+        parts.append(go_json(values[at : at + PIECE])[1:-1])
+        yield
+    return f"[{','.join(parts)}]"
 
 
 def template_outputs(template: Template, scope: Scope) -> dict[str, Any] | None:

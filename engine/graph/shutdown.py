@@ -45,7 +45,7 @@ def block(graph: Graph, invocation: Invocation, reason: str) -> None:
 
 def _fail_unfinished(graph: Graph) -> Pieces:
     """End every unfinished leaf and all that has not begun; the rest follows by the graph's own rules."""
-    for invocation in graph.unfinished():
+    for invocation in (yield from graph.unfinished()):
         yield
         node = graph.store[invocation.node_id]
         if node.fulfilled:
@@ -73,7 +73,7 @@ def _end_blocked_at_length(graph: Graph) -> None:
 
 def _end_blocked(graph: Graph) -> Pieces:
     """End the steps and DAGs that wait for what will never come."""
-    for invocation in graph.unfinished():
+    for invocation in (yield from graph.unfinished()):
         yield
         reason = graph.closing.reason(invocation) if invocation.node_id in graph.blocked else None
         if reason is not None and invocation.body is not None and graph.is_open(invocation):

@@ -10,12 +10,13 @@ from engine.graph.admission import Admission
 from engine.graph.dag import Dag
 from engine.graph.deadlines import started
 from engine.graph.ends import conclude, note_end
+from engine.graph.graph import ORDER
 from engine.graph.invocation import Body, Inside, Invocation
 from engine.graph.record import Visit
 from engine.graph.series import Looping
 from engine.graph.steps import Steps
 from engine.model.node import FULFILLED, RUNNING
-from engine.model.pace import FEW, PIECE, Pieces
+from engine.model.pace import FEW, PIECE, Pieces, in_order
 
 _UNVISITED: Final = Visit()
 
@@ -48,11 +49,12 @@ class Visits:
     def first_wave(self, wave: list[Invocation]) -> Pieces:
         """Put all unfinished invocations into the wave that are to be visited: what a pass visits first."""
         yield from self.take_fresh([])
-        for invocation in self.graph.unfinished():
+        for number, invocation in enumerate(self.graph.live.values()):
             if invocation.ended or not invocation.parked:
                 wave.append(invocation)
-                if not len(wave) % PIECE:
-                    yield
+            if not number % PIECE:
+                yield
+        wave[:] = yield from in_order(wave, ORDER)
 
     def take_fresh(self, wave: list[Invocation]) -> Pieces:
         """Put the invocations into the wave that were created or ended since the last call, in order; the caller

@@ -10,7 +10,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 SHARE: Final = 0.005
 """Seconds of a turn for all that want to get on, together: four times that would be felt by whoever else is there."""
@@ -23,6 +24,9 @@ PIECE: Final = 64
 
 FEW: Final = 16
 """So much that costs a few microseconds each: a yield costs a tenth of one, and more from deep within."""
+
+
+_T = TypeVar("_T")
 
 
 class Pace:
@@ -38,6 +42,7 @@ class Pace:
         self._until: float | None = None
         """When the share of this turn is used up; None where nobody has begun on it."""
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._begun: set[asyncio.Task[Any]] = set()
 
     async def rest(self) -> None:
         """Go on at once if there is time left in this turn, else in a later one."""
@@ -89,6 +94,26 @@ class Pace:
             else:
                 return cancelled
 
+    def begin(self, work: Iterable[Any]) -> None:
+        """Do all of the work, at once where there is not much of it; else the rest of it follows in turns to come, if
+        an event loop runs."""
+        work = iter(work)
+        loop = None
+        with suppress(RuntimeError):
+            loop = asyncio.get_running_loop()
+        until = self._clock() + self._share
+        for number, _ in enumerate(work, 1):
+            if number >= FEW and loop is not None and self._clock() >= until:
+                task = loop.create_task(self.to_the_end(work))
+                self._begun.add(task)
+                task.add_done_callback(self._begun.discard)
+                return
+
+    async def close(self) -> None:
+        """Wait for the end of what was begun."""
+        while self._begun:
+            await asyncio.wait(self._begun)
+
 
 def used_up(some: dict[Any, Any] | list[Any]) -> Pieces:
     """Empty a large collection: the last reference to a hundred thousand objects frees them all in one go."""
@@ -99,20 +124,28 @@ def used_up(some: dict[Any, Any] | list[Any]) -> Pieces:
         yield
 
 
-def in_order(texts: list[str]) -> Generator[None, None, list[str]]:
-    """The texts sorted, which for a hundred thousand takes longer than a turn should: sorted runs are merged, which is
-    what `sort` itself does, two at a time."""
-    runs = [texts[at : at + _RUN] for at in range(0, len(texts), _RUN)] or [[]]
+def in_order(some: list[_T], key: Callable[[_T], Any] | None = None) -> Generator[None, None, list[_T]]:
+    """They are sorted, by their ``key``, which for a hundred thousand takes longer than a turn should: sorted runs are
+    merged, which is what `sort` itself does, two at a time. Those that are in order already are left alone."""
+    of = key or _itself
+    runs = [some[at : at + _RUN] for at in range(0, len(some), _RUN)] or [[]]
     for run in runs:
-        run.sort()
+        run.sort(key=key)
         yield
     while len(runs) > 1:
         for at in range(len(runs) // 2):
-            runs[at] += runs.pop(at + 1)
-            runs[at].sort()
+            before, after = runs[at], runs.pop(at + 1)
+            is_sorted = not of(after[0]) < of(before[-1])
+            before += after
+            if not is_sorted:
+                before.sort(key=key)
             yield
     return runs[0]
 
 
+def _itself(value: Any) -> Any:
+    return value
+
+
 _RUN: Final = 4096
-"""Texts that are sorted in one go."""
+"""So many are sorted in one go."""

@@ -51,9 +51,11 @@ class Active:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
         self._surroundings = surroundings
+        self.pace = surroundings.pace
         self._by_uid: dict[str, Run] = {}
         self._parting: WeakSet[Workflow] = WeakSet()
-        """Of those that were dropped the ones with a pass that is yet to be undone, or yet to leave the store."""
+        """Of those that were dropped the ones with a pass that is yet to be undone, with leaves that are yet to be
+        stopped, or yet to leave the store."""
         self._stopped: WeakKeyDictionary[Workflow, set[str]] = WeakKeyDictionary()
         """Leaves that the executor was told to stop, for as long as anybody has their workflow."""
 
@@ -163,7 +165,7 @@ class Active:
         del self.runs[workflow.key], self._by_uid[workflow.uid]
         self.queue.discard(workflow.key)
         self.release(workflow)
-        if run.parting and (run.busy or run.ledger is not None):
+        if run.parting:
             self._parting.add(workflow)
         self.news.set()
         run.tell_waiting()

@@ -163,17 +163,17 @@ def document_of(uid: str, entries: Iterable[Entry]) -> dict[str, Any]:
 
 async def read(uid: str, entries: Sequence[Entry]) -> tuple[Workflow, WalkRecord]:
     """A workflow and its record. Raises `StoreError`."""
-    document = document_of(uid, entries)
+    reading = _Reading()
     try:
-        workflow = Workflow(document)
-        workflow.document = document
-        reading = _Reading(workflow.nodes)
         for start in range(0, len(entries), AT_A_TIME):
-            for kind, key, value in entries[start : start + AT_A_TIME]:
-                reading.take(kind, key, value)
+            for entry in entries[start : start + AT_A_TIME]:
+                reading.take(entry)
             await asyncio.sleep(0)
+        document = document_of(uid, reading.description)
+        workflow = Workflow(document)
     except _UNREADABLE as error:
         raise _unreadable(uid, error) from error
+    workflow.document, workflow.nodes = document, reading.nodes
     return workflow, reading.record
 
 
@@ -205,9 +205,11 @@ _result: Final = msgspec.json.Decoder(Result).decode
 class _Reading:
     """Takes entries one after the other, of each kind in their order."""
 
-    def __init__(self, nodes: dict[str, Node]) -> None:
+    def __init__(self) -> None:
         self.record = WalkRecord()
-        self._nodes = nodes
+        self.nodes: dict[str, Node] = {}
+        self.description: list[Entry] = []
+        """What the document is read from."""
         self._leaves = {
             GIVEN: self.record.leaves.add,
             PRESUMED: self.record.presumed.add,
@@ -224,24 +226,26 @@ class _Reading:
             LEAF: lambda key, value: self._leaves[orjson.loads(value)](key),
         }
 
-    def take(self, kind: str, key: str, value: bytes) -> None:
+    def take(self, entry: Entry) -> None:
         """Raises `ValueError` or `KeyError` for what nobody has written."""
-        if kind not in DESCRIPTION:
-            self._kinds[kind](key, value)
+        if entry.kind in DESCRIPTION:
+            self.description.append(entry)
+        else:
+            self._kinds[entry.kind](entry.key, entry.value)
 
     def _node(self, key: str, value: bytes) -> None:
         read = _node(value)
-        node = self._nodes[key] = Node(*msgspec.structs.astuple(read))
+        node = self.nodes[key] = Node(*msgspec.structs.astuple(read))
         # A view would keep all of the entry.
         node.inputs = None if read.inputs is _NO_INPUTS else read.inputs.copy()
 
     def _children(self, key: str, value: bytes) -> None:
         node_id, _, start = key.rpartition(" ")
-        children = self._nodes[node_id].children
+        children = self.nodes[node_id].children
         if not isinstance(children, list):
             children = list(children or ())
         children[int(start) :] = orjson.loads(value)
-        self._nodes[node_id].children = children
+        self.nodes[node_id].children = children
 
     def _marks(self, key: str, value: bytes) -> None:
         record = self.record

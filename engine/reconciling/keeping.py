@@ -37,10 +37,6 @@ if TYPE_CHECKING:
 
 Document = Mapping[str, Any]
 
-
-_OF: Final = attrgetter("type", "phase")
-_RUNNING: Final = {(type_, RUNNING) for type_ in STARTED}
-
 WORKERS: Final = 128
 """How many nodes of one workflow are being visited at a time; how many calls travel is each plugin's own limit."""
 
@@ -75,7 +71,7 @@ class Kept:
         restored = record is not None
         if record is None:
             nodes = workflow.nodes
-            running = {key for key, of in zip(nodes, map(_OF, nodes.values()), strict=True) if of in _RUNNING}
+            running = {key for key, node in nodes.items() if node.phase == RUNNING and node.type in STARTED}
             record = WalkRecord(presumed=running)
         self.record = record
         books = surroundings.books

@@ -164,8 +164,7 @@ class Ledger:
             if graph is not None:
                 at, shutdown, closing = graph.moved_at, graph.closing.shutdown, graph.closing.message
             noted = (at, shutdown, closing, why, staged.plugins)
-            left = self._leaves_left(staged)
-            return await self._write(partial(self._of_pass, staged), staged.document, noted, left=left)
+            return await self._write(partial(self._of_pass, staged), staged.document, noted)
         except BaseException:
             self._lock.release()
             raise
@@ -227,14 +226,6 @@ class Ledger:
             sheet.node(node, None)
             if not number % FEW:
                 yield
-
-    def _leaves_left(self, staged: Staged) -> bool:
-        """Whether there are leaves to stop once the workflow is over."""
-        leaves, presumed, ended = self._record.leaves, self._record.presumed, staged.taken
-        left = (each for some in (leaves, presumed) for each in some)
-        return _is_finished(staged.document) and any(
-            node_id not in ended or ended[node_id].phase == RUNNING for node_id in left
-        )
 
     # What is said from outside
 
@@ -316,9 +307,10 @@ class Ledger:
     # Both
 
     async def _write(
-        self, changed: Callable[[Sheet], Pieces], document: Document, noted: Marks, *, left: bool
+        self, changed: Callable[[Sheet], Pieces], document: Document, noted: Marks, *, left: bool = False
     ) -> asyncio.CancelledError | None:
-        """Write what changed, with what was said by now; ``left`` is whether there are leaves with the executor."""
+        """Write what changed, with what was said by now; ``left`` is whether the executor has leaves besides those of
+        which that says so."""
         pace = self._books.pace
         said, self._said = self._said, {}
         sheet, self._all = Sheet(whole=self._all), False
@@ -335,7 +327,7 @@ class Ledger:
             if sheet:
                 # A workflow that has leaves to stop needs somebody to do that.
                 workflow, phase = self._workflow, document["status"].get("phase") or ""
-                finished = _is_finished(document) and not left
+                finished = _is_finished(document) and not left and not sheet.put.get(LEAF)
                 head = Head(workflow.uid, workflow.namespace, workflow.name, phase, finished)
                 cancelled = await self._commit(Change(head, sheet.put, sheet.gone, sheet.whole))
         except BaseException:  # cancelled, or the store has failed

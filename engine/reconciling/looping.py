@@ -10,6 +10,7 @@ from typing import Final
 from engine.executors.executor import Executor, Hosted
 from engine.executors.simulated import PendingExecutor, SimulatedExecutor
 from engine.model.clock import SimulatedClock
+from engine.model.pace import FEW, Pieces
 from engine.model.workflow import Workflow
 from engine.reconciling.active import Active
 from engine.reconciling.results import PassResult
@@ -164,9 +165,10 @@ class Loop:
     async def _turn(self) -> None:
         try:
             while self._anybody_left():
+                self._active.news.clear()  # before anything is looked at: what comes from now on is not missed
                 self.turned_at = time.monotonic()
                 self._active.queue.wake(self._clock())
-                self._collect()
+                await self._active.pace.through(self._collect())
                 self._begin_passes()
                 if self._passes:
                     await self._watch(self._active.queue.next_due, self._limit, self._drain_by)
@@ -241,7 +243,6 @@ class Loop:
 
     async def _watch(self, *times: float | None) -> None:
         """Wait for news: a pass that is over, a report, or the first of `times`."""
-        self._active.news.clear()
         due = min((when for when in times if when is not None), default=None)
         try:
             async with asyncio.timeout(None if due is None else max(due - self._clock(), 0.0)):
@@ -261,13 +262,14 @@ class Loop:
 
     # While no pass is under way
 
-    def _collect(self) -> None:
+    def _collect(self) -> Pieces:
         """Take in what the simulated executor's leaves have come to."""
-        if isinstance(self._executor, SimulatedExecutor):
-            for workflow, node_id, result in self._executor.take_due():
+        while isinstance(self._executor, SimulatedExecutor) and (ended := self._executor.take_due(FEW)):
+            for workflow, node_id, result in ended:
                 run = self._active.runs.get(workflow.key)
                 if run is not None and run.workflow.uid == workflow.uid:
                     self._active.note(run, node_id, result)
+            yield
 
     async def _idle(self) -> None:
         """Wait, or jump, until a pass is wanted; where none ever will be, let go those who cannot wait for ever."""

@@ -7,6 +7,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
+from engine.model.pace import Pieces
 from engine.plugins import LONGEST_WAIT, Patience
 from engine.reconciling.active import Active
 from engine.reconciling.keeping import Surroundings
@@ -122,8 +123,11 @@ class Passes:
 
     def part(self, run: Run) -> None:
         """The workflow was forgotten or deleted, and no pass over it is under way any more."""
+        self._surroundings.pace.begin(self._part(run))
+
+    def _part(self, run: Run) -> Pieces:
         if run.parting == "delete":
-            self._leaves.stop_all(run)
+            yield from self._leaves.stop_all(run)
         self._leaves.let_go(run.workflow)
         self._active.parted(run)
 

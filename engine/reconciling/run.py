@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ class Run:
         self.ledger: Ledger | None = None
         """What is written down of it; None without a store."""
         if record is not None or workflow.document["status"] or surroundings.books is not None:
-            self._found, self.ledger = sorted(self.record.leaves), self._kept.ledger
+            self._found, self.ledger = list(self.record.leaves), self._kept.ledger
         self._pass: Pass | None = None
         self.aborts = 0
         """Passes aborted one after the other, up to now."""
@@ -170,14 +170,15 @@ class Run:
                 yield invocation
             invocation.variables = None  # read from the node again where somebody asks
 
-    def take_found(self) -> Iterator[Invocation]:
-        """The leaves that were handed to an executor before the process began anew, and have not ended."""
+    def take_found(self) -> Iterator[Invocation | None]:
+        """The leaves that were handed to an executor before the process began anew, and have not ended; None is a
+        moment to rest."""
         walk = self._kept.walk
         if not self._found or walk is None or not walk.begun or self.workflow.finished:
             return
         found, self._found = self._found, []
         reports = self.record.reports
-        for node_id in found:
+        for node_id in (yield from in_order(found)):
             invocation = walk.graph.live.get(node_id)
             ended = node_id in reports and reports[node_id].phase != RUNNING
             if (
@@ -197,12 +198,12 @@ class Run:
         document: Document = orjson.loads(self._kept.walk.graph.render(invocation))
         return document
 
-    def take_leaves(self) -> list[str]:
+    def take_leaves(self) -> Generator[None, None, list[str]]:
         """The ids of all leaves that still run, to be stopped by who knows the workflow no more."""
         record = self.record
-        due = sorted(record.leaves | record.presumed)
+        due = [*record.leaves, *record.presumed]
         record.leaves, record.presumed = set(), set()
-        return due
+        return in_order(due)
 
     @property
     def changed(self) -> Collection[str]:

@@ -57,8 +57,9 @@ class Leaves:
                 self.stop(workflow, workflow.nodes[stopped], run.log)
             yield
         ended = False
-        for invocation in run.take_found():
-            ended |= self._start(run, invocation, self._adopting)
+        for found in run.take_found():
+            if found is not None:
+                ended |= self._start(run, found, self._adopting)
             yield
         for invocation in run.take_starts():
             yield
@@ -100,10 +101,11 @@ class Leaves:
         except Exception:
             log.exception("executor failed to stop a leaf", node=node.id)
 
-    def stop_all(self, run: Run) -> None:
+    def stop_all(self, run: Run) -> Pieces:
         """Have all leaves of a workflow stopped."""
-        for node_id in run.take_leaves():
+        for node_id in (yield from run.take_leaves()):
             self.stop(run.workflow, run.workflow.nodes[node_id], run.log)
+            yield
 
     def let_go(self, workflow: Workflow) -> None:
         """A simulated executor need not remember any longer how a workflow's leaves were to end."""

@@ -9,6 +9,7 @@ from engine.executors.executor import Result
 from engine.graph import Invocation, leaves
 from engine.graph.admission import Admission
 from engine.graph.entry import Entry
+from engine.graph.graph import ORDER
 from engine.graph.shutdown import shut_down
 from engine.graph.visits import Visits
 from engine.model.pace import FEW, Pace, Pieces
@@ -123,7 +124,7 @@ class Walk:
         """What it waits for, in words; empty where nothing was begun."""
         graph = self.graph
         kinds: dict[str, list[str]] = {}
-        unfinished = graph.unfinished()
+        unfinished = sorted(graph.live.values(), key=ORDER)
         ends = [each for each in unfinished if each.resolved.is_leaf and each.body is None]
         for invocation in ends or ([] if graph.blocked else unfinished):
             node = graph.store[invocation.node_id]

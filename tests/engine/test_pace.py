@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import count
-from typing import Any
+from collections.abc import Generator
+from itertools import count, islice
+from typing import Any, TypeVar
 
+import orjson
 import pytest
 
-from engine import Engine, Workflow
+from engine import Engine, SimulatedExecutor, Workflow
+from engine.executors.outcomes import Outcome, Outcomes
+from engine.executors.simulated import PendingExecutor
+from engine.expressions.gotext import go_json
+from engine.graph.items import items
+from engine.graph.outputs import loop_variables
+from engine.model.node import Node
 from engine.model.pace import Pace, Pieces, in_order, used_up
+from engine.operations.errors import AlreadySubmitted
+
+_T = TypeVar("_T")
 
 
 class Turns:
@@ -99,6 +110,44 @@ def test_texts_are_sorted_in_pieces_as_at_once() -> None:
     assert found == sorted(texts)
 
 
+def test_whatever_has_an_order_is_sorted_by_it_and_left_alone_where_it_is_in_order() -> None:
+    numbers = [number * 7919 % 100_003 for number in range(30_000)]
+    compared = list[int]()
+
+    def order(number: int) -> int:
+        compared.append(number)
+        return -number
+
+    assert ends_with(in_order(list(numbers), order)) == sorted(numbers, reverse=True)
+    compared.clear()
+    there = sorted(numbers, reverse=True)
+    assert ends_with(in_order(list(there), order)) == there
+    assert len(compared) < 1.01 * len(there)
+
+
+async def test_what_is_begun_where_nobody_can_wait_is_done_at_once_if_it_is_little() -> None:
+    pace, done = Pace(1000, count().__next__), list[int]()
+    async with Turns() as turns:
+        pace.begin(counted(100, turns, done))
+        assert len(done) == 100
+
+
+async def test_what_is_begun_where_nobody_can_wait_goes_on_in_turns_to_come_and_is_waited_for_in_the_end() -> None:
+    pace, done = Pace(10, count().__next__), list[int]()
+    async with Turns() as turns:
+        pace.begin(counted(1000, turns, done))
+        assert 0 < len(done) < 100
+        await pace.close()
+    assert len(done) == 1000
+    assert max(map(done.count, done)) < 100
+
+
+def test_what_is_begun_where_no_event_loop_runs_is_done() -> None:
+    done = list[int]()
+    Pace(1, count().__next__).begin(counted(1000, Turns(), done))
+    assert len(done) == 1000
+
+
 @pytest.mark.parametrize("some", [dict.fromkeys(range(1000), ""), list(range(1000))])
 def test_a_large_collection_is_emptied_in_pieces(some: dict[int, str] | list[int]) -> None:
     assert len(list(used_up(some))) > 10
@@ -131,6 +180,90 @@ async def test_a_pass_over_many_nodes_is_many_turns(kind: str) -> None:
     grown = [after - before for before, after in zip(list(made.values()), list(made.values())[1:], strict=False)]
     assert 0 < max(grown) <= 512
     assert len([each for each in grown if each]) > 5
+
+
+class Stopping(PendingExecutor):
+    """Writes down what it is told to stop."""
+
+    def __init__(self) -> None:
+        self.stopped = list[str]()
+
+    def stop(self, workflow: Workflow, node: Node) -> None:
+        self.stopped.append(node.id)
+
+
+async def test_a_workflow_of_very_many_leaves_is_deleted_in_many_turns() -> None:
+    work, leaves = workflow("steps"), Stopping()
+    async with Engine(executor=leaves) as engine:
+        await engine.reconcile(work)
+        engine._surroundings.pace._clock, engine._surroundings.pace._share = count().__next__, 10
+        deleted = engine.delete(work)
+        assert len(leaves.stopped) < 100
+        with pytest.raises(AlreadySubmitted, match="it is not gone yet"):
+            engine.submit(work)
+        await deleted
+        assert len(leaves.stopped) == len(set(leaves.stopped)) == 3000
+        engine.submit(work)
+
+
+async def test_an_engine_that_is_left_has_stopped_what_was_deleted() -> None:
+    work, leaves = workflow("steps"), Stopping()
+    async with Engine(executor=leaves) as engine:
+        await engine.reconcile(work)
+        engine._surroundings.pace._clock, engine._surroundings.pace._share = count().__next__, 10
+        engine.delete(work)
+        assert len(leaves.stopped) < 100
+    assert len(leaves.stopped) == 3000
+
+
+async def test_leaves_that_end_at_one_time_are_heard_in_many_turns() -> None:
+    work = workflow("steps")
+    async with (
+        Engine(executor=SimulatedExecutor(Outcomes({"leaf": [Outcome(duration=5)]}))) as engine,
+        Turns() as turns,
+    ):
+        await engine.reconcile(work)
+        engine._surroundings.pace._clock, engine._surroundings.pace._share = count().__next__, 1
+        reports = engine._active.know(work).record.reports
+        heard = {turns.number: 0}
+        running = asyncio.create_task(engine.run([work]))
+        while not running.done():
+            heard[turns.number] = len(reports)
+            await asyncio.sleep(0)
+    assert work.phase == "Succeeded"
+    grown = [after - before for before, after in zip(list(heard.values()), list(heard.values())[1:], strict=False)]
+    assert 0 < max(grown) <= 64
+
+
+def test_a_loop_over_very_many_objects_is_looked_at_in_pieces() -> None:
+    listed = orjson.dumps([{"key": number} for number in range(1000)]).decode()
+    looking = items({"withParam": listed}, ["key"])
+    assert len(list(islice(looking, 50))) == 50
+    turns = ends_with(items({"withParam": listed}, ["key"]))
+    assert turns is not None
+    assert [turn.values["item.key"] for turn in turns] == [str(number) for number in range(1000)]
+
+
+def test_what_very_many_turns_put_out_is_joined_in_pieces() -> None:
+    names = [f"<{number}>" for number in range(1000)]
+    nodes = [
+        Node(name, name, name, "Pod", phase="Succeeded", outputs={"parameters": [{"name": "o", "value": name}]})
+        for name in names
+    ]
+    assert len(list(loop_variables("steps.s", nodes, results=False))) > 1000 + 2 * 10
+    joined = ends_with(loop_variables("steps.s", nodes, results=False))
+    assert joined["steps.s.outputs.parameters.o"] == go_json(names)
+    assert joined["steps.s.outputs.parameters"] == go_json([{"o": name} for name in names])
+
+
+def ends_with(work: Generator[None, None, _T]) -> _T:
+    """What comes of it."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            value: _T = end.value
+            return value
 
 
 async def _watch(work: Workflow, turns: Turns, made: dict[int, int]) -> None:

@@ -199,13 +199,9 @@ class Engine:
         What has come of passes is there before anybody hears of it. Without a store there is nothing to wait for.
         Raises `StoreError`; it is tried again all the same.
         """
-        if self._books is None:
-            return
-        subject = self._workflow(workflow)
-        run = self._active.find(subject)
-        ledger = run.ledger if run is not None else self._books.unwritten.get(subject.uid)
-        if ledger is not None:
-            await ledger.saved()
+        if self._books is not None:
+            run = self._active.find(subject := self._workflow(workflow))
+            await self._books.saved(subject, run.ledger if run is not None else None)
 
     # One pass
 
@@ -221,9 +217,7 @@ class Engine:
         run = self._active.know(self._workflow(workflow))
         if run.busy:
             raise OperationError(f"{run.workflow.key}: a pass over the workflow is under way")
-        if self._observer is None:
-            return await self._passes.make(run)
-        return await self._passes.observed(run, self._observer)
+        return await (self._passes.observed(run, self._observer) if self._observer else self._passes.make(run))
 
     # Many passes
 
@@ -402,6 +396,4 @@ class Engine:
     def _reloaded(self, reload: Reload) -> None:
         """Other plugins are there now: what waits because the old ones asked for it, or failed, need not any more."""
         if reload.added or reload.changed or reload.removed:
-            for key, run in self._active.runs.items():
-                if run.aborts or run.requeue_at is not None or run.busy:
-                    self._active.wake(key)
+            self._active.wake_held_up()

@@ -219,6 +219,12 @@ class Active:
         for key in keys:
             self.wake(key)
 
+    def wake_held_up(self) -> None:
+        """Those that a plugin has asked to wait, or that failed for one, and those with a pass under way."""
+        for key, run in self.runs.items():
+            if run.aborts or run.requeue_at is not None or run.busy:
+                self.wake(key)
+
     # What is told of them
 
     def report(self, workflow: Workflow, node_id: str, result: Result) -> None:

@@ -90,6 +90,12 @@ class Books:
         finally:
             _kept.discard(key)
 
+    async def saved(self, workflow: Workflow, ledger: Ledger | None) -> None:
+        """Wait until all is written that was said of a workflow by now. Raises `StoreError`."""
+        ledger = ledger or self.unwritten.get(workflow.uid)
+        if ledger is not None:
+            await ledger.saved()
+
     async def _write_all(self) -> None:
         """Write what is still to be, where that can be done."""
         for ledger in list(self.unwritten.values()):

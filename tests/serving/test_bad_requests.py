@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -43,7 +44,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
-def test_every_request_is_answered(case: schemathesis.Case, asked: Served) -> None:
+def test_every_request_is_answered(case: schemathesis.Case[Any], asked: Served) -> None:
     given = case.as_transport_kwargs(base_url=asked.url)
     with requests.request(**given, stream=True, timeout=60, allow_redirects=False) as response:
         if response.status_code < 400:

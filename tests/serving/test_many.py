@@ -52,9 +52,10 @@ def test_all_of_many_end_and_are_seen_once(tmp_path: Path) -> None:
             ) as workflow:
                 leaf = Container(name="leaf", image="a", command=["true"])
                 with DAG(name="main"):
-                    first = Task(name="first", template=leaf)
-                    middle = [Task(name=f"m{each}", template=leaf) for each in range(7)]
-                    first >> middle >> Task(name="last", template=leaf)
+                    first, last = (Task(name=name, template=leaf) for name in ("first", "last"))
+                    for each in range(7):
+                        middle = Task(name=f"m{each}", template=leaf)
+                        first.next(middle).next(last)
             workflow.create()
     watcher.join(timeout=120)
     names = {f"w{number}" for number in range(WORKFLOWS)}

@@ -138,6 +138,8 @@ class SimulatedExecutor:
         return Result(outcome.phase, message, outputs, containers=containers or None)
 
     def _make_up(self, output: Output) -> str:
+        if (known := self.made_up.get(output)) is not None:
+            return known
         looped = output in self.lists or output._replace(namespace="") in self.lists
         return self.made_up.setdefault(output, "[]" if looped else "")
 
@@ -177,8 +179,11 @@ def _exit_message(container: str, exit_code: str) -> str:
     return f"{container}: Error (exit code {exit_code})"
 
 
+_EXIT_CODES: Final = tuple(name for name, kind in KINDS.items() if kind.exit_code)
+
+
 def _has_exit_code(template: Document) -> bool:
-    return has_main(template) or any(kind.exit_code and template.get(name) is not None for name, kind in KINDS.items())
+    return has_main(template) or any(template.get(name) is not None for name in _EXIT_CODES)
 
 
 def _is_pod(template: Document) -> bool:

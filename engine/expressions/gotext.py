@@ -102,7 +102,10 @@ def go_json(value: object, *, indent: bool = False, html: bool = True) -> str:
     """The JSON text that Go's json.Marshal writes: sorted keys, `<`, `>` and `&` escaped unless `html` is False."""
     option = orjson.OPT_SORT_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
     try:
-        with budgeted():
+        if isinstance(value, list | Mapping):
+            with budgeted():
+                text = orjson.dumps(_plain(value), option=option).decode()
+        else:
             text = orjson.dumps(_plain(value), option=option).decode()
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise Invalid(f"json: {error}") from error

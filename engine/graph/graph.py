@@ -146,7 +146,7 @@ class Graph:
             inside = boundary is not None and not invocation.flag
             own = relative_name(invocation.name, boundary.name) if boundary is not None and inside else ""
             scope["steps.name"] = scope["tasks.name"] = own
-        if template.is_pod:
+        if template.reads_pod:
             scope["pod.name"] = self.pod_name(invocation)
         if invocation.attempt:
             scope.update(invocation.attempt)

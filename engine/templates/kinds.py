@@ -74,6 +74,9 @@ STARTED: Final = frozenset(kind.node_type for kind in KINDS.values() if kind.lea
 """The types of nodes that an executor may have been given to start."""
 
 
+_RESULTS: Final = tuple(name for name, kind in KINDS.items() if kind.result)
+
+
 def has_main(template: Mapping[str, Any]) -> bool:
     """Whether a container set has the container whose result and exit code are those of the pod."""
     containers = (template.get("containerSet") or {}).get("containers") or ()
@@ -82,4 +85,4 @@ def has_main(template: Mapping[str, Any]) -> bool:
 
 def has_result(template: Mapping[str, Any]) -> bool:
     """Whether what the leaf writes to its standard output is its result (Argo's HasOutput)."""
-    return has_main(template) or any(kind.result and template.get(name) is not None for name, kind in KINDS.items())
+    return has_main(template) or any(template.get(name) is not None for name in _RESULTS)

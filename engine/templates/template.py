@@ -244,6 +244,8 @@ class Template:
         """The steps and tasks whose variables are read anywhere in the template."""
         text = orjson.dumps(document).decode()
         self.reads_name = "steps.name" in text or "tasks.name" in text
+        self.reads_pod = self.is_pod and ("pod" in text or "$env" in text or any("{{" in tag for tag in self.text.tags))
+        """Whether the name of a node's pod may be read in it."""
         self.reads_list = "inputs.parameters" in self.text.tags
         self.fixed: dict[str, str] = {
             f"{side}.{kind}.{item['name']}.path": item["path"]

@@ -160,7 +160,11 @@ class Records:
             recent = self._recent.get(record.uid)
             if recent is not None:
                 await self._engine.saved(recent)
-            await self._archive.delete(record.uid)
+            try:
+                await self._archive.delete(record.uid)
+            except StoreError:
+                await self._removals.take_back(record.uid)
+                raise
         if record.uid in self.hub.items:
             self._remove(record)
         self._removals.remove(record.uid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from engine.engine import Engine
@@ -39,6 +40,11 @@ class Removals:
         """The workflow of that uid is about to be deleted. Raises `StoreError`."""
         if isinstance(self._engine.executor, Keeping):
             await self._store.put(KIND, "", uid, {})
+
+    async def take_back(self, uid: str) -> None:
+        """It could not be deleted: it is to be there after a restart, too."""
+        with suppress(StoreError):  # then it is not to be
+            await self._store.remove(KIND, "", uid)
 
     def remove(self, uid: str) -> None:
         """It is deleted: remove its files, once nothing of it runs any more."""

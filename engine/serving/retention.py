@@ -42,7 +42,8 @@ class Retention:
 
     def __init__(self, records: Records, clock: Callable[[], float], keep: int) -> None:
         self._records, self._clock, self._keep = records, clock, keep
-        self._finished: dict[str, Record] = {}
+        self._finished: dict[str, tuple[Record, float]] = {}
+        """By uid, with the time at which it ended: one that was retried ends once more."""
         self._ended: list[tuple[float, int, str]] = []
         """When which ended, the first on top; some of them are not there any more."""
         self._due: list[tuple[float, int, str]] = []
@@ -82,7 +83,7 @@ class Retention:
 
     def _timeout(self) -> float | None:
         """Seconds until something is to be done if nothing happens; what has happened is heard first."""
-        if len(self._finished) > self._keep and self._clock() >= self._not_before:
+        if self._ended and len(self._finished) > self._keep and self._clock() >= self._not_before:
             return 0.0
         return max(self._due[0][0] - self._clock(), 0.0) if self._due else None
 
@@ -90,32 +91,43 @@ class Retention:
         record = event.item
         if event.type == DELETED or record.workflow is not None:
             self._finished.pop(record.uid, None)
-        elif record.uid not in self._finished:
-            self._finished[record.uid] = record
-            ended = _ended(record.document)
-            heapq.heappush(self._ended, (ended, record.created, record.uid))
-            seconds = time_to_live(record.document)
-            if seconds is not None:
-                heapq.heappush(self._due, (ended + seconds + _MARGIN, record.created, record.uid))
+            return
+        ended = _ended(record.document)
+        if self._finished.get(record.uid) == (record, ended):
+            return
+        self._finished[record.uid] = record, ended
+        heapq.heappush(self._ended, (ended, record.created, record.uid))
+        seconds = time_to_live(record.document)
+        if seconds is not None:
+            heapq.heappush(self._due, (ended + seconds + _MARGIN, record.created, record.uid))
+
+    def _still(self, uid: str) -> tuple[Record, float] | None:
+        """The workflow and when it ended, if it is there and has not begun to run again."""
+        found = self._finished.get(uid)
+        return found if found is not None and found[0].workflow is None else None
 
     async def _delete_due(self) -> None:
         """Those whose time has come."""
         while self._due and self._due[0][0] <= self._clock():
             at, _, uid = heapq.heappop(self._due)
-            record = self._finished.get(uid)
-            seconds = time_to_live(record.document) if record is not None else None
-            if record is None or seconds is None or _ended(record.document) + seconds + _MARGIN > at:
-                continue  # it is gone, or ran once more
+            found = self._still(uid)
+            if found is None:
+                continue
+            record, ended = found
+            seconds = time_to_live(record.document)
+            if seconds is None or ended + seconds + _MARGIN > at:
+                continue
             if not await self._delete(record, "its time to live is over"):
                 heapq.heappush(self._due, (self._clock() + _AGAIN, record.created, uid))
 
     async def _delete_first(self) -> None:
         """Those that are too many."""
-        while len(self._finished) > self._keep and self._clock() >= self._not_before:
+        while self._ended and len(self._finished) > self._keep and self._clock() >= self._not_before:
             ended, created, uid = heapq.heappop(self._ended)
-            record = self._finished.get(uid)
-            if record is None or _ended(record.document) != ended:
+            found = self._still(uid)
+            if found is None or found[1] != ended:
                 continue
+            record = found[0]
             if not await self._delete(record, f"there are more than {self._keep} finished workflows"):
                 heapq.heappush(self._ended, (ended, created, uid))
                 self._not_before = self._clock() + _AGAIN

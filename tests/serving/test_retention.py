@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from engine import Engine, MemoryStore, Node, Result, Workflow
+from engine import Engine, MemoryStore, Node, Result, SimulatedExecutor, Workflow
 from engine.executors.logs import Log
+from engine.executors.outcomes import Outcome, Outcomes
 from engine.model.clock import SimulatedClock
 from engine.serving.hub import DELETED
 from engine.serving.records import Records
@@ -104,9 +105,11 @@ async def test_they_go_by_the_clock_of_the_engine() -> None:
         await records.submit(workflow_of("never"))
         await engine.run()
         async with Retention(records, clock, 10).kept():
+            watching = asyncio.ensure_future(gone(records, "sooner"))
+            await asyncio.sleep(0)
             clock.jump(clock() + 3700)
             await records.submit(workflow_of("another"))  # so that somebody looks at the clock
-            await gone(records, "sooner")
+            await watching
             assert sorted(record.key[1] for record in records.hub.items.values()) == ["another", "later", "never"]
         assert [head.name for head in await store.heads(finished=True)] == ["later", "never"]
 
@@ -123,6 +126,29 @@ async def test_of_too_many_those_go_that_ended_first() -> None:
         async with Retention(records, clock, 2).kept():
             await watching
         assert [head.name for head in await store.heads()] == ["w3", "w4"]
+
+
+async def test_one_that_was_retried_lives_from_its_last_end_on() -> None:
+    clock = SimulatedClock()
+    store, outcomes = MemoryStore(), Outcomes({"main": [Outcome(phase="Failed")]})
+    engine = Engine(store=store, clock=clock, executor=SimulatedExecutor(outcomes, clock))
+    async with engine, Records(engine, store) as records:
+        record = await records.submit(workflow_of("w", ttlStrategy={"secondsAfterFailure": 3600}))
+        await engine.run()
+        async with Retention(records, clock, 10).kept():
+            clock.jump(clock() + 3000)
+            engine.retry(await records.workflow(record))
+            await engine.run()
+            clock.jump(clock() + 3000)
+            await records.submit(workflow_of("another"))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert record.uid in records.hub.items
+            watching = asyncio.ensure_future(gone(records, "w"))
+            await asyncio.sleep(0)
+            clock.jump(clock() + 700)
+            await records.submit(workflow_of("yet-another"))
+            await watching
 
 
 async def test_files_go_with_their_workflow() -> None:

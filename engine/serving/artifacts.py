@@ -70,12 +70,12 @@ class ArtifactFiles:
     async def _whole(self, request: web.Request, direction: str) -> web.StreamResponse:
         match = request.match_info
         record = self._by_uid(match["uid"]) if "uid" in match else self._records.find(match["namespace"], match["name"])
-        found = await self._found(record, match["nodeId"], direction, match["artifactName"])
+        found, path = await self._found(record, match["nodeId"], direction, match["artifactName"])
         if isinstance(found, bytes):
-            return web.Response(body=found, headers=_headers(match["artifactName"]))
+            return web.Response(body=found, headers=_headers(match["artifactName"], path))
         if await asyncio.to_thread(found.is_dir):
             return await _archive(request, found)
-        return await asyncio.to_thread(_Opened, found, _headers(found.name))
+        return await asyncio.to_thread(_Opened, found, _headers(found.name, path))
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """A file in what a node left, or a page that lists those of a folder; its ``index.html`` where there is one."""
@@ -88,10 +88,10 @@ class ArtifactFiles:
             record = self._by_uid(match["id"])
         else:
             raise invalid(f"expected workflows or archived-workflows, got {match['idDiscriminator']!r}")
-        found = await self._found(record, match["nodeId"], "outputs", match["artifactName"])
+        found, path = await self._found(record, match["nodeId"], "outputs", match["artifactName"])
         if isinstance(found, bytes):
-            return web.Response(body=found, headers=_headers(match["artifactName"]))
-        return await asyncio.to_thread(_entry, found, match.get("path"), str(request.rel_url.raw_path))
+            return web.Response(body=found, headers=_headers(match["artifactName"], path))
+        return await asyncio.to_thread(_entry, found, path, match.get("path"), str(request.rel_url.raw_path))
 
     def _by_uid(self, uid: str) -> Record:
         record = self._records.hub.items.get(uid)
@@ -99,8 +99,8 @@ class ArtifactFiles:
             raise not_found("workflows.argoproj.io", uid)
         return record
 
-    async def _found(self, record: Record, node_id: str, direction: str, name: str) -> Path | bytes:
-        """Where an artifact is, or what it is. Raises `ApiError`."""
+    async def _found(self, record: Record, node_id: str, direction: str, name: str) -> tuple[Path | bytes, str]:
+        """Where an artifact is, or what it is, and its path in the container. Raises `ApiError`."""
         node = (await self._records.workflow(record)).committed().get(node_id)
         if node is None:
             raise not_found("node", node_id)
@@ -111,13 +111,14 @@ class ArtifactFiles:
         if artifact is None:
             raise not_found("artifact", name)
         if artifact.get("raw") is not None:
-            return text_of(artifact["raw"].get("data") or "").encode()
+            return text_of(artifact["raw"].get("data") or "").encode(), str(artifact.get("path") or "")
         if not isinstance(self._executor, Keeping):
             raise ApiError(Code.NOT_FOUND, f'artifact "{name}": leaves were simulated, so there is no file')
         try:
-            return await asyncio.to_thread(self._executor.file_of, record.uid, artifact)
+            place = await asyncio.to_thread(self._executor.file_of, record.uid, artifact)
         except LookupError as error:
             raise ApiError(Code.NOT_FOUND, f'artifact "{name}": {error}') from None
+        return place, str(artifact.get("path") or "")
 
 
 class _Opened(web.FileResponse):
@@ -152,10 +153,10 @@ class _Opened(web.FileResponse):
     __del__ = close
 
 
-def _headers(name: str) -> dict[str, str]:
-    """What Argo's server says of a file of that name."""
+def _headers(name: str, path: str = "") -> dict[str, str]:
+    """What Argo's server says of a file of that name; where that has no extension, its path in the container may."""
     shown = quote(name, safe=" !#$&'()+,;=@[]^`{}~")
-    type_ = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    type_ = mimetypes.guess_type(name)[0] or mimetypes.guess_type(path)[0] or "application/octet-stream"
     return {"Content-Disposition": f'filename="{shown}"', "Content-Type": type_, **HEADERS}
 
 
@@ -171,8 +172,8 @@ async def _archive(request: web.Request, folder: Path) -> web.StreamResponse:
     return response
 
 
-def _entry(artifact: Path, path: str | None, url: str) -> web.StreamResponse:
-    """What lies in an artifact under that path; None is the artifact itself, whose address ends without a slash."""
+def _entry(artifact: Path, called: str, path: str | None, url: str) -> web.StreamResponse:
+    """What lies in an artifact under that path; None is the artifact itself, which its container ``called`` so."""
     parts = [part for part in (path or "").split("/") if part]
     if any(part in (".", "..") or "\0" in part for part in parts):
         raise invalid(f"expected a path within the artifact, got {path!r}")
@@ -186,7 +187,7 @@ def _entry(artifact: Path, path: str | None, url: str) -> web.StreamResponse:
             return _page(real, url)
     except OSError as error:
         raise ApiError(Code.NOT_FOUND, f"{'/'.join((artifact.name, *parts))!r}: {error.strerror}") from None
-    return _Opened(real, _headers(place.name))
+    return _Opened(real, _headers(place.name, "" if parts else called))
 
 
 def _page(folder: Path, url: str) -> web.StreamResponse:

@@ -84,6 +84,11 @@ def test_a_file_is_sent_as_it_is(run: Run, path: str) -> None:
     assert answer.headers["Content-Security-Policy"].startswith("sandbox; base-uri 'none'; default-src 'none';")
 
 
+def test_the_type_may_be_that_of_the_path(run: Run) -> None:
+    answer = run.get("/artifacts/default/{name}/{first}/file")
+    assert (answer.headers["Content-Disposition"], answer.headers["Content-Type"]) == ('filename="file"', "text/plain")
+
+
 def test_parts_of_a_file_can_be_had(run: Run) -> None:
     answer = run.get("/artifacts/default/{name}/{first}/file", Range="bytes=1-3")
     assert (answer.status, answer.body) == (206, b"lai")

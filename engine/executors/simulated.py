@@ -34,15 +34,15 @@ class PendingExecutor:
 class SimulatedExecutor:
     """Ends every leaf as `outcomes` says, after its duration by `clock`; by default at once and well.
 
-    An output that nobody gave is empty, or an empty list if it is among the `lists`, which a loop is over. `made_up`
-    has those that were, in the namespace of their workflow, with the value that they were given.
+    An output that nobody gave is empty, or an empty list if it is among the `lists`, which a loop is over. Where these
+    are given, `made_up` has those that were, in the namespace of their workflow, with the value that they were given.
     """
 
     def __init__(
         self,
         outcomes: Outcomes | None = None,
         clock: SimulatedClock | None = None,
-        lists: Collection[Output] = (),
+        lists: Collection[Output] | None = None,
     ) -> None:
         self.outcomes = outcomes or Outcomes()
         self.lists = lists
@@ -138,6 +138,8 @@ class SimulatedExecutor:
         return Result(outcome.phase, message, outputs, containers=containers or None)
 
     def _make_up(self, output: Output) -> str:
+        if self.lists is None:
+            return ""
         if (known := self.made_up.get(output)) is not None:
             return known
         looped = output in self.lists or output._replace(namespace="") in self.lists

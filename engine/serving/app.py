@@ -77,7 +77,7 @@ def application(
 
 def _missing(name: str) -> Handler:
     async def refuse(request: web.Request) -> web.StreamResponse:
-        raise ApiError(Code.UNIMPLEMENTED, f"{name} is not implemented: it means nothing without a cluster")
+        raise ApiError(Code.UNIMPLEMENTED, f"{name} is not implemented by this server")
 
     return refuse
 
@@ -94,7 +94,8 @@ async def _answering_errors(request: web.Request, handler: Handler) -> web.Strea
     except (OperationError, StoreError) as error:
         code = next(code for kind, code in _CODES if isinstance(error, kind))
         return answered(ApiError(code, str(error)))
-    except (ConnectionError, TimeoutError):  # whoever asked is gone
+    except (ConnectionError, TimeoutError) as error:  # whoever asked is gone, or takes nothing any more
+        _log.info("request given up", method=request.method, path=request.path, reason=repr(error))
         if request.transport is not None:
             request.transport.abort()
         return web.Response()

@@ -57,7 +57,7 @@ class Token(str):
         try:
             text = file.read_text("utf-8").strip()
         except OSError as error:
-            raise ValueError(f"cannot read {str(file)[:500]}: {error.strerror}") from None
+            raise ValueError(f"cannot read {file}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise ValueError(f"expected a token in {file}, got bytes that are not text") from None
         if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", text):

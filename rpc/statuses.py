@@ -17,6 +17,9 @@ PATIENCE: Final = frozenset({429, 502, 503, 504})
 EXCERPT: Final = 256
 """Bytes of a refused reply's body that its error shows."""
 
+LONGEST: Final = 2000
+"""Characters of a line that tells what is wrong."""
+
 MAX_RETRY_AFTER: Final = 3600.0
 """Seconds; a Retry-After that asks for more counts as this much."""
 
@@ -45,7 +48,12 @@ def excerpt(body: bytes) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """The text with all that a terminal would not simply show, line ends among it, written as in Python."""
+    """The text with all that a terminal would not simply show, line ends among it, written as in Python.
+
+    What is longer than `LONGEST` is cut: it quotes something that nobody would read.
+    """
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}..."
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.simulated import SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
-from engine.model.statistics import EngineHealth, EngineStats
+from engine.model.statistics import EngineHealth, EngineStats, EngineTimings
 from engine.model.workflow import Workflow
 from engine.operations import OperationError
 from engine.operations.errors import AlreadySubmitted, Draining
@@ -155,10 +155,17 @@ class Engine:
         queue = self._active.queue
         return EngineStats(
             **asdict(self._surroundings.counts),
+            leaves_started=self._handing.started,
             workflows=len(self._active.runs),
             queued=len(queue),
             in_flight=queue.in_flight,
         )
+
+    @property
+    def timings(self) -> EngineTimings:
+        """How long passes and turns of the event loop took, and what is queued has waited."""
+        surroundings = self._surroundings
+        return EngineTimings(surroundings.passes, surroundings.pace.turns, self._active.queue.oldest(time.monotonic()))
 
     @property
     def health(self) -> EngineHealth:
@@ -186,7 +193,7 @@ class Engine:
     @property
     def workflows(self) -> list[Workflow]:
         """Those that the engine has and are not finished: once it is entered, those that its store had."""
-        return [run.workflow for run in self._active.runs.values()]
+        return [run.workflow for run in list(self._active.runs.values())]
 
     def find(self, key: str) -> WorkflowHandle | None:
         """The handle of the unfinished workflow of a key, ``namespace/name``; None where the engine has none."""

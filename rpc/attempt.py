@@ -76,6 +76,7 @@ class Attempt(Generic[T]):
         "_receiver",
         "_route",
         "_start",
+        "_tally",
         "_turn",
         "calls",
         "travelled",
@@ -106,6 +107,7 @@ class Attempt(Generic[T]):
         self._ledger = ledger = means.ledger
         self._breaker = ledger.breaker
         self._permits = ledger.permits
+        self._tally = ledger.tallies[route]
         self._judge = means.judge
         self._observer = means.observer
         self._turn = _Turn(self)
@@ -160,7 +162,7 @@ class Attempt(Generic[T]):
         if self._on_it:
             self._on_it = False
             self._permits.release()
-            self._ledger.outcomes[Outcome.CANCELLED] += self.calls
+            self._ledger.count(self._route, Outcome.CANCELLED, self.calls)
             if self._observer is not None:
                 self._tell(self._observer, Outcome.CANCELLED, monotonic())
         # Both refer back here: with them, what was asked would stay until the garbage collector comes by.
@@ -181,7 +183,7 @@ class Attempt(Generic[T]):
             permits.in_flight -= 1
             if permits.turns:
                 permits.hand_over()
-            self._ledger.answer(now, self._start)
+            self._ledger.answer(self._tally, self._queued, self._start, now)
             if self._judge.unreachable:
                 self._judge.came_back()
             body = result.body
@@ -213,8 +215,11 @@ class Attempt(Generic[T]):
             if not isinstance(exception, LaneError):
                 raise exception
             error = self._judge.failed(self._route, exception, calls=self.calls)
+            now = monotonic()
+            if error.outcome is not Outcome.CANCELLED:
+                self._tally.time_failure(self._start - self._queued, now - self._start)
             if self._observer is not None:
-                self._tell(self._observer, error.outcome, monotonic())
+                self._tell(self._observer, error.outcome, now)
             self._receiver.failed(error)
         except Exception as mistake:
             self._receiver.failed(mistake)

@@ -20,13 +20,14 @@ from rpc.errors import FatalError
 from rpc.judging import Judge
 from rpc.lanes import Broken, Lane, Waiting
 from rpc.ledger import Ledger
-from rpc.methods import Method, Spelling
+from rpc.methods import Method, Route, Spelling
 from rpc.observing import RequestObserver
 from rpc.replies import decode_object, validate
 from rpc.retries import RetryPolicy
 from rpc.sizing import BatchPolicy
 from rpc.spellings import Spellings
 from rpc.stats import ClientStats
+from rpc.tally import Tally
 from rpc.window import Outcomes
 
 LaneName = Literal["auto", "aiohttp", "wire"]
@@ -142,6 +143,13 @@ class Client:
     def stats(self) -> ClientStats:
         """What it has seen so far."""
         return self._ledger.summary()
+
+    @property
+    def tallies(self) -> Mapping[Route, Tally]:
+        """What it has seen so far of each method, and of its batches: calls by outcome, and how long they took."""
+        for tally in self._ledger.tallies.values():
+            tally.settle()
+        return self._ledger.tallies
 
     @property
     def breaker(self) -> BreakerState:

@@ -231,7 +231,7 @@ class _Shipment:
             self._attempts.spellings.refuse(self._route)
         if reply is None or reply is _NONE:
             raise NoBatches
-        self._ledger.unpack(count)
+        self._ledger.unpack(self._route, count)
         if reply.announcement is not None:
             self._delivery.announcement = reply.announcement
         self._size.answered(count, seconds)

@@ -47,19 +47,19 @@ class Judge:
         """
         status = response.status
         if status == 404:
-            self._ledger.outcomes[Outcome.UNSUPPORTED] += 1
+            self._ledger.count(method, Outcome.UNSUPPORTED)
             return None
         if status != 200 and status != 204:
             if status in PATIENCE:
                 # 429 says that we call too often, not that anything is broken.
-                self._ledger.fail(Outcome.BUSY, blame=status != 429, calls=calls)
+                self._ledger.fail(method, Outcome.BUSY, blame=status != 429, calls=calls)
             else:
-                self._ledger.refuse(Outcome.BAD_STATUS, calls)
+                self._ledger.refuse(method, Outcome.BAD_STATUS, calls)
             raise refusal(self.name, method, response)
         try:
             reply, unknown = read(response.body)
         except IllegalReply as why:
-            self._ledger.refuse(Outcome.ILLEGAL, calls)
+            self._ledger.refuse(method, Outcome.ILLEGAL, calls)
             raise illegal(self.name, method, response, why) from why
         self._ledger.unknown_fields += unknown
         return reply
@@ -70,15 +70,15 @@ class Judge:
         There a 404 is that call's silence: the method is known by its path, which was answered.
         """
         if why is not None:
-            self._ledger.refuse(Outcome.ILLEGAL, 1)
+            self._ledger.refuse(method, Outcome.ILLEGAL, 1)
             raise illegal(self.name, method, response, why) from why
         if response.status == 404:
-            self._ledger.outcomes[Outcome.UNSUPPORTED] += 1
+            self._ledger.count(method, Outcome.UNSUPPORTED)
             return
         if response.status in PATIENCE:
-            self._ledger.fail_within(blame=response.status != 429)
+            self._ledger.fail_within(method, blame=response.status != 429)
         else:
-            self._ledger.outcomes[Outcome.BAD_STATUS] += 1
+            self._ledger.count(method, Outcome.BAD_STATUS)
         raise refusal(self.name, method, response)
 
     def failed(self, method: Route, error: LaneError, *, calls: int = 1) -> TransientError | FatalError:
@@ -89,23 +89,23 @@ class Judge:
 
     def _failure(self, method: Route, error: LaneError, calls: int) -> TransientError | FatalError:
         if self.closed:
-            self._ledger.outcomes[Outcome.CANCELLED] += calls
+            self._ledger.count(method, Outcome.CANCELLED, calls)
             return NotSent(self.name, method, "the client was closed", outcome=Outcome.CANCELLED)
         if isinstance(error, Malformed):
-            self._ledger.lose(Outcome.MALFORMED, calls)
+            self._ledger.lose(method, Outcome.MALFORMED, calls)
             return FatalError(self.name, method, str(error), outcome=Outcome.MALFORMED)
         outcome = next(outcome for kind, outcome in _BROKEN.items() if isinstance(error, kind))
         if outcome is Outcome.UNTRUSTED and not self.unreachable:
             _log.error("plugin cannot be trusted", name=self.name, problem=str(error))
         self.unreachable = self.unreachable or isinstance(error, Unreachable)
-        self._ledger.fail(outcome, blame=outcome is not Outcome.OWN_FAULT, calls=calls)
+        self._ledger.fail(method, outcome, blame=outcome is not Outcome.OWN_FAULT, calls=calls)
         return TransientError(self.name, method, str(error), outcome=outcome)
 
     def not_sent(
         self, method: Route, outcome: Literal[Outcome.BREAKER_OPEN, Outcome.PAST_DEADLINE], *, calls: int = 1
     ) -> NotSent:
         """The error for what was held back."""
-        self._ledger.outcomes[outcome] += calls
+        self._ledger.count(method, outcome, calls)
         return NotSent(self.name, method, _NOT_SENT[outcome], outcome=outcome)
 
 

@@ -15,8 +15,10 @@ from rpc.breaker import Breaker, BreakerPolicy
 from rpc.budget import Budget
 from rpc.limiter import Limiter
 from rpc.logs import get_logger
+from rpc.methods import BATCHES, Method, Route
 from rpc.permits import Permits
 from rpc.stats import ClientStats, Histogram, Outcome
+from rpc.tally import Tally
 
 WHATEVER_THE_SIZE: Final = frozenset({Outcome.UNREACHABLE, Outcome.UNTRUSTED})
 """What a batch fails with however few calls it has."""
@@ -35,6 +37,7 @@ class Ledger:
         self.permits = Permits(concurrency or Limiter(now).limit)
         self.budget = budget or Budget(now)
         self.outcomes = dict.fromkeys(Outcome, 0)
+        self.tallies: dict[Route, Tally] = {route: Tally() for route in (*Method, *BATCHES.values())}
         self.answered = 0
         """Complete HTTP replies, good or bad; the rest of ``outcomes[ANSWERED]`` follows from it."""
         self.batched = 0
@@ -50,13 +53,21 @@ class Ledger:
         self._credited = 0
         self._probe: asyncio.Future[None] | None = None
 
-    def answer(self, now: float, start: float) -> None:
-        """A complete HTTP reply came at `now` to what was sent at `start`."""
+    def answer(self, tally: Tally, queued: float, start: float, now: float) -> None:
+        """A complete HTTP reply came at `now` to what was sent at `start`, and was to be from `queued` on."""
         if now >= self.turn:
             self.tell(now)
         self.answered = answered = self.answered + 1
         if not answered & 15:
             self.latency.add(now - start)
+        tally.replies = replies = tally.replies + 1
+        if replies >= tally.due:
+            tally.time(start - queued, now - start)
+
+    def count(self, route: Route, outcome: Outcome, calls: int = 1) -> None:
+        """This came of so many calls."""
+        self.outcomes[outcome] += calls
+        self.tallies[route].outcomes[outcome] += calls
 
     def came_back(self) -> None:
         """The plugin answers again after it was unreachable."""
@@ -64,17 +75,17 @@ class Ledger:
             self.limiter.restart(monotonic(), self.answered - self._busy, self.permits.waits)
             self.permits.resize(self.limiter.limit)
 
-    def fail(self, outcome: Outcome, *, blame: bool, calls: int = 1) -> None:
+    def fail(self, route: Route, outcome: Outcome, *, blame: bool, calls: int = 1) -> None:
         """An attempt was turned away, or not answered at all. ``blame``: it was the plugin's fault.
 
         ``calls`` are those of a batch that failed as a whole. To the limiter that is one request, and so it is to the
         breaker where the reason may be that there were so many: the parts that it is sent again in will tell.
         """
         now = monotonic()
-        self.outcomes[outcome] += calls
+        self.count(route, outcome, calls)
         if outcome is Outcome.BUSY:
             self._busy += 1
-            self.batched += calls - 1
+            self._unpack(route, calls)
         else:
             self._unanswered += calls
         self.tell(now)
@@ -84,24 +95,29 @@ class Ledger:
             self.limiter.refused(now, self.answered - self._busy)
             self.permits.resize(self.limiter.limit)
 
-    def refuse(self, outcome: Outcome, calls: int) -> None:
+    def refuse(self, route: Route, outcome: Outcome, calls: int) -> None:
         """The last reply was wrong, to all of its calls."""
-        self.outcomes[outcome] += calls
-        self.unpack(calls)
+        self.count(route, outcome, calls)
+        self._unpack(route, calls)
 
-    def lose(self, outcome: Outcome, calls: int) -> None:
+    def lose(self, route: Route, outcome: Outcome, calls: int) -> None:
         """So many calls were sent, and what came back was no reply at all, by nobody's fault but the bytes'."""
-        self.outcomes[outcome] += calls
+        self.count(route, outcome, calls)
         self._unanswered += calls
 
-    def unpack(self, calls: int) -> None:
-        """The last reply was to a batch of so many."""
-        self.batched += calls - 1
+    def unpack(self, route: Route, calls: int) -> None:
+        """The last reply was to a batch of so many, and a good one."""
+        self._unpack(route, calls)
+        self.tallies[route].sizes[calls] += 1
 
-    def fail_within(self, *, blame: bool) -> None:
+    def _unpack(self, route: Route, calls: int) -> None:
+        self.batched += calls - 1
+        self.tallies[route].batched += calls - 1
+
+    def fail_within(self, route: Route, *, blame: bool) -> None:
         """A call in a batch that was answered was turned away."""
         now = monotonic()
-        self.outcomes[Outcome.BUSY] += 1
+        self.count(route, Outcome.BUSY)
         self.tell(now)
         if blame:
             self._blame(now, 1)
@@ -135,6 +151,8 @@ class Ledger:
         calls = self.answered + self.batched + self._unanswered - self.retries
         self.budget.calls += max(0, calls - self._credited)
         self._credited = max(calls, self._credited)
+        for tally in self.tallies.values():
+            tally.begin()
         self.turn = now + self.breaker.step
         limiter = self.limiter
         if limiter is not None:

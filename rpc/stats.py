@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -79,14 +79,17 @@ class Histogram:
     def __init__(self, per_octave: int = 8, octaves: int = 27) -> None:
         self.buckets = [0] * (per_octave * octaves)
         self.slowest = 0.0
+        self.total = 0.0
+        """The sum of all."""
         self._per_octave = per_octave
 
-    def add(self, seconds: float) -> None:
-        """Count one duration."""
+    def add(self, seconds: float, times: int = 1) -> None:
+        """Count one duration, or as many of that length."""
+        self.total += seconds * times
         if seconds > self.slowest:
             self.slowest = seconds
         bucket = int(math.log2(seconds / _SMALLEST) * self._per_octave) if seconds > _SMALLEST else 0
-        self.buckets[min(bucket, len(self.buckets) - 1)] += 1
+        self.buckets[min(bucket, len(self.buckets) - 1)] += times
 
     def summary(self) -> Latency:
         """Percentiles of what was counted."""
@@ -102,6 +105,15 @@ class Histogram:
             if count and seen >= rank:
                 return min(self.slowest, self.edge(bucket + 1))
         return 0.0
+
+    def up_to(self, octaves: Iterable[int]) -> Iterator[tuple[float, int]]:
+        """How many were shorter than the smallest duration, a microsecond, doubled so many times; in rising order."""
+        seen = at = 0
+        for octave in octaves:
+            bucket = octave * self._per_octave
+            seen += sum(self.buckets[at:bucket])
+            at = bucket
+            yield self.edge(bucket), seen
 
     def edge(self, bucket: int) -> float:
         """The seconds with which a bucket begins."""

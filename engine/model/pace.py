@@ -13,6 +13,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
+from rpc.stats import Histogram
+
 SHARE: Final = 0.005
 """Seconds of a turn for all that want to get on, together: four times that would be felt by whoever else is there."""
 
@@ -43,6 +45,8 @@ class Pace:
         """When the share of this turn is used up; None where nobody has begun on it."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._begun: set[asyncio.Task[Any]] = set()
+        self.turns = Histogram()
+        """How long the turns were in which anybody got on, from then until all was done that was to be in them."""
 
     async def rest(self) -> None:
         """Go on at once if there is time left in this turn, else in a later one."""
@@ -63,7 +67,11 @@ class Pace:
                 raise
         if self._until is None:
             self._until = self._clock() + self._share
-            loop.call_soon(self._next_turn)
+            loop.call_soon(self._turned, self._until - self._share)
+
+    def _turned(self, began: float) -> None:
+        self.turns.add(self._clock() - began)
+        self._next_turn()
 
     def _next_turn(self) -> None:
         self._until = None

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
+
+from rpc.stats import Histogram
+
+PassEnding = Literal["committed", "aborted", "failed", "cancelled"]
+"""What can come of a pass. ``failed`` is a mistake of ours, which ends the workflow."""
+
+PASS_RESULTS: Final[tuple[PassEnding, ...]] = get_args(PassEnding)
 
 
 @dataclass(slots=True)
@@ -19,6 +28,8 @@ class Counts:
     answers_resumed: int = 0
     answers_cached: int = 0
     workflows_finished: int = 0
+    workflows_ended: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("Succeeded", "Failed", "Error"), 0))
+    writes: int = 0
     writes_failed: int = 0
 
 
@@ -27,7 +38,8 @@ class EngineStats(msgspec.Struct, frozen=True):
 
     ``aborted`` counts passes that left no trace, ``failures_passed_over`` failures of plugins that may fail or only
     observe, ``answers_resumed`` questions that a pass did not have to ask since the aborted one before it had.
-    ``writes_failed`` counts failures of the store.
+    ``workflows_ended`` are the finished ones by phase. ``writes`` counts what the store has committed of workflows, and
+    ``writes_failed`` its failures; ``leaves_started`` leaves that the executor was given.
     """
 
     passes: int
@@ -38,10 +50,26 @@ class EngineStats(msgspec.Struct, frozen=True):
     answers_resumed: int
     answers_cached: int
     workflows_finished: int
+    workflows_ended: dict[str, int]
+    writes: int
     writes_failed: int
+    leaves_started: int
     workflows: int
     queued: int
     in_flight: int
+
+
+class EngineTimings(NamedTuple):
+    """How long things took, in real seconds. The histograms are the engine's own, and go on counting.
+
+    ``passes`` are by what came of them, ``turns`` those turns of the event loop in which passes had a part, whoever
+    else had one; their `slowest` is the longest. ``oldest_queued`` is for how long the first workflow in the queue has
+    been there, 0 where none is.
+    """
+
+    passes: Mapping[PassEnding, Histogram]
+    turns: Histogram
+    oldest_queued: float
 
 
 class EngineHealth(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from engine.graph.queueing import LockQueue
 from engine.graph.record import WalkRecord
 from engine.model.node import PENDING, RUNNING, Node
 from engine.model.pace import Pace, Pieces
-from engine.model.statistics import Counts
+from engine.model.statistics import PASS_RESULTS, Counts
 from engine.model.workflow import COMPLETED_PHASES, Workflow
 from engine.plugins import Caller, Memory, Rooms
 from engine.reconciling.ledger import Books, Ledger
@@ -31,6 +31,7 @@ from engine.templates.catalog import Templates
 from engine.templates.kinds import STARTED
 from engine.templates.library import Library
 from engine.templates.storing import library_of
+from rpc.stats import Histogram
 
 if TYPE_CHECKING:
     from registry import Plugin
@@ -58,6 +59,8 @@ class Surroundings:
         self.memos = Memos()
         self.rooms = Rooms()
         self.counts = Counts()
+        self.passes = {result: Histogram() for result in PASS_RESULTS}
+        """How long passes took, by what came of them."""
         self.pace = Pace()
         self.books = Books(store, self.counts, self.pace) if store is not None else None
 

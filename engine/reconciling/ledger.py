@@ -369,6 +369,7 @@ class Ledger:
             self._failed(error)
             raise StoreError(self.error) from error
         self._failures, self.error, self._books.error = 0, "", ""
+        self._books.counts.writes += 1
         return cancelled
 
     def _failed(self, error: BaseException) -> None:

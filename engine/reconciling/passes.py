@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from engine.model.pace import Pieces
+from engine.model.statistics import PassEnding
 from engine.plugins import LONGEST_WAIT, Patience
 from engine.reconciling.active import Active
 from engine.reconciling.keeping import Surroundings
@@ -71,16 +72,22 @@ class Passes:
         run.number = self._counts.passes
         woken, cancelled, pace = set[str](), None, self._surroundings.pace
         run.busy = True
+        ending: PassEnding = "cancelled"
+        began = time.perf_counter()
         try:
             try:
                 cancelled = await self._pass(run)
             except (TransientError, DeadlinePassed, StoreError) as error:
+                ending = "aborted"
                 return self._aborted(run, error)
             except Exception as error:
+                ending = "failed"
                 # A mistake of ours: it must not take the other workflows with it (Argo's operator recovers likewise).
                 run.log.exception("pass failed")
                 reason = f"internal error: {type(error).__name__}: {error}"
                 cancelled = await pace.to_the_end(run.give_up(reason, self._clock()))
+            else:
+                ending = "committed"
             finally:
                 woken = self._surroundings.locks.take_woken()
                 self._active.wake_all(woken)
@@ -94,6 +101,7 @@ class Passes:
             return result
         finally:
             run.busy = False
+            self._surroundings.passes[ending].add(time.perf_counter() - began)
             if run.parting:
                 self.part(run)
 
@@ -101,7 +109,9 @@ class Passes:
         workflow = run.workflow
         run.aborts = run.cut_off = 0
         if workflow.finished:
-            self._counts.workflows_finished += not was_finished
+            if not was_finished:
+                self._counts.workflows_finished += 1
+                self._counts.workflows_ended[workflow.phase] += 1
             self._active.drop(run)
         if not was_finished:
             self._active.tell(Commit(workflow, changed))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 FRESH_EVERY: Final = 16
@@ -19,14 +21,16 @@ class Queue:
     begun, but for every so many of them one of the latter.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._ready: deque[str] = deque()
         self._fresh: deque[str] = deque()
         """Those of the ready that were never handed out."""
         self._begun: set[str] = set()
         self._turns = 0
         """How many were handed out since the last of the fresh."""
-        self._wanted: set[str] = set()
+        self._wanted: dict[str, float] = {}
+        """Since when, in the order in which they were added."""
         self._in_flight: set[str] = set()
         self._later: list[tuple[float, str]] = []
         self._due: dict[str, float] = {}
@@ -34,6 +38,11 @@ class Queue:
     def __len__(self) -> int:
         """How many keys are ready to be handed out."""
         return len(self._ready) + len(self._fresh)
+
+    def oldest(self, now: float) -> float:
+        """For how many seconds the first of all that are ready has been wanted; 0 where none is."""
+        ready = (since for key, since in list(self._wanted.items()) if key not in self._in_flight)
+        return now - next(ready, now)
 
     @property
     def in_flight(self) -> int:
@@ -49,7 +58,7 @@ class Queue:
         self._due.pop(key, None)
         if key in self._wanted:
             return
-        self._wanted.add(key)
+        self._wanted[key] = self._clock()
         if key not in self._in_flight:
             self._line_up(key)
 
@@ -86,7 +95,7 @@ class Queue:
             key, self._turns = self._ready.popleft(), self._turns + 1
         else:
             return None
-        self._wanted.discard(key)
+        self._wanted.pop(key, None)
         self._in_flight.add(key)
         return key
 
@@ -94,7 +103,7 @@ class Queue:
         """Hand out a key once more whose pass is over, if it was added meanwhile."""
         if key not in self._wanted:
             return False
-        self._wanted.discard(key)
+        self._wanted.pop(key, None)
         return True
 
     def done(self, key: str) -> None:
@@ -107,7 +116,7 @@ class Queue:
         """Forget `key`: it wants no more passes, and if it does after all it is a new one."""
         self._due.pop(key, None)
         if key in self._wanted:
-            self._wanted.discard(key)
+            self._wanted.pop(key, None)
             if key not in self._in_flight:
                 (self._ready if key in self._begun else self._fresh).remove(key)
         self._begun.discard(key)

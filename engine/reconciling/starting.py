@@ -45,6 +45,8 @@ class Leaves:
     """Hands out leaves; what an executor says at once is noted for the next pass."""
 
     def __init__(self, active: Active, executor: Executor) -> None:
+        self.started = 0
+        """How often the executor was given one to start."""
         self._active = active
         self._executor = executor
         self._adopting = executor if isinstance(executor, Adopting) else None
@@ -81,6 +83,7 @@ class Leaves:
             template = run.template_of(invocation)
             if adopting is not None and adopting.adopt(workflow, template, node):
                 return False
+            self.started += 1
             result = self._executor.start(workflow, template, node)
             _check_result("start", result, Result)
         except Exception as error:

@@ -16,6 +16,7 @@ from engine.serving.archived import Archived
 from engine.serving.artifacts import ArtifactFiles
 from engine.serving.errors import ApiError, Code, answered, of_aiohttp
 from engine.serving.events import Events
+from engine.serving.exposition import Exposition
 from engine.serving.guard import UNSAFE, Handler
 from engine.serving.info import Info
 from engine.serving.logs import Logs
@@ -72,6 +73,7 @@ def application(
         app.router.add_route(operation.method, path, handlers.get(operation.name) or _missing(operation.name))
     app.router.add_get("/healthz", info.healthy)
     app.router.add_get("/readyz", info.ready)
+    app.router.add_get("/metrics", Exposition(engine).metrics)
     return app
 
 

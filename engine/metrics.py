@@ -1,0 +1,244 @@
+"""Metrics for Prometheus: what engine, registry and clients count anyway, read whenever somebody asks.
+
+    from prometheus_client import CollectorRegistry
+    registry = CollectorRegistry()
+    registry.register(EngineCollector(engine))
+
+Nothing is counted for it, so it costs what a scrape costs. ``docs/metrics.md`` has the names and what they mean. This
+module alone needs prometheus-client, which ``pip install 'oarlock[metrics]'`` brings.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, get_args
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from engine.engine import Engine
+from engine.model.node import FULFILLED, PENDING, RUNNING
+from rpc import Method, Outcome
+from rpc.breaker import BreakerState
+from rpc.methods import BATCHES, Route
+from rpc.stats import Histogram
+from rpc.tally import Tally
+
+_PHASES: Final = (PENDING, RUNNING, *sorted(FULFILLED))
+_PHASE: Final = attrgetter("phase")
+_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+"""Of batches: the upper bounds of buckets."""
+_OCTAVES: Final = range(6, 25)
+"""Of durations: upper bounds are a microsecond times two to the power of these, 64 us to 16.8 s."""
+
+if TYPE_CHECKING:  # an engine without plugins needs none of it
+    from registry import Plugin, Registry
+
+Labels = tuple[str, ...]
+Values = Mapping[Labels, float]
+
+
+class EngineCollector(Collector):
+    """What there is to see of an engine, to be registered in a registry of yours.
+
+    It may be asked at any time, also before the engine is entered and by a server in another thread. Labels are plugins
+    as configured, methods, outcomes and phases: nothing that a workflow or a plugin can name.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything, as of now."""
+        yield _gauge("oarlock_build_info", "Which Oarlock this is", ("version", "python"), {_BUILD: 1})
+        yield from self._passes()
+        yield from self._workflows()
+        if self._engine.registry is not None:
+            yield from _registry(self._engine.registry)
+            yield from _plugins(self._engine.registry.snapshot())
+
+    def _passes(self) -> Iterator[Metric]:
+        stats, health, timings = self._engine.stats, self._engine.health, self._engine.timings
+        passes = HistogramMetricFamily(
+            "oarlock_pass_duration_seconds", "How long passes took, by what came of them", labels=("result",)
+        )
+        for result, histogram in timings.passes.items():
+            _add(passes, (result,), histogram)
+        yield passes
+        yield _count("oarlock_pass_nodes_visited", "Visits of nodes by passes", stats.nodes_visited)
+        yield _count("oarlock_pass_nodes_unchanged", "Nodes that passes left out as unchanged", stats.nodes_unchanged)
+        yield _value("oarlock_passes_in_flight", "Passes under way", stats.in_flight)
+        yield _value("oarlock_pass_longest_seconds", "Age of the oldest pass under way", health.longest_pass)
+        turns = HistogramMetricFamily(
+            "oarlock_loop_turn_duration_seconds", "How long turns of the event loop took in which passes had a part"
+        )
+        _add(turns, (), timings.turns)
+        yield turns
+        yield _value("oarlock_loop_turn_longest_seconds", "The longest of them since the start", timings.turns.slowest)
+        yield _value("oarlock_queue_workflows", "Workflows that want a pass now", stats.queued)
+        yield _value("oarlock_queue_oldest_seconds", "For how long the first of them has", timings.oldest_queued)
+        yield _count("oarlock_cached_replies_used", "Cached replies used in place of a call", stats.answers_cached)
+        yield _count(
+            "oarlock_resumed_replies_used", "Replies to an aborted pass used by the one after it", stats.answers_resumed
+        )
+        yield _count(
+            "oarlock_plugin_failures_passed_over",
+            "Failures of plugins that may fail, or only observe",
+            stats.failures_passed_over,
+        )
+        yield _count("oarlock_store_commits", "Changes of workflows that the store has written", stats.writes)
+        yield _count("oarlock_store_failures", "Changes that it has not, each to be written again", stats.writes_failed)
+        yield _count("oarlock_leaves_started", "Leaves that the executor was given", stats.leaves_started)
+        ended: Values = {(phase,): float(count) for phase, count in stats.workflows_ended.items()}
+        yield _counts("oarlock_workflows_finished", "Workflows that are over", ("phase",), ended)
+
+    def _workflows(self) -> Iterator[Metric]:
+        workflows, nodes = Counter(dict.fromkeys((PENDING, RUNNING), 0)), Counter(dict.fromkeys(_PHASES, 0))
+        for workflow in self._engine.workflows:
+            workflows[workflow.phase or PENDING] += 1
+            nodes.update(map(_PHASE, list(workflow.nodes.values())))
+        yield _gauge(
+            "oarlock_workflows", "Workflows that the engine has, which are unfinished", ("phase",), _by(workflows)
+        )
+        known = {phase: count for phase, count in nodes.items() if phase in _PHASES}
+        yield _gauge("oarlock_nodes", "Nodes of those workflows", ("phase",), _by(known))
+
+
+class Scraped:
+    """The metrics of an engine and of the process, as text."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(EngineCollector(engine))
+        ProcessCollector(registry=self._registry)
+
+    def text(self, accept: str = "") -> tuple[bytes, str]:
+        """The exposition that a request with this ``Accept`` is to be answered with, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+
+def _registry(registry: Registry) -> Iterator[Metric]:
+    stats, budget = registry.stats, registry.budget
+    yield _value("oarlock_plugins", "Plugins that are called", stats.plugins)
+    reloads: Values = {("accepted",): float(stats.reloads), ("rejected",): float(stats.rejected)}
+    yield _counts("oarlock_config_reloads", "Times that the configuration was found changed", ("result",), reloads)
+    retries: Values = {("granted",): float(budget.spent), ("refused",): float(budget.refused)}
+    yield _counts(
+        "oarlock_retry_budget_requests", "Retries that the budget of all plugins was asked for", ("result",), retries
+    )
+
+
+def _plugins(plugins: Iterable[Plugin]) -> Iterator[Metric]:
+    seen = [(_printable(plugin.name), plugin.client.stats, plugin.client.tallies) for plugin in plugins]
+    calls = {labels: count for name, _, tallies in seen for labels, count in _calls(name, tallies)}
+    yield _counts("oarlock_plugin_calls", "Calls of plugins, retries included", ("plugin", "method", "outcome"), calls)
+    by_route = ("plugin", "method")
+    waited = HistogramMetricFamily(
+        "oarlock_plugin_request_waited_seconds", "How long requests waited for a permit", labels=by_route
+    )
+    travelled = HistogramMetricFamily(
+        "oarlock_plugin_request_travelled_seconds",
+        "How long requests took, from the first byte sent to the last byte read",
+        labels=by_route,
+    )
+    batches = HistogramMetricFamily("oarlock_plugin_batch_calls", "Calls of answered batches", labels=by_route)
+    for name, _, tallies in seen:
+        for route, tally in tallies.items():
+            _add(waited, (name, route), tally.waited)
+            _add(travelled, (name, route), tally.travelled)
+        for method, batch in BATCHES.items():
+            _add_sizes(batches, (name, method), tallies[batch].sizes)
+    yield from (waited, travelled, batches)
+    one = ("plugin",)
+    each = {(name,): stats for name, stats, _ in seen}
+    yield _gauge(
+        "oarlock_plugin_requests_in_flight", "Requests under way", one, {key: of.in_flight for key, of in each.items()}
+    )
+    yield _gauge(
+        "oarlock_plugin_requests_waiting",
+        "Requests without a permit",
+        one,
+        {key: of.waiting for key, of in each.items()},
+    )
+    yield _gauge(
+        "oarlock_plugin_requests_limit", "How many may be under way", one, {key: of.limit for key, of in each.items()}
+    )
+    states: Values = {
+        (*key, state): float(of.breaker == state) for key, of in each.items() for state in get_args(BreakerState)
+    }
+    yield _gauge("oarlock_plugin_breaker_state", "1 for the state of the breaker", ("plugin", "state"), states)
+    yield _counts(
+        "oarlock_plugin_breaker_opened",
+        "Times the breaker opened",
+        one,
+        {key: of.breaker_opened for key, of in each.items()},
+    )
+    yield _counts("oarlock_plugin_retries", "Calls made again", one, {key: of.retries for key, of in each.items()})
+    yield _counts(
+        "oarlock_plugin_unknown_fields",
+        "Fields of replies nobody knows",
+        one,
+        {key: of.unknown_fields for key, of in each.items()},
+    )
+
+
+def _calls(plugin: str, tallies: Mapping[Route, Tally]) -> Iterator[tuple[Labels, float]]:
+    """By method and outcome, in batches or not."""
+    for method in Method:
+        mine = [tallies[method], *(tallies[batch] for batch in (BATCHES.get(method),) if batch is not None)]
+        for outcome in Outcome:
+            answered = outcome is Outcome.ANSWERED
+            yield (plugin, method, outcome), sum(each.answered if answered else each.outcomes[outcome] for each in mine)
+
+
+def _printable(name: str) -> str:
+    """A name as a label: there is no UTF-8 for a lone surrogate."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _by(counts: Mapping[str, int]) -> Values:
+    return {(label,): float(count) for label, count in counts.items()}
+
+
+def _value(name: str, about: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, about, value=value)
+
+
+def _count(name: str, about: str, value: float) -> Metric:
+    return CounterMetricFamily(name, about, value=value)
+
+
+def _gauge(name: str, about: str, labels: Labels, values: Values) -> Metric:
+    family = GaugeMetricFamily(name, about, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _counts(name: str, about: str, labels: Labels, values: Values) -> Metric:
+    family = CounterMetricFamily(name, about, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _add(family: HistogramMetricFamily, labels: Labels, histogram: Histogram) -> None:
+    buckets = [(f"{edge:g}", float(count)) for edge, count in histogram.up_to(_OCTAVES)]
+    family.add_metric(labels, [*buckets, ("+Inf", float(sum(histogram.buckets)))], histogram.total)
+
+
+def _add_sizes(family: HistogramMetricFamily, labels: Labels, sizes: Mapping[int, int]) -> None:
+    known = list(sizes.items())
+    buckets = [(str(edge), float(sum(count for size, count in known if size <= edge))) for edge in _SIZES]
+    every = ("+Inf", float(sum(count for _, count in known)))
+    family.add_metric(labels, [*buckets, every], float(sum(size * count for size, count in known)))
+
+
+_BUILD: Final = version("oarlock"), platform.python_version()

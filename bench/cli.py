@@ -68,6 +68,7 @@ class _Share(click.ParamType[float]):
     help=f"A load to measure; may be given several times. Without it {', '.join(FIRST)}, or what is compared.",
 )
 @click.option("--profile", type=_FILE, help="Write a flame graph of the engine's process (SVG).")
+@click.option("--metrics", is_flag=True, help="Read the engine's metrics once a second, as Prometheus would.")
 @click.option("--json", "json_file", type=_FILE, help="Write all figures.")
 @click.option("--csv", "csv_file", type=_FILE, help="Write the figures as a table (CSV).")
 @click.option("--html", "html_file", type=_FILE, help="Write a page with pictures.")
@@ -86,6 +87,7 @@ def main(
     connections: int | None,
     scenarios: tuple[str, ...],
     profile: Path | None,
+    metrics: bool,
     json_file: Path | None,
     csv_file: Path | None,
     html_file: Path | None,
@@ -123,7 +125,7 @@ def main(
     )
     with Display(Console(stderr=True)) as display:
         workers = connections or (_CONNECTIONS if peers else None)
-        plan = Plan(plugins, lane, workers, config, profile, display.watch)
+        plan = Plan(plugins, lane, workers, config, profile, metrics, display.watch)
         try:
             done = Run(wish, plan).record()
         except (EngineFailed, Missing, ManifestError) as error:

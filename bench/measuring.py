@@ -30,13 +30,14 @@ def _nobody(doing: str, nodes: int, progress: Progress | None) -> None:
 
 class Plan(NamedTuple):
     """What all measurements of a run have in common. ``workers`` is how many nodes
-    are under way at a time, None for the engine's own number."""
+    are under way at a time, None for the engine's own number; with ``metrics`` they are read meanwhile."""
 
     plugins: int = 5
     lane: LaneName = "auto"
     workers: int | None = None
     config: Path | None = None
     profile: Path | None = None
+    metrics: bool = False
     watch: Watch = _nobody
 
 
@@ -66,6 +67,7 @@ def engaged(scenario: Scenario, nodes: int, server: ServerName, plan: Plan) -> I
         fresh=scenario.fresh,
         types=scenario.types,
         changed=scenario.changed,
+        metrics=plan.metrics,
     )
     with ExitStack() as stack:
         running: Nginx | PluginServers | None = None

@@ -21,6 +21,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     on; else all loops are over one whose leaves stay pending, loaded beforehand. ``types`` are those of the nodes that
     each plugin wants, from the first on, repeated as often as there are plugins; all where there are none. Before each
     loop the share ``changed`` of the nodes changes; where there is one, a loop over all of them is part of the loading.
+    With ``metrics`` somebody reads them once a second.
     """
 
     nodes: int
@@ -33,6 +34,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
     types: tuple[tuple[str, ...], ...] = ((),)
     changed: float = 0.0
+    metrics: bool = False
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -32,6 +32,7 @@ from registry.config import Config, EngineSettings, MatchSettings, PluginConfig,
 from rpc.stats import Outcome
 
 _TICK = 0.1
+_SCRAPE = 1.0
 _WARM_UP = 500
 """Nodes at most of the workflow with which connections are opened and methods found before anything is measured."""
 
@@ -64,10 +65,13 @@ class Subject:
         self._loops = 0
         self._lanes = {plugin.name: _lane(plugin) for plugin in registry.config.plugins}
         self._workflow: Workflow | None = None
+        self._scraping: asyncio.Task[None] | None = None
 
     async def prepare(self) -> Ready:
         """Warm up, and load the graph without a call."""
         load, registry, engine = self._load, self._registry, self._engine
+        if load.metrics:
+            self._scraping = asyncio.create_task(self._scrape())
         small = fan_out(min(_WARM_UP, load.nodes), leaf=load.leaf, padding=load.padding)
         with observed(registry.snapshot()) as observation:
             for _ in range(2):
@@ -131,6 +135,21 @@ class Subject:
         )
         latency = None if observation is None else Latencies.merged(observation.latencies.values()).figures()
         return Looped(loop=loop, plugins=plugins, timeline=timeline, latency_ms=latency)
+
+    async def close(self) -> None:
+        """Nobody reads the metrics any more."""
+        if self._scraping is not None:
+            self._scraping.cancel()
+            await asyncio.gather(self._scraping, return_exceptions=True)
+
+    async def _scrape(self) -> None:
+        """Have somebody read the metrics, more often than Prometheus does."""
+        from engine.metrics import Scraped
+
+        scraped = Scraped(self._engine)
+        while True:
+            await scraped.text()
+            await asyncio.sleep(_SCRAPE)
 
     def _change(self, workflow: Workflow) -> None:
         """Let some leaves, others each time, have something new to say for themselves."""
@@ -239,6 +258,7 @@ async def _main(load: Load) -> None:
         say(await subject.prepare())
         while order := await asyncio.to_thread(sys.stdin.readline):
             say(await subject.loop(observe=order.strip() == "observe"))
+        await subject.close()
 
 
 if __name__ == "__main__":

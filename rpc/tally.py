@@ -45,9 +45,14 @@ class Tally:
 
     @property
     def answered(self) -> int:
-        """Calls with a good reply. A bad one within a batch is in the method's own tally, which may go below 0 by that."""
+        """Calls with a good reply. A bad one within a batch is in the method's own tally, which may fall below 0."""
         bad = Outcome.UNSUPPORTED, Outcome.BUSY, Outcome.BAD_STATUS, Outcome.ILLEGAL
         return self.replies + self.batched - sum(map(self.outcomes.__getitem__, bad))
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything but 404 came of a request."""
+        return sum(self.travelled.buckets) > self.outcomes[Outcome.UNSUPPORTED]
 
     def begin(self) -> None:
         """A while has passed: the next few are timed each."""

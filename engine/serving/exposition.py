@@ -27,5 +27,5 @@ class Exposition:
             raise ApiError(
                 Code.UNIMPLEMENTED, "metrics: prometheus-client is not installed: pip install 'oarlock[metrics]'"
             )
-        body, content_type = self._scraped.text(request.headers.get("Accept", ""))
+        body, content_type = await self._scraped.text(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})

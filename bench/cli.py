@@ -68,7 +68,9 @@ class _Share(click.ParamType[float]):
     help=f"A load to measure; may be given several times. Without it {', '.join(FIRST)}, or what is compared.",
 )
 @click.option("--profile", type=_FILE, help="Write a flame graph of the engine's process (SVG).")
-@click.option("--metrics", is_flag=True, help="Read the engine's metrics once a second, as Prometheus would.")
+@click.option(
+    "--metrics", is_flag=True, help="Have the engine's metrics read every 5 s, which Prometheus does every 15 or so."
+)
 @click.option("--json", "json_file", type=_FILE, help="Write all figures.")
 @click.option("--csv", "csv_file", type=_FILE, help="Write the figures as a table (CSV).")
 @click.option("--html", "html_file", type=_FILE, help="Write a page with pictures.")

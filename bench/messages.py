@@ -21,7 +21,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     on; else all loops are over one whose leaves stay pending, loaded beforehand. ``types`` are those of the nodes that
     each plugin wants, from the first on, repeated as often as there are plugins; all where there are none. Before each
     loop the share ``changed`` of the nodes changes; where there is one, a loop over all of them is part of the loading.
-    With ``metrics`` somebody reads them once a second.
+    With ``metrics`` somebody reads the engine's every 5 s.
     """
 
     nodes: int

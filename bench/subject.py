@@ -32,7 +32,7 @@ from registry.config import Config, EngineSettings, MatchSettings, PluginConfig,
 from rpc.stats import Outcome
 
 _TICK = 0.1
-_SCRAPE = 1.0
+_SCRAPE = 5.0
 _WARM_UP = 500
 """Nodes at most of the workflow with which connections are opened and methods found before anything is measured."""
 

@@ -96,8 +96,12 @@ class EngineCollector(Collector):
         yield _count("oarlock_store_commits", "Changes of workflows that the store has written", stats.writes)
         yield _count("oarlock_store_failures", "Changes that it has not, each to be written again", stats.writes_failed)
         yield _count("oarlock_leaves_started", "Leaves that the executor was given", stats.leaves_started)
-        ended: Values = {(phase,): float(count) for phase, count in stats.workflows_ended.items()}
-        yield _counts("oarlock_workflows_finished", "Workflows that are over", ("phase",), ended)
+        ended = {
+            "Succeeded": stats.workflows_succeeded,
+            "Failed": stats.workflows_failed,
+            "Error": stats.workflows_in_error,
+        }
+        yield _counts("oarlock_workflows_finished", "Workflows that are over", ("phase",), _by(ended))
 
     def _workflows(self) -> Iterator[Metric]:
         workflows, nodes = Counter(dict.fromkeys((PENDING, RUNNING), 0)), Counter(dict.fromkeys(_PHASES, 0))

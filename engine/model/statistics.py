@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
@@ -28,9 +28,18 @@ class Counts:
     answers_resumed: int = 0
     answers_cached: int = 0
     workflows_finished: int = 0
-    workflows_ended: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("Succeeded", "Failed", "Error"), 0))
+    workflows_succeeded: int = 0
+    workflows_failed: int = 0
+    workflows_in_error: int = 0
     writes: int = 0
     writes_failed: int = 0
+
+    def finish(self, phase: str) -> None:
+        """A workflow is over."""
+        self.workflows_finished += 1
+        self.workflows_succeeded += phase == "Succeeded"
+        self.workflows_failed += phase == "Failed"
+        self.workflows_in_error += phase == "Error"
 
 
 class EngineStats(msgspec.Struct, frozen=True):
@@ -38,7 +47,7 @@ class EngineStats(msgspec.Struct, frozen=True):
 
     ``aborted`` counts passes that left no trace, ``failures_passed_over`` failures of plugins that may fail or only
     observe, ``answers_resumed`` questions that a pass did not have to ask since the aborted one before it had.
-    ``workflows_ended`` are the finished ones by phase. ``writes`` counts what the store has committed of workflows, and
+    The three after ``workflows_finished`` are those by phase. ``writes`` counts what the store has committed of workflows, and
     ``writes_failed`` its failures; ``leaves_started`` leaves that the executor was given.
     """
 
@@ -50,7 +59,9 @@ class EngineStats(msgspec.Struct, frozen=True):
     answers_resumed: int
     answers_cached: int
     workflows_finished: int
-    workflows_ended: dict[str, int]
+    workflows_succeeded: int
+    workflows_failed: int
+    workflows_in_error: int
     writes: int
     writes_failed: int
     leaves_started: int

@@ -110,8 +110,7 @@ class Passes:
         run.aborts = run.cut_off = 0
         if workflow.finished:
             if not was_finished:
-                self._counts.workflows_finished += 1
-                self._counts.workflows_ended[workflow.phase] += 1
+                self._counts.finish(workflow.phase)
             self._active.drop(run)
         if not was_finished:
             self._active.tell(Commit(workflow, changed))

@@ -47,7 +47,7 @@ class EngineStats(msgspec.Struct, frozen=True):
 
     ``aborted`` counts passes that left no trace, ``failures_passed_over`` failures of plugins that may fail or only
     observe, ``answers_resumed`` questions that a pass did not have to ask since the aborted one before it had.
-    The three after ``workflows_finished`` are those by phase. ``writes`` counts what the store has committed of workflows, and
+    ``writes`` counts what the store has committed of workflows, and
     ``writes_failed`` its failures; ``leaves_started`` leaves that the executor was given.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -43,7 +44,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200 if known else 404)
         self.send_header("Content-Length", "2")
         self.end_headers()
-        self.wfile.write(b"{}")
+        with contextlib.suppress(ConnectionError):  # the engine may be gone
+            self.wfile.write(b"{}")
 
     def log_message(self, *args: object) -> None:
         pass

@@ -1,7 +1,7 @@
 """What came of the requests by one route of a plugin: counted for each of them, timed for as many as tell enough.
 
 A request costs ten microseconds; two durations put in their places for each would be a tenth of that. So all are timed
-where they are few, and where they come thick one in sixteen, for whom the fifteen after it count as well.
+where they are few, and where they come thick one in 32, as which those after it count.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Final
 
 from rpc.stats import Histogram, Outcome
 
-_ALL: Final = 16
+_ALL: Final = 8
 """Of so many replies each one is timed, until `begin` is said again."""
-_EVERY: Final = 16
+_EVERY: Final = 32
 """Of so many after those, one."""
 
 

@@ -24,12 +24,12 @@ def _counted(tally: Tally) -> int:
     return sum(tally.travelled.buckets)
 
 
-def test_the_first_sixteen_of_a_while_are_timed_each_then_one_in_sixteen() -> None:
+def test_the_first_eight_of_a_while_are_timed_each_then_one_in_32() -> None:
     tally = Tally()
-    assert [_reply(tally, 0.001) for _ in range(16)] == [True] * 16
-    assert [number for number in range(64) if _reply(tally, 0.001)] == [15, 31, 47, 63]
+    assert [_reply(tally, 0.001) for _ in range(8)] == [True] * 8
+    assert [number for number in range(128) if _reply(tally, 0.001)] == [31, 63, 95, 127]
     tally.begin()
-    assert [_reply(tally, 0.001) for _ in range(16)] == [True] * 16
+    assert [_reply(tally, 0.001) for _ in range(8)] == [True] * 8
 
 
 def test_those_between_count_as_the_last_that_was_timed() -> None:

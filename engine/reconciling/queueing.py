@@ -49,10 +49,6 @@ class Queue:
         """How many keys are handed out and not yet done."""
         return len(self._in_flight)
 
-    def is_in_flight(self, key: str) -> bool:
-        """Whether `key` is handed out and not yet done."""
-        return key in self._in_flight
-
     def add(self, key: str) -> None:
         """Want a pass over `key`; while one is under way, another one after it."""
         self._due.pop(key, None)

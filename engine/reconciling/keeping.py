@@ -15,7 +15,6 @@ import msgspec
 
 from engine.graph.locks import Locks, Priority
 from engine.graph.memo import Memos
-from engine.graph.nodes import MAX_NODES
 from engine.graph.queueing import LockQueue
 from engine.graph.record import WalkRecord
 from engine.model.node import PENDING, RUNNING, Node
@@ -45,15 +44,9 @@ WORKERS: Final = 128
 class Surroundings:
     """What all workflows of an engine share: templates and ConfigMaps to refer to, locks and memos to contend for."""
 
-    def __init__(
-        self,
-        templates: Templates | None = None,
-        workers: int = WORKERS,
-        max_nodes: int = MAX_NODES,
-        store: Store | None = None,
-    ) -> None:
+    def __init__(self, templates: Templates, workers: int, max_nodes: int, store: Store | None) -> None:
         self.max_nodes = max_nodes
-        self.templates = templates or Templates()
+        self.templates = templates
         self.workers = workers
         self.locks = Locks()
         self.memos = Memos()

@@ -16,7 +16,6 @@ from engine.executors.simulated import SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
 from engine.model.statistics import EngineHealth, EngineStats, EngineTimings
 from engine.model.workflow import Workflow
-from engine.operations import OperationError
 from engine.operations.errors import AlreadySubmitted, Draining
 from engine.reconciling.active import Active
 from engine.reconciling.archive import Archive
@@ -91,7 +90,6 @@ class Engine:
         if max_workflows is not None and max_workflows < 1:
             raise ValueError(f"max_workflows: expected 1 or more, or None for any number, got {max_workflows!r}")
         self.registry = registry
-        self._observer = observer
         if registry is not None and observer is not None:
             registry.observer = observer
         self.executor: Executor = executor if executor is not None else SimulatedExecutor()
@@ -110,7 +108,7 @@ class Engine:
         called all the same.
         """
         self._handing = leaves = Leaves(self._active, self.executor)
-        self._passes = Passes(self._active, leaves, self._surroundings, registry, clock)
+        self._passes = Passes(self._active, leaves, self._surroundings, registry, clock, observer)
         self._operations = Operations(self._active, leaves, clock)
         self._loop = Loop(self._active, self.reconcile, self.executor, clock)
         self._stack = AsyncExitStack()
@@ -221,10 +219,7 @@ class Engine:
         so, and starts its leaves first.
         """
         self._active.bind()
-        run = self._active.know(self._workflow(workflow))
-        if run.busy:
-            raise OperationError(f"{run.workflow.key}: a pass over the workflow is under way")
-        return await (self._passes.observed(run, self._observer) if self._observer else self._passes.make(run))
+        return await self._passes.make(self._active.know(self._workflow(workflow)))
 
     # Many passes
 

@@ -28,5 +28,5 @@ class Observer(RequestObserver, Protocol):
         ...
 
     def pass_ended(self, ended: PassEnd) -> None:
-        """It was committed, or aborted; one that is cancelled counts as aborted."""
+        """It was committed, or aborted; one that is cancelled counts as aborted, unless it was about to commit."""
         ...

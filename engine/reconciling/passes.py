@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.model.pace import Pieces
 from engine.model.statistics import PassEnding
+from engine.operations import OperationError
 from engine.plugins import LONGEST_WAIT, Patience
 from engine.reconciling.active import Active
 from engine.reconciling.keeping import Surroundings
@@ -45,6 +46,7 @@ class Passes:
         surroundings: Surroundings,
         registry: Registry | None,
         clock: Callable[[], float],
+        observer: Observer | None = None,
     ) -> None:
         self._active = active
         self._leaves = leaves
@@ -52,21 +54,14 @@ class Passes:
         self._counts = surroundings.counts
         self._registry = registry
         self._clock = clock
-
-    async def observed(self, run: Run, observer: Observer) -> PassResult:
-        """Make a pass, and tell an observer of it."""
-        workflow = run.workflow
-        observer.pass_begun(workflow.key)
-        began, aborted = time.perf_counter(), "cancelled"
-        try:
-            result = await self.make(run)
-            aborted = str(result.aborted or "")
-            return result
-        finally:
-            observer.pass_ended(PassEnd(workflow.key, workflow.phase, aborted, time.perf_counter() - began))
+        self._observer = observer
 
     async def make(self, run: Run) -> PassResult:
-        """Make a pass, then do what follows from it."""
+        """Make a pass, then do what follows from it. Raises `OperationError` where one is under way."""
+        if run.busy:
+            raise OperationError(f"{run.workflow.key}: a pass over the workflow is under way")
+        if self._observer is not None:
+            self._observer.pass_begun(run.workflow.key)
         was_finished = run.workflow.finished
         self._counts.passes += 1
         run.number = self._counts.passes
@@ -101,9 +96,13 @@ class Passes:
             return result
         finally:
             run.busy = False
-            self._surroundings.passes[ending].add(time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self._surroundings.passes[ending].add(seconds)
             if run.parting:
                 self.part(run)
+            if self._observer is not None:
+                why = {"aborted": run.abort_reason, "cancelled": "cancelled"}.get(ending, "")
+                self._observer.pass_ended(PassEnd(run.workflow.key, run.workflow.phase, why, seconds))
 
     def _committed(self, run: Run, woken: set[str], changed: Collection[str], *, was_finished: bool) -> PassResult:
         workflow = run.workflow

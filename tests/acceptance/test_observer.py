@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from engine import Engine, PassEnd
+from engine import Engine, MemoryStore, PassEnd
+from engine.storage.store import Change
 from registry import Registry
 from registry.config import RetrySettings
 from rpc import Outcome, Request
@@ -82,6 +83,26 @@ async def test_a_cancelled_pass_is_told_as_aborted(plugin: Any, engine: Any) -> 
     leave.set()
     assert seen.passes == [("default/work", "", "cancelled")]
     assert [it.outcome for it in seen.requests] == [Outcome.CANCELLED]
+
+
+async def test_a_pass_cancelled_too_late_is_told_as_committed(engine: Any) -> None:
+    seen, writing, go_on = Seen(), asyncio.Event(), asyncio.Event()
+
+    class Slow(MemoryStore):
+        async def commit(self, change: Change) -> int:
+            writing.set()
+            await go_on.wait()
+            return await super().commit(change)
+
+    oarlock = await engine(observer=seen, store=Slow())
+    task = asyncio.create_task(oarlock.reconcile(workflow(container("leaf"))))
+    await writing.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen.passes == [("default/work", "Running", "")]
 
 
 async def test_a_plugin_that_is_loaded_later_is_observed_too(plugin: Any, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from engine.executors.simulated import SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
 from engine.model.statistics import EngineHealth, EngineStats, EngineTimings
 from engine.model.workflow import Workflow
-from engine.operations.errors import AlreadySubmitted, Draining
+from engine.operations.errors import Draining
 from engine.reconciling.active import Active
 from engine.reconciling.archive import Archive
 from engine.reconciling.handle import WorkflowHandle, workflow_of
@@ -236,10 +236,7 @@ class Engine:
             return handle
         if self._loop.draining:
             raise Draining(f"{subject.key}: the engine is draining, and takes in no more workflows")
-        if self._active.is_claimed(subject):
-            raise AlreadySubmitted(f"{subject.key}: this workflow was submitted before, and is not finished")
         self._active.claim(subject)
-        self._active.wake(subject.key)
         return handle
 
     async def run(self, workflows: Iterable[Subject] = (), *, timeout: float | None = None) -> None:
@@ -259,7 +256,6 @@ class Engine:
         mine = [each for each in unfinished if not self._active.is_claimed(each)]
         for each in mine:
             self._active.claim(each)
-            self._active.wake(each.key)
         try:
             await self._loop.run(map(self._active.know, unfinished) if subjects else None, timeout)
         finally:

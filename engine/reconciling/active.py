@@ -117,9 +117,7 @@ class Active:
             )
 
     def _check_other_engines(self, workflow: Workflow) -> None:
-        claim = _claims.get(workflow)
-        holder = claim() if claim is not None else None
-        if holder is not None and holder is not self:
+        if _holder(workflow) not in (None, self):
             raise AlreadySubmitted(f"{workflow.key}: another engine has this workflow")
 
     def know(self, workflow: Workflow) -> Run:
@@ -142,19 +140,21 @@ class Active:
 
     def is_claimed(self, workflow: Workflow) -> bool:
         """Whether somebody has it: who submitted it, or a `run` under way."""
-        return workflow in _claims and self.find(workflow) is not None
+        return _holder(workflow) is self
 
     def claim(self, workflow: Workflow) -> Run:
-        """Know a workflow, and have it for oneself. Raises what `check` does."""
+        """Know a workflow, have it for oneself, and want a pass over it. Raises what `check` does."""
         self._check_other_engines(workflow)
+        if self.is_claimed(workflow):
+            raise AlreadySubmitted(f"{workflow.key}: this workflow was submitted before, and is not finished")
         run = self.know(workflow)
         _claims[workflow] = ref(self)
+        self.wake(workflow.key)
         return run
 
     def release(self, workflow: Workflow) -> None:
         """Nobody has it any more; it is still known."""
-        claim = _claims.get(workflow)
-        if claim is not None and claim() is self:
+        if self.is_claimed(workflow):
             del _claims[workflow]
 
     def drop(self, run: Run) -> None:
@@ -302,3 +302,8 @@ class Active:
 
 _claims: Final[WeakKeyDictionary[Workflow, ref[Active]]] = WeakKeyDictionary()
 """Who sees to which workflow. Of all engines, since a workflow in two of them would be changed by both."""
+
+
+def _holder(workflow: Workflow) -> Active | None:
+    claim = _claims.get(workflow)
+    return claim() if claim is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -406,6 +407,17 @@ async def test_a_report_that_cannot_count_is_refused() -> None:
         assert (await handle.finished()).phase == "Succeeded"
         with pytest.raises(LeafEnded, match="the workflow is Succeeded"):
             engine.report(work, a, Result("Failed"))
+
+
+async def test_a_workflow_of_an_engine_that_is_gone_may_be_submitted_to_another() -> None:
+    work = leaf()
+    Engine(executor=Runs()).submit(work)
+    gc.collect()
+    async with Engine() as engine:
+        await engine.reconcile(work)
+        handle = engine.submit(work)
+        await engine.run()
+        assert handle.phase == "Succeeded"
 
 
 async def test_a_handle_of_another_engine_is_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from engine.executors.executor import Result
@@ -160,17 +160,22 @@ class Pass:
         """Have the store keep what is about to be committed, before anything follows from that."""
         kept = self._kept
         graph = kept.walk.graph if kept.walk is not None else None
-        plugins = kept.record.plugins if self._plugins == kept.plugins else digest(self._plugins)
         document = kept.staged(self._amended(document))
-        return await ledger.write(Staged(document, graph, self._taken, plugins))
+        return await ledger.write(Staged(document, graph, self._taken, self._digest))
+
+    @cached_property
+    def _digest(self) -> str:
+        """By which the next process knows its plugins."""
+        kept = self._kept
+        return kept.record.plugins if self._plugins == kept.plugins else digest(self._plugins)
 
     def _amended(self, document: dict[str, Any]) -> dict[str, Any]:
         return with_spec(document, **self.amended) if self.amended else document
 
     def _commit(self, document: dict[str, Any]) -> Pieces:
         kept, record = self._kept, self._kept.record
-        if kept.ledger is not None and self._plugins != kept.plugins:
-            record.plugins = digest(self._plugins)
+        if kept.ledger is not None:
+            record.plugins = self._digest
         kept.plugins = self._plugins
         taken, reports = self._taken, record.reports
         while taken:

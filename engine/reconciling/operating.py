@@ -5,7 +5,7 @@ One that raises has changed nothing; else the workflow's next pass acts on it, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.executors.executor import Result
@@ -72,8 +72,7 @@ class Operations:
             selector=selector,
             parameters=parameters,
         )
-        changed = workflow.nodes.keys() ^ again.nodes.keys()
-        changed |= {key for key, node in again.nodes.items() if workflow.nodes.get(key) is not node}
+        changed = _differing(workflow.nodes, again.nodes) if self._active.listeners else []
         workflow.document, workflow.nodes = again.document, again.nodes
         run = self._active.claim(workflow)
         for node in again.dropped:
@@ -86,9 +85,9 @@ class Operations:
         self._active.know(workflow).amend(why, **fields)
         self._changed(workflow)
 
-    def _changed(self, workflow: Workflow, nodes: set[str] | frozenset[str] = frozenset()) -> None:
+    def _changed(self, workflow: Workflow, nodes: Sequence[str] = ()) -> None:
         self._active.wake(workflow.key)
-        self._active.tell(Commit(workflow, tuple(sorted(nodes))))
+        self._active.tell(Commit(workflow, tuple(nodes)))
 
     def _nodes(self, workflow: Workflow) -> list[Node]:
         """The nodes of an unfinished workflow, without what a pass under way has made of them."""
@@ -103,6 +102,12 @@ class Operations:
             self._leaves.stop(workflow, workflow.nodes[node_id], run.log)
         for node_id, result in told.items():
             self._active.note(run, node_id, result)
+
+
+def _differing(before: Mapping[str, Node], after: Mapping[str, Node]) -> list[str]:
+    """The ids of nodes that are new, others now, or gone."""
+    gone = before.keys() - after.keys()
+    return sorted([*gone, *(key for key, node in after.items() if before.get(key) is not node)])
 
 
 def _refuse_finished(workflow: Workflow) -> None:

@@ -11,8 +11,8 @@ from typing import Final
 
 from engine.storage.store import StoreError
 
-VERSION: Final = 1
-"""Of the schema, in the file's `user_version`."""
+VERSION: Final = 2
+"""Of the schema, in the file's `user_version`: one more whenever the tables, or what is in them, are other ones."""
 
 APPLICATION: Final = 0x4F41524C
 """``OARL``, in the file's `application_id`: by that other programs' databases are told from ours."""
@@ -122,8 +122,9 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
         return
     if application != APPLICATION:
         raise StoreError(f"{path}: expected a database of Oarlock's, this is another program's")
-    if version > VERSION:
-        raise StoreError(f"{path}: expected schema {VERSION} at most, got {version}: a newer Oarlock wrote it")
+    if version != VERSION:
+        age = "a newer" if version > VERSION else "an older"
+        raise StoreError(f"{path}: expected schema {VERSION}, got {version}: {age} Oarlock wrote it")
     damage: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if damage != "ok":
         raise StoreError(f"{path}: expected an intact database, this one is damaged: {' '.join(damage.split())}")

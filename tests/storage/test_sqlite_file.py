@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine import SqliteStore, StoreError
+from engine.storage.file import VERSION
 from engine.storage.store import Change, Head
 
 
@@ -68,11 +69,29 @@ async def test_a_database_of_another_program(tmp_path: Path) -> None:
     assert await refusal(path) == f"{path}: expected a database of Oarlock's, this is another program's"
 
 
-async def test_a_schema_that_is_too_new(path: Path) -> None:
-    with sqlite3.connect(path) as newer:
-        newer.execute("PRAGMA user_version = 7")
-    newer.close()
-    assert await refusal(path) == f"{path}: expected schema 1 at most, got 7: a newer Oarlock wrote it"
+@pytest.mark.parametrize(("version", "age"), [(7, "a newer"), (1, "an older")])
+async def test_a_schema_of_another_version(path: Path, version: int, age: str) -> None:
+    with sqlite3.connect(path) as other:
+        other.execute(f"PRAGMA user_version = {version}")
+    other.close()
+    assert await refusal(path) == f"{path}: expected schema 2, got {version}: {age} Oarlock wrote it"
+
+
+async def test_the_tables_are_those_of_their_version(path: Path) -> None:
+    """Whoever changes a table has `VERSION` say so."""
+    columns = "SELECT t.name, group_concat(c.name, ' ') FROM sqlite_schema t, pragma_table_info(t.name) c"
+    with sqlite3.connect(path) as store:
+        tables = dict(store.execute(f"{columns} WHERE t.type = 'table' GROUP BY t.name"))
+    store.close()
+    assert (VERSION, tables) == (
+        2,
+        {
+            "changes": "place revision dense value",
+            "counter": "revision",
+            "documents": "kind namespace name revision value",
+            "workflows": "number uid namespace name phase finished",
+        },
+    )
 
 
 @pytest.mark.parametrize("spoil", ["overwrite", "cut"])

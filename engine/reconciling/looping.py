@@ -129,8 +129,7 @@ class Loop:
 
     async def close(self) -> None:
         """Turn no more; whoever it turns for goes on as if drained."""
-        self._active.settle()
-        self._let_go_of(self._waiters)
+        self._no_more()
         await self._halt()
 
     def abort(self, key: str) -> None:
@@ -173,8 +172,7 @@ class Loop:
                 if self._passes:
                     await self._watch(self._active.queue.next_due, self._limit, self._drain_by)
                 elif self.draining:
-                    self._active.settle()
-                    self._let_go_of(self._waiters)
+                    self._no_more()
                 else:
                     await self._idle()
         except Exception as error:
@@ -197,14 +195,18 @@ class Loop:
         """Let go those who have what they waited for, or no more time."""
         now = self._clock()
         if self._drain_by is not None and now >= self._drain_by:
-            self._active.settle()
-            self._let_go_of(self._waiters)
+            self._no_more()
         self._let_go_of(self._ripe)
         self._ripe.clear()
         self._let_go_of(each for each in self._timed if each.limit is not None and now >= each.limit)
         if not self._active.runs:
             self._let_go_of(each for each in self._waiters if each.left is None and not each.stays)
         return bool(self._waiters)
+
+    def _no_more(self) -> None:
+        """No more passes are made: whoever waits goes on."""
+        self._active.settle()
+        self._let_go_of(self._waiters)
 
     def _let_go_of(self, waiters: Iterable[_Waiter], error: BaseException | None = None) -> None:
         for waiter in list(waiters):

@@ -234,8 +234,7 @@ class Engine:
         handle = WorkflowHandle(self._active, subject)
         if subject.finished:
             return handle
-        if self._loop.draining:
-            raise Draining(f"{subject.key}: the engine is draining, and takes in no more workflows")
+        self._check_draining(subject)
         self._active.claim(subject)
         return handle
 
@@ -377,12 +376,15 @@ class Engine:
         `OperationError` where the workflow is not finished, or nothing of it would run again; and what `submit` does.
         """
         subject = self._workflow(workflow)
-        if self._loop.draining:
-            raise Draining(f"{subject.key}: the engine is draining, and takes in no more workflows")
+        self._check_draining(subject)
         self._operations.retry(subject, node_field_selector, parameters, restart_successful=restart_successful)
 
     def _workflow(self, subject: Subject) -> Workflow:
         return workflow_of(subject, self._active)
+
+    def _check_draining(self, subject: Workflow) -> None:
+        if self._loop.draining:
+            raise Draining(f"{subject.key}: the engine is draining, and takes in no more workflows")
 
     def _resize(self, change: Change) -> None:
         """The sizes of semaphores are of the moment, as in Argo: who waits may have room now."""

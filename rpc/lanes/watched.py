@@ -6,6 +6,8 @@ Interim replies, the size of a head, which connections are new, and where one re
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 from collections.abc import Iterable
 from typing import Any, Final
@@ -141,12 +143,24 @@ class WatchedProtocol(ResponseHandler):
             self._body.feed_eof()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if exc is not None:
+            self._salvage()
         self.reset = exc
         if self.chunked:  # aiohttp forgets that it is, where a trailer says Transfer-Encoding
             self._break_body(aiohttp.ClientPayloadError("cut short"))
         if self.replies:
             self._permits.resize(self._permits.limit - 1)
         super().connection_lost(exc)
+
+    def _salvage(self) -> None:
+        """A failed write ends the connection at once, though a reply may have come before the reset: read it now."""
+        transport = self.transport
+        if transport is None or transport.get_extra_info("ssl_object") is not None:
+            return
+        descriptor = transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError):
+            while (self._awaiting or not self._body.is_eof()) and (data := os.read(descriptor, 65536)):
+                self.data_received(data)
 
     def _refuse(self, why: str) -> None:
         self.set_exception(HttpProcessingError(message=why))

@@ -42,12 +42,12 @@ async def test_a_hung_plugin_ends_the_pass_at_the_deadline_and_is_sent_nothing_m
 
 async def test_what_the_engine_itself_makes_counts_for_nothing_of_the_deadline(plugin: StartPlugin) -> None:
     async def slow(args: dict[str, Any]) -> dict[str, Any]:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         return {}
 
     peer = await plugin({"node.preExecute": slow})
     config = Config(
-        engine=EngineSettings(enabled=True, loop_deadline=Seconds(1.0)),
+        engine=EngineSettings(enabled=True, loop_deadline=Seconds(0.5)),
         plugins=(PluginConfig(name="slow", address=peer.address, timeout=Seconds(60), concurrency=8),),
     )
     async with Engine(Registry(config)) as oarlock:

@@ -30,11 +30,12 @@ async def test_a_watch_begins_with_what_there_is_or_after_a_revision() -> None:
     async with inside(PendingExecutor()) as server:
         await server.submit(workflow("a"))
         await server.submit(workflow("b"), "other")
-        assert sorted(told(await events(server, ""))) == [("ADDED", "a"), ("ADDED", "b")]
-        assert told(await events(server, "other")) == [("ADDED", "b")]
         revision = (await server.ask("GET", "/api/v1/workflows/")).body["metadata"]["resourceVersion"]
         since = f"?listOptions.resourceVersion={revision}"
-        assert told(await events(server, since)) == []
+        everything, other, nothing = await asyncio.gather(*(events(server, query) for query in ("", "other", since)))
+        assert sorted(told(everything)) == [("ADDED", "a"), ("ADDED", "b")]
+        assert told(other) == [("ADDED", "b")]
+        assert told(nothing) == []
         await server.put("a", "suspend")
         await server.ask("DELETE", "/api/v1/workflows/other/b")
         await server.submit(workflow("c"))
@@ -60,9 +61,11 @@ async def test_a_watch_tells_what_happens_while_it_lasts() -> None:
 async def test_fields_of_events_are_chosen() -> None:
     async with inside(PendingExecutor()) as server:
         await server.submit(workflow("a"))
-        (found,) = await events(server, "default?fields=result.object.metadata.name,result.type")
-        assert found == {"type": "ADDED", "object": {"metadata": {"name": "a"}}}
-        (found,) = await events(server, "default?fields=-result.object.spec")
+        chosen, left_out = "result.object.metadata.name,result.type", "-result.object.spec"
+        (few,), (found,) = await asyncio.gather(
+            *(events(server, f"default?fields={fields}") for fields in (chosen, left_out))
+        )
+        assert few == {"type": "ADDED", "object": {"metadata": {"name": "a"}}}
         assert "spec" not in found["object"]
         assert found["object"]["metadata"]["name"] == "a"
 
@@ -111,13 +114,17 @@ async def test_every_workflow_is_seen_to_end_once(nodes: int) -> None:
     async with inside() as server:
         steps = {"name": "main", "steps": [[{"name": "s", "template": "l", "withSequence": {"count": str(nodes)}}]]}
         leaf = {"name": "l", "container": {"image": "i", "command": ["true"]}}
-        watching = asyncio.create_task(events(server, "default", 3))
-        count = 700 // nodes
-        for number in range(min(count, 20)):
-            await server.submit(workflow(f"w{number}", steps, leaf))
-        ended = [
-            each["object"]["metadata"]["name"]
-            for each in await watching
-            if each["object"]["status"].get("phase") == "Succeeded"
-        ]
-        assert sorted(ended) == sorted(f"w{number}" for number in range(min(count, 20)))
+        names = [f"w{number}" for number in range(min(700 // nodes, 20))]
+        async with server.session.get(f"{server.url}{EVENTS}default") as watching:
+            for name in names:
+                await server.submit(workflow(name, steps, leaf))
+            for name in names:
+                await server.until(name)
+            await server.submit(workflow("last"))  # whatever is told of the others is told before this one's end
+            ended: list[str] = []
+            while "last" not in ended:
+                seen = json.loads(await watching.content.readline())["result"]["object"]
+                if seen["status"].get("phase") == "Succeeded":
+                    ended.append(seen["metadata"]["name"])
+            watching.close()
+        assert sorted(ended) == sorted([*names, "last"])

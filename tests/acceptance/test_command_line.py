@@ -148,9 +148,11 @@ def test_what_the_engine_does_is_logged_only_where_that_is_asked_for(
 
 
 def test_a_pass_that_is_aborted_is_logged_with_its_workflow_and_number(
-    wf: WriteWorkflow, sick_plugin: str, oarlock: RunOarlock
+    wf: WriteWorkflow, sick_plugin: str, oarlock: RunOarlock, tmp_path: Path
 ) -> None:
-    done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "3s")
+    with (tmp_path / sick_plugin).open("a") as config:
+        config.write("retry = { attempts = 1 }\n")
+    done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "1s")
     first, *_ = (line for line in done.err.splitlines() if "pass aborted" in line)
     assert first.startswith('level=warning msg="pass aborted" workflow=default/')
     assert " pass_id=1 reason=" in first

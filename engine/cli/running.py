@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 import uvloop
@@ -20,12 +20,12 @@ from engine.cli import INTERRUPTED
 from engine.cli.lacking import lacking
 from engine.cli.options import Options
 from engine.cli.outputs import hollow_when, made_up, read_outputs
+from engine.cli.parts import executor_of, read_registry
 from engine.cli.semaphores import absent_sizes
 from engine.cli.unmatched import unmatched
 from engine.engine import Engine
-from engine.executors.executor import Executor
 from engine.executors.outcomes import Outcomes
-from engine.executors.simulated import PendingExecutor, SimulatedExecutor
+from engine.executors.simulated import SimulatedExecutor
 from engine.manifests import ManifestError, Manifests, UnknownFields, load, sources, workflow_from
 from engine.model.workflow import InvalidWorkflow, Workflow
 from engine.operations import OperationError
@@ -37,9 +37,6 @@ from registry.cli import BadInput
 from registry.errors import ConfigError
 from registry.logs import configure_logs
 from registry.terminal import ESCAPES, console, tell
-
-if TYPE_CHECKING:
-    from registry import Registry
 
 FAILED: Final = 1
 UNFINISHED: Final = 3
@@ -69,7 +66,7 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
         manifests = load(options.files, strict=options.strict)
         workflows = read_workflows(options.files, manifests, source)
         outcomes = Outcomes.load(options.outcomes) if options.outcomes is not None else None
-        registry = _registry(options.config) if options.config is not None else None
+        registry = read_registry(options.config)
     except UnknownFields as error:
         raise BadInput(f"{error} (--no-strict lets them be)") from None
     except (ManifestError, ConfigError) as error:
@@ -80,7 +77,7 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
     )
     found = read_outputs(manifests)
     config_maps = {name: each.document for name, each in manifests.config_maps.items()}
-    executor = _executor(options, outcomes, workflows, found)
+    executor = executor_of(options, outcomes, lambda: _simulated(outcomes, workflows, found))
     if isinstance(executor, SimulatedExecutor):
         for name, stand_in in absent_sizes(manifests).items():
             config_maps[name] = stand_in
@@ -107,12 +104,6 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
             for line in lacking(workflow, engine.templates.library(workflow.namespace)):
                 tell(line)
     _exit(engine, workflows, interrupted)
-
-
-def _registry(config: Path) -> Registry:
-    from registry import Registry  # without plugins there is no waiting for it
-
-    return Registry(config)
 
 
 def read_workflows(files: Sequence[Path], manifests: Manifests, source: str | None) -> list[Workflow]:
@@ -143,24 +134,10 @@ def read_workflows(files: Sequence[Path], manifests: Manifests, source: str | No
     return list(workflows.values())
 
 
-def _executor(
-    options: Options,
-    outcomes: Outcomes | None,
-    workflows: Sequence[Workflow],
-    found: Mapping[Output, Sequence[Reader]],
-) -> Executor:
-    """The executor; simulated time goes on from the latest moment that a workflow knows of."""
-    if options.executor != "simulated" and outcomes is not None:
-        raise BadInput("--outcomes: only the simulated executor has any")
-    if options.executor == "local":
-        from engine.cli.local import local_executor
-
-        return local_executor(options.work_dir, options.parallel_leaves)
-    for option, given in (("--work-dir", options.work_dir), ("--parallel-leaves", options.parallel_leaves)):
-        if given is not None:
-            raise BadInput(f"{option}: only the local executor has one")
-    if options.executor == "pending":
-        return PendingExecutor()
+def _simulated(
+    outcomes: Outcomes | None, workflows: Sequence[Workflow], found: Mapping[Output, Sequence[Reader]]
+) -> SimulatedExecutor:
+    """Simulated time goes on from the latest moment that a workflow knows of."""
     lists = {output for output, readers in found.items() if any(each.looped for each in readers)}
     executor = SimulatedExecutor(outcomes, lists=lists)
     for workflow in workflows:

@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from engine.cli.options import config, leaves, verbose
+
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILES]...")
-@click.option("--config", type=click.Path(path_type=Path), help="The plugins to call; without it there are none.")
+@config
 @click.option(
     "--store",
     type=click.Path(path_type=Path),
@@ -23,26 +25,7 @@ import click
     metavar="HOST:PORT",
     help="Where to listen; port 0 is any that is free.",
 )
-@click.option(
-    "--executor",
-    type=click.Choice(["simulated", "local", "pending"]),
-    default="simulated",
-    show_default=True,
-    help="simulated: leaves end as --outcomes says; local: they are processes of this "
-    "machine, which is no sandbox; pending: they run for ever.",
-)
-@click.option(
-    "--work-dir",
-    type=click.Path(path_type=Path),
-    help="Where the local executor keeps files and logs; without it ~/.local/state/oarlock/runs.",
-)
-@click.option(
-    "--parallel-leaves",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="How many leaves the local executor runs at a time; four for each CPU without it.",
-)
-@click.option("--outcomes", type=click.Path(path_type=Path), help="How leaves end; what is not named succeeds.")
+@leaves
 @click.option(
     "--keep-finished",
     type=click.IntRange(min=0),
@@ -57,7 +40,7 @@ import click
 @click.option("--insecure", is_flag=True, help="Let everybody who can reach the address do anything.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="The certificate, for https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="Its key.")
-@click.option("--verbose", is_flag=True, help="Log what the engine does, too.")  # fmt: skip
+@verbose
 def serve(**given: Any) -> None:
     """Serve Argo's HTTP API, and reconcile the workflows that are submitted by it, until SIGTERM.
 

@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+from engine.cli.options import EngineOptions
+from engine.cli.parts import executor_of, read_registry
 from engine.engine import Engine
 from engine.executors.executor import Executor
 from engine.executors.outcomes import Outcomes
-from engine.executors.simulated import PendingExecutor, SimulatedExecutor
+from engine.executors.simulated import SimulatedExecutor
 from engine.manifests import ManifestError, Manifests, load
 from engine.manifests.loading import Manifest
 from engine.serving.admission import admitted, anew, manifest_of
@@ -40,23 +42,16 @@ _log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(EngineOptions):
     """The options of the command."""
 
-    files: tuple[Path, ...]
-    config: Path | None
     store: Path | None
     listen: str
-    executor: str
-    work_dir: Path | None
-    parallel_leaves: int | None
-    outcomes: Path | None
     token_file: Path | None
     insecure: bool
     tls_cert: Path | None
     tls_key: Path | None
     keep_finished: int
-    verbose: bool
 
 
 def serve(options: Options) -> None:
@@ -66,16 +61,13 @@ def serve(options: Options) -> None:
     try:
         manifests = load(options.files)
         outcomes = Outcomes.load(options.outcomes) if options.outcomes is not None else None
-        registry = None
-        if options.config is not None:
-            from registry import Registry  # without plugins there is no waiting for it
-
-            registry = Registry(options.config)
+        registry = read_registry(options.config)
     except (ManifestError, ConfigError) as error:
         raise BadInput(str(error)) from None
+    executor = executor_of(options, outcomes, lambda: SimulatedExecutor(outcomes))
     store: Store = MemoryStore() if options.store is None else SqliteStore(options.store)
     # Time is what it is here, also where leaves are simulated: others wait with us.
-    engine = Engine(registry, executor=_executor(options, outcomes), store=store, clock=time.time)
+    engine = Engine(registry, executor=executor, store=store, clock=time.time)
     try:
         uvloop.run(_serve(engine, store, listening, manifests, options))
     except (CannotListen, StoreError) as error:
@@ -100,19 +92,6 @@ async def _serve(engine: Engine, store: Store, listening: Listening, manifests: 
         tell(f"listening on {url}")
 
     await serve_engine(engine, store, listening, around, told)
-
-
-def _executor(options: Options, outcomes: Outcomes | None) -> Executor:
-    if outcomes is not None and options.executor != "simulated":
-        raise BadInput("--outcomes: only the simulated executor has any")
-    if options.executor == "local":
-        from engine.cli.local import local_executor
-
-        return local_executor(options.work_dir, options.parallel_leaves)
-    for option, given in (("--work-dir", options.work_dir), ("--parallel-leaves", options.parallel_leaves)):
-        if given is not None:
-            raise BadInput(f"{option}: only the local executor has one")
-    return PendingExecutor() if options.executor == "pending" else SimulatedExecutor(outcomes)
 
 
 async def _close(executor: Executor, *, end_leaves: bool) -> None:

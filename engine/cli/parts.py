@@ -1,0 +1,39 @@
+"""What an engine is made of, as the options of a command name it: its plugins, and what runs leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.cli.options import EngineOptions
+from engine.executors.executor import Executor
+from engine.executors.outcomes import Outcomes
+from engine.executors.simulated import PendingExecutor
+from registry.cli import BadInput
+
+if TYPE_CHECKING:
+    from registry import Registry
+
+
+def read_registry(config: Path | None) -> Registry | None:
+    """The plugins of a configuration. Raises `ConfigError`."""
+    if config is None:
+        return None
+    from registry import Registry  # without plugins there is no waiting for it
+
+    return Registry(config)
+
+
+def executor_of(options: EngineOptions, outcomes: Outcomes | None, simulated: Callable[[], Executor]) -> Executor:
+    """The executor that is asked for; ``simulated`` makes the one of that name. Raises `BadInput`."""
+    if outcomes is not None and options.executor != "simulated":
+        raise BadInput("--outcomes: only the simulated executor has any")
+    if options.executor == "local":
+        from engine.cli.local import local_executor
+
+        return local_executor(options.work_dir, options.parallel_leaves)
+    for option, given in (("--work-dir", options.work_dir), ("--parallel-leaves", options.parallel_leaves)):
+        if given is not None:
+            raise BadInput(f"{option}: only the local executor has one")
+    return PendingExecutor() if options.executor == "pending" else simulated()

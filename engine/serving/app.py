@@ -10,14 +10,13 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from engine.engine import Engine
-from engine.operations.errors import AlreadySubmitted, Draining, OperationError, TooManyWorkflows, UnknownWorkflow
 from engine.serving.acting import Acting
 from engine.serving.archived import Archived
 from engine.serving.artifacts import ArtifactFiles
-from engine.serving.errors import ApiError, Code, answered, of_aiohttp
+from engine.serving.errors import ApiError, Code, answered, api_error
 from engine.serving.events import Events
 from engine.serving.exposition import Exposition
-from engine.serving.guard import UNSAFE, Handler
+from engine.serving.guard import UNSAFE, Handler, is_gone
 from engine.serving.info import Info
 from engine.serving.logs import Logs
 from engine.serving.records import Records
@@ -26,20 +25,11 @@ from engine.serving.shelves import Shelves
 from engine.serving.streams import end_streams
 from engine.serving.submitting import Submitting
 from engine.serving.workflows import Workflows
-from engine.storage.store import Store, StoreError
+from engine.storage.store import Store
 from rpc.logs import get_logger
 
 MAX_BODY: Final = 16 * 1024 * 1024
 """Bytes of a request's body: ten times what Kubernetes lets a workflow have."""
-
-_CODES: Final = (
-    (AlreadySubmitted, Code.ALREADY_EXISTS),
-    (TooManyWorkflows, Code.RESOURCE_EXHAUSTED),
-    (Draining, Code.UNAVAILABLE),
-    (UnknownWorkflow, Code.NOT_FOUND),
-    (OperationError, Code.INVALID_ARGUMENT),
-    (StoreError, Code.UNAVAILABLE),
-)
 
 _log = get_logger(__name__)
 
@@ -89,21 +79,11 @@ async def _answering_errors(request: web.Request, handler: Handler) -> web.Strea
     """Whatever goes wrong is answered as Argo's server does, and a mistake of ours tells nobody more than the log."""
     try:
         return await handler(request)
-    except ApiError as error:
-        return answered(error)
-    except web.HTTPException as error:
-        return answered(of_aiohttp(error))
-    except (OperationError, StoreError) as error:
-        code = next(code for kind, code in _CODES if isinstance(error, kind))
-        return answered(ApiError(code, str(error)))
-    except (ConnectionError, TimeoutError) as error:  # whoever asked is gone, or takes nothing any more
-        _log.info("request given up", method=request.method, path=request.path, reason=repr(error))
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response()
-    except Exception:
-        _log.exception("internal error", method=request.method, path=request.path)
-        return answered(ApiError(Code.INTERNAL, "internal error"))
+    except Exception as error:
+        if isinstance(error, OSError) and is_gone(request):
+            _log.info("request given up", method=request.method, path=request.path, reason=repr(error))
+            return web.Response()
+        return answered(api_error(error, request))
 
 
 def _unless_draining(engine: Engine) -> Middleware:

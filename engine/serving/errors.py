@@ -8,7 +8,12 @@ from typing import Final
 import orjson
 from aiohttp import web
 
+from engine.operations.errors import AlreadySubmitted, Draining, OperationError, TooManyWorkflows, UnknownWorkflow
+from engine.storage.store import StoreError
+from rpc.logs import get_logger
 from rpc.statuses import in_one_line
+
+_log = get_logger(__name__)
 
 
 class Code(IntEnum):
@@ -16,12 +21,10 @@ class Code(IntEnum):
 
     CANCELLED = 1
     INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
     ALREADY_EXISTS = 6
     PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
     ABORTED = 10
     OUT_OF_RANGE = 11
     UNIMPLEMENTED = 12
@@ -33,12 +36,10 @@ class Code(IntEnum):
 HTTP: Final = {
     Code.CANCELLED: 408,
     Code.INVALID_ARGUMENT: 400,
-    Code.DEADLINE_EXCEEDED: 504,
     Code.NOT_FOUND: 404,
     Code.ALREADY_EXISTS: 409,
     Code.PERMISSION_DENIED: 403,
     Code.RESOURCE_EXHAUSTED: 429,
-    Code.FAILED_PRECONDITION: 400,
     Code.ABORTED: 409,
     Code.OUT_OF_RANGE: 400,
     Code.UNIMPLEMENTED: 501,
@@ -47,6 +48,16 @@ HTTP: Final = {
     Code.UNAUTHENTICATED: 401,
 }
 """As `runtime.HTTPStatusFromCode` of grpc-gateway has them."""
+
+_BY_ERROR: Final = (
+    (AlreadySubmitted, Code.ALREADY_EXISTS),
+    (TooManyWorkflows, Code.RESOURCE_EXHAUSTED),
+    (Draining, Code.UNAVAILABLE),
+    (UnknownWorkflow, Code.NOT_FOUND),
+    (OperationError, Code.INVALID_ARGUMENT),
+    (StoreError, Code.UNAVAILABLE),
+)
+"""What an engine and its store raise; the first that fits counts."""
 
 _BY_HTTP: Final = {404: Code.NOT_FOUND, 405: Code.UNIMPLEMENTED, 413: Code.RESOURCE_EXHAUSTED}
 
@@ -80,10 +91,18 @@ def exists(kind: str, name: str) -> ApiError:
     return ApiError(Code.ALREADY_EXISTS, f'{kind} "{name}" already exists')
 
 
-def of_aiohttp(error: web.HTTPException) -> ApiError:
-    """What aiohttp's server itself refuses: a path that it does not know, a body that is too large."""
-    code = _BY_HTTP.get(error.status, Code.INTERNAL if error.status >= 500 else Code.INVALID_ARGUMENT)
-    return ApiError(code, error.reason, status=error.status)
+def api_error(error: Exception, request: web.Request) -> ApiError:
+    """What is answered where a request ends with that error: a mistake of ours tells nobody more than the log."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, web.HTTPException):  # what aiohttp's server itself refuses, as a body that is too large
+        code = _BY_HTTP.get(error.status, Code.INTERNAL if error.status >= 500 else Code.INVALID_ARGUMENT)
+        return ApiError(code, error.reason, status=error.status)
+    for kind, known in _BY_ERROR:
+        if isinstance(error, kind):
+            return ApiError(known, str(error))
+    _log.error("internal error", method=request.method, path=request.path, exc_info=error)
+    return ApiError(Code.INTERNAL, "internal error")
 
 
 def answered(error: ApiError) -> web.Response:

@@ -29,6 +29,11 @@ def is_loopback(host: str) -> bool:
         return host.rstrip(".").lower() == "localhost"
 
 
+def is_gone(request: web.Request) -> bool:
+    """Whether nobody is there any more to be answered."""
+    return request.transport is None or request.transport.is_closing()
+
+
 def guard(token: str | None, *, loopback: bool) -> Middleware:
     """The middleware that refuses: without the token, from another site's page, or by another name than loopback's.
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from engine.serving.errors import ApiError
+from engine.serving.errors import api_error
+from engine.serving.guard import is_gone
 
 EVENTS: Final = "text/event-stream"
 
@@ -39,15 +40,17 @@ async def stream(
         async with aclosing(_with_pauses(messages, seconds, ending_of(request.app))) as each_one:
             try:
                 async for message in each_one:
-                    if request.transport is None or request.transport.is_closing():
+                    if is_gone(request):
                         return response
                     if message is not None:
                         several = message if isinstance(message, list) else [message]
                         await _write(response, ({"result": each} for each in several), events=events)
                     elif events:
                         await response.write(b":\n\n")
-            except ApiError as error:
-                await _write(response, [{"error": error.body | {"http_code": error.status}}], events=events)
+            except Exception as error:
+                if not is_gone(request):
+                    told = api_error(error, request)
+                    await _write(response, [{"error": told.body | {"http_code": told.status}}], events=events)
         await response.write_eof()
     return response
 

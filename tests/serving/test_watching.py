@@ -8,6 +8,7 @@ import json
 import pytest
 
 from engine import MemoryStore, PendingExecutor
+from engine.storage.store import StoreError
 from tests.serving.inside import Document, Inside, inside, workflow
 
 EVENTS = "/api/v1/workflow-events/"
@@ -107,6 +108,26 @@ async def test_a_watcher_that_leaves_is_forgotten() -> None:
         while server.records.hub.watchers:
             await server.put("a", "suspend")
             await server.put("a", "resume")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (StoreError("disk: full"), {"code": 14, "http_code": 503, "message": "disk: full"}),
+        (KeyError("x"), {"code": 13, "http_code": 500, "message": "internal error"}),
+    ],
+)
+async def test_what_fails_while_somebody_watches_is_the_last_line(
+    error: Exception, told: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise error
+
+    async with inside(PendingExecutor()) as server:
+        await server.submit(workflow("a"))
+        monkeypatch.setattr(server.records, "workflow", fail)
+        async with server.session.get(f"{server.url}{EVENTS}") as response:
+            assert [json.loads(line) async for line in response.content] == [{"error": told}]
 
 
 @pytest.mark.parametrize("nodes", [1, 700])

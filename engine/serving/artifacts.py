@@ -28,6 +28,7 @@ from engine.serving.errors import ApiError, Code, invalid, not_found
 from engine.serving.guard import Handler
 from engine.serving.records import Record, Records
 from engine.substitution.variables import text_of
+from rpc.logs import get_logger
 
 Document = Mapping[str, Any]
 
@@ -41,6 +42,8 @@ HEADERS: Final = {
 """Argo's defaults, and that a file is what it is said to be."""
 
 ARTIFACTS: Final = "artifacts"
+
+_log = get_logger(__name__)
 
 
 class ArtifactFiles:
@@ -165,10 +168,15 @@ async def _archive(request: web.Request, folder: Path) -> web.StreamResponse:
     response = web.StreamResponse(headers={**_headers(f"{folder.name}.tgz"), "Content-Type": "application/gzip"})
     await response.prepare(request)
     pieces = packed(folder)
-    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-        if piece:
-            await response.write(piece)
-    await response.write_eof()
+    try:
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            if piece:
+                await response.write(piece)
+        await response.write_eof()
+    except OSError as error:  # half of it is not to be taken for a whole one, nor is an error's answer to be part of it
+        _log.warning("archive given up", folder=str(folder), reason=str(error))
+        if request.transport is not None:
+            request.transport.abort()
     return response
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import io
+import os
+import socket
 import tarfile
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -194,3 +197,23 @@ def test_what_is_gone_is_told(run: Run) -> None:
     (run.served.runs / run.uid / "artifacts" / run.first / "file").unlink()
     answer = run.get("/artifacts/default/{name}/{first}/file")
     assert (answer.status, "any more" in answer.json()["message"]) == (404, True)
+
+
+def test_an_archive_that_cannot_be_ended_is_cut_off(run: Run) -> None:
+    large = run.served.runs / run.uid / "artifacts" / run.first / "dir" / "large"
+    large.write_bytes(os.urandom(8 << 20))  # more than sockets hold, so that the server waits in its middle
+    try:
+        with socket.socket() as here:
+            here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            here.settimeout(30)
+            here.connect(("127.0.0.1", urlsplit(run.served.url).port))
+            path = f"/artifacts/default/{run.name}/{run.first}/dir"
+            here.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            answer = http.client.HTTPResponse(here)
+            answer.begin()
+            answer.read(1 << 20)
+            os.truncate(large, 1)
+            with pytest.raises((ConnectionResetError, http.client.IncompleteRead)):
+                answer.read()
+    finally:
+        large.unlink()

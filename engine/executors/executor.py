@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from engine.executors.logs import Log
-from engine.model.node import Node
+from engine.model.node import RUNNING, Node
 from engine.model.workflow import Workflow
 from engine.templates.catalog import Templates
 
@@ -29,6 +29,11 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     outputs: dict[str, Any] | None = None
     pod_ip: str = ""
     containers: dict[str, Result] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the leaf is over: a daemon that is up is still to be stopped."""
+        return self.phase != RUNNING
 
 
 class Executor(Protocol):

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary, WeakSet, ref
 
 from engine.executors.executor import Result
 from engine.graph.record import WalkRecord
-from engine.model.node import CONTAINER, RUNNING
+from engine.model.node import CONTAINER
 from engine.model.workflow import Workflow
 from engine.operations.errors import (
     AlreadySubmitted,
@@ -249,7 +249,7 @@ class Active:
         if node.fulfilled:
             raise LeafEnded(f"{workflow.key}: node {node_id!r} had ended before, as {node.phase}")
         before = run.record.reports.get(node_id)
-        if before is not None and before.phase != RUNNING and before != result:
+        if before is not None and before.ended and before != result:
             raise LeafEnded(f"{workflow.key}: node {node_id!r} was reported before, as {before.phase}")
         self.note(run, node_id, result)
 

@@ -20,7 +20,7 @@ import msgspec
 from engine.executors.executor import Result
 from engine.graph import Graph
 from engine.graph.record import WalkRecord
-from engine.model.node import RUNNING, Node
+from engine.model.node import Node
 from engine.model.pace import FEW, PIECE, Pace, Pieces, used_up
 from engine.model.statistics import Counts
 from engine.model.workflow import COMPLETED_PHASES, Workflow
@@ -209,14 +209,14 @@ class Ledger:
         for number, (node_id, result) in enumerate(taken.items()):
             if record.reports.get(node_id) is result:
                 sheet.set(REPORT, node_id, None)
-            if result.phase != RUNNING:
+            if result.ended:
                 sheet.set(LEAF, node_id, None)
             if not number % FEW:
                 yield
         finished = _is_finished(staged.document)
         stops: Iterable[str] = graph.stops if graph is not None else ()
         for node_id in chain(record.leaves, record.presumed) if finished else stops:
-            ended = node_id in taken and taken[node_id].phase != RUNNING
+            ended = node_id in taken and taken[node_id].ended
             if not ended and (node_id in record.leaves or node_id in record.presumed):
                 sheet.set(LEAF, node_id, STOPPING)
                 yield

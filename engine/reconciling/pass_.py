@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engine.executors.executor import Result
 from engine.graph.locks import LockError
 from engine.graph.nodes import TooManyNodes
-from engine.model.node import ERROR, FAILED, POD, RUNNING
+from engine.model.node import ERROR, FAILED, POD
 from engine.model.pace import PIECE, Pieces
 from engine.model.status import finished, pending, running, with_progress
 from engine.operations import with_spec
@@ -177,19 +177,20 @@ class Pass:
         if kept.ledger is not None:
             record.plugins = self._digest
         kept.plugins = self._plugins
+        yield from kept.write_down()
+        kept.commit(self._amended(document))
+        # Not before: a report stands here until its node shows the end, so that nobody can report another one.
         taken, reports = self._taken, record.reports
         while taken:
             ended = []
             for node_id, result in [taken.popitem() for _ in range(min(PIECE, len(taken)))]:
                 if reports.get(node_id) is result:
                     del reports[node_id]
-                if result.phase != RUNNING:  # a daemon that is up is still to be stopped
+                if result.ended:
                     ended.append(node_id)
             record.leaves.difference_update(ended)
             record.presumed.difference_update(ended)
             yield
-        yield from kept.write_down()
-        kept.commit(self._amended(document))
 
     async def _rollback(self) -> CancelledError | None:
         return await self._kept.surroundings.pace.to_the_end(self._kept.rollback(moved=self._moves))

@@ -12,7 +12,7 @@ import orjson
 from engine.executors.executor import Result
 from engine.graph import Invocation
 from engine.graph.record import WalkRecord
-from engine.model.node import ERROR, PENDING, RUNNING, Node
+from engine.model.node import ERROR, PENDING, Node
 from engine.model.pace import Pieces, in_order, used_up
 from engine.model.status import finished, running
 from engine.model.workflow import Workflow
@@ -128,6 +128,11 @@ class Run:
         self.record.reports[node_id] = result
         self.say(REPORT, node_id)
 
+    def has_ended(self, node_id: str) -> bool:
+        """Whether the leaf's end was reported, and no committed pass has taken that up: there is nothing to stop."""
+        result = self.record.reports.get(node_id)
+        return result is not None and result.ended
+
     def drop(self, node_id: str) -> None:
         """The executor has nothing to do with that leaf any more."""
         self.record.leaves.discard(node_id)
@@ -177,12 +182,10 @@ class Run:
         if not self._found or walk is None or not walk.begun or self.workflow.finished:
             return
         found, self._found = self._found, []
-        reports = self.record.reports
         for node_id in (yield from in_order(found)):
             invocation = walk.graph.live.get(node_id)
-            ended = node_id in reports and reports[node_id].phase != RUNNING
             if (
-                not ended
+                not self.has_ended(node_id)
                 and node_id in self.record.leaves
                 and invocation is not None
                 and walk.graph.is_open(invocation)
@@ -226,7 +229,8 @@ class Run:
                 record.presumed.discard(node_id)
                 record.stopping.add(node_id)
             if node_id in record.stopping:
-                yield node_id
+                if not self.has_ended(node_id):
+                    yield node_id
                 record.stopping.discard(node_id)
                 self.say(LEAF, node_id)
             yield None

@@ -107,7 +107,8 @@ class Leaves:
     def stop_all(self, run: Run) -> Pieces:
         """Have all leaves of a workflow stopped."""
         for node_id in (yield from run.take_leaves()):
-            self.stop(run.workflow, run.workflow.nodes[node_id], run.log)
+            if not run.has_ended(node_id):
+                self.stop(run.workflow, run.workflow.nodes[node_id], run.log)
             yield
 
     def let_go(self, workflow: Workflow) -> None:

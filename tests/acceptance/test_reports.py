@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from engine import Engine, Node, Result, Workflow
+import pytest
+
+from engine import Engine, LeafEnded, Node, Result, Workflow
+from engine.model.pace import Pace
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import by_name, container, steps, workflow
 
@@ -124,6 +129,55 @@ async def test_a_leaf_whose_end_is_reported_again_during_the_pass_is_not_stopped
     await running.reconcile(work)
     assert by_name(work)["a"].phase == "Succeeded"
     assert leaves.stopped == []
+
+
+async def test_the_first_end_of_a_leaf_counts_at_whatever_moment_another_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also while the pass that has taken up the first is about to commit."""
+    monkeypatch.setattr("engine.reconciling.keeping.Pace", partial(Pace, 0.0))  # all rest wherever they may
+    turns, over = 0, False
+    while not over:
+        leaves, work = Recorder(), two_branches()
+        async with Engine(executor=leaves) as engine:
+            await engine.reconcile(work)
+            engine.report(work, leaves.started["a"], Result("Succeeded"))
+            passing = asyncio.create_task(engine.reconcile(work))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            over = passing.done()
+            with pytest.raises(LeafEnded):
+                engine.report(work, leaves.started["a"], Result("Failed"))
+            await passing
+        assert by_name(work)["a"].phase == "Succeeded"
+        turns += 1
+
+
+async def test_a_leaf_whose_end_was_reported_is_not_stopped_with_what_is_deleted(engine: StartEngine) -> None:
+    leaves, work = Recorder(), two_branches()
+    running = await engine(executor=leaves)
+    await running.reconcile(work)
+    running.report(work, leaves.started["a"], Result("Succeeded"))
+    await running.delete(work)
+    assert leaves.stopped == ["b"]
+
+
+async def test_a_leaf_whose_end_is_reported_while_its_workflow_ends_is_not_stopped(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
+    leaves, work = Recorder(), two_branches()
+    peer = await plugin({"workflow.postOperate": {}})
+    running = await engine(peer, executor=leaves)
+    await running.reconcile(work)
+
+    def end(args: dict[str, Any]) -> int:
+        running.report(work, leaves.started["a"], Result("Succeeded"))
+        return 500
+
+    peer.answers["workflow.postOperate"] = end
+    await running.reconcile(work)
+    assert work.phase == "Error"
+    assert leaves.stopped == ["b"]
 
 
 async def test_a_daemon_is_stopped_when_what_it_serves_has_ended(engine: StartEngine) -> None:

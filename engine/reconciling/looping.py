@@ -144,7 +144,7 @@ class Loop:
             self._timed.add(waiter)
         self._active.news.set()
         if self._turning is None:
-            self._turning = asyncio.create_task(self._turn(), name="the loop over workflows")
+            self._begin_turning()
         try:
             await waiter.over
         finally:
@@ -152,6 +152,16 @@ class Loop:
             self._timed.discard(waiter)
             if not self._waiters:
                 await self._halt()
+
+    def _begin_turning(self) -> None:
+        self._turning = asyncio.create_task(self._turn(), name="the loop over workflows")
+        self._turning.add_done_callback(self._turned)
+
+    def _turned(self, _: asyncio.Task[None]) -> None:
+        """It turns no more, if it ever did: a task that is cancelled before its first step does nothing at all."""
+        self._turning, self._halting = None, False
+        if self._waiters:
+            self._begin_turning()
 
     async def _halt(self) -> None:
         """Stop turning, and wait until the passes under way are aborted."""
@@ -179,11 +189,7 @@ class Loop:
             self._let_go_of(self._waiters, error)
         finally:
             self._halting = True
-            try:
-                await self._abort_passes()
-            finally:
-                self._halting = False
-                self._turning = asyncio.create_task(self._turn()) if self._waiters else None
+            await self._abort_passes()
 
     # For whom
 
@@ -236,12 +242,14 @@ class Loop:
                     queue.add_at(key, self._clock() + result.requeue_after)
                 if not left or self.draining or len(run.workflow.nodes) > SMALL or not queue.again(key):
                     return
-        except asyncio.CancelledError:
-            self._active.wake(key)
-            raise
         finally:
             queue.done(key)
             self._active.news.set()
+
+    def _aborted(self, key: str) -> None:
+        """A pass was cancelled, perhaps before its first step: it is still wanted."""
+        self._active.queue.done(key)
+        self._active.wake(key)
 
     async def _watch(self, *times: float | None) -> None:
         """Wait for news: a pass that is over, a report, or the first of `times`."""
@@ -253,14 +261,19 @@ class Loop:
             pass
         for key, task in [each for each in self._passes.items() if each[1].done()]:
             del self._passes[key], self._began[key]
-            if not task.cancelled():
+            if task.cancelled():
+                self._aborted(key)
+            else:
                 task.result()
 
     async def _abort_passes(self) -> None:
-        passes, self._passes, self._began = list(self._passes.values()), {}, {}
-        for task in passes:
+        passes, self._passes, self._began = self._passes, {}, {}
+        for task in passes.values():
             task.cancel()
-        await asyncio.gather(*passes, return_exceptions=True)
+        await asyncio.gather(*passes.values(), return_exceptions=True)
+        for key, task in passes.items():
+            if task.cancelled():
+                self._aborted(key)
 
     # While no pass is under way
 

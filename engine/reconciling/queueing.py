@@ -103,8 +103,10 @@ class Queue:
         return True
 
     def done(self, key: str) -> None:
-        """The pass over `key` is over; if it was added meanwhile it is ready again."""
-        self._in_flight.discard(key)
+        """The pass over `key` is over; if it was added meanwhile it is ready again. Said once more it does nothing."""
+        if key not in self._in_flight:
+            return
+        self._in_flight.remove(key)
         if key in self._wanted:
             self._line_up(key)
 

@@ -7,6 +7,8 @@ import gc
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ from engine import (
     UnknownWorkflow,
     Workflow,
 )
+from engine.model.pace import Pace
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import by_name, container, steps, workflow
 
@@ -79,6 +82,17 @@ async def serving(engine: Engine) -> AsyncIterator[Engine]:
 
 def leaf(name: str = "work") -> Workflow:
     return workflow(steps("a"), container("leaf"), name=name)
+
+
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rest wherever they may: the smallest pass takes many turns of the event loop."""
+    monkeypatch.setattr("engine.reconciling.keeping.Pace", partial(Pace, 0.0))
+
+
+async def turns(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
 
 
 async def test_it_serves_what_is_submitted_until_it_is_drained() -> None:
@@ -164,6 +178,46 @@ async def test_a_run_that_is_cancelled_leaves_its_workflow_queued_and_whole(
     await run
     assert (await handle.finished()).phase == "Succeeded"
     assert executor.told == ["+work a"]
+
+
+@pytest.mark.parametrize("way", ["serve", "run"])
+async def test_who_comes_and_goes_leaves_the_loop_fit_for_the_next(way: str, slowly: None) -> None:
+    """At whatever moment: also while the passes are aborted that there were for the one before."""
+    for halting, staying in product(range(10), repeat=2):
+        executor = Runs()
+        async with Engine(executor=executor) as engine:
+            engine.submit(leaf())
+            first = asyncio.create_task(engine.serve())
+            await turns(5)
+            first.cancel()
+            await turns(halting)
+            second = asyncio.create_task(engine.serve() if way == "serve" else engine.run())
+            await turns(staying)
+            second.cancel()
+            await asyncio.wait((first, second))
+            served = asyncio.create_task(engine.serve())
+            await turns(100)
+            assert executor.told == ["+work a"], (halting, staying)
+        await served
+
+
+async def test_a_run_that_ends_before_a_pass_has_begun_leaves_it_to_the_next(slowly: None) -> None:
+    """What it waited for is forgotten, and one that was submitted just then is handed out already."""
+    for coming, going in product(range(10), repeat=2):
+        executor = Runs()
+        async with Engine(executor=executor) as engine:
+            work = leaf()
+            run = asyncio.create_task(engine.run([work]))
+            await turns(1 + coming)
+            engine.submit(leaf("other"))
+            await turns(going)
+            engine.forget(work)
+            await run
+            assert engine.stats.in_flight == 0, (coming, going)
+            served = asyncio.create_task(engine.serve())
+            await turns(100)
+            assert "+other a" in executor.told
+        await served
 
 
 async def test_a_workflow_cannot_be_submitted_twice() -> None:

@@ -61,9 +61,8 @@ class Promises(RuleBasedStateMachine):
 
     @rule(key=keys)
     def done(self, key: str) -> None:
-        if key in self.in_flight:
-            self.queue.done(key)
-            self.in_flight.remove(key)
+        self.queue.done(key)
+        self.in_flight.discard(key)
 
     @rule(key=keys)
     def discard(self, key: str) -> None:

@@ -138,6 +138,17 @@ async def test_one_that_waits_for_its_turn_may_be_stopped(tmp_path: Path) -> Non
     assert len((await until(note)).splitlines()) == 1
 
 
+async def test_one_that_is_stopped_before_it_has_begun_is_over(machine: Machine) -> None:
+    """In the very turn of the event loop in which it was started."""
+    workflow = workflow_of(shell("main", "sleep 1000"))
+    await machine.engine.reconcile(workflow)
+    await machine.engine.delete(workflow)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not machine.executor.busy
+    await machine.executor.forget(workflow)
+
+
 class TestDaemons:
     SERVER = (
         "import http.server, os\n"

@@ -235,6 +235,13 @@ class LocalExecutor:
     def _see_to(self, leaf: Leaf, before: asyncio.Task[None] | None) -> None:
         self._leaves[leaf.uid, leaf.node_id] = leaf
         leaf.task = self._spawn(self._run(leaf, before), leaf)
+        leaf.task.add_done_callback(
+            lambda _: self._let_go(leaf)
+        )  # one cancelled before its first step has done nothing
+
+    def _let_go(self, leaf: Leaf) -> None:
+        if self._leaves.get((leaf.uid, leaf.node_id)) is leaf:
+            del self._leaves[leaf.uid, leaf.node_id]
 
     def _spawn(self, what: Coroutine[Any, Any, None], leaf: Leaf | None) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(what)
@@ -255,7 +262,6 @@ class LocalExecutor:
 
     async def _run(self, leaf: Leaf, before: asyncio.Task[None] | None) -> None:
         """From its turn to its end. What was begun before under its name is over first."""
-        result = None
         try:
             if before is not None:
                 await asyncio.wait([before])
@@ -265,9 +271,7 @@ class LocalExecutor:
         except Exception as error:
             _log.exception("the local executor failed", extra={"workflow": leaf.workflow.key, "node": leaf.node_id})
             result = Result(ERROR, f"internal error: {type(error).__name__}: {error}")
-        finally:
-            if self._leaves.get((leaf.uid, leaf.node_id)) is leaf:
-                del self._leaves[leaf.uid, leaf.node_id]
+        self._let_go(leaf)
         if not leaf.stopped:
             self._report(leaf.workflow, leaf.node_id, result)
 

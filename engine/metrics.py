@@ -25,18 +25,16 @@ from prometheus_client.registry import Collector
 
 from engine.engine import Engine
 from engine.model.node import FULFILLED, PENDING, RUNNING
-from rpc import Method, Outcome
+from rpc import Method
 from rpc.breaker import BreakerState
 from rpc.methods import BATCHES, Route
 from rpc.stats import Histogram
-from rpc.tally import Tally
+from rpc.tally import OCTAVES, Tally, calls_of
 
 _PHASES: Final = (PENDING, RUNNING, *sorted(FULFILLED))
 _PHASE: Final = attrgetter("phase")
 _SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Of batches: the upper bounds of buckets."""
-_OCTAVES: Final = range(6, 25)
-"""Of durations: upper bounds are a microsecond times two to the power of these, 64 us to 16.8 s."""
 
 if TYPE_CHECKING:  # an engine without plugins needs none of it
     from registry import Plugin, Registry
@@ -213,10 +211,8 @@ def _plugins(plugins: Iterable[Plugin]) -> Iterator[Metric]:
 def _calls(plugin: str, tallies: Mapping[Route, Tally]) -> Iterator[tuple[Labels, float]]:
     """By method and outcome, in batches or not."""
     for method in Method:
-        mine = [tallies[method], *(tallies[batch] for batch in (BATCHES.get(method),) if batch is not None)]
-        for outcome in Outcome:
-            answered = outcome is Outcome.ANSWERED
-            yield (plugin, method, outcome), sum(each.answered if answered else each.outcomes[outcome] for each in mine)
+        for outcome, count in calls_of(tallies, method).items():
+            yield (plugin, method, outcome), count
 
 
 def _printable(name: str) -> str:
@@ -251,7 +247,7 @@ def _counts(name: str, about: str, labels: Labels, values: Values) -> Metric:
 
 
 def _add(family: HistogramMetricFamily, labels: Labels, histogram: Histogram) -> None:
-    buckets = [(f"{edge:g}", float(count)) for edge, count in histogram.up_to(_OCTAVES)]
+    buckets = [(f"{edge:g}", float(count)) for edge, count in histogram.up_to(OCTAVES)]
     family.add_metric(labels, [*buckets, ("+Inf", float(sum(histogram.buckets)))], histogram.total)
 
 

@@ -7,9 +7,15 @@ where they are few, and where they come thick one in 32, as which those after it
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
+from rpc.methods import BATCHES, Method, Route
 from rpc.stats import Histogram, Outcome
+
+OCTAVES: Final = range(6, 25)
+"""Of durations as they are shown: the upper bounds of buckets are a microsecond times two to the power of these, 64 us
+to 16.8 s."""
 
 _ALL: Final = 8
 """Of so many replies each one is timed, until `begin` is said again."""
@@ -85,3 +91,11 @@ class Tally:
             waited, travelled = self._last
             self.waited.add(waited, left)
             self.travelled.add(travelled, left)
+
+
+def calls_of(tallies: Mapping[Route, Tally], method: Method) -> dict[Outcome, int]:
+    """Calls of a method by every outcome, be it in batches or one by one."""
+    batch = BATCHES.get(method)
+    mine = (tallies[method],) if batch is None else (tallies[method], tallies[batch])
+    found = {outcome: sum(each.outcomes[outcome] for each in mine) for outcome in Outcome}
+    return {**found, Outcome.ANSWERED: sum(each.answered for each in mine)}

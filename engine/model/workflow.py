@@ -95,6 +95,10 @@ class Workflow:
                 nodes[key] = node
         return nodes
 
+    def committed_node(self, node_id: str) -> Node | None:
+        """A node as the last committed pass left it, None where there was none."""
+        return self.undo[node_id] if node_id in self.undo else self.nodes.get(node_id)
+
     @property
     def phase(self) -> str:
         """``status.phase``; empty before the first pass."""

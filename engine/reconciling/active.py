@@ -242,7 +242,7 @@ class Active:
             raise LeafEnded(f"{workflow.key}: node {node_id!r} cannot be reported, the workflow is {workflow.phase}")
         if run is None:
             raise UnknownWorkflow(f"{workflow.key}: this engine does not have the workflow: submit it first")
-        node = run.committed_node(node_id)
+        node = run.workflow.committed_node(node_id)
         if node is None or node.type not in _LEAVES:
             what = "there is none" if node is None else f"it is a {node.type}"
             raise UnknownLeaf(f"{workflow.key}: node {node_id!r}: expected the id of a leaf, {what}")

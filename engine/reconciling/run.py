@@ -12,7 +12,7 @@ import orjson
 from engine.executors.executor import Result
 from engine.graph import Invocation
 from engine.graph.record import WalkRecord
-from engine.model.node import ERROR, PENDING, Node
+from engine.model.node import ERROR, PENDING
 from engine.model.pace import Pieces, in_order, used_up
 from engine.model.status import finished, running
 from engine.model.workflow import Workflow
@@ -153,11 +153,6 @@ class Run:
         waiting, self.waiting = self.waiting, {}
         for tell in waiting.values():
             tell(self)
-
-    def committed_node(self, node_id: str) -> Node | None:
-        """A node as the last committed pass left it, None where there was none."""
-        undo = self.workflow.undo
-        return undo[node_id] if node_id in undo else self.workflow.nodes.get(node_id)
 
     # What the engine asks between passes
 

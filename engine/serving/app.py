@@ -18,7 +18,9 @@ from engine.serving.events import Events
 from engine.serving.exposition import Exposition
 from engine.serving.guard import UNSAFE, Handler, is_gone
 from engine.serving.info import Info
+from engine.serving.live import Live
 from engine.serving.logs import Logs
+from engine.serving.page import FILES, page
 from engine.serving.records import Records
 from engine.serving.routes import OPERATIONS
 from engine.serving.shelves import Shelves
@@ -64,6 +66,9 @@ def application(
     app.router.add_get("/healthz", info.healthy)
     app.router.add_get("/readyz", info.ready)
     app.router.add_get("/metrics", Exposition(engine).metrics)
+    for path in FILES:
+        app.router.add_get(path, page)
+    Live(engine, records).add_to(app)
     return app
 
 

@@ -12,10 +12,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from engine.serving.errors import ApiError, Code, answered
+from engine.serving.page import FILES
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-OPEN: Final = frozenset({"/healthz", "/readyz"})
+OPEN: Final = frozenset({"/healthz", "/readyz", *FILES})
 """What is answered without a token."""
 
 UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from engine.serving.errors import ApiError, Code
 
 TOMBSTONES: Final = 10_000
 """So many deletions are remembered, for watchers that were away for a moment."""
+
+PIECE: Final = 256
+"""Events that are told at once."""
 
 ADDED: Final = "ADDED"
 MODIFIED: Final = "MODIFIED"
@@ -136,6 +141,27 @@ class Hub(Generic[_T]):
         Raises what `check` does.
         """
         self.check(since)
+        with self._watching(since, selected) as watcher:
+            while True:
+                while (event := watcher.take()) is not None:
+                    yield event
+                if self._closed:
+                    return
+                await watcher.news.wait()
+
+    async def batches(self, every: float, selected: Callable[[_T], bool]) -> AsyncGenerator[list[Event[_T]]]:
+        """All that there is, and what happens, once in so many seconds at the most; a large batch comes in pieces."""
+        with self._watching(0, selected) as watcher:
+            while True:
+                while events := list(islice(iter(watcher.take, None), PIECE)):
+                    yield events
+                if self._closed:
+                    return
+                await asyncio.sleep(every)
+                await watcher.news.wait()
+
+    @contextmanager
+    def _watching(self, since: int, selected: Callable[[_T], bool]) -> Iterator[_Watcher[_T]]:
         watcher = _Watcher(since, selected)
         for revision, item in self._gone if since else ():
             if revision > since:
@@ -144,11 +170,6 @@ class Hub(Generic[_T]):
             watcher.begin(item)
         self._watchers.add(watcher)
         try:
-            while True:
-                while (event := watcher.take()) is not None:
-                    yield event
-                if self._closed:
-                    return
-                await watcher.news.wait()
+            yield watcher
         finally:
             self._watchers.discard(watcher)

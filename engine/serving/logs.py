@@ -123,7 +123,7 @@ class _Pod:
     """The log of one leaf, as far as it was read."""
 
     def __init__(self, executor: Keeping, workflow: Workflow, node: Node, wants: Wanted) -> None:
-        self.name = pod_name(workflow.name, _template(node), node.id)
+        self.name = pod_name(workflow.name, template_of(node), node.id)
         self._executor, self._uid, self._node_id, self._wants = executor, workflow.uid, node.id, wants
         self._lines: Lines | None = None
 
@@ -161,7 +161,7 @@ def _stamped(line: Line) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S.%f}000Z {line.text}"
 
 
-def _template(node: Node) -> str:
+def template_of(node: Node) -> str:
     return (node.template_ref or {}).get("template") or node.template_name
 
 
@@ -226,7 +226,7 @@ def _nodes(workflow: Workflow, wants: Wanted) -> list[Node]:
     if wants.pod:
         candidates = {wants.pod, f"{workflow.name}-{wants.pod.rpartition('-')[2]}"}
         found = [nodes[each] for each in candidates if each in nodes]
-        names = {node.id: pod_name(workflow.name, _template(node), node.id) for node in found}
+        names = {node.id: pod_name(workflow.name, template_of(node), node.id) for node in found}
         found = [node for node in found if node.type == POD and wants.pod in (node.id, names[node.id])]
     else:
         found = [node for node in nodes.values() if node.type == POD]
@@ -241,7 +241,7 @@ def _labels(workflow: Workflow, node: Node) -> dict[str, str]:
     stored = status.get("storedWorkflowTemplateSpec") or {}
     templates = [*(spec.get("templates") or ()), *(stored.get("templates") or ())]
     templates += (status.get("storedTemplates") or {}).values()
-    own: Document = next((each for each in templates if each.get("name") == _template(node)), {})
+    own: Document = next((each for each in templates if each.get("name") == template_of(node)), {})
     pod_metadata = spec.get("podMetadata") or stored.get("podMetadata") or {}
     return {
         **(pod_metadata.get("labels") or {}),

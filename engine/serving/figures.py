@@ -1,0 +1,196 @@
+"""What plugins are seen to do, for the page: the figures of ``/metrics``, and how they went in the last minutes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from operator import sub
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from aiohttp import web
+
+from engine.serving.streams import ending_of, stream
+from rpc import Client, Method, Outcome
+from rpc.methods import BATCHES, Route
+from rpc.stats import Histogram
+from rpc.tally import OCTAVES, Tally, calls_of
+
+if TYPE_CHECKING:  # an engine without plugins needs none of it
+    from registry import Plugin, Registry
+
+EVERY: Final = 1.0
+"""Seconds between samples."""
+
+SAMPLES: Final = 300
+"""So many are kept of each plugin."""
+
+_NO_ERRORS: Final = (Outcome.ANSWERED, Outcome.UNSUPPORTED)
+"""A method that a plugin does not have is none of its errors."""
+
+Document = dict[str, Any]
+
+
+class Durations(NamedTuple):
+    """A histogram with the buckets of ``/metrics``: how many there were up to each edge, and at all."""
+
+    up_to: tuple[int, ...]
+    total: int
+
+    @classmethod
+    def of(cls, histograms: Iterable[Histogram]) -> Durations:
+        """Those of several together."""
+        known = list(histograms)
+        counts = ([count for _, count in each.up_to(OCTAVES)] for each in known)
+        return cls(tuple(map(sum, zip(*counts, _NONE, strict=True))), sum(sum(each.buckets) for each in known))
+
+    def since(self, before: Durations) -> Durations:
+        """What has come to them."""
+        return Durations(tuple(map(sub, self.up_to, before.up_to)), self.total - before.total)
+
+    def quantile(self, share: float) -> float | None:
+        """In seconds, as Prometheus' ``histogram_quantile`` has it: a straight line within the bucket where it lies,
+        and the last edge where it is beyond that. None where there are none."""
+        if self.total <= 0:
+            return None
+        rank, below, seen = share * self.total, 0.0, 0
+        for edge, count in zip(_EDGES, self.up_to, strict=True):
+            if count >= rank:
+                return below + (edge - below) * (rank - seen) / (count - seen)
+            below, seen = edge, count
+        return below
+
+    def shown(self) -> Document:
+        """Two quantiles, and of how many requests."""
+        return {"count": self.total, "p50": self.quantile(0.5), "p99": self.quantile(0.99)}
+
+
+_EDGES: Final = tuple(edge for edge, _ in Histogram().up_to(OCTAVES))
+_NONE: Final = (0,) * len(_EDGES)
+_NOTHING: Final = Durations(_NONE, 0)
+
+
+class _Reading(NamedTuple):
+    """What has been counted of a plugin by a moment."""
+
+    client: Client
+    moment: float
+    calls: int
+    errors: int
+    waited: Durations
+    travelled: Durations
+
+
+class Figures:
+    """The plugins of a registry, looked at each second for as long as the application is there."""
+
+    def __init__(self, registry: Registry | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._registry, self._clock = registry, clock
+        self._last: dict[str, _Reading] = {}
+        self._samples: dict[str, deque[Document]] = {}
+        self._told: list[Document] = []
+        self._news = asyncio.Event()
+
+    async def kept(self, app: web.Application) -> AsyncIterator[None]:
+        """Look at them within the life of the application."""
+        looking = asyncio.create_task(self._look())
+        yield
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+
+    async def watch(self, request: web.Request) -> web.StreamResponse:
+        """``plugins``, each with its figures, the last of its samples and, at first, all of them; again each second."""
+        return await stream(request, self._messages(ending_of(request.app)))
+
+    async def _messages(self, ending: asyncio.Event) -> AsyncGenerator[Document]:
+        yield {
+            "every": EVERY,
+            "plugins": [{**each, "samples": list(self._samples[each["name"]])} for each in self._told],
+        }
+        while not ending.is_set():
+            await self._news.wait()
+            yield {"every": EVERY, "plugins": self._told}
+
+    async def _look(self) -> None:
+        while True:
+            self.sample()
+            await asyncio.sleep(EVERY)
+
+    def sample(self) -> None:
+        """Look at them now."""
+        plugins = self._registry.snapshot() if self._registry is not None else ()
+        self._told = [self._seen(plugin) for plugin in plugins]
+        for gone in set(self._last) - {plugin.name for plugin in plugins}:
+            del self._last[gone], self._samples[gone]
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _seen(self, plugin: Plugin) -> Document:
+        name, client = plugin.name, plugin.client
+        stats, tallies = client.stats, client.tallies
+        methods = {method: calls_of(tallies, method) for method in Method}
+        outcomes = {outcome: sum(each[outcome] for each in methods.values()) for outcome in Outcome}
+        now = _Reading(client, self._clock(), sum(outcomes.values()), _errors(outcomes), *_durations(tallies, tallies))
+        last = self._last.get(name)
+        if last is None or last.client is not client:  # the counters of a plugin that is configured anew begin anew
+            last = _Reading(client, now.moment, 0, 0, _NOTHING, _NOTHING)
+        sample = _sample(last, now) | {"limit": stats.limit, "inFlight": stats.in_flight}
+        self._last[name] = now
+        self._samples.setdefault(name, deque(maxlen=SAMPLES)).append(sample)
+        return {
+            "name": name,
+            "address": plugin.config.address,
+            "mode": plugin.config.mode,
+            "calls": now.calls,
+            "errors": now.errors,
+            "outcomes": {outcome.value: count for outcome, count in outcomes.items() if count},
+            "retries": stats.retries,
+            "unknownFields": stats.unknown_fields,
+            "waited": now.waited.shown(),
+            "travelled": now.travelled.shown(),
+            "inFlight": stats.in_flight,
+            "waiting": stats.waiting,
+            "limit": stats.limit,
+            "breaker": stats.breaker,
+            "breakerOpened": stats.breaker_opened,
+            "methods": list(_by_method(tallies, methods)),
+            "samples": [sample],
+        }
+
+
+def _sample(last: _Reading, now: _Reading) -> Document:
+    """What has happened from one reading to the next."""
+    seconds = now.moment - last.moment
+    waited, travelled = now.waited.since(last.waited), now.travelled.since(last.travelled)
+    return {
+        "calls": max(now.calls - last.calls, 0) / seconds if seconds else 0.0,
+        "errors": max(now.errors - last.errors, 0) / seconds if seconds else 0.0,
+        "waited": [waited.quantile(0.5), waited.quantile(0.99)],
+        "travelled": [travelled.quantile(0.5), travelled.quantile(0.99)],
+    }
+
+
+def _by_method(tallies: Mapping[Route, Tally], methods: Mapping[Method, Mapping[Outcome, int]]) -> Iterator[Document]:
+    for method, outcomes in methods.items():
+        if calls := sum(outcomes.values()):
+            routes: Sequence[Route] = (method, BATCHES[method]) if method in BATCHES else (method,)
+            waited, travelled = _durations(tallies, routes)
+            yield {
+                "name": method,
+                "calls": calls,
+                "errors": _errors(outcomes),
+                "waited": waited.shown(),
+                "travelled": travelled.shown(),
+            }
+
+
+def _durations(tallies: Mapping[Route, Tally], routes: Iterable[Route]) -> tuple[Durations, Durations]:
+    used = [tallies[route] for route in routes if tallies[route].is_used]
+    return Durations.of(each.waited for each in used), Durations.of(each.travelled for each in used)
+
+
+def _errors(outcomes: Mapping[Outcome, int]) -> int:
+    return sum(count for outcome, count in outcomes.items() if outcome not in _NO_ERRORS)

@@ -1,0 +1,152 @@
+"""What the page looks at: workflows, the nodes of one as they change, one node with all it has, and the plugins.
+
+A workflow of 10,000 nodes that runs changes some hundred times a second: what is told is what has changed, twice a
+second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from engine.engine import Engine
+from engine.graph.nodes import pod_name
+from engine.model.node import POD, Node, encode
+from engine.model.workflow import Workflow
+from engine.reconciling.results import Commit
+from engine.serving.errors import not_found
+from engine.serving.figures import Figures
+from engine.serving.hub import DELETED
+from engine.serving.logs import template_of
+from engine.serving.records import Record, Records
+from engine.serving.streams import stream
+
+EVERY: Final = 0.5
+"""Seconds between two messages of a stream."""
+
+PIECE: Final = 512
+"""Nodes that are told at once, in a millisecond."""
+
+Document = dict[str, Any]
+
+
+class Live:
+    """The streams of the page."""
+
+    def __init__(self, engine: Engine, records: Records) -> None:
+        self._engine, self._records = engine, records
+        self._figures = Figures(engine.registry)
+
+    def add_to(self, app: web.Application) -> None:
+        """Have an application answer with them."""
+        app.router.add_get("/api/oarlock/workflows", self.workflows)
+        app.router.add_get("/api/oarlock/workflows/{namespace}/{name}", self.workflow)
+        app.router.add_get("/api/oarlock/workflows/{namespace}/{name}/{node}", self.node)
+        app.router.add_get("/api/oarlock/plugins", self._figures.watch)
+        app.cleanup_ctx.append(self._figures.kept)
+
+    async def workflows(self, request: web.Request) -> web.StreamResponse:
+        """``workflows``: all, then those that have changed; ``gone``: the uids of those that are there no more."""
+        return await stream(request, self._all())
+
+    async def _all(self) -> AsyncGenerator[Document]:
+        async with aclosing(self._records.hub.batches(EVERY, lambda _: True)) as batches:
+            async for batch in batches:
+                yield {
+                    "workflows": [_summary(event.item) for event in batch if event.type != DELETED],
+                    "gone": [event.item.uid for event in batch if event.type == DELETED],
+                }
+
+    async def workflow(self, request: web.Request) -> web.StreamResponse:
+        """``workflow``, and ``nodes``: all, then those that have changed, as `_Told` has them. ``anew`` says to forget
+        the nodes that were told before, and ``gone`` that the workflow is there no more."""
+        record = self._records.find(request.match_info["namespace"], request.match_info["name"])
+        return await stream(request, self._changes(record))
+
+    async def _changes(self, record: Record) -> AsyncGenerator[Document]:
+        told = _Told(record.uid)
+        self._engine.listeners.append(told.hear)
+        try:
+            async with aclosing(self._records.hub.batches(EVERY, lambda each: each is record)) as batches:
+                async for batch in batches:
+                    if batch[-1].type == DELETED:
+                        yield {"gone": True}
+                        return
+                    workflow = await self._records.workflow(record)
+                    yield {"workflow": _summary(record)}
+                    for rows in told.news(workflow):
+                        yield rows
+        finally:
+            self._engine.listeners.remove(told.hear)
+
+    async def node(self, request: web.Request) -> web.Response:
+        """One node with its inputs and outputs as Argo has them, and the name of its pod, empty where it is none."""
+        record = self._records.find(request.match_info["namespace"], request.match_info["name"])
+        workflow = await self._records.workflow(record)
+        node = workflow.committed_node(request.match_info["node"])
+        if node is None:
+            raise not_found("nodes", request.match_info["node"])
+        pod = pod_name(workflow.name, template_of(node), node.id) if node.type == POD else ""
+        body = orjson.dumps({"node": orjson.Fragment(encode(node)), "pod": pod})
+        return web.Response(body=body, content_type="application/json")
+
+
+def _summary(record: Record) -> Document:
+    metadata, status = record.document["metadata"], record.document["status"]
+    return {
+        "uid": record.uid,
+        "created": record.created,
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+        "createdAt": metadata.get("creationTimestamp"),
+        "phase": status.get("phase") or "Pending",
+        "message": status.get("message") or "",
+        "progress": status.get("progress") or "",
+        "startedAt": status.get("startedAt"),
+        "finishedAt": status.get("finishedAt"),
+    }
+
+
+class _Told:
+    """What somebody who looks at a workflow knows of its nodes.
+
+    A node is told as an array: id, phase, message, start, end, children that have come to it; and the first time name,
+    type, template and boundary.
+    """
+
+    def __init__(self, uid: str) -> None:
+        self._uid = uid
+        self._children: dict[str, int] = {}
+        """How many children of which nodes are known."""
+        self._changed: dict[str, None] | None = None
+        """The ids of nodes that have changed, in order; None for all that there are."""
+
+    def hear(self, commit: Commit) -> None:
+        """The engine has changed a workflow."""
+        if commit.workflow.uid == self._uid and self._changed is not None:
+            self._changed.update(dict.fromkeys(commit.nodes))
+
+    def news(self, workflow: Workflow) -> Iterator[Document]:
+        """What has changed of the nodes, in pieces between which others may have the event loop."""
+        changed, self._changed = self._changed, {}
+        anew = changed is None or any(workflow.committed_node(each) is None for each in changed)
+        if anew:  # also where a retry has done away with some
+            self._children.clear()
+        ids = list(workflow.committed() if anew else changed or ())
+        for at in range(0, len(ids), PIECE):
+            nodes = map(workflow.committed_node, ids[at : at + PIECE])
+            yield {"anew": anew and not at, "nodes": [self._row(node) for node in nodes if node is not None]}
+
+    def _row(self, node: Node) -> list[object]:
+        children = node.children or ()
+        known = self._children.get(node.id)
+        self._children[node.id] = len(children)
+        new = children[known or 0 :]
+        row: list[object] = [node.id, node.phase, node.message, node.started_at, node.finished_at, new]
+        if known is None:
+            row += [node.display_name, node.type, template_of(node), node.boundary_id]
+        return row

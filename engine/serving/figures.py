@@ -90,7 +90,8 @@ class Figures:
         self._registry, self._clock = registry, clock
         self._last: dict[str, _Reading] = {}
         self._samples: dict[str, deque[Document]] = {}
-        self._told: list[Document] = []
+        self.told: list[Document] = []
+        """Each plugin as it was seen last."""
         self._news = asyncio.Event()
 
     async def kept(self, app: web.Application) -> AsyncIterator[None]:
@@ -108,11 +109,11 @@ class Figures:
     async def _messages(self, ending: asyncio.Event) -> AsyncGenerator[Document]:
         yield {
             "every": EVERY,
-            "plugins": [{**each, "samples": list(self._samples[each["name"]])} for each in self._told],
+            "plugins": [{**each, "samples": list(self._samples[each["name"]])} for each in self.told],
         }
         while not ending.is_set():
             await self._news.wait()
-            yield {"every": EVERY, "plugins": self._told}
+            yield {"every": EVERY, "plugins": self.told}
 
     async def _look(self) -> None:
         while True:
@@ -122,7 +123,7 @@ class Figures:
     def sample(self) -> None:
         """Look at them now."""
         plugins = self._registry.snapshot() if self._registry is not None else ()
-        self._told = [self._seen(plugin) for plugin in plugins]
+        self.told = [self._seen(plugin) for plugin in plugins]
         for gone in set(self._last) - {plugin.name for plugin in plugins}:
             del self._last[gone], self._samples[gone]
         self._news.set()

@@ -54,6 +54,7 @@ class Live:
         return await stream(request, self._all())
 
     async def _all(self) -> AsyncGenerator[Document]:
+        yield {"workflows": [], "gone": []}  # there may be none
         async with aclosing(self._records.hub.batches(EVERY, lambda _: True)) as batches:
             async for batch in batches:
                 yield {
@@ -127,16 +128,19 @@ class _Told:
 
     def hear(self, commit: Commit) -> None:
         """The engine has changed a workflow."""
-        if commit.workflow.uid == self._uid and self._changed is not None:
+        if commit.workflow.uid != self._uid or self._changed is None:
+            return
+        if all(map(commit.workflow.nodes.__contains__, commit.nodes)):
             self._changed.update(dict.fromkeys(commit.nodes))
+        else:  # a retry has done away with some
+            self._changed = None
 
     def news(self, workflow: Workflow) -> Iterator[Document]:
         """What has changed of the nodes, in pieces between which others may have the event loop."""
         changed, self._changed = self._changed, {}
-        anew = changed is None or any(workflow.committed_node(each) is None for each in changed)
-        if anew:  # also where a retry has done away with some
+        if anew := changed is None:
             self._children.clear()
-        ids = list(workflow.committed() if anew else changed or ())
+        ids = list(workflow.committed() if changed is None else changed)
         for at in range(0, len(ids), PIECE):
             nodes = map(workflow.committed_node, ids[at : at + PIECE])
             yield {"anew": anew and not at, "nodes": [self._row(node) for node in nodes if node is not None]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import signal
@@ -20,9 +21,11 @@ from rpc.plugin.batches import MAX_BATCH, Batch, each, only
 from rpc.plugin.connection import Connection
 from rpc.plugin.listening import Listener
 from rpc.plugin.requests import Endpoint
+from rpc.plugin.threads import Threaded, Threads
 
 _H = TypeVar("_H", bound=Handler)
 _B = TypeVar("_B", bound=BatchHandler)
+_A = TypeVar("_A")
 _log = logging.getLogger(__name__)
 
 
@@ -31,12 +34,13 @@ class Plugin:
 
     ``token``, where given, must come with each request as ``Authorization: Bearer <token>``: without one the answer is
     401, with another 403. A request body over ``max_body`` bytes is refused with 413, and what is under way of them on
-    all connections is at most four times that (503). Of ``max_connections`` at a time the next one is told 503.
+    all connections is at most four times that (503). Of ``max_connections`` at a time the next one is told 503. Of the
+    functions that are not async so many as there are ``threads`` may block at a time, and the next ones wait.
 
     Batches of calls (docs/batches.md) are answered, too, or with ``batches=False`` are not: their paths are 404s.
     ``resend="changed"`` says in each batch reply that a call with the same arguments would be answered the same, so
     that it need not come again for ``resend_after``, a duration such as ``"10m"``, or for good. Raises `ValueError` for
-    a duration that is none, or an announcement that would not be made.
+    a duration that is none, an announcement that would not be made, or no threads.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Plugin:
         token: str | None = None,
         max_body: int = 64 * 1024 * 1024,
         max_connections: int = 1024,
+        threads: int = 32,
         batches: bool = True,
         resend: Literal["changed"] | None = None,
         resend_after: str | None = None,
@@ -54,6 +59,7 @@ class Plugin:
         self.max_body = max_body
         self.max_connections = max_connections
         self.authorization = None if token is None else f"Bearer {token}".encode()
+        self._threads = Threads(name, threads)
         self._endpoints: dict[bytes, Endpoint] = {}
         self._batches = batches
         self._announcement = _announcement(batches, resend, resend_after)
@@ -63,8 +69,9 @@ class Plugin:
     def on(self, method: str) -> Callable[[_H], _H]:
         """Register the decorated function, sync or async, for `method`, a canonical name such as ``node.preExecute``.
 
-        It is called once for each call, and those of a batch, where it is async, all at the same time. They share their
-        workflow and templates, so arguments are not to be changed.
+        It is called once for each call, several at the same time: an async one in the loop, another one in threads, so
+        that it may block. One that returns within a millisecond each time is called in the loop after a while, one call
+        after the other. Calls of a batch share their workflow and templates, so arguments are not to be changed.
 
         An exception it raises is logged and answered with 500, which the engine takes as fatal; `Unavailable` with 503,
         which is tried again. Raises `ValueError` for a name that is no method or has a function already.
@@ -74,7 +81,7 @@ class Plugin:
             raise ValueError(f"plugin {self.name!r} has a function for {method} already")
 
         def register(handler: _H) -> _H:
-            self._single[known] = handler
+            self._single[known] = self._unblocked(handler)
             self._route(known)
             return handler
 
@@ -96,11 +103,14 @@ class Plugin:
             raise ValueError(f"plugin {self.name!r} has a function for batches of {method} already")
 
         def register(handler: _B) -> _B:
-            self._batch[known] = handler
+            self._batch[known] = self._unblocked(handler)
             self._route(known)
             return handler
 
         return register
+
+    def _unblocked(self, function: Callable[[_A], Any]) -> Callable[[_A], Any]:
+        return function if inspect.iscoroutinefunction(function) else Threaded(function, self._threads)
 
     def _route(self, method: Method) -> None:
         single = self._single[method] if method in self._single else only(self._batch[method])
@@ -148,6 +158,7 @@ class Plugin:
         finally:
             server.close()
             await listener.close(grace)
+            self._threads.close()
             await server.wait_closed()
             if unix is not None:
                 socket.unlink(missing_ok=True)

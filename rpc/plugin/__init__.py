@@ -11,7 +11,8 @@
     plugin.run(port=4355)
 
 A function gets the arguments of its method as a dict and returns the reply as one, or None for "nothing to say". It may
-be ``async``: calls on other connections go on meanwhile. Every spelling of the protocol is answered.
+be ``async``, and one that is not may block, since it runs in a thread: calls on other connections go on meanwhile.
+Every spelling of the protocol is answered.
 
 Batches are answered by calling it for each of their calls. A function that had rather have them all at once, to look
 them up in one query, say, gets a list of arguments and returns a list of replies:

@@ -168,40 +168,44 @@ def find_tags(text: str) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
+NO_NAMES: Final[frozenset[str]] = frozenset()
+"""One for all: of another empty one the interpreter makes a new object of 200 bytes, and most texts have no tags."""
+
+
 class Text:
     """A JSON text split at its tags. Immutable, and shared by all that render it."""
 
     __slots__ = ("_parts", "_slots", "expressions", "names", "tags")
 
     def __init__(self, text: str) -> None:
-        self._parts: list[bytes] = []
+        self._parts: tuple[bytes, ...] = ()
         self._slots: Sequence[tuple[int, str, _Simple | _Expression]] = ()
-        self.names: frozenset[str] = frozenset()
+        self.names = NO_NAMES
         """The variables that tags name."""
-        self.expressions: frozenset[str] = frozenset()
+        self.expressions = NO_NAMES
         """The expressions of `{{=...}}` tags, without the `=`."""
-        self.tags: frozenset[str] = frozenset()
+        self.tags = NO_NAMES
         """What stands between the braces."""
         if "{{" in text:
             self._split(text)
         else:
-            self._parts.append(text.encode())
+            self._parts = (text.encode(),)
 
     def _split(self, text: str) -> None:
-        position, slots = 0, list[tuple[int, str, _Simple | _Expression]]()
+        position, parts, slots = 0, list[bytes](), list[tuple[int, str, _Simple | _Expression]]()
         for start, end in find_tags(text):
             raw = text[start + 2 : end - 2]
             tag = _Expression(raw) if raw.startswith("=") else _Simple(raw)
-            self._parts += (text[position:start].encode(), b"")
-            slots.append((len(self._parts) - 1, tag.name, tag))
+            parts += (text[position:start].encode(), b"")
+            slots.append((len(parts) - 1, tag.name, tag))
             position = end
         if (start := text.find("{{", position)) >= 0:
             raise SubstitutionError(f'Cannot find end tag="}}}}" starting from {text[start : start + 40]!r}')
-        self._parts.append(text[position:].encode())
+        self._parts = (*parts, text[position:].encode())
         self._slots = slots
-        self.names = frozenset(name for _, name, tag in slots if type(tag) is _Simple)
-        self.expressions = frozenset(name for _, name, tag in slots if type(tag) is _Expression)
-        self.tags = self.names | self.expressions
+        self.names = frozenset(name for _, name, tag in slots if type(tag) is _Simple) or NO_NAMES
+        self.expressions = frozenset(name for _, name, tag in slots if type(tag) is _Expression) or NO_NAMES
+        self.tags = self.names | self.expressions if self.expressions else self.names
 
     def render(
         self,
@@ -234,7 +238,7 @@ class Text:
             return self._filled(scope, mode)
 
     def _filled(self, scope: Scope, mode: _Mode) -> bytes:
-        parts, size = self._parts.copy(), 0
+        parts, size = list(self._parts), 0
         for index, name, tag in self._slots:
             value = scope.get(name)
             filler = _escape(value) if type(value) is str and type(tag) is _Simple else tag.fill(scope, mode)

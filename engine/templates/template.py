@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from engine.substitution.text import Text, compile_json
+from engine.substitution.text import NO_NAMES, Text, compile_json
 from engine.substitution.variables import text_of
 from engine.templates.kinds import KINDS, Kind
 
@@ -46,7 +46,7 @@ class Mentions:
     def __init__(self, document: object) -> None:
         text = orjson.dumps(document).decode()
         if not _WORD.search(text):  # most mention none
-            self._names = self.results = frozenset[str]()
+            self._names = self.results = NO_NAMES
             self._all = self.expressed = False
             return
         found = _MENTION.findall(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -89,9 +90,17 @@ async def _serve(engine: Engine, store: Store, listening: Listening, manifests: 
     def told(url: str) -> None:
         if listening.token is None and not listening.loopback:
             _log.warning("insecure: whoever can reach the address may do anything", address=url)
+        _spare_the_collector()
         tell(f"listening on {url}")
 
     await serve_engine(engine, store, listening, around, told)
+
+
+def _spare_the_collector() -> None:
+    """A full collection goes through all there is, and nobody is answered meanwhile. What is here for good is left out
+    of it, and large manifests, which are no cycles, do not set it off: that takes some millions of objects now."""
+    gc.freeze()
+    gc.set_threshold(*gc.get_threshold()[:2], 1_000)
 
 
 async def _close(executor: Executor, *, end_leaves: bool) -> None:

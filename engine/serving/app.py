@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -22,6 +21,7 @@ from engine.serving.live import Live
 from engine.serving.logs import Logs
 from engine.serving.page import FILES, page
 from engine.serving.records import Records
+from engine.serving.requests import MAX_BODY
 from engine.serving.routes import OPERATIONS
 from engine.serving.shelves import Shelves
 from engine.serving.streams import end_streams
@@ -29,9 +29,6 @@ from engine.serving.submitting import Submitting
 from engine.serving.workflows import Workflows
 from engine.storage.store import Store
 from rpc.logs import get_logger
-
-MAX_BODY: Final = 16 * 1024 * 1024
-"""Bytes of a request's body: ten times what Kubernetes lets a workflow have."""
 
 _log = get_logger(__name__)
 
@@ -54,10 +51,7 @@ def application(
         **ArtifactFiles(engine, records).handlers(),
         **info.handlers(),
     }
-    app = web.Application(
-        middlewares=[_answering_errors, *before, _unless_draining(engine)],
-        client_max_size=MAX_BODY,
-    )
+    app = web.Application(middlewares=[_answering_errors, *before, _unless_draining(engine)], client_max_size=MAX_BODY)
     end_streams(app)
     for operation in OPERATIONS:
         path = operation.path.replace("{path}", "{path:.*}")

@@ -59,7 +59,7 @@ _BY_ERROR: Final = (
 )
 """What an engine and its store raise; the first that fits counts."""
 
-_BY_HTTP: Final = {404: Code.NOT_FOUND, 405: Code.UNIMPLEMENTED, 413: Code.RESOURCE_EXHAUSTED}
+_BY_HTTP: Final = {404: Code.NOT_FOUND, 405: Code.UNIMPLEMENTED}
 
 
 class ApiError(Exception):
@@ -95,7 +95,7 @@ def api_error(error: Exception, request: web.Request) -> ApiError:
     """What is answered where a request ends with that error: a mistake of ours tells nobody more than the log."""
     if isinstance(error, ApiError):
         return error
-    if isinstance(error, web.HTTPException):  # what aiohttp's server itself refuses, as a body that is too large
+    if isinstance(error, web.HTTPException):  # what aiohttp's server itself refuses
         code = _BY_HTTP.get(error.status, Code.INTERNAL if error.status >= 500 else Code.INVALID_ARGUMENT)
         return ApiError(code, error.reason, status=error.status)
     for kind, known in _BY_ERROR:

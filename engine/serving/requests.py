@@ -21,6 +21,10 @@ _T = TypeVar("_T")
 BODY_TIMEOUT: Final = 30.0
 """Seconds that the body of a request may take to arrive."""
 
+MAX_BODY: Final = 8 * 1024 * 1024
+"""Bytes of a request's body, five times what Kubernetes lets a workflow have. One look at all of it takes some 10 ms in
+which the event loop does nothing else."""
+
 MAX_LIMIT: Final = 10_000
 """Items of a page at most, whatever a client asks for; the next page follows by ``continue``."""
 
@@ -36,6 +40,8 @@ async def read_body(request: web.Request, type_: type[_T]) -> _T:
             body = await request.read()
     except TimeoutError:
         raise ApiError(Code.CANCELLED, f"expected the request's body within {BODY_TIMEOUT:g} s", status=408) from None
+    except web.HTTPRequestEntityTooLarge:
+        raise ApiError(Code.RESOURCE_EXHAUSTED, f"body: expected at most {MAX_BODY >> 20} MiB", status=413) from None
     try:
         if len(body) <= AT_A_TIME:
             return msgspec.json.decode(body or b"{}", type=type_)
@@ -60,12 +66,16 @@ def _pieces(raw: bytes | msgspec.Raw, take: Callable[[Any], None]) -> Pieces:
         take(msgspec.json.decode(data))
     elif first == b"{":
         mapping: Document = {}
-        for name, part in msgspec.json.decode(data, type=dict[str, msgspec.Raw]).items():
+        parts = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        yield
+        for name, part in parts.items():
             yield from _pieces(part, partial(mapping.__setitem__, name))
         take(mapping)
     else:
         several = list[Any]()
-        for part in msgspec.json.decode(data, type=list[msgspec.Raw]):
+        items = msgspec.json.decode(data, type=list[msgspec.Raw])
+        yield
+        for part in items:
             yield from _pieces(part, several.append)
         take(several)
     yield

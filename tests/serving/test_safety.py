@@ -11,8 +11,8 @@ import pytest
 
 from engine import PendingExecutor
 from engine.serving import requests
-from engine.serving.app import MAX_BODY
 from engine.serving.connections import SILENT, STALLED, Connections
+from engine.serving.requests import MAX_BODY
 from engine.serving.server import Listening
 from tests.serving.inside import HERE, Inside, inside, workflow
 
@@ -120,9 +120,10 @@ async def test_what_a_form_can_send_is_refused(content: str) -> None:
 async def test_a_body_that_is_too_large_is_refused() -> None:
     async with inside(PendingExecutor()) as server:
         whole = b'{"workflow": "' + b"x" * MAX_BODY + b'"}'
-        assert (await server.ask("POST", PATH, data=whole)).error[:2] == (413, 8)
+        refused = (413, 8, "body: expected at most 8 MiB")
+        assert (await server.ask("POST", PATH, data=whole)).error == refused
         packed = {"Content-Encoding": "gzip"}
-        assert (await server.ask("POST", PATH, data=gzip.compress(whole), headers=packed)).error[:2] == (413, 8)
+        assert (await server.ask("POST", PATH, data=gzip.compress(whole), headers=packed)).error == refused
         assert (await server.ask("GET", "/healthz")).status == 200
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -60,6 +60,8 @@ class Dag(Body):
         self.index = {name: key for key, name in enumerate(self.names)}
         self.nodes: dict[str, str] = {}
         """The nodes of the tasks that are done, by task."""
+        self._begun: dict[int, str] = {}
+        """The nodes of the others that have any."""
         self.targets: list[str] = []
         self.conditions: dict[str, Condition | None] = {}
         self.parents: dict[str, Sequence[str]] = {}
@@ -98,6 +100,10 @@ class Dag(Body):
                 yield from self._execute(name)
         if not needed:
             yield from self._assess()
+
+    @property
+    def begun(self) -> Iterable[str]:
+        return self._begun.values()
 
     def abandon(self, phase: str, message: str) -> None:
         for loop in self.loops:
@@ -245,6 +251,7 @@ class Dag(Body):
 
     def child_created(self, key: int, node_id: str) -> None:
         """Hang the task under what it depends on, or under the DAG itself (Argo's connectDependencies)."""
+        self._begun[key] = node_id
         parents = self.parents[self.names[key]]
         if parents:
             self.graph.turns.at_length(self._hang(node_id, parents))
@@ -260,6 +267,7 @@ class Dag(Body):
     def child_done(self, key: int, node: Node) -> None:
         name = self.names[key]
         self.nodes[name] = node.id
+        self._begun.pop(key, None)
         self.open -= 1
         if not self.graph.is_open(self.invocation):
             return

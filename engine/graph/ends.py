@@ -172,17 +172,22 @@ def cut_off(graph: Graph, invocation: Invocation) -> Pieces:
         _drop(graph, attempt, graph.store[attempt.node_id])
         return
     seen = {invocation.node_id}
-    stack = list(graph.store[invocation.node_id].children or ())
+    stack = _below(graph, invocation.node_id, invocation)
     while stack:
         yield
         node = graph.store[stack.pop()]
         if node.id in seen:
             continue
         seen.add(node.id)
-        stack.extend(node.children or ())
         found = graph.find(node.id)
+        stack += _below(graph, node.id, found)
         if found is not None and found.is_inside(invocation):
             _drop(graph, found, node)
+
+
+def _below(graph: Graph, node_id: str, invocation: Invocation | None) -> list[str]:
+    begun = invocation.body.begun if invocation is not None and invocation.body is not None else ()
+    return [*begun, *(graph.store[node_id].children or ())]
 
 
 def _drop(graph: Graph, invocation: Invocation, node: Node) -> None:

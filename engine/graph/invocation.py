@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -55,6 +55,11 @@ class Body(Parent, Protocol):
     def abandon(self, phase: str, message: str) -> None:
         """The invocation is about to be ended from outside: close the groups that are still open."""
         ...
+
+    @property
+    def begun(self) -> Iterable[str]:
+        """The nodes right below that are not over: what came before one may have left nothing for it to hang under."""
+        return ()
 
     @property
     def running(self) -> Invocation | None:

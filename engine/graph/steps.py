@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from itertools import islice
 from operator import itemgetter
 
@@ -59,6 +59,10 @@ class Steps(Body):
 
     def start(self) -> None:
         self.graph.turns.at_length(self._next_group())
+
+    @property
+    def begun(self) -> Iterable[str]:
+        return (self.group,) if self.group else ()
 
     def abandon(self, phase: str, message: str) -> None:
         if self.group and not self.graph.store[self.group].fulfilled:

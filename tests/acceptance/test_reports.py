@@ -210,6 +210,37 @@ async def test_a_running_leaf_that_a_plugin_fulfils_is_stopped(plugin: StartPlug
     assert list(leaves.started) == ["a", "b"]
 
 
+@pytest.mark.parametrize("kind", ["steps", "dag"])
+async def test_what_runs_is_stopped_with_what_it_is_in_where_it_hangs_under_nothing(
+    plugin: StartPlugin, engine: StartEngine, kind: str
+) -> None:
+    """What a plugin has ended has no last nodes, under which what comes after it would hang."""
+    first, then = {"name": "first", "template": "inner"}, {"name": "then", "template": "leaf"}
+    dag = {"tasks": [first, {**then, "depends": "first"}]}
+    middle = {"steps": [[first], [then]]} if kind == "steps" else {"dag": dag}
+    work = workflow(
+        {"name": "main", "steps": [[{"name": "middle", "template": "middle"}], [{"name": "last", "template": "leaf"}]]},
+        {"name": "middle", **middle},
+        {"name": "inner", "steps": [[{"name": "x", "template": "leaf"}]]},
+        container("leaf"),
+    )
+    ended = "first"
+    peer = await plugin(
+        {
+            "node.preExecute": lambda args: (
+                {"node": {"phase": "Succeeded"}} if args["node"]["displayName"] == ended else {}
+            )
+        }
+    )
+    leaves = Recorder()
+    running = await engine(peer, executor=leaves)
+    await running.reconcile(work)
+    assert list(leaves.started) == ["then"]
+    ended = "middle"
+    await running.reconcile(work)
+    assert (leaves.stopped, list(leaves.started)) == (["then"], ["then", "last"])
+
+
 async def test_what_still_runs_is_stopped_when_a_plugin_ends_the_workflow(
     plugin: StartPlugin, engine: StartEngine
 ) -> None:

@@ -34,6 +34,10 @@ def test_a_disturbed_run_ends_as_the_undisturbed_one(first: int) -> None:
     assert sum(compare(seed) for seed in range(first, first + 25)) > 25
 
 
+def test_what_waits_for_a_lock_in_what_is_over_does_not_begin() -> None:
+    compare(121_151)
+
+
 class Told:
     """An executor that writes down what it is told."""
 

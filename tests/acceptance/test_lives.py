@@ -80,21 +80,22 @@ class Lives(RuleBasedStateMachine):
         for _ in range(turns):
             await asyncio.sleep(0)
 
-    async def _submit(self, work: Workflow) -> WorkflowHandle:
-        return self.engine.submit(work)
-
     @rule(name=names)
     def submit(self, name: str) -> None:
+        self.do(self._submit(name))
+
+    async def _submit(self, name: str) -> None:
+        """Without a turn of the event loop between the look at what there is and the submission."""
         work = workflow(steps("x", "y"), container("leaf"), name=name)
         there = self.has.get(name)
-        if there is not None and not self.is_over(there.workflow):
+        if there is None or self.is_over(there.workflow):
+            self.has[name] = self.engine.submit(work)
+            return
+        with pytest.raises(AlreadySubmitted):
+            self.engine.submit(work)
+        if not there.workflow.finished:  # else nothing is left to do of that one
             with pytest.raises(AlreadySubmitted):
-                self.do(self._submit(work))
-            if not there.workflow.finished:  # else nothing is left to do of that one
-                with pytest.raises(AlreadySubmitted):
-                    self.do(self._submit(there.workflow))
-        else:
-            self.has[name] = self.do(self._submit(work))
+                self.engine.submit(there.workflow)
 
     def is_over(self, work: Workflow) -> bool:
         return work.finished and self.engine._active.find(work) is None

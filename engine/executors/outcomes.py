@@ -101,6 +101,10 @@ class Outcomes:
         """What outcomes are given for: templates, and nodes behind `NODE`."""
         return list(self._outcomes)
 
+    def __bool__(self) -> bool:
+        """Whether anything is said at all."""
+        return bool(self._outcomes)
+
     def of(self, workflow: str, template: str, node: Node) -> Outcome:
         """How this start of the node ends; ``workflow`` is the workflow's key, as in ``NAMESPACE/NAME``."""
         key = self._key(workflow, template, node)

@@ -14,6 +14,7 @@ from engine.model.pace import Pieces
 from engine.model.workflow import Workflow
 from engine.reconciling.active import Active
 from engine.reconciling.run import Run
+from engine.substitution.text import SubstitutionError
 from rpc.logs import Logger
 
 _METHODS: Final = {"start": ("workflow", "template", "node"), "stop": ("workflow", "node")}
@@ -86,6 +87,8 @@ class Leaves:
             self.started += 1
             result = self._executor.start(workflow, template, node)
             _check_result("start", result, Result)
+        except SubstitutionError as error:  # what is put into it may be too large
+            result = Result(ERROR, str(error))
         except Exception as error:
             run.log.exception("executor failed to start a leaf", node=node.id)
             result = Result(ERROR, f"{type(error).__name__}: {error}")

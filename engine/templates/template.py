@@ -34,6 +34,8 @@ _COMPUTED: Final = re.compile(r"""\$env|\b(?:steps|tasks)\b(?!\.[\w-]|\[\\*['"])
 _ITEM: Final = re.compile(r"\bitem\b")
 # A tag without braces in it, of which the spaces are no part: what is between is stripped where it is taken.
 _TAG: Final = re.compile(r"\{\{([^{}]+)\}\}")
+# What a leaf may name that is text whenever it has a node: it was, or could not have been, when that was made.
+_TEXT: Final = re.compile(r"(?:inputs|workflow)\.parameters\.[\w.-]+|workflow\.(?:name|namespace|uid)|(?:node|pod)\.name")
 
 
 class Mentions:
@@ -236,7 +238,7 @@ class Template:
         ours = self.kind.name in ("suspend", "containerSet")
         self.plain_leaf = self.is_leaf and self.kind.started and not (self.timed or mounts or ours)
         """Whether nothing but that an executor starts it happens when one of its nodes begins to run."""
-        self.silent = self.kind.started and not self.text.tags
+        self.silent = self.kind.started and all(map(_TEXT.fullmatch, self.text.tags))
         """Whether nothing can be wrong with one of its nodes before an executor has it."""
         self.mounts: Text | None = compile_json(mounts) if mounts and self.is_pod else None
         """The names of the volumes that a pod made from this template mounts, None where it mounts none."""

@@ -22,7 +22,7 @@ from engine.model.node import ERROR, FAILED, FLAGS, PENDING, RETRY, RUNNING, SUC
 from engine.model.pace import Pieces
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, render_string
-from engine.templates.template import InvalidTemplate, Step
+from engine.templates.template import InvalidTemplate, Plain, Step
 
 Document = Mapping[str, Any]
 
@@ -132,8 +132,14 @@ class Admission:
             self._open(invocation, existing)
 
     def _resolve(self, invocation: Invocation) -> bool:
+        call = invocation.call
+        if type(call) is Plain and call.template is not None:
+            invocation.template = call.template
+            return True
         try:
-            invocation.template = invocation.context.resolve(invocation.call)
+            invocation.template = template = invocation.context.resolve(call)
+            if type(call) is Plain:
+                call.template = template
         except InvalidTemplate as error:
             refuse(self.graph, invocation, str(error))
             return False
@@ -149,7 +155,9 @@ class Admission:
             invocation.node_id = existing.id
         try:
             inputs = self._bind(invocation, existing)
-            invocation.call = call = self._reference(invocation.call)
+            reference = self._reference(invocation.call)
+            if type(invocation.call) is not Plain:
+                invocation.call = reference
             settings = graph.settings(invocation)
             requests = []
             if first and settings.get("synchronization"):
@@ -169,8 +177,8 @@ class Admission:
             RETRY if retried else invocation.node_type or template.node_type,
             RUNNING if retried else PENDING,
             invocation.boundary,
-            template_name=call["template"],
-            template_ref=call["templateRef"],
+            template_name=reference["template"],
+            template_ref=reference["templateRef"],
             template_scope=graph.template_scope(invocation.context),
             inputs=inputs,
         )
@@ -222,14 +230,22 @@ class Admission:
             if invocation.variables is None:
                 invocation.variables = variables_of(graph.store[invocation.parent.invocation.node_id].inputs)
             return graph.store[invocation.parent.invocation.node_id].inputs
-        scope = Scope(graph.scope, invocation.resolved.fixed)
-        inputs, invocation.variables = bind(
-            invocation.resolved, invocation.call.get("arguments") or {}, scope, self._config_maps
-        )
+        call, template = invocation.call, invocation.resolved
+        if type(call) is Plain and call.bound is not None:
+            inputs, invocation.variables = call.bound
+            return inputs
+        arguments = call.get("arguments") or {}
+        bound = bind(template, arguments, Scope(graph.scope, template.fixed), self._config_maps)
+        if type(call) is Plain and invocation.context.lasting and not template.open:
+            if not any(each.get("valueFrom") for each in arguments.get("parameters") or ()):
+                call.bound = bound
+        inputs, invocation.variables = bound
         return inputs
 
     def _reference(self, call: Document) -> Document:
         """What is still needed of a call once its arguments are bound; the same object for all turns of a loop."""
+        if type(call) is Plain:
+            return call.reference
         ref = call.get("templateRef")
         key = (call.get("template") or "", orjson.dumps(ref) if ref else b"")
         found = self._references.get(key)

@@ -209,16 +209,14 @@ def _call(step: Step, scope: Scope, *, looped: bool = False, required: tuple[str
     return Call("", document, None, None, (step.hooks, step.exit_hook))
 
 
-def _document(
-    step: Step, scope: Scope, *, looped: bool = False, required: tuple[str, ...] = _PRODUCED
-) -> dict[str, Any]:
+def _document(step: Step, scope: Scope, *, looped: bool = False, required: tuple[str, ...] = _PRODUCED) -> Document:
     """The step as a call, tags filled in.
 
     Arguments are marked that name an output of a node which never ran and nothing else: they count as not given, so
     that an input's own default applies (Argo's markAbsentOptionalArgs).
     """
     if step.plain is not None:
-        return dict(step.plain)
+        return step.plain
     absent = [name for name, variable in step.references.items() if scope.get(variable, "") is None]
     text = step.call if not absent else _without(step, absent)
     document: dict[str, Any] = orjson.loads(_filled_in(text, scope, looped=looped, required=required))

@@ -22,6 +22,7 @@ from engine.reconciling.entries import LEAF, REPORT
 from engine.reconciling.keeping import Kept, Surroundings
 from engine.reconciling.ledger import Ledger
 from engine.reconciling.pass_ import Pass, is_suspended, refuse_while_open
+from engine.templates.template import Plain
 from rpc.logs import Logger, get_logger
 
 if TYPE_CHECKING:
@@ -188,12 +189,17 @@ class Run:
                 yield invocation
 
     def template_of(self, invocation: Invocation) -> Document:
-        """The substituted template of a leaf; one without tags is shared by all leaves. Raises `SubstitutionError`."""
+        """The substituted template of a leaf; leaves that are alike share it. Raises `SubstitutionError`."""
         assert self._kept.walk is not None
-        template = invocation.resolved
+        template, call = invocation.resolved, invocation.call
         if not template.text.tags:
             return template.as_json
+        plain = call if type(call) is Plain and call.bound is not None and not invocation.extra else None
+        if plain is not None and plain.document is not None:
+            return plain.document
         document: Document = orjson.loads(self._kept.walk.graph.render(invocation))
+        if plain is not None and plain.bound is not None and template.text.tags <= plain.bound[1].keys():
+            plain.document = document
         return document
 
     def take_leaves(self) -> Generator[None, None, list[str]]:

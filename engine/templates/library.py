@@ -38,8 +38,12 @@ class Context:
     ``cluster/<name>``, and empty for workflows' own templates, since all workflows that have the same ones share them.
     """
 
-    def __init__(self, scope: str, spec: Document, defaults: Document, library: Library) -> None:
+    def __init__(
+        self, scope: str, spec: Document, defaults: Document, library: Library, *, lasting: bool = True
+    ) -> None:
         self.scope = scope
+        self.lasting = lasting
+        """Whether it is there for more than one workflow, so that it is worth to remember what was found."""
         self.spec = spec
         self.library = library
         self.defaults = defaults
@@ -137,11 +141,14 @@ class Library:
         templates, defaults = spec.get("templates") or (), spec.get("templateDefaults") or {}
         own = {"templates": templates, "templateDefaults": defaults}
 
-        def make(own: Document) -> Context:
-            return Context("", own, own["templateDefaults"], self.with_defaults(own["templateDefaults"]))
-
         calls = (each.get("steps") or (each.get("dag") or {}).get("tasks") or () for each in templates)
-        return make(own) if len(templates) + sum(map(len, calls)) > _LARGE else self._local.get(own, make)
+        lasting = len(templates) + sum(map(len, calls)) <= _LARGE
+
+        def make(own: Document) -> Context:
+            library = self.with_defaults(own["templateDefaults"])
+            return Context("", own, own["templateDefaults"], library, lasting=lasting)
+
+        return self._local.get(own, make) if lasting else make(own)
 
     def __bool__(self) -> bool:
         """Whether there is anything to refer to."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Final, Protocol
 
+import msgspec
 import orjson
 
 from engine.substitution.text import NO_NAMES, Text, compile_json
@@ -79,6 +80,24 @@ def call_text(call: Document) -> Text:
     return compile_json(call)
 
 
+class Plain(dict[str, Any]):
+    """A call in which nothing is to be filled in. What comes of it is found once, and remembered here, where the
+    template in which it stands is one that many workflows have."""
+
+    __slots__ = ("bound", "document", "reference", "template")
+
+    def __init__(self, call: Document) -> None:
+        super().__init__(call)
+        self.reference: Document = {"template": self.get("template") or "", "templateRef": self.get("templateRef")}
+        """What is still needed of it once its arguments are bound."""
+        self.template: Template | None = None
+        """The one that it calls."""
+        self.bound: tuple[msgspec.Raw | None, dict[str, Any]] | None = None
+        """What its arguments come to, where that is the same each time: inputs and variables."""
+        self.document: Document | None = None
+        """The template filled in, where these variables are all that it names."""
+
+
 class InvalidTemplate(Exception):
     """A template, or a reference to one, that Argo would reject; the message says why in one line."""
 
@@ -128,7 +147,7 @@ class Step:
         self.when: Text | None = None if when in (None, "") else compile_json(text_of(when))
         parts = {key: document[key] for key in ("template", "templateRef", "inline", "arguments") if document.get(key)}
         self.call: Text = call_text(parts)
-        self.plain: Document | None = orjson.loads(self.call.render({})) if not self.call.tags else None
+        self.plain: Plain | None = Plain(orjson.loads(self.call.render({}))) if not self.call.tags else None
         """The call itself, where there is nothing in it to fill in."""
         reference = {key: field for key, field in parts.items() if key != "arguments"}
         self.called = reference if self.loop is not None and not compile_json(reference).tags else None
@@ -177,9 +196,10 @@ def read_hooks(document: Document) -> tuple[dict[str, Hook], Hook | None]:
 
 
 class Resolving(Protocol):
-    """Where the names inside a template resolve. ``scope`` is what a `engine.templates.library.Context` has."""
+    """Where the names inside a template resolve; `engine.templates.library.Context` says what these are."""
 
     scope: str
+    lasting: bool
 
     def resolve(self, reference: Document) -> Template:
         """The template that a step, task or hook calls. Raises `InvalidTemplate`."""
@@ -217,6 +237,8 @@ class Template:
         self.inputs: Text = compile_json({"parameters": self.parameters, "artifacts": self.artifacts})
         self.outputs: Document = document.get("outputs") or {}
         self.declared: Text = compile_json(self.outputs)
+        self.open = bool(self.inputs.tags) or any(each.get("valueFrom") for each in self.parameters)
+        """Whether its inputs may depend on more than the arguments that it is called with."""
         self.text: Text = compile_json(document)
         body = {"outputs", "inputs", *(kind.name for kind in KINDS.values() if kind.late)}
         self.settings: Text = compile_json({key: value for key, value in document.items() if key not in body})

@@ -236,9 +236,8 @@ class Admission:
             return inputs
         arguments = call.get("arguments") or {}
         bound = bind(template, arguments, Scope(graph.scope, template.fixed), self._config_maps)
-        if type(call) is Plain and invocation.context.lasting and not template.open:
-            if not any(each.get("valueFrom") for each in arguments.get("parameters") or ()):
-                call.bound = bound
+        if type(call) is Plain and invocation.context.lasting and not (call.open or template.open):
+            call.bound = bound
         inputs, invocation.variables = bound
         return inputs
 

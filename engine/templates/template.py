@@ -36,7 +36,9 @@ _ITEM: Final = re.compile(r"\bitem\b")
 # A tag without braces in it, of which the spaces are no part: what is between is stripped where it is taken.
 _TAG: Final = re.compile(r"\{\{([^{}]+)\}\}")
 # What a leaf may name that is text whenever it has a node: it was, or could not have been, when that was made.
-_TEXT: Final = re.compile(r"(?:inputs|workflow)\.parameters\.[\w.-]+|workflow\.(?:name|namespace|uid)|(?:node|pod)\.name")
+_TEXT: Final = re.compile(
+    r"(?:inputs|workflow)\.parameters\.[\w.-]+|workflow\.(?:name|namespace|uid)|(?:node|pod)\.name"
+)
 
 
 class Mentions:
@@ -84,12 +86,15 @@ class Plain(dict[str, Any]):
     """A call in which nothing is to be filled in. What comes of it is found once, and remembered here, where the
     template in which it stands is one that many workflows have."""
 
-    __slots__ = ("bound", "document", "reference", "template")
+    __slots__ = ("bound", "document", "open", "reference", "template")
 
     def __init__(self, call: Document) -> None:
         super().__init__(call)
         self.reference: Document = {"template": self.get("template") or "", "templateRef": self.get("templateRef")}
         """What is still needed of it once its arguments are bound."""
+        parameters = (self.get("arguments") or {}).get("parameters") or ()
+        self.open = any(each.get("valueFrom") for each in parameters)
+        """Whether what its arguments are depends on anything else."""
         self.template: Template | None = None
         """The one that it calls."""
         self.bound: tuple[msgspec.Raw | None, dict[str, Any]] | None = None

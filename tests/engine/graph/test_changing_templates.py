@@ -255,3 +255,50 @@ class TestTheCatalog:
         assert [one is other for one, other in zip(before, after, strict=False)] == [True, False, True]
         templates.put({**template("b"), "kind": "ClusterWorkflowTemplate"})
         assert templates.library("default") is not before[0]
+
+
+PLAIN = """
+    templates:
+    - name: main
+      dag: {tasks: [{name: a, template: t, arguments: {parameters: [{name: x, value: one}]}}]}
+    - name: t
+      inputs: {parameters: [{name: x}, {name: y, valueFrom: {configMapKeyRef: {name: c, key: k}}}]}
+      container: {image: i, args: ["{{inputs.parameters.x}} {{inputs.parameters.y}}"]}
+"""
+
+
+def test_a_call_without_tags_takes_what_a_config_map_has_by_then() -> None:
+    """Workflows of one spec share what comes of such a call, but not what is taken from elsewhere."""
+    stage = Stage(config_maps=[config_map("old")])
+
+    async def both() -> list[str]:
+        said = []
+        async with stage.engine as engine:
+            for text in ("old", "new"):
+                engine.templates.put(config_map(text))
+                await engine.run([workflow(PLAIN, text)])
+                said.append(stage.said()["a"])
+        return said
+
+    assert asyncio.run(both()) == ["one old", "one new"]
+
+
+def test_leaves_that_are_alike_are_given_one_template_whatever_workflow_they_are_of() -> None:
+    class Keeping(Recorder):
+        given: list[Any]
+
+        def start(self, workflow: Any, template: Any, node: Any) -> Any:
+            self.given.append(template)
+            return super().start(workflow, template, node)
+
+    executor = Keeping(outcomes("{}"))
+    executor.given = []
+    spec = PLAIN.replace("{name: y, valueFrom: {configMapKeyRef: {name: c, key: k}}}", "{name: y, value: two}")
+
+    async def both() -> None:
+        async with Engine(executor=executor) as engine:
+            await engine.run([workflow(spec, name) for name in ("first", "second")])
+
+    asyncio.run(both())
+    assert executor.given[0] is executor.given[1]
+    assert executor.given[0]["container"]["args"] == ["one two"]

@@ -240,6 +240,18 @@ def test_arguments_that_double_from_call_to_call_are_an_error_of_the_call() -> N
     assert "what the tags stand for has more than 16 MiB in all" in {node.message for node in ran.nodes.values()}
 
 
+def test_a_leaf_that_would_be_too_large_is_an_error_and_is_never_started() -> None:
+    often = "{{inputs.parameters.x}}" * 17
+    ran = run(
+        "templates:\n- {name: main, steps: [[{name: a, template: give}], [{name: b, template: large, "
+        'arguments: {parameters: [{name: x, value: "{{steps.a.outputs.parameters.v}}"}]}}]]}\n'
+        f"- {{name: large, inputs: {{parameters: [{{name: x}}]}}, container: {{image: i, args: ['{often}']}}}}",
+        f"give: {{parameters: {{v: {'x' * (1 << 20)}}}}}",
+    )
+    assert (ran.phase, [*ran.executor.started]) == ("Failed", ["a"])
+    assert (ran["b"].phase, ran["b"].message) == ("Error", "what the tags stand for has more than 16 MiB in all")
+
+
 class TestNodes:
     """However templates call each other, the workflow has an end."""
 

@@ -236,6 +236,9 @@ class Loop:
                 run = self._active.runs.get(key)
                 if run is None:
                     return
+                if run.busy:  # with a pass that somebody else makes
+                    run.overlooked = True
+                    return
                 self._began[key] = time.monotonic()
                 result = await self._reconcile(run.workflow)
                 if result.requeue_after is not None and self._active.runs.get(key) is run:

@@ -96,6 +96,9 @@ class Passes:
             return result
         finally:
             run.busy = False
+            if run.overlooked:
+                run.overlooked = False
+                self._active.wake(run.workflow.key)
             seconds = time.perf_counter() - began
             self._surroundings.passes[ending].add(seconds)
             if run.parting:

@@ -56,6 +56,8 @@ class Run:
         self.abort_reason = ""
         self.busy = False
         """Whether a pass is under way, up to the last of what follows from it."""
+        self.overlooked = False
+        """Whether another pass was wanted while one was under way that is not the loop's."""
         self.parting = ""
         """What it is dropped by, `forget` or `delete`, once it is."""
         self.waiting: dict[object, Callable[[Run], None]] = {}

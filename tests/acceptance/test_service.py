@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import product
 from typing import Any
@@ -22,6 +22,7 @@ from engine import (
     LeafEnded,
     Node,
     NotFinished,
+    OperationError,
     Outcome,
     Outcomes,
     PendingExecutor,
@@ -629,6 +630,20 @@ async def test_passes_over_one_workflow_do_not_overlap(plugin: StartPlugin, engi
         await running.reconcile(work)
     go_on.set()
     await first
+
+
+async def test_a_pass_that_an_embedder_makes_is_in_nobodys_way(slowly: None) -> None:
+    """The loop makes its own once that is over."""
+    for number in range(10):
+        executor = Runs()
+        async with serving(Engine(executor=executor)) as engine:
+            handle = engine.submit(leaf())
+            await turns(number)
+            with suppress(OperationError):  # the loop was first
+                await engine.reconcile(handle.workflow)
+            await executor.heard("+work a")
+            executor.end(engine)
+            assert (await handle.finished()).phase == "Succeeded"
 
 
 async def test_small_workflows_end_before_all_others_have_begun() -> None:

@@ -28,8 +28,7 @@ class Latencies(Histogram):
         """The calls of all of them."""
         whole = cls()
         for part in parts:
-            whole.buckets = [one + other for one, other in zip(whole.buckets, part.buckets, strict=True)]
-            whole.slowest = max(whole.slowest, part.slowest)
+            whole.include(part)
         return whole
 
     def figures(self) -> Latency:

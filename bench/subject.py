@@ -167,7 +167,7 @@ class Subject:
             now = time.perf_counter()
             so_far = {name: counts.since(before[name]) for name, counts in self._counts().items()}
             calls = sum(counts.calls for counts in so_far.values())
-            limits = [plugin.client.stats.limit for plugin in self._registry.snapshot()]
+            limits = [plugin.client.limit for plugin in self._registry.snapshot()]
             timeline.append(Moment(now - began, (calls - last_calls) / (now - last), limits))
             last, last_calls = now, calls
             # Plugins are called in their order, so the last of those that take part tells how many nodes are through.
@@ -192,7 +192,7 @@ class Subject:
                     calls=counts.calls,
                     errors=sum(counts.failures.values()),
                     failures=counts.failures,
-                    limit=plugin.client.stats.limit,
+                    limit=plugin.client.limit,
                     latency_ms=NO_LATENCY if latencies is None else latencies.figures(),
                     sent=now.calls,
                 )

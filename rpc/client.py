@@ -147,14 +147,17 @@ class Client:
     @property
     def tallies(self) -> Mapping[Route, Tally]:
         """What it has seen so far of each method, and of its batches: calls by outcome, and how long they took."""
-        for tally in self._ledger.tallies.values():
-            tally.settle()
         return self._ledger.tallies
 
     @property
     def breaker(self) -> BreakerState:
         """Whether anything is sent to the plugin now, as in `stats`, which take far longer to put together."""
         return self._ledger.breaker.state(monotonic())
+
+    @property
+    def limit(self) -> int:
+        """How many requests may be under way now, likewise."""
+        return self._ledger.permits.limit
 
     @property
     def observer(self) -> RequestObserver | None:

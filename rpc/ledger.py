@@ -36,17 +36,11 @@ class Ledger:
         self.limiter = Limiter(now) if concurrency is None else None
         self.permits = Permits(concurrency or Limiter(now).limit)
         self.budget = budget or Budget(now)
-        self.outcomes = dict.fromkeys(Outcome, 0)
         self.tallies: dict[Route, Tally] = {route: Tally() for route in (*Method, *BATCHES.values())}
-        self.answered = 0
-        """Complete HTTP replies, good or bad; the rest of ``outcomes[ANSWERED]`` follows from it."""
-        self.batched = 0
-        """Calls in those replies beyond one for each."""
         self.turn = now
         """When `tell` is due."""
         self.retries = 0
         self.unknown_fields = 0
-        self.latency = Histogram()
         self._busy = 0
         self._unanswered = 0
         self._told = 0
@@ -57,16 +51,22 @@ class Ledger:
         """A complete HTTP reply came at `now` to what was sent at `start`, and was to be from `queued` on."""
         if now >= self.turn:
             self.tell(now)
-        self.answered = answered = self.answered + 1
-        if not answered & 15:
-            self.latency.add(now - start)
         tally.replies = replies = tally.replies + 1
         if replies >= tally.due:
             tally.time(start - queued, now - start)
 
+    @property
+    def answered(self) -> int:
+        """Complete HTTP replies, good or bad."""
+        return sum(tally.replies for tally in self.tallies.values())
+
+    @property
+    def batched(self) -> int:
+        """Calls in those replies beyond one for each."""
+        return sum(tally.batched for tally in self.tallies.values())
+
     def count(self, route: Route, outcome: Outcome, calls: int = 1) -> None:
         """This came of so many calls."""
-        self.outcomes[outcome] += calls
         self.tallies[route].outcomes[outcome] += calls
 
     def came_back(self) -> None:
@@ -111,7 +111,6 @@ class Ledger:
         self.tallies[route].sizes[calls] += 1
 
     def _unpack(self, route: Route, calls: int) -> None:
-        self.batched += calls - 1
         self.tallies[route].batched += calls - 1
 
     def fail_within(self, route: Route, *, blame: bool) -> None:
@@ -143,12 +142,13 @@ class Ledger:
 
     def tell(self, now: float) -> None:
         """Pass on what was only counted: successes to breaker and limiter, calls to the budget."""
-        good = self.answered + self.batched - self.outcomes[Outcome.BUSY]
+        answered, batched = self.answered, self.batched
+        good = answered + batched - self._of(Outcome.BUSY)
         if good > self._told:
             # All of them before `turn`, or they would have been told then.
             self.breaker.record(min(now, self.turn), successes=good - self._told)
             self._told = good
-        calls = self.answered + self.batched + self._unanswered - self.retries
+        calls = answered + batched + self._unanswered - self.retries
         self.budget.calls += max(0, calls - self._credited)
         self._credited = max(calls, self._credited)
         for tally in self.tallies.values():
@@ -157,15 +157,23 @@ class Ledger:
         limiter = self.limiter
         if limiter is not None:
             if now >= limiter.until:
-                limiter.advance(now, self.answered - self._busy, self.permits.waits)
+                limiter.advance(now, answered - self._busy, self.permits.waits)
                 if limiter.limit != self.permits.limit:
                     self.permits.resize(limiter.limit)
             self.turn = min(self.turn, limiter.until)
 
+    def _of(self, outcome: Outcome) -> int:
+        return sum(tally.outcomes[outcome] for tally in self.tallies.values())
+
     def summary(self) -> ClientStats:
         """Everything, as of now."""
-        bad = sum(self.outcomes[it] for it in (Outcome.UNSUPPORTED, Outcome.BUSY, Outcome.BAD_STATUS, Outcome.ILLEGAL))
-        outcomes = self.outcomes | {Outcome.ANSWERED: self.answered + self.batched - bad}
+        tallies = self.tallies.values()
+        outcomes = {outcome: self._of(outcome) for outcome in Outcome}
+        outcomes[Outcome.ANSWERED] = sum(tally.answered for tally in tallies)
+        travelled = Histogram()
+        for tally in tallies:
+            if tally.is_used:
+                travelled.include(tally.travelled)
         return ClientStats(
             name=self.name,
             attempts=sum(outcomes.values()),
@@ -178,5 +186,5 @@ class Ledger:
             limit=self.permits.limit,
             in_flight=self.permits.in_flight,
             waiting=self.permits.waiting,
-            latency=self.latency.summary(),
+            latency=travelled.summary(),
         )

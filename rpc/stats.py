@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import add
 from typing import Final
 
 from rpc.breaker import BreakerState
@@ -29,12 +31,16 @@ class Outcome(StrEnum):
     PAST_DEADLINE = "past_deadline"
     CANCELLED = "cancelled"
 
+    # As in `rpc.methods.Method`: counts are kept by it.
+    __hash__ = str.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds from the first byte sent to the whole reply read, of one attempt in sixteen; 0 where none was timed.
+    """Seconds from the first byte sent to the whole reply read, or to the failure; 0 where nothing was sent.
 
-    Percentiles are upper bounds, at most 9 % too high.
+    ``samples`` counts requests, but those for what the plugin does not have: under load few are timed, as which those
+    after them count (`rpc.tally`). Percentiles are upper bounds, at most 9 % too high.
     """
 
     samples: int
@@ -90,6 +96,18 @@ class Histogram:
             self.slowest = seconds
         bucket = int(math.log2(seconds / _SMALLEST) * self._per_octave) if seconds > _SMALLEST else 0
         self.buckets[min(bucket, len(self.buckets) - 1)] += times
+
+    def copy(self) -> Histogram:
+        """As it is now."""
+        made = copy(self)
+        made.buckets = self.buckets.copy()
+        return made
+
+    def include(self, other: Histogram) -> None:
+        """Count all that another one has, which is as fine and as long."""
+        self.buckets = list(map(add, self.buckets, other.buckets))
+        self.slowest = max(self.slowest, other.slowest)
+        self.total += other.total
 
     def summary(self) -> Latency:
         """Percentiles of what was counted."""

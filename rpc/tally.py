@@ -20,16 +20,26 @@ to 16.8 s."""
 _ALL: Final = 8
 """Of so many replies each one is timed, until `begin` is said again."""
 _EVERY: Final = 32
-"""Of so many after those, one."""
+"""Of so many after those, one. After a while with as many, only the first of the next is timed before that."""
 
 
 class Tally:
-    """Of one route. ``waited`` and ``travelled`` are of requests that were answered, or were sent and failed.
+    """Of one route. It belongs to its `Ledger`, and may be read at any time, in any thread."""
 
-    It may be read at any time, after `settle`, and belongs to its `Ledger` otherwise.
-    """
-
-    __slots__ = ("_all", "_last", "_timed", "batched", "due", "outcomes", "replies", "sizes", "travelled", "waited")
+    __slots__ = (
+        "_begun",
+        "_each_until",
+        "_failed",
+        "_last",
+        "_placed",
+        "_travelled",
+        "_waited",
+        "batched",
+        "due",
+        "outcomes",
+        "replies",
+        "sizes",
+    )
 
     def __init__(self) -> None:
         self.outcomes = dict.fromkeys(Outcome, 0)
@@ -40,14 +50,17 @@ class Tally:
         """Calls in those replies beyond one for each."""
         self.sizes: Counter[int] = Counter()
         """Answered batches by how many calls they had."""
-        self.waited = Histogram()
-        self.travelled = Histogram()
-        self._timed = 0
-        """How many replies are in the histograms."""
-        self._last = 0.0, 0.0
         self.due = 0
         """With which reply `time` is to be called."""
-        self._all = _ALL
+        self._waited = Histogram()
+        self._travelled = Histogram()
+        self._placed = 0
+        """How many replies are in the histograms: all before the last that was timed."""
+        self._last = 0.0, 0.0
+        """How long that one waited and travelled."""
+        self._failed = 0
+        self._begun = 0
+        self._each_until = _ALL
 
     @property
     def answered(self) -> int:
@@ -56,41 +69,54 @@ class Tally:
         return self.replies + self.batched - sum(map(self.outcomes.__getitem__, bad))
 
     @property
+    def requests(self) -> int:
+        """Those that were answered, or were sent and failed."""
+        return self.replies + self._failed
+
+    @property
     def is_used(self) -> bool:
         """Whether anything but 404 came of a request."""
-        return sum(self.travelled.buckets) > self.outcomes[Outcome.UNSUPPORTED]
+        return self.requests > self.outcomes[Outcome.UNSUPPORTED]
+
+    @property
+    def waited(self) -> Histogram:
+        """How long `requests` waited for a permit."""
+        return self._settled(self._waited, self._last[0])
+
+    @property
+    def travelled(self) -> Histogram:
+        """How long they were under way."""
+        return self._settled(self._travelled, self._last[1])
 
     def begin(self) -> None:
-        """A while has passed: the next few are timed each."""
-        self._all = _ALL
+        """A while has passed."""
+        many = self.replies - self._begun >= _EVERY
+        self._begun = self.replies
+        self._each_until = self.replies + (1 if many else _ALL)
         self.due = self.replies + 1
 
     def time(self, waited: float, travelled: float) -> None:
-        """Time the reply that was just counted; those since the last one that was timed took as long as that."""
-        self._settle(self.replies - 1)
-        self._timed = self.replies
+        """Time the reply that was just counted; those after it count as if they had taken as long, until the next."""
+        replies = self.replies
+        since = replies - 1 - self._placed
+        before = self._last
+        self._waited.add(before[0], since)
+        self._travelled.add(before[1], since)
+        self._placed = replies - 1
         self._last = waited, travelled
-        self.waited.add(waited)
-        self.travelled.add(travelled)
-        self._all -= 1
-        self.due = self.replies + (1 if self._all > 0 else _EVERY)
+        self.due = replies + (1 if replies < self._each_until else _EVERY)
 
     def time_failure(self, waited: float, travelled: float) -> None:
         """Time a request that was not answered: they are few, and no others count as they do."""
-        self.waited.add(waited)
-        self.travelled.add(travelled)
+        self._failed += 1
+        self._waited.add(waited)
+        self._travelled.add(travelled)
 
-    def settle(self) -> None:
-        """Have the histograms count every reply."""
-        self._settle(self.replies)
-
-    def _settle(self, replies: int) -> None:
-        left = replies - self._timed
-        if left > 0:
-            self._timed = replies
-            waited, travelled = self._last
-            self.waited.add(waited, left)
-            self.travelled.add(travelled, left)
+    def _settled(self, histogram: Histogram, last: float) -> Histogram:
+        """With the replies that are not in it yet. They are what is missing in the copy, whatever comes meanwhile."""
+        settled = histogram.copy()
+        settled.add(last, self.requests - sum(settled.buckets))
+        return settled
 
 
 def calls_of(tallies: Mapping[Route, Tally], method: Method) -> dict[Outcome, int]:

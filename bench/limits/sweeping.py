@@ -206,7 +206,7 @@ async def drive(client: Client, seconds: float, limits: list[Sample] | None = No
     calling = [asyncio.create_task(_call(client, callers // asking, until)) for _ in range(asking)]
     while (now := clock()) < until:
         if limits is not None:
-            limits.append(Sample(now - began, client.stats.limit))
+            limits.append(Sample(now - began, client.limit))
         await asyncio.sleep(min(_SAMPLE_SECONDS, until - now))
     done = client.stats.outcomes[Outcome.ANSWERED] - before
     took = clock() - began

@@ -326,11 +326,11 @@ async def test_every_outcome_is_counted_once(scripted: Any, http: Any, lane: Any
     assert stats.unknown_fields == 1
 
 
-async def test_latencies_are_sampled(lane: Any) -> None:
+async def test_each_request_has_its_latency(lane: Any) -> None:
     moody = Moody()
     async with moody.plugin.serve() as address, Client(address, lane=lane, timeout=30) as client:
         for _ in range(64):
             await client.call(NODE, {})
         latency = client.stats.latency
-    assert latency.samples == 4
+    assert latency.samples == 64
     assert 0 < latency.p50 <= latency.p90 <= latency.p99 <= latency.max

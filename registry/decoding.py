@@ -20,25 +20,40 @@ _PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.D
 _KEY: Final = re.compile(r"Object (?P<what>contains unknown|missing required) field `(?P<key>.*)`", re.DOTALL)
 
 
-_OLDER: Final = {
-    "resend": ("cache", {"changed": "on", "always": "off", "auto": "auto"}),
-    "resend_after": ("cache_ttl", {}),
+_CACHE: Final = {"changed": "on", "always": "off", "auto": "auto"}
+
+
+def _cache(value: object) -> str:
+    if not isinstance(value, str) or value not in _CACHE:
+        raise ValueError(f"expected one of {', '.join(_CACHE)}, got {show(value)}")
+    return _CACHE[value]
+
+
+def _ttl(value: object) -> object:
+    Seconds.parse(value)  # read with all the rest, and looked at here, where it is known what it was called
+    return value
+
+
+_OLDER: Final[dict[str, tuple[str, Callable[[object], object]]]] = {
+    "resend": ("cache", _cache),
+    "resend_after": ("cache_ttl", _ttl),
 }
-"""Keys of a plugin that have a better name by now, and what their values are called."""
+"""Keys of a plugin that have a better name by now, and what their values are. Those raise `ValueError`."""
 
 
 def renamed(plugin: dict[str, Any], *, file: Path, at: str) -> dict[str, Any]:
-    """The table of a plugin with the names of today. Raises `ConfigError` where a key is there under both."""
+    """The table of a plugin with the names of today. Raises `ConfigError` for an older key, which it names as it is."""
     plugin = dict(plugin)
-    for older, (key, values) in _OLDER.items():
+    for older, (key, read) in _OLDER.items():
         if older not in plugin:
             continue
         value = plugin.pop(older)
         if key in plugin:
             raise ConfigError(file, _join(at, older), f"expected {key} alone, which has the same meaning, got both")
-        if values and (not isinstance(value, str) or value not in values):
-            raise ConfigError(file, _join(at, older), f"expected one of {', '.join(values)}, got {show(value)}")
-        plugin[key] = values[value] if values else value
+        try:
+            plugin[key] = read(value)
+        except ValueError as error:
+            raise ConfigError(file, _join(at, older), str(error)) from None
     return plugin
 
 

@@ -179,10 +179,6 @@ class Attempt(Generic[T]):
         self._on_it = False
         try:
             now = monotonic()
-            permits = self._permits
-            permits.in_flight -= 1
-            if permits.turns:
-                permits.hand_over()
             self._ledger.answer(self._tally, self._queued, self._start, now)
             if self._judge.unreachable:
                 self._judge.came_back()
@@ -198,10 +194,17 @@ class Attempt(Generic[T]):
                 except PluginError as error:
                     if self._observer is not None:
                         self._tell(self._observer, error.outcome, now, body)
-                    self._receiver.failed(error)
-                    return
+                    raise
             if self._observer is not None:
                 self._tell(self._observer, outcome, now, body)
+        except Exception as error:
+            self._fail(error)
+            return
+        try:
+            permits = self._permits
+            permits.in_flight -= 1
+            if permits.turns:
+                permits.hand_over()
             self._receiver.answered(reply, now)
         except Exception as error:
             self._receiver.failed(error)
@@ -211,18 +214,27 @@ class Attempt(Generic[T]):
             return
         self._on_it = False
         try:
-            self._permits.release()
             if not isinstance(exception, LaneError):
                 raise exception
-            error = self._judge.failed(self._route, exception, calls=self.calls)
+            failure = self._judge.failed(self._route, exception, calls=self.calls)
             now = monotonic()
-            if error.outcome is not Outcome.CANCELLED:
+            if failure.outcome is not Outcome.CANCELLED:
                 self._tally.time_failure(self._start - self._queued, now - self._start)
             if self._observer is not None:
-                self._tell(self._observer, error.outcome, now)
+                self._tell(self._observer, failure.outcome, now)
+            error: Exception = failure
+        except Exception as mistake:
+            error = mistake
+        self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Tell the receiver before the permit is given back: whoever waits for it may be told to wait no more."""
+        try:
             self._receiver.failed(error)
         except Exception as mistake:
             self._receiver.failed(mistake)
+        finally:
+            self._permits.release()
 
     def _tell(self, observer: RequestObserver, outcome: Outcome, now: float, reply: bytes = b"") -> None:
         observer.requested(

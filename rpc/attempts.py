@@ -93,11 +93,15 @@ class Attempts:
                 return await attempt()
             except TransientError as error:
                 failure = error
-        if isinstance(failure, NotSent):
+        if self.is_final(failure):
             raise failure
         return await retry(
             again, failure, self.policy, self.ledger.budget, deadline=deadline, clock=monotonic, sleep=asyncio.sleep
         )
+
+    def is_final(self, failure: TransientError) -> bool:
+        """Whether a call that failed so the first time is certain not to be made again."""
+        return isinstance(failure, NotSent) or self.policy.attempts == 1
 
     async def once(
         self,

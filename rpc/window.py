@@ -43,6 +43,7 @@ class Window:
         self.places = places
         self.tolerant = tolerant
         self.read = partial(decode, method)
+        self._slots: list[_Slot] = []
         self._under_way = 0
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -52,13 +53,14 @@ class Window:
         Raises the first `TransientError` unless tolerant, and whatever else went wrong on our side; then no call is
         left in flight, and none is sent.
         """
-        slots = [_Slot(self) for _ in range(width)]
+        self._slots = slots = [_Slot(self) for _ in range(width)]
         self._under_way = width
         try:
             for slot in slots:
                 slot.turn_to_next(monotonic())
             await self._over
         finally:
+            self._slots = []  # they refer back here
             # Whoever waits for a permit first, or one that is given back would go to them.
             for slot in slots:
                 slot.attempt.withdraw()
@@ -73,8 +75,10 @@ class Window:
             self._over.set_result(None)
 
     def fail(self, error: Exception) -> None:
-        """Something went wrong that ends it all."""
+        """Something went wrong that ends it all: on the spot, since replies may come before `run` gets on."""
         self.places = iter(())
+        for slot in self._slots:
+            slot.attempt.withdraw()
         if not self._over.done():
             self._over.set_exception(error)
 
@@ -131,7 +135,7 @@ class _Slot:
 
     def failed(self, error: Exception) -> None:
         """See `rpc.attempt.Receiver`."""
-        if isinstance(error, TransientError):
+        if isinstance(error, TransientError) and not self._attempts.is_final(error):
             self._follow(error)
         elif isinstance(error, HeldBack):
             self._follow(None)

@@ -174,6 +174,34 @@ async def test_a_transient_failure_ends_it_all_unless_it_is_tolerated(connect: A
     assert client.stats.in_flight == 0
 
 
+async def test_nothing_that_waits_for_its_turn_is_sent_after_the_failure_that_ends_it_all(connect: Any) -> None:
+    asked: list[int] = []
+
+    def refuse(args: dict[str, Any]) -> dict[str, Any]:
+        asked.append(number(args))
+        if len(asked) > 5:
+            raise Unavailable("not now")
+        return {}
+
+    client = await connect(refuse, retry=ONCE, concurrency=1)
+    await send(client, 1)  # finds the path
+    with pytest.raises(TransientError, match="not now"):
+        await send(client, 100, width=10)
+    assert asked == [0, 0, 1, 2, 3, 4]
+    assert client.stats.in_flight == client.stats.waiting == 0
+
+
+async def test_nor_is_it_sent_after_a_connection_that_broke(lane: Any, scripted: Any) -> None:
+    peer = await scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"HTTP/1.1 200 OK\r\n")
+    options: dict[str, Any] = {"protocol": "short", "batch": BatchPolicy(enabled=False), "retry": ONCE}
+    async with Client(peer.address, lane=lane, concurrency=1, **options) as client:
+        await send(client, 1)
+        with pytest.raises(TransientError):
+            await send(client, 100, width=10)
+        assert len(peer.requests) == 2
+        assert client.stats.in_flight == client.stats.waiting == 0
+
+
 async def test_cancelled_it_sends_nothing_more_and_leaves_nothing_in_flight(connect: Any) -> None:
     asked, leave = asyncio.Event(), asyncio.Event()
     calls = 0

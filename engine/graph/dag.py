@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any
 
 import orjson
 
 from engine.expressions import ExpressionError
-from engine.graph.ancestry import Ancestry
 from engine.graph.branches import branch_phases
 from engine.graph.ends import create_skipped, end_inside, finish
 from engine.graph.expansion import Call, ExpansionError, Waiting, expand, primed
 from engine.graph.hooks import HookedCall
 from engine.graph.invocation import Body, HookedParent, Invocation, Parent
-from engine.graph.outputs import (
-    OutputError,
-    default_variables,
-    loop_variables,
-    spokesman,
-    step_variables,
-    template_outputs,
-)
+from engine.graph.outputs import OutputError, template_outputs
 from engine.graph.series import AT_A_TIME, Looping
 from engine.graph.shutdown import block
 from engine.graph.taskgroup import TaskGroup
+from engine.graph.tasks import Finished
 from engine.model.node import (
     ERROR,
     FAILED,
@@ -65,12 +57,11 @@ class Dag(Body):
         self.targets: list[str] = []
         self.conditions: dict[str, Condition | None] = {}
         self.parents: dict[str, Sequence[str]] = {}
-        self.ancestry: Ancestry | None = None
         self.waits: dict[str, int] = {}
         self.dependents: dict[str, list[str]] = {}
         self.open = 0
         self.loops: list[TaskGroup] = []
-        self._known: dict[str, dict[str, Any]] = {}
+        self._finished = Finished(graph.store, self.template, self.own, self.tasks, self.nodes, self.parents)
 
     def start(self) -> None:
         self.graph.turns.at_length(self._begin())
@@ -148,7 +139,7 @@ class Dag(Body):
                 yield from self._skip(name, node_name, OMITTED, "omitted: depends condition not met")
                 return
             scope = Scope(self.own)
-            yield from self._read_ancestors(name, scope)
+            yield from self._finished.read_ancestors(name, scope)
             calls = yield from primed(expand(task, scope, self.own, self.graph.store.room))
             first = next(calls)
         except (ExpansionError, ExpressionError, OutputError) as error:
@@ -243,7 +234,7 @@ class Dag(Body):
         """A task that never runs. As in Argo its hooks may all the same, but none after what could not be read."""
         task, key, scope = self.tasks[name], self.index[name], Scope(self.own)
         try:
-            yield from self._read_ancestors(name, scope)
+            yield from self._finished.read_ancestors(name, scope)
             hooks, exit_hook = task.hooks, task.exit_hook
         except OutputError:
             hooks, exit_hook = {}, None
@@ -316,50 +307,6 @@ class Dag(Body):
             return any(child.phase == SUCCEEDED for child in children)
         return bool(children) and all(child.phase == FAILED for child in children)
 
-    # Variables
-
-    def _read_ancestors(self, name: str, scope: Scope) -> Pieces:
-        """The variables of those ancestors, near or far, that the task mentions. An expression finds `tasks` as soon as
-        there is any ancestor, so that what it guards may be missing from them."""
-        mentions = self.tasks[name].mentions
-        for ancestor in mentions.among(self.nodes):
-            if self.ancestry is None:
-                self.ancestry = Ancestry(self.parents)
-            if self.ancestry.is_ancestor(ancestor, name):
-                scope.update((yield from self._variables(ancestor)))
-        if mentions.expressed and not scope and self.parents[name]:
-            scope.update((yield from self._variables(self.parents[name][0])))
-
-    def _variables(self, name: str) -> Generator[None, None, dict[str, Any]]:
-        """What a finished task defines. A loop's lists are long, and many tasks may read them."""
-        known = self._known.get(name)
-        if known is None:
-            known = self._known[name] = yield from self._collect(name)
-        return known
-
-    def _collect(self, name: str) -> Generator[None, None, dict[str, Any]]:
-        store, prefix = self.graph.store, f"tasks.{name}"
-        node = store[self.nodes[name]]
-        variables = step_variables(prefix, spokesman(node, store))
-        if node.phase in (SKIPPED, OMITTED):
-            try:
-                called = self.template.context.resolve(self.tasks[name].document)
-            except InvalidTemplate:
-                return variables
-            variables.update(default_variables(prefix, called, self.own, artifacts=False))
-        if node.type == TASK_GROUP:
-            turns = list[tuple[int, int, Node]]()
-            for child in node.children or ():
-                turn = store[child]
-                if turn.name.startswith(f"{node.name}("):
-                    turns.append((_turn(len(node.name) + 1, turn), len(turns), turn))
-                yield
-            turns.sort()  # one that was retried may come last
-            if turns:
-                results = name in self.template.mentions.results
-                variables.update((yield from loop_variables(prefix, [turn for *_, turn in turns], results=results)))
-        return variables
-
     # The end
 
     def _assess(self) -> Pieces:
@@ -383,10 +330,7 @@ class Dag(Body):
             return
         scope = Scope(self.own)
         try:
-            mentions = Mentions(self.template.outputs)
-            named = mentions.among(self.nodes)
-            for name in named if named or not mentions.expressed else list(self.nodes)[:1]:
-                scope.update((yield from self._variables(name)))
+            yield from self._finished.read_all(Mentions(self.template.outputs), scope)
             outputs = template_outputs(self.template, scope)
         except OutputError as error:
             self._raise(str(error))
@@ -414,9 +358,3 @@ class Dag(Body):
     def _raise(self, message: str) -> None:
         # Without outbound nodes, which Argo sets once the outputs are there.
         finish(self.graph, self.invocation, ERROR, message, raised=True)
-
-
-def _turn(start: int, node: Node) -> int:
-    """The number of a loop's turn, which stands at `start` in its node's name (Argo's loopNodes)."""
-    number = node.name[start:].partition(":")[0]
-    return int(number) if number.isdecimal() else 0

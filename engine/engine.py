@@ -31,9 +31,12 @@ from engine.reconciling.results import Commit, PassResult
 from engine.reconciling.starting import Leaves, check_executor
 from engine.storage.store import Store
 from engine.templates.catalog import CONFIG_MAP, Change, Documents, Templates
+from rpc.spans import no_spans
+from rpc.tracers import find_tracing
 
 if TYPE_CHECKING:  # an engine without plugins needs none of it
     from registry import Registry, Reload
+    from rpc.tracing import TracerProvider
 
 Subject = Workflow | WorkflowHandle
 
@@ -50,6 +53,7 @@ class EngineOptions(TypedDict, total=False):
     max_nodes: int
     max_workflows: int | None
     observer: Observer | None
+    tracer_provider: TracerProvider | None
     store: Store | None
 
 
@@ -61,7 +65,8 @@ class Engine:
     themselves; `templates` has them, and changes them. `clock` gives seconds since the epoch; by default it is
     the executor's if that is simulated, else the machine's. A workflow of more than `max_nodes` nodes ends in Error.
     No more than `max_workflows` unfinished ones are taken in, any number without it. `observer` is told of every pass,
-    and of every request to the plugins.
+    and of every request to the plugins. Spans of them go to OpenTelemetry's `tracer_provider`, by default to the
+    process's own, if one was set before; see ``docs/tracing.md``.
 
     With a `store` workflows survive the process: entering the engine opens it, which raises `StoreError` where that
     cannot be, and goes on with those that it has; see ``docs/storage.md``.
@@ -84,14 +89,18 @@ class Engine:
         max_nodes: int = MAX_NODES,
         max_workflows: int | None = None,
         observer: Observer | None = None,
+        tracer_provider: TracerProvider | None = None,
         store: Store | None = None,
     ) -> None:
-        """Raises `TypeError` for an executor that is none, and `ValueError` for a bound below 1."""
+        """Raises `TypeError` for an executor or a provider that is none, and `ValueError` for a bound below 1."""
         if max_workflows is not None and max_workflows < 1:
             raise ValueError(f"max_workflows: expected 1 or more, or None for any number, got {max_workflows!r}")
         self.registry = registry
         if registry is not None and observer is not None:
             registry.observer = observer
+        tracing = find_tracing(tracer_provider)
+        if registry is not None and tracing is not None:
+            registry.trace(tracing)
         self.executor: Executor = executor if executor is not None else SimulatedExecutor()
         check_executor(self.executor)
         if clock is None:
@@ -99,7 +108,9 @@ class Engine:
         self.clock = clock
         self.templates = Templates(workflow_templates, cluster_workflow_templates, config_maps)
         self.templates.listeners.append(self._resize)
-        self._surroundings = Surroundings(self.templates, workers, max_nodes, store)
+        self._surroundings = Surroundings(
+            self.templates, workers, max_nodes, store, tracing.span if tracing is not None else no_spans
+        )
         self._active = Active(self._surroundings, max_workflows)
         self.listeners: list[Callable[[Commit], None]] = self._active.listeners
         """Called, in the event loop, with each `Commit`: after every pass that was committed, and every operation.

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
@@ -21,6 +21,9 @@ from registry.loading import load_config
 from registry.watching import changes
 from rpc import BatchPolicy, BreakerPolicy, Budget, Client, RequestObserver, RetryPolicy
 from rpc.logs import get_logger
+
+if TYPE_CHECKING:
+    from rpc.tracing import Tracing
 
 _PAUSE: Final = 1.0
 """Seconds before the configuration is followed again after something went wrong."""
@@ -112,6 +115,7 @@ class Registry:
         self._watch = watch and self._file is not None
         self._on_reload = on_reload
         self._observer = observer
+        self._tracing: Tracing | None = None
         self._enabled_by: str | None = ""  # nothing said of it yet
         self._in_force: dict[str, PluginConfig] = {}
         self._clients: dict[PluginConfig, Client] = {}
@@ -173,6 +177,12 @@ class Registry:
         self._observer = observer
         for client in self._clients.values():
             client.observer = observer
+
+    def trace(self, tracing: Tracing | None) -> None:
+        """Make a span of every request to a plugin; see `rpc.tracers.find_tracing`."""
+        self._tracing = tracing
+        for client in self._clients.values():
+            client.trace(tracing)
 
     def snapshot(self) -> tuple[Plugin, ...]:
         """The plugins at this moment, in calling order. To call them take a `lease`: it keeps their clients open."""
@@ -269,7 +279,9 @@ class Registry:
         return record
 
     async def _connect(self, route: PluginConfig) -> Client:
-        return await connect(route, self.budget, self._observer).__aenter__()
+        client = connect(route, self.budget, self._observer)
+        client.trace(self._tracing)
+        return await client.__aenter__()
 
     async def _open_clients(self, plugins: Iterable[PluginConfig]) -> dict[PluginConfig, Client]:
         """The client of each plugin, those that there are and new ones; where one cannot be had, no new one stays."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from rpc.errors import NotSent, PluginError
 from rpc.judging import Judge
@@ -17,7 +17,11 @@ from rpc.lanes import Lane, LaneError, Response
 from rpc.ledger import Ledger
 from rpc.methods import Route
 from rpc.observing import Request, RequestObserver
+from rpc.spans import About
 from rpc.stats import Outcome
+
+if TYPE_CHECKING:
+    from rpc.tracing import RequestTracing
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -37,6 +41,7 @@ class Means(Protocol):
     ledger: Ledger
     judge: Judge
     observer: RequestObserver | None
+    tracing: RequestTracing | None
 
 
 class Receiver(Protocol[T_contra]):
@@ -56,6 +61,7 @@ class Attempt(Generic[T]):
 
     ``empty`` is what a reply of ``{}``, or of nothing, is read as; None where that is read like any other. After
     ``deadline``, in the loop's time, nothing is sent. One that is ``probing`` goes to a breaker that is not closed.
+    ``about`` are the nodes that it asks about.
     """
 
     __slots__ = (
@@ -93,6 +99,7 @@ class Attempt(Generic[T]):
         calls: int = 1,
         deadline: float | None = None,
         probing: bool = False,
+        about: About | None = None,
     ) -> None:
         self._receiver = receiver
         self._route = route
@@ -103,13 +110,14 @@ class Attempt(Generic[T]):
         self.calls = calls
         self.travelled = 0.0
         """Seconds that the last reply took, unless it was ``empty``."""
-        self._lane = means.lane
+        self._lane, self._observer = means.lane, means.observer
+        if means.tracing is not None:
+            self._lane, self._observer = means.tracing.follow(self._lane, self._observer, route, calls, about)
         self._ledger = ledger = means.ledger
         self._breaker = ledger.breaker
         self._permits = ledger.permits
         self._tally = ledger.tallies[route]
         self._judge = means.judge
-        self._observer = means.observer
         self._turn = _Turn(self)
         self._on_it = False
         self._start = self._queued = 0.0
@@ -165,8 +173,8 @@ class Attempt(Generic[T]):
             self._ledger.count(self._route, Outcome.CANCELLED, self.calls)
             if self._observer is not None:
                 self._tell(self._observer, Outcome.CANCELLED, monotonic())
-        # Both refer back here: with them, what was asked would stay until the garbage collector comes by.
-        del self._turn, self._receiver
+        # All of them may refer back here: with them, what was asked would stay until the garbage collector comes by.
+        del self._turn, self._receiver, self._lane, self._observer
 
     # What the lane sees (`rpc.lanes.Waiting`)
 

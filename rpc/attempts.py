@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rpc.attempt import Attempt, HeldBack, Reading
 from rpc.errors import FatalError, NotSent, PluginError, TransientError
@@ -19,8 +19,12 @@ from rpc.ledger import Ledger
 from rpc.methods import Route
 from rpc.observing import Request, RequestObserver
 from rpc.retries import RetryPolicy, retry
+from rpc.spans import About
 from rpc.spellings import Spellings
 from rpc.stats import Outcome
+
+if TYPE_CHECKING:
+    from rpc.tracing import RequestTracing
 
 T = TypeVar("T")
 
@@ -62,6 +66,7 @@ class Attempts:
         self.policy = policy
         self.lane = lane
         self.observer = observer
+        self.tracing: RequestTracing | None = None
         self._asking: dict[Route, asyncio.Future[TransientError | None]] = {}
 
     async def call(
@@ -73,6 +78,7 @@ class Attempts:
         deadline: float | None = None,
         patient: bool = False,
         failure: TransientError | None = None,
+        about: About | None = None,
     ) -> T | None:
         """The plugin's reply, None for 404, after retries where they are needed.
 
@@ -82,7 +88,7 @@ class Attempts:
         """
 
         async def attempt() -> T | None:
-            return (await self.once(route, body, read, deadline=deadline, patient=patient))[0]
+            return (await self.once(route, body, read, deadline=deadline, patient=patient, about=about))[0]
 
         async def again() -> T | None:
             self.ledger.retries += 1
@@ -112,6 +118,7 @@ class Attempts:
         calls: int = 1,
         deadline: float | None = None,
         patient: bool = False,
+        about: About | None = None,
     ) -> tuple[T | None, float]:
         """One attempt in full generality, as the breaker's probe, finding the spelling: its reply, and the seconds."""
         breaker = self.ledger.breaker
@@ -125,7 +132,9 @@ class Attempts:
                     await self.ledger.probe_ended()
             verdict: bool | None = None
             try:
-                send = partial(self._send, route, body, read, calls=calls, deadline=deadline, probing=probing)
+                send = partial(
+                    self._send, route, body, read, calls=calls, deadline=deadline, probing=probing, about=about
+                )
                 answer = await self._find(route, send)
                 verdict = True
                 return answer
@@ -194,9 +203,10 @@ class Attempts:
         calls: int,
         deadline: float | None,
         probing: bool,
+        about: About | None,
     ) -> tuple[T | None, float]:
         awaited: _Awaited[T] = _Awaited()
-        attempt = Attempt(self, awaited, route, read, calls=calls, deadline=deadline, probing=probing)
+        attempt = Attempt(self, awaited, route, read, calls=calls, deadline=deadline, probing=probing, about=about)
         attempt.send(path, body, monotonic())
         try:
             return await awaited.reply, attempt.travelled

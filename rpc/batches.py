@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -19,6 +19,7 @@ from rpc.durations import parse_duration
 from rpc.lanes import Response
 from rpc.methods import Method
 from rpc.replies import EMPTY, MAX_DEPTH, IllegalReply, Reply, ShortText, decode_object, json_type, validate
+from rpc.spans import Subject
 
 _OPENING: Final = b',{"template":'
 _KEY_ROOM: Final = 16
@@ -49,12 +50,14 @@ class Call(msgspec.Struct, frozen=True, eq=False, gc=False):
 class CallBatch:
     """Calls of one method that may travel together. ``workflow`` is the JSON of the argument that they have in common.
 
-    Several plugins are sent the same, so what was worked out for one of them is kept.
+    ``about`` says, for who wants to know, which node the call at a place is about. Several plugins are sent the same,
+    so what was worked out for one of them is kept.
     """
 
-    def __init__(self, workflow: bytes, calls: Sequence[Call]) -> None:
+    def __init__(self, workflow: bytes, calls: Sequence[Call], about: Callable[[int], Subject] | None = None) -> None:
         self.workflow = workflow
         self.calls = calls
+        self.about = about
         self._last_places: tuple[int, ...] = ()
         self._last = b""
 

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping
 from functools import partial
 from time import monotonic
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import orjson
 
@@ -29,6 +29,9 @@ from rpc.spellings import Spellings
 from rpc.stats import ClientStats
 from rpc.tally import Tally
 from rpc.window import Outcomes
+
+if TYPE_CHECKING:
+    from rpc.tracing import Tracing
 
 LaneName = Literal["auto", "aiohttp", "wire"]
 Protocol = Literal["auto"] | Spelling
@@ -168,6 +171,10 @@ class Client:
     def observer(self, observer: RequestObserver | None) -> None:
         self._attempts.observer = observer
 
+    def trace(self, tracing: Tracing | None) -> None:
+        """Make a span of every request, from the next `ask` or `call` on; see `rpc.tracers.find_tracing`."""
+        self._attempts.tracing = tracing.requests_to(self.name, self.address) if tracing is not None else None
+
     def supports(self, method: Method) -> bool:
         """False once the plugin has answered 404 in every spelling; calling it would be answered without being sent."""
         return method not in self._spellings.refused
@@ -232,7 +239,7 @@ class _NoLane:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def send(self, path: str, body: bytes, waiting: Waiting) -> None:
+    def send(self, path: str, body: bytes, waiting: Waiting, headers: Mapping[str, str] | None = None) -> None:
         waiting.set_exception(self._error)
 
     async def aclose(self) -> None:

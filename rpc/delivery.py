@@ -57,7 +57,7 @@ class Delivery:
         if None not in outcomes:
             return
         left = [place for place, outcome in enumerate(outcomes) if outcome is None]
-        window = Window(self.attempts, method, batch.calls, outcomes, iter(left), tolerant=tolerant)
+        window = Window(self.attempts, method, batch, outcomes, iter(left), tolerant=tolerant)
         await window.run(min(width, len(left)))
 
     def takes_batches(self, method: Method) -> bool | None:
@@ -215,8 +215,14 @@ class _Shipment:
         """One request. Takes those out of `left` that have their outcome, and raises why the others do not."""
         count = len(left)
         try:
+            about = None if self._batch.about is None else partial(map, self._batch.about, left)
             reply, seconds = await self._attempts.once(
-                self._route, self._batch.encode(left), partial(self._read, count), calls=count, patient=True
+                self._route,
+                self._batch.encode(left),
+                partial(self._read, count),
+                calls=count,
+                patient=True,
+                about=about,
             )
         except FatalError as error:
             if count > 1 and (error.status == _TOO_LARGE or isinstance(error.__cause__, TooLarge | TooManyValues)):

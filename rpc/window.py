@@ -7,17 +7,19 @@ task, future or turn of the event loop for a call that goes well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator
+from contextvars import copy_context
 from functools import partial
 from time import monotonic
 from typing import Any
 
 from rpc.attempt import Attempt, HeldBack
 from rpc.attempts import Attempts
-from rpc.batches import Call
+from rpc.batches import CallBatch
 from rpc.errors import FatalError, TransientError
 from rpc.methods import Method
 from rpc.replies import EMPTY, Reply, decode
+from rpc.spans import Subject
 
 Outcomes = list[Reply | FatalError | TransientError | None]
 """What came of each call so far: its reply, why there is none, or None while it has no outcome."""
@@ -30,7 +32,7 @@ class Window:
         self,
         attempts: Attempts,
         method: Method,
-        calls: Sequence[Call],
+        batch: CallBatch,
         outcomes: Outcomes,
         places: Iterator[int],
         *,
@@ -38,11 +40,13 @@ class Window:
     ) -> None:
         self.attempts = attempts
         self.method = method
-        self.calls = calls
+        self.batch = batch
         self.outcomes = outcomes
         self.places = places
         self.tolerant = tolerant
         self.read = partial(decode, method)
+        self.context = copy_context()
+        """In which the calls are made, wherever it is that a slot hears of the last one."""
         self._slots: list[_Slot] = []
         self._under_way = 0
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -106,9 +110,11 @@ class _Slot:
         self._paths = attempts.spellings.paths
         self._breaker = attempts.ledger.breaker
         self._method = window.method
-        self._calls = window.calls
+        self._calls = window.batch.calls
         self._outcomes = window.outcomes
-        self.attempt: Attempt[Reply] = Attempt(attempts, self, window.method, window.read, empty=EMPTY)
+        self.attempt: Attempt[Reply] = Attempt(
+            attempts, self, window.method, window.read, empty=EMPTY, about=self._subjects
+        )
         self._task: asyncio.Task[Reply | None] | None = None
 
     def turn_to_next(self, now: float) -> None:
@@ -142,6 +148,10 @@ class _Slot:
         else:
             self._settle(error)
 
+    def _subjects(self) -> Iterable[Subject]:
+        about = self._window.batch.about
+        return () if about is None else (about(self._place),)
+
     def _settle(self, error: Exception) -> None:
         """The call has failed for good."""
         if isinstance(error, FatalError) or (isinstance(error, TransientError) and self._window.tolerant):
@@ -163,9 +173,9 @@ class _Slot:
     def _follow(self, failure: TransientError | None) -> None:
         # Patient: to fail now would abort the pass, and with it the probe, so that no breaker would ever close.
         call: Coroutine[Any, Any, Reply | None] = self._attempts.call(
-            self._method, self._body, self._window.read, patient=True, failure=failure
+            self._method, self._body, self._window.read, patient=True, failure=failure, about=self._subjects
         )
-        self._task = asyncio.get_running_loop().create_task(call)
+        self._task = asyncio.get_running_loop().create_task(call, context=self._window.context.copy())
         self._task.add_done_callback(self._followed)
 
     def _followed(self, task: asyncio.Task[Reply | None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from rpc import Client, Method, PluginError
 from rpc.batches import Call, CallBatch
@@ -11,10 +12,10 @@ from rpc.replies import Reply
 from rpc.window import Outcomes
 
 
-def post(lane: Lane, path: str, body: bytes) -> asyncio.Future[Response]:
+def post(lane: Lane, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> asyncio.Future[Response]:
     """One request by itself; cancelled, it is abandoned."""
     reply: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-    lane.send(path, body, reply)
+    lane.send(path, body, reply, headers)
     return reply
 
 

@@ -14,6 +14,7 @@ from engine.plugins.patching import IllegalChange, apply_result
 from engine.substitution.text import SubstitutionError
 from rpc import FatalError, Method
 from rpc.replies import NodeReply, ParametersReply, Reply
+from rpc.spans import Subject
 
 if TYPE_CHECKING:
     from registry import Plugin
@@ -60,8 +61,10 @@ class Effects:
 
 
 class Asking(NamedTuple):
-    """Of one pass. ``filters`` are what plugins want of the nodes, by name; who wants everything is not in it."""
+    """Of one pass over a ``workflow``, by its uid. ``filters`` are what plugins want of the nodes, by name; who wants
+    everything is not in it."""
 
+    workflow: str
     nodes: Mapping[str, Node]
     arguments: Arguments
     filters: Mapping[str, NodeFilter]
@@ -72,7 +75,12 @@ class Asking(NamedTuple):
     def about(cls, graph: Graph, document: dict[str, Any], plugins: Sequence[Plugin], caller: Caller) -> Asking:
         """The nodes of a graph, on behalf of the workflow with this document."""
         filters = {plugin.name: found for plugin in plugins if (found := node_filter(plugin)) is not None}
-        return cls(graph.store.nodes, Arguments(graph, document, plugins), filters, caller, Effects(graph))
+        uid = document["metadata"].get("uid", "")
+        return cls(uid, graph.store.nodes, Arguments(graph, document, plugins), filters, caller, Effects(graph))
+
+    def subject(self, invocation: Invocation) -> Subject:
+        """What a question about this node is about."""
+        return Subject(self.workflow, invocation.node_id, self.nodes[invocation.node_id].name)
 
     def wants(self, plugin: Plugin, invocation: Invocation) -> bool:
         """Whether the plugin wants to be asked about this node."""

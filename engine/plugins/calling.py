@@ -12,6 +12,7 @@ from engine.plugins.patience import Patience
 from rpc import FatalError, Method, PluginError, TransientError
 from rpc.batches import Call, CallBatch
 from rpc.replies import EMPTY, Reply
+from rpc.spans import Subject
 
 if TYPE_CHECKING:
     from registry import Plugin
@@ -40,18 +41,20 @@ class Caller:
             return True
         return False
 
-    async def ask(self, plugin: Plugin, method: Method, about: str, call: Call) -> Reply:
+    async def ask(self, plugin: Plugin, method: Method, subject: Subject | None, call: Call) -> Reply:
         """The plugin's reply if it is to count, else `EMPTY`. Raises `TransientError` and `FatalError`.
 
-        `about` is the node's id, empty where the question is about the workflow.
+        `subject` is the node, None where the question is about the workflow.
         """
+        about = "" if subject is None else subject.id
         key = digest(about, call)
         answer = self.memory.find(plugin, method, about, key)
         try:
             if answer is None:
                 self.patience.ask(plugin.name)
                 outcomes: Outcomes = [None]
-                await plugin.client.ask(method, CallBatch(b"", (call,)), outcomes)
+                batch = CallBatch(b"", (call,), None if subject is None else lambda place: subject)
+                await plugin.client.ask(method, batch, outcomes)
                 outcome = outcomes[0] or EMPTY
                 if isinstance(outcome, TransientError):
                     raise outcome

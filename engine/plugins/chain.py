@@ -18,6 +18,7 @@ from engine.plugins.room import Answer
 from rpc import FatalError, Method, PluginError
 from rpc.batches import CallBatch
 from rpc.replies import EMPTY, Reply
+from rpc.spans import Subject
 
 if TYPE_CHECKING:
     from registry import Plugin
@@ -155,7 +156,11 @@ class Chain:
             else:
                 self._take(plugin, position, question, known)
         calls = [it.call for it in asked if it.call is not None]
-        return asked, CallBatch(self._asking.arguments.workflows[payload], calls)
+
+        def about(place: int) -> Subject:
+            return self._asking.subject(asked[place].invocation)
+
+        return asked, CallBatch(self._asking.arguments.workflows[payload], calls, about)
 
     def _take(self, plugin: Plugin, position: int, question: Question, outcome: Reply | PluginError) -> None:
         """Let what came of a question count."""

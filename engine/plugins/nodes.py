@@ -232,7 +232,7 @@ class NodeHooks:
                 continue
             call = self._asking.arguments.template(plugin.config.payload, invocation, text)
             try:
-                reply = await self._caller.ask(plugin, EXECUTE, invocation.node_id, call)
+                reply = await self._caller.ask(plugin, EXECUTE, self._asking.subject(invocation), call)
                 if not isinstance(reply, NodeReply):
                     continue
                 node = self._effects.apply(plugin, EXECUTE, invocation, reply)

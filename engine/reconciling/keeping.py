@@ -30,6 +30,7 @@ from engine.templates.catalog import Templates
 from engine.templates.kinds import STARTED
 from engine.templates.library import Library
 from engine.templates.storing import library_of
+from rpc.spans import Spans, no_spans
 from rpc.stats import Histogram
 
 if TYPE_CHECKING:
@@ -44,7 +45,16 @@ WORKERS: Final = 128
 class Surroundings:
     """What all workflows of an engine share: templates and ConfigMaps to refer to, locks and memos to contend for."""
 
-    def __init__(self, templates: Templates, workers: int, max_nodes: int, store: Store | None) -> None:
+    def __init__(
+        self,
+        templates: Templates,
+        workers: int,
+        max_nodes: int,
+        store: Store | None,
+        span: Spans = no_spans,
+    ) -> None:
+        self.span = span
+        """Makes a span of what goes on; of nothing where nobody traces."""
         self.max_nodes = max_nodes
         self.templates = templates
         self.workers = workers

@@ -140,10 +140,11 @@ class Pass:
         hooks.begin()
         wave = hooks.worth_visiting(await walk.first_wave())
         while wave and walk.entry.outcome is None:
-            await hooks.visit(wave, surroundings.workers)
-            caller.patience.rest()
-            surroundings.counts.nodes_visited += len(wave)
-            await walk.follow(wave)
+            with surroundings.span("wave", {"oarlock.nodes": len(wave)}):
+                await hooks.visit(wave, surroundings.workers)
+                caller.patience.rest()
+                surroundings.counts.nodes_visited += len(wave)
+                await walk.follow(wave)
             hooks.refresh()
 
     async def _sum_up(self, walk: Walk, document: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from engine.reconciling.run import Run
 from engine.reconciling.starting import Leaves
 from engine.storage.store import StoreError
 from rpc import TransientError
+from rpc.spans import Span
 
 if TYPE_CHECKING:
     from registry import Registry
@@ -58,8 +59,14 @@ class Passes:
 
     async def make(self, run: Run) -> PassResult:
         """Make a pass, then do what follows from it. Raises `OperationError` where one is under way."""
+        workflow = run.workflow
         if run.busy:
-            raise OperationError(f"{run.workflow.key}: a pass over the workflow is under way")
+            raise OperationError(f"{workflow.key}: a pass over the workflow is under way")
+        about = {"oarlock.workflow": workflow.key, "oarlock.workflow.uid": workflow.uid}
+        with self._surroundings.span("pass", about) as span:
+            return await self._make(run, span)
+
+    async def _make(self, run: Run, span: Span) -> PassResult:
         if self._observer is not None:
             self._observer.pass_begun(run.workflow.key)
         was_finished = run.workflow.finished
@@ -74,9 +81,11 @@ class Passes:
                 cancelled = await self._pass(run)
             except (TransientError, DeadlinePassed, StoreError) as error:
                 ending = "aborted"
+                span.fail(str(error), type(error).__name__)
                 return self._aborted(run, error)
             except Exception as error:
                 ending = "failed"
+                span.fail(str(error), type(error).__name__)
                 # A mistake of ours: it must not take the other workflows with it (Argo's operator recovers likewise).
                 run.log.exception("pass failed")
                 reason = f"internal error: {type(error).__name__}: {error}"
@@ -101,6 +110,7 @@ class Passes:
                 self._active.wake(run.workflow.key)
             seconds = time.perf_counter() - began
             self._surroundings.passes[ending].add(seconds)
+            span.tell({"oarlock.pass": run.number, "oarlock.result": ending, "oarlock.phase": run.workflow.phase})
             if run.parting:
                 self.part(run)
             if self._observer is not None:

@@ -8,6 +8,7 @@ are not the HTTP reply that was asked for (`Malformed`). Everything else is a `R
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -112,11 +113,12 @@ class Lane(Protocol):
     the address's prefix is already in it.
     """
 
-    def send(self, path: str, body: bytes, waiting: Waiting) -> None:
+    def send(self, path: str, body: bytes, waiting: Waiting, headers: Mapping[str, str] | None = None) -> None:
         """Send one POST with a JSON body, and hand the complete reply, whatever its status, to `waiting`.
 
         Or one of two errors, `Broken` or `Malformed`. Where `waiting` is done before, the call is abandoned, and its
-        connection is closed within 50 ms, unless the reply had already been read to its end.
+        connection is closed within 50 ms, unless the reply had already been read to its end. ``headers`` are for this
+        request alone: text of one line each, in ASCII.
         """
         ...
 

@@ -127,9 +127,9 @@ class AiohttpLane:
             max_headers=MAX_HEADERS,
         )
 
-    def send(self, path: str, body: bytes, waiting: Waiting) -> None:
+    def send(self, path: str, body: bytes, waiting: Waiting, headers: Mapping[str, str] | None = None) -> None:
         """See `rpc.lanes.Lane.send`."""
-        task = self._loop.create_task(self._carry(path, body, waiting))
+        task = self._loop.create_task(self._carry(path, body, waiting, headers))
         self._calls[task] = waiting
         task.add_done_callback(self._carried)
         self._sweeper.start()
@@ -151,7 +151,7 @@ class AiohttpLane:
                 task.cancel()
         return now + _SWEEP if self._calls else None
 
-    async def _carry(self, path: str, body: bytes, waiting: Waiting) -> Response:
+    async def _carry(self, path: str, body: bytes, waiting: Waiting, headers: Mapping[str, str] | None) -> Response:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = URL(self._address.origin + path, encoded=True)
@@ -167,11 +167,11 @@ class AiohttpLane:
             if self._closed:
                 raise Broken("the client was closed")
             try:
-                return await self._post(self._session, url, body)
+                return await self._post(self._session, url, body, headers)
             except _Stale:
                 if self._replays is None:
                     self._replays = self._make_session(force_close=True)
-                return await self._post(self._replays, url, body)
+                return await self._post(self._replays, url, body, headers)
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, RuntimeError) as error:
             late = self._clock() - start - self._timeout
             if isinstance(error, TimeoutError) and late > _LATE:
@@ -182,10 +182,12 @@ class AiohttpLane:
         finally:
             permits.release()
 
-    async def _post(self, session: aiohttp.ClientSession, url: URL, body: bytes) -> Response:
+    async def _post(
+        self, session: aiohttp.ClientSession, url: URL, body: bytes, headers: Mapping[str, str] | None
+    ) -> Response:
         # Sent as a file, a large body is written piece by piece; aiohttp warns of one that is not.
         data = body if len(body) < _LARGE else io.BytesIO(body)
-        async with session.post(url, data=data, allow_redirects=False) as response:
+        async with session.post(url, data=data, headers=headers, allow_redirects=False) as response:
             assert isinstance(response, _Response)
             protocol = response.connection_protocol
             try:

@@ -71,13 +71,15 @@ class WireLane:
         self._closed = False
         self._drained = asyncio.Event()
 
-    def send(self, path: str, body: bytes, waiting: Waiting) -> None:
+    def send(self, path: str, body: bytes, waiting: Waiting, headers: Mapping[str, str] | None = None) -> None:
         """See `rpc.lanes.Lane.send`. The request is on its way when this returns, if a connection was idle."""
         size = len(body)
         try:
             request = self._heads[path][size] + body
         except KeyError:
             request = self._head(path, size) + body
+        if headers is not None:
+            request = self._heads[path][size][:-2] + _lines(headers).encode("ascii") + b"\r\n" + body
         idle = self.idle
         if idle:
             connection = idle.pop()
@@ -288,4 +290,8 @@ def _fields(address: Address, headers: Mapping[str, str]) -> str:
         "Accept-Encoding": "identity",
         **headers,
     }
-    return "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return _lines(lines)
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())

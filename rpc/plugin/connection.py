@@ -11,7 +11,7 @@ import hmac
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Final, Protocol, cast
 
 import httptools
@@ -30,6 +30,8 @@ _log = logging.getLogger("rpc.plugin")
 _LINGER: Final = 1.0
 # Bytes that may travel for one of a body, beside a head: chunks have six more than their content.
 _PER_BYTE: Final = 2
+
+NO_CARRIER: Final[Mapping[str, list[str]]] = {}
 
 # What a peer is waited for, and for how many seconds. A function is waited for as long as it takes.
 _FIRST, _IDLE, _HEAD, _BODY, _READER = "first", "idle", "head", "body", "reader"
@@ -86,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._authorization = b""
         self._length = b""
         self._encoding = b""
+        self._carrier = NO_CARRIER
         self._expects = False
         self._upgrade = False
         self._endpoint: Endpoint | None = None
@@ -244,7 +247,7 @@ class Connection(asyncio.Protocol):
         if keep_alive and parser.get_http_version() == "1.0":
             keep_alive = False  # it would have to be offered in a header of the reply; a new connection is simpler
         self._deaf = not keep_alive
-        request = Request(self._verb, self._url, self._endpoint, self._body, keep_alive)
+        request = Request(self._verb, self._url, self._endpoint, self._body, keep_alive, self._carrier)
         self._body = b""
         if self.task is None:
             self._answer(request)

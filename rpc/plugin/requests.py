@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -18,13 +18,14 @@ class Endpoint(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A complete request. ``endpoint`` is None where there is none for it."""
+    """A complete request. ``endpoint`` is None where there is none for it; ``carrier`` has the headers of its trace."""
 
     verb: bytes
     url: bytes
     endpoint: Endpoint | None
     body: bytes | bytearray
     keep_alive: bool
+    carrier: Mapping[str, list[str]]
 
     def answer(self) -> object:
         """What the endpoint says to the arguments, or an awaitable of that. Raises `BadRequest`, and what it raises."""

@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import uvloop
 
@@ -22,6 +22,11 @@ from rpc.plugin.connection import Connection
 from rpc.plugin.listening import Listener
 from rpc.plugin.requests import Endpoint
 from rpc.plugin.threads import Threaded, Threads
+from rpc.plugin.tracing import TracedConnection
+from rpc.tracers import find_tracing
+
+if TYPE_CHECKING:
+    from rpc.tracing import TracerProvider
 
 _H = TypeVar("_H", bound=Handler)
 _B = TypeVar("_B", bound=BatchHandler)
@@ -39,8 +44,11 @@ class Plugin:
 
     Batches of calls (docs/batches.md) are answered, too, or with ``batches=False`` are not: their paths are 404s.
     ``resend="changed"`` says in each batch reply that a call with the same arguments would be answered the same, so
-    that it need not come again for ``resend_after``, a duration such as ``"10m"``, or for good. Raises `ValueError` for
-    a duration that is none, an announcement that would not be made, or no threads.
+    that it need not come again for ``resend_after``, a duration such as ``"10m"``, or for good.
+
+    Requests go on with the trace that they are part of: spans of them go to OpenTelemetry's ``tracer_provider``, by
+    default to the process's own, where one is set by the time that the plugin is served. Raises `ValueError` for a
+    duration that is none, an announcement that would not be made, or no threads.
     """
 
     def __init__(
@@ -54,6 +62,7 @@ class Plugin:
         batches: bool = True,
         resend: Literal["changed"] | None = None,
         resend_after: str | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         self.name = name
         self.max_body = max_body
@@ -62,6 +71,7 @@ class Plugin:
         self._threads = Threads(name, threads)
         self._endpoints: dict[bytes, Endpoint] = {}
         self._batches = batches
+        self._tracer_provider = tracer_provider
         self._announcement = _announcement(batches, resend, resend_after)
         self._single: dict[Method, Handler] = {}
         self._batch: dict[Method, BatchHandler] = {}
@@ -139,8 +149,11 @@ class Plugin:
         """
         loop = asyncio.get_running_loop()
         listener = Listener(self.max_connections, self.max_body)
+        tracing = find_tracing(self._tracer_provider)
 
         def accept() -> Connection:
+            if tracing is not None:
+                return TracedConnection(self, listener, loop, tracing)
             return Connection(self, listener, loop)
 
         if unix is not None:

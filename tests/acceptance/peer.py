@@ -23,6 +23,8 @@ class Peer:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.paths: list[str] = []
         self.bodies: list[bytes] = []
+        self.headers: list[Mapping[str, str]] = []
+        """Of every request, whatever it was answered."""
         self.batches = False
         """Whether batches are answered, each call by itself."""
         self._spellings = SPELLINGS if spelling is None else (spelling,)
@@ -61,6 +63,7 @@ class Peer:
     async def _handle(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.paths.append(request.path)
+        self.headers.append(request.headers)
         if self._token is not None and request.headers.get("Authorization") != f"Bearer {self._token}":
             return web.Response(status=403)
         method = PATHS.get(request.path)

@@ -7,7 +7,7 @@ batches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
@@ -182,7 +182,7 @@ class _Script:
         self._case = case
         self.calls = 0
 
-    def send(self, path: str, body: bytes, waiting: Waiting) -> None:
+    def send(self, path: str, body: bytes, waiting: Waiting, headers: Mapping[str, str] | None = None) -> None:
         self.calls += 1
         asyncio.get_running_loop().call_soon(self._answer, path, body, waiting)
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -26,7 +26,7 @@ class Failing:
     def __init__(self, error: LaneError) -> None:
         self._error = error
 
-    def send(self, path: str, body: bytes, waiting: Waiting) -> None:
+    def send(self, path: str, body: bytes, waiting: Waiting, headers: Mapping[str, str] | None = None) -> None:
         waiting.set_exception(self._error)
 
 

@@ -34,6 +34,16 @@ async def test_what_is_sent(lane: MakeLane, peer: MakePeer) -> None:
     assert "expect" not in headers
 
 
+async def test_headers_of_one_request_go_with_that_one_alone(lane: MakeLane, peer: MakePeer) -> None:
+    it = await peer(serve_well)
+    under_test = lane(it.address)
+    for headers in ({"traceparent": "00-1-1-01", "tracestate": "a=b"}, None, {"traceparent": "00-1-2-00"}):
+        assert await outcome(post(under_test, "/", b"{}", headers)) == GOOD_REPLY
+        sent = it.lines[0].head.decode().lower().split("\r\n")
+        assert [line for line in sent if line.startswith("trace")] == [f"{k}: {v}" for k, v in (headers or {}).items()]
+    assert len(it.lines) == 1
+
+
 @pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])
 async def test_reply_before_the_body_is_read_is_honoured(reused: bool, lane: MakeLane, peer: MakePeer) -> None:
     received = 0

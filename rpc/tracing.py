@@ -139,6 +139,7 @@ class RequestTracing:
     """Of the requests to one plugin."""
 
     def __init__(self, tracer: Tracer, plugin: str, address: Address) -> None:
+        self._marked: _Marked | None = None
         self.tracer = tracer
         self.origin = address.origin
         self.known: Attributes = {
@@ -159,21 +160,25 @@ class RequestTracing:
         if parent.is_recording() or not parent.get_span_context().is_valid:
             traced = _Traced(self, lane, observer, route, calls, about)
             return traced, traced
-        return _Marked(lane, _headers(parent)), observer
+        marked = self._marked
+        if marked is None or marked.span is not parent or marked.lane is not lane:
+            marked = self._marked = _Marked(lane, parent)
+        return marked, observer
 
 
 class _Marked:
     """A lane for requests of a trace that is not recorded."""
 
-    def __init__(self, lane: Lane, headers: Headers) -> None:
-        self._lane = lane
-        self._headers = headers
+    def __init__(self, lane: Lane, span: trace.Span) -> None:
+        self.lane = lane
+        self.span = span
+        self._headers = _headers(span)
 
     def send(self, path: str, body: bytes, waiting: Waiting, headers: Headers | None = None) -> None:
-        self._lane.send(path, body, waiting, self._headers)
+        self.lane.send(path, body, waiting, self._headers)
 
     async def aclose(self) -> None:
-        await self._lane.aclose()
+        await self.lane.aclose()
 
 
 class _Traced:

@@ -55,6 +55,8 @@ class WireLane:
         self.max_body = max_body
         self._fields = _fields(address, headers)
         self._heads: dict[str, dict[int, bytes]] = {}
+        self._headers: Mapping[str, str] | None = None
+        self._lines = b""
         self._dialer = Dialer(address, timeout=timeout * _CONNECT_SHARE, clock=clock)
         self._pool: Pool[Connection, Call] = Pool()
         self.idle = self._pool.idle
@@ -75,11 +77,15 @@ class WireLane:
         """See `rpc.lanes.Lane.send`. The request is on its way when this returns, if a connection was idle."""
         size = len(body)
         try:
-            request = self._heads[path][size] + body
+            head = self._heads[path][size]
         except KeyError:
-            request = self._head(path, size) + body
-        if headers is not None:
-            request = self._heads[path][size][:-2] + _lines(headers).encode("ascii") + b"\r\n" + body
+            head = self._head(path, size)
+        if headers is None:
+            request = head + body
+        else:
+            if headers is not self._headers:  # those of a trace that is not recorded are the same for many
+                self._headers, self._lines = headers, _lines(headers).encode("ascii") + b"\r\n"
+            request = b"".join((head[:-2], self._lines, body))
         idle = self.idle
         if idle:
             connection = idle.pop()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from opentelemetry import trace
@@ -30,7 +32,8 @@ from rpc.spans import Subject
 from rpc.tracing import MAX_LINKS, Tracing
 from tests.acceptance.manifests import container, loop, workflow
 
-_LANES = ["wire", "aiohttp"]
+_DOCS: Final = Path(__file__).parents[2] / "docs"
+_LANES: Final = ["wire", "aiohttp"]
 _SINGLE = {"batch": BatchSettings(enabled=False)}
 
 
@@ -305,6 +308,15 @@ async def test_other_observers_are_told_as_ever(traced: Traced, plugin: Any, eng
     await oarlock.run([workflow(container("leaf"))])
     told = [_attributes(each)["oarlock.outcome"] for each in traced.spans if each.kind is SpanKind.CLIENT]
     assert told == seen.outcomes
+
+
+async def test_the_docs_list_every_attribute(traced: Traced, plugin: Any, engine: Any) -> None:
+    listed = set(re.findall(r"`(oarlock\.[a-z.]+)`", (_DOCS / "tracing.md").read_text()))
+    oarlock = await engine((await plugin({"node.preExecute": {}}), _SINGLE), tracer_provider=traced.provider)
+    await oarlock.run([workflow(container("leaf"))])
+    told = {key for span in traced.spans for key in _attributes(span)}
+    told |= {key for span in traced.spans for link in span.links for key in link.attributes or {}}
+    assert {key for key in told if key.startswith("oarlock.")} == listed
 
 
 # The SDK

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import islice
 from typing import Final
@@ -116,9 +116,11 @@ class Serving:
     def __init__(self, span: trace.Span) -> None:
         self._span = span
 
-    def current(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def current(self) -> Iterator[None]:
         """Within this, spans are children of the request's."""
-        return trace.use_span(self._span)
+        with trace.use_span(self._span):
+            yield
 
     def raised(self, error: BaseException) -> None:
         """A function of the plugin's did."""

@@ -150,6 +150,7 @@ def _locking(workflow: Workflow) -> tuple[Document, list[tuple[str, str]]]:
     locking = workflow.nodes.values() if any(map(attrgetter("synchronization_status"), workflow.nodes.values())) else ()
     nodes = ((node, node.synchronization_status or {}) for node in locking if not node.fulfilled)
     waiting = [(node.id, status["waiting"]) for node, status in nodes if status.get("waiting")]
+    waiting = [(key, name) for key, name in waiting if not _is_cut_off(workflow, key)]
     if workflow.phase == PENDING:
         waiting += [("", each[kind]) for kind, status in kinds.items() for each in status.get("waiting") or ()]
     whole = workflow.name if workflow.document["spec"].get("synchronization") else ""
@@ -164,6 +165,14 @@ def _locking(workflow: Workflow) -> tuple[Document, list[tuple[str, str]]]:
         for each in kinds["semaphore"].get("holding") or ()
     ]
     return {"mutex": {"holding": mutexes}, "semaphore": {"holding": semaphores}}, waiting
+
+
+def _is_cut_off(workflow: Workflow, node_id: str) -> bool:
+    """Whether steps or a DAG that the node is in are over: it stays as it was, and waits no more."""
+    node = workflow.nodes.get(workflow.nodes[node_id].boundary_id)
+    while node is not None and not node.fulfilled:
+        node = workflow.nodes.get(node.boundary_id)
+    return node is not None
 
 
 def digest(plugins: Sequence[Plugin]) -> str:

@@ -241,6 +241,39 @@ async def test_what_runs_is_stopped_with_what_it_is_in_where_it_hangs_under_noth
     assert (leaves.stopped, list(leaves.started)) == (["then"], ["then", "last"])
 
 
+async def test_what_waited_for_a_lock_in_what_is_over_keeps_nobody_waiting_after_a_restart(
+    plugin: StartPlugin, engine: StartEngine
+) -> None:
+    locked = container("locked", synchronization={"mutexes": [{"name": "one"}]})
+    holder = workflow(steps("held"), {**locked, "name": "leaf"}, name="holder")
+    work = workflow(
+        {"name": "main", "steps": [[{"name": "middle", "template": "middle"}], [{"name": "last", "template": "leaf"}]]},
+        {"name": "middle", "steps": [[{"name": "waits", "template": "locked"}]]},
+        locked,
+        container("leaf"),
+    )
+    ends = False
+    peer = await plugin(
+        {
+            "node.preExecute": lambda args: (
+                {"node": {"phase": "Succeeded"}} if ends and args["node"]["displayName"] == "middle" else {}
+            )
+        }
+    )
+    running = await engine(peer, executor=Recorder())
+    await running.reconcile(holder)
+    await running.reconcile(work)
+    ends = True
+    await running.reconcile(work)
+    assert by_name(work)["waits"].phase == "Pending"
+
+    leaves = Recorder()
+    async with Engine(executor=leaves) as restarted:
+        await restarted.reconcile(Workflow(work.to_dict()))
+        await restarted.reconcile(workflow(steps("next"), {**locked, "name": "leaf"}, name="other"))
+    assert "next" in leaves.started
+
+
 async def test_what_still_runs_is_stopped_when_a_plugin_ends_the_workflow(
     plugin: StartPlugin, engine: StartEngine
 ) -> None:

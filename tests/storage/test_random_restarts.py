@@ -95,6 +95,10 @@ def test_a_run_with_restarts_is_one_without(seed: int) -> None:
     compare(seed)
 
 
+def test_what_waited_for_a_lock_in_what_is_over_waits_no_more_after_a_restart() -> None:
+    compare(1427)
+
+
 def compare(seed: int) -> int:
     """How often the engine was replaced. Raises `Difference`."""
     document = generate(seed)

@@ -12,6 +12,7 @@ from engine.manifests.fields import unknown_fields
 from engine.model.naming import InvalidName, check_namespace
 from engine.model.workflow import InvalidWorkflow, Workflow
 from engine.serving.errors import ApiError, Code, invalid
+from engine.serving.selectors import check_labels
 from engine.templates.catalog import Templates
 from engine.templates.library import Library
 from engine.templates.specification import InvalidSpec, UnknownTemplate, spec_in_force
@@ -28,8 +29,10 @@ _SERVERS: Final = frozenset(
 """Metadata that is for the server to give."""
 
 
-def check_path_namespace(namespace: str) -> None:
-    """The namespace in the path of an operation on one thing. Raises `ApiError`."""
+def check_path_namespace(namespace: str, *, all_will_do: bool = False) -> None:
+    """The namespace that a request names; an empty one is all of them, where that is meant. Raises `ApiError`."""
+    if all_will_do and not namespace:
+        return
     try:
         check_namespace(namespace)
     except InvalidName as error:
@@ -47,6 +50,8 @@ def manifest_of(body: Any, field: str, namespace: str, kind: str = "Workflow") -
     for name in ("name", "generateName", "namespace", "uid", "resourceVersion"):
         if not isinstance(metadata.get(name) or "", str):
             raise invalid(f"{field}.metadata.{name}: expected a string, got {metadata[name]!r}")
+    if isinstance(metadata.get("labels"), Mapping):
+        check_labels(f"{field}.metadata.labels", metadata["labels"])
     if namespace and metadata.get("namespace") not in (None, "", namespace):
         raise invalid(
             "the namespace of the provided object does not match the namespace sent on the request:"

@@ -8,6 +8,7 @@ import orjson
 from aiohttp import web
 
 from engine.serving.acting import ActBody
+from engine.serving.admission import check_path_namespace
 from engine.serving.errors import invalid, not_found
 from engine.serving.guard import Handler
 from engine.serving.listing import page
@@ -107,6 +108,7 @@ class Archived:
 
     def _finished(self, request: web.Request) -> Iterator[Record]:
         namespace = request.query.get("namespace", "")
+        check_path_namespace(namespace, all_will_do=True)
         found = self._records.hub.items.values()
         return (each for each in found if each.workflow is None and namespace in ("", each.key[0]))
 

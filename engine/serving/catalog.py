@@ -75,7 +75,8 @@ class Catalog:
 
     async def list(self, request: web.Request) -> web.Response:
         """A page of those of a namespace, or of all where that is empty, by namespace and name."""
-        options, query = list_options(request), request.query
+        options, query, namespace = list_options(request), request.query, request.match_info.get("namespace", "")
+        check_path_namespace(namespace, all_will_do=True)
         labels, fields = label_selector(options.labels), field_selector(options.fields, _FIELDS)
         after, pattern = _position(options.token), query.get("namePattern", "")
 
@@ -89,7 +90,7 @@ class Catalog:
                 and (after is None or self._shelf.key(document) > after)
             )
 
-        found = [each for each in self._shelf.all(request.match_info.get("namespace", "")) if selected(each)]
+        found = [each for each in self._shelf.all(namespace) if selected(each)]
         about: Document = {"resourceVersion": self._shelf.revision}
         if options.limit and len(found) > options.limit:
             left, found = len(found) - options.limit, found[: options.limit]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from engine.serving.admission import check_path_namespace
 from engine.serving.guard import Handler
 from engine.serving.hub import DELETED
 from engine.serving.records import Record, Records
@@ -33,6 +34,7 @@ class Events:
     async def watch(self, request: web.Request) -> web.StreamResponse:
         """An event for each phase that a workflow of the namespace, or of any, gets to."""
         options, namespace = list_options(request), request.match_info["namespace"]
+        check_path_namespace(namespace, all_will_do=True)
         labels, fields = label_selector(options.labels), field_selector(options.fields, _FIELDS)
         since = int(options.revision or 0)
         self._records.hub.check(since)

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
+from engine.serving.admission import check_path_namespace
 from engine.serving.errors import ApiError, Code, invalid
 from engine.serving.records import Record
 from engine.serving.requests import ListOptions, list_options
@@ -34,6 +35,7 @@ _OPERATORS: Final = ("=", "==", "!=", ">", "<")
 
 def selected(request: web.Request, options: ListOptions, namespace: str) -> Selected:
     """Whether a workflow is one of those that a list or a watch is about. Raises `ApiError`."""
+    check_path_namespace(namespace, all_will_do=True)
     labels = label_selector(options.labels)
     name_filter = request.query.get("nameFilter", "")
     if name_filter not in _NAME_FILTERS:

@@ -14,6 +14,7 @@ _IN: Final = re.compile(rf"\s*({_KEY})\s+(in|notin)\s*\(([^()]*)\)\s*(?:,|$)")
 _EQUAL: Final = re.compile(rf"\s*({_KEY})\s*(==|=|!=)\s*({_VALUE})\s*(?:,|$)")
 _COMPARED: Final = re.compile(rf"\s*({_KEY})\s*([<>])\s*(-?[0-9]{{1,19}})\s*(?:,|$)")
 _EXISTS: Final = re.compile(rf"\s*(!?)\s*({_KEY})\s*(?:,|$)")
+_ONE_KEY: Final = re.compile(_KEY)
 _ONE_VALUE: Final = re.compile(_VALUE)
 _WHOLE: Final = re.compile(r"-?[0-9]{1,19}")
 
@@ -45,6 +46,18 @@ class Requirement(NamedTuple):
 
 Selector = Callable[[Mapping[str, str]], bool]
 """Whether these labels, or fields, are selected."""
+
+
+def check_labels(field: str, labels: Mapping[str, object]) -> None:
+    """Raise `ApiError` for labels that no selector could name, and Kubernetes refuses; texts only are looked at."""
+    for key, value in labels.items():
+        if not _ONE_KEY.fullmatch(key):
+            raise invalid(f"{field}: expected keys such as example.com/name, of at most 63 characters, got {key!r}")
+        if isinstance(value, str) and not _ONE_VALUE.fullmatch(value):
+            raise invalid(
+                f"{field}.{key}: expected at most 63 letters, digits, '-', '_' and '.', of which the first and the last"
+                f" are a letter or digit, got {value!r}"
+            )
 
 
 def label_selector(text: str) -> Selector:

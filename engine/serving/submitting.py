@@ -20,6 +20,7 @@ from engine.serving.errors import ApiError, Code, invalid, not_found
 from engine.serving.guard import Handler
 from engine.serving.records import Record, Records
 from engine.serving.requests import Body, Document, read_body
+from engine.serving.selectors import check_labels
 from engine.serving.workflows import Workflows
 from engine.storage.store import Store
 from engine.templates.catalog import CLUSTER_WORKFLOW_TEMPLATE, WORKFLOW_TEMPLATE
@@ -147,7 +148,10 @@ def with_options(document: Document, options: SubmitOptions) -> Document:
     metadata |= {"generateName": options.generate_name} if options.generate_name else {}
     for field, text in (("labels", options.labels), ("annotations", options.annotations)):
         if text:
-            metadata[field] = {**(metadata.get(field) or {}), **_pairs(field, text)}
+            pairs = _pairs(field, text)
+            if field == "labels":
+                check_labels("submitOptions.labels", pairs)
+            metadata[field] = {**(metadata.get(field) or {}), **pairs}
     if options.owner_reference:
         metadata["ownerReferences"] = [*(metadata.get("ownerReferences") or ()), options.owner_reference]
     given = {

@@ -292,6 +292,7 @@ async def test_what_a_cron_workflow_makes_is_submitted() -> None:
                 {"parameters": ["branch"]},
                 {"parameters": "branch=x"},
                 {"labels": "x"},
+                {"labels": "a b=c"},
                 {"annotations": "=x"},
                 {"entryPoint": "gone"},
                 {"name": "Upper"},

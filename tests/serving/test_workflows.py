@@ -98,6 +98,14 @@ BAD = {
     "a namespace that is a number": (
         {"workflow": {**workflow(), "metadata": {"name": "a", "namespace": 5}}}, 400, 3, "namespace",
     ),
+    "a label's name": (
+        {"workflow": {**workflow(), "metadata": {"name": "a", "labels": {"a b": "c"}}}}, 400, 3,
+        "workflow.metadata.labels: expected keys such as example.com/name, of at most 63 characters, got 'a b'",
+    ),
+    "a label's value": (
+        {"workflow": {**workflow(), "metadata": {"name": "a", "labels": {"x/a": "c" * 64}}}}, 400, 3,
+        "workflow.metadata.labels.x/a: expected at most 63 letters",
+    ),
     "a number beyond 64 bits": ({"workflow": workflow("a", priority=1 << 70)}, 400, 3, "body: "),
     "a dry run that is none": ({"workflow": workflow(), "serverDryRun": "maybe"}, 400, 3, "body: "),
 }  # fmt: skip
@@ -149,6 +157,25 @@ async def test_a_namespace_that_is_none_is_refused() -> None:
                 status, code, message = (await server.ask("POST", path + what, {"workflow": workflow("a")})).error
                 assert (status, code) == (400, 3)
                 assert message.startswith("namespace: ")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "workflows/No_Such",
+        "workflow-events/No_Such",
+        "stream/events/a%2Fb",
+        "workflow-templates/No_Such",
+        "cron-workflows/No_Such",
+        "archived-workflows?namespace=No_Such",
+        "archived-workflows-label-keys?namespace=No_Such",
+    ],
+)
+async def test_a_list_or_a_watch_of_a_namespace_that_can_be_none_is_refused(path: str) -> None:
+    async with inside() as server:
+        status, code, message = (await server.ask("GET", f"/api/v1/{path}")).error
+        assert (status, code) == (400, 3)
+        assert message.startswith("namespace: expected a DNS-1123 label")
 
 
 # Shown

@@ -34,7 +34,8 @@ _ENDS: Final = EXECUTABLE - {POD, CONTAINER} | {SKIPPED_TYPE}
 
 def relative_name(name: str, boundary: str) -> str:
     """What a node is called inside its boundary: the name of its step or task, with the turn of its loop."""
-    return _SEPARATOR.sub("", name.removeprefix(boundary), count=1)
+    inside = name.removeprefix(boundary)
+    return inside[1:] if inside.startswith(".") else _SEPARATOR.sub("", inside, count=1)
 
 
 def pod_name(workflow: str, template: str, node_id: str) -> str:
@@ -102,7 +103,7 @@ class NodeStore:
         self.made = len(nodes)
         """How many nodes there have been."""
         self._failed_in = {node.boundary_id for node in nodes.values() if node.unsuccessful}
-        self._done, self._total = self._committed = _sum(nodes.values())
+        self._done, self._total = self._committed = _sum(nodes.values()) if nodes else (0, 0)
         """How many of the leaves are done, of how many (Argo's progress updater), now and before the pass."""
 
     def __getitem__(self, key: str) -> Node:
@@ -266,7 +267,8 @@ class NodeStore:
         found: list[str] = []
         for key in keys:
             node = self.nodes[key]
-            for end in (key,) if node.type == POD and not node.children else self.outbound(key):
+            whole = node.type == POD and not (node.children and self.nodes[node.children[0]].type == CONTAINER)
+            for end in (key,) if whole else self.outbound(key):
                 found.append(end)
                 if not len(found) % PIECE:
                     yield

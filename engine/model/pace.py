@@ -125,6 +125,8 @@ class Pace:
 
 def used_up(some: dict[Any, Any] | list[Any]) -> Pieces:
     """Empty a large collection: the last reference to a hundred thousand objects frees them all in one go."""
+    if len(some) <= PIECE:
+        some.clear()
     take = some.popitem if isinstance(some, dict) else some.pop
     while some:
         for _ in range(min(PIECE, len(some))):

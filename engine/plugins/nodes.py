@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.graph import Graph, Invocation
 from engine.model.node import FULFILLED, PLUGIN, RUNNING
 from engine.model.pace import Pieces
-from engine.plugins.asking import Asking
+from engine.plugins.asking import Asking, Effects
 from engine.plugins.calling import Caller
 from engine.plugins.chain import Chain, Course
 from engine.plugins.matching import wants
@@ -55,8 +55,7 @@ class NodeHooks:
         self._plugins = plugins
         self._graph = graph
         self._nodes = graph.store.nodes
-        self._asking = Asking.about(graph, document, plugins, caller)
-        self._effects = self._asking.effects
+        self._document = document
         self._caller = caller
         self._cache = caller.memory.cache
         metadata = document["metadata"]
@@ -67,6 +66,14 @@ class NodeHooks:
         self._supporting: Mapping[Method, Sequence[Plugin]] = _NOBODY
         self._courses: dict[Method, Course] = {}
         self.refresh()
+
+    @cached_property
+    def _asking(self) -> Asking:
+        return Asking.about(self._graph, self._document, self._plugins, self._caller)
+
+    @property
+    def _effects(self) -> Effects:
+        return self._asking.effects
 
     def begin(self) -> None:
         """The walk is where it was: what every question has in common is known."""

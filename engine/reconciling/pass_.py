@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from engine.executors.executor import Result
+from engine.graph import Invocation
 from engine.graph.locks import LockError
 from engine.graph.nodes import TooManyNodes
 from engine.model.node import ERROR, FAILED, POD
@@ -110,8 +111,7 @@ class Pass:
                 await self._begin(walk, hooks, document)
             return document
         await self._begin(walk, hooks, document)
-        await self._catch_up(walk, document)
-        await self._visit(walk, hooks)
+        await self._visit(walk, hooks, await self._catch_up(walk, document))
         return await self._sum_up(walk, document)
 
     async def _begin(self, walk: Walk, hooks: NodeHooks, document: dict[str, Any]) -> None:
@@ -121,8 +121,8 @@ class Pass:
             add_parameters = partial(hooks.add_parameters, workers=self._kept.surroundings.workers)
             await walk.begin(document, self._now, self._kept.record.why, add_parameters)
 
-    async def _catch_up(self, walk: Walk, document: dict[str, Any]) -> None:
-        """Let everything count that has happened since the last pass."""
+    async def _catch_up(self, walk: Walk, document: dict[str, Any]) -> list[Invocation]:
+        """Let everything count that has happened since the last pass; what is to be visited first."""
         kept, graph = self._kept, walk.graph
         graph.set_time(self._now, self._stamp)
         if not kept.has_plugins(self._plugins):  # nodes were put off at the wish of others
@@ -131,14 +131,13 @@ class Pass:
         if shutdown:
             await walk.shut_down(shutdown, kept.record.why)
         self._taken = dict(kept.record.reports)  # more may be reported while the plugins are being asked
-        await walk.tell(self._taken)
-        await walk.tick()
+        return await walk.catch_up(self._taken)
 
-    async def _visit(self, walk: Walk, hooks: NodeHooks) -> None:
+    async def _visit(self, walk: Walk, hooks: NodeHooks, wave: list[Invocation]) -> None:
         """Visit every node that wants it until nothing more can follow."""
         caller, surroundings = self._kept.caller, self._kept.surroundings
         hooks.begin()
-        wave = hooks.worth_visiting(await walk.first_wave())
+        wave = hooks.worth_visiting(wave)
         while wave and walk.entry.outcome is None:
             with surroundings.span("wave", {"oarlock.nodes": len(wave)}):
                 await hooks.visit(wave, surroundings.workers)

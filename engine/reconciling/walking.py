@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from engine.executors.executor import Result
@@ -91,9 +92,11 @@ class Walk:
         shut_down(self.graph, strategy, why)
         await self._pace.through(self.graph.turns.done_at_length())
 
-    async def tell(self, reports: Mapping[str, Result]) -> None:
-        """Let reports count."""
-        await self._pace.through(self._tell(reports))
+    async def catch_up(self, reports: Mapping[str, Result]) -> list[Invocation]:
+        """Let reports count and do what is due; what a pass visits first."""
+        wave = list[Invocation]()
+        await self._pace.through(chain(self._tell(reports), self.visits.tick(), self.visits.first_wave(wave)))
+        return wave
 
     def _tell(self, reports: Mapping[str, Result]) -> Pieces:
         graph = self.graph
@@ -105,16 +108,6 @@ class Walk:
                     yield from graph.turns.done_at_length()
             if not number % FEW:
                 yield
-
-    async def tick(self) -> None:
-        """Do what is due."""
-        await self._pace.through(self.visits.tick())
-
-    async def first_wave(self) -> list[Invocation]:
-        """What a pass visits first."""
-        wave = list[Invocation]()
-        await self._pace.through(self.visits.first_wave(wave))
-        return wave
 
     async def follow(self, wave: list[Invocation]) -> None:
         """The plugins have seen a wave of nodes: do what comes of it, and make the next wave of this one."""

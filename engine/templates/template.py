@@ -66,7 +66,7 @@ class Mentions:
 
     def among(self, names: Mapping[str, object]) -> list[str]:
         """Those of the names that are meant, in order."""
-        return sorted(names if self._all else self._names & names.keys())
+        return sorted(names if self._all else self._names & names.keys()) if self._all or self._names else []
 
 
 def call_text(call: Document) -> Text:

@@ -116,7 +116,7 @@ def _conclude(graph: Graph, invocation: Invocation, node: Node, *, lost: bool) -
             store.progressed(node, complete(node.progress))
         if node.children:
             containers.close_all(graph, node)
-    if node.outputs and kind.publishes and len(node.outputs) > ("exitCode" in node.outputs):
+    if node.outputs and kind.publishes and ("parameters" in node.outputs or "artifacts" in node.outputs):
         graph.outputs.publish(node.outputs)
     invocation.body = invocation.variables = None
     graph.room.release(invocation, node)

@@ -254,7 +254,7 @@ class Graph:
 
     def visits(self) -> Iterator[tuple[str, Visit | None]]:
         """What the record is to say of nodes from now on, None where nothing."""
-        shared = dict[tuple[float | None, float | None, bool], Visit]()
+        shared: dict[tuple[float | None, float | None, bool], Visit] = {}
         for invocation in self._touched:
             key = invocation.node_id
             if key not in self.live:

@@ -252,7 +252,8 @@ class Steps(Body):
 
     def _read_outputs(self, group: Node) -> Pieces:
         """What the group's steps define for those after it; a loop counts as one step, which is the group."""
-        store, loops = self.graph.store, dict[str, list[Node]]()
+        store = self.graph.store
+        loops: dict[str, list[Node]] = {}
         ends = [first for first, _ in self.owners[1:]] + [len(self.children)]
         for (first, step), end in zip(self.owners, ends, strict=False):
             if end - first > 1 and step.name not in self.template.mentions:  # turns of a loop that nobody reads

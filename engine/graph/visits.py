@@ -129,7 +129,8 @@ class Visits:
 
         The caller has them go on (`recalled`); the others it leaves for the first wave.
         """
-        graph, fresh = self.graph, list[Invocation]()
+        graph = self.graph
+        fresh: list[Invocation] = []
         yield from self.take_fresh(fresh)
         for invocation in fresh:
             yield

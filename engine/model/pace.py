@@ -85,9 +85,11 @@ class Pace:
         """Do all of the work, and rest where it yields and this turn's time is over."""
         if self._until is None or self._clock() >= self._until:
             await self.rest()
+        clock, until = self._clock, self._until  # which nobody changes while the work goes on
         for _ in work:
-            if self._until is None or self._clock() >= self._until:
+            if until is None or clock() >= until:
                 await self.rest()
+                until = self._until
 
     async def to_the_end(self, work: Iterable[Any]) -> asyncio.CancelledError | None:
         """As `through`, but nothing keeps it from coming to its end: returns a cancellation that came meanwhile, for

@@ -85,7 +85,8 @@ class Active:
 
     def check(self, workflows: Iterable[Workflow]) -> None:
         """Whether all of them may be known. Raises `AlreadySubmitted` or `TooManyWorkflows`."""
-        keys, uids = set[str](), set[str]()
+        keys: set[str] = set()
+        uids: set[str] = set()
         new = 0
         for workflow in workflows:
             self._check_other_engines(workflow)

@@ -72,7 +72,8 @@ class Passes:
         was_finished = run.workflow.finished
         self._counts.passes += 1
         run.number = self._counts.passes
-        woken, cancelled, pace = set[str](), None, self._surroundings.pace
+        woken: set[str] = set()
+        cancelled, pace = None, self._surroundings.pace
         run.busy = True
         ending: PassEnding = "cancelled"
         began = time.perf_counter()

@@ -221,7 +221,8 @@ class Run:
 
         None is a moment to rest. Each is remembered until the next is asked for.
         """
-        record, stops = self.record, list[str]()
+        record = self.record
+        stops: list[str] = []
         if self._kept.walk is not None:
             stops, self._kept.walk.graph.stops = self._kept.walk.graph.stops, []
         if self.workflow.finished:

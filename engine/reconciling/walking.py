@@ -77,7 +77,7 @@ class Walk:
         self.entry.start(document["status"].get("startedAt") or graph.timestamp)  # a plugin may have removed it
         await self._pace.through(visits.settle())
         while True:
-            invocations = list[Invocation]()
+            invocations: list[Invocation] = []
             await self._pace.through(visits.recall(invocations))
             if not invocations:
                 break
@@ -94,7 +94,7 @@ class Walk:
 
     async def catch_up(self, reports: Mapping[str, Result]) -> list[Invocation]:
         """Let reports count and do what is due; what a pass visits first."""
-        wave = list[Invocation]()
+        wave: list[Invocation] = []
         await self._pace.through(chain(self._tell(reports), self.visits.tick(), self.visits.first_wave(wave)))
         return wave
 

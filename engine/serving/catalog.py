@@ -9,9 +9,9 @@ import orjson
 from aiohttp import web
 
 from engine.serving.admission import check_path_namespace, manifest_of
-from engine.serving.errors import ApiError, Code, invalid
+from engine.serving.errors import invalid
 from engine.serving.guard import Handler
-from engine.serving.requests import Body, Document, list_options, read_body
+from engine.serving.requests import Body, Document, list_options, read_body, wants_deletion
 from engine.serving.selectors import field_selector, label_selector
 from engine.serving.shelf import Key, Shelf
 
@@ -112,15 +112,9 @@ class Catalog:
 
     async def delete(self, request: web.Request) -> web.Response:
         """Forget one. What was made from it goes on."""
-        key, query = self._key(request), request.query
+        key = self._key(request)
         own = self._shelf.get(key)["metadata"]
-        for field, what in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-            wanted = query.get(f"deleteOptions.preconditions.{field}")
-            if wanted and wanted != own[field]:
-                raise ApiError(
-                    Code.ABORTED, f"Precondition failed: {what} in precondition: {wanted}, it is {own[field]}"
-                )
-        if not query.get("deleteOptions.dryRun"):
+        if wants_deletion(request, own["uid"], own["resourceVersion"]):
             await self._shelf.delete(key)
         return _json({})
 

@@ -119,6 +119,19 @@ def list_options(request: web.Request) -> ListOptions:
     )
 
 
+def wants_deletion(request: web.Request, uid: str, revision: str) -> bool:
+    """What the ``deleteOptions`` of a deletion say: false where it is only tried.
+
+    Raises `ApiError` where a precondition does not hold for what has that ``uid`` and is of that ``revision``.
+    """
+    query = request.query
+    for field, what, found in (("uid", "UID", uid), ("resourceVersion", "ResourceVersion", revision)):
+        wanted = query.get(f"deleteOptions.preconditions.{field}")
+        if wanted and wanted != found:
+            raise ApiError(Code.ABORTED, f"Precondition failed: {what} in precondition: {wanted}, it is {found}")
+    return not query.get("deleteOptions.dryRun")
+
+
 def flag(request: web.Request, name: str) -> bool:
     """A boolean of the query, false where it is not given. Raises `ApiError`."""
     text = request.query.get(name, "")

@@ -18,7 +18,7 @@ from engine.serving.fields import ALL, NODES, Fields, fields_of
 from engine.serving.guard import Handler
 from engine.serving.listing import Selected, page, selected
 from engine.serving.records import Record, Records
-from engine.serving.requests import Body, Document, flag, list_options, read_body
+from engine.serving.requests import Body, Document, flag, list_options, read_body, wants_deletion
 from engine.serving.streams import stream
 
 FEW: Final = 256
@@ -126,15 +126,7 @@ class Workflows:
         """Stop what runs of a workflow and forget it, with all that the store has of it."""
         flag(request, "force")
         record = self.find(request)
-        query = request.query
-        expected = {
-            "UID": (query.get("deleteOptions.preconditions.uid"), record.uid),
-            "ResourceVersion": (query.get("deleteOptions.preconditions.resourceVersion"), str(record.revision)),
-        }
-        for what, (wanted, found) in expected.items():
-            if wanted and wanted != found:
-                raise ApiError(Code.ABORTED, f"Precondition failed: {what} in precondition: {wanted}, it is {found}")
-        if not query.get("deleteOptions.dryRun"):
+        if wants_deletion(request, record.uid, str(record.revision)):
             await self._records.delete(record)
         return _answer(b"{}")
 

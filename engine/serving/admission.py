@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -19,6 +20,8 @@ from engine.templates.specification import InvalidSpec, UnknownTemplate, spec_in
 from engine.validation import validate
 
 Document = dict[str, Any]
+
+_T = TypeVar("_T")
 
 LARGE: Final = 64 * 1024
 """Bytes of a spec as JSON from which on it is looked at in another thread."""
@@ -76,17 +79,27 @@ async def admitted(document: Document, templates: Templates) -> Workflow:
     Where the document is large the event loop goes on meanwhile; nobody may change it until then.
     """
     library = templates.library(document["metadata"]["namespace"])
+    return await looked_at(document, partial(_admitted, document, library))
+
+
+async def looked_at(document: Document, look: Callable[[], _T]) -> _T:
+    """What `look` finds in a document: in another thread where that is large. Raises `ApiError` for what is no JSON."""
     try:
         size = len(orjson.dumps(document))
     except TypeError as error:  # numbers of more than 64 bits, and what is very deep
         raise invalid(f"body: {error}") from None
-    return _admitted(document, library) if size < LARGE else await asyncio.to_thread(_admitted, document, library)
+    return look() if size < LARGE else await asyncio.to_thread(look)
 
 
-def _admitted(document: Document, library: Library) -> Workflow:
+def check_fields(document: Document) -> None:
+    """Raise `ApiError` for a field that there is not, where Argo's server refuses it."""
     for unknown in unknown_fields(document, strict=False):
         if unknown.refused:
             raise invalid(str(unknown))
+
+
+def _admitted(document: Document, library: Library) -> Workflow:
+    check_fields(document)
     try:
         workflow = Workflow(document)
         validate(workflow.document, library.local(spec_in_force(workflow.document, library)))

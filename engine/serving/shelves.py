@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-import orjson
-
 from engine.engine import Engine
-from engine.manifests.fields import unknown_fields
 from engine.serving import cron
-from engine.serving.admission import LARGE, admitted
+from engine.serving.admission import admitted, check_fields, looked_at
 from engine.serving.catalog import Catalog, Suspension
 from engine.serving.cron import InvalidCron
 from engine.serving.errors import ApiError, Code, invalid
@@ -70,21 +66,14 @@ class Shelves:
 
     async def check(self, document: Document) -> None:
         """Raise `ApiError` for what Argo's server refuses, with its reason."""
-        try:
-            large = len(orjson.dumps(document)) >= LARGE
-        except TypeError as error:  # numbers of more than 64 bits, and what is very deep
-            raise invalid(f"body: {error}") from None
-        for unknown in unknown_fields(document, strict=False):
-            if unknown.refused:
-                raise invalid(str(unknown))
         if document["kind"] == CRON_WORKFLOW:
+            await looked_at(document, partial(check_fields, document))
             await self._check_cron(document)
-        elif large:
-            await asyncio.to_thread(self._check_template, document)
         else:
-            self._check_template(document)
+            await looked_at(document, partial(self._check_template, document))
 
     def _check_template(self, document: Document) -> None:
+        check_fields(document)
         if not isinstance(document.get("spec"), Mapping):
             raise invalid(f"template.spec: expected a mapping, got {document.get('spec')!r}")
         library = self._templates.library(document["metadata"].get("namespace", ""))

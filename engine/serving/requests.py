@@ -40,6 +40,8 @@ async def read_body(request: web.Request, type_: type[_T]) -> _T:
             body = await request.read()
     except TimeoutError:
         raise ApiError(Code.CANCELLED, f"expected the request's body within {BODY_TIMEOUT:g} s", status=408) from None
+    except web.RequestPayloadError as error:
+        raise invalid(f"body: expected one as its header says: {' '.join(str(error).split())}") from None
     except web.HTTPRequestEntityTooLarge:
         raise ApiError(Code.RESOURCE_EXHAUSTED, f"body: expected at most {MAX_BODY >> 20} MiB", status=413) from None
     try:

@@ -127,6 +127,19 @@ async def test_a_body_that_is_too_large_is_refused() -> None:
         assert (await server.ask("GET", "/healthz")).status == 200
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [b"Content-Encoding: gzip\r\nContent-Length: 5", b"Content-Encoding: deflate\r\nTransfer-Encoding: chunked"],
+)
+async def test_a_body_that_is_not_what_its_header_says_is_refused(headers: bytes) -> None:
+    async with inside(PendingExecutor()) as server:
+        head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
+        reader, writer = await raw(server, head + headers + b"\r\n\r\n5\r\nabcde\r\n0\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400")
+        assert b'{"code":3,"message":"body: expected one as its header says: ' in await reader.readuntil(b"}")
+        writer.close()
+
+
 async def raw(server: Inside, data: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection on which that was sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

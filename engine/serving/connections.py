@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.log import server_logger
 from aiohttp.typedefs import Middleware
 
 from engine.serving.guard import Handler
@@ -20,6 +23,21 @@ STALLED: Final = 30.0
 
 SWEEP: Final = 5.0
 """Seconds between two looks at all connections."""
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp says of a connection, in its own log; of a peer that does not speak HTTP one line, and no trace."""
+
+    def __init__(self) -> None:
+        super().__init__(server_logger, {})
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """For `logging`: what becomes of a call's arguments."""
+        error = kwargs.get("exc_info")
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+            told = " ".join(str(error).split()).replace("%", "%%")
+            return f"{msg}: {told}", {**kwargs, "exc_info": None}
+        return msg, kwargs
 
 
 class _Seen(NamedTuple):

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from engine.engine import Engine
 from engine.serving.app import application
-from engine.serving.connections import Connections
+from engine.serving.connections import Connections, HttpLog
 from engine.serving.guard import guard
 from engine.serving.records import Records
 from engine.serving.shelves import Shelves
@@ -86,7 +86,7 @@ async def answering(
     guarding = guard(listening.token, loopback=listening.loopback)
     before, named = [connections.counting, guarding], listening.token is not None
     app = application(engine, store, records, shelves, before, named=named)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_REQUESTS)
+    runner = web.AppRunner(app, access_log=None, logger=HttpLog(), shutdown_timeout=LAST_REQUESTS)
     await runner.setup()
     assert runner.server is not None
     watching = asyncio.create_task(connections.watch(runner.server))

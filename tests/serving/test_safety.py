@@ -140,6 +140,23 @@ async def test_a_body_that_is_not_what_its_header_says_is_refused(headers: bytes
         writer.close()
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: %s\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Encoding: br\r\nContent-Length: 1\r\n\r\nx",
+    ],
+)
+async def test_what_is_no_http_leaves_no_trace_in_the_log(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with inside(PendingExecutor()) as server:
+        reader, writer = await raw(server, sent)
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    (record,) = (each for each in caplog.records if each.name == "aiohttp.server")
+    assert record.exc_info is None
+    assert "\n" not in record.getMessage()
+
+
 async def raw(server: Inside, data: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection on which that was sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

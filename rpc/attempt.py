@@ -61,7 +61,7 @@ class Attempt(Generic[T]):
 
     ``empty`` is what a reply of ``{}``, or of nothing, is read as; None where that is read like any other. After
     ``deadline``, in the loop's time, nothing is sent. One that is ``probing`` goes to a breaker that is not closed.
-    ``about`` are the nodes that it asks about.
+    ``about`` are the nodes that it asks about; ``observer`` takes the place of the client's.
     """
 
     __slots__ = (
@@ -100,6 +100,7 @@ class Attempt(Generic[T]):
         deadline: float | None = None,
         probing: bool = False,
         about: About | None = None,
+        observer: RequestObserver | None = None,
     ) -> None:
         self._receiver = receiver
         self._route = route
@@ -110,7 +111,7 @@ class Attempt(Generic[T]):
         self.calls = calls
         self.travelled = 0.0
         """Seconds that the last reply took, unless it was ``empty``."""
-        self._lane, self._observer = means.lane, means.observer
+        self._lane, self._observer = means.lane, observer or means.observer
         if means.tracing is not None:
             self._lane, self._observer = means.tracing.follow(self._lane, self._observer, route, calls, about)
         self._ledger = ledger = means.ledger

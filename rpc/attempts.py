@@ -79,16 +79,19 @@ class Attempts:
         patient: bool = False,
         failure: TransientError | None = None,
         about: About | None = None,
+        observer: RequestObserver | None = None,
     ) -> T | None:
         """The plugin's reply, None for 404, after retries where they are needed.
 
         After ``deadline``, in the loop's time, nothing is sent any more. While another request is the open breaker's
         probe, one that is ``patient`` waits for what comes of it, where others are not sent. With ``failure`` the first
-        attempt has been made. Raises `TransientError` and `FatalError`.
+        attempt has been made. ``observer`` is told in place of the client's. Raises `TransientError` and `FatalError`.
         """
 
         async def attempt() -> T | None:
-            return (await self.once(route, body, read, deadline=deadline, patient=patient, about=about))[0]
+            return (
+                await self.once(route, body, read, deadline=deadline, patient=patient, about=about, observer=observer)
+            )[0]
 
         async def again() -> T | None:
             self.ledger.retries += 1
@@ -119,6 +122,7 @@ class Attempts:
         deadline: float | None = None,
         patient: bool = False,
         about: About | None = None,
+        observer: RequestObserver | None = None,
     ) -> tuple[T | None, float]:
         """One attempt in full generality, as the breaker's probe, finding the spelling: its reply, and the seconds."""
         breaker = self.ledger.breaker
@@ -133,7 +137,15 @@ class Attempts:
             verdict: bool | None = None
             try:
                 send = partial(
-                    self._send, route, body, read, calls=calls, deadline=deadline, probing=probing, about=about
+                    self._send,
+                    route,
+                    body,
+                    read,
+                    calls=calls,
+                    deadline=deadline,
+                    probing=probing,
+                    about=about,
+                    observer=observer,
                 )
                 answer = await self._find(route, send)
                 verdict = True
@@ -204,9 +216,20 @@ class Attempts:
         deadline: float | None,
         probing: bool,
         about: About | None,
+        observer: RequestObserver | None,
     ) -> tuple[T | None, float]:
         awaited: _Awaited[T] = _Awaited()
-        attempt = Attempt(self, awaited, route, read, calls=calls, deadline=deadline, probing=probing, about=about)
+        attempt = Attempt(
+            self,
+            awaited,
+            route,
+            read,
+            calls=calls,
+            deadline=deadline,
+            probing=probing,
+            about=about,
+            observer=observer,
+        )
         attempt.send(path, body, monotonic())
         try:
             return await awaited.reply, attempt.travelled

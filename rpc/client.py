@@ -17,6 +17,7 @@ from rpc.breaker import BreakerPolicy, BreakerState
 from rpc.budget import Budget
 from rpc.delivery import Delivery
 from rpc.errors import FatalError
+from rpc.journeys import Journeys
 from rpc.judging import Judge
 from rpc.lanes import Broken, Lane, Waiting
 from rpc.ledger import Ledger
@@ -214,16 +215,24 @@ class Client:
         return await self._attempts.call(known, body, partial(_document, known), deadline=deadline)
 
     async def ask(
-        self, method: Method, batch: CallBatch, outcomes: Outcomes, *, tolerant: bool = False, width: int = WIDTH
+        self,
+        method: Method,
+        batch: CallBatch,
+        outcomes: Outcomes,
+        *,
+        tolerant: bool = False,
+        width: int = WIDTH,
+        journeys: Journeys | None = None,
     ) -> None:
         """Make the calls of `batch`, in as few requests as the plugin takes, and put what came of each in `outcomes`.
 
         ``outcomes`` has a None for each call. It gets a `Reply`, which is `EMPTY` where there is nothing in it or the
         plugin does not know the method, or a `FatalError`. Of calls that travel one by one there are at most `width`
         at a time. A call that fails transiently after its retries makes an outcome if ``tolerant``; else that
-        `TransientError` is raised, with the outcomes so far in place and no call in flight.
+        `TransientError` is raised, with the outcomes so far in place and no call in flight. ``journeys`` is told which
+        requests carried which calls.
         """
-        await self._delivery.deliver(method, batch, outcomes, tolerant=tolerant, width=width)
+        await self._delivery.deliver(method, batch, outcomes, tolerant=tolerant, width=width, journeys=journeys)
 
 
 def _document(method: Method, body: bytes) -> tuple[dict[str, Any], int]:

@@ -19,6 +19,7 @@ from rpc.attempts import Attempts
 from rpc.batches import Announcement, BatchReply, CallBatch, Illegal, decode_batch
 from rpc.errors import FatalError, NotSent, TransientError
 from rpc.fanout import fan_out
+from rpc.journeys import Following, Journeys
 from rpc.lanes import Response, TooLarge
 from rpc.ledger import WHATEVER_THE_SIZE
 from rpc.methods import BATCHES, Method
@@ -49,15 +50,22 @@ class Delivery:
         self._probing: dict[Method, asyncio.Future[TransientError | None]] = {}
 
     async def deliver(
-        self, method: Method, batch: CallBatch, outcomes: Outcomes, *, tolerant: bool, width: int
+        self,
+        method: Method,
+        batch: CallBatch,
+        outcomes: Outcomes,
+        *,
+        tolerant: bool,
+        width: int,
+        journeys: Journeys | None = None,
     ) -> None:
         """See `rpc.Client.ask`."""
         if self.takes_batches(method) is not False:
-            await self._in_batches(method, batch, outcomes, tolerant=tolerant)
+            await self._in_batches(method, batch, outcomes, tolerant=tolerant, journeys=journeys)
         if None not in outcomes:
             return
         left = [place for place, outcome in enumerate(outcomes) if outcome is None]
-        window = Window(self.attempts, method, batch, outcomes, iter(left), tolerant=tolerant)
+        window = Window(self.attempts, method, batch, outcomes, iter(left), tolerant=tolerant, journeys=journeys)
         await window.run(min(width, len(left)))
 
     def takes_batches(self, method: Method) -> bool | None:
@@ -77,9 +85,11 @@ class Delivery:
     def announcement(self, announcement: Announcement) -> None:
         self._announcement = self.attempts.judge.generation, announcement
 
-    async def _in_batches(self, method: Method, batch: CallBatch, outcomes: Outcomes, *, tolerant: bool) -> None:
+    async def _in_batches(
+        self, method: Method, batch: CallBatch, outcomes: Outcomes, *, tolerant: bool, journeys: Journeys | None
+    ) -> None:
         size = self._sizes[method]
-        shipment = _Shipment(self, method, batch, outcomes, size, tolerant=tolerant)
+        shipment = _Shipment(self, method, batch, outcomes, size, tolerant=tolerant, journeys=journeys)
         calls = len(batch.calls)
 
         def groups() -> Iterator[range]:
@@ -135,6 +145,7 @@ class _Shipment:
         size: BatchSize,
         *,
         tolerant: bool,
+        journeys: Journeys | None,
     ) -> None:
         self._delivery = delivery
         self._attempts = delivery.attempts
@@ -146,6 +157,7 @@ class _Shipment:
         self._outcomes = outcomes
         self._size = size
         self._tolerant = tolerant
+        self._journeys = journeys
         self._within: TransientError | None = None
         """What the last answered batch had to say against its calls, as opposed to a failure of all of it."""
 
@@ -213,7 +225,8 @@ class _Shipment:
 
     async def _send(self, left: list[int]) -> None:
         """One request. Takes those out of `left` that have their outcome, and raises why the others do not."""
-        count = len(left)
+        count, journeys = len(left), self._journeys
+        following = Following(journeys, self._attempts.observer, tuple(left)) if journeys is not None else None
         try:
             about = None if self._batch.about is None else partial(map, self._batch.about, left)
             reply, seconds = await self._attempts.once(
@@ -223,6 +236,7 @@ class _Shipment:
                 calls=count,
                 patient=True,
                 about=about,
+                observer=following,
             )
         except FatalError as error:
             if count > 1 and (error.status == _TOO_LARGE or isinstance(error.__cause__, TooLarge | TooManyValues)):

@@ -17,6 +17,7 @@ from rpc.attempt import Attempt, HeldBack
 from rpc.attempts import Attempts
 from rpc.batches import CallBatch
 from rpc.errors import FatalError, TransientError
+from rpc.journeys import Following, Journeys
 from rpc.methods import Method
 from rpc.replies import EMPTY, Reply, decode
 from rpc.spans import Subject
@@ -37,6 +38,7 @@ class Window:
         places: Iterator[int],
         *,
         tolerant: bool,
+        journeys: Journeys | None = None,
     ) -> None:
         self.attempts = attempts
         self.method = method
@@ -44,6 +46,7 @@ class Window:
         self.outcomes = outcomes
         self.places = places
         self.tolerant = tolerant
+        self.journeys = journeys
         self.read = partial(decode, method)
         self.context = copy_context()
         """In which the calls are made, wherever it is that a slot hears of the last one."""
@@ -95,6 +98,7 @@ class _Slot:
         "_body",
         "_breaker",
         "_calls",
+        "_following",
         "_method",
         "_outcomes",
         "_paths",
@@ -112,8 +116,10 @@ class _Slot:
         self._method = window.method
         self._calls = window.batch.calls
         self._outcomes = window.outcomes
+        journeys = window.journeys
+        self._following = Following(journeys, attempts.observer) if journeys is not None else None
         self.attempt: Attempt[Reply] = Attempt(
-            attempts, self, window.method, window.read, empty=EMPTY, about=self._subjects
+            attempts, self, window.method, window.read, empty=EMPTY, about=self._subjects, observer=self._following
         )
         self._task: asyncio.Task[Reply | None] | None = None
 
@@ -121,6 +127,8 @@ class _Slot:
         """Make the next call, if there is one."""
         for place in self._window.places:
             self._place = place
+            if self._following is not None:
+                self._following.places = (place,)
             call = self._calls[place]
             self._body = body = call.head + call.rest
             path = self._paths.get(self._method)
@@ -173,7 +181,13 @@ class _Slot:
     def _follow(self, failure: TransientError | None) -> None:
         # Patient: to fail now would abort the pass, and with it the probe, so that no breaker would ever close.
         call: Coroutine[Any, Any, Reply | None] = self._attempts.call(
-            self._method, self._body, self._window.read, patient=True, failure=failure, about=self._subjects
+            self._method,
+            self._body,
+            self._window.read,
+            patient=True,
+            failure=failure,
+            about=self._subjects,
+            observer=self._following,
         )
         self._task = asyncio.get_running_loop().create_task(call, context=self._window.context.copy())
         self._task.add_done_callback(self._followed)

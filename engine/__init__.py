@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from engine.reconciling.handle import WorkflowHandle
     from engine.reconciling.observing import Observer, PassEnd
     from engine.reconciling.results import Commit, DeadlinePassed, PassResult
+    from engine.recording.format import RecordError
+    from engine.recording.recorder import PassTold, Recorder, Told
     from engine.storage.memory import MemoryStore
     from engine.storage.sqlite import SqliteStore
     from engine.storage.store import Store, StoreError
@@ -60,6 +62,8 @@ else:
         "reconciling.handle": ("WorkflowHandle",),
         "reconciling.observing": ("Observer", "PassEnd"),
         "reconciling.results": ("Commit", "DeadlinePassed", "PassResult"),
+        "recording.format": ("RecordError",),
+        "recording.recorder": ("PassTold", "Recorder", "Told"),
         "storage.memory": ("MemoryStore",),
         "storage.sqlite": ("SqliteStore",),
         "storage.store": ("Store", "StoreError"),
@@ -93,13 +97,17 @@ __all__ = [
     "Outcomes",
     "PassEnd",
     "PassResult",
+    "PassTold",
     "PendingExecutor",
+    "RecordError",
+    "Recorder",
     "Result",
     "SimulatedExecutor",
     "SqliteStore",
     "Store",
     "StoreError",
     "Templates",
+    "Told",
     "TooManyWorkflows",
     "UnknownLeaf",
     "UnknownWorkflow",

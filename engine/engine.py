@@ -35,6 +35,7 @@ from rpc.spans import no_spans
 from rpc.tracers import find_tracing
 
 if TYPE_CHECKING:  # an engine without plugins needs none of it
+    from engine.recording.recorder import Recorder
     from registry import Registry, Reload
     from rpc.tracing import TracerProvider
 
@@ -54,6 +55,7 @@ class EngineOptions(TypedDict, total=False):
     max_workflows: int | None
     observer: Observer | None
     tracer_provider: TracerProvider | None
+    recorder: Recorder | None
     store: Store | None
 
 
@@ -65,8 +67,8 @@ class Engine:
     themselves; `templates` has them, and changes them. `clock` gives seconds since the epoch; by default it is
     the executor's if that is simulated, else the machine's. A workflow of more than `max_nodes` nodes ends in Error.
     No more than `max_workflows` unfinished ones are taken in, any number without it. `observer` is told of every pass,
-    and of every request to the plugins. Spans of them go to OpenTelemetry's `tracer_provider`, by default to the
-    process's own, if one was set before; see ``docs/tracing.md``.
+    and of every request to the plugins, `recorder` of every call and of what it changed. Spans of them go to
+    OpenTelemetry's `tracer_provider`, by default to the process's own, if one was set before; see ``docs/tracing.md``.
 
     With a `store` workflows survive the process: entering the engine opens it, which raises `StoreError` where that
     cannot be, and goes on with those that it has; see ``docs/storage.md``.
@@ -90,6 +92,7 @@ class Engine:
         max_workflows: int | None = None,
         observer: Observer | None = None,
         tracer_provider: TracerProvider | None = None,
+        recorder: Recorder | None = None,
         store: Store | None = None,
     ) -> None:
         """Raises `TypeError` for an executor or a provider that is none, and `ValueError` for a bound below 1."""
@@ -108,9 +111,9 @@ class Engine:
         self.clock = clock
         self.templates = Templates(workflow_templates, cluster_workflow_templates, config_maps)
         self.templates.listeners.append(self._resize)
-        self._surroundings = Surroundings(
-            self.templates, workers, max_nodes, store, tracing.span if tracing is not None else no_spans
-        )
+        span = tracing.span if tracing is not None else no_spans
+        self._surroundings = Surroundings(self.templates, workers, max_nodes, store, span, recorder)
+        self.recorder = recorder
         self._active = Active(self._surroundings, max_workflows)
         self.listeners: list[Callable[[Commit], None]] = self._active.listeners
         """Called, in the event loop, with each `Commit`: after every pass that was committed, and every operation.
@@ -139,6 +142,8 @@ class Engine:
     async def __aenter__(self) -> Self:
         self._active.bind()
         async with AsyncExitStack() as stack:
+            if self.recorder is not None:
+                stack.enter_context(self.recorder)
             if self._books is not None:
                 await stack.enter_async_context(self._books.opened())
                 await restore(self._books.store, self._active, self._handing, self._surroundings, self.clock)

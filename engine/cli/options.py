@@ -51,6 +51,7 @@ class EngineOptions:
     work_dir: Path | None
     parallel_leaves: int | None
     outcomes: Path | None
+    record: Path | None
     verbose: bool
 
 
@@ -68,6 +69,12 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 config = click.option(
     "--config", type=click.Path(path_type=Path), help="The plugins to call; without it there are none."
+)
+record = click.option(
+    "--record",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write down each call to a plugin, and what it changed; of a record that is there already it is the end.",
 )
 verbose = click.option("--verbose", is_flag=True, help="Log what the engine does, too.")
 
@@ -101,6 +108,7 @@ _OPTIONS: Final = (
     click.option("--stats", is_flag=True, help="Write the counters of the engine and its plugins to standard error."),
     click.option("--strict/--no-strict", default=True, show_default=True,
                  help="Whether fields that Argo does not know are refused; --no-strict warns of them."),
+    record,
     verbose,
 )  # fmt: skip
 

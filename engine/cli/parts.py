@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.options import EngineOptions
+from engine.engine import Engine
 from engine.executors.executor import Executor
 from engine.executors.outcomes import Outcomes
 from engine.executors.simulated import PendingExecutor
 from registry.cli import BadInput
 
 if TYPE_CHECKING:
+    from engine.recording.recorder import Recorder
     from registry import Registry
 
 
@@ -37,3 +40,25 @@ def executor_of(options: EngineOptions, outcomes: Outcomes | None, simulated: Ca
         if given is not None:
             raise BadInput(f"{option}: only the local executor has one")
     return PendingExecutor() if options.executor == "pending" else simulated()
+
+
+def recorder_of(options: EngineOptions) -> Recorder | None:
+    """Who writes down calls, where they are to be."""
+    if options.record is None:
+        return None
+    from engine.recording.recorder import Recorder
+
+    return Recorder(options.record)
+
+
+@contextmanager
+def recorded(engine: Engine) -> Iterator[None]:
+    """Run an engine; a record that cannot be written, be it at the beginning or later, is a `BadInput`."""
+    from engine.recording.format import RecordError
+
+    try:
+        yield
+    except RecordError as error:
+        raise BadInput(f"--record: {error}") from None
+    if engine.recorder is not None and engine.recorder.error:
+        raise BadInput(f"--record: {engine.recorder.error}: what was to be recorded is not all there")

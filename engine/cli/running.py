@@ -20,7 +20,7 @@ from engine.cli import INTERRUPTED
 from engine.cli.lacking import lacking
 from engine.cli.options import Options
 from engine.cli.outputs import hollow_when, made_up, read_outputs
-from engine.cli.parts import executor_of, read_registry
+from engine.cli.parts import executor_of, read_registry, recorded, recorder_of
 from engine.cli.semaphores import absent_sizes
 from engine.cli.unmatched import unmatched
 from engine.engine import Engine
@@ -88,9 +88,11 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
         workflow_templates=templates,
         cluster_workflow_templates=cluster_templates,
         config_maps=config_maps,
+        recorder=recorder_of(options),
     )
-    interrupted = uvloop.run(_run(engine, workflows, operation, options))
-    _write(workflows, options.output)
+    with recorded(engine):
+        interrupted = uvloop.run(_run(engine, workflows, operation, options))
+        _write(workflows, options.output)
     if isinstance(executor, SimulatedExecutor):
         if options.output == "summary" and (line := made_up(executor, found)):
             tell(line)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from engine.cli.options import config, leaves, verbose
+from engine.cli.options import config, leaves, record, verbose
 
 
 @click.command()
@@ -40,6 +40,7 @@ from engine.cli.options import config, leaves, verbose
 @click.option("--insecure", is_flag=True, help="Let everybody who can reach the address do anything.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="The certificate, for https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="Its key.")
+@record
 @verbose
 def serve(**given: Any) -> None:
     """Serve Argo's HTTP API, and reconcile the workflows that are submitted by it, until SIGTERM.

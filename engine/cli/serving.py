@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 import uvloop
 
 from engine.cli.options import EngineOptions
-from engine.cli.parts import executor_of, read_registry
+from engine.cli.parts import executor_of, read_registry, recorded
 from engine.engine import Engine
 from engine.executors.executor import Executor
 from engine.executors.outcomes import Outcomes
 from engine.executors.simulated import SimulatedExecutor
 from engine.manifests import ManifestError, Manifests, load
 from engine.manifests.loading import Manifest
+from engine.recording.recorder import Recorder
 from engine.serving.admission import admitted, anew, manifest_of
 from engine.serving.errors import ApiError, Code
 from engine.serving.guard import is_loopback
@@ -67,10 +68,14 @@ def serve(options: Options) -> None:
         raise BadInput(str(error)) from None
     executor = executor_of(options, outcomes, lambda: SimulatedExecutor(outcomes))
     store: Store = MemoryStore() if options.store is None else SqliteStore(options.store)
+    recorder = Recorder(options.record)  # the page tells of what it hears
+    if listening.token is not None:
+        recorder.hide(listening.token)
     # Time is what it is here, also where leaves are simulated: others wait with us.
-    engine = Engine(registry, executor=executor, store=store, clock=time.time)
+    engine = Engine(registry, executor=executor, store=store, clock=time.time, recorder=recorder)
     try:
-        uvloop.run(_serve(engine, store, listening, manifests, options))
+        with recorded(engine):
+            uvloop.run(_serve(engine, store, listening, manifests, options))
     except (CannotListen, StoreError) as error:
         raise BadInput(str(error)) from None
 

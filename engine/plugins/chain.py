@@ -15,6 +15,7 @@ from engine.plugins.asking import Asking
 from engine.plugins.calling import may_fail
 from engine.plugins.question import Question
 from engine.plugins.room import Answer
+from engine.plugins.telling import Telling
 from rpc import FatalError, Method, PluginError
 from rpc.batches import CallBatch
 from rpc.replies import EMPTY, Reply
@@ -63,6 +64,8 @@ class Chain:
         self._method = course.method
         self._plugins = course.plugins
         self._course = course
+        recording = asking.caller.recording
+        self._telling = Telling(recording, course.method, asking.nodes) if recording is not None else None
         self._all: CallBatch | None = None
         """All questions, for as long as nobody has anything to say to them: each plugin may be asked just the same."""
         self._payload = ""
@@ -99,16 +102,24 @@ class Chain:
         if not asked:
             return
         outcomes: Outcomes = [None] * len(asked)
-        self._asking.caller.patience.ask(plugin.name)
+        caller, telling = self._asking.caller, self._telling
+        journeys = await caller.recorded()
+        caller.patience.ask(plugin.name)
         tolerant = may_fail(plugin)
         try:
             async with self._course.turn(position) as width:
-                await plugin.client.ask(self._method, batch, outcomes, tolerant=tolerant, width=width)
-        except BaseException:
+                await plugin.client.ask(
+                    self._method, batch, outcomes, tolerant=tolerant, width=width, journeys=journeys
+                )
+        except BaseException as error:
+            if telling is not None:
+                telling.broken_off(plugin, batch, asked, outcomes, journeys, error)
             for question, outcome in zip(asked, outcomes, strict=True):
                 if isinstance(outcome, Reply | FatalError):
                     self._keep(plugin, question, outcome)
             raise
+        if telling is not None:
+            telling.answered(plugin, batch, asked, outcomes, journeys)
         if outcomes.count(EMPTY) == len(outcomes):
             if len(asked) == len(questions):
                 self._all, self._payload = batch, plugin.config.payload
@@ -154,6 +165,8 @@ class Chain:
             if known is None:
                 asked.append(question)
             else:
+                if self._telling is not None:
+                    self._telling.known(plugin, question, known)
                 self._take(plugin, position, question, known)
         calls = [it.call for it in asked if it.call is not None]
 

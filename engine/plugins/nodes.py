@@ -239,7 +239,8 @@ class NodeHooks:
                 continue
             call = self._asking.arguments.template(plugin.config.payload, invocation, text)
             try:
-                reply = await self._caller.ask(plugin, EXECUTE, self._asking.subject(invocation), call)
+                node = self._nodes[invocation.node_id]
+                reply = await self._caller.ask(plugin, EXECUTE, self._asking.subject(invocation), call, node)
                 if not isinstance(reply, NodeReply):
                     continue
                 node = self._effects.apply(plugin, EXECUTE, invocation, reply)

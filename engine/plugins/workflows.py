@@ -46,7 +46,7 @@ class WorkflowHooks:
         return document
 
     async def _call(self, plugin: Plugin, method: Method, body: bytes, document: dict[str, Any]) -> dict[str, Any]:
-        reply = await self._caller.ask(plugin, method, None, Call(body, "", b"", b""))
+        reply = await self._caller.ask(plugin, method, None, Call(body, "", b"", b""), document)
         if not isinstance(reply, WorkflowReply) or reply.workflow is None:
             return document
         try:

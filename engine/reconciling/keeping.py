@@ -34,6 +34,8 @@ from rpc.spans import Spans, no_spans
 from rpc.stats import Histogram
 
 if TYPE_CHECKING:
+    from engine.recording.recorder import Recorder
+    from engine.recording.recording import Recording
     from registry import Plugin
 
 Document = Mapping[str, Any]
@@ -52,6 +54,7 @@ class Surroundings:
         max_nodes: int,
         store: Store | None,
         span: Spans = no_spans,
+        recorder: Recorder | None = None,
     ) -> None:
         self.span = span
         """Makes a span of what goes on; of nothing where nobody traces."""
@@ -66,6 +69,7 @@ class Surroundings:
         """How long passes took, by what came of them."""
         self.pace = Pace()
         self.books = Books(store, self.counts, self.pace) if store is not None else None
+        self.recorder = recorder
 
 
 class Kept:
@@ -84,7 +88,9 @@ class Kept:
         self.ledger = Ledger(books, workflow, record, written=restored) if books is not None else None
         """None without a store."""
         self.memory = Memory(surroundings.counts, surroundings.rooms)
-        self.caller = Caller(self.memory, surroundings.counts, surroundings.pace)
+        self.recording = _recording(surroundings.recorder, workflow)
+        """What is told to a recorder; None where nobody wants to know."""
+        self.caller = Caller(self.memory, surroundings.counts, surroundings.pace, self.recording)
         self.plugins: Sequence[Plugin] | None = None if restored else ()
         """Those of the last pass that was committed, None where only the record knows."""
         self.walk: Walk | None = None
@@ -135,6 +141,14 @@ class Kept:
             if moved:
                 graph, self.walk = self.walk.graph, None
                 yield from graph.used_up()
+
+
+def _recording(recorder: Recorder | None, workflow: Workflow) -> Recording | None:
+    if recorder is None:
+        return None
+    from engine.recording.recording import Recording  # most engines have no use for it
+
+    return Recording(recorder, workflow)
 
 
 def priority_of(document: Document) -> Priority:

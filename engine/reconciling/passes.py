@@ -114,8 +114,10 @@ class Passes:
             span.tell({"oarlock.pass": run.number, "oarlock.result": ending, "oarlock.phase": run.workflow.phase})
             if run.parting:
                 self.part(run)
+            why = {"aborted": run.abort_reason, "cancelled": "cancelled"}.get(ending, "")
+            if self._surroundings.recorder is not None and run.recording is not None:
+                run.recording.end(ending, why, run.workflow.phase, seconds)
             if self._observer is not None:
-                why = {"aborted": run.abort_reason, "cancelled": "cancelled"}.get(ending, "")
                 self._observer.pass_ended(PassEnd(run.workflow.key, run.workflow.phase, why, seconds))
 
     def _committed(self, run: Run, woken: set[str], changed: Collection[str], *, was_finished: bool) -> PassResult:

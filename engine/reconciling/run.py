@@ -26,6 +26,7 @@ from engine.templates.template import Plain
 from rpc.logs import Logger, get_logger
 
 if TYPE_CHECKING:
+    from engine.recording.recording import Recording
     from registry import Plugin
 
 Document = Mapping[str, Any]
@@ -74,6 +75,11 @@ class Run:
         """What a walk knows beyond the workflow's document and nodes."""
         return self._kept.record
 
+    @property
+    def recording(self) -> Recording | None:
+        """What is told to a recorder of it; None where nobody wants to know."""
+        return self._kept.recording
+
     @cached_property
     def parted(self) -> asyncio.Event:
         """Set once nothing of it is left here."""
@@ -97,6 +103,9 @@ class Run:
             return None
         refuse_while_open(plugins)
         self._kept.memory.begin(plugins, now)
+        if self.recording is not None:
+            tokens = [plugin.config.token for plugin in plugins]
+            self.recording.begin(self.number, [token for token in tokens if token is not None])
         self._kept.caller.patience = patience
         self._pass = Pass(self._kept, plugins, now)
         try:

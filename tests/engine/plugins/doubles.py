@@ -11,6 +11,7 @@ from registry import Plugin, PluginConfig
 from rpc import Client, FatalError, Method, TransientError
 from rpc.batches import Announcement, CallBatch
 from rpc.client import WIDTH
+from rpc.journeys import Journeys
 from rpc.replies import EMPTY, NodeReply, NodeResult, Reply
 from rpc.window import Outcomes
 
@@ -44,7 +45,14 @@ class ScriptedClient(Client):
         return self.times_back
 
     async def ask(
-        self, method: Method, batch: CallBatch, outcomes: Outcomes, *, tolerant: bool = False, width: int = WIDTH
+        self,
+        method: Method,
+        batch: CallBatch,
+        outcomes: Outcomes,
+        *,
+        tolerant: bool = False,
+        width: int = WIDTH,
+        journeys: Journeys | None = None,
     ) -> None:
         self.batches.append(batch)
         self.widths.append(width)

@@ -1,0 +1,1 @@
+"""Who changed what: the calls to plugins and what came of them, written down, told and asked again."""

@@ -1,0 +1,144 @@
+"""A file that grows by whole lines, written beside the event loop."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
+
+from engine.recording.format import RecordError, header, version_of
+from rpc.logs import get_logger
+
+CHUNK: Final = 1 << 20
+"""About how many bytes are written at once."""
+MOST_WAITING: Final = 64
+"""Chunks that wait to be written before who adds more is to wait."""
+
+_log = get_logger(__name__)
+
+Lines = bytes | tuple[bytes, Sequence[bytes]]
+"""Whole lines; or what lines begin with, and what each ends with but for the brace and the line's end."""
+
+
+class Appending:
+    """A record that is being written. What was added is in the file after `flush`, soon, or `close`.
+
+    Lines are only put together by the thread that writes them: at a hundred million bytes a loop it counts whether what
+    is written is still in the processor's cache. Raises `RecordError` where the file cannot be had: it is something
+    else, or another process writes it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.error = ""
+        """Why nothing is written any more."""
+        self._descriptor = _opened(file)
+        self._lines: list[Lines] = []
+        self._size = 0
+        self._waiting: SimpleQueue[list[Lines] | threading.Event | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name=f"record {file.name}", daemon=True)
+        self._thread.start()
+        self.add(header())
+        self.flush()
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits to be written that no more should be added for now."""
+        return self._waiting.qsize() > MOST_WAITING
+
+    def add(self, *lines: bytes) -> None:
+        """Add whole lines, which may be in pieces."""
+        self._lines += lines
+        self._added(sum(map(len, lines)))
+
+    def add_alike(self, begin: bytes, ends: Sequence[bytes]) -> None:
+        """Add lines that all begin alike; nobody may change the sequence afterwards."""
+        self._lines.append((begin, ends))
+        self._added(len(ends) * (len(begin) + len(ends[0])))
+
+    def _added(self, size: int) -> None:
+        self._size += size
+        if self._size >= CHUNK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Have what was added written."""
+        if self._lines:
+            self._waiting.put(self._lines)
+            self._lines, self._size = [], 0
+
+    def catch_up(self) -> None:
+        """Wait until what is to be written by now has been: in another thread than the event loop's."""
+        done = threading.Event()
+        self._waiting.put(done)
+        done.wait()
+
+    def close(self) -> None:
+        """Write what there is, and let go of the file."""
+        self.flush()
+        self._waiting.put(None)
+        self._thread.join()
+        os.close(self._descriptor)
+
+    def _write(self) -> None:
+        while (waiting := self._waiting.get()) is not None:
+            if isinstance(waiting, threading.Event):
+                waiting.set()
+            elif not self.error:
+                try:
+                    for at in range(0, len(waiting), _PIECES):
+                        self._write_all([piece for some in waiting[at : at + _PIECES] for piece in _pieces(some)])
+                except OSError as error:
+                    self.error = error.strerror or str(error)
+                    _log.error("nothing is recorded any more", file=str(self.file), error=self.error)
+
+    def _write_all(self, lines: list[bytes]) -> None:
+        written, size = os.writev(self._descriptor, lines), sum(map(len, lines))
+        while written < size:  # the disk is nearly full
+            written += os.write(self._descriptor, b"".join(lines)[written:])
+
+
+_PIECES: Final = 300
+"""Lines that one `writev` is given: of more than 1024 pieces it may want none."""
+
+
+def _pieces(lines: Lines) -> Sequence[bytes]:
+    if isinstance(lines, bytes):
+        return (lines,)
+    begin, ends = lines
+    return begin, (b"}\n" + begin).join(ends), b"}\n"
+
+
+def _opened(file: Path) -> int:
+    """The file, ready to be appended to, its last line whole."""
+    try:
+        # Not to wait for who reads a pipe; and what is in it is not for everybody.
+        descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise RecordError(f"{file}: {error.strerror}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise RecordError(f"{file}: expected a file, or none")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise RecordError(f"{file}: {error.strerror}") from None
+            raise RecordError(f"{file}: another process is recording there") from None
+        size = os.fstat(descriptor).st_size
+        if size:
+            version_of(os.pread(descriptor, 4096, 0).partition(b"\n")[0], str(file))
+            if os.pread(descriptor, 1, size - 1) != b"\n":  # the last one to write it was killed
+                os.write(descriptor, b"\n")
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+        raise
+    return descriptor

@@ -1,0 +1,319 @@
+"""Who changed what is written down: a line for each call, bodies once each, secrets left out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import Engine, PassTold, PendingExecutor, Recorder, RecordError, Told
+from registry.config import RetrySettings, Seconds, Token
+from rpc import Method
+from tests.acceptance.fixtures import StartEngine, StartPlugin
+from tests.acceptance.manifests import container, workflow
+
+_FAN = {"name": "main", "steps": [[{"name": "work", "template": "work", "withSequence": {"count": "3"}}]]}
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    return tmp_path / "calls.jsonl"
+
+
+class Read:
+    """The lines of a record, by what they are."""
+
+    def __init__(self, record: Path) -> None:
+        self.text = record.read_text()
+        self.lines: list[dict[str, Any]] = [json.loads(line) for line in self.text.splitlines()]
+        self.calls = [line for line in self.lines if "plugin" in line]
+        self.ends = [line for line in self.lines if "ended" in line]
+        self.bodies = {line["body"]: line for line in self.lines if "body" in line}
+
+    def request(self, call: dict[str, Any]) -> Any:
+        """What was sent, as it was."""
+        name, _, place = call["request"].partition("/")
+        body = self.bodies[name]
+        if not place:
+            return body["json"]
+        batch = body["batch"]
+        own = batch["calls"][int(place)]
+        workflow = self.bodies[batch["workflow"]]["json"]
+        return {"workflow": workflow, **own, "template": batch["templates"][own["template"]]}
+
+    def about(self, name: str, **fields: str) -> list[dict[str, Any]]:
+        """The calls about the node of that name."""
+        found = [call for call in self.calls if call.get("node", {}).get("name", "") == name]
+        return [call for call in found if fields.items() <= call.items()]
+
+
+async def test_each_call_has_a_line_whether_it_travels_alone_or_in_a_batch(
+    plugin: StartPlugin, engine: StartEngine, tmp_path: Path
+) -> None:
+    kinds = []
+    for batches in (False, True):
+        file = tmp_path / f"{batches}.jsonl"
+        peer = await plugin({method: {} for method in Method})
+        peer.batches = batches
+        subject = await engine(peer, executor=PendingExecutor(), recorder=Recorder(file))
+        await subject.reconcile(work := workflow(_FAN, container("work")))
+        await subject.reconcile(work)
+        await subject.__aexit__(None, None, None)
+        kinds.append(
+            Counter(
+                (call["pass"], call["method"], call.get("node", {}).get("name"))
+                for call in Read(file).calls
+                if call["outcome"] == "answered"
+            )
+        )
+    assert kinds[0] == kinds[1]
+    assert kinds[0][1, "node.preExecute", "work[0].work(1:1)"] == 1
+    assert kinds[0][2, "node.preExecute", "work[0].work(1:1)"] == 1
+    assert kinds[0][2, "parameters.add", "work[0].work(1:1)"] == 0
+
+
+async def test_what_is_sent_can_be_read_again_and_is_written_once(
+    plugin: StartPlugin, engine: StartEngine, record: Path
+) -> None:
+    peers = [await plugin({"node.preExecute": {}}) for _ in range(2)]
+    subject = await engine(*peers, executor=PendingExecutor(), recorder=Recorder(record))
+    work = workflow(_FAN, container("work"))
+    for _ in range(3):
+        await subject.reconcile(work)
+    await subject.__aexit__(None, None, None)
+
+    read = Read(record)
+    sent = [read.request(call) for call in read.calls if call["method"] == "node.preExecute"]
+    received = [args for peer in peers for args in peer.args("node.preExecute")]
+    assert sorted(map(_text, sent)) == sorted(map(_text, received))
+    batches = [body["batch"] for body in read.bodies.values() if "batch" in body]
+    written = [call for batch in batches for call in batch["calls"] if "node" in call]
+    assert len(written) == len({_text(args) for args in received})
+
+
+async def test_what_a_call_changed_is_told_as_old_and_new(
+    plugin: StartPlugin, engine: StartEngine, record: Path
+) -> None:
+    peer = await plugin(
+        {
+            "workflow.preOperate": {"workflow": {"metadata": {"labels": {"team": "blue"}}}},
+            "parameters.add": {"parameters": {"hello": "good morning"}},
+            "node.preExecute": {"node": {"phase": "Failed", "message": "no", "outputs": {"result": "1"}}},
+        }
+    )
+    watching = await plugin({"node.postExecute": {"node": {"message": "still no"}}})
+    subject = await engine(peer, (watching, {"mode": "observe"}), recorder=Recorder(record))
+    await subject.run([work := workflow(container("main"))])
+    await subject.__aexit__(None, None, None)
+
+    read = Read(record)
+    assert work.nodes["work"].message == "no"
+    (first, *_) = read.calls
+    assert first["method"] == "workflow.preOperate"
+    assert first["changed"] == {"metadata.labels.team": [None, "blue"]}
+    (added,) = read.about("work", method="parameters.add", plugin="plugin-1")
+    assert added["changed"] == {"parameters.hello": [None, "good morning"]}
+    (failed,) = read.about("work", method="node.preExecute", plugin="plugin-1")
+    assert failed["changed"] == {
+        "phase": ["Pending", "Failed"],
+        "message": ["", "no"],
+        "outputs": [None, {"result": "1"}],
+    }
+    assert read.bodies[failed["reply"]]["json"] == peer.answers["node.preExecute"]
+    (watched,) = read.about("work", method="node.postExecute", plugin="plugin-2")
+    assert "changed" not in watched
+    assert watched["would_change"] == {"message": ["no", "still no"]}
+
+
+async def test_an_aborted_pass_says_why_and_its_answers_count_in_the_next(
+    plugin: StartPlugin, engine: StartEngine, record: Path
+) -> None:
+    first = await plugin({"node.preExecute": {"node": {"message": "seen"}}})
+    second = await plugin({"node.preExecute": 503})
+    settings = {"retry": RetrySettings(attempts=2, backoff=Seconds(0.001), max_backoff=Seconds(0.001))}
+    subject = await engine(first, (second, settings), executor=PendingExecutor(), recorder=Recorder(record))
+    work = workflow(container("main"))
+    await subject.reconcile(work)
+    second.answers["node.preExecute"] = {}
+    await subject.reconcile(work)
+    await subject.__aexit__(None, None, None)
+
+    read = Read(record)
+    assert [end["result"] for end in read.ends] == ["aborted", "committed"]
+    assert "503" in read.ends[0]["reason"]
+    busy, good = read.about("work", plugin="plugin-2", method="node.preExecute")
+    assert busy["outcome"] == "busy"
+    assert busy["attempts"] > 1
+    assert "503" in busy["error"]
+    assert good["outcome"] == "answered"
+    asked, known = read.about("work", plugin="plugin-1", method="node.preExecute")
+    assert asked["changed"] == known["changed"] == {"message": ["", "seen"]}
+    assert known["known"]
+    assert "travelled" not in known
+
+
+async def test_a_reply_that_is_refused_says_why(plugin: StartPlugin, engine: StartEngine, record: Path) -> None:
+    peer = await plugin({"node.preExecute": {"node": {"id": "another"}}})
+    subject = await engine(peer, recorder=Recorder(record))
+    await subject.run([workflow(container("main"))])
+    await subject.__aexit__(None, None, None)
+    (call,) = Read(record).about("work", method="node.preExecute")
+    assert "id may not be changed" in call["error"]
+    assert call["changed"]["phase"] == ["Pending", "Error"]
+
+
+@pytest.mark.parametrize("batches", [False, True])
+async def test_no_secret_is_written(plugin: StartPlugin, engine: StartEngine, record: Path, *, batches: bool) -> None:
+    token, password, key, header = "the-plugins-own-token", "hunter2-hunter2", "AKIA-0815", "c2VjcmV0OnNlY3JldA"
+    peer = await plugin(
+        {
+            "workflow.preOperate": {"workflow": {"metadata": {"annotations": {"seen": f"with {token}"}}}},
+            "node.preExecute": {
+                "node": {"message": f"Bearer {header}", "outputs": {"parameters": [{"name": "api_key", "value": key}]}}
+            },
+        },
+        token=token,
+    )
+    peer.batches = batches
+    recorder = Recorder(record)
+    recorder.hide("unmentionable")
+    subject = await engine((peer, {"token": Token(token)}), executor=PendingExecutor(), recorder=recorder)
+    environment = [{"name": "DB_PASSWORD", "value": password}, {"name": "COLOUR", "value": "unmentionable"}]
+    main = {
+        "name": "main",
+        "inputs": {"parameters": [{"name": "accessKey", "value": key}]},
+        "container": {
+            "image": "i",
+            "command": ["curl", "-H", f"Authorization: Basic {header}", f"https://me:{password}@host"],
+            "env": environment,
+        },
+    }
+    work = workflow(main)
+    await subject.reconcile(work)
+    await subject.reconcile(work)
+    await subject.__aexit__(None, None, None)
+
+    text = Read(record).text
+    for secret in (token, password, key, header, "unmentionable"):
+        assert secret not in text
+    assert "DB_PASSWORD" in text
+    assert any(body.get("hidden") for body in Read(record).bodies.values())
+
+
+async def test_bodies_are_bounded(plugin: StartPlugin, engine: StartEngine, record: Path) -> None:
+    long = "x" * 5000
+    peer = await plugin({"node.preExecute": {"node": {"message": long}}})
+    subject = await engine(peer, executor=PendingExecutor(), recorder=Recorder(record, max_body=1000))
+    await subject.reconcile(workflow(container("main", long)))
+    await subject.__aexit__(None, None, None)
+    read = Read(record)
+    (call,) = read.about("work", method="node.preExecute")
+    for name in (call["request"], call["reply"]):
+        assert len(read.bodies[name]["cut"]) == 1000
+        assert read.bodies[name]["bytes"] > 5000
+    assert len(read.text) < 16_000
+
+
+async def test_a_record_goes_on_after_the_last_line_was_cut_off(
+    plugin: StartPlugin, engine: StartEngine, record: Path
+) -> None:
+    peer = await plugin({"node.preExecute": {}})
+    for _ in range(2):
+        subject = await engine(peer, executor=PendingExecutor(), recorder=Recorder(record))
+        await subject.reconcile(workflow(container("main")))
+        await subject.__aexit__(None, None, None)
+        _cut_off(record)
+    lines = _lines(record)
+    headers = [number for number, line in enumerate(lines) if "oarlock-calls" in line]
+    assert len(headers) == 2
+    broken = [number for number, line in enumerate(lines) if not line.endswith("}")]
+    assert broken == [headers[1] - 1, len(lines) - 1]
+
+
+async def test_only_one_may_write_a_record_and_nothing_else_is_taken_for_one(
+    engine: StartEngine, record: Path, tmp_path: Path
+) -> None:
+    await engine(recorder=Recorder(record))
+    with pytest.raises(RecordError, match="another process"):
+        await engine(recorder=Recorder(record))
+    other = tmp_path / "notes.txt"
+    other.write_text("milk\n")
+    with pytest.raises(RecordError, match="expected a record"):
+        await engine(recorder=Recorder(other))
+    assert other.read_text() == "milk\n"
+    other.write_text('{"format":"oarlock-calls","version":2}\n')
+    with pytest.raises(RecordError, match="expected a record of version 1, got version 2"):
+        await engine(recorder=Recorder(other))
+    with pytest.raises(RecordError, match="expected a file"):
+        await engine(recorder=Recorder("/dev/null"))
+    with pytest.raises(ValueError, match="max_body"):
+        Recorder(record, max_body=0)
+
+
+async def test_listeners_hear_of_what_was_said_without_a_file(plugin: StartPlugin, engine: StartEngine) -> None:
+    peer = await plugin({"node.preExecute": {"node": {"phase": "Skipped"}}, "node.postExecute": {}})
+    recorder, heard = Recorder(), list[Told | PassTold]()
+    recorder.listeners.append(heard.append)
+    subject = await engine(peer, recorder=recorder)
+    await subject.run([work := workflow(container("main"))])
+    said, *ends = heard
+    assert isinstance(said, Told)
+    assert (said.plugin, said.name, said.uid) == ("plugin-1", "work", work.uid)
+    assert said.changed == {"phase": ("Pending", "Skipped")}
+    assert [end.ended for end in ends if isinstance(end, PassTold)] == ["committed"]
+
+
+async def test_a_disk_that_is_full_ends_the_record_and_nothing_else(
+    plugin: StartPlugin, engine: StartEngine, record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    peer = await plugin({"node.preExecute": {}})
+    recorder = Recorder(record)
+    subject = await engine(peer, recorder=recorder)
+    monkeypatch.setattr("os.writev", full)
+    await subject.run([work := workflow(container("main"))])
+    await subject.__aexit__(None, None, None)
+    assert work.phase == "Succeeded"
+    assert recorder.error == "No space left on device"
+
+
+async def test_a_pass_that_is_cancelled_says_so(plugin: StartPlugin, engine: StartEngine, record: Path) -> None:
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    async def late(args: dict[str, Any]) -> dict[str, Any]:
+        asked.set()
+        await over.wait()
+        return {}
+
+    peer = await plugin({"node.preExecute": late})
+    subject: Engine = await engine((peer, {"timeout": 600.0}), recorder=Recorder(record))
+    passing = asyncio.create_task(subject.reconcile(workflow(container("main"))))
+    await asked.wait()
+    passing.cancel()
+    await asyncio.wait([passing])
+    over.set()
+    await subject.__aexit__(None, None, None)
+    read = Read(record)
+    assert [end["result"] for end in read.ends] == ["cancelled"]
+    (call,) = read.about("work", method="node.preExecute")
+    assert call["outcome"] == "cancelled"
+
+
+def _cut_off(record: Path) -> None:
+    """As when the process was killed."""
+    with record.open("a") as file:
+        file.write('{"pass":1,"plugin":"plug')
+
+
+def _lines(record: Path) -> list[str]:
+    return record.read_text().splitlines()
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True)

@@ -8,6 +8,17 @@ from engine.plugins.journal import Journal
 from engine.plugins.memory import Memory, Rooms
 from engine.plugins.nodes import LONGEST_WAIT, NodeHooks
 from engine.plugins.patience import Patience
-from engine.plugins.workflows import WorkflowHooks
+from engine.plugins.workflows import WorkflowHooks, is_over
 
-__all__ = ["LONGEST_WAIT", "Caller", "Journal", "Memory", "NodeHooks", "Patience", "Rooms", "WorkflowHooks", "may_fail"]
+__all__ = [
+    "LONGEST_WAIT",
+    "Caller",
+    "Journal",
+    "Memory",
+    "NodeHooks",
+    "Patience",
+    "Rooms",
+    "WorkflowHooks",
+    "is_over",
+    "may_fail",
+]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from engine.model.node import Node, encode
+from engine.model.workflow import COMPLETED_PHASES
 from engine.plugins.calling import Caller
 from engine.plugins.matching import wants
 from engine.plugins.patching import IllegalChange, patch_workflow
@@ -27,19 +28,27 @@ class WorkflowHooks:
         self._caller = caller
 
     async def pre_operate(self, document: dict[str, Any], nodes: dict[str, Node]) -> dict[str, Any]:
-        """The document as the plugins want it. Raises `TransientError` and `FatalError`."""
+        """The document as the plugins want it; who ends the workflow has the last word.
+
+        Raises `TransientError` and `FatalError`.
+        """
         for plugin in self._plugins:
+            if is_over(document):
+                break
             if _asked(plugin, Method.WORKFLOW_PRE_OPERATE, document):
                 body = b'{"workflow":' + _encoded(document, nodes, plugin) + b"}"
                 document = await self._call(plugin, Method.WORKFLOW_PRE_OPERATE, body, document)
         return document
 
     async def post_operate(
-        self, old: dict[str, Any], document: dict[str, Any], nodes: dict[str, Node]
+        self, old: dict[str, Any], document: dict[str, Any], nodes: dict[str, Node], failed: Collection[str] = ()
     ) -> dict[str, Any]:
-        """The document as the plugins want it, told what it was before the pass."""
+        """The document as the plugins want it, told what it was before the pass; those that have `failed` are not.
+
+        Raises `TransientError` and `FatalError`.
+        """
         for plugin in self._plugins:
-            if _asked(plugin, Method.WORKFLOW_POST_OPERATE, document):
+            if plugin.name not in failed and _asked(plugin, Method.WORKFLOW_POST_OPERATE, document):
                 # The nodes as they were are not kept whole; a plugin that wants them sees the new ones.
                 body = b"".join((b'{"old":', orjson.dumps(old), b',"new":', _encoded(document, nodes, plugin), b"}"))
                 document = await self._call(plugin, Method.WORKFLOW_POST_OPERATE, body, document)
@@ -55,6 +64,11 @@ class WorkflowHooks:
             if self._caller.passes_over(plugin):
                 return document
             raise FatalError(plugin.name, method, str(error)) from error
+
+
+def is_over(document: dict[str, Any]) -> bool:
+    """Whether the workflow has ended."""
+    return document["status"].get("phase") in COMPLETED_PHASES
 
 
 def _asked(plugin: Plugin, method: Method, document: dict[str, Any]) -> bool:

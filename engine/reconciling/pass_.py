@@ -15,7 +15,7 @@ from engine.model.node import ERROR, FAILED, POD
 from engine.model.pace import PIECE, Pieces
 from engine.model.status import finished, pending, running, with_progress
 from engine.operations import with_spec
-from engine.plugins import NodeHooks, Patience, WorkflowHooks, may_fail
+from engine.plugins import NodeHooks, Patience, WorkflowHooks, is_over, may_fail
 from engine.reconciling.building import build, enter
 from engine.reconciling.keeping import Kept, digest
 from engine.reconciling.ledger import Ledger, Staged
@@ -68,20 +68,19 @@ class Pass:
                 ledger.committed()
 
     async def _reconcile(self) -> dict[str, Any]:
-        """The workflow as it is to be committed; where it is itself at fault it is over."""
-        workflow, now = self._kept.workflow, self._now
-        hooks = WorkflowHooks(self._plugins, self._kept.caller)
-        old = workflow.document
-        document = running(old, self._stamp)
+        """The workflow as it is to be committed."""
+        old, hooks = self._kept.workflow.document, WorkflowHooks(self._plugins, self._kept.caller)
+        document = await self._operate(hooks, running(old, self._stamp))
+        return await self._tell(hooks, old, document)
+
+    async def _operate(self, hooks: WorkflowHooks, document: dict[str, Any]) -> dict[str, Any]:
+        """What comes of the workflow in this pass; where it is itself at fault it is over."""
+        now = self._now
         try:
-            document = await hooks.pre_operate(document, workflow.nodes)
-            document = await self._walk(document)
-            return await hooks.post_operate(old, document, workflow.nodes)
-        except (FatalError, TooManyNodes) as error:  # what the pass did to the nodes is undone
-            cancelled = await self._rollback()
-            if cancelled is not None:
-                raise cancelled from None
-            return finished(document, ERROR, str(error), now)
+            document = await hooks.pre_operate(document, self._kept.workflow.nodes)
+            return await (self._end(document) if is_over(document) else self._walk(document))
+        except (FatalError, TooManyNodes) as error:
+            return await self._fail(document, error)
         except InvalidSpec as error:
             return finished(document, FAILED, f"invalid spec: {error}", now)
         except MissingParameter as error:
@@ -91,14 +90,59 @@ class Pass:
         except (UnknownTemplate, InvalidMetadata) as error:
             return finished(document, ERROR, str(error), now)
 
-    async def _walk(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Go through the graph, where that may be; returns the document with the outcome."""
+    async def _tell(self, hooks: WorkflowHooks, old: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+        """Tell the plugins; whatever ends the workflow meanwhile, all but those that have failed hear of it."""
+        failed = set[str]()
+        while True:
+            try:
+                told = await hooks.post_operate(old, document, self._kept.workflow.nodes, failed)
+            except FatalError as error:
+                if not failed:
+                    document = await self._fail(document, error)
+                failed.add(error.plugin)
+                continue
+            if is_over(document) or not is_over(told):
+                return told
+            document = await self._end(told)
+
+    async def _fail(self, document: dict[str, Any], error: Exception) -> dict[str, Any]:
+        """The workflow is Error, and what the pass did to its nodes is undone."""
+        cancelled = await self._rollback()
+        if cancelled is not None:
+            raise cancelled from None
+        return finished(document, ERROR, str(error), self._now)
+
+    async def _end(self, document: dict[str, Any]) -> dict[str, Any]:
+        """A plugin has ended the workflow: nothing is started, and what runs ends as if it had been terminated."""
+        phase, message = document["status"]["phase"], document["status"].get("message") or ""
+        workflow, spec = self._kept.workflow, document["spec"]
+        nodes = workflow.nodes
+        if nodes:  # by the spec that they were made by, whatever the plugin has made of it
+            document, walk = await self._resumed({**document, "spec": workflow.document["spec"]})
+            hooks = NodeHooks((), walk.graph, document, self._kept.caller)
+            await self._begin(walk, hooks, document)
+            walk.graph.set_time(self._now, self._stamp)
+            await walk.shut_down("Terminate", message)
+            await self._catch_up(walk, document)
+            await self._visit(walk, hooks)
+            document = {**await self._sum_up(walk, document), "spec": spec}
+        pods = any(node.type == POD for node in nodes.values())
+        return finished(document, phase, message, self._now, pods=pods)
+
+    async def _resumed(self, document: dict[str, Any]) -> tuple[dict[str, Any], Walk]:
+        """The walk, made anew where it is another spec's, and the document that it is over."""
         kept = self._kept
         walk = kept.walk
         if walk is None or not walk.may_go_on(document["spec"]):
             document, walk = await build(kept, document, self._stamp)
             kept.walk = walk
         walk.look_at(document["metadata"])
+        return document, walk
+
+    async def _walk(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Go through the graph, where that may be; returns the document with the outcome."""
+        kept = self._kept
+        document, walk = await self._resumed(document)
         waiting, shutdown = enter(kept, walk), document["spec"].get("shutdown")
         if waiting and shutdown:  # what waits fails at once, be it a node or the workflow
             await walk.shut_down(shutdown, kept.record.why)

@@ -90,7 +90,7 @@ class Passes:
                 # A mistake of ours: it must not take the other workflows with it (Argo's operator recovers likewise).
                 run.log.exception("pass failed")
                 reason = f"internal error: {type(error).__name__}: {error}"
-                cancelled = await pace.to_the_end(run.give_up(reason, self._clock()))
+                cancelled = await self._give_up(run, reason)
             else:
                 ending = "committed"
             finally:
@@ -171,7 +171,13 @@ class Passes:
                     raise DeadlinePassed(reason) from error
                 reason = f"{reason}, {TRIES} times in a row, and plugin {patience.awaited!r} answered nothing meanwhile"
                 run.log.error("workflow given up", reason=reason)
-                return await self._surroundings.pace.to_the_end(run.give_up(reason, self._clock()))
+                return await run.give_up(reason, self._clock(), plugins)
+
+    async def _give_up(self, run: Run, reason: str) -> CancelledError | None:
+        if self._registry is None:
+            return await run.give_up(reason, self._clock(), ())
+        with self._registry.lease() as plugins:
+            return await run.give_up(reason, self._clock(), plugins)
 
     def _aborted(self, run: Run, error: TransientError | DeadlinePassed | StoreError) -> PassResult:
         """The pass left no trace. Its workflow waits, longer each time, unless it got on and only ran out of time."""

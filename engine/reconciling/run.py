@@ -17,7 +17,7 @@ from engine.model.pace import Pieces, in_order, used_up
 from engine.model.status import finished, running
 from engine.model.workflow import Workflow
 from engine.operations import with_spec
-from engine.plugins import Patience
+from engine.plugins import Patience, WorkflowHooks
 from engine.reconciling.entries import LEAF, REPORT
 from engine.reconciling.keeping import Kept, Surroundings
 from engine.reconciling.ledger import Ledger
@@ -113,9 +113,24 @@ class Run:
         finally:
             self._pass = None
 
-    def give_up(self, message: str, now: float) -> Pieces:
-        """The workflow cannot be reconciled: it is Error, and its nodes are as they were."""
+    async def give_up(self, message: str, now: float, plugins: Sequence[Plugin]) -> asyncio.CancelledError | None:
+        """The workflow cannot be reconciled: it is Error, and its nodes are as they were.
+
+        Plugins are told where that can be done; returns a cancellation that came meanwhile.
+        """
         document = finished(running(self.workflow.document, now), ERROR, message, now)
+        cancelled = None
+        for plugin in plugins:
+            try:
+                hooks = WorkflowHooks((plugin,), self._kept.caller)
+                document = await hooks.post_operate(self.workflow.document, document, self.workflow.nodes)
+            except asyncio.CancelledError as error:
+                cancelled = error
+            except Exception as error:  # it may be this plugin that is the reason
+                self.log.warning("a plugin was not told of the end", plugin=plugin.name, reason=str(error))
+        return await self._surroundings.pace.to_the_end(self._give_up(document)) or cancelled
+
+    def _give_up(self, document: dict[str, Any]) -> Pieces:
         try:
             yield from self._kept.write_down()
             self._kept.commit(document)

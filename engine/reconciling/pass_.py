@@ -123,8 +123,7 @@ class Pass:
             await self._begin(walk, hooks, document)
             walk.graph.set_time(self._now, self._stamp)
             await walk.shut_down("Terminate", message)
-            await self._catch_up(walk, document)
-            await self._visit(walk, hooks)
+            await self._visit(walk, hooks, await self._catch_up(walk, document))
             document = {**await self._sum_up(walk, document), "spec": spec}
         pods = any(node.type == POD for node in nodes.values())
         return finished(document, phase, message, self._now, pods=pods)

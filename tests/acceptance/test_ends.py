@@ -9,7 +9,7 @@ import pytest
 
 from engine import Engine, PendingExecutor, Result, Workflow
 from tests.acceptance.fixtures import StartEngine, StartPlugin
-from tests.acceptance.manifests import by_name, container, loop, steps, workflow
+from tests.acceptance.manifests import container, loop, steps, workflow
 from tests.acceptance.peer import Answer, Peer
 from tests.acceptance.test_reports import Recorder
 
@@ -87,7 +87,7 @@ async def test_a_phase_that_there_is_not_is_an_error_of_the_plugin(plugin: Start
     await running.run([work])
     assert work.phase == "Error"
     assert work.message == (
-        f"plugin 'plugin-1', workflow.preOperate: status.phase may not be changed from 'Running' to 'Refused'"
+        "plugin 'plugin-1', workflow.preOperate: status.phase may not be changed from 'Running' to 'Refused'"
     )
     assert not leaves.started
 
@@ -150,7 +150,7 @@ async def test_a_mistake_of_ours_is_an_end_to_be_told_of(
         raise ZeroDivisionError
 
     running: Engine = await engine(broken, notifier, executor=PendingExecutor())
-    monkeypatch.setattr("engine.reconciling.walking.Walk.tick", fail)
+    monkeypatch.setattr("engine.reconciling.walking.Walk.catch_up", fail)
     work = workflow(container("main"))
     await running.run([work])
     assert (work.phase, work.message) == ("Error", "internal error: ZeroDivisionError: ")

@@ -67,8 +67,11 @@ class _Watcher(Generic[_T]):
             self._told.add(item.uid)
 
     def hear(self, item: _T, *, gone: bool = False) -> None:
-        self._pending[item.uid] = item, gone
-        self.news.set()
+        """Something has become of this one: what is not selected, and never was, wakes nobody."""
+        uid = item.uid
+        if uid in self._told or uid in self._pending or uid in self._perhaps or (not gone and self._selected(item)):
+            self._pending[uid] = item, gone
+            self.news.set()
 
     def take(self) -> Event[_T] | None:
         """The next event that concerns this watcher: what is selected no more is as good as deleted."""

@@ -63,7 +63,7 @@ class Retention:
                 await task
 
     async def _run(self) -> None:
-        async with aclosing(self._records.hub.watch(0, lambda record: True)) as events:
+        async with aclosing(self._records.hub.watch(0, _is_over)) as events:
             coming = asyncio.ensure_future(anext(events, None))
             try:
                 while True:
@@ -89,7 +89,7 @@ class Retention:
 
     def _hear(self, event: Event[Record]) -> None:
         record = event.item
-        if event.type == DELETED or record.workflow is not None:
+        if event.type == DELETED:
             self._finished.pop(record.uid, None)
             return
         ended = _ended(record.document)
@@ -142,6 +142,10 @@ class Retention:
         self._finished.pop(record.uid, None)
         log.info("workflow deleted", reason=why)
         return True
+
+
+def _is_over(record: Record) -> bool:
+    return record.workflow is None
 
 
 def _ended(document: Document) -> float:

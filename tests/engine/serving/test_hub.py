@@ -113,3 +113,21 @@ async def test_a_watcher_who_sleeps_is_told_the_last_state_once() -> None:
     assert (await anext(watching)).type == MODIFIED
     world.hub.close()
     assert [each async for each in watching] == []
+
+
+async def test_what_is_not_selected_wakes_nobody() -> None:
+    world, looked = World(), list[str]()
+
+    def selected(thing: Thing) -> bool:
+        looked.append(thing.uid)
+        return thing.uid == "a"
+
+    watching = world.hub.watch(0, selected)
+    coming = asyncio.ensure_future(anext(watching))
+    await asyncio.sleep(0)
+    for _ in range(10):
+        world.step("put", "b")
+        await asyncio.sleep(0)
+    assert looked == ["b"] * 10  # once each: nobody has looked again
+    world.step("put", "a")
+    assert (await coming).item.uid == "a"

@@ -170,7 +170,7 @@ class Ledger:
             if graph is not None:
                 at, shutdown, closing = graph.moved_at, graph.closing.shutdown, graph.closing.message
             noted = (at, shutdown, closing, why, staged.plugins)
-            return await self._write(partial(self._of_pass, staged), staged.document, noted)
+            return await self._write(partial(self._of_pass, staged), staged.document, noted, patient=True)
         except BaseException:
             self._lock.release()
             raise
@@ -313,10 +313,16 @@ class Ledger:
     # Both
 
     async def _write(
-        self, changed: Callable[[Sheet], Pieces], document: Document, noted: Marks, *, left: bool = False
+        self,
+        changed: Callable[[Sheet], Pieces],
+        document: Document,
+        noted: Marks,
+        *,
+        left: bool = False,
+        patient: bool = False,
     ) -> asyncio.CancelledError | None:
         """Write what changed, with what was said by now; ``left`` is whether the executor has leaves besides those of
-        which that says so."""
+        which that says so, ``patient`` whether it may be put off for a moment."""
         pace = self._books.pace
         said, self._said = self._said, {}
         sheet, self._all = Sheet(whole=self._all), False
@@ -335,7 +341,7 @@ class Ledger:
                 workflow, phase = self._workflow, document["status"].get("phase") or ""
                 finished = _is_finished(document) and not left and not sheet.put.get(LEAF)
                 head = Head(workflow.uid, workflow.namespace, workflow.name, phase, finished)
-                cancelled = await self._commit(Change(head, sheet.put, sheet.gone, sheet.whole))
+                cancelled = await self._commit(Change(head, sheet.put, sheet.gone, sheet.whole, patient))
         except BaseException:  # cancelled, or the store has failed
             self._said, self._all = said | self._said, self._all or sheet.whole
             self.say()

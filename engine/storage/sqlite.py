@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +24,15 @@ _T = TypeVar("_T")
 _Write = Callable[[int], Any]
 """Writes under a revision; its result is whoever asked for it."""
 
-ENOUGH: Final = 64
+ENOUGH: Final = 16
 """Changes that are written without waiting for more: what a transaction costs is shared well among so many."""
+
+APART: Final = 0.01
+"""Seconds between the transactions of changes that are patient, on the average. To wait for the disk costs as much
+processor time as a small pass, and with as many transactions as a disk can do, most would be of one change."""
+
+AT_ONCE: Final = 20
+"""Transactions after a rest, at most, that do not wait for that."""
 
 _DOCUMENT: Final = """INSERT INTO documents (kind, namespace, name, revision, value) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (kind, namespace, name) DO UPDATE SET revision = excluded.revision, value = excluded.value"""
@@ -33,9 +41,9 @@ _DOCUMENT: Final = """INSERT INTO documents (kind, namespace, name, revision, va
 class SqliteStore:
     """A `Store` in the file ``path``, made where there is none; one process at a time has it, and more is refused.
 
-    Changes that are asked for while others are being written go into one transaction, whose end (a write-ahead log,
-    ``synchronous = FULL``) waits for the disk: what was committed survives the loss of the process and of power. Values
-    are encoded by the writing thread, so they must not be changed any more once they are handed over.
+    Changes that are asked for while others are being written, or put off, go into one transaction, whose end (a
+    write-ahead log, ``synchronous = FULL``) waits for the disk: what was committed survives the loss of the process and
+    of power. Values are encoded by the writing thread, so they must not be changed any more once they are handed over.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
@@ -47,6 +55,13 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._wanted: deque[tuple[_Write, asyncio.Future[Any]]] = deque()
         self._writing = False
+        """Whether somebody sees to it that what is wanted is written."""
+        self._pressing = False
+        """Whether some of that is not patient, or there is enough."""
+        self._due = 0.0
+        """When the next transaction is to begin, by `time.monotonic`."""
+        self._timer: asyncio.TimerHandle | None = None
+        """Until then, where nothing presses."""
 
     async def __aenter__(self) -> Self:
         if not self._entered:
@@ -102,7 +117,7 @@ class SqliteStore:
                 raise self._refused(change, error) from error
             return revision
 
-        return self._change(write)
+        return self._change(write, patient=change.patient)
 
     def _refused(self, change: Change, error: Exception) -> StoreError:
         return refused(f"{self.path}: workflow {change.head.uid}", error)
@@ -163,7 +178,7 @@ class SqliteStore:
             thread.submit(self._write, asyncio.get_running_loop())
         return await asyncio.wrap_future(thread.submit(self._described, read))
 
-    def _change(self, write: Callable[[int], _T]) -> asyncio.Future[_T]:
+    def _change(self, write: Callable[[int], _T], *, patient: bool = False) -> asyncio.Future[_T]:
         loop = asyncio.get_running_loop()
         try:
             self._opened()
@@ -171,16 +186,29 @@ class SqliteStore:
             return _failed(error)
         done: asyncio.Future[_T] = loop.create_future()
         self._wanted.append((write, done))
+        self._pressing = self._pressing or not patient or len(self._wanted) >= ENOUGH
         if not self._writing:
             self._writing = True
-            loop.call_soon(self._gather, loop, 0)
+            self._gather(loop)
+        elif self._pressing and self._timer is not None:
+            self._gather(loop)
         return done
 
-    def _gather(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
-        """Have what is wanted written, once a turn of the event loop has brought no more, or there is enough."""
-        if before < len(self._wanted) < ENOUGH:
-            loop.call_soon(self._gather, loop, len(self._wanted))
-        elif self._thread is not None:
+    def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have what is wanted written: where it presses with what else this turn of the event loop brings."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wait = self._due - time.monotonic()
+        if wait > 0 and not self._pressing:
+            self._timer = loop.call_later(wait, self._begin, loop)
+        else:
+            loop.call_soon(self._begin, loop)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer, self._pressing = None, False
+        if self._thread is not None:
+            self._due = max(self._due, time.monotonic() - AT_ONCE * APART) + APART
             self._thread.submit(self._write, loop)
 
     def _opened(self) -> ThreadPoolExecutor:
@@ -244,7 +272,7 @@ class SqliteStore:
                 done.set_result(result)
         self._writing = bool(self._wanted)
         if self._writing:
-            self._gather(loop, 0)
+            self._gather(loop)
 
     def _run(self, statement: str, *values: Any) -> list[Any]:
         assert self._connection is not None

@@ -43,12 +43,15 @@ Values = Mapping[str, Mapping[str, Any]]
 
 class Change(msgspec.Struct, frozen=True):
     """What is to become of a workflow: it loses those of its entries whose keys are in ``gone``, by kind, or with
-    ``whole`` all that it had; then it has what is in ``put``, in place of what it had of that kind and key."""
+    ``whole`` all that it had; then it has what is in ``put``, in place of what it had of that kind and key.
+
+    One that is ``patient`` may be put off for some milliseconds, so that others are written with it."""
 
     head: Head
     put: Values = {}
     gone: Mapping[str, Collection[str]] = {}
     whole: bool = False
+    patient: bool = False
 
 
 class Item(msgspec.Struct, frozen=True):

@@ -219,3 +219,29 @@ async def test_a_store_that_is_not_open_says_so(path: Path) -> None:
         pass
     with pytest.raises(StoreError, match="expected a store that is open"):
         await store.heads()
+
+
+async def test_patient_changes_wait_for_company(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.storage.sqlite.APART", 3600.0)
+    monkeypatch.setattr("engine.storage.sqlite.AT_ONCE", 0)
+    monkeypatch.setattr("engine.storage.sqlite.ENOUGH", 3)
+
+    def patient(number: int) -> asyncio.Future[int]:
+        return store.commit(Change(Head(f"w{number}", "default", f"w{number}"), {"node": {"a": 1}}, patient=True))
+
+    async with SqliteStore(path) as store:
+        await patient(0)  # after a rest there is nothing to wait for
+        alone = patient(1)
+        await asyncio.sleep(0.05)
+        assert not alone.done()
+        await store.put("ConfigMap", "default", "pressing", {})
+        assert alone.done()
+        await asyncio.gather(*map(patient, (2, 3, 4)))  # enough of them
+        put_off = patient(5)
+        assert [head.uid for head in await store.heads(name="w5")] == ["w5"]  # whoever reads has it written
+        assert put_off.done()
+        last = patient(6)
+    assert last.done()
+    async with SqliteStore(path) as store:
+        assert [head.uid for head in await store.heads(name="w6")] == ["w6"]
+        await patient(7)

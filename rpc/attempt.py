@@ -188,7 +188,12 @@ class Attempt(Generic[T]):
         self._on_it = False
         try:
             now = monotonic()
-            self._ledger.answer(self._tally, self._queued, self._start, now)
+            if now >= self._ledger.turn:
+                self._ledger.tell(now)
+            tally = self._tally
+            tally.replies = replies = tally.replies + 1
+            if replies >= tally.due:
+                tally.time(self._start - self._queued, now - self._start)
             if self._judge.unreachable:
                 self._judge.came_back()
             body = result.body

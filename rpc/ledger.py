@@ -1,7 +1,7 @@
 """What came of each attempt at one plugin, counted, and told to those who decide by it: breaker, limiter and budget.
 
-A success is only counted where it happens, since there are a hundred thousand a second. The others are told of it when
-`turn` has come, or when something fails, whichever is first.
+A success is only counted where it happens (`rpc.attempt`), since there are a hundred thousand a second. The others are
+told of it when `turn` has come, or when something fails, whichever is first.
 """
 
 from __future__ import annotations
@@ -46,14 +46,6 @@ class Ledger:
         self._told = 0
         self._credited = 0
         self._probe: asyncio.Future[None] | None = None
-
-    def answer(self, tally: Tally, queued: float, start: float, now: float) -> None:
-        """A complete HTTP reply came at `now` to what was sent at `start`, and was to be from `queued` on."""
-        if now >= self.turn:
-            self.tell(now)
-        tally.replies = replies = tally.replies + 1
-        if replies >= tally.due:
-            tally.time(start - queued, now - start)
 
     @property
     def answered(self) -> int:

@@ -97,7 +97,7 @@ class Pass:
             try:
                 told = await hooks.post_operate(old, document, self._kept.workflow.nodes, failed)
             except FatalError as error:
-                if not failed:
+                if document["status"]["phase"] != ERROR:  # else the first reason stands
                     document = await self._fail(document, error)
                 failed.add(error.plugin)
                 continue

@@ -7,12 +7,11 @@ each would cost more than all the rest of a call that goes well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from rpc.errors import NotSent, PluginError
-from rpc.judging import Judge
+from rpc.judging import Judge, Reading
 from rpc.lanes import Lane, LaneError, Response
 from rpc.ledger import Ledger
 from rpc.methods import Route
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
-
-Reading = Callable[[bytes], tuple[T, int]]
-"""What a good reply's body says, and how many unknown fields it has. Raises `rpc.replies.IllegalReply`."""
 
 
 class HeldBack(Exception):

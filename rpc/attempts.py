@@ -11,9 +11,9 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from rpc.attempt import Attempt, HeldBack, Reading
+from rpc.attempt import Attempt, HeldBack
 from rpc.errors import FatalError, NotSent, PluginError, TransientError
-from rpc.judging import Judge, blames_the_peer
+from rpc.judging import Judge, Reading, blames_the_peer
 from rpc.lanes import Lane
 from rpc.ledger import Ledger
 from rpc.methods import Route

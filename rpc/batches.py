@@ -18,7 +18,17 @@ import orjson
 from rpc.durations import parse_duration
 from rpc.lanes import Response
 from rpc.methods import Method
-from rpc.replies import EMPTY, MAX_DEPTH, IllegalReply, Reply, ShortText, decode_object, json_type, validate
+from rpc.replies import (
+    EMPTY,
+    MAX_DEPTH,
+    IllegalReply,
+    Reply,
+    ShortText,
+    Unknown,
+    decode_object,
+    json_type,
+    validate,
+)
 from rpc.spans import Subject
 
 _OPENING: Final = b',{"template":'
@@ -127,7 +137,7 @@ class BatchReply(NamedTuple):
 
     replies: Sequence[Reply | Response | Illegal]
     announcement: Announcement | None
-    unknown: int
+    unknown: Unknown
 
 
 class _Envelope(msgspec.Struct):
@@ -155,7 +165,7 @@ def decode_batch(method: Method, body: bytes, count: int) -> BatchReply | None:
     """
     silence = _silence(count)
     if body == silence:
-        return BatchReply([EMPTY] * count, None, 0)
+        return BatchReply([EMPTY] * count, None, ())
     cut = len(silence) - 1
     if body.startswith(silence[:-1]) and body[cut : cut + 1] == b",":
         beside = decode_object(b"{" + body[cut + 1 :])
@@ -169,7 +179,8 @@ def decode_batch(method: Method, body: bytes, count: int) -> BatchReply | None:
         raise IllegalReply("expected an array - at `$.replies`")
     if len(entries) != count:
         raise IllegalReply(f"expected {count} replies, one for each call, got {len(entries)} - at `$.replies`")
-    announcement, unknown = _beside(document)
+    announcement, beside_them = _beside(document)
+    unknown = [*beside_them]
     replies: list[Reply | Response | Illegal] = []
     for entry in entries:
         reply, more = _read(method, entry)
@@ -178,17 +189,17 @@ def decode_batch(method: Method, body: bytes, count: int) -> BatchReply | None:
     return BatchReply(replies, announcement, unknown)
 
 
-def _read(method: Method, entry: Any) -> tuple[Reply | Response | Illegal, int]:
+def _read(method: Method, entry: Any) -> tuple[Reply | Response | Illegal, Unknown]:
     if entry == {}:
-        return EMPTY, 0
+        return EMPTY, ()
     try:
         if type(entry) is not dict:
             raise IllegalReply(f"expected a JSON object, got {json_type(entry)}")
         if "error" in entry:
-            return _refused(entry["error"]), 0
+            return _refused(entry["error"]), ()
         return validate(method, entry)
     except IllegalReply as why:
-        return Illegal(Response(200, orjson.dumps(entry)), why), 0
+        return Illegal(Response(200, orjson.dumps(entry)), why), ()
 
 
 def _refused(error: object) -> Response:
@@ -201,8 +212,8 @@ def _refused(error: object) -> Response:
     return Response(refusal.status, orjson.dumps({"message": refusal.message}), wait)
 
 
-def _beside(document: dict[str, Any]) -> tuple[Announcement | None, int]:
-    unknown = len(document.keys() - _ENVELOPE)
+def _beside(document: dict[str, Any]) -> tuple[Announcement | None, Unknown]:
+    unknown = [key for key in document if key not in _ENVELOPE]
     try:
         envelope = msgspec.convert(document, _Envelope)
         seconds = None if envelope.resendAfter is None else parse_duration(envelope.resendAfter)

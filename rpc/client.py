@@ -23,7 +23,7 @@ from rpc.lanes import Broken, Lane, Waiting
 from rpc.ledger import Ledger
 from rpc.methods import Method, Route, Spelling
 from rpc.observing import RequestObserver
-from rpc.replies import decode_object, validate
+from rpc.replies import Unknown, decode_object, validate
 from rpc.retries import RetryPolicy
 from rpc.sizing import BatchPolicy
 from rpc.spellings import Spellings
@@ -235,9 +235,9 @@ class Client:
         await self._delivery.deliver(method, batch, outcomes, tolerant=tolerant, width=width, journeys=journeys)
 
 
-def _document(method: Method, body: bytes) -> tuple[dict[str, Any], int]:
+def _document(method: Method, body: bytes) -> tuple[dict[str, Any], Unknown]:
     if not body:
-        return {}, 0
+        return {}, ()
     document = decode_object(body)
     return document, validate(method, document)[1]
 

@@ -23,7 +23,7 @@ from rpc.journeys import Following, Journeys
 from rpc.lanes import Response, TooLarge
 from rpc.ledger import WHATEVER_THE_SIZE
 from rpc.methods import BATCHES, Method
-from rpc.replies import EMPTY, Reply, TooManyValues
+from rpc.replies import EMPTY, Reply, TooManyValues, Unknown
 from rpc.retries import retry
 from rpc.sizing import BatchPolicy, BatchSize
 from rpc.window import Outcomes, Window
@@ -32,7 +32,7 @@ _TOO_LARGE: Final = 413
 _HALVES: Final = 2
 _AT_A_TIME: Final = 8
 """Batches under way from the calls of one `ask`."""
-_NONE: Final = BatchReply((), None, 0)
+_NONE: Final = BatchReply((), None, ())
 
 
 class NoBatches(Exception):
@@ -257,9 +257,9 @@ class _Shipment:
         self._size.answered(count, seconds)
         self._take(left, reply.replies)
 
-    def _read(self, count: int, body: bytes) -> tuple[BatchReply, int]:
+    def _read(self, count: int, body: bytes) -> tuple[BatchReply, Unknown]:
         reply = decode_batch(self._method, body, count)
-        return (_NONE, 0) if reply is None else (reply, reply.unknown)
+        return (_NONE, ()) if reply is None else (reply, reply.unknown)
 
     def _take(self, left: list[int], replies: Sequence[Reply | Response | Illegal]) -> None:
         outcomes = self._outcomes

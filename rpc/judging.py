@@ -10,12 +10,18 @@ from rpc.lanes import Broken, Exhausted, LaneError, Malformed, Response, TimedOu
 from rpc.ledger import Ledger
 from rpc.logs import get_logger
 from rpc.methods import Route
-from rpc.replies import IllegalReply
+from rpc.replies import LONGEST_KEY, IllegalReply, Unknown, meant_by
 from rpc.spellings import Spellings
 from rpc.stats import Outcome
 from rpc.statuses import PATIENCE, illegal, refusal
 
 T = TypeVar("T")
+
+Reading = Callable[[bytes], tuple[T, Unknown]]
+"""What a good reply's body says, and the unknown keys in it. Raises `rpc.replies.IllegalReply`."""
+
+MAX_TOLD: Final = 32
+"""Unknown keys of one plugin of which anybody is told."""
 
 _log = get_logger(__name__)
 
@@ -30,6 +36,7 @@ class Judge:
         self.name = name
         self._ledger = ledger
         self._spellings = spellings
+        self._told: set[str] = set()
         self.unreachable = False
         """Whether the last that was heard of the plugin is that no connection to it could be made."""
 
@@ -40,10 +47,10 @@ class Judge:
         self._spellings.forget()
         self._ledger.came_back()
 
-    def read(self, method: Route, response: Response, read: Callable[[bytes], tuple[T, int]], calls: int) -> T | None:
+    def read(self, method: Route, response: Response, read: Reading[T], calls: int) -> T | None:
         """What a complete reply to so many `calls` says, by the status table; None for 404.
 
-        ``read`` makes it of a body, with a count of unknown fields. Raises `TransientError` and `FatalError`.
+        ``read`` makes it of a body, with the unknown keys in it. Raises `TransientError` and `FatalError`.
         """
         status = response.status
         if status == 404:
@@ -61,8 +68,27 @@ class Judge:
         except IllegalReply as why:
             self._ledger.refuse(method, Outcome.ILLEGAL, calls)
             raise illegal(self.name, method, response, why) from why
-        self._ledger.unknown_fields += unknown
+        if unknown:
+            self._ledger.unknown_fields += len(unknown)
+            self._tell_of(method, unknown)
         return reply
+
+    def _tell_of(self, method: Route, unknown: Unknown) -> None:
+        """Say of each key once that nobody knows it; of so many, since a plugin might make up new ones for ever."""
+        told = self._told
+        for key in (each[:LONGEST_KEY] for each in unknown):
+            if len(told) > MAX_TOLD:
+                return
+            if key in told:
+                continue
+            told.add(key)
+            if len(told) > MAX_TOLD:
+                _log.warning("more unknown keys in replies, of which nothing more is said", name=self.name)
+                return
+            meant = meant_by(method, key)
+            log = _log.bind(name=self.name, method=method, key=key)
+            log = log.bind(hint=f"did you mean {meant}?") if meant else log
+            log.warning("unknown key in a reply, ignored")
 
     def judge_within(self, method: Route, response: Response, why: IllegalReply | None = None) -> None:
         """The same for what stands for one reply in a batch, or is a bad one: returns for 404, raises for all others.

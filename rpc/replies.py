@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import orjson
 
 from rpc.durations import parse_duration
-from rpc.methods import Method, ReplyKind
+from rpc.methods import BatchMethod, Method, ReplyKind, Route
 
 MAX_DEPTH: Final = 200
 """Objects and arrays within one another, the outermost counted."""
@@ -111,15 +112,24 @@ _KINDS: Final[dict[ReplyKind, type[WorkflowReply | NodeReply | ParametersReply]]
     "node": NodeReply,
     "parameters": ParametersReply,
 }
+_NODE: Final = "node."
+_BESIDE: Final = ("resend", "resendAfter")
+"""What stands beside the replies of a batch."""
+LONGEST_KEY: Final = 64
+"""Characters of an unknown key by which another may be meant, or of which anybody is told."""
 _FIELDS: Final = {kind: frozenset(kind.__struct_fields__) for kind in (*_KINDS.values(), NodeResult)}
 
 
-def decode(method: Method, body: bytes) -> tuple[Reply, int]:
-    """The reply in `body`, and how many fields unknown to the protocol it had. Raises `IllegalReply`."""
+Unknown = Sequence[str]
+"""The keys that the protocol does not know, each with where it is: ``node.mesage``."""
+
+
+def decode(method: Method, body: bytes) -> tuple[Reply, Unknown]:
+    """The reply in `body`, and the keys in it that are unknown to the protocol. Raises `IllegalReply`."""
     if not body:
-        return EMPTY, 0
+        return EMPTY, ()
     document = decode_object(body)
-    return validate(method, document) if document else (EMPTY, 0)
+    return validate(method, document) if document else (EMPTY, ())
 
 
 def decode_object(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
@@ -143,22 +153,42 @@ def decode_object(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     return document
 
 
-def validate(method: Method, document: dict[str, Any]) -> tuple[Reply, int]:
-    """`document` as the reply to `method`, and its count of unknown fields. Raises `IllegalReply`."""
+def validate(method: Method, document: dict[str, Any]) -> tuple[Reply, Unknown]:
+    """`document` as the reply to `method`, and its unknown keys. Raises `IllegalReply`."""
     kind = _KINDS[method.reply]
-    unknown = len(document.keys() - _FIELDS[kind])
+    unknown = [key for key in document if key not in _FIELDS[kind]]
     try:
         if kind is not NodeReply:
             return msgspec.convert(document, kind), unknown
         sent = msgspec.convert(document, _NodeReplyAsSent)
         node = sent.node
         if node is not None:
-            unknown += len(document["node"].keys() - _FIELDS[NodeResult])
+            unknown += [_NODE + key for key in document["node"] if key not in _FIELDS[NodeResult]]
             if node.outputs is not None:
                 _check_outputs(node.outputs)
     except msgspec.ValidationError as error:
         raise IllegalReply(str(error)) from None
     return NodeReply(node, _seconds(sent.requeue)), unknown
+
+
+def meant_by(route: Route, key: str) -> str:
+    """The key that is meant by an unknown one of a reply by `route`, where that looks like any; else empty.
+
+    For ``node.mesage`` that is ``message``, for ``message`` it is ``node.message``.
+    """
+    import difflib  # which few need
+
+    method = route.method if isinstance(route, BatchMethod) else route
+    names: set[str] = {*_FIELDS[_KINDS[method.reply]], *(_BESIDE if isinstance(route, BatchMethod) else ())}
+    below = {(_NODE + name).lower(): name for name in _FIELDS[NodeResult]} if method.reply == "node" else {}
+    wanted = key[:LONGEST_KEY].lower()
+    if _NODE + wanted in below:  # it stands one level too high
+        return _NODE + below[_NODE + wanted]
+    if below and wanted.startswith(_NODE):
+        names, wanted = {*below.values()}, wanted.removeprefix(_NODE)
+    known = {name.lower(): name for name in sorted(names)}
+    close = difflib.get_close_matches(wanted, known, 1)
+    return known[close[0]] if close else ""
 
 
 def _seconds(requeue: str | None) -> float | None:

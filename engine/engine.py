@@ -202,7 +202,7 @@ class Engine:
         run = self._active.find(self._workflow(workflow))
         if run is None:
             return "nothing was started"
-        return run.abort_reason if run.aborts else run.unwritten or run.waiting_for()
+        return run.waiting_for()
 
     @property
     def workflows(self) -> list[Workflow]:

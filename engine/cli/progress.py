@@ -1,41 +1,79 @@
-"""How far the engine has got, while standard error is a terminal."""
+"""How far the engine has got, and what it waits for, while standard error is a terminal."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
+from typing import Final
 
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TimeElapsedColumn
+from rich.table import Column
 from rich.text import Text
 
 from engine.engine import Engine
+from registry.terminal import printable
+
+_EVERY: Final = 0.25
+"""Seconds between two looks at what is waited for, at least,"""
+_SHARE: Final = 0.02
+"""and at most such a share of the time is spent on them: there may be 100,000 nodes to look at."""
 
 
 @contextlib.contextmanager
 def showing_progress(engine: Engine, total: int) -> Iterator[None]:
-    """A bar on standard error while it is a terminal; nothing otherwise."""
+    """A line on standard error while it is a terminal, nothing otherwise; within the engine's event loop."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
         return
-    progress = Progress(SpinnerColumn(), _Counts(engine, total), TimeElapsedColumn(), console=console, transient=True)
-    with progress:
+    seen = _Seen(engine, total)
+    with Progress(SpinnerColumn(), TimeElapsedColumn(), seen, console=console, transient=True, expand=True) as progress:
         progress.add_task("", total=None)
-        yield
+        seen.look()
+        try:
+            yield
+        finally:
+            seen.stop()
 
 
-class _Counts(ProgressColumn):
-    """Read from the engine whenever the display is refreshed, so that the engine need not know of it."""
+class _Seen(ProgressColumn):
+    """Counts are read whenever the display is refreshed, which is in a thread; all else is looked at in the loop."""
 
     def __init__(self, engine: Engine, total: int) -> None:
-        super().__init__()
+        super().__init__(Column(ratio=1, no_wrap=True, overflow="ellipsis"))
         self._engine = engine
         self._total = total
+        self._waiting = ""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def look(self) -> None:
+        """Look now what is waited for, and from now on, until `stop`."""
+        began = time.perf_counter()
+        self._waiting = waiting_for(self._engine)
+        took = time.perf_counter() - began
+        self._timer = asyncio.get_running_loop().call_later(max(_EVERY, took / _SHARE), self.look)
+
+    def stop(self) -> None:
+        """Do not look any more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def render(self, task: Task) -> Text:
         stats = self._engine.stats
         aborted = f", {stats.aborted:,} passes aborted" if stats.aborted else ""
         return Text(
             f"{stats.workflows_finished} of {self._total} workflows, {stats.nodes_visited:,} node visits{aborted}"
+            + self._waiting
         )
+
+
+def waiting_for(engine: Engine) -> str:
+    """What the first of the unfinished workflows waits for, to be put behind something else, and how many others do."""
+    unfinished = engine.workflows
+    if not unfinished:
+        return ""
+    others = f" (and {len(unfinished) - 1:,} more)" if len(unfinished) > 1 else ""
+    return printable(f"; {unfinished[0].key}{others}: {engine.waiting_for(unfinished[0])}")

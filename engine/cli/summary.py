@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from rich.console import Console
@@ -17,6 +17,14 @@ from engine.model.naming import told
 from engine.model.node import Node
 from engine.model.workflow import Workflow
 from registry.terminal import printable
+from rpc import Method
+from rpc.stats import Histogram
+from rpc.tally import calls_of
+
+if TYPE_CHECKING:
+    from rpc import Client
+
+Rows = dict[str, str]
 
 MOST: Final = 20
 """How many children of one node are shown; the rest are counted."""
@@ -56,34 +64,70 @@ def _line(name: str, phase: str, message: str) -> Text:
 
 
 def show_statistics(engine: Engine, console: Console) -> None:
-    """Print the counters of the engine, of its registry, and of each of its plugins."""
+    """Print all that is counted of the engine, of its registry, and of each of its plugins: what metrics have, too."""
+    tables = {"engine": _of_engine(engine)}
+    if engine.registry is not None:
+        budget = engine.registry.budget
+        counts = asdict(engine.registry.stats) | {"retries": budget.spent, "retries_not_paid_for": budget.refused}
+        tables["registry"] = _counts(counts)
+        for plugin in engine.registry.snapshot():
+            tables[f"plugin {printable(plugin.name)}"] = _of_client(plugin.client)
+    for title, rows in tables.items():
+        _show(title, rows, console)
+
+
+def _show(title: str, rows: Rows, console: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    counts = {"engine": msgspec.structs.asdict(engine.stats)}
-    if engine.registry is not None:
-        budget = engine.registry.budget
-        retries = {"retries": budget.spent, "retries_not_paid_for": budget.refused}
-        counts["registry"] = asdict(engine.registry.stats) | retries
-    for title, values in counts.items():
-        table = Table(box=box.SIMPLE, title=title, title_justify="left", show_header=False)
-        for name, value in values.items():
-            table.add_row(name.replace("_", " "), f"{value:,}")
-        console.print(table)
-    for plugin in engine.registry.snapshot() if engine.registry is not None else ():
-        stats = plugin.client.stats
-        table = Table(
-            box=box.SIMPLE, title=Text(f"plugin {printable(plugin.name)}"), title_justify="left", show_header=False
-        )
-        for outcome, count in stats.outcomes.items():
-            if count:
-                table.add_row(outcome.replace("_", " "), f"{count:,}")
-        table.add_row("retries", f"{stats.retries:,}")
-        table.add_row("breaker", f"{stats.breaker}, opened {stats.breaker_opened} times")
-        table.add_row("concurrency limit", f"{stats.limit}")
-        table.add_row("in flight, waiting", f"{stats.in_flight:,}, {stats.waiting:,}")
-        latency = stats.latency
-        if latency.samples:
-            milliseconds = (f"{seconds * 1000:.1f}" for seconds in (latency.p50, latency.p99, latency.max))
-            table.add_row("latency p50, p99, max", " ".join(milliseconds) + " ms")
-        console.print(table)
+    table = Table(box=box.SIMPLE, title=Text(title), title_justify="left", show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table)
+
+
+def _of_engine(engine: Engine) -> Rows:
+    timings, nodes = engine.timings, Counter(node.phase for each in engine.workflows for node in each.nodes.values())
+    rows = _counts(msgspec.structs.asdict(engine.stats))
+    rows |= {f"nodes {printable(phase)}": f"{count:,}" for phase, count in nodes.most_common()}
+    rows |= {f"passes {ending}": _times(passes) for ending, passes in timings.passes.items() if sum(passes.buckets)}
+    return rows | {"turns of the loop": _times(timings.turns), "oldest queued": f"{timings.oldest_queued:.1f} s"}
+
+
+def _of_client(client: Client) -> Rows:
+    stats, tallies = client.stats, client.tallies
+    rows = _counts({outcome: count for outcome, count in stats.outcomes.items() if count})
+    for method in Method:
+        calls = [f"{count:,} {_words(outcome)}" for outcome, count in calls_of(tallies, method).items() if count]
+        if calls:
+            rows[method] = ", ".join(calls)
+    for route, tally in tallies.items():
+        if tally.is_used:
+            rows[f"{route} waited"], rows[f"{route} travelled"] = _times(tally.waited), _times(tally.travelled)
+        if tally.sizes:
+            rows[f"{route} answered"] = f"{tally.sizes.total():,}, of {min(tally.sizes)} to {max(tally.sizes):,} calls"
+    rows |= _counts({"attempts": stats.attempts, "batched": stats.batched, "retries": stats.retries})
+    rows |= {
+        "unknown fields": f"{stats.unknown_fields:,}",
+        "breaker": f"{stats.breaker}, opened {stats.breaker_opened} times",
+        "concurrency limit": f"{stats.limit}",
+        "in flight, waiting": f"{stats.in_flight:,}, {stats.waiting:,}",
+    }
+    latency = stats.latency
+    if latency.samples:
+        milliseconds = (f"{seconds * 1000:.1f}" for seconds in (latency.p50, latency.p99, latency.max))
+        rows["latency p50, p99, max"] = " ".join(milliseconds) + " ms"
+    return rows
+
+
+def _counts(values: Mapping[str, int]) -> Rows:
+    return {_words(name): f"{value:,}" for name, value in values.items()}
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _times(times: Histogram) -> str:
+    milliseconds = (f"{seconds * 1000:.1f}" for seconds in (*map(times.percentile, (0.5, 0.99)), times.slowest))
+    return f"{sum(times.buckets):,}, p50, p99, max {' '.join(milliseconds)} ms"

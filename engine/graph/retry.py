@@ -203,6 +203,11 @@ class Retry(Body):
         else:
             self._attempt()
 
+    @property
+    def backs_off(self) -> bool:
+        """Whether the next attempt is still to come."""
+        return self._waiting
+
     def _sleep(self, until: float) -> None:
         self._waiting = True
         sleeps = partial(self._sleeps, len(self.attempts))

@@ -33,6 +33,11 @@ class Patience:
         if self._timeout is not None:
             await self._timeout.__aexit__(kind, error, trace)
 
+    @property
+    def asked(self) -> str:
+        """The plugin that is being asked now, if any is."""
+        return self.awaited if self._since is not None else ""
+
     def ask(self, plugin: str) -> None:
         """A question is put to a plugin."""
         self.awaited = plugin

@@ -188,6 +188,7 @@ class Passes:
         delay = min(first * 2 ** min(run.aborts - 1, _DOUBLINGS), most)
         if isinstance(error, TransientError):
             delay = max(delay, min(error.retry_after or 0.0, LONGEST_WAIT))
+        run.backoff = delay
         told: BaseException | None = error
         while told is not None:  # whoever keeps the result would keep all that the pass had made, by its frames
             told.__traceback__, told = None, told.__cause__ or told.__context__

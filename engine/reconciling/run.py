@@ -55,6 +55,8 @@ class Run:
         self.cut_off = 0
         """Of those the last ones that ran out of time with nothing answered meanwhile."""
         self.abort_reason = ""
+        self.backoff = 0.0
+        """Seconds between the last of those and the next pass."""
         self.busy = False
         """Whether a pass is under way, up to the last of what follows from it."""
         self.overlooked = False
@@ -302,6 +304,13 @@ class Run:
 
     def waiting_for(self) -> str:
         """What an unfinished workflow waits for, in words."""
+        asked = self._kept.caller.patience.asked if self.busy else ""
+        if asked:
+            return f"plugin {asked!r} to answer"
+        if self.aborts:
+            return f"{self.abort_reason} (backoff of {self.backoff:g}s)"
+        if self.unwritten:
+            return self.unwritten
         if is_suspended(self.workflow.document):
             return "the workflow is suspended"
         if self.workflow.phase == PENDING:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from engine.executors.executor import Result
 from engine.graph import Invocation, leaves
 from engine.graph.admission import Admission
 from engine.graph.entry import Entry
 from engine.graph.graph import ORDER
+from engine.graph.retry import Retry
 from engine.graph.shutdown import shut_down
 from engine.graph.visits import Visits
+from engine.model.node import Node
 from engine.model.pace import FEW, Pace, Pieces
 from engine.substitution.variables import add_metadata
 from engine.templates.library import Context
 
 Document = Mapping[str, Any]
+
+MOST: Final = 3
+"""Of what is waited for, the reasons that are told, and the names with each."""
 
 
 class Walk:
@@ -115,17 +120,35 @@ class Walk:
 
     def waiting_for(self) -> str:
         """What it waits for, in words; empty where nothing was begun."""
-        graph = self.graph
-        kinds: dict[str, list[str]] = {}
+        graph, store = self.graph, self.graph.store
         unfinished = sorted(graph.live.values(), key=ORDER)
-        ends = [each for each in unfinished if each.resolved.is_leaf and each.body is None]
-        for invocation in ends or ([] if graph.blocked else unfinished):
-            node = graph.store[invocation.node_id]
-            what = {"Suspend": "suspended"}.get(node.type, node.phase.lower())
-            kinds.setdefault(what, []).append(node.display_name)
+        kinds: dict[str, list[Node]] = {}
+        for invocation in unfinished:
+            what = _waits_for(invocation, node := store[invocation.node_id])
+            if what:
+                kinds.setdefault(what, []).append(node)
+        if not kinds and not graph.blocked:
+            for node in (store[invocation.node_id] for invocation in unfinished):
+                kinds.setdefault(node.phase.lower(), []).append(node)
         reasons = [
-            f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-            for what, names in kinds.items()
+            f"{len(nodes)} {what} "
+            f"({', '.join(node.display_name for node in nodes[:MOST])}{', …' if len(nodes) > MOST else ''})"
+            for what, nodes in kinds.items()
         ]
         hanging = [f"{graph.store[node_id].display_name} waits for {what}" for node_id, what in graph.blocked.items()]
-        return "; ".join(reasons + hanging[:3])
+        return "; ".join(reasons[:MOST] + hanging[:MOST])
+
+
+def _waits_for(invocation: Invocation, node: Node) -> str:
+    """What keeps a node from going on, as said of several; empty where that is others within it."""
+    status = node.synchronization_status
+    if status and status.get("waiting"):
+        return f"waiting for {status['waiting']}"
+    if invocation.requeue_at is not None:
+        return "requeued by a plugin"
+    body = invocation.body
+    if body is not None:
+        return "backing off before a retry" if isinstance(body, Retry) and body.backs_off else ""
+    if not invocation.resolved.is_leaf:
+        return ""
+    return "suspended" if node.type == "Suspend" else node.phase.lower()

@@ -178,6 +178,17 @@ def test_the_counters_of_everything_are_printed(wf: WriteWorkflow, sick_plugin: 
     assert sick["breaker"] == "closed, opened 0 times"
     assert int(sick["concurrency limit"]) < 4
     assert sick["in flight, waiting"] == "0, 0"
+    # All that metrics have: calls by method and outcome, how long what took, what nobody knows.
+    asked = [name.removesuffix(" travelled") for name in sick if name.endswith(" travelled")]
+    assert asked
+    for route in asked:
+        assert re.search(r"\d busy", sick[route.removesuffix(".batch")])
+        for times in (sick[f"{route} waited"], sick[f"{route} travelled"]):
+            assert re.fullmatch(r"[\d,]+, p50, p99, max [\d.]+ [\d.]+ [\d.]+ ms", times)
+    assert sick["unknown fields"] == "0"
+    assert int(sick["attempts"]) >= int(sick["busy"])
+    assert told["engine"]["passes aborted"].startswith(f"{told['engine']['aborted']}, p50")
+    assert told["engine"].keys() >= {"turns of the loop", "oldest queued"}
 
 
 def test_the_environment_enables_plugins_as_in_the_proposal(

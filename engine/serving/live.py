@@ -23,6 +23,7 @@ from engine.serving.figures import Figures
 from engine.serving.hub import DELETED
 from engine.serving.logs import template_of
 from engine.serving.records import Record, Records
+from engine.serving.stories import Stories
 from engine.serving.streams import stream
 
 EVERY: Final = 0.5
@@ -40,6 +41,7 @@ class Live:
     def __init__(self, engine: Engine, records: Records) -> None:
         self._engine, self._records = engine, records
         self._figures = Figures(engine.registry)
+        self._stories = Stories(engine.recorder) if engine.recorder is not None else None
 
     def add_to(self, app: web.Application) -> None:
         """Have an application answer with them."""
@@ -85,14 +87,17 @@ class Live:
             self._engine.listeners.remove(told.hear)
 
     async def node(self, request: web.Request) -> web.Response:
-        """One node with its inputs and outputs as Argo has them, and the name of its pod, empty where it is none."""
+        """One node with its inputs and outputs as Argo has them, the name of its pod, empty where it is none, and its
+        `Stories`."""
         record = self._records.find(request.match_info["namespace"], request.match_info["name"])
         workflow = await self._records.workflow(record)
         node = workflow.committed_node(request.match_info["node"])
         if node is None:
             raise not_found("nodes", request.match_info["node"])
         pod = pod_name(workflow.name, template_of(node), node.id) if node.type == POD else ""
-        body = orjson.dumps({"node": orjson.Fragment(encode(node)), "pod": pod})
+        told = [node.id] if node.boundary_id else [node.id, ""]  # at the top there is also what is about the workflow
+        story = self._stories.of(record.uid, told) if self._stories is not None else b"[]"
+        body = orjson.dumps({"node": orjson.Fragment(encode(node)), "pod": pod, "story": orjson.Fragment(story)})
         return web.Response(body=body, content_type="application/json")
 
 

@@ -7,7 +7,7 @@ import { BOX, CELL, layout } from "./layout.js";
 const NEAR = 0.45; // the scale from which on names can be read
 const MOST = 250; // boxes at a time
 const SCALES = [0.01, 2.5];
-const FIRST_SCALE = 0.6;
+const FIRST_SCALE = 0.7;
 const STEP = 1.25;
 const WORST = ["Failed", "Error", "Running", "Pending", "Succeeded", "Skipped", "Omitted"];
 

@@ -15,12 +15,14 @@ export function pane(path, close, inside) {
   const title = el("h2", {});
   const facts = el("dl", { class: "about" });
   const body = el("div", {});
+  const story = el("ol", { class: "story" });
+  const storyTold = el("p", { class: "quiet" });
   const log = el("pre", { class: "log", tabindex: "0", "aria-label": "Log" });
   const logTold = el("p", { class: "quiet" });
   const logPart = el("section", { hidden: true }, el("h3", {}, "Log"), log, logTold);
   const told = el("p", { class: "error", role: "alert" });
   const closing = el("button", { type: "button", class: "close", "aria-label": "Close", click: close }, "✕");
-  const element = el("div", {}, closing, title, told, facts, body, logPart);
+  const element = el("div", {}, closing, title, told, facts, body, el("section", {}, el("h3", {}, "Story"), story, storyTold), logPart);
 
   async function show(id, known) {
     if (shown !== id) {
@@ -29,14 +31,18 @@ export function pane(path, close, inside) {
       put(title, known?.name ?? id);
       put(facts);
       put(body);
+      put(story);
+      write(storyTold, "");
     }
     const mine = ++asked;
     try {
       const response = await ask(`/api/oarlock/workflows/${path}/${encodeURIComponent(id)}`);
-      const { node, pod } = await response.json();
+      const { node, pod, story: events } = await response.json();
       if (mine !== asked) return;
       write(told, "");
       draw(node);
+      put(story, events.map(event));
+      write(storyTold, events.length ? "" : "No plugin had anything to say to it since the server began.");
       if (pod && node.phase !== "Pending") read(node);
     } catch (error) {
       if (mine === asked) write(told, error.message);
@@ -102,6 +108,7 @@ export function pane(path, close, inside) {
     followed = node.id;
     logPart.hidden = false;
     let lines = [];
+    let isDue = false;
     write(logTold, "");
     const query = new URLSearchParams({ "logOptions.container": "main", "logOptions.follow": "true", "logOptions.tailLines": LINES });
     stopLog = follow(`/api/v1/workflows/${path}/${encodeURIComponent(node.id)}/log?${query}`, {
@@ -109,10 +116,20 @@ export function pane(path, close, inside) {
       begin: () => (lines = []),
       hear: ({ content }) => {
         lines.push(content);
-        if (lines.length === 1) requestAnimationFrame(() => put(log, lines.slice(-LINES).join("\n")));
+        if (!isDue) requestAnimationFrame(drawLines);
+        isDue = true;
       },
-      fail: (error) => write(logTold, error.message),
+      fail: (error) => write(logTold, error.status === 404 ? "It has left no log." : error.message),
     });
+
+    function drawLines() {
+      isDue = false;
+      if (followed !== node.id) return;
+      const isAtEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 5;
+      if (lines.length > LINES) lines = lines.slice(-LINES);
+      put(log, lines.join("\n"));
+      if (isAtEnd) log.scrollTop = log.scrollHeight;
+    }
   }
 
   function leave() {
@@ -131,6 +148,27 @@ export function pane(path, close, inside) {
       return shown;
     },
   };
+}
+
+/** One thing that a plugin had to say, and what came of it. */
+function event({ at, times, pass, plugin, method, outcome, status, error, changed, observed, known, takenBack }) {
+  const time = new Date(at * 1000);
+  const failed = outcome !== "answered" || error;
+  const said = failed ? `failed: ${error || outcome.replaceAll("_", " ")}${status ? ` (${status})` : ""}` : changed.length ? "answered" : "answered, which changed nothing";
+  return el(
+    "li",
+    { class: failed ? "fails" : changed.length && !takenBack && !observed ? "changes" : null },
+    el("time", { class: "quiet", datetime: time.toISOString(), title: `Pass ${pass}` }, time.toLocaleTimeString()),
+    " ",
+    el("b", {}, plugin),
+    ` was asked ${method} and ${said}`,
+    known ? " (an answer from before)" : null,
+    times > 1 ? `, ${times} times` : null,
+    changed.map(({ field, old, new: now }) =>
+      el("span", { class: "change" }, `${observed ? "would change " : ""}${field}: `, old ? [el("del", {}, old), " → "] : null, el("ins", {}, now ?? "none")),
+    ),
+    takenBack ? el("span", { class: "change quiet" }, `Taken back with its pass: ${takenBack}`) : null,
+  );
 }
 
 function text(value) {

@@ -50,8 +50,8 @@ function plugin({ name }) {
       { class: "figures" },
       cell("calls", "Calls"),
       cell("rate", "Calls/s"),
-      cell("travelled", "Travelled p50, p99"),
-      cell("waited", "Waited p50, p99"),
+      cell("travelled", ["Travelled ", ...keys()]),
+      cell("waited", ["Waited ", ...keys()]),
       cell("errors", "Errors"),
       cell("limit", "In flight, waiting, limit"),
     ),
@@ -83,7 +83,7 @@ function plugin({ name }) {
     put(cells.rate, el("b", {}, rate(now("calls"))), picture("Calls a second", [{ kind: "calls", values: series("calls") }]));
     put(cells.travelled, ...quantiles(each.travelled), picture("Time travelled", spans("travelled")), share(each.travelled.p99, slowest));
     put(cells.waited, ...quantiles(each.waited), picture("Time waited", spans("waited")));
-    put(cells.errors, el("b", { class: each.errors ? "bad" : null }, number(each.errors)), picture("Errors a second", [{ kind: "errors", values: series("errors") }]));
+    put(cells.errors, el("b", { class: each.errors ? "bad" : null }, number(each.errors)), picture("Errors a second", [{ kind: each.errors ? "errors" : "limit", values: series("errors") }]));
     put(cells.limit, el("b", {}, `${each.inFlight}, ${each.waiting}, ${each.limit}`), picture("Requests in flight, and their limit", [{ kind: "limit", values: series("limit") }, { kind: "calls", values: series("inFlight") }]));
     const known = Object.entries(each.outcomes).map(([outcome, count]) => `${number(count)} ${outcome.replaceAll("_", " ")}`);
     const more = [each.breakerOpened ? `breaker opened ${number(each.breakerOpened)} times` : null, each.unknownFields ? `${number(each.unknownFields)} unknown fields` : null];
@@ -92,6 +92,11 @@ function plugin({ name }) {
   }
 
   return { element, update };
+}
+
+/** What lines are in which colour. */
+function keys() {
+  return [el("span", { class: "key p50" }, "p50"), ", ", el("span", { class: "key p99" }, "p99")];
 }
 
 function quantiles({ p50, p99 }) {

@@ -1,81 +1,98 @@
-"""What a page open on a running workflow costs the engine: ``python -m tests.page.cost``, some two minutes.
+"""What a page that is open on a running workflow costs the engine: ``python -m tests.page.cost``, a minute or two.
 
-A server runs a loop of 10,000 leaves, 500 at a time, which end one after the other. Its processor time from the
-submission to the end is taken with nobody looking and with somebody who has the streams of the page open, in turns.
+A workflow of 10,000 leaves runs in a server, and its leaves end ten at a time, pass after pass. Nobody looks at the one
+thousand of them, a page does at the next, and so on; what is compared is the processor time of the server's process. The
+page's stream is read by another one.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import asyncio
+import gc
 import statistics
-import tempfile
-import threading
-from pathlib import Path
+import sys
+import time
+from typing import Any
 
-import psutil
-import yaml
+import uvloop
 
-from tests.serving.conftest import Served, end, start
-from tests.serving.inside import Document, leaf, workflow
+from engine import PendingExecutor, Result, Workflow
+from tests.serving.inside import Inside, inside, leaf, workflow
 
-STREAMS = ("/api/oarlock/workflows/default/large",)
-
-
-def large(nodes: int) -> Document:
-    loop = {"name": "loop", "template": "work", "withSequence": {"count": str(nodes)}}
-    return workflow("large", {"name": "main", "steps": [[loop]]}, leaf("work"), parallelism=500)
+AT_ONCE = 10
+SHARE = 1000
+REST = 1.0
+"""Seconds before each share, in which all is told that there is."""
+READER = "import sys, urllib.request\nfor line in urllib.request.urlopen(sys.argv[1]): pass"
 
 
-class Looking:
-    """Somebody who reads streams as fast as they come, and counts what is told."""
+class Page:
+    """Somebody who has it open."""
 
-    def __init__(self, served: Served, paths: tuple[str, ...]) -> None:
-        self.told = 0
-        self.rows = 0
-        self.bytes = 0
-        self._threads = [threading.Thread(target=self._read, args=(served, path), daemon=True) for path in paths]
-        for thread in self._threads:
-            thread.start()
+    def __init__(self, server: Inside, name: str) -> None:
+        self._server = server
+        self._url = f"{server.url}/api/oarlock/workflows/default/{name}"
+        self._reader: asyncio.subprocess.Process | None = None
 
-    def _read(self, served: Served, path: str) -> None:
-        import urllib.request
+    async def open(self) -> float:
+        """Until all is told that there is; the seconds of the processor that this took."""
+        began = time.process_time()
+        self._reader = await asyncio.create_subprocess_exec(sys.executable, "-c", READER, self._url)
+        while not self._server.records.hub.watchers:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(REST)
+        return time.process_time() - began
 
-        request = urllib.request.Request(served.url + path, headers={"Accept": "text/event-stream"})
-        with urllib.request.urlopen(request) as response:
-            for line in response:
-                self.bytes += len(line)
-                if line.startswith(b"data: "):
-                    self.told += 1
-                    self.rows += len(json.loads(line[6:])["result"].get("nodes", ()))
+    async def close(self) -> None:
+        if self._reader is not None:
+            self._reader.kill()
+            await self._reader.wait()
+        while self._server.records.hub.watchers:
+            self._server.records.hub.put(next(iter(self._server.records.hub.items.values())))
+            await asyncio.sleep(0.1)
 
 
-def cost(nodes: int, *, looked_at: bool) -> float:
-    """Seconds of the processor."""
-    with tempfile.TemporaryDirectory() as folder:
-        outcomes = Path(folder) / "outcomes.yaml"
-        outcomes.write_text(
-            yaml.safe_dump({f"node:loop({each}:{each})": {"duration": 0.5 + each % 97 / 97} for each in range(nodes)})
-        )
-        served = start(Path(folder) / "served", "--outcomes", str(outcomes), executor="simulated")
-        process = psutil.Process(served.process.pid)
-        before = sum(process.cpu_times()[:2])
-        served.submit(large(nodes))
-        looking = Looking(served, STREAMS) if looked_at else None
-        phase = ""
-        while phase not in ("Succeeded", "Failed", "Error"):
-            threading.Event().wait(1.0)
-            phase = (
-                served.ask("GET", "/api/v1/workflows/default/large?fields=status.phase")
-                .json()["status"]
-                .get("phase", "")
-            )
-        assert phase == "Succeeded"
-        taken = sum(process.cpu_times()[:2]) - before
-        if looking is not None:
-            print(f"  told {looking.told} messages with {looking.rows} nodes, {looking.bytes >> 10} KiB")
-        end(served)
-        return taken
+async def ended(server: Inside, running: Workflow, leaves: list[str]) -> float:
+    """Seconds of the processor until these leaves have ended, a few with each pass."""
+    committed = asyncio.Event()
+    server.engine.listeners.append(follow := lambda _: committed.set())
+    gc.collect()
+    began = time.process_time()
+    for at in range(0, len(leaves), AT_ONCE):
+        for node in leaves[at : at + AT_ONCE]:
+            server.engine.report(running, node, Result("Succeeded"))
+        while not running.nodes[leaves[at]].fulfilled or running.undo:
+            committed.clear()
+            await committed.wait()
+    took = time.process_time() - began
+    server.engine.listeners.remove(follow)
+    return took
+
+
+async def round_of(nodes: int, *, first: bool) -> tuple[list[float], float]:
+    """What each share took, of which every other one is looked at, beginning with the ``first`` or the second; and what
+    it took to open the page."""
+    loop: dict[str, Any] = {"name": "loop", "template": "work", "withSequence": {"count": str(nodes)}}
+    async with inside(PendingExecutor()) as server:
+        await server.submit(workflow("large", {"name": "main", "steps": [[loop]]}, leaf("work")))
+        handle = server.engine.find("default/large")
+        assert handle is not None
+        running = handle.workflow
+        while len(running.committed()) < nodes + 2:
+            await asyncio.sleep(0.1)
+        leaves = [node.id for node in running.nodes.values() if node.type == "Pod"]
+        taken, opening = [], []
+        for number, at in enumerate(range(0, nodes, SHARE)):
+            page = Page(server, "large") if (number % 2 == 0) == first else None
+            if page is not None:
+                opening.append(await page.open())
+            else:
+                await asyncio.sleep(REST)
+            taken.append(await ended(server, running, leaves[at : at + SHARE]))
+            if page is not None:
+                await page.close()
+        return taken, statistics.median(opening)
 
 
 def main() -> None:
@@ -83,13 +100,13 @@ def main() -> None:
     arguments.add_argument("--nodes", type=int, default=10_000)
     arguments.add_argument("--rounds", type=int, default=5)
     given = arguments.parse_args()
-    taken: dict[bool, list[float]] = {False: [], True: []}
+    ratios = []
     for _ in range(given.rounds):
-        for looked_at in (False, True):
-            taken[looked_at].append(cost(given.nodes, looked_at=looked_at))
-            print(f"{'with' if looked_at else 'without'} the page {taken[looked_at][-1]:.2f} s")
-    without, with_it = (statistics.median(taken[each]) for each in (False, True))
-    print(f"medians: {without:.2f} s without, {with_it:.2f} s with the page, {with_it / without:.3f}")
+        (odd, opening), (even, _) = (uvloop.run(round_of(given.nodes, first=first)) for first in (True, False))
+        # a share takes less the fewer leaves are left, so the first is compared with the first
+        ratios += [one / other if n % 2 == 0 else other / one for n, (one, other) in enumerate(zip(odd, even, strict=True))]
+        print(f"{sum(odd):.2f} and {sum(even):.2f} s of the processor, {opening:.3f} s to open the page")
+    print(f"with the page over without: {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
 
 
 if __name__ == "__main__":

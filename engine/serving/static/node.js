@@ -4,6 +4,8 @@ import { ask, follow, guarded } from "./api.js";
 import { age, badge, el, put, write } from "./dom.js";
 
 const LINES = 2000;
+const AGAIN = 3000; // milliseconds: what comes of passes that are aborted is no change of a node
+const ENDS = ["Succeeded", "Failed", "Error", "Skipped", "Omitted"];
 const INNER = ["DAG", "Steps", "TaskGroup", "StepGroup", "Retry"];
 
 /** `path` is that of the workflow, `close` closes the pane, `inside` gives the address of what is in a node. */
@@ -12,6 +14,7 @@ export function pane(path, close, inside) {
   let followed = null; // the log of which pod
   let stopLog = () => {};
   let asked = 0;
+  let timer = 0;
   const title = el("h2", {});
   const facts = el("dl", { class: "about" });
   const body = el("div", {});
@@ -35,6 +38,7 @@ export function pane(path, close, inside) {
       write(storyTold, "");
     }
     const mine = ++asked;
+    clearTimeout(timer);
     try {
       const response = await ask(`/api/oarlock/workflows/${path}/${encodeURIComponent(id)}`);
       const { node, pod, story: events } = await response.json();
@@ -44,6 +48,7 @@ export function pane(path, close, inside) {
       put(story, events.map(event));
       write(storyTold, events.length ? "" : "No plugin had anything to say to it since the server began.");
       if (pod && node.phase !== "Pending") read(node);
+      if (!ENDS.includes(node.phase)) timer = setTimeout(() => document.hidden || show(id, known), AGAIN);
     } catch (error) {
       if (mine === asked) write(told, error.message);
     }
@@ -136,6 +141,7 @@ export function pane(path, close, inside) {
     stopLog();
     shown = followed = null;
     asked++;
+    clearTimeout(timer);
     logPart.hidden = true;
     put(log);
   }

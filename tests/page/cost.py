@@ -1,8 +1,8 @@
 """What a page that is open on a running workflow costs the engine: ``python -m tests.page.cost``, a minute or two.
 
 A workflow of 10,000 leaves runs in a server, and its leaves end ten at a time, pass after pass. Nobody looks at the one
-thousand of them, a page does at the next, and so on; what is compared is the processor time of the server's process. The
-page's stream is read by another one.
+thousand of them, a page does at the next, and so on; what is compared is the processor time of the server's process.
+The page's stream is read by another one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import gc
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import uvloop
@@ -39,8 +40,7 @@ class Page:
         """Until all is told that there is; the seconds of the processor that this took."""
         began = time.process_time()
         self._reader = await asyncio.create_subprocess_exec(sys.executable, "-c", READER, self._url)
-        while not self._server.records.hub.watchers:
-            await asyncio.sleep(0.01)
+        await _until(lambda: self._server.records.hub.watchers > 0)
         await asyncio.sleep(REST)
         return time.process_time() - began
 
@@ -51,6 +51,11 @@ class Page:
         while self._server.records.hub.watchers:
             self._server.records.hub.put(next(iter(self._server.records.hub.items.values())))
             await asyncio.sleep(0.1)
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    for _ in iter(is_so, True):
+        await asyncio.sleep(0.02)
 
 
 async def ended(server: Inside, running: Workflow, leaves: list[str]) -> float:
@@ -79,8 +84,7 @@ async def round_of(nodes: int, *, first: bool) -> tuple[list[float], float]:
         handle = server.engine.find("default/large")
         assert handle is not None
         running = handle.workflow
-        while len(running.committed()) < nodes + 2:
-            await asyncio.sleep(0.1)
+        await _until(lambda: len(running.committed()) == nodes + 2)
         leaves = [node.id for node in running.nodes.values() if node.type == "Pod"]
         taken, opening = [], []
         for number, at in enumerate(range(0, nodes, SHARE)):
@@ -104,7 +108,9 @@ def main() -> None:
     for _ in range(given.rounds):
         (odd, opening), (even, _) = (uvloop.run(round_of(given.nodes, first=first)) for first in (True, False))
         # a share takes less the fewer leaves are left, so the first is compared with the first
-        ratios += [one / other if n % 2 == 0 else other / one for n, (one, other) in enumerate(zip(odd, even, strict=True))]
+        ratios += [
+            one / other if n % 2 == 0 else other / one for n, (one, other) in enumerate(zip(odd, even, strict=True))
+        ]
         print(f"{sum(odd):.2f} and {sum(even):.2f} s of the processor, {opening:.3f} s to open the page")
     print(f"with the page over without: {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
 

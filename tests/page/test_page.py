@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Page, expect
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine import Engine, PendingExecutor, Result
+from engine import Engine, PendingExecutor, Recorder, Result
 from engine.executors.local import LocalExecutor
 from registry import Config, EngineSettings, PluginConfig, Registry
 from tests.acceptance.peer import Peer
@@ -187,6 +187,33 @@ async def test_the_figures_of_plugins_are_those_of_metrics(opened: Open) -> None
                     [quantile(0.5, buckets), quantile(0.99, buckets)], rel=0.006
                 )
             await expect(here.locator(".spark")).to_have_count(5)
+
+
+async def test_the_story_of_a_node_says_who_set_it_to_failed(opened: Open) -> None:
+    def strict(args: Document) -> Document:
+        return {"node": {"phase": "Failed", "message": "<b>no</b>"}} if args["node"]["displayName"] == "b" else {}
+
+    async with AsyncExitStack() as stack:
+        peers = {
+            "kind": Peer({"node.preExecute": {}}, None, None),
+            "strict": Peer({"node.preExecute": strict}, None, None),
+        }
+        for peer in peers.values():
+            await peer.start()
+            stack.push_async_callback(peer.stop)
+        plugins = [PluginConfig(name=name, address=peer.address) for name, peer in peers.items()]
+        registry = Registry(Config(engine=EngineSettings(enabled=True), plugins=tuple(plugins)))
+        server = await stack.enter_async_context(inside(registry=registry, recorder=Recorder()))
+        await server.submit(workflow("one", dag(task("a"), task("b")), leaf("work")))
+        page = await opened(server, "/workflows/default/one")
+        await page.locator(".unit.is-failed").filter(has_text="b").click()
+        story = page.locator(".story li")
+        await expect(story).to_contain_text(["strict was asked node.preExecute and answered"])
+        await expect(story.locator(".change")).to_have_text(["phase: Pending → Failed", "message: <b>no</b>"])
+        await page.locator(".unit.is-succeeded").click()
+        await expect(page.locator("aside")).to_contain_text(
+            "No plugin had anything to say to it since the server began."
+        )
 
 
 async def test_what_is_in_names_is_text(opened: Open) -> None:

@@ -26,6 +26,7 @@ from registry import (
     load_config,
 )
 from rpc.durations import parse_duration
+from rpc.examples import example_of, examples
 from rpc.methods import BATCHES, PATHS, SPELLINGS, Method, path
 from rpc.plugin import Plugin
 from rpc.replies import NodeResult, decode
@@ -33,6 +34,7 @@ from tests.examples.conftest import ROOT, Checkout
 
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
+BATCHES_PAGE = (ROOT / "docs/batches.md").read_text()
 
 
 def sections(text: str, level: int) -> dict[str, str]:
@@ -118,10 +120,19 @@ def test_the_protocol_lists_every_key_of_a_node_result() -> None:
 
 @pytest.mark.parametrize("method", list(Method))
 def test_the_replies_that_the_protocol_shows_are_replies(method: Method) -> None:
-    _, *replies = fenced(sections(PROTOCOL, 3)[method], "json")
-    assert replies
-    for reply in replies:
-        assert not decode(method, reply.encode())[1], "no unknown key"
+    for reply in example_of(method).replies:
+        assert not decode(method, orjson.dumps(reply))[1], "no unknown field"
+
+
+@pytest.mark.parametrize("name", examples().keys())
+def test_the_documents_show_the_examples_that_plugins_are_tried_with(name: str) -> None:
+    shown = fenced(BATCHES_PAGE, "json") if name.endswith(".batch") else fenced(sections(PROTOCOL, 3)[name], "json")
+    example = examples()[name]
+    assert [orjson.loads(each) for each in shown] == [example.arguments, *example.replies]
+
+
+def test_every_method_has_an_example() -> None:
+    assert {name for name in examples() if not name.endswith(".batch")} == set(Method)
 
 
 async def test_the_arguments_that_the_protocol_shows_are_those_that_are_sent() -> None:
@@ -143,9 +154,8 @@ async def test_the_arguments_that_the_protocol_shows_are_those_that_are_sent() -
         async with Engine(Registry(config)) as engine:
             await engine.run([work])
     assert work.phase == "Succeeded"
-    for name, body in sections(PROTOCOL, 3).items():
-        shown = orjson.loads(fenced(body, "json")[0])
-        assert_part_of(shown, sent[name], name)
+    for name, arguments in sent.items():
+        assert_part_of(examples()[name].arguments, arguments, name)
     assert sections(PROTOCOL, 3).keys() == sent.keys()
 
 

@@ -72,7 +72,9 @@ class SimulatedExecutor:
         if template is usual and workflow.namespace == namespace:
             return result
         if not self.outcomes and self.lists is None and _TELLING.isdisjoint(template):
-            return self._plain(template)
+            result = self._plain(template)
+            self._usual = template, workflow.namespace, result
+            return result
         key = (workflow.uid, node.id)
         if key in self._running:
             return None

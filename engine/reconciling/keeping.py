@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -154,7 +155,12 @@ def _recording(recorder: Recorder | None, workflow: Workflow) -> Recording | Non
 def priority_of(document: Document) -> Priority:
     """Where a workflow stands among others that wait for what it waits for."""
     urgency, created = document["spec"].get("priority"), document["metadata"].get("creationTimestamp")
-    return Priority(-urgency if isinstance(urgency, int) else 0, parse_time(created).isoformat() if created else "")
+    return Priority(-urgency if isinstance(urgency, int) else 0, _moment(created) if created else "")
+
+
+@lru_cache(maxsize=64)  # thousands may be made in one second
+def _moment(created: str) -> str:
+    return parse_time(created).isoformat()
 
 
 def _locking(workflow: Workflow) -> tuple[Document, list[tuple[str, str]]]:

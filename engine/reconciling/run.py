@@ -155,7 +155,8 @@ class Run:
     def report(self, node_id: str, result: Result) -> None:
         """A leaf has something to say."""
         self.record.reports[node_id] = result
-        self.say(REPORT, node_id)
+        if self.ledger is not None:
+            self.ledger.say(REPORT, node_id)
 
     def has_ended(self, node_id: str) -> bool:
         """Whether the leaf's end was reported, and no committed pass has taken that up: there is nothing to stop."""

@@ -86,7 +86,8 @@ class Leaves:
                 return False
             self.started += 1
             result = self._executor.start(workflow, template, node)
-            _check_result("start", result, Result)
+            if type(result) is not Result:
+                _check_result("start", result, Result)
         except SubstitutionError as error:  # what is put into it may be too large
             result = Result(ERROR, str(error))
         except Exception as error:

@@ -125,6 +125,7 @@ class Step:
     __slots__ = (
         "call",
         "called",
+        "certain",
         "continue_on",
         "document",
         "exit_hook",
@@ -154,6 +155,9 @@ class Step:
         self.call: Text = call_text(parts)
         self.plain: Plain | None = Plain(orjson.loads(self.call.render({}))) if not self.call.tags else None
         """The call itself, where there is nothing in it to fill in."""
+        given = (document.get("arguments") or {}).get("artifacts")
+        self.certain = self.plain is not None and self.loop is None and self.when is None and not given
+        """Whether it is called once, just as it stands."""
         reference = {key: field for key, field in parts.items() if key != "arguments"}
         self.called = reference if self.loop is not None and not compile_json(reference).tags else None
         """What of a loop's call says which template is called, where there is nothing in that to fill in."""

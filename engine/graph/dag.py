@@ -10,7 +10,7 @@ import orjson
 from engine.expressions import ExpressionError
 from engine.graph.branches import branch_phases
 from engine.graph.ends import create_skipped, end_inside, finish
-from engine.graph.expansion import Call, ExpansionError, Waiting, expand, primed
+from engine.graph.expansion import Call, ExpansionError, Waiting, all_run, expand, primed
 from engine.graph.hooks import HookedCall
 from engine.graph.invocation import Body, HookedParent, Invocation, Parent
 from engine.graph.outputs import OutputError, template_outputs
@@ -219,7 +219,7 @@ class Dag(Body):
         while some := list(islice(calls, AT_A_TIME)):
             loop.pending += len(some)
             yield
-            if series is not None and all(call.runs for call in some):
+            if series is not None and all_run(some):
                 series.make(key, some)
             else:
                 for made, call in enumerate(some, key):

@@ -89,7 +89,9 @@ def conclude(graph: Graph, invocation: Invocation) -> None:
         node.started_at = graph.timestamp
     if not node.finished_at:
         node.finished_at = graph.timestamp
-    was_daemon, node.daemoned = bool(node.daemoned), None
+    was_daemon = bool(node.daemoned)
+    if node.daemoned is not None:
+        node.daemoned = None
     cut_short = invocation.body is not None and not invocation.ended  # it is over because a plugin says so
     if cut_short or (invocation.inside is not None and invocation.inside.daemons):
         graph.turns.at_length(_conclude_inside(graph, invocation, node, cut_short=cut_short, lost=was_daemon))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -47,10 +47,10 @@ class Call(msgspec.Struct, gc=False):
     hooks: Hooks = ({}, None)
     """Those of a step, which may name the item of the turn; the hooks of a task are its group's."""
 
-    @property
-    def runs(self) -> bool:
-        """Whether it is to be made, as far as the step is concerned."""
-        return self.skipped is None and self.error is None
+
+def all_run(calls: Sequence[Call]) -> bool:
+    """Whether all of them are to be made, as far as the step is concerned."""
+    return all(call.skipped is None and call.error is None for call in calls)
 
 
 def primed(calls: Iterator[Call | None]) -> Generator[None, None, Iterator[Call]]:

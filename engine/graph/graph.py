@@ -260,16 +260,16 @@ class Graph:
             if key not in self.live:
                 yield key, None
                 continue
-            extra, since = invocation.extra, invocation.since
-            about = (since, invocation.requeue_at, extra is None)
-            if since is None and about == (None, None, True):
+            extra, since, requeue_at = invocation.extra, invocation.since, invocation.requeue_at
+            if since is None and extra is None and requeue_at is None:
                 yield key, None
             elif extra:
-                yield key, Visit(since, extra, invocation.requeue_at)
+                yield key, Visit(since, extra, requeue_at)
             else:  # most nodes are like others, and share what is to be said of them
+                about = since, requeue_at, extra is None
                 visit = shared.get(about)
                 if visit is None:
-                    visit = shared[about] = Visit(since, extra, invocation.requeue_at)
+                    visit = shared[about] = Visit(since, extra, requeue_at)
                 yield key, visit
 
     def write_down(self) -> Pieces:

@@ -65,19 +65,31 @@ class Series:
         ids = ids_after(graph.store.workflow, prefix, [call.suffix for call in calls])
         nodes: list[Node] = []
         made: list[Invocation] = []
-        refused = None
+        refused, order = None, graph.store.made
         for number, (call, node_id) in enumerate(zip(calls, ids, strict=True), key):
             name = prefix + call.suffix
-            invocation = Invocation(parent, number, name, reference, context, boundary)
-            invocation.template = template
             if binds:
                 try:
                     inputs, variables = self._bind(call)
                 except (BindingError, SubstitutionError) as error:
+                    invocation = Invocation(parent, number, name, reference, context, boundary, template=template)
                     refused = invocation, str(error)
                     break
-            invocation.variables = variables
-            made.append(invocation)
+            order += 1
+            made.append(
+                Invocation(
+                    parent,
+                    number,
+                    name,
+                    reference,
+                    context,
+                    boundary,
+                    node_id=node_id,
+                    order=order,
+                    template=template,
+                    variables=variables,
+                )
+            )
             nodes.append(
                 Node(
                     id=node_id,
@@ -94,11 +106,10 @@ class Series:
                 )
             )
         if nodes:
-            order = graph.store.made
             node_ids = graph.store.add_all(nodes)
-            for invocation, node_id in zip(made, node_ids, strict=True):
-                order += 1
-                invocation.node_id, invocation.order = node_id, order
+            if node_ids != ids[: len(made)]:  # some of these are taken
+                for invocation, node_id in zip(made, node_ids, strict=True):
+                    invocation.node_id = node_id
             graph.queue_all(made)
             parent.children_created(key, node_ids)
             graph.room.count(made[0], nodes[0], len(nodes))

@@ -8,7 +8,7 @@ from itertools import islice
 from operator import itemgetter
 
 from engine.graph.ends import create_skipped, cut_off, finish
-from engine.graph.expansion import Call, ExpansionError, Waiting, expand, primed
+from engine.graph.expansion import Call, ExpansionError, Waiting, all_run, expand, primed
 from engine.graph.hooks import HookedCall
 from engine.graph.invocation import Body, Invocation, Parent
 from engine.graph.outputs import (
@@ -129,7 +129,7 @@ class Steps(Body):
             self.owners.append((key, step))
         self.children += [""] * len(calls)
         self.pending += len(calls)
-        if series is not None and all(call.runs for call in calls):
+        if series is not None and all_run(calls):
             return series.make(key, calls) == len(calls)
         for made, call in enumerate(calls):
             if not self._make(key + made, f"{prefix}{call.suffix}", call, step):

@@ -95,7 +95,8 @@ class Visits:
                 graph.stops.append(node.id)  # a plugin may have fulfilled what an executor still runs
             conclude(graph, invocation)
             return
-        graph.touch(invocation)
+        if not invocation.touched:
+            graph.touch(invocation)
         if not invocation.executing and invocation.requeue_at is None:
             self._execute(invocation)
 

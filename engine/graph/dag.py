@@ -89,6 +89,7 @@ class Dag(Body):
         for name in needed:
             if self.waits[name] == 0:
                 yield from self._execute(name)
+                yield
         if not needed:
             yield from self._assess()
 

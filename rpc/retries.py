@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from rpc.budget import Budget
 from rpc.errors import NotSent, TransientError
+from rpc.spans import RESENT
 
 T = TypeVar("T")
 
@@ -63,10 +64,18 @@ async def retry(
         late = pause > policy.max_backoff if deadline is None else clock() + pause >= deadline
         return late or not budget.spend(clock(), price())
 
+    resent = RESENT.get()
+
     async def attempts() -> T:
+        nonlocal resent
         if failed:
             raise failed.pop()
-        return await attempt()
+        resent += 1
+        before = RESENT.set(resent)
+        try:
+            return await attempt()
+        finally:
+            RESENT.reset(before)
 
     return await AsyncRetrying(retry=retry_if_exception(_may_pass), wait=wait, stop=stop, sleep=sleep, reraise=True)(
         attempts

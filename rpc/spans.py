@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from typing import Final, NamedTuple, Protocol
 
 Attributes = Mapping[str, str | int | float]
@@ -16,6 +17,9 @@ class Subject(NamedTuple):
     id: str
     name: str
 
+
+RESENT: Final = ContextVar("resent", default=0)
+"""How often what is being sent was sent before."""
 
 About = Callable[[], Iterable[Subject]]
 """Which nodes a request is about, as far as that is known."""

@@ -35,7 +35,7 @@ from rpc.address import Address
 from rpc.lanes import Lane, Response, Waiting
 from rpc.methods import Route
 from rpc.observing import Request, RequestObserver
-from rpc.spans import About, Attributes, Span, Subject
+from rpc.spans import RESENT, About, Attributes, Span, Subject
 from rpc.stats import Outcome
 from rpc.statuses import in_one_line
 
@@ -201,6 +201,8 @@ class _Traced:
         self._attributes = {**tracing.known, "oarlock.method": str(route), "oarlock.calls": calls}
         self._about = about
         self._context = context.get_current()
+        if resent := RESENT.get():
+            self._attributes["http.request.resend_count"] = resent
         self._span: trace.Span = trace.INVALID_SPAN
         self._waiting: Waiting | None = None
         self._status = 0
@@ -266,7 +268,7 @@ def _link(subject: Subject) -> Link:
 
 
 def _named(subject: Subject) -> dict[str, str]:
-    return {"oarlock.node.id": subject.id, "oarlock.node.name": subject.name}
+    return {"oarlock.node.id": subject.id, "oarlock.node.name": in_one_line(subject.name)}
 
 
 @functools.lru_cache(maxsize=256)

@@ -30,6 +30,7 @@ class Patience:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._since = None
         if self._timeout is not None:
             await self._timeout.__aexit__(kind, error, trace)
 

@@ -168,6 +168,7 @@ async def test_each_retry_is_a_span_of_its_own_in_the_same_wave(traced: Traced, 
     assert [_attributes(each)["http.response.status_code"] for each in spans] == [503, 503, 200]
     assert [each.status.status_code for each in spans] == [StatusCode.ERROR, StatusCode.ERROR, StatusCode.UNSET]
     assert [_attributes(each).get("error.type") for each in spans] == ["503", "503", None]
+    assert [_attributes(each).get("http.request.resend_count") for each in spans] == [None, 1, 2]
     assert len({each.context.span_id for each in spans}) == 3
     assert len({each.parent.span_id for each in spans if each.parent}) == 1
 
@@ -279,6 +280,28 @@ def test_links_of_a_batch_are_bounded_and_its_calls_are_told(traced: Traced) -> 
     assert _attributes(span)["oarlock.calls"] == calls
     assert _attributes(span)["server.address"] == "/run/plugin.sock"
     assert "server.port" not in _attributes(span)
+
+
+async def test_nothing_in_a_name_can_steer_a_terminal(traced: Traced, plugin: Any, engine: Any) -> None:
+    main = {"name": "main", "steps": [[{"name": "a", "template": "leaf", "withItems": ["\u202ered"]}]]}
+    peer = await plugin({"node.preExecute": {}})
+    oarlock = await engine((peer, _SINGLE), tracer_provider=traced.provider)
+    await oarlock.run([workflow(main, container("leaf"))])
+    asked = [_attributes(each) for each in traced.spans if each.kind is SpanKind.CLIENT]
+    names = {each["oarlock.node.name"] for each in asked if "oarlock.node.name" in each}
+    assert any("\\u202ered" in name for name in names)
+    assert all(name.isprintable() for name in names)
+
+
+async def test_batches_that_are_sent_again_say_so(traced: Traced, plugin: Any, engine: Any) -> None:
+    failing = iter([503, 503])
+    peer = await plugin({"node.preExecute": lambda args: next(failing, {})})
+    peer.batches = True
+    settings = {"retry": RetrySettings(attempts=3, backoff=Seconds(0.001))}
+    oarlock = await engine((peer, settings), tracer_provider=traced.provider)
+    await oarlock.run([workflow(container("leaf"))])
+    sent = traced.named("POST /node.preExecute.batch")[:3]
+    assert [_attributes(each).get("http.request.resend_count") for each in sent] == [None, 1, 2]
 
 
 async def test_links_of_a_workflow_whose_uid_is_made_up(traced: Traced, plugin: Any, engine: Any) -> None:

@@ -341,6 +341,8 @@ export function graph(choose) {
 
   const sized = new ResizeObserver(() => {
     if (!moved) begin();
+    const chosen = units.find((unit) => unit.members.some((node) => node.id === selected));
+    if (chosen) show(chosen);
     redraw();
   });
   sized.observe(canvas);

@@ -299,6 +299,7 @@ def _not_finite(text: str) -> float:
 
 
 def _checked(value: Any, source: str, depth: int = 0, *, lenient: bool = False) -> Any:
+    """The value itself, with what no document may have put right in it: another one would be as large."""
     match value:
         case dict() | list() if depth >= MAX_DEPTH:
             raise BadDocument(f"nested more than {MAX_DEPTH} levels deep")
@@ -307,12 +308,16 @@ def _checked(value: Any, source: str, depth: int = 0, *, lenient: bool = False) 
                 if not lenient:
                     raise BadDocument(f"key {value.repeated[:80]!r} is given twice")
                 _log.warning("key is given twice, the last counts", key=value.repeated, place=source)
-            return {
-                key: _checked(element, source, depth + 1, lenient=lenient or key == "metadata")
-                for key, element in value.items()
-            }
+                value = dict(value)
+            for key, element in value.items():
+                if type(element) is not str:
+                    value[key] = _checked(element, source, depth + 1, lenient=lenient or key == "metadata")
+            return value
         case list():
-            return [_checked(element, source, depth + 1, lenient=lenient) for element in value]
+            for index, element in enumerate(value):
+                if type(element) is not str:
+                    value[index] = _checked(element, source, depth + 1, lenient=lenient)
+            return value
         case bool() | str() | None:
             return value
         case int():

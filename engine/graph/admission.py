@@ -297,7 +297,7 @@ class Admission:
         known = node.memoization_status
         if known is not None:  # it was asked before this walk began
             key = Key(self._namespace, known.get("cacheName") or "", known.get("key") or "")
-            invocation.memo = key, memo_request(settings["memoize"], self._namespace)[1]
+            self._room.memoize(node.id, key, memo_request(settings["memoize"], self._namespace)[1])
             self._proceed(invocation, node)
             return
         key, longest = memo_request(settings["memoize"], self._namespace)
@@ -305,7 +305,7 @@ class Admission:
         node = graph.store.touch(node.id)
         node.memoization_status = {"hit": found is not None, "key": key.key, "cacheName": key.cache}
         if found is None:
-            invocation.memo = key, longest
+            self._room.memoize(node.id, key, longest)
             self._proceed(invocation, node)
             return
         self._park(invocation, node)

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from engine.graph.memo import Key
 from engine.model.node import Node
 from engine.templates.template import Resolving, Template
 
@@ -138,8 +137,6 @@ class Invocation(msgspec.Struct, eq=False):
     requeue_at: float | None = None
     deadline: float | None = None
     """When it is over for this attempt, in seconds since the epoch, whatever its template says."""
-    locks: list[str] | None = None
-    memo: tuple[Key, float | None] | None = None
     inside: Inside | None = None
 
     @property

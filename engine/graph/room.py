@@ -29,6 +29,8 @@ class Room:
         """Boundaries in which calls wait, and something ended."""
         self._memoized: dict[Key, Memo] = {}
         """What finished nodes left, remembered by all when the pass commits, by this workflow at once."""
+        self._memoizing: dict[str, tuple[Key, float | None]] = {}
+        """Under which key, and for how many seconds, what unfinished nodes leave is to be remembered."""
         self._noted: dict[str, Waiting | None] = {}
         """Calls that began to wait for room since the last commit, or do so no more (None), by name."""
 
@@ -126,9 +128,13 @@ class Room:
         self.locks.release(invocation)
         if invocation.inside is not None:
             self._forget(invocation.inside)
-        if invocation.memo is not None and node.phase == SUCCEEDED:
-            key, longest = invocation.memo
+        if self._memoizing and (memo := self._memoizing.pop(node.id, None)) is not None and node.phase == SUCCEEDED:
+            key, longest = memo
             self._memoized[key] = Memo(node.outputs, node.finished_at, longest)
+
+    def memoize(self, node_id: str, key: Key, longest: float | None) -> None:
+        """What the node leaves, if it succeeds, is to be remembered under that key, for `longest` seconds."""
+        self._memoizing[node_id] = key, longest
 
     def remembered(self, key: Key, longest: float | None, now: float) -> Memo | None:
         """What a node left under that key, `longest` seconds ago at most."""

@@ -68,7 +68,6 @@ class Node(msgspec.Struct, gc=False, omit_defaults=True, rename="camel"):
     memoization_status: dict[str, Any] | None = None
     synchronization_status: dict[str, Any] | None = None
     node_flag: dict[str, Any] | None = None
-    failed_pod_restarts: int | None = None
     unknown: dict[str, Any] | None = None
     """Fields this version does not know, kept for the round trip; `encode` puts them back at the top level."""
 

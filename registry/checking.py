@@ -1,8 +1,8 @@
-"""Finding out what a plugin answers to, without making it do anything.
+"""Finding out what a plugin answers to.
 
-The protocol has no request that only asks. Each method is called with ``{}`` for arguments: that names no workflow and
-no node, so there is nothing for a plugin to act on. 404 means it does not have the method; whatever else it makes of
-the empty arguments, a 500 too, means that it does.
+The protocol has no request that only asks. Each method is called with the arguments that docs/protocol.md shows, those
+of a workflow that does not exist. 404 means that the plugin does not have the method; whatever else it makes of them,
+a 500 too, means that it does.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from registry.config import Config, PluginConfig
 from registry.registry import connect, enabled_by
 from rpc import Client, FatalError, Method, PluginError
 from rpc.address import parse_address
+from rpc.examples import example_of
 from rpc.reachability import can_connect
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A method that the plugin has; ``note`` says what is wrong with its answer to no arguments, if anything is."""
+    """A method that the plugin has; ``note`` says what is wrong with its answer to the example, if anything is."""
 
     method: Method
     spelling: str | None
@@ -29,9 +30,9 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """What a plugin answered. ``problem`` says why it cannot be called at all, None where it can.
+    """What a plugin answered. ``problem`` says why it cannot be called at all, or is not worth it; None where it can.
 
-    ``latency`` is that of one call in seconds, None where the plugin has no method.
+    ``latency`` is that of one call in seconds, None where the plugin answers no method.
     """
 
     plugin: PluginConfig
@@ -52,27 +53,37 @@ async def find_unreachable(config: Config) -> str | None:
 
 
 async def check_plugin(plugin: PluginConfig, clock: Callable[[], float] = time.perf_counter) -> Checkup:
-    """Call every method of one plugin with empty arguments, one after the other. Raises nothing for its failures."""
+    """Call every method of one plugin with its example, one after the other. Raises nothing for its failures."""
     answered: list[Answered] = []
     async with connect(plugin) as client:
         try:
             for method in Method:
                 answered += await _ask(client, method)
-            if not answered:
-                return Checkup(plugin)
+            good = next((each.method for each in answered if each.note is None), None)
+            if good is None:
+                return Checkup(plugin, tuple(answered), problem=_nothing_answered(answered))
             # Once more: the first call also had to connect, and to find the spelling.
             start = clock()
-            await _ask(client, answered[0].method)
+            await _ask(client, good)
             return Checkup(plugin, tuple(answered), clock() - start)
         except PluginError as error:
             return Checkup(plugin, tuple(answered), problem=error.reason)
+
+
+def _nothing_answered(answered: list[Answered]) -> str:
+    """Why a plugin that can be called is no plugin."""
+    if not answered:
+        return "no method is answered: 404 to everything"
+    if len(notes := {each.note for each in answered}) == 1 and len(answered) == len(Method):
+        return f"no method is answered: {notes.pop()} to everything"
+    return f"no method is answered: {', '.join(f'{each.note} to {each.method}' for each in answered)}"
 
 
 async def _ask(client: Client, method: Method) -> list[Answered]:
     """What it answered, nothing for 404. Raises where that is no answer to a call: it is down, or refuses us."""
     note = None
     try:
-        if await client.call(method, {}) is None:
+        if await client.call(method, example_of(method).arguments) is None:
             return []
     except FatalError as error:
         if error.status in (None, 401, 403):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from registry.terminal import console, printable, tell
+from registry.terminal import print_whole_words, printable, tell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,16 +38,17 @@ def main() -> None:
     show_default=True,
     help="What to check.",
 )
-def check(file: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Write what was found as JSON.")
+def check(file: Path, as_json: bool) -> None:
     """Check the configuration, then call each plugin.
 
     Lists the methods each plugin has, the spelling it answers to, and how long a call takes. To find out, each method
-    is called once per spelling with {} for arguments, and one of them a second time. That names no workflow, so a
-    plugin has nothing to act on; one that acts whatever it is sent will act. Anything but 404 counts as having the
-    method; what is in brackets is what the plugin made of the empty arguments.
+    is called once per spelling with the arguments that docs/protocol.md shows, and one of them a second time. They are
+    about a workflow "hello" that does not exist; a plugin that acts on whatever it is sent will act. Anything but 404
+    counts as having the method; what is in brackets is what is wrong with the answer.
 
-    Exit code 0: all can be called. 1: one or more cannot (unreachable, overloaded, token refused, or not HTTP). 2: the
-    configuration is wrong.
+    Exit code 0: all answer at least one method. 1: one or more do not, or cannot be called (unreachable, overloaded,
+    token refused, or not HTTP). 2: the configuration is wrong.
     """
     from registry.errors import ConfigError
     from registry.loading import load_config
@@ -57,14 +58,16 @@ def check(file: Path) -> None:
         config = load_config(file)
     except ConfigError as error:
         raise BadInput(str(error)) from None
-    if not config.plugins:
-        click.echo(printable(f"{file}: no plugins"))
-        return
     import asyncio
 
     checkups = asyncio.run(_check_all(config))
-    console().print(_table(checkups))
-    if not enabled_by(config):
+    if as_json:
+        click.echo(_document(checkups))
+    elif not checkups:
+        click.echo(printable(f"{file}: no plugins"))
+    else:
+        print_whole_words(_table(checkups))
+    if checkups and not enabled_by(config):
         tell("Plugins are disabled: set enabled = true in [engine], or ARGO_PLUGINS=true.")
     if any(checkup.problem for checkup in checkups):
         sys.exit(1)
@@ -78,6 +81,25 @@ async def _check_all(config: Config) -> list[Checkup]:
     return await asyncio.gather(*(check_plugin(plugin) for plugin in config.plugins))
 
 
+def _document(checkups: list[Checkup]) -> str:
+    """A list with an object for each plugin; ``latency`` in seconds, null where there is none."""
+    import json
+
+    plugins = [
+        {
+            "name": checkup.plugin.name,
+            "address": checkup.plugin.address,
+            "problem": checkup.problem,
+            "latency": checkup.latency,
+            "methods": [
+                {"method": each.method, "spelling": each.spelling, "problem": each.note} for each in checkup.answered
+            ],
+        }
+        for checkup in checkups
+    ]
+    return json.dumps(plugins, indent=2)
+
+
 def _table(checkups: list[Checkup]) -> Table:
     from rich import box
     from rich.table import Table
@@ -86,7 +108,7 @@ def _table(checkups: list[Checkup]) -> Table:
     table = Table(box=box.SIMPLE)
     table.add_column("plugin", no_wrap=True)
     table.add_column("address", no_wrap=True)
-    table.add_column("methods", overflow="fold")
+    table.add_column("methods")
     table.add_column("spelling", no_wrap=True)
     table.add_column("latency", no_wrap=True, justify="right")
     for checkup in checkups:
@@ -106,8 +128,6 @@ def _methods(checkup: Checkup) -> Text:
 
     if checkup.problem:
         return Text(printable(checkup.problem), style="red")
-    if not checkup.answered:
-        return Text("none: 404 to everything", style="yellow")
     return Text("\n").join(
         Text(answered.method + (f" ({printable(answered.note)})" if answered.note else ""))
         for answered in checkup.answered

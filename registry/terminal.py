@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _UNWRAPPED: Final = 1 << 20
 """Columns of what is no terminal."""
@@ -45,3 +46,21 @@ def console(*, stderr: bool = False) -> Console:
 
     found = Raising(stderr=stderr)
     return found if found.is_terminal else Raising(stderr=stderr, width=_UNWRAPPED)
+
+
+def print_whole_words(table: Table) -> None:
+    """A table on standard output that is wider than the terminal where words would have to be broken.
+
+    One of its columns may wrap, as rich shrinks several without a look at their words.
+    """
+    from rich.console import ConsoleDimensions
+    from rich.measure import Measurement
+
+    shown = console()
+    unwrapped = shown.options.update(width=_UNWRAPPED)
+    for column in table.columns:
+        if column.no_wrap:
+            column.min_width = max(Measurement.get(shown, unwrapped, cell).maximum for cell in column.cells)
+    narrowest = Measurement.get(shown, unwrapped, table).minimum
+    shown.size = ConsoleDimensions(max(shown.width, narrowest), shown.height)
+    shown.print(table)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +19,8 @@ from registry import PluginConfig
 from registry.checking import Answered, check_plugin
 from registry.cli import check, main
 from rpc import Method
+from rpc.examples import example_of
+from rpc.methods import PATHS
 
 OK = (200, b"{}")
 
@@ -46,10 +52,12 @@ def test_lists_methods_and_spelling(toml: Callable[[str], Path], serve: Callable
     assert third[:4] == ["other", other.address, "template.execute", "v1"]
 
 
-def test_sends_nothing_but_empty_arguments(toml: Callable[[str], Path], serve: Callable[..., Any]) -> None:
+def test_sends_the_arguments_that_the_protocol_shows(toml: Callable[[str], Path], serve: Callable[..., Any]) -> None:
     hello = serve()
     assert run(toml(plugins(hello=hello.address))).exit_code == 0
-    assert {body for _, body in hello.asked} == {b"{}"}
+    assert {path.rpartition("/")[2]: json.loads(body) for path, body in hello.asked if path[1:] in list(Method)} == {
+        method: example_of(method).arguments for method in Method
+    }
     paths = [path for path, _ in hello.asked]
     assert paths.count("/workflow.preOperate") == 2
     assert all(paths.count(path) == 1 for path in paths if path != "/workflow.preOperate")
@@ -79,16 +87,76 @@ def test_one_that_will_not_have_us_fails_the_check(
     assert rows(result.stdout)[2][2] == problem
 
 
-def test_one_without_any_method_is_pointed_out(toml: Callable[[str], Path], serve: Callable[..., Any]) -> None:
-    result = run(toml(plugins(hello=serve({}).address)))
-    assert result.exit_code == 0
-    assert rows(result.stdout)[2][2] == "none: 404 to everything"
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ({}, "no method is answered: 404 to everything"),
+        (dict.fromkeys(PATHS, (501, b"")), "no method is answered: status 501 to everything"),
+        (
+            {"/node.preExecute": (500, b""), "/parameters.add": (200, b"<html>")},
+            "no method is answered: status 500 to node.preExecute, illegal reply to parameters.add",
+        ),
+    ],
+)
+def test_one_that_answers_no_method_fails_the_check(
+    toml: Callable[[str], Path], serve: Callable[..., Any], answers: dict[str, tuple[int, bytes]], problem: str
+) -> None:
+    result = run(toml(plugins(hello=serve(answers).address)))
+    assert result.exit_code == 1
+    assert rows(result.stdout)[2][2] == problem
 
 
 async def test_an_answer_that_is_no_reply_is_noted(serve: Callable[..., Any]) -> None:
-    page = serve({"/workflow.preOperate": (200, b"<html>")})
+    page = serve({"/workflow.preOperate": (200, b"<html>"), "/parameters.add": OK})
     checkup = await check_plugin(PluginConfig(name="page", address=page.address))
-    assert checkup.answered == (Answered(Method.WORKFLOW_PRE_OPERATE, "short", "illegal reply"),)
+    assert checkup.answered == (
+        Answered(Method.WORKFLOW_PRE_OPERATE, "short", "illegal reply"),
+        Answered(Method.PARAMETERS_ADD, "short"),
+    )
+    assert checkup.problem is None
+
+
+def test_what_was_found_can_be_had_as_json(
+    toml: Callable[[str], Path], serve: Callable[..., Any], unused_tcp_port: int
+) -> None:
+    hello = serve({"/workflow.preOperate": OK, "/node.preExecute": (500, b"no node")})
+    file = toml(plugins(hello=hello.address, gone=f"http://127.0.0.1:{unused_tcp_port}"))
+    result = CliRunner().invoke(main, ["check", "--config", str(file), "--json"])
+    assert result.exit_code == 1
+    first, second = json.loads(result.stdout)
+    assert first.pop("latency") > 0
+    assert first == {
+        "name": "hello",
+        "address": hello.address,
+        "problem": None,
+        "methods": [
+            {"method": "workflow.preOperate", "spelling": "short", "problem": None},
+            {"method": "node.preExecute", "spelling": "short", "problem": "status 500"},
+        ],
+    }
+    assert (second["name"], second["latency"], second["methods"]) == ("gone", None, [])
+    assert "cannot connect" in second["problem"]
+
+
+def test_no_plugins_are_an_empty_list_in_json(toml: Callable[[str], Path]) -> None:
+    result = CliRunner().invoke(main, ["check", "--config", str(toml("[engine]\nenabled = true\n")), "--json"])
+    assert (result.exit_code, result.stdout) == (0, "[]\n")
+
+
+def test_a_narrow_terminal_breaks_no_words(toml: Callable[[str], Path], serve: Callable[..., Any]) -> None:
+    hello, sick = serve({f"/{method}": OK for method in Method}), serve({f"/{method}": (501, b"") for method in Method})
+    file = toml(plugins(**{"a plugin with a long name": hello.address, "sick": sick.address}))
+    program = [sys.executable, "-m", "registry", "check", "--config", str(file)]
+    for columns in ("20", "60", "81"):
+        ours, theirs = pty.openpty()
+        subprocess.run(program, stdout=theirs, env={**os.environ, "COLUMNS": columns, "TERM": "dumb"}, check=False)
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as terminal:
+            while more := terminal.read(4096):
+                shown += more
+        assert "a plugin with a long name" in shown.decode()
+        assert {hello.address, sick.address, *Method, "answered:", "everything"} <= set(shown.decode().split())
 
 
 async def test_the_latency_is_that_of_one_call(serve: Callable[..., Any]) -> None:
@@ -139,4 +207,4 @@ def test_the_file_is_plugins_toml_unless_said_otherwise(tmp_path: Path) -> None:
 def test_the_help_says_what_is_sent() -> None:
     result = CliRunner().invoke(check, ["--help"])
     assert result.exit_code == 0
-    assert "called once per spelling with {}" in " ".join(result.output.split())
+    assert "called once per spelling with the arguments that docs/protocol.md shows" in " ".join(result.output.split())

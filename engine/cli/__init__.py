@@ -1,4 +1,4 @@
-"""The command line: run workflows on a laptop, stop, resume and retry them, check plugins.
+"""The command line: run workflows on a laptop, stop, resume and retry them, check and call plugins.
 
 Nothing that takes time is imported before it is known what becomes of a Ctrl-C.
 """

@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from engine.cli import INTERRUPTED
+from engine.cli.call import call
 from engine.cli.operations import resume, retry, stop, suspend, terminate
 from engine.cli.outcomes import outcomes
 from engine.cli.run import run
@@ -58,7 +59,7 @@ def oarlock() -> None:
     """
 
 
-for command in (run, serve, outcomes, stop, terminate, suspend, resume, retry, check):
+for command in (run, serve, outcomes, stop, terminate, suspend, resume, retry, check, call):
     oarlock.add_command(command)
 
 

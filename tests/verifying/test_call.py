@@ -1,0 +1,259 @@
+"""``oarlock call``: a method called once, with no workflow."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from click.testing import CliRunner, Result
+
+from engine.cli.program import oarlock
+from rpc import Method
+from rpc.examples import example_of
+from rpc.plugin import Plugin
+from tests.verifying.conftest import Serve
+from tests.verifying.peers import Request, response
+
+PRE = "node.preExecute"
+
+
+def call(method: str, address: str, *more: str) -> Result:
+    return CliRunner().invoke(oarlock, ["call", method, "--plugin", address, *more])
+
+
+def verdict(result: Result) -> list[str]:
+    """The lines after the last empty one."""
+    return result.stdout.rstrip("\n").rpartition("\n\n")[2].splitlines()
+
+
+def replying(reply: object, status: int = 200, *lines: str) -> Any:
+    """An answer to the short spelling of every method."""
+    body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+
+    async def answer(request: Request) -> bytes:
+        return response(status, body, *lines) if request.path[1:] in list(Method) else response(404, b"")
+
+    return answer
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_it_is_called_with_the_example_and_the_reply_is_shown(serve: Serve, method: Method) -> None:
+    asked: list[Request] = []
+    (reply, *_) = example_of(method).replies
+
+    async def answer(request: Request) -> bytes:
+        asked.append(request)
+        return response(200, json.dumps(reply).encode())
+
+    address = serve(answer)
+    result = call(method, address)
+    assert result.exit_code == 0, result.output
+    (request,) = asked
+    assert request.args == example_of(method).arguments
+    shown, status, replied = _documents(result)
+    assert result.stdout.startswith(f"POST {address}/{method}\n")
+    assert (shown, replied) == (request.args, reply)
+    assert status.startswith("200, ")
+    assert verdict(result)
+
+
+def _documents(result: Result) -> tuple[object, str, object]:
+    request, _, rest = result.stdout.partition("\n\n")
+    status, _, rest = rest.partition("\n")
+    return json.loads(request.partition("\n")[2]), status, json.loads(rest.partition("\n\n")[0])
+
+
+def test_values_are_put_into_the_arguments(serve: Serve) -> None:
+    asked: list[Any] = []
+
+    async def answer(request: Request) -> bytes:
+        asked.append(request.args)
+        return response(200, b"{}")
+
+    settings = ["--set", "node.phase=Running", "--set", 'node.inputs.parameters[0]={"name": "n", "value": "5"}']
+    assert call(PRE, serve(answer), *settings).exit_code == 0
+    (arguments,) = asked
+    assert arguments["node"]["phase"] == "Running"
+    assert arguments["node"]["inputs"] == {"parameters": [{"name": "n", "value": "5"}]}
+    assert "inputs" not in example_of(Method.NODE_PRE_EXECUTE).arguments["node"], "the example stays as it is"
+
+
+@pytest.mark.parametrize(
+    ("method", "reply", "expected"),
+    [
+        (PRE, {}, ["Nothing to say: nothing changes."]),
+        (PRE, {"requeue": "2m"}, ["It is asked again after 120 s."]),
+        (PRE, {"node": {"phase": "Failed", "message": "no"}}, [
+            "node.phase: Pending -> Failed", "node.message: nothing -> no",
+            "The node does not run, or is stopped; plugins after this one are not asked in this method."]),
+        (PRE, {"node": {"mesage": "x"}}, [
+            "Ignored: node.mesage, a key that the protocol does not know; did you mean message?"]),
+        ("node.postExecute", {"node": {"message": "x"}}, ["node.message: nothing -> x"]),
+        ("parameters.add", {"parameters": {"hello": "you"}}, ["parameters.hello: nothing -> you"]),
+        ("template.execute", {}, ["It declines: the next plugin is asked; where all do, the node is Error."]),
+        ("template.execute", {"node": {"phase": "Running"}, "requeue": "1s"}, [
+            "node.phase: Pending -> Running", "It is asked again after 1 s."]),
+        ("workflow.preOperate", {"workflow": {"status": {"phase": "Failed"}}}, [
+            "workflow.status.phase: Running -> Failed",
+            "The workflow ends: nothing is started, what runs is stopped."]),
+        ("workflow.postOperate", {"workflow": {"metadata": {"labels": {"a": "b"}}}}, [
+            "workflow.metadata.labels.a: nothing -> b"]),
+    ],
+)  # fmt: skip
+def test_the_verdict_says_what_an_engine_would_do(serve: Serve, method: str, reply: Any, expected: list[str]) -> None:
+    result = call(method, serve(replying(reply)))
+    assert (result.exit_code, verdict(result)) == (0, expected)
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "expected"),
+    [
+        (PRE, replying(b"<html>"), "Fatal: illegal reply: not JSON"),
+        (PRE, replying({"node": {"phase": "Done"}}), "Fatal: illegal reply: Invalid enum value 'Done'"),
+        (PRE, replying({"node": {"id": "other"}}), "Fatal: the node's id may not be changed from 'hello' to 'other'"),
+        (PRE, replying({}, 500), "Fatal: status 500"),
+        (PRE, replying({}, 302, "Location: /"), "Fatal: status 302"),
+        (PRE, replying({}, 404), "404: the plugin does not have this method, and is not asked again."),
+        (PRE, replying({}, 503, "Retry-After: 7"), "Transient: status 503"),
+        (PRE, replying(b"x", 200, "Content-Encoding: gzip"), "Fatal: the reply has Content-Encoding 'gzip'"),
+        ("workflow.preOperate", replying({"workflow": {"status": {"phase": "Refused"}}}),
+         "Fatal: status.phase may not be changed from 'Running' to 'Refused'"),
+    ],
+)  # fmt: skip
+def test_a_reply_that_is_no_good_is_exit_code_1(serve: Serve, method: str, answer: Any, expected: str) -> None:
+    result = call(method, serve(answer))
+    assert result.exit_code == 1
+    assert verdict(result)[0].startswith(expected)
+    assert result.stderr == ""
+
+
+def test_what_would_steer_a_terminal_is_shown_as_text(serve: Serve) -> None:
+    for hostile in ("\x1b[2J\u202e\x9b", "\x07"):
+        for reply in ({"node": {"message": hostile}}, hostile.encode()):
+            result = call(PRE, serve(replying(reply)))
+            assert all(each == "\n" or each.isprintable() for each in result.output)
+
+
+def test_unix_sockets_and_tokens_are_taken_as_a_configuration_takes_them(tmp_path: Path) -> None:
+    plugin = Plugin("secret", token="abc")
+
+    @plugin.on(PRE)
+    def answer(args: dict[str, Any]) -> dict[str, Any]:
+        return {"node": {"message": args["node"]["displayName"]}}
+
+    (tmp_path / "token").write_text("abc\n")
+    with _served(plugin, tmp_path / "s") as address:
+        assert call(PRE, address).exit_code == 1
+        result = call(PRE, address, "--token-file", str(tmp_path / "token"))
+    assert (result.exit_code, verdict(result)) == (0, ["node.message: nothing -> hello"])
+    assert result.stdout.startswith(f"POST {address}/node.preExecute\n")
+
+
+@contextlib.contextmanager
+def _served(plugin: Plugin, unix: Path) -> Iterator[str]:
+    started, loop, stopped = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
+
+    async def run() -> None:
+        async with plugin.serve(unix=unix):
+            started.set()
+            await stopped.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
+    thread.start()
+    started.wait()
+    try:
+        yield f"unix://{unix}"
+    finally:
+        loop.call_soon_threadsafe(stopped.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["node.preExecut", "--plugin", "http://localhost"],
+         "METHOD: 'node.preExecut' is no method of the protocol, did you mean node.preExecute?"),
+        (["x", "--plugin", "http://localhost"], "METHOD: 'x' is no method of the protocol, expected one of workflow."),
+        ([PRE, "--plugin", "localhost:4355"], "--plugin: 'localhost:4355' is not an http://, https:// or unix:/// "),
+        ([PRE, "--plugin", "http://"], "--plugin: 'http://' has no host"),
+        ([PRE, "--plugin", ""], "--plugin: '' is not an http://, https:// or unix:/// address"),
+        ([PRE, "--plugin", "http://a", "--set", "node.id=5"], "--set node: id: expected a string, got a whole number"),
+        ([PRE, "--plugin", "http://a", "--set", "nod.id=5"], "--set nod.id: it is sent no nod, did you mean node?"),
+        ([PRE, "--plugin", "http://a", "--token-file", "nowhere"], "--token-file: cannot read nowhere: No such file"),
+        ([PRE, "--plugin", "http://a", "--timeout", "0s"], "--timeout: expected a duration greater than zero"),
+        (["workflow.preOperate", "--plugin", "http://a", "--set", "workflow.status=null"],
+         "--set workflow: expected a workflow with metadata, spec and status, each of them an object"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], expected: str) -> None:
+    result = CliRunner().invoke(oarlock, ["call", *arguments])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"Error: {expected}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_nobody_home_is_one_line_and_exit_code_2(unused_tcp_port: int, tmp_path: Path) -> None:
+    for address, why in (
+        (f"http://127.0.0.1:{unused_tcp_port}", f"http://127.0.0.1:{unused_tcp_port}: Connection refused"),
+        (f"unix://{tmp_path}/none", f"unix://{tmp_path}/none: No such file or directory"),
+    ):
+        result = call(PRE, address)
+        assert (result.exit_code, result.stdout) == (2, "")
+        told = f"Error: --plugin: cannot connect to {why}; start the plugin, or give its address\n"
+        assert result.stderr == told
+
+
+def test_an_unknown_certificate_is_one_line_and_exit_code_2(authority: trustme.CA, https: str, tmp_path: Path) -> None:
+    result = call(PRE, https)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: --plugin: ")
+    assert result.stderr.endswith("; name the certificate of who signed it in SSL_CERT_FILE\n")
+    assert result.stderr.count("\n") == 1
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    command = [sys.executable, "-m", "engine", "call", PRE, "--plugin", https]
+    environment = {**os.environ, "SSL_CERT_FILE": str(tmp_path / "ca.pem")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def https(authority: trustme.CA) -> Iterator[str]:
+    """The address of a server that answers one request of each connection."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secure:
+                secure.recv(65536)
+                secure.sendall(response(200, b"{}"))
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    yield f"https://localhost:{listening.getsockname()[1]}"
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+    thread.join()

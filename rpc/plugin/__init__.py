@@ -14,6 +14,12 @@ A function gets the arguments of its method as a dict and returns the reply as o
 be ``async``, and one that is not may block, since it runs in a thread: calls on other connections go on meanwhile.
 Every spelling of the protocol is answered.
 
+With a parameter that is annotated with what the method is sent, it gets that, and an editor knows what is in it:
+
+    @plugin.on("node.preExecute")
+    def say_hello(args: NodePreExecute):
+        return {"node": {"phase": "Succeeded"}} if args.node.display_name == "hello" else None
+
 Batches are answered by calling it for each of their calls. A function that had rather have them all at once, to look
 them up in one query, say, gets a list of arguments and returns a list of replies:
 
@@ -23,7 +29,32 @@ them up in one query, say, gets a list of arguments and returns a list of replie
         return [{"node": {"message": each}} if each else None for each in found]
 """
 
+from rpc.arguments import (
+    NodePostExecute,
+    NodePreExecute,
+    NodeStatus,
+    ParametersAdd,
+    Template,
+    TemplateExecute,
+    Workflow,
+    WorkflowPostOperate,
+    WorkflowPreOperate,
+)
 from rpc.plugin.answers import BatchHandler, Handler, Unavailable
 from rpc.plugin.server import Plugin
 
-__all__ = ["BatchHandler", "Handler", "Plugin", "Unavailable"]
+__all__ = [
+    "BatchHandler",
+    "Handler",
+    "NodePostExecute",
+    "NodePreExecute",
+    "NodeStatus",
+    "ParametersAdd",
+    "Plugin",
+    "Template",
+    "TemplateExecute",
+    "Unavailable",
+    "Workflow",
+    "WorkflowPostOperate",
+    "WorkflowPreOperate",
+]

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import orjson
 
 Reply = dict[str, Any] | None
-Handler = Callable[[dict[str, Any]], Reply | Awaitable[Reply]]
-"""Answers one call: gets its arguments, returns its reply, None for ``{}``."""
+Handler = Callable[[Any], Reply | Awaitable[Reply]]
+"""Answers one call: gets its arguments, a dict or one of `rpc.arguments`, returns its reply, None for ``{}``."""
 
 Replies = Sequence[Reply | BaseException]
-BatchHandler = Callable[[list[dict[str, Any]]], Replies | Awaitable[Replies]]
+BatchHandler = Callable[[list[Any]], Replies | Awaitable[Replies]]
 """Answers a list of calls: gets the arguments of each, returns for each its reply, None, or an exception."""
 
 

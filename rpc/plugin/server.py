@@ -23,6 +23,7 @@ from rpc.plugin.listening import Listener
 from rpc.plugin.requests import Endpoint
 from rpc.plugin.threads import Threaded, Threads
 from rpc.plugin.tracing import TracedConnection
+from rpc.plugin.typed import converting, wanted
 from rpc.tracers import find_tracing
 
 if TYPE_CHECKING:
@@ -83,15 +84,19 @@ class Plugin:
         that it may block. One that returns within a millisecond each time is called in the loop after a while, one call
         after the other. Calls of a batch share their workflow and templates, so arguments are not to be changed.
 
+        Arguments are a dict, or where its parameter is annotated so what the method is sent, such as `NodePreExecute`;
+        what does not fit in there is answered with 400.
+
         An exception it raises is logged and answered with 500, which the engine takes as fatal; `Unavailable` with 503,
-        which is tried again. Raises `ValueError` for a name that is no method or has a function already.
+        which is tried again. Raises `ValueError` for a name that is no method or has a function already, and
+        `TypeError` for a function that takes the arguments of another method.
         """
         known = Method(method)
         if known in self._single:
             raise ValueError(f"plugin {self.name!r} has a function for {method} already")
 
         def register(handler: _H) -> _H:
-            self._single[known] = self._unblocked(handler)
+            self._single[known] = self._unblocked(handler, wanted(handler, known))
             self._route(known)
             return handler
 
@@ -104,7 +109,10 @@ class Plugin:
         an exception, such as `Unavailable`, for that call alone. One that it raises is for all calls. Where `on` has no
         function for the method, single calls come here too, in lists of one.
 
-        Raises `ValueError` for a name that is no method, has no batches, or has a function for them already.
+        Arguments are as for `on`, so that a parameter may be annotated with ``list[NodePreExecute]``.
+
+        Raises `ValueError` for a name that is no method, has no batches, or has a function for them already, and
+        `TypeError` for a function that takes the arguments of another method.
         """
         known = Method(method)
         if known not in BATCHES:
@@ -113,14 +121,15 @@ class Plugin:
             raise ValueError(f"plugin {self.name!r} has a function for batches of {method} already")
 
         def register(handler: _B) -> _B:
-            self._batch[known] = self._unblocked(handler)
+            self._batch[known] = self._unblocked(handler, wanted(handler, known, listed=True))
             self._route(known)
             return handler
 
         return register
 
-    def _unblocked(self, function: Callable[[_A], Any]) -> Callable[[_A], Any]:
-        return function if inspect.iscoroutinefunction(function) else Threaded(function, self._threads)
+    def _unblocked(self, function: Callable[[_A], Any], kind: Any) -> Callable[[_A], Any]:
+        answer = function if inspect.iscoroutinefunction(function) else Threaded(function, self._threads)
+        return answer if kind is None else converting(answer, kind)
 
     def _route(self, method: Method) -> None:
         single = self._single[method] if method in self._single else only(self._batch[method])

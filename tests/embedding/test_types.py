@@ -14,10 +14,15 @@ SERVICE = ROOT / "examples" / "controller.py"
 MISTAKES = """\
 from engine import Engine
 from rpc import Client
+from rpc.plugin import NodePreExecute
 
 Engine.from_config("plugins.toml", workers="4")
 Engine.from_config("plugins.toml", worker=4)
 Client(4355)
+
+
+def ends(args: NodePreExecute) -> bool:
+    return args.node.phase == "Suceeded" or args.node.finish_at is not None
 """
 
 
@@ -48,7 +53,9 @@ def test_strict_mypy_of_an_embedder_follows_our_types(tmp_path: Path) -> None:
     )
     errors = [line.partition(": error: ") for line in checked.stdout.splitlines() if ": error: " in line]
     assert [(place, text[text.rindex("[") :]) for place, _, text in errors] == [
-        ("wrong.py:4", "[arg-type]"),
-        ("wrong.py:5", "[call-arg]"),
-        ("wrong.py:6", "[arg-type]"),
+        ("wrong.py:5", "[arg-type]"),
+        ("wrong.py:6", "[call-arg]"),
+        ("wrong.py:7", "[arg-type]"),
+        ("wrong.py:11", "[comparison-overlap]"),
+        ("wrong.py:11", "[attr-defined]"),
     ], checked.stdout + checked.stderr

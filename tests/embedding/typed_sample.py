@@ -7,7 +7,7 @@ from typing import Any, Unpack, assert_type
 from engine import Engine, EngineOptions, Executor, Node, PassEnd, PassResult, Result, SimulatedExecutor, Workflow, load
 from registry import Config, PluginConfig, Registry, Reload
 from rpc import Client, ClientStats, Request, RetryPolicy, TransientError
-from rpc.plugin import Plugin
+from rpc.plugin import NodePreExecute, ParametersAdd, Plugin
 
 
 class Cluster:
@@ -79,9 +79,21 @@ async def ask() -> None:
 plugin = Plugin("typed")
 
 
-@plugin.on("node.preExecute")
+@plugin.on("node.postExecute")
 async def answer(args: dict[str, Any]) -> dict[str, Any] | None:
     return {"node": {"message": str(args)}}
+
+
+@plugin.on("node.preExecute")
+def look_up(args: NodePreExecute) -> dict[str, Any] | None:
+    assert_type(args.node.message, str)
+    assert_type(args.template.name, str | None)
+    return {"node": {"phase": "Succeeded"}} if args.node.phase == "Pending" else None
+
+
+@plugin.on_batch("parameters.add")
+async def add(calls: list[ParametersAdd]) -> list[dict[str, Any] | None]:
+    return [{"parameters": {"name": args.workflow.metadata.name}} for args in calls]
 
 
 if __name__ == "__main__":

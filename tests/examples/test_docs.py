@@ -169,13 +169,14 @@ def assert_part_of(shown: dict[str, Any], sent: dict[str, Any], where: str) -> N
             assert type(sent[key][inner]) is type(example), f"{where}: {key}.{inner}"
 
 
-def test_the_sdk_example_is_a_plugin(checkout: Checkout) -> None:
-    (source,) = fenced(PROTOCOL, "python")
+@pytest.mark.parametrize(("number", "message"), [(0, "found in the cache"), (1, "by hello")])
+def test_the_sdk_examples_are_plugins(checkout: Checkout, number: int, message: str) -> None:
+    source = fenced(PROTOCOL, "python")[number]
     (checkout.folder / "plugin.py").write_text(checkout.translate(source))
     checkout.leave_running(".venv/bin/python plugin.py")
     run = ".venv/bin/oarlock run examples/hello.yaml --config examples/plugins.toml --output json"
     workflow = json.loads(checkout.run(run))
-    assert workflow["status"]["nodes"]["hello"]["message"] == "found in the cache"
+    assert workflow["status"]["nodes"]["hello"]["message"] == message
 
 
 @pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *sorted(

@@ -14,8 +14,10 @@ import click
 
 from engine.cli import INTERRUPTED
 from engine.cli.call import call
+from engine.cli.explain import explain
 from engine.cli.operations import resume, retry, stop, suspend, terminate
 from engine.cli.outcomes import outcomes
+from engine.cli.replay import replay
 from engine.cli.run import run
 from engine.cli.serve import serve
 from registry.cli import BadInput, check
@@ -59,7 +61,7 @@ def oarlock() -> None:
     """
 
 
-for command in (run, serve, outcomes, stop, terminate, suspend, resume, retry, check, call):
+for command in (run, serve, outcomes, stop, terminate, suspend, resume, retry, explain, replay, check, call):
     oarlock.add_command(command)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
-from engine.recording.format import RecordError, header, version_of
+from engine.recording.format import RecordError, check_header, header
 from rpc.logs import get_logger
 
 CHUNK: Final = 1 << 20
@@ -134,7 +134,7 @@ def _opened(file: Path) -> int:
             raise RecordError(f"{file}: another process is recording there") from None
         size = os.fstat(descriptor).st_size
         if size:
-            version_of(os.pread(descriptor, 4096, 0).partition(b"\n")[0], str(file))
+            check_header(os.pread(descriptor, 4096, 0).partition(b"\n")[0], str(file))
             if os.pread(descriptor, 1, size - 1) != b"\n":  # the last one to write it was killed
                 os.write(descriptor, b"\n")
     except BaseException:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Any, Final, Literal
 
+import msgspec
 import orjson
+
+from rpc import Method, Outcome
 
 FORMAT: Final = "oarlock-calls"
 VERSION: Final = 1
@@ -15,21 +18,92 @@ class RecordError(Exception):
     """A record cannot be written, or read: one line that names the file."""
 
 
+class Header(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The first line, and the first of each process that went on with the record."""
+
+    format: str
+    version: int
+    at: float
+    oarlock: str
+
+
+class Began(msgspec.Struct, frozen=True, rename={"number": "pass"}):
+    """A pass begins."""
+
+    began: float
+    number: int
+    workflow: str
+    uid: str
+
+
+class Ended(msgspec.Struct, frozen=True, omit_defaults=True, rename={"number": "pass"}):
+    """A pass is over."""
+
+    ended: float
+    number: int
+    result: Literal["committed", "aborted", "failed", "cancelled"]
+    seconds: float
+    reason: str = ""
+    phase: str = ""
+
+
+class About(msgspec.Struct, frozen=True):
+    """The node that a call is about."""
+
+    id: str
+    name: str
+
+
+class Called(msgspec.Struct, frozen=True, omit_defaults=True, rename={"number": "pass"}):
+    """A call to a plugin."""
+
+    number: int
+    plugin: str
+    method: Method
+    at: float
+    outcome: Outcome
+    request: str
+    waited: float = 0.0
+    travelled: float | None = None
+    attempts: int = 1
+    status: int | None = None
+    error: str = ""
+    known: bool = False
+    changed: dict[str, tuple[Any, Any]] = {}
+    would_change: dict[str, tuple[Any, Any]] = {}
+    reply: str = ""
+    node: About | None = None
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Requests about nodes, and what they have in common; ``workflow`` is the name of a body."""
+
+    workflow: str
+    templates: dict[str, dict[str, Any]]
+    calls: list[dict[str, Any]]
+
+
+class Body(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was sent or replied: one of ``json``, ``batch``, ``cut`` and ``text``."""
+
+    body: str
+    hidden: bool = False
+    bytes: int = 0
+    json: Any = msgspec.UNSET
+    batch: Batch | None = None
+    cut: str = ""
+    text: str = ""
+
+
 def header() -> bytes:
     """The line that a record begins with, and again whenever a process goes on with it."""
     from importlib.metadata import version  # which takes longer to import than all of this
 
-    document = {
-        "format": FORMAT,
-        "version": VERSION,
-        "at": round(time.time(), 6),
-        "oarlock": version("oarlock"),
-    }
-    return orjson.dumps(document) + b"\n"
+    return msgspec.json.encode(Header(FORMAT, VERSION, round(time.time(), 6), version("oarlock"))) + b"\n"
 
 
-def version_of(line: bytes, where: str) -> int:
-    """The version that a header speaks of. Raises `RecordError` where it is none, or one that is not known here."""
+def check_header(line: bytes, where: str) -> None:
+    """Raises `RecordError` where it is no header, or one of a version that is not known here."""
     try:
         document = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -39,4 +113,3 @@ def version_of(line: bytes, where: str) -> int:
     found = document.get("version")
     if found != VERSION:
         raise RecordError(f"{where}: expected a record of version {VERSION}, got version {found!r}")
-    return VERSION

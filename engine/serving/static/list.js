@@ -12,7 +12,6 @@ export function listing({ of, phases = PHASES, keyOf, textOf, stateOf, addressOf
   let things = [];
   let text = "";
   let limit = AT_ONCE;
-  let frame = 0;
   const chosen = new Set();
   const rows = new Map();
 
@@ -81,10 +80,7 @@ export function listing({ of, phases = PHASES, keyOf, textOf, stateOf, addressOf
     update(found) {
       things = found;
       if (rows.size > 2 * things.length + AT_ONCE) rows.clear();
-      frame ||= requestAnimationFrame(() => {
-        frame = 0;
-        show();
-      });
+      show();
     },
     fail: (error) => write(told, error.message),
   };

@@ -1,0 +1,54 @@
+"""``replay``: a recorded run as a plugin's regression test."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import click
+
+from engine.cli import target
+from engine.cli.options import Assignment
+from registry.cli import BadInput
+
+DIFFERENT: Final = 1
+
+
+@click.command()
+@click.argument("record", type=click.Path(path_type=Path), metavar="calls.jsonl")
+@click.option("--plugin", "plugins", multiple=True, required=True, type=Assignment(), metavar="NAME=URL",
+              help="Where to send what the plugin of that name was sent; may be given several times.")  # fmt: skip
+@target.token_file
+@target.timeout(1.0)
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the result as JUnit XML, too.")
+def replay(
+    record: Path, plugins: tuple[tuple[str, str], ...], token_file: Path | None, timeout: float, junit: Path | None
+) -> None:
+    """Send recorded calls to another version of a plugin, and compare what it replies with what was recorded.
+
+    calls.jsonl is what `--record` has written. Replies are compared by what they mean. Calls of which not all was kept,
+    and those that were not answered, are left out, and counted.
+
+    Exit code 0: all replies mean the same. 1: some do not. 2: bad input, or a plugin that is not there.
+
+    \b
+    Example:
+      oarlock replay calls.jsonl --plugin hello=http://localhost:4355 --junit replay.xml
+    """
+    import asyncio
+
+    from engine.cli.replaying import Report, run
+    from engine.recording.format import RecordError
+
+    given = dict(plugins)
+    try:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as cases:
+            report = Report(junit, cases)
+            asyncio.run(run(record, given, timeout, token_file, report))
+            report.write()
+    except RecordError as error:
+        raise BadInput(str(error)) from None
+    report.show()
+    if report.different:
+        raise SystemExit(DIFFERENT)

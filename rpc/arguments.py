@@ -119,6 +119,12 @@ class NodeStatus(Sent, frozen=True):
     failed_pod_restarts: Any = None
 
 
+class JobNode(NodeStatus, frozen=True):
+    """A node that plugins execute. ``attempt``: how many attempts its own ``retryStrategy`` made before this one."""
+
+    attempt: int = 0
+
+
 class WorkflowStatus(Sent, frozen=True):
     """Argo's WorkflowStatus. ``nodes`` are sent with ``payload = "full"`` only."""
 
@@ -238,10 +244,19 @@ class NodePostExecute(Arguments, frozen=True):
 
 
 class TemplateExecute(Arguments, frozen=True):
-    """``template.execute``."""
+    """``template.execute``: the node's ``id`` and the workflow's ``uid`` say which job it is."""
 
     workflow: Workflow
     template: Template
+    node: JobNode
+
+
+class TemplateStop(Arguments, frozen=True):
+    """``template.stop``: the same, with the node as it is now."""
+
+    workflow: Workflow
+    template: Template
+    node: JobNode
 
 
 ARGUMENTS: Final[dict[Method, type[Arguments]]] = {
@@ -251,5 +266,6 @@ ARGUMENTS: Final[dict[Method, type[Arguments]]] = {
     Method.NODE_PRE_EXECUTE: NodePreExecute,
     Method.NODE_POST_EXECUTE: NodePostExecute,
     Method.TEMPLATE_EXECUTE: TemplateExecute,
+    Method.TEMPLATE_STOP: TemplateStop,
 }
 """By method. Each struct has the fields that the method's ``arguments`` name."""

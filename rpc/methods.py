@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 Spelling = Literal["short", "go", "v1"]
 SPELLINGS: Final[tuple[Spelling, ...]] = get_args(Spelling)
 
-ReplyKind = Literal["workflow", "node", "parameters"]
+ReplyKind = Literal["workflow", "node", "parameters", "nothing"]
 """What a reply is about; `rpc.replies` has a type for each."""
 
 
@@ -55,8 +55,14 @@ class Method(StrEnum):
     TEMPLATE_EXECUTE = (
         "template.execute",
         "TemplateExecutor.ExecuteTemplate",
-        ("workflow", "template"),
+        ("workflow", "template", "node"),
         "node",
+    )
+    TEMPLATE_STOP = (
+        "template.stop",
+        "TemplateExecutor.StopTemplate",
+        ("workflow", "template", "node"),
+        "nothing",
     )
 
     go: str

@@ -107,17 +107,19 @@ class _NodeReplyAsSent(msgspec.Struct):
     requeue: ShortText | None = None
 
 
-_KINDS: Final[dict[ReplyKind, type[WorkflowReply | NodeReply | ParametersReply]]] = {
+_KINDS: Final[dict[ReplyKind, type[Reply]]] = {
     "workflow": WorkflowReply,
     "node": NodeReply,
     "parameters": ParametersReply,
+    "nothing": Reply,
 }
 _NODE: Final = "node."
 _BESIDE: Final = ("resend", "resendAfter")
 """What stands beside the replies of a batch."""
 LONGEST_KEY: Final = 64
 """Characters of an unknown key by which another may be meant, or of which anybody is told."""
-_FIELDS: Final = {kind: frozenset(kind.__struct_fields__) for kind in (*_KINDS.values(), NodeResult)}
+_TYPES: Final[tuple[type[msgspec.Struct], ...]] = (*_KINDS.values(), NodeResult)
+_FIELDS: Final = {kind: frozenset(kind.__struct_fields__) for kind in _TYPES}
 
 
 Unknown = Sequence[str]

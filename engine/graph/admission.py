@@ -243,15 +243,13 @@ class Admission:
 
     def _reference(self, call: Document) -> Document:
         """What is still needed of a call once its arguments are bound; the same object for all turns of a loop."""
-        if type(call) is Plain and call.reference is not None:
+        if type(call) is Plain:
             return call.reference
         ref = call.get("templateRef")
         key = (call.get("template") or "", orjson.dumps(ref) if ref else b"")
         found = self._references.get(key)
         if found is None:
             found = self._references[key] = {"template": key[0], "templateRef": ref}
-        if type(call) is Plain:
-            call.reference = found
         return found
 
     def _name(self, invocation: Invocation, node: Node) -> bool:

@@ -83,12 +83,7 @@ def conclude(graph: Graph, invocation: Invocation) -> None:
     """Do what follows from a node having become fulfilled, however it did."""
     if not graph.leave(invocation):
         return
-    store, node_id = graph.store, invocation.node_id
-    node = store.nodes[node_id] if node_id in store.undo else store.touch(node_id)
-    if not node.started_at:
-        node.started_at = graph.timestamp
-    if not node.finished_at:
-        node.finished_at = graph.timestamp
+    node = graph.date_end(invocation.node_id)
     was_daemon = bool(node.daemoned)
     if node.daemoned is not None:
         node.daemoned = None
@@ -196,8 +191,7 @@ def _drop(graph: Graph, invocation: Invocation, node: Node) -> None:
     graph.leave(invocation)
     invocation.gone = True
     if node.fulfilled and not node.finished_at:  # a plugin has just said so, and its visit would have been next
-        node = graph.store.touch(node.id)
-        node.started_at, node.finished_at = node.started_at or graph.timestamp, graph.timestamp
+        graph.date_end(node.id)
     if invocation.resolved.is_leaf:
         graph.stops.append(node.id)
     graph.room.release(invocation, node)

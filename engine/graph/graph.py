@@ -21,7 +21,7 @@ from engine.graph.record import Visit, WalkRecord
 from engine.graph.room import Room
 from engine.graph.turns import Timers, Turns
 from engine.model.clock import timestamp
-from engine.model.node import FAILED, FULFILLED, RUNNING, Node
+from engine.model.node import FAILED, FULFILLED, PLUGIN, RUNNING, Node
 from engine.model.pace import PIECE, Pieces, in_order, used_up
 from engine.substitution.scope import Scope
 from engine.templates.template import Condition, Resolving, Template
@@ -115,7 +115,9 @@ class Graph:
     def begin(self, invocation: Invocation) -> Node:
         """Let the node be Running, unless it may not run or is held back."""
         node = self.store.nodes[invocation.node_id]
-        if node.phase in FULFILLED or invocation.requeue_at is not None or (node.phase == RUNNING and node.started_at):
+        if node.phase in FULFILLED or (node.phase == RUNNING and node.started_at):
+            return node
+        if self.is_held_back(invocation, node):
             return node
         node = self.store.touch(invocation.node_id)
         reason = None
@@ -126,6 +128,21 @@ class Graph:
         node.message = reason or node.message  # what a plugin said of it stays
         node.started_at = node.started_at or self.timestamp
         return node
+
+    def date_end(self, key: str) -> Node:
+        """A node that is fulfilled began and ended now at the latest; returns it, ready to be changed."""
+        store = self.store
+        node = store.nodes[key] if key in store.undo else store.touch(key)
+        if not node.started_at:
+            node.started_at = self.timestamp
+        if not node.finished_at:
+            node.finished_at = self.timestamp
+        return node
+
+    def is_held_back(self, invocation: Invocation, node: Node) -> bool:
+        """Whether a plugin wants it to begin later. One that executes it says when to be asked again, which is not
+        that."""
+        return invocation.requeue_at is not None and not (node.type == PLUGIN and node.phase == RUNNING)
 
     # Templates
 

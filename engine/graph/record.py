@@ -35,6 +35,17 @@ class Waiting(msgspec.Struct, frozen=True):
     inside: bool
 
 
+class Job(msgspec.Struct, frozen=True):
+    """A node that a plugin was asked to execute, with which template (its JSON), in which attempt.
+
+    No name is that of whoever it was, of a node that was Running when the workflow was found.
+    """
+
+    plugin: str
+    template: msgspec.Raw
+    attempt: int
+
+
 class WalkRecord(msgspec.Struct):
     """See the module. ``at`` is when the last pass was that moved the walk, in seconds since the epoch."""
 
@@ -59,5 +70,7 @@ class WalkRecord(msgspec.Struct):
     """Leaves that ran when the workflow was found: an executor may have them, and is to be given them again."""
     stopping: set[str] = set()
     """Leaves that the executor is still to be told to stop."""
+    jobs: dict[str, Job] = {}
+    """What plugins execute, by node, to be told where that ends otherwise than by their own word."""
     reports: dict[str, Result] = {}
     """What leaves have reported and no committed pass has taken up."""

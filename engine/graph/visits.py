@@ -97,7 +97,7 @@ class Visits:
             return
         if not invocation.touched:
             graph.touch(invocation)
-        if not invocation.executing and invocation.requeue_at is None:
+        if not invocation.executing and (invocation.requeue_at is None or not graph.is_held_back(invocation, node)):
             self._execute(invocation)
 
     def _execute(self, invocation: Invocation) -> None:

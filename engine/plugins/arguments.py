@@ -7,7 +7,7 @@ until one of them changes it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,10 +43,7 @@ class Arguments:
 
     def __init__(self, graph: Graph, document: dict[str, Any], plugins: Sequence[Plugin]) -> None:
         self._graph = graph
-        self.workflows: dict[str, bytes] = {"metadata": orjson.dumps({"metadata": document["metadata"]})}
-        """The workflow as JSON, by payload."""
-        if any(plugin.config.payload == "full" for plugin in plugins):
-            self.workflows["full"] = orjson.dumps(document)
+        self.workflows = workflows(document, plugins)
         self._heads: dict[str, dict[Template | None, tuple[bytes, bytes]]] = {"metadata": {}, "full": {}}
 
     def node(self, payload: str, invocation: Invocation, node: Node, before: Node | None = None) -> Call:
@@ -82,16 +79,40 @@ class Arguments:
 
     def template(self, payload: str, invocation: Invocation, text: bytes) -> Call:
         """About a template alone; ``text`` is its JSON."""
-        return Call(self._join(payload, text), invocation.resolved.name, text, b"}")
+        return Call(_join(self.workflows[payload], text), invocation.resolved.name, text, b"}")
+
+    def job(self, payload: str, invocation: Invocation, text: bytes, node: Node) -> Call:
+        """About a template that is to be executed, and the node that this is for."""
+        return job_call(self.workflows[payload], text, node, attempt_of(invocation))
 
     def _head(self, payload: str, invocation: Invocation) -> tuple[bytes, bytes]:
         """``{"workflow":…,"template":…``, what a template's nodes have in common, and the template's text alone."""
         template = invocation.resolved
         text = self._graph.render(invocation)
-        head = self._join(payload, text), text
+        head = _join(self.workflows[payload], text), text
         if not template.text.tags:
             self._heads[payload][template] = head
         return head
 
-    def _join(self, payload: str, text: bytes) -> bytes:
-        return b"".join((b'{"workflow":', self.workflows[payload], b',"template":', text))
+
+def workflows(document: Mapping[str, Any], plugins: Iterable[Plugin]) -> dict[str, bytes]:
+    """The workflow as JSON, by payload."""
+    found = {"metadata": orjson.dumps({"metadata": document["metadata"]})}
+    if any(plugin.config.payload == "full" for plugin in plugins):
+        found["full"] = orjson.dumps(document)
+    return found
+
+
+def attempt_of(invocation: Invocation) -> int:
+    """How many attempts of its node there were before this one."""
+    return int(invocation.attempt["retries"]) if invocation.attempt else 0
+
+
+def job_call(workflow: bytes, template: bytes, node: Node, attempt: int) -> Call:
+    """About a node that a plugin is to execute, or not any more; workflow and template are JSON."""
+    about = encode(node)[:-1] + b',"attempt":%d}' % attempt
+    return Call(_join(workflow, template), node.template_name, template, b',"node":' + about + b"}")
+
+
+def _join(workflow: bytes, template: bytes) -> bytes:
+    return b"".join((b'{"workflow":', workflow, b',"template":', template))

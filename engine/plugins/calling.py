@@ -9,6 +9,7 @@ from engine.model.pace import Pace
 from engine.model.statistics import Counts
 from engine.plugins.arguments import digest
 from engine.plugins.changes import changes_of_node, changes_of_workflow
+from engine.plugins.jobs import Jobs
 from engine.plugins.memory import Memory
 from engine.plugins.patience import Patience
 from rpc import FatalError, Method, PluginError, TransientError
@@ -29,14 +30,21 @@ def may_fail(plugin: Plugin) -> bool:
 
 
 class Caller:
-    """Asks plugins on behalf of one workflow: passes over the failures of those that may fail, remembers answers."""
+    """Asks plugins on behalf of one workflow: passes over the failures of those that may fail, remembers what they
+    have answered and execute."""
 
     def __init__(
-        self, memory: Memory, counts: Counts, pace: Pace | None = None, recording: Recording | None = None
+        self,
+        memory: Memory,
+        counts: Counts,
+        pace: Pace | None = None,
+        recording: Recording | None = None,
+        jobs: Jobs | None = None,
     ) -> None:
         self.memory = memory
         self.counts = counts
         self.pace = pace or Pace()
+        self.jobs = jobs or Jobs()
         self.patience = Patience()
         """That of the pass under way."""
         self.recording = recording

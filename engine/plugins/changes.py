@@ -46,7 +46,7 @@ def changes_of_node(
         else:
             if method is Method.TEMPLATE_EXECUTE and not after.fulfilled:
                 after.phase = RUNNING
-    if isinstance(outcome, FatalError) and not tolerated and method is not Method.PARAMETERS_ADD:
+    if isinstance(outcome, FatalError) and not tolerated and method.reply == "node":
         after.phase, after.message = ERROR, str(outcome)
     fields = {field: (getattr(node, field), getattr(after, field)) for field in _FIELDS}
     return {field: (old, new) for field, (old, new) in fields.items() if old != new}, refused

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from engine.graph import Graph, Invocation
-from engine.model.node import FULFILLED, PLUGIN, RUNNING
+from engine.graph.record import Job
+from engine.model.node import FULFILLED, PLUGIN, RUNNING, Node
 from engine.model.pace import Pieces
+from engine.plugins.arguments import attempt_of
 from engine.plugins.asking import Asking, Effects
 from engine.plugins.calling import Caller
 from engine.plugins.chain import Chain, Course
@@ -186,6 +190,8 @@ class NodeHooks:
             self._graph.begin(invocation)
             before, node = self._graph.store.before(invocation.node_id), self._nodes[invocation.node_id]
             if (before.phase, before.message, before.outputs) != (node.phase, node.message, node.outputs):
+                if node.phase in FULFILLED:
+                    self._graph.date_end(node.id)
                 yield Question(invocation, before)
 
     async def _ask(self, method: Method, questions: Sequence[Question]) -> None:
@@ -196,9 +202,13 @@ class NodeHooks:
     # Substitution
 
     async def add_parameters(self, invocations: Sequence[Invocation], workers: int) -> None:
-        """Have plugins add parameters to those of the invocations for which none was asked yet."""
+        """Have plugins add parameters to those of the invocations for which none was asked yet: they were found."""
         self._courses = self._laid_out(1, workers)
         await self._add_parameters(invocations)
+        for invocation in invocations:
+            node = self._nodes[invocation.node_id]
+            if node.type == PLUGIN and (text := self._effects.render(invocation)) is not None:
+                self._caller.jobs.may_be(node, Job("", msgspec.Raw(text), attempt_of(invocation)))
 
     async def _add_parameters(self, invocations: Sequence[Invocation]) -> None:
         if not self._supporting[ADD]:
@@ -234,29 +244,42 @@ class NodeHooks:
         text = self._effects.render(invocation)
         if text is None:
             return
+        jobs = self._caller.jobs
         for plugin in self._supporting[EXECUTE]:
             if not self._asking.wants(plugin, invocation):
                 continue
-            call = self._asking.arguments.template(plugin.config.payload, invocation, text)
+            node = self._nodes[invocation.node_id]
+            call = self._asking.arguments.job(plugin.config.payload, invocation, text, node)
+            job = Job(plugin.name, msgspec.Raw(text), attempt_of(invocation))
+            jobs.may_be(node, job)
             try:
-                node = self._nodes[invocation.node_id]
                 reply = await self._caller.ask(plugin, EXECUTE, self._asking.subject(invocation), call, node)
                 if not isinstance(reply, NodeReply):
+                    jobs.declined(node.id, plugin.name)
                     continue
+                jobs.taken(node, job)
                 node = self._effects.apply(plugin, EXECUTE, invocation, reply)
-            except TransientError as error:
+            except TransientError as error:  # it may have begun all the same
                 delay = min(error.retry_after or EXECUTE_RETRY, LONGEST_WAIT)
                 self._graph.requeue(invocation, self._graph.now + delay)
+                self._run(node)
                 return
             except FatalError as error:
                 if self._caller.passes_over(plugin):
                     continue
                 self._effects.fail(invocation, str(error))
                 return
-            if not node.fulfilled and node.phase != RUNNING:
-                self._graph.store.touch(node.id).phase = RUNNING
+            if node.fulfilled:
+                jobs.over(node.id)
+            else:
+                self._run(node)
             return
         self._effects.fail(invocation, NOBODY_EXECUTED)
+
+    def _run(self, node: Node) -> None:
+        """From now on its limits count."""
+        if node.phase != RUNNING:
+            self._graph.store.touch(node.id).phase = RUNNING
 
 
 def _tells_time(template: Template) -> bool:

@@ -16,7 +16,7 @@ import msgspec
 import orjson
 
 from engine.executors.executor import Result
-from engine.graph.record import Visit, Waiting, WalkRecord
+from engine.graph.record import Job, Visit, Waiting, WalkRecord
 from engine.model.node import Node
 from engine.model.pace import PIECE, Pieces
 from engine.model.workflow import Workflow
@@ -36,6 +36,7 @@ FREED: Final = "freed"
 VISIT: Final = "visit"
 WAITING: Final = "waiting"
 REPORT: Final = "report"
+JOB: Final = "job"
 LEAF: Final = "leaf"
 DESCRIPTION: Final = (DOCUMENT, STATUS, LAYOUT)
 """What a document is read from that has no nodes."""
@@ -122,7 +123,13 @@ class Sheet:
     def record(self, record: WalkRecord) -> Pieces:
         """All of a record but its marks."""
         self.write(FREED, "", record.freed)
-        for kind, values in ((VISIT, record.visits), (WAITING, record.waiting), (REPORT, record.reports)):
+        kinds: Sequence[tuple[str, Mapping[str, Any]]] = (
+            (VISIT, record.visits),
+            (WAITING, record.waiting),
+            (REPORT, record.reports),
+            (JOB, record.jobs),
+        )
+        for kind, values in kinds:
             yield from self._all(kind, values.items())
         for state, leaves in ((GIVEN, record.leaves), (PRESUMED, record.presumed), (STOPPING, record.stopping)):
             yield from self._all(LEAF, ((node_id, state) for node_id in leaves))
@@ -199,6 +206,7 @@ _node: Final = msgspec.json.Decoder(_WithInputs).decode
 _visit: Final = msgspec.json.Decoder(Visit).decode
 _waiting: Final = msgspec.json.Decoder(Waiting).decode
 _marks: Final = msgspec.json.Decoder(Marks).decode
+_job: Final = msgspec.json.Decoder(Job).decode
 _result: Final = msgspec.json.Decoder(Result).decode
 
 
@@ -223,6 +231,7 @@ class _Reading:
             VISIT: partial(_into, self.record.visits, _visit),
             WAITING: partial(_into, self.record.waiting, _waiting),
             REPORT: partial(_into, self.record.reports, _result),
+            JOB: partial(_into, self.record.jobs, _job),
             LEAF: lambda key, value: self._leaves[orjson.loads(value)](key),
         }
 

@@ -22,7 +22,7 @@ from engine.model.node import PENDING, RUNNING, Node
 from engine.model.pace import Pace, Pieces
 from engine.model.statistics import PASS_RESULTS, Counts
 from engine.model.workflow import COMPLETED_PHASES, Workflow
-from engine.plugins import Caller, Memory, Rooms
+from engine.plugins import Caller, Jobs, Memory, Rooms
 from engine.reconciling.ledger import Books, Ledger
 from engine.reconciling.walking import Walk
 from engine.storage.store import Store
@@ -91,7 +91,8 @@ class Kept:
         self.memory = Memory(surroundings.counts, surroundings.rooms)
         self.recording = _recording(surroundings.recorder, workflow)
         """What is told to a recorder; None where nobody wants to know."""
-        self.caller = Caller(self.memory, surroundings.counts, surroundings.pace, self.recording)
+        self.jobs = Jobs(record.jobs)
+        self.caller = Caller(self.memory, surroundings.counts, surroundings.pace, self.recording, self.jobs)
         self.plugins: Sequence[Plugin] | None = None if restored else ()
         """Those of the last pass that was committed, None where only the record knows."""
         self.walk: Walk | None = None
@@ -129,6 +130,7 @@ class Kept:
         """The workflow is this from now on, and the walk has got to where it is."""
         self.workflow.document = self.staged(document)
         self.memory.journal.clear()
+        self.jobs.commit(finished=self.workflow.finished)
         if self.walk is not None:
             self.changed = self.walk.graph.commit()
         self.workflow.undo = self.walk.graph.store.undo if self.walk is not None else {}

@@ -19,7 +19,7 @@ import msgspec
 
 from engine.executors.executor import Result
 from engine.graph import Graph
-from engine.graph.record import WalkRecord
+from engine.graph.record import Job, WalkRecord
 from engine.model.node import Node
 from engine.model.pace import FEW, PIECE, Pace, Pieces, used_up
 from engine.model.statistics import Counts
@@ -27,6 +27,7 @@ from engine.model.workflow import COMPLETED_PHASES, Workflow
 from engine.reconciling.entries import (
     FREED,
     GIVEN,
+    JOB,
     LEAF,
     MARKS,
     PRESUMED,
@@ -113,12 +114,14 @@ _kept: Final[set[int]] = set()
 
 
 class Staged(msgspec.Struct, frozen=True):
-    """A pass that is about to be committed: the document, the graph if it came that far, and the reports it took."""
+    """A pass that is about to be committed: the document, the graph if it came that far, the reports it took, and what
+    plugins were asked to execute, or execute no more."""
 
     document: dict[str, Any]
     graph: Graph | None
     taken: Mapping[str, Result]
     plugins: str
+    jobs: Mapping[str, Job | None]
 
 
 class Ledger:
@@ -201,6 +204,10 @@ class Ledger:
                 sheet.set(WAITING, name, waiting)
             if (freed := graph.room.freed()) != record.freed:
                 sheet.set(FREED, "", freed)
+        for number, (key, job) in enumerate(staged.jobs.items()):
+            sheet.set(JOB, key, job)
+            if not number % PIECE:
+                yield
         yield from self._of_leaves(staged, sheet)
 
     def _of_leaves(self, staged: Staged, sheet: Sheet) -> Pieces:

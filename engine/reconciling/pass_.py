@@ -15,7 +15,7 @@ from engine.model.node import ERROR, FAILED, POD
 from engine.model.pace import PIECE, Pieces
 from engine.model.status import finished, pending, running, with_progress
 from engine.operations import with_spec
-from engine.plugins import NodeHooks, Patience, WorkflowHooks, is_over, may_fail
+from engine.plugins import NodeHooks, Patience, Stopping, WorkflowHooks, is_over, may_fail
 from engine.reconciling.building import build, enter
 from engine.reconciling.keeping import Kept, digest
 from engine.reconciling.ledger import Ledger, Staged
@@ -23,6 +23,7 @@ from engine.reconciling.walking import Walk
 from engine.substitution.variables import MissingParameter
 from engine.templates.specification import InvalidMetadata, InvalidSpec, UnknownTemplate
 from rpc import FatalError, Method, TransientError
+from rpc.logs import Logger
 
 if TYPE_CHECKING:
     from registry import Plugin
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 class Pass:
     """One pass, and what lives as long as it does. It is dated `now`, in seconds since the epoch."""
 
-    def __init__(self, kept: Kept, plugins: Sequence[Plugin], now: float) -> None:
+    def __init__(self, kept: Kept, plugins: Sequence[Plugin], now: float, log: Logger) -> None:
         self._kept = kept
+        self._log = log
         self._plugins = plugins
         self._now = now
         # What a resumed pass makes is dated as the aborted one dated it, so that its questions are the same.
@@ -58,6 +60,7 @@ class Pass:
         except BaseException:
             cancelled = await self._rollback()
             self._kept.memory.abort(self._stamp)
+            self._kept.jobs.abort()
             if cancelled is not None:
                 raise cancelled from None
             raise
@@ -94,6 +97,7 @@ class Pass:
         """Tell the plugins; whatever ends the workflow meanwhile, all but those that have failed hear of it."""
         failed = set[str]()
         while True:
+            await self._stop(document)
             try:
                 told = await hooks.post_operate(old, document, self._kept.workflow.nodes, failed)
             except FatalError as error:
@@ -104,6 +108,17 @@ class Pass:
             if is_over(document) or not is_over(told):
                 return told
             document = await self._end(told)
+
+    async def _stop(self, document: dict[str, Any]) -> None:
+        """Tell plugins what they need not execute any more."""
+        kept = self._kept
+        walk, nodes = kept.walk, kept.workflow.nodes
+        stopping = Stopping(self._plugins, kept.caller, document, nodes, self._log)
+        if is_over(document):
+            await stopping.tell(lambda node_id: True)
+        elif walk is not None and walk.begun:
+            live = walk.graph.live
+            await stopping.tell(lambda node_id: node_id in nodes and node_id not in live)
 
     async def _fail(self, document: dict[str, Any], error: Exception) -> dict[str, Any]:
         """The workflow is Error, and what the pass did to its nodes is undone."""
@@ -204,7 +219,7 @@ class Pass:
         kept = self._kept
         graph = kept.walk.graph if kept.walk is not None else None
         document = kept.staged(self._amended(document))
-        return await ledger.write(Staged(document, graph, self._taken, self._digest))
+        return await ledger.write(Staged(document, graph, self._taken, self._digest, kept.jobs.changes()))
 
     @cached_property
     def _digest(self) -> str:

@@ -17,7 +17,7 @@ from engine.model.pace import Pieces, in_order, used_up
 from engine.model.status import finished, running
 from engine.model.workflow import Workflow
 from engine.operations import with_spec
-from engine.plugins import Patience, WorkflowHooks
+from engine.plugins import Patience, Stopping, WorkflowHooks
 from engine.reconciling.entries import LEAF, REPORT
 from engine.reconciling.keeping import Kept, Surroundings
 from engine.reconciling.ledger import Ledger
@@ -109,7 +109,7 @@ class Run:
             tokens = [plugin.config.token for plugin in plugins]
             self.recording.begin(self.number, [token for token in tokens if token is not None])
         self._kept.caller.patience = patience
-        self._pass = Pass(self._kept, plugins, now)
+        self._pass = Pass(self._kept, plugins, now, self.log)
         try:
             return await self._pass.make(patience)
         finally:
@@ -121,7 +121,14 @@ class Run:
         Plugins are told where that can be done; returns a cancellation that came meanwhile.
         """
         document = finished(running(self.workflow.document, now), ERROR, message, now)
-        cancelled = None
+        kept, cancelled = self._kept, None
+        stopping = Stopping(plugins, kept.caller, document, self.workflow.nodes, self.log, tolerant=True)
+        try:
+            await stopping.tell(lambda node_id: True)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except Exception as error:
+            self.log.warning("plugins were not told to stop", reason=str(error))
         for plugin in plugins:
             try:
                 hooks = WorkflowHooks((plugin,), self._kept.caller)

@@ -90,8 +90,8 @@ class Plain(dict[str, Any]):
 
     def __init__(self, call: Document) -> None:
         super().__init__(call)
-        self.reference: Document | None = None
-        """What is still needed of it once its arguments are bound, the same object for all calls of one template."""
+        self.reference: Document = {"template": self.get("template") or "", "templateRef": self.get("templateRef")}
+        """What is still needed of it once its arguments are bound."""
         parameters = (self.get("arguments") or {}).get("parameters") or ()
         self.open = any(each.get("valueFrom") for each in parameters)
         """Whether what its arguments are depends on anything else."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -11,10 +11,18 @@ from engine.model.node import FULFILLED
 from engine.model.workflow import COMPLETED_PHASES
 from engine.verifying.effects import Arguments, effect_of
 from rpc import FatalError, Method, PluginError, TransientError
+from rpc.methods import ReplyKind
 from rpc.replies import EMPTY, NodeReply, Reply, meant_by
 
 _LONGEST = 200
 """Characters that are shown of what a field was, and is."""
+_FAILS: Final[dict[ReplyKind, str]] = {
+    "workflow": "The workflow becomes Error.",
+    "parameters": "The workflow becomes Error.",
+    "node": "The node becomes Error.",
+    "nothing": "It is logged, and changes nothing.",
+}
+"""What a fatal failure leads to."""
 _ASKED_AGAIN = (Method.NODE_PRE_EXECUTE, Method.TEMPLATE_EXECUTE)
 """The methods whose ``requeue`` counts."""
 
@@ -40,8 +48,7 @@ def verdict_on(
     changes, refused = effect_of(plugin, method, arguments, outcome)
     if isinstance(outcome, FatalError) or refused:
         why = outcome.reason if isinstance(outcome, FatalError) else refused
-        what = "node" if method.reply == "node" else "workflow"
-        return Verdict([f"Fatal: {why}", f"The {what} becomes Error."], True)
+        return Verdict([f"Fatal: {why}", _FAILS[method.reply]], True)
     lines = [f"{field}: {_shown(old)} -> {_shown(new)}" for field, (old, new) in changes.items()]
     if outcome is EMPTY and method is Method.TEMPLATE_EXECUTE:
         return Verdict(["It declines: the next plugin is asked; where all do, the node is Error."], False)

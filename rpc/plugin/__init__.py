@@ -30,12 +30,14 @@ them up in one query, say, gets a list of arguments and returns a list of replie
 """
 
 from rpc.arguments import (
+    JobNode,
     NodePostExecute,
     NodePreExecute,
     NodeStatus,
     ParametersAdd,
     Template,
     TemplateExecute,
+    TemplateStop,
     Workflow,
     WorkflowPostOperate,
     WorkflowPreOperate,
@@ -46,6 +48,7 @@ from rpc.plugin.server import Plugin
 __all__ = [
     "BatchHandler",
     "Handler",
+    "JobNode",
     "NodePostExecute",
     "NodePreExecute",
     "NodeStatus",
@@ -53,6 +56,7 @@ __all__ = [
     "Plugin",
     "Template",
     "TemplateExecute",
+    "TemplateStop",
     "Unavailable",
     "Workflow",
     "WorkflowPostOperate",

@@ -32,7 +32,7 @@ async def ended(method: Method, reply: Any, plugin: StartPlugin, engine: StartEn
 
 
 @pytest.mark.parametrize("many", [[[]] * MAX_VALUES, {f"label-{number}": "x" for number in range(MAX_VALUES)}])
-@pytest.mark.parametrize("method", list(Method))
+@pytest.mark.parametrize("method", [*WORKFLOW, *NODE, Method.PARAMETERS_ADD])
 async def test_a_reply_that_holds_too_much_ends_in_error(
     method: Method, many: Any, plugin: StartPlugin, engine: StartEngine
 ) -> None:

@@ -30,6 +30,7 @@ from rpc.examples import example_of, examples
 from rpc.methods import BATCHES, PATHS, SPELLINGS, Method, path
 from rpc.plugin import Plugin
 from rpc.replies import NodeResult, decode
+from tests.acceptance.manifests import workflow
 from tests.examples.conftest import ROOT, Checkout
 
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
@@ -143,7 +144,8 @@ async def test_the_arguments_that_the_protocol_shows_are_those_that_are_sent() -
         @plugin.on(method)
         def listen(args: dict[str, Any]) -> dict[str, Any] | None:
             sent.setdefault(method, args)
-            return {"node": {"phase": "Succeeded"}} if method is Method.TEMPLATE_EXECUTE else None
+            phase = "Running" if args.get("template", {}).get("name") == "endless" else "Succeeded"
+            return {"node": {"phase": phase}} if method is Method.TEMPLATE_EXECUTE else None
 
     for method in Method:
         listen_to(method)
@@ -153,6 +155,10 @@ async def test_the_arguments_that_the_protocol_shows_are_those_that_are_sent() -
         config = Config(engine=EngineSettings(enabled=True), plugins=(listener,))
         async with Engine(Registry(config)) as engine:
             await engine.run([work])
+            endless = workflow({"name": "endless", "plugin": {"slack": {}}})
+            await engine.reconcile(endless)
+            engine.terminate(endless)
+            await engine.run([endless])
     assert work.phase == "Succeeded"
     for name, arguments in sent.items():
         assert_part_of(examples()[name].arguments, arguments, name)

@@ -117,7 +117,8 @@ _REPLIES: Final[dict[Method, dict[str, Any]]] = {
     Method.PARAMETERS_ADD: {"parameters": {"extra": "1", "workflow.name": "x", "item": "{{extra}}"}},
 }
 _REPLIES[Method.WORKFLOW_POST_OPERATE] = _REPLIES[Method.WORKFLOW_PRE_OPERATE]
-_REPLIES[Method.NODE_POST_EXECUTE] = _REPLIES[Method.TEMPLATE_EXECUTE] = _REPLIES[Method.NODE_PRE_EXECUTE]
+for _each in (Method.NODE_POST_EXECUTE, Method.TEMPLATE_EXECUTE, Method.TEMPLATE_STOP):
+    _REPLIES[_each] = _REPLIES[Method.NODE_PRE_EXECUTE]
 _NEEDED: Final = {
     Method.TEMPLATE_EXECUTE: {"node": {"phase": "Succeeded", "outputs": {"result": "r"}}},
     Method.PARAMETERS_ADD: {"parameters": {"extra": "1"}},

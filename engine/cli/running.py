@@ -27,6 +27,7 @@ from engine.engine import Engine
 from engine.executors.outcomes import Outcomes
 from engine.executors.simulated import SimulatedExecutor
 from engine.manifests import ManifestError, Manifests, UnknownFields, load, sources, workflow_from
+from engine.model.clock import SimulatedClock
 from engine.model.workflow import InvalidWorkflow, Workflow
 from engine.operations import OperationError
 from engine.shape import WrongType, check_shape
@@ -77,7 +78,7 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
     )
     found = read_outputs(manifests)
     config_maps = {name: each.document for name, each in manifests.config_maps.items()}
-    executor = executor_of(options, outcomes, lambda: _simulated(outcomes, workflows, found))
+    executor = executor_of(options, outcomes, lambda: simulated(outcomes, workflows, found))
     if isinstance(executor, SimulatedExecutor):
         for name, stand_in in absent_sizes(manifests).items():
             config_maps[name] = stand_in
@@ -136,12 +137,15 @@ def read_workflows(files: Sequence[Path], manifests: Manifests, source: str | No
     return list(workflows.values())
 
 
-def _simulated(
-    outcomes: Outcomes | None, workflows: Sequence[Workflow], found: Mapping[Output, Sequence[Reader]]
+def simulated(
+    outcomes: Outcomes | None,
+    workflows: Sequence[Workflow],
+    found: Mapping[Output, Sequence[Reader]],
+    clock: SimulatedClock | None = None,
 ) -> SimulatedExecutor:
     """Simulated time goes on from the latest moment that a workflow knows of."""
     lists = {output for output, readers in found.items() if any(each.looped for each in readers)}
-    executor = SimulatedExecutor(outcomes, lists=lists)
+    executor = SimulatedExecutor(outcomes, clock, lists=lists)
     for workflow in workflows:
         status = workflow.document["status"]
         times = [status.get("startedAt"), status.get("finishedAt")]

@@ -79,21 +79,25 @@ class Outcomes:
     @classmethod
     def load(cls, path: Path) -> Outcomes:
         """Read a YAML or JSON file. Raises `ManifestError` that names the file, the place and what was expected."""
-        document = load_mapping(path)
+        return cls.read(load_mapping(path), str(path))
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any], named: str = "outcomes") -> Outcomes:
+        """As `load`, of a document that is here already; errors call it ``named``."""
         outcomes: dict[str, list[Outcome]] = {}
         for key, value in document.items():
             if split(key)[0].count("/") > _MOST_SLASHES or split(key)[0].startswith("/"):
-                raise ManifestError(f"{path}: {key}: expected NAME, NAMESPACE/NAME or NAMESPACE/WORKFLOW/NAME")
+                raise ManifestError(f"{named}: {key}: expected NAME, NAMESPACE/NAME or NAMESPACE/WORKFLOW/NAME")
             try:
                 outcomes[key] = msgspec.convert(value if isinstance(value, list) else [value], list[Outcome])
                 for each in outcomes[key]:
                     each.check()
             except msgspec.ValidationError as error:
-                raise ManifestError(f"{path}: {key}: {explain(str(error))}") from None
+                raise ManifestError(f"{named}: {key}: {explain(str(error))}") from None
             except ValueError as error:
-                raise ManifestError(f"{path}: {key}: {error}") from None
+                raise ManifestError(f"{named}: {key}: {error}") from None
             if value == []:
-                raise ManifestError(f"{path}: {key}: expected at least one outcome")
+                raise ManifestError(f"{named}: {key}: expected at least one outcome")
         return cls(outcomes)
 
     @property

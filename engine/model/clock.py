@@ -19,9 +19,14 @@ def _written(second: int) -> str:
 
 
 class SimulatedClock:
-    """Runs with the machine's clock and can be set forward, so that a five minute suspend takes no time at all."""
+    """Runs with the machine's clock and can be set forward, so that a five minute suspend takes no time at all.
 
-    def __init__(self, source: Callable[[], float] = time.time) -> None:
+    One that does not wait ``for_plugins`` jumps over what these ask for, too: a requeue, and the backoff of a pass that
+    one of them failed.
+    """
+
+    def __init__(self, source: Callable[[], float] = time.time, *, for_plugins: bool = True) -> None:
+        self.for_plugins = for_plugins
         self._source = source
         self._ahead = 0.0
 

@@ -298,7 +298,9 @@ class Loop:
         due = min((when for when in (queue.next_due, leaves_end) if when is not None), default=None)
         if due is None and self._is_silent():
             await self._stall(limit)
-        elif due is None or not isinstance(self._clock, SimulatedClock) or self._is_real():
+        elif (
+            due is None or not isinstance(self._clock, SimulatedClock) or (self._clock.for_plugins and self._is_real())
+        ):
             await self._watch(due, limit)
         elif limit is not None and due > limit:
             self._let_go_of(each for each in self._timed if each.limit is not None and due > each.limit)
@@ -317,5 +319,5 @@ class Loop:
         return isinstance(self._executor, SimulatedExecutor | PendingExecutor)
 
     def _is_real(self) -> bool:
-        """Whether something is awaited that no simulation hastens: a plugin's requeue, or the backoff of a pass."""
+        """Whether something is awaited that is of the world outside: a plugin's requeue, or the backoff of a pass."""
         return any(run.aborts or run.requeue_at is not None for run in self._active.runs.values())

@@ -43,10 +43,12 @@ from rpc.arguments import (
     WorkflowPreOperate,
 )
 from rpc.plugin.answers import BatchHandler, Handler, Unavailable
+from rpc.plugin.calls import Call
 from rpc.plugin.server import Plugin
 
 __all__ = [
     "BatchHandler",
+    "Call",
     "Handler",
     "JobNode",
     "NodePostExecute",

@@ -8,7 +8,7 @@ import inspect
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -18,6 +18,7 @@ from rpc.durations import parse_duration
 from rpc.methods import BATCHES, SPELLINGS, Method, Route, path
 from rpc.plugin.answers import BatchHandler, Handler
 from rpc.plugin.batches import MAX_BATCH, Batch, each, only
+from rpc.plugin.calls import Call
 from rpc.plugin.connection import Connection
 from rpc.plugin.listening import Listener
 from rpc.plugin.requests import Endpoint
@@ -69,6 +70,8 @@ class Plugin:
         self.max_body = max_body
         self.max_connections = max_connections
         self.authorization = None if token is None else f"Bearer {token}".encode()
+        self.calls: Sequence[Call] = ()
+        """In a test with the fixture ``oarlock``: those of its last run."""
         self._threads = Threads(name, threads)
         self._endpoints: dict[bytes, Endpoint] = {}
         self._batches = batches

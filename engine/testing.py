@@ -281,11 +281,11 @@ def _call(record: Record, called: Called, workflow: Workflow) -> Call:
         reply = {}
     return Call(
         plugin=called.plugin,
-        method=called.method,
+        method=called.method.value,
         node=node.display_name if node is not None else "",
         arguments=sent.arguments if sent is not None else {},
         reply=reply,
-        outcome=called.outcome,
+        outcome=called.outcome.value,
         error=called.error,
         changed=called.changed or called.would_change,
     )

@@ -18,6 +18,7 @@ import orjson
 
 from rpc.durations import parse_duration
 from rpc.methods import BatchMethod, Method, ReplyKind, Route
+from rpc.progress import EXPECTED, Progress, is_progress
 
 MAX_DEPTH: Final = 200
 """Objects and arrays within one another, the outermost counted."""
@@ -47,7 +48,7 @@ class NodeResult(msgspec.Struct, frozen=True):
     phase: Phase | None = None
     message: str | None = None
     outputs: dict[str, Any] | None = None
-    progress: str | None = None
+    progress: Progress | None = None
     id: str | msgspec.UnsetType | None = msgspec.UNSET
     name: str | msgspec.UnsetType | None = msgspec.UNSET
 
@@ -168,6 +169,8 @@ def validate(method: Method, document: dict[str, Any]) -> tuple[Reply, Unknown]:
             unknown += [_NODE + key for key in document["node"] if key not in _FIELDS[NodeResult]]
             if node.outputs is not None:
                 _check_outputs(node.outputs)
+            if node.progress is not None and not is_progress(node.progress):
+                raise IllegalReply(f"expected {EXPECTED}, got {node.progress[:64]!r} - at `$.node.progress`")
     except msgspec.ValidationError as error:
         raise IllegalReply(str(error)) from None
     return NodeReply(node, _seconds(sent.requeue)), unknown

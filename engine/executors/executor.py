@@ -21,7 +21,8 @@ class Result(msgspec.Struct, frozen=True, gc=False):
 
     ``phase`` is Succeeded, Failed, Error, Skipped, or Running for a daemon that is up; ``outputs`` has Argo's JSON
     shape (``result``, ``exitCode``, ``parameters``, ``artifacts``); ``containers`` tells the containers of a container
-    set apart, by name.
+    set apart, by name. ``progress`` is how far it is, such as ``"3/10"``, empty where nothing is said of that; with
+    Running it may be reported as often as it changes.
     """
 
     phase: str
@@ -29,6 +30,7 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     outputs: dict[str, Any] | None = None
     pod_ip: str = ""
     containers: dict[str, Result] | None = None
+    progress: str = ""
 
     @property
     def ended(self) -> bool:

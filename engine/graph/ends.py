@@ -10,8 +10,7 @@ from typing import Any, Final
 from engine.graph import containers
 from engine.graph.graph import Graph
 from engine.graph.invocation import Inside, Invocation
-from engine.graph.nodes import complete
-from engine.model.node import ERROR, FAILED, FLAGS, RETRY, SKIPPED_TYPE, SUCCEEDED, UNSUCCESSFUL, Node
+from engine.model.node import ERROR, FAILED, FLAGS, RETRY, SKIPPED_TYPE, SUCCEEDED, Node
 from engine.model.pace import Pieces
 
 Document = Mapping[str, Any]
@@ -83,7 +82,7 @@ def conclude(graph: Graph, invocation: Invocation) -> None:
     """Do what follows from a node having become fulfilled, however it did."""
     if not graph.leave(invocation):
         return
-    node = graph.date_end(invocation.node_id)
+    node = graph.round_off(invocation)
     was_daemon = bool(node.daemoned)
     if node.daemoned is not None:
         node.daemoned = None
@@ -105,14 +104,11 @@ def _conclude_inside(graph: Graph, invocation: Invocation, node: Node, *, cut_sh
 
 
 def _conclude(graph: Graph, invocation: Invocation, node: Node, *, lost: bool) -> None:
-    template, store = invocation.template, graph.store
+    template = invocation.template
     assert template is not None
     kind = template.kind
-    if kind.leaf:
-        if node.progress and node.phase not in UNSUCCESSFUL:
-            store.progressed(node, complete(node.progress))
-        if node.children:
-            containers.close_all(graph, node)
+    if kind.leaf and node.children:
+        containers.close_all(graph, node)
     if node.outputs and kind.publishes and ("parameters" in node.outputs or "artifacts" in node.outputs):
         graph.outputs.publish(node.outputs)
     invocation.body = invocation.variables = None
@@ -191,7 +187,7 @@ def _drop(graph: Graph, invocation: Invocation, node: Node) -> None:
     graph.leave(invocation)
     invocation.gone = True
     if node.fulfilled and not node.finished_at:  # a plugin has just said so, and its visit would have been next
-        graph.date_end(node.id)
+        node = graph.round_off(invocation)
     if invocation.resolved.is_leaf:
         graph.stops.append(node.id)
     graph.room.release(invocation, node)

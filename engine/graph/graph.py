@@ -14,14 +14,14 @@ from engine.graph.closing import Closing
 from engine.graph.dependencies import dependencies
 from engine.graph.invocation import Invocation
 from engine.graph.memo import Memos
-from engine.graph.nodes import NodeStore, pod_name, relative_name
+from engine.graph.nodes import NodeStore, complete, pod_name, relative_name
 from engine.graph.publishing import GlobalOutputs
 from engine.graph.queueing import LockQueue
 from engine.graph.record import Visit, WalkRecord
 from engine.graph.room import Room
 from engine.graph.turns import Timers, Turns
 from engine.model.clock import timestamp
-from engine.model.node import FAILED, FULFILLED, PLUGIN, RUNNING, Node
+from engine.model.node import FAILED, FULFILLED, PLUGIN, RUNNING, UNSUCCESSFUL, Node
 from engine.model.pace import PIECE, Pieces, in_order, used_up
 from engine.substitution.scope import Scope
 from engine.templates.template import Condition, Resolving, Template
@@ -129,14 +129,17 @@ class Graph:
         node.started_at = node.started_at or self.timestamp
         return node
 
-    def date_end(self, key: str) -> Node:
-        """A node that is fulfilled began and ended now at the latest; returns it, ready to be changed."""
-        store = self.store
+    def round_off(self, invocation: Invocation) -> Node:
+        """A node that is fulfilled began and ended now at the latest, and all is done of a leaf that went well; returns
+        it, ready to be changed."""
+        store, key = self.store, invocation.node_id
         node = store.nodes[key] if key in store.undo else store.touch(key)
         if not node.started_at:
             node.started_at = self.timestamp
         if not node.finished_at:
             node.finished_at = self.timestamp
+        if node.progress and node.phase not in UNSUCCESSFUL and invocation.resolved.kind.leaf:
+            store.progressed(node, complete(node.progress))
         return node
 
     def is_held_back(self, invocation: Invocation, node: Node) -> bool:

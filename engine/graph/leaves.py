@@ -17,6 +17,7 @@ from engine.graph.outputs import leaf_outputs
 from engine.model.node import ERROR, FAILED, FULFILLED, PENDING, RUNNING, SUCCEEDED, Node
 from engine.shape import WrongType, check_outputs
 from engine.substitution.text import SubstitutionError, Text
+from rpc.progress import EXPECTED, is_progress
 
 Document = Mapping[str, Any]
 
@@ -73,6 +74,14 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
     assert template is not None
     if invocation.gone or node.phase in FULFILLED or not template.is_leaf or invocation.parked:
         return
+    if result.progress != "" and result.progress != node.progress:
+        if not is_progress(result.progress):
+            problem = f"the executor reported the progress {result.progress!r}, expected {EXPECTED}"
+            graph.stops.append(node.id)
+            finish(graph, invocation, ERROR, problem)
+            return
+        graph.store.progressed(graph.store.touch(node.id), result.progress)
+        node = graph.store.nodes[node.id]
     daemon = template.daemon
     if result.phase == RUNNING:
         if daemon:

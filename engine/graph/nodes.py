@@ -162,7 +162,7 @@ class NodeStore:
         old = self.undo.get(key, node)
         if old is None:
             old = replace(node)
-            old.phase, old.message, old.progress = PENDING, "", ""
+            old.phase, old.message, old.progress = PENDING, "", PROGRESS.get(node.type, "")
             old.outputs = old.children = old.started_at = old.finished_at = None
         return old
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -189,9 +190,9 @@ class NodeHooks:
         for invocation in chunk:
             self._graph.begin(invocation)
             before, node = self._graph.store.before(invocation.node_id), self._nodes[invocation.node_id]
-            if (before.phase, before.message, before.outputs) != (node.phase, node.message, node.outputs):
+            if _told(before) != _told(node):
                 if node.phase in FULFILLED:
-                    self._graph.date_end(node.id)
+                    self._graph.round_off(invocation)
                 yield Question(invocation, before)
 
     async def _ask(self, method: Method, questions: Sequence[Question]) -> None:
@@ -280,6 +281,10 @@ class NodeHooks:
         """From now on its limits count."""
         if node.phase != RUNNING:
             self._graph.store.touch(node.id).phase = RUNNING
+
+
+_told: Final = attrgetter("phase", "message", "progress", "outputs")
+"""What plugins are told of where it changes."""
 
 
 def _tells_time(template: Template) -> bool:

@@ -99,6 +99,10 @@ def test_unknown_fields_are_ignored_and_counted() -> None:
         (b'{"node": []}', "$.node"),
         (b'{"node": {"message": 5}}', "$.node.message"),
         (b'{"node": {"progress": 5}}', "$.node.progress"),
+        *(
+            (b'{"node": {"progress": "%s"}}' % text, "$.node.progress")
+            for text in (b"50%", b"5/3", b"", b"/", b"1/", b"1", b"0/0", b"-1/2", b"1/2/3", b"1.5/2", b" 1/2")
+        ),
         (b'{"node": {"outputs": []}}', "$.node.outputs"),
         (b'{"node": {"outputs": {"exitCode": 0}}}', "$.node.outputs.exitCode"),
         (b'{"node": {"outputs": {"result": {}}}}', "$.node.outputs.result"),

@@ -138,7 +138,7 @@ class Figures:
         last = self._last.get(name)
         if last is None or last.client is not client:  # the counters of a plugin that is configured anew begin anew
             last = _Reading(client, now.moment, 0, 0, _NOTHING, _NOTHING)
-        sample = _sample(last, now) | {"limit": stats.limit, "inFlight": stats.in_flight}
+        sample = _sample(last, now) | {"limit": stats.limit, "inFlight": stats.in_flight, "breaker": stats.breaker}
         self._last[name] = now
         self._samples.setdefault(name, deque(maxlen=SAMPLES)).append(sample)
         return {

@@ -311,6 +311,31 @@ async def test_ten_thousand_nodes_are_a_picture_of_a_few(opened: Open) -> None:
         assert await page.locator("*").count() < 500
 
 
+async def test_what_is_in_the_turns_of_a_loop_and_after_them_is_grouped_with_them(opened: Open) -> None:
+    loop = task("loop", "twice", withSequence={"count": "13"}, hooks={"exit": {"template": "work"}})
+    nested = task("nested", "pair", withSequence={"count": "13"})
+    twice = {**leaf("twice"), "retryStrategy": {"limit": "1"}}
+    pair = dag(task("a"), task("b", "work", "a"), name="pair")
+    async with inside() as server:
+        await server.submit(workflow("one", dag(loop, nested), twice, pair, leaf("work")))
+        nodes = (await server.until("one"))["status"]["nodes"]
+        assert len(nodes) > 13 * 6
+        page = await opened(server, "/workflows/default/one")
+        labels = page.locator(".unit .label")
+        alike = ["loop × 13", "loop.onExit × 13", "nested × 13"]
+        for each in alike:
+            await expect(labels.filter(has_text=re.compile(f"^{re.escape(each)}$"))).to_have_count(1)
+        shown = await labels.all_text_contents()
+        # the hook of the loop as a whole is a node of its own
+        assert sorted(shown) == sorted([*alike, "one", "loop", "loop.onExit", "nested"])
+        await page.locator(".unit").filter(has_text="nested × 13").click()
+        await page.locator("aside .list a").first.click()
+        await page.get_by_role("link", name="Show only what is inside").click()
+        await expect(labels).to_have_text(["nested(0:0)", "a", "b"])
+        await page.get_by_role("link", name="show the whole workflow").click()
+        await expect(labels).to_have_count(len(shown))
+
+
 LAYOUT = """async ([count, width]) => {
   const { layout } = await import("/page/layout.js");
   const nodes = new Map();

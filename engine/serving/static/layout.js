@@ -8,7 +8,7 @@ export const CELL = { size: 14, step: 17, margin: 10, head: 46 };
 
 const LOOP = 12; // turns of a loop from which on they are a group
 const ALIKE = 30; // and nodes of one template
-const TALLEST = 60; // boxes above each other
+const TALLEST = 150; // boxes above each other
 const SWEEPS = 6;
 const DUMMIES = 4000; // bends that edges may have at all
 
@@ -100,9 +100,10 @@ function everythingIn(scope, inside) {
   return found;
 }
 
-/** The name of a loop, of one of whose turns this is the name; empty for another. */
+/** The name of a loop, of one of whose turns, or of a hook of one, this is the name; empty for another. */
 function loopOf(name) {
-  return name.endsWith(")") ? name.slice(0, name.indexOf("(")) : "";
+  const [from, to] = [name.indexOf("("), name.lastIndexOf(")")];
+  return from > 0 && to > from ? name.slice(0, from) + name.slice(to + 1) : "";
 }
 
 function kindOf(node) {

@@ -12,6 +12,7 @@ export function listing({ of, phases = PHASES, keyOf, textOf, stateOf, addressOf
   let things = [];
   let text = "";
   let limit = AT_ONCE;
+  let frame = 0;
   const chosen = new Set();
   const rows = new Map();
 
@@ -80,7 +81,10 @@ export function listing({ of, phases = PHASES, keyOf, textOf, stateOf, addressOf
     update(found) {
       things = found;
       if (rows.size > 2 * things.length + AT_ONCE) rows.clear();
-      show();
+      frame ||= requestAnimationFrame(() => {
+        frame = 0;
+        show();
+      });
     },
     fail: (error) => write(told, error.message),
   };

@@ -67,7 +67,7 @@ function plugin({ name }) {
   function update(each, every, slowest) {
     samples.push(...each.samples);
     samples.splice(0, samples.length - MOST);
-    write(breaker, `breaker ${each.breaker}`);
+    write(breaker, `breaker ${each.breaker}${each.breakerOpened ? `, opened ${number(each.breakerOpened)} times` : ""}`);
     breaker.className = `badge ${{ closed: "is-succeeded", open: "is-failed" }[each.breaker] ?? "is-running"}`;
     write(address, each.mode === "observe" ? `${each.address} (observes)` : each.address);
     const recent = samples.slice(-RECENT);
@@ -79,15 +79,22 @@ function plugin({ name }) {
     ];
     const minutes = Math.round((MOST * every) / 60);
     const picture = (label, lines) => sparkline(`${label} over the last ${minutes} minutes`, lines, MOST);
-    put(cells.calls, el("b", {}, number(each.calls)), each.retries ? ` ${number(each.retries)} again` : null);
+    put(cells.calls, el("b", {}, number(each.calls)), each.retries ? `, ${number(each.retries)} again` : null);
     put(cells.rate, el("b", {}, rate(now("calls"))), picture("Calls a second", [{ kind: "calls", values: series("calls") }]));
     put(cells.travelled, ...quantiles(each.travelled), picture("Time travelled", spans("travelled")), share(each.travelled.p99, slowest));
     put(cells.waited, ...quantiles(each.waited), picture("Time waited", spans("waited")));
-    put(cells.errors, el("b", { class: each.errors ? "bad" : null }, number(each.errors)), picture("Errors a second", [{ kind: each.errors ? "errors" : "limit", values: series("errors") }]));
+    const errors = { kind: each.errors ? "errors" : "limit", values: series("errors") };
+    const top = Math.max(...errors.values) || 1;
+    const open = { kind: "open", values: samples.map((sample) => (sample.breaker === "closed" ? null : top)) };
+    put(
+      cells.errors,
+      el("b", { class: each.errors ? "bad" : null }, number(each.errors)),
+      picture("Errors a second, and when the breaker was open", [errors, open]),
+    );
     put(cells.limit, el("b", {}, `${each.inFlight}, ${each.waiting}, ${each.limit}`), picture("Requests in flight, and their limit", [{ kind: "limit", values: series("limit") }, { kind: "calls", values: series("inFlight") }]));
     const known = Object.entries(each.outcomes).map(([outcome, count]) => `${number(count)} ${outcome.replaceAll("_", " ")}`);
-    const more = [each.breakerOpened ? `breaker opened ${number(each.breakerOpened)} times` : null, each.unknownFields ? `${number(each.unknownFields)} unknown fields` : null];
-    write(outcomes, [...known, ...more.filter(Boolean)].join(", "));
+    if (each.unknownFields) known.push(`${number(each.unknownFields)} unknown fields`);
+    write(outcomes, known.join(", "));
     put(methods, each.methods.map(byMethod));
   }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 from operator import add
 from typing import Final
 
@@ -126,12 +127,10 @@ class Histogram:
 
     def up_to(self, octaves: Iterable[int]) -> Iterator[tuple[float, int]]:
         """How many were shorter than the smallest duration, a microsecond, doubled so many times; in rising order."""
-        seen = at = 0
+        seen = list(accumulate(self.buckets, initial=0))
         for octave in octaves:
             bucket = octave * self._per_octave
-            seen += sum(self.buckets[at:bucket])
-            at = bucket
-            yield self.edge(bucket), seen
+            yield self.edge(bucket), seen[bucket]
 
     def edge(self, bucket: int) -> float:
         """The seconds with which a bucket begins."""

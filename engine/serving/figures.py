@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from operator import sub
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -16,7 +16,7 @@ from engine.serving.streams import ending_of, stream
 from rpc import Client, Method, Outcome
 from rpc.methods import BATCHES, Route
 from rpc.stats import Histogram
-from rpc.tally import OCTAVES, Tally, calls_of
+from rpc.tally import OCTAVES, calls_of
 
 if TYPE_CHECKING:  # an engine without plugins needs none of it
     from registry import Plugin, Registry
@@ -40,11 +40,15 @@ class Durations(NamedTuple):
     total: int
 
     @classmethod
-    def of(cls, histograms: Iterable[Histogram]) -> Durations:
-        """Those of several together."""
-        known = list(histograms)
-        counts = ([count for _, count in each.up_to(OCTAVES)] for each in known)
-        return cls(tuple(map(sum, zip(*counts, _NONE, strict=True))), sum(sum(each.buckets) for each in known))
+    def of(cls, histogram: Histogram) -> Durations:
+        """What one has counted."""
+        return cls(tuple(count for _, count in histogram.up_to(OCTAVES)), sum(histogram.buckets))
+
+    @classmethod
+    def together(cls, several: Iterable[Durations]) -> Durations:
+        """What all of them have."""
+        counts, totals = zip(*several, strict=True)
+        return cls(tuple(map(sum, zip(*counts, strict=True))), sum(totals))
 
     def since(self, before: Durations) -> Durations:
         """What has come to them."""
@@ -68,8 +72,7 @@ class Durations(NamedTuple):
 
 
 _EDGES: Final = tuple(edge for edge, _ in Histogram().up_to(OCTAVES))
-_NONE: Final = (0,) * len(_EDGES)
-_NOTHING: Final = Durations(_NONE, 0)
+_NOTHING: Final = Durations((0,) * len(_EDGES), 0)
 
 
 class _Reading(NamedTuple):
@@ -77,10 +80,12 @@ class _Reading(NamedTuple):
 
     client: Client
     moment: float
-    calls: int
-    errors: int
-    waited: Durations
-    travelled: Durations
+    calls: int = 0
+    errors: int = 0
+    waited: Durations = _NOTHING
+    travelled: Durations = _NOTHING
+    about: Document | None = None
+    """What there is to tell of that, None where nothing was read."""
 
 
 class Figures:
@@ -130,36 +135,52 @@ class Figures:
         self._news = asyncio.Event()
 
     def _seen(self, plugin: Plugin) -> Document:
-        name, client = plugin.name, plugin.client
-        stats, tallies = client.stats, client.tallies
-        methods = {method: calls_of(tallies, method) for method in Method}
-        outcomes = {outcome: sum(each[outcome] for each in methods.values()) for outcome in Outcome}
-        now = _Reading(client, self._clock(), sum(outcomes.values()), _errors(outcomes), *_durations(tallies, tallies))
-        last = self._last.get(name)
+        name, client, moment = plugin.name, plugin.client, self._clock()
+        stats, last = client.stats, self._last.get(name)
         if last is None or last.client is not client:  # the counters of a plugin that is configured anew begin anew
-            last = _Reading(client, now.moment, 0, 0, _NOTHING, _NOTHING)
-        sample = _sample(last, now) | {"limit": stats.limit, "inFlight": stats.in_flight, "breaker": stats.breaker}
+            last = _Reading(client, moment)
+        calls = sum(stats.outcomes.values())
+        idle = last.about and calls == last.calls
+        now = last._replace(moment=moment) if idle else _read(client, moment)
         self._last[name] = now
+        sample = _sample(last, now) | {"limit": stats.limit, "inFlight": stats.in_flight, "breaker": stats.breaker}
         self._samples.setdefault(name, deque(maxlen=SAMPLES)).append(sample)
         return {
             "name": name,
             "address": plugin.config.address,
             "mode": plugin.config.mode,
-            "calls": now.calls,
-            "errors": now.errors,
-            "outcomes": {outcome.value: count for outcome, count in outcomes.items() if count},
+            **(now.about or {}),
             "retries": stats.retries,
             "unknownFields": stats.unknown_fields,
-            "waited": now.waited.shown(),
-            "travelled": now.travelled.shown(),
             "inFlight": stats.in_flight,
             "waiting": stats.waiting,
             "limit": stats.limit,
             "breaker": stats.breaker,
             "breakerOpened": stats.breaker_opened,
-            "methods": list(_by_method(tallies, methods)),
             "samples": [sample],
         }
+
+
+def _read(client: Client, moment: float) -> _Reading:
+    tallies = client.tallies
+    durations = {
+        route: (Durations.of(tally.waited), Durations.of(tally.travelled))
+        for route, tally in tallies.items()
+        if tally.is_used
+    }
+    methods = {method: calls_of(tallies, method) for method in Method}
+    outcomes = {outcome: sum(each[outcome] for each in methods.values()) for outcome in Outcome}
+    calls, errors = sum(outcomes.values()), _errors(outcomes)
+    waited, travelled = _together(durations.values())
+    about = {
+        "calls": calls,
+        "errors": errors,
+        "outcomes": {outcome.value: count for outcome, count in outcomes.items() if count},
+        "waited": waited.shown(),
+        "travelled": travelled.shown(),
+        "methods": list(_by_method(durations, methods)),
+    }
+    return _Reading(client, moment, calls, errors, waited, travelled, about)
 
 
 def _sample(last: _Reading, now: _Reading) -> Document:
@@ -174,11 +195,13 @@ def _sample(last: _Reading, now: _Reading) -> Document:
     }
 
 
-def _by_method(tallies: Mapping[Route, Tally], methods: Mapping[Method, Mapping[Outcome, int]]) -> Iterator[Document]:
+def _by_method(
+    durations: Mapping[Route, tuple[Durations, Durations]], methods: Mapping[Method, Mapping[Outcome, int]]
+) -> Iterator[Document]:
     for method, outcomes in methods.items():
         if calls := sum(outcomes.values()):
-            routes: Sequence[Route] = (method, BATCHES[method]) if method in BATCHES else (method,)
-            waited, travelled = _durations(tallies, routes)
+            routes: tuple[Route, ...] = (method, BATCHES[method]) if method in BATCHES else (method,)
+            waited, travelled = _together(durations[route] for route in routes if route in durations)
             yield {
                 "name": method,
                 "calls": calls,
@@ -188,9 +211,9 @@ def _by_method(tallies: Mapping[Route, Tally], methods: Mapping[Method, Mapping[
             }
 
 
-def _durations(tallies: Mapping[Route, Tally], routes: Iterable[Route]) -> tuple[Durations, Durations]:
-    used = [tallies[route] for route in routes if tallies[route].is_used]
-    return Durations.of(each.waited for each in used), Durations.of(each.travelled for each in used)
+def _together(durations: Iterable[tuple[Durations, Durations]]) -> tuple[Durations, Durations]:
+    waited, travelled = zip(*durations, (_NOTHING, _NOTHING), strict=True)
+    return Durations.together(waited), Durations.together(travelled)
 
 
 def _errors(outcomes: Mapping[Outcome, int]) -> int:

@@ -88,7 +88,7 @@ class Live:
 
     async def node(self, request: web.Request) -> web.Response:
         """One node with its inputs and outputs as Argo has them, the name of its pod, empty where it is none, and its
-        `Stories`."""
+        `Stories`, null where the engine has no recorder."""
         record = self._records.find(request.match_info["namespace"], request.match_info["name"])
         workflow = await self._records.workflow(record)
         node = workflow.committed_node(request.match_info["node"])
@@ -96,7 +96,7 @@ class Live:
             raise not_found("nodes", request.match_info["node"])
         pod = pod_name(workflow.name, template_of(node), node.id) if node.type == POD else ""
         told = [node.id] if node.boundary_id else [node.id, ""]  # at the top there is also what is about the workflow
-        story = self._stories.of(record.uid, told) if self._stories is not None else b"[]"
+        story = self._stories.of(record.uid, told) if self._stories is not None else b"null"
         body = orjson.dumps({"node": orjson.Fragment(encode(node)), "pod": pod, "story": orjson.Fragment(story)})
         return web.Response(body=body, content_type="application/json")
 

@@ -170,7 +170,7 @@ def test_quantiles_are_those_of_prometheus(seconds: list[float], p50: float | No
     histogram = Histogram()
     for each in seconds:
         histogram.add(each)
-    durations = Durations.of([histogram])
+    durations = Durations.of(histogram)
     assert durations.quantile(0.5) == (None if p50 is None else pytest.approx(p50))
     assert durations.quantile(0.99) == (None if p99 is None else pytest.approx(p99))
     assert durations.since(durations).quantile(0.5) is None

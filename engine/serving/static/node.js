@@ -45,8 +45,9 @@ export function pane(path, close, inside) {
       if (mine !== asked) return;
       write(told, "");
       draw(node);
-      put(story, events.map(event));
-      write(storyTold, events.length ? "" : "No plugin had anything to say to it since the server began.");
+      put(story, (events ?? []).map(event));
+      const nothing = events ? "No plugin had anything to say to it since the server began." : "This engine has no recorder.";
+      write(storyTold, events?.length ? "" : nothing);
       if (pod && node.phase !== "Pending") read(node);
       if (!ENDS.includes(node.phase)) timer = setTimeout(() => document.hidden || show(id, known), AGAIN);
     } catch (error) {

@@ -54,11 +54,14 @@ def recorder_of(options: EngineOptions) -> Recorder | None:
 @contextmanager
 def recorded(engine: Engine) -> Iterator[None]:
     """Run an engine; a record that cannot be written, be it at the beginning or later, is a `BadInput`."""
+    if engine.recorder is None:
+        yield
+        return
     from engine.recording.format import RecordError
 
     try:
         yield
     except RecordError as error:
         raise BadInput(f"--record: {error}") from None
-    if engine.recorder is not None and engine.recorder.error:
+    if engine.recorder.error:
         raise BadInput(f"--record: {engine.recorder.error}: what was to be recorded is not all there")

@@ -123,7 +123,7 @@ class Caller:
         if self.recording is None or (known and plugin.config.mode == "observe"):
             return
         node = about if isinstance(about, Node) else None
-        subjects = self.recording.subjects([key], lambda _: [(call, node)])
+        subjects = self.recording.subjects([key], lambda _: ([call], [node]))
         if outcome is EMPTY:
             if journeys is not None:
                 self.recording.silent(plugin.name, method, subjects, journeys)

@@ -93,9 +93,9 @@ class Telling:
         if batch is None or batch is not self._batch:
             nodes = self._nodes
 
-            def questions(places: Sequence[int]) -> list[tuple[Call, Node]]:
+            def questions(places: Sequence[int]) -> tuple[list[Call], list[Node]]:
                 some = [asked[place] for place in places]
-                return [(it.call, nodes[it.invocation.node_id]) for it in some if it.call is not None]
+                return [it.call for it in some if it.call is not None], [nodes[it.invocation.node_id] for it in some]
 
             self._batch = batch
             self._subjects = self._recording.subjects([it.digest for it in asked], questions)

@@ -17,7 +17,7 @@ import orjson
 from engine.model.node import Node
 from engine.model.workflow import Workflow
 from engine.recording.appending import Appending
-from engine.recording.bodies import Bodies, Question
+from engine.recording.bodies import Bodies, Questions
 from engine.recording.recorder import Changes, PassTold, Recorder, Told
 from rpc import FatalError, Method, Outcome, PluginError, Request, TransientError
 from rpc.journeys import Journey, Journeys
@@ -77,9 +77,7 @@ class Recording:
         if written is not None and written.behind:
             await asyncio.to_thread(written.catch_up)
 
-    def subjects(
-        self, digests: Sequence[bytes], questions: Callable[[Sequence[int]], Sequence[Question]]
-    ) -> Sequence[bytes]:
+    def subjects(self, digests: Sequence[bytes], questions: Callable[[Sequence[int]], Questions]) -> Sequence[bytes]:
         """What lines say of the questions with these digests, see `Bodies.requests`; empty without a file."""
         bodies = self._recorder.bodies
         return bodies.requests(digests, questions) if bodies is not None else ()
@@ -93,9 +91,16 @@ class Recording:
             travelled = journeys.by_place()
             self.silent_at(travelled, plugin, method, subjects, range(len(subjects)))
             return
+        opening, alone = self._opening(plugin, method), list[bytes]()
         for request, places in journeys.requests:
-            some = subjects if len(places) == len(subjects) else [subjects[place] for place in places]
-            written.add_alike(self._opened(plugin, method, request, 1), some)
+            opened = self._opened(opening, request, 1)
+            if len(places) == 1:
+                alone.append(opened + subjects[places[0]])
+            else:
+                some = subjects if len(places) == len(subjects) else [subjects[place] for place in places]
+                written.add_alike(opened, some)
+        if alone:
+            written.add(b"}\n".join(alone), b"}\n")
 
     def silent_at(
         self,
@@ -111,10 +116,10 @@ class Recording:
             journey = travelled.get(place)
             if journey is not None:  # else it was known by then not to have the method
                 alike.setdefault((id(journey.request), journey.attempts), []).append(place)
+        written, opening = self._recorder.written, self._opening(plugin, method)
         for (_, attempts), group in alike.items():
-            written, request = self._recorder.written, travelled[group[0]].request
             if written is not None:
-                opened = self._opened(plugin, method, request, attempts)
+                opened = self._opened(opening, travelled[group[0]].request, attempts)
                 written.add_alike(opened, [subjects[place] for place in group])
 
     def said(
@@ -176,13 +181,13 @@ class Recording:
             found = self._openings[plugin, method] = orjson.dumps(line).decode()[:-1]
         return found
 
-    def _opened(self, plugin: str, method: Method, request: Request, attempts: int) -> bytes:
+    def _opened(self, opening: str, request: Request, attempts: int) -> bytes:
         """The line of a call that came to nothing, without its subject, and not closed."""
         waited = f',"waited":{request.waited:.6f}' if request.waited else ""
         again = f',"attempts":{attempts}' if attempts > 1 else ""
         return (
-            f'{self._opening(plugin, method)},"at":{self._asked_at(request):.6f}{waited}'
-            f',"travelled":{request.travelled:.6f}{again},"outcome":"{request.outcome.value}",'
+            f'{opening},"at":{self._asked_at(request):.6f}{waited}'
+            f',"travelled":{request.travelled:.6f}{again},"outcome":"{request.outcome}",'
         ).encode()
 
     def _write(self, written: Appending, bodies: Bodies, told: Told, subject: bytes, request: Request | None) -> None:

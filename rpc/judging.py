@@ -9,8 +9,8 @@ from rpc.errors import FatalError, NotSent, TransientError
 from rpc.lanes import Broken, Exhausted, LaneError, Malformed, Response, TimedOut, Unreachable, Untrusted
 from rpc.ledger import Ledger
 from rpc.logs import get_logger
-from rpc.methods import Route
-from rpc.replies import LONGEST_KEY, IllegalReply, Unknown, meant_by
+from rpc.methods import BatchMethod, Route
+from rpc.replies import LONGEST_KEY, REQUEUE, IllegalReply, Unknown, meant_by
 from rpc.spellings import Spellings
 from rpc.stats import Outcome
 from rpc.statuses import PATIENCE, illegal, refusal
@@ -74,17 +74,24 @@ class Judge:
         return reply
 
     def _tell_of(self, method: Route, unknown: Unknown) -> None:
-        """Say of each key once that nobody knows it; of so many, since a plugin might make up new ones for ever."""
+        """Say of each key once that nobody knows it, and of each method that it has no ``requeue``; of so many, since a
+        plugin might make up new ones for ever."""
         told = self._told
+        name = method.method if isinstance(method, BatchMethod) else method
         for key in (each[:LONGEST_KEY] for each in unknown):
+            misplaced = key == REQUEUE and not name.requeues
+            about = f"{name} {key}" if misplaced else key
             if len(told) > MAX_TOLD:
                 return
-            if key in told:
+            if about in told:
                 continue
-            told.add(key)
+            told.add(about)
             if len(told) > MAX_TOLD:
                 _log.warning("more unknown keys in replies, of which nothing more is said", name=self.name)
                 return
+            if misplaced:
+                _log.warning("a reply to this method has no requeue, ignored", name=self.name, method=name)
+                continue
             meant = meant_by(method, key)
             log = _log.bind(name=self.name, method=method, key=key)
             log = log.bind(hint=f"did you mean {meant}?") if meant else log

@@ -16,7 +16,8 @@ class Method(StrEnum):
     """A method by its canonical name, the form in which configurations, errors and statistics name it.
 
     ``go`` is its name in the proposal's Go sketch, ``arguments`` are the keys of the object that it is sent, ``reply``
-    is what it may reply, and ``batched`` says whether many calls may share a request.
+    is what it may reply, ``batched`` says whether many calls may share a request, ``requeues`` whether a reply may
+    ask for another call later.
     """
 
     WORKFLOW_PRE_OPERATE = (
@@ -36,6 +37,7 @@ class Method(StrEnum):
         "NodeLifecycleHook.NodePreExecute",
         ("workflow", "template", "node"),
         "node",
+        True,
         True,
     )
     NODE_POST_EXECUTE = (
@@ -57,6 +59,8 @@ class Method(StrEnum):
         "TemplateExecutor.ExecuteTemplate",
         ("workflow", "template", "node"),
         "node",
+        False,
+        True,
     )
     TEMPLATE_STOP = (
         "template.stop",
@@ -69,13 +73,21 @@ class Method(StrEnum):
     arguments: tuple[str, ...]
     reply: ReplyKind
     batched: bool
+    requeues: bool
 
     def __new__(
-        cls, name: str, go: str = "", arguments: tuple[str, ...] = (), reply: ReplyKind = "node", batched: bool = False
+        cls,
+        name: str,
+        go: str = "",
+        arguments: tuple[str, ...] = (),
+        reply: ReplyKind = "node",
+        batched: bool = False,
+        requeues: bool = False,
     ) -> Method:
         method = str.__new__(cls, name)
         method._value_ = name
-        method.go, method.arguments, method.reply, method.batched = go, arguments, reply, batched
+        method.go, method.arguments, method.reply = go, arguments, reply
+        method.batched, method.requeues = batched, requeues
         return method
 
     # An enum hashes its name, in Python; a path is looked up for every call.

@@ -27,6 +27,10 @@ MAX_VALUES: Final = 20_000
 """Objects, arrays and what is in them, the outermost counted: as many take about 20 ms to decode and to apply, in which
 the event loop does nothing else. Texts may be as long as ``max_body`` lets them."""
 
+REQUEUE: Final = "requeue"
+LEAST_REQUEUE: Final = 0.1
+"""Seconds; less counts as that, or a plugin could keep us busy for nothing."""
+
 Phase = Literal["Pending", "Running", "Succeeded", "Skipped", "Failed", "Error", "Omitted"]
 """Argo's node phases (``NodePhase`` in its API), as a plugin may set them."""
 
@@ -64,7 +68,7 @@ class WorkflowReply(Reply, frozen=True):
 
 
 class NodeReply(Reply, frozen=True):
-    """Of ``node.*`` and ``template.execute``. ``requeue``: ask again in so many seconds."""
+    """Of ``node.*`` and ``template.execute``. ``requeue``: ask again in so many seconds, `LEAST_REQUEUE` or more."""
 
     node: NodeResult | None = None
     requeue: float | None = None
@@ -105,6 +109,9 @@ ShortText = Annotated[str, msgspec.Meta(max_length=64)]
 
 class _NodeReplyAsSent(msgspec.Struct):
     node: NodeResult | None = None
+
+
+class _Requeue(msgspec.Struct):
     requeue: ShortText | None = None
 
 
@@ -157,14 +164,17 @@ def decode_object(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
 
 
 def validate(method: Method, document: dict[str, Any]) -> tuple[Reply, Unknown]:
-    """`document` as the reply to `method`, and its unknown keys. Raises `IllegalReply`."""
+    """`document` as the reply to `method`, and its unknown keys. Raises `IllegalReply`.
+
+    Where a method has no ``requeue`` that is an unknown one.
+    """
     kind = _KINDS[method.reply]
-    unknown = [key for key in document if key not in _FIELDS[kind]]
+    unknown = [key for key in document if key not in _FIELDS[kind] or (key == REQUEUE and not method.requeues)]
     try:
         if kind is not NodeReply:
             return msgspec.convert(document, kind), unknown
-        sent = msgspec.convert(document, _NodeReplyAsSent)
-        node = sent.node
+        node = msgspec.convert(document, _NodeReplyAsSent).node
+        requeue = msgspec.convert(document, _Requeue).requeue if method.requeues and REQUEUE in document else None
         if node is not None:
             unknown += [_NODE + key for key in document["node"] if key not in _FIELDS[NodeResult]]
             if node.outputs is not None:
@@ -173,7 +183,7 @@ def validate(method: Method, document: dict[str, Any]) -> tuple[Reply, Unknown]:
                 raise IllegalReply(f"expected {EXPECTED}, got {node.progress[:64]!r} - at `$.node.progress`")
     except msgspec.ValidationError as error:
         raise IllegalReply(str(error)) from None
-    return NodeReply(node, _seconds(sent.requeue)), unknown
+    return NodeReply(node, _seconds(requeue)), unknown
 
 
 def meant_by(route: Route, key: str) -> str:
@@ -185,6 +195,7 @@ def meant_by(route: Route, key: str) -> str:
 
     method = route.method if isinstance(route, BatchMethod) else route
     names: set[str] = {*_FIELDS[_KINDS[method.reply]], *(_BESIDE if isinstance(route, BatchMethod) else ())}
+    names -= set() if method.requeues else {REQUEUE}
     below = {(_NODE + name).lower(): name for name in _FIELDS[NodeResult]} if method.reply == "node" else {}
     wanted = key[:LONGEST_KEY].lower()
     if _NODE + wanted in below:  # it stands one level too high
@@ -200,7 +211,7 @@ def _seconds(requeue: str | None) -> float | None:
     if requeue is None:
         return None
     try:
-        return parse_duration(requeue)
+        return max(parse_duration(requeue), LEAST_REQUEUE)
     except ValueError as error:
         raise IllegalReply(f"{error} - at `$.requeue`") from None
 

@@ -22,7 +22,7 @@ from engine.plugins.question import Question
 from engine.templates.template import Template
 from rpc import FatalError, Method, TransientError
 from rpc.fanout import fan_out
-from rpc.replies import NodeReply
+from rpc.replies import LEAST_REQUEUE, NodeReply
 
 if TYPE_CHECKING:
     from registry import Plugin
@@ -261,7 +261,7 @@ class NodeHooks:
                 jobs.taken(node, job)
                 node = self._effects.apply(plugin, EXECUTE, invocation, reply)
             except TransientError as error:  # it may have begun all the same
-                delay = min(error.retry_after or EXECUTE_RETRY, LONGEST_WAIT)
+                delay = min(max(error.retry_after or EXECUTE_RETRY, LEAST_REQUEUE), LONGEST_WAIT)
                 self._graph.requeue(invocation, self._graph.now + delay)
                 self._run(node)
                 return

@@ -19,6 +19,7 @@ from engine.reconciling.run import Run
 from engine.reconciling.starting import Leaves
 from engine.storage.store import StoreError
 from rpc import TransientError
+from rpc.replies import LEAST_REQUEUE
 from rpc.spans import Span
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 BACKOFF: Final = (0.1, 30.0)
 """Seconds to wait after the first aborted pass of a workflow, and the most it grows to."""
-
-REQUEUE: Final = 0.1
-"""Seconds until a pass that a plugin asks for, at least: with less, it could keep us busy for nothing."""
 
 TRIES: Final = 10
 """So often in a row a pass over a workflow may be cut off by ``loop_deadline`` with nothing answered meanwhile."""
@@ -140,7 +138,7 @@ class Passes:
         now = self._clock()
         waits = [
             max(when - now, least)
-            for when, least in ((run.next_timer, 0.0), (run.requeue_at, REQUEUE))
+            for when, least in ((run.next_timer, 0.0), (run.requeue_at, LEAST_REQUEUE))
             if when is not None
         ]
         return min(waits, default=None)

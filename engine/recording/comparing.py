@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from engine.recording.secrets import HIDDEN
 from engine.substitution.variables import text_of
 from rpc import Method, PluginError
 from rpc.replies import NodeReply, ParametersReply, Reply, WorkflowReply, validate
-
-LEAST_REQUEUE: Final = 0.1
-"""Seconds: a ``requeue`` of less counts as that."""
 
 
 class Difference(NamedTuple):
@@ -42,7 +39,7 @@ def meaning(outcome: Reply | PluginError) -> dict[str, Any]:
             said = {} if node is None else {name: getattr(node, name) for name in ("phase", "message", "progress")}
             outputs = _outputs(node.outputs) if node is not None and node.outputs else None
             said = {name: value for name, value in {**said, "outputs": outputs}.items() if value is not None}
-            found = {"node": said, "requeue": None if requeue is None else max(requeue, LEAST_REQUEUE)}
+            found = {"node": said, "requeue": requeue}
     return {name: value for name, value in found.items() if value not in (None, {})}
 
 

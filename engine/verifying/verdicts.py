@@ -12,7 +12,7 @@ from engine.model.workflow import COMPLETED_PHASES
 from engine.verifying.effects import Arguments, effect_of
 from rpc import FatalError, Method, PluginError, TransientError
 from rpc.methods import ReplyKind
-from rpc.replies import EMPTY, NodeReply, Reply, meant_by
+from rpc.replies import EMPTY, REQUEUE, NodeReply, Reply, meant_by
 
 _LONGEST = 200
 """Characters that are shown of what a field was, and is."""
@@ -23,8 +23,6 @@ _FAILS: Final[dict[ReplyKind, str]] = {
     "nothing": "It is logged, and changes nothing.",
 }
 """What a fatal failure leads to."""
-_ASKED_AGAIN = (Method.NODE_PRE_EXECUTE, Method.TEMPLATE_EXECUTE)
-"""The methods whose ``requeue`` counts."""
 
 
 class Verdict(NamedTuple):
@@ -54,6 +52,9 @@ def verdict_on(
         return Verdict(["It declines: the next plugin is asked; where all do, the node is Error."], False)
     lines += _consequences(method, {field: new for field, (_, new) in changes.items()}, outcome)
     for key in unknown:
+        if key == REQUEUE and not method.requeues:
+            lines.append(f"Ignored: requeue, which {method} does not have.")
+            continue
         meant = meant_by(method, key)
         lines.append(f"Ignored: {key}, a key that the protocol does not know{meant and f'; did you mean {meant}?'}")
     return Verdict(lines or ["Nothing to say: nothing changes."], False)
@@ -71,11 +72,8 @@ def _consequences(method: Method, becomes: dict[str, object], outcome: object) -
         yield "The node does not run, or is stopped; plugins after this one are not asked in this method."
     if becomes.get("workflow.status.phase") in COMPLETED_PHASES:
         yield "The workflow ends: nothing is started, what runs is stopped."
-    if isinstance(outcome, NodeReply) and outcome.requeue is not None:
-        if method in _ASKED_AGAIN and becomes.get("node.phase") not in FULFILLED:
-            yield f"It is asked again after {max(outcome.requeue, 0.1):g} s."
-        elif method not in _ASKED_AGAIN:
-            yield f"Ignored: requeue, which {method} does not have."
+    if isinstance(outcome, NodeReply) and outcome.requeue is not None and becomes.get("node.phase") not in FULFILLED:
+        yield f"It is asked again after {outcome.requeue:g} s."
 
 
 def _shown(value: object) -> str:

@@ -11,9 +11,9 @@ import pytest
 
 from engine import Engine
 from engine.plugins import LONGEST_WAIT
-from engine.reconciling.passes import REQUEUE
 from registry import Registry
 from rpc.plugin import Plugin, Unavailable
+from rpc.replies import LEAST_REQUEUE
 from tests.acceptance.manifests import container, workflow
 
 PLUGIN_TEMPLATE = {"name": "main", "plugin": {"own": {}}}
@@ -67,7 +67,7 @@ async def test_a_requeue_is_some_time_off_at_least(
         Engine(Registry(configuration(tmp_path / "p.toml", address), watch=False), clock=lambda: 0.0) as engine,
     ):
         result = await engine.reconcile(workflow(template))
-    assert result.requeue_after == REQUEUE
+    assert result.requeue_after == LEAST_REQUEUE
 
 
 @pytest.mark.parametrize("what", ["removed", "changed", "disabled"])

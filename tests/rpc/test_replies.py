@@ -223,3 +223,13 @@ def test_a_key_that_comes_twice_is_always_found(items: list[tuple[str, Any]]) ->
     else:
         with pytest.raises(IllegalReply, match="comes twice"):
             decode_object(body)
+
+
+@pytest.mark.parametrize(
+    ("wish", "seconds"), [("0s", 0.1), ("1ns", 0.1), ("99ms", 0.1), ("100ms", 0.1), ("101ms", 0.101)]
+)
+@pytest.mark.parametrize("method", [Method.NODE_PRE_EXECUTE, Method.TEMPLATE_EXECUTE])
+def test_a_requeue_is_a_tenth_of_a_second_off_at_least(method: Method, wish: str, seconds: float) -> None:
+    reply, unknown = decode(method, json.dumps({"requeue": wish}).encode())
+    assert isinstance(reply, NodeReply)
+    assert (reply.requeue, list(unknown)) == (seconds, [])

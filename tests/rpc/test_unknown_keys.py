@@ -12,8 +12,9 @@ from rpc.batches import Call, CallBatch
 from rpc.judging import MAX_TOLD
 from rpc.methods import BATCHES, Route
 from rpc.plugin import Plugin
-from rpc.replies import LONGEST_KEY, meant_by
+from rpc.replies import LONGEST_KEY, Reply, meant_by
 from rpc.sizing import BatchPolicy
+from rpc.window import Outcomes
 
 PRE = Method.NODE_PRE_EXECUTE
 
@@ -47,6 +48,26 @@ async def test_each_is_told_once_with_the_nearest_that_is_known(
         f'unknown key in a reply, ignored name=typist method={method} key=node.mesage hint="did you mean message?"',
         f"unknown key in a reply, ignored name=typist method={method} key=quite",
     ]
+
+
+@pytest.mark.parametrize("batched", [False, True], ids=["single", "batched"])
+async def test_a_requeue_that_a_method_does_not_have_is_told_once_for_each(
+    batched: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugin, wish = Plugin("typist"), {"requeue": 5}  # whatever it is, it is not looked at
+    async with plugin.serve() as address, Client(address, name="typist", batch=BatchPolicy(enabled=batched)) as client:
+        without = [method for method in Method if not method.requeues]
+        for method in without:
+            plugin.on(method)(lambda args: wish)
+            outcomes: Outcomes = [None, None]
+            call = Call(b'{"workflow":{},"template":{}', "t", b"{}", b"}")
+            await client.ask(method, CallBatch(b"{}", [call] * 2), outcomes)
+            assert all(isinstance(each, Reply) for each in outcomes)
+            assert not any(getattr(each, "requeue", None) for each in outcomes)
+    assert _told(caplog) == [
+        f"a reply to this method has no requeue, ignored name=typist method={method}" for method in without
+    ]
+    assert without == [each for each in Method if each not in ("node.preExecute", "template.execute")]
 
 
 @pytest.mark.parametrize(

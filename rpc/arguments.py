@@ -15,6 +15,7 @@ from rpc.methods import Method
 from rpc.replies import Phase
 
 Time = Annotated[datetime, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+Number = int | float
 Object = dict[str, Any]
 
 
@@ -73,7 +74,7 @@ class Outputs(Inputs, frozen=True):
     """Argo's Outputs."""
 
     result: str | None = None
-    exit_code: str | int | None = None
+    exit_code: str | Number | None = None
 
 
 class Metadata(Sent, frozen=True):
@@ -98,12 +99,12 @@ class NodeStatus(Sent, frozen=True):
     template_name: str = ""
     template_ref: Object | None = None
     template_scope: str = ""
-    phase: Phase | Literal[""] = ""
+    phase: Literal[Phase, ""] = ""
     boundary_id: str = msgspec.field(default="", name="boundaryID")
     message: str = ""
     started_at: Time | None = None
     finished_at: Time | None = None
-    estimated_duration: int | None = None
+    estimated_duration: Number | None = None
     progress: str = ""
     resources_duration: Object | None = None
     pod_ip: str = msgspec.field(default="", name="podIP")
@@ -122,7 +123,7 @@ class NodeStatus(Sent, frozen=True):
 class JobNode(NodeStatus, frozen=True):
     """A node that plugins execute. ``attempt``: how many attempts its own ``retryStrategy`` made before this one."""
 
-    attempt: int = 0
+    attempt: Number = 0
 
 
 class WorkflowStatus(Sent, frozen=True):
@@ -176,11 +177,11 @@ class Template(Sent, frozen=True):
     metrics: Object | None = None
     retry_strategy: Object | None = None
     synchronization: Object | None = None
-    active_deadline_seconds: str | int | float | bool | None = None
-    timeout: str | int | float | bool | None = None
+    active_deadline_seconds: Any = None
+    timeout: Any = None
     daemon: bool | None = None
     fail_fast: bool | None = None
-    parallelism: int | None = None
+    parallelism: Number | None = None
     archive_location: Object | None = None
     init_containers: list[Object] | None = None
     sidecars: list[Object] | None = None
@@ -203,31 +204,31 @@ class Template(Sent, frozen=True):
 
 
 class Arguments(Sent, frozen=True):
-    """What a method is sent; each has its own."""
+    """What a method is sent; each has its own, whose docstring says when."""
 
 
 class WorkflowPreOperate(Arguments, frozen=True):
-    """``workflow.preOperate``."""
+    """At the beginning of each pass over a workflow that has not ended."""
 
     workflow: Workflow
 
 
 class WorkflowPostOperate(Arguments, frozen=True):
-    """``workflow.postOperate``: the workflow before the pass, and now."""
+    """At the end of each pass, and at every end of a workflow: as it was before the pass, and as it is now."""
 
     old: Workflow
     new: Workflow
 
 
 class ParametersAdd(Arguments, frozen=True):
-    """``parameters.add``; the template has its tags yet."""
+    """Once for each node, before the tags of its template are substituted."""
 
     workflow: Workflow
     template: Template
 
 
 class NodePreExecute(Arguments, frozen=True):
-    """``node.preExecute``."""
+    """For each node that is not fulfilled, on every pass: before it runs for the first time, and while it runs."""
 
     workflow: Workflow
     template: Template
@@ -235,7 +236,7 @@ class NodePreExecute(Arguments, frozen=True):
 
 
 class NodePostExecute(Arguments, frozen=True):
-    """``node.postExecute``: the node before the pass, and now."""
+    """In the pass that sees a node's phase, message, progress or outputs change: as it was before, and as it is now."""
 
     workflow: Workflow
     template: Template
@@ -244,7 +245,7 @@ class NodePostExecute(Arguments, frozen=True):
 
 
 class TemplateExecute(Arguments, frozen=True):
-    """``template.execute``: the node's ``id`` and the workflow's ``uid`` say which job it is."""
+    """For each node of a ``plugin:`` template, in place of the executor, and again after ``requeue``."""
 
     workflow: Workflow
     template: Template
@@ -252,7 +253,7 @@ class TemplateExecute(Arguments, frozen=True):
 
 
 class TemplateStop(Arguments, frozen=True):
-    """``template.stop``: the same, with the node as it is now."""
+    """For each node that a plugin executes and that ended otherwise than by a reply to ``template.execute``."""
 
     workflow: Workflow
     template: Template

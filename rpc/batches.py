@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 import orjson
 
-from rpc.durations import parse_duration
+from rpc.durations import Duration, parse_duration
 from rpc.lanes import Response
 from rpc.methods import Method
 from rpc.replies import (
@@ -23,7 +23,6 @@ from rpc.replies import (
     MAX_DEPTH,
     IllegalReply,
     Reply,
-    ShortText,
     Unknown,
     decode_object,
     json_type,
@@ -140,22 +139,25 @@ class BatchReply(NamedTuple):
     unknown: Unknown
 
 
-class _Envelope(msgspec.Struct):
-    """What stands beside ``replies``."""
+class Envelope(msgspec.Struct):
+    """A reply to each call, in order. ``resend``: whether calls come again that would be answered the same.
+
+    ``resendAfter``: after which time they do in any case.
+    """
 
     resend: Literal["changed", "always"] | None = None
-    resendAfter: ShortText | None = None
+    resendAfter: Duration | None = None
 
 
-class _Refusal(msgspec.Struct):
-    """The ``error`` that stands for a reply."""
+class Refusal(msgspec.Struct):
+    """Why a call has no reply: ``status`` means what it means for a single one, ``retryAfter`` is in seconds."""
 
     status: Annotated[int, msgspec.Meta(ge=300, le=599)]
     message: str = ""
     retryAfter: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
-_ENVELOPE: Final = frozenset(_Envelope.__struct_fields__)
+_ENVELOPE: Final = frozenset(Envelope.__struct_fields__)
 
 
 def decode_batch(method: Method, body: bytes, count: int) -> BatchReply | None:
@@ -205,7 +207,7 @@ def _read(method: Method, entry: Any) -> tuple[Reply | Response | Illegal, Unkno
 def _refused(error: object) -> Response:
     """What a single call would have had, with the message as the body that it is in the SDK's replies."""
     try:
-        refusal = msgspec.convert(error, _Refusal)
+        refusal = msgspec.convert(error, Refusal)
     except msgspec.ValidationError as problem:
         raise IllegalReply(str(problem)) from None
     wait = None if refusal.retryAfter is None else str(int(-(-refusal.retryAfter // 1)))
@@ -215,7 +217,7 @@ def _refused(error: object) -> Response:
 def _beside(document: dict[str, Any]) -> tuple[Announcement | None, Unknown]:
     unknown = [key for key in document if key not in _ENVELOPE]
     try:
-        envelope = msgspec.convert(document, _Envelope)
+        envelope = msgspec.convert(document, Envelope)
         seconds = None if envelope.resendAfter is None else parse_duration(envelope.resendAfter)
     except ValueError as error:  # msgspec's ValidationError is one
         raise IllegalReply(str(error)) from None

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import orjson
 
-from rpc.durations import parse_duration
+from rpc.durations import Duration, parse_duration
 from rpc.methods import BatchMethod, Method, ReplyKind, Route
 from rpc.progress import EXPECTED, Progress, is_progress
 
@@ -44,7 +44,7 @@ class TooManyValues(IllegalReply):
 
 
 class NodeResult(msgspec.Struct, frozen=True):
-    """What a plugin says of a node; None is "not said". ``outputs`` has Argo's shape, unknown fields kept.
+    """What a plugin says of a node; null is "not said". ``outputs`` has Argo's shape, unknown fields kept.
 
     ``id`` and ``name`` are there for plugins that send back the whole node: what they say must be true.
     """
@@ -84,35 +84,38 @@ EMPTY: Final = Reply()
 """The one reply to which every `{}` is decoded, so that ``reply is EMPTY`` is all that a caller need ask."""
 
 
-class _Scalar(msgspec.Struct):
-    """Argo's ``AnyString``: a parameter's value may be sent as any scalar."""
+class ResultParameter(msgspec.Struct):
+    """Its value may be any scalar, as Argo's ``AnyString``."""
 
     name: str
     value: str | int | float | bool | None = None
 
 
-class _Artifact(msgspec.Struct):
+class ResultArtifact(msgspec.Struct):
+    """Argo's Artifact, unknown fields kept."""
+
     name: str
 
 
-class _Outputs(msgspec.Struct):
+class ResultOutputs(msgspec.Struct):
     """As much of Argo's ``Outputs`` as an engine relies on."""
 
-    parameters: list[_Scalar] | None = None
-    artifacts: list[_Artifact] | None = None
+    parameters: list[ResultParameter] | None = None
+    artifacts: list[ResultArtifact] | None = None
     result: str | None = None
     exitCode: str | None = None
 
 
-ShortText = Annotated[str, msgspec.Meta(max_length=64)]
+class NodeOnlyReply(msgspec.Struct):
+    """Of ``node.postExecute``."""
 
-
-class _NodeReplyAsSent(msgspec.Struct):
     node: NodeResult | None = None
 
 
-class _Requeue(msgspec.Struct):
-    requeue: ShortText | None = None
+class NodeReplyAsSent(NodeOnlyReply):
+    """Of ``node.preExecute`` and ``template.execute``. ``requeue``: ask again after that time."""
+
+    requeue: Duration | None = None
 
 
 _KINDS: Final[dict[ReplyKind, type[Reply]]] = {
@@ -121,6 +124,11 @@ _KINDS: Final[dict[ReplyKind, type[Reply]]] = {
     "parameters": ParametersReply,
     "nothing": Reply,
 }
+_NODE_REPLIES: Final[dict[bool, type[NodeOnlyReply]]] = {True: NodeReplyAsSent, False: NodeOnlyReply}
+REPLIES: Final[dict[Method, type[msgspec.Struct]]] = {
+    method: _NODE_REPLIES[method.requeues] if method.reply == "node" else _KINDS[method.reply] for method in Method
+}
+"""What the reply to each method is checked against, as it comes."""
 _NODE: Final = "node."
 _BESIDE: Final = ("resend", "resendAfter")
 """What stands beside the replies of a batch."""
@@ -173,8 +181,8 @@ def validate(method: Method, document: dict[str, Any]) -> tuple[Reply, Unknown]:
     try:
         if kind is not NodeReply:
             return msgspec.convert(document, kind), unknown
-        node = msgspec.convert(document, _NodeReplyAsSent).node
-        requeue = msgspec.convert(document, _Requeue).requeue if method.requeues and REQUEUE in document else None
+        sent = msgspec.convert(document, _NODE_REPLIES[method.requeues])
+        node, requeue = sent.node, sent.requeue if isinstance(sent, NodeReplyAsSent) else None
         if node is not None:
             unknown += [_NODE + key for key in document["node"] if key not in _FIELDS[NodeResult]]
             if node.outputs is not None:
@@ -218,7 +226,7 @@ def _seconds(requeue: str | None) -> float | None:
 
 def _check_outputs(outputs: dict[str, Any]) -> None:
     try:
-        msgspec.convert(outputs, _Outputs)
+        msgspec.convert(outputs, ResultOutputs)
     except msgspec.ValidationError as error:
         text = str(error)
         where = text.replace("`$", "`$.node.outputs", 1) if "`$" in text else f"{text} - at `$.node.outputs`"

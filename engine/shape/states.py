@@ -63,6 +63,7 @@ class Status(Shape):
     nodes: dict[str, Any] | None = None
     phase: Text = None
     message: Text = None
+    progress: Text = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     conditions: list[Condition] | None = None

@@ -39,6 +39,10 @@ class _NoSocket:
 
     family = socket.AF_UNIX
 
+    def fileno(self) -> int:
+        """None that there is."""
+        return -1
+
     def recv(self, size: int) -> bytes:
         raise OSError
 

@@ -20,6 +20,7 @@ from engine.cli.outcomes import outcomes
 from engine.cli.replay import replay
 from engine.cli.run import run
 from engine.cli.serve import serve
+from engine.cli.verify import verify
 from registry.cli import BadInput, check
 from registry.logs import configure_logs
 from registry.terminal import tell
@@ -61,7 +62,9 @@ def oarlock() -> None:
     """
 
 
-for command in (run, serve, outcomes, stop, terminate, suspend, resume, retry, explain, replay, check, call):
+for command in (
+    run, serve, outcomes, stop, terminate, suspend, resume, retry, explain, replay, check, call, verify
+):  # fmt: skip
     oarlock.add_command(command)
 
 

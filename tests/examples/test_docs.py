@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from engine import Engine, Workflow
+from engine.verifying.checks import CHECKS
+from engine.verifying.findings import KINDS
 from registry import (
     BatchSettings,
     BreakerSettings,
@@ -199,3 +201,10 @@ def test_links_lead_somewhere(file: str) -> None:
             headings = re.findall(r"(?m)^#+ (.+)$", linked.read_text())
             anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
             assert anchor in anchors, target
+
+
+def test_every_finding_and_everything_that_is_tried_is_documented() -> None:
+    page = sections((ROOT / "docs/verify.md").read_text(), 2)
+    told = {name.strip("`"): severity for name, severity, _ in rows(page["What is found"])}
+    assert told == {name: kind.severity for name, kind in KINDS.items()}
+    assert {name.strip("`") for name, _ in rows(page["What is tried"])} == {"example", *CHECKS, "batch"}

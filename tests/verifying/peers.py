@@ -12,7 +12,10 @@ import orjson
 
 
 class Request(NamedTuple):
-    """What came in; ``number`` counts those of the connection from 1, ``connection`` connections from 1."""
+    """What came in; ``number`` counts those of the connection from 1, ``connection`` connections from 1.
+
+    ``path`` is empty where that was no request.
+    """
 
     path: str
     headers: dict[str, str]
@@ -38,9 +41,38 @@ def response(status: int, body: bytes, *lines: str, length: int | None = None) -
     return "\r\n".join([*head, "", ""]).encode() + body
 
 
+Read = Callable[[asyncio.StreamReader], Awaitable[tuple[str, dict[str, str], bytes]]]
+"""The first line, the headers and the body of the next request. Raises `asyncio.IncompleteReadError` at the end."""
+
+
+async def read_whole(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes]:
+    """As it should be done."""
+    first, headers = _parse(await reader.readuntil(b"\r\n\r\n"))
+    return first, headers, await reader.readexactly(int(headers.get("content-length", "0")))
+
+
+async def read_one_packet(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes]:
+    """As is done by those who try it with small requests on their own machine."""
+    packet = await reader.read(1 << 21)
+    if not packet:
+        raise asyncio.IncompleteReadError(b"", 1)
+    head, _, body = packet.partition(b"\r\n\r\n")
+    return *_parse(head + b"\r\n\r\n"), body
+
+
+async def read_no_body(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], bytes]:
+    """Leaves the body for whoever comes next."""
+    return *_parse(await reader.readuntil(b"\r\n\r\n")), b""
+
+
+def _parse(head: bytes) -> tuple[str, dict[str, str]]:
+    first, *lines = head.decode("utf-8", "replace").removesuffix("\r\n\r\n").split("\r\n")
+    return first, {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+
 @contextlib.contextmanager
-def serving(answer: Answer) -> Iterator[str]:
-    """The address of a server that answers so."""
+def serving(answer: Answer, read: Read = read_whole, at_once: int = 1000) -> Iterator[str]:
+    """The address of a server that answers so, on so many connections at a time."""
     started = threading.Event()
     address = ""
     loop = asyncio.new_event_loop()
@@ -49,13 +81,18 @@ def serving(answer: Answer) -> Iterator[str]:
     async def run() -> None:
         nonlocal address
         connections = 0
+        free = asyncio.Semaphore(at_once)
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             nonlocal connections
             connections += 1
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                await _converse(reader, writer, answer, connections)
-            writer.close()
+            try:
+                async with free:
+                    await _converse(reader, writer, answer, read, connections)
+            except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                pass
+            finally:
+                writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -66,6 +103,7 @@ def serving(answer: Answer) -> Iterator[str]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # in which transports are closed
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
     thread.start()
@@ -79,15 +117,14 @@ def serving(answer: Answer) -> Iterator[str]:
 
 
 async def _converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer, connection: int
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer, read: Read, connection: int
 ) -> None:
     number = 0
     while True:
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:-2])}
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        first, headers, body = await read(reader)
         number += 1
-        answered = await answer(Request(lines[0].split(" ")[1], headers, body, number, connection))
+        path = first.split(" ")[1] if first.startswith("POST /") else ""
+        answered = await answer(Request(path, headers, body, number, connection))
         if answered is None:
             return
         writer.write(answered.removesuffix(HANG_UP))

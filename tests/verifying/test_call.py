@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -227,33 +225,3 @@ def test_an_unknown_certificate_is_one_line_and_exit_code_2(authority: trustme.C
     environment = {**os.environ, "SSL_CERT_FILE": str(tmp_path / "ca.pem")}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.fixture
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def https(authority: trustme.CA) -> Iterator[str]:
-    """The address of a server that answers one request of each connection."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(context)
-    listening = socket.create_server(("127.0.0.1", 0))
-
-    def answer() -> None:
-        while True:
-            try:
-                connection, _ = listening.accept()
-            except OSError:
-                return
-            with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secure:
-                secure.recv(65536)
-                secure.sendall(response(200, b"{}"))
-
-    thread = threading.Thread(target=answer)
-    thread.start()
-    yield f"https://localhost:{listening.getsockname()[1]}"
-    listening.shutdown(socket.SHUT_RDWR)
-    listening.close()
-    thread.join()

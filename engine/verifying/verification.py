@@ -1,0 +1,123 @@
+"""Verifying one plugin: which methods it has, and everything that is tried of each."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Final
+
+import orjson
+
+from engine.verifying.batches import check_batches
+from engine.verifying.checks import CHECKS, Asking
+from engine.verifying.exchanges import Answer, Exchanges, Failed
+from engine.verifying.findings import Finding
+from engine.verifying.judging import Problem
+from engine.verifying.report import Checked, Had, Report
+from rpc import Method
+from rpc.address import Address
+from rpc.examples import example_of
+from rpc.methods import SPELLINGS, Spelling, path
+
+_NOWHERE: Final = ("/oarlock.verify", "/api/v1/oarlock.verify")
+"""Paths that nobody has."""
+
+Check = Callable[[Asking], Awaitable[list[Problem]]]
+
+
+async def verify(address: Address, *, token: str | None, timeout: float, max_body: int) -> Report:
+    """Try everything that the protocol asks of a plugin. It is called with made-up workflows and nodes.
+
+    ``timeout``: seconds that a reply may take; ``max_body``: bytes that it may have. Raises
+    `engine.verifying.exchanges.NobodyHome` where no connection can be made to begin with.
+    """
+    exchanges = Exchanges(address, token=token, timeout=timeout, max_body=max_body)
+    async with exchanges.connected():
+        pass
+    return await _Verification(exchanges, address).run()
+
+
+class _Verification:
+    def __init__(self, exchanges: Exchanges, address: Address) -> None:
+        self._exchanges = exchanges
+        self._address = address
+        self._checks: list[Checked] = []
+        self._methods: list[Had] = []
+        self._numbers = count(1)
+        self._elsewhere: int | None = None
+        """The status of a path that nobody has, where that is an error other than 404."""
+
+    async def run(self) -> Report:
+        elsewhere = await self._look_elsewhere(_NOWHERE)
+        for method in Method:
+            await self._find(method)
+        for had in self._methods:
+            elsewhere += await self._look_elsewhere([f"{had.path}X"])
+        self._checks.insert(0, Checked("unknown-path", None, elsewhere[:1]))
+        if not self._methods:
+            self._note_no_method()
+        return Report(str(self._address), self._methods, self._checks, self._exchanges.count)
+
+    async def _look_elsewhere(self, paths: tuple[str, ...] | list[str]) -> list[Finding]:
+        found = []
+        for each in paths:
+            try:
+                answer = await self._exchanges.ask(each, orjson.dumps(example_of(Method.NODE_PRE_EXECUTE).arguments))
+            except Failed as failed:
+                found.append(Finding("unknown-path", each, failed.what))
+                continue
+            if answer.status != 404:
+                found.append(Finding("unknown-path", each, f"status {answer.status}, where 404 was expected"))
+                if answer.status not in (200, 204):
+                    self._elsewhere = answer.status
+        return found
+
+    async def _find(self, method: Method) -> None:
+        """Ask in each spelling, as the engine does, the one first that the plugin is known to speak."""
+        first = [had.spelling for had in self._methods[:1]]
+        for spelling in (*first, *(each for each in SPELLINGS if each not in first)):
+            answer: Answer | Failed
+            try:
+                answer = await self._exchanges.ask(path(method, spelling), orjson.dumps(example_of(method).arguments))
+            except Failed as failed:
+                answer = failed
+            if isinstance(answer, Failed) or answer.status not in (404, self._elsewhere):
+                await self._try(method, spelling, answer)
+                return
+
+    async def _try(self, method: Method, spelling: Spelling, answer: Answer | Failed) -> None:
+        """Everything about a method that the plugin has; nothing more where it does not even answer the example."""
+        had = Had(method, spelling, path(method, spelling))
+        self._methods.append(had)
+        asking = Asking(self._exchanges, had, self._numbers)
+
+        async def example(asking: Asking) -> list[Problem]:
+            if isinstance(answer, Failed):
+                raise answer
+            await asking.take_example(answer)
+            return asking.problems
+
+        checks: dict[str, Check] = {"example": example, **CHECKS}
+        if method.batched:
+            checks["batch"] = check_batches
+        skipped = ""
+        for name, check in checks.items():
+            if skipped:
+                self._checks.append(Checked(name, method, skipped=skipped))
+                continue
+            findings = await self._findings(asking, check)
+            self._checks.append(Checked(name, method, findings))
+            if name == "example" and any(finding.kind.severity == "fault" for finding in findings):
+                skipped = "the example is not answered"
+
+    async def _findings(self, asking: Asking, check: Check) -> list[Finding]:
+        try:
+            problems = await check(asking)
+        except Failed as failed:
+            problems = [Problem(failed.kind, failed.what)]
+        return [Finding(problem.name, asking.had.path, problem.what) for problem in dict.fromkeys(problems)]
+
+    def _note_no_method(self) -> None:
+        status = 404 if self._elsewhere is None else self._elsewhere
+        what = f"status {status} to every method, in every spelling"
+        self._checks.append(Checked("methods", None, [Finding("no-method", "/", what)]))

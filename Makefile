@@ -44,7 +44,7 @@ kill: install
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz
-	OARLOCK_REQUESTS=100 $(BIN)/python -m pytest --numprocesses auto tests/serving/test_bad_requests.py
+	OARLOCK_REQUESTS=100 $(BIN)/python -m pytest --numprocesses auto tests/serving/test_bad_requests.py tests/contract/test_sdk.py
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

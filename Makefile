@@ -32,7 +32,7 @@ lint: install
 
 # docs/openapi.yaml and docs/batch.schema.json, from the types; the tests fail where they are not as these say.
 contract: install
-	$(BIN)/python -m rpc.contract docs
+	$(BIN)/python -m rpc.contract
 
 soak: install
 	$(BIN)/python -m tests.walks

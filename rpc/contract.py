@@ -1,15 +1,14 @@
 """The protocol as documents that machines read, made from the types that validate requests and replies.
 
-    python -m rpc.contract docs
+    python -m rpc.contract
 
-writes docs/openapi.yaml, all methods and batches in all spellings with the documented examples, and
+writes, in a checkout, docs/openapi.yaml, all methods and batches in all spellings with the documented examples, and
 docs/batch.schema.json, the same of batches as JSON Schema.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -50,7 +49,7 @@ class NotAnswered(msgspec.Struct):
 _FAILED: Final = {"application/json": {"schema": {"$ref": _SCHEMAS + Error.__name__}}}
 _RESPONSES: Final[dict[str, Any]] = {
     "Nothing": {"description": "Nothing to say, as `{}`."},
-    "NotHad": {"description": "The plugin does not have the method: it is not asked again.", "content": _FAILED},
+    "NotHad": {"description": "The plugin does not have the method.", "content": _FAILED},
     "NotNow": {
         "description": "Not now: the call may be made again.",
         "headers": {
@@ -262,6 +261,5 @@ class _Dumper(yaml.SafeDumper):
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    (folder / "openapi.yaml").write_text(openapi())
-    (folder / "batch.schema.json").write_text(batch_schema())
+    Path("docs/openapi.yaml").write_text(openapi())
+    Path("docs/batch.schema.json").write_text(batch_schema())

@@ -159,8 +159,9 @@ def _schemas() -> dict[str, Any]:
     kinds = [*ARGUMENTS.values(), *batches, *REPLIES.values(), ResultOutputs, Envelope, NotAnswered, Error]
     _, found = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS + "{name}")
     schemas = {name.removesuffix(_AS_SENT): _tidy(schema) for name, schema in found.items()}
-    # Checked by itself, so that fields which are not known are kept.
+    # Checked by themselves, so that fields which are not known are kept.
     schemas["NodeResult"]["properties"]["outputs"] = {"anyOf": [_reference("ResultOutputs"), {"type": "null"}]}
+    schemas["ResultArtifact"]["additionalProperties"] = True
     envelope = schemas.pop("Envelope")
     for method, batch in BATCHES.items():
         reply = {"allOf": [_reference(_reply_name(method))], "not": {"required": ["error"]}}
@@ -208,6 +209,8 @@ def _tidy(schema: dict[str, Any]) -> dict[str, Any]:
                 tidy[key] = value.removesuffix(_AS_SENT)
             case _:
                 tidy[key] = value
+    if schema.get("type") == "object" and schema.keys().isdisjoint(("properties", "additionalProperties")):
+        tidy["additionalProperties"] = True  # as it is without, but to some generators that is an empty object
     return tidy
 
 

@@ -32,7 +32,8 @@ class Handler(BaseHTTPRequestHandler):
         reply = b""
         if self.path == "/node.preExecute":
             args = NodePreExecute.model_validate_json(body)
-            message = f"{args.node.displayName} of {args.workflow.metadata.name}"
+            image = args.template.container["image"]
+            message = f"{args.node.displayName} of {args.workflow.metadata.name}: {image}"
             answer = NodeReply(node=NodeResult(phase="Succeeded", message=message))
             reply = answer.model_dump_json(exclude_unset=True).encode()
         self.send_response(200 if reply else 404)
@@ -48,6 +49,9 @@ server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 print(server.server_port, flush=True)
 server.serve_forever()
 """
+
+
+ANSWERED = "Succeeded", "hello of hello: alpine"
 
 
 def run(*command: str | Path, folder: Path) -> None:
@@ -85,7 +89,7 @@ async def test_a_plugin_on_models_for_python_answers(tmp_path: Path) -> None:
     ]
     run(generator, "--input", OPENAPI, "--output", tmp_path / "models.py", *options, folder=tmp_path)
     (tmp_path / "plugin.py").write_text(PYTHON)
-    assert await answered_by(sys.executable, tmp_path / "plugin.py") == ("Succeeded", "hello of hello")
+    assert await answered_by(sys.executable, tmp_path / "plugin.py") == ANSWERED
 
 
 @pytest.fixture(scope="session")
@@ -112,4 +116,4 @@ async def test_a_plugin_on_types_for_typescript_answers(tmp_path: Path, node_mod
     run(node_modules / ".bin/openapi-typescript", OPENAPI, "--output", "contract.ts", folder=tmp_path)
     options = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck", "--types", "node"]
     run(node_modules / ".bin/tsc", *options, "plugin.ts", folder=tmp_path)
-    assert await answered_by("node", tmp_path / "plugin.js") == ("Succeeded", "hello of hello")
+    assert await answered_by("node", tmp_path / "plugin.js") == ANSWERED

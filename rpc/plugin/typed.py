@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hi
 import msgspec
 
 from rpc import arguments
-from rpc.arguments import ARGUMENTS, Arguments
+from rpc.arguments import ARGUMENTS, Sent
 from rpc.methods import Method
 from rpc.plugin.answers import BadRequest
 
@@ -28,7 +28,7 @@ def wanted(function: Callable[..., object], method: Method, *, listed: bool = Fa
     """
     sent = ARGUMENTS[method]
     annotation = _annotation(function)
-    named = set(_arguments(annotation, listed=listed))
+    named = list(_arguments(annotation, listed=listed))
     found = next((each for each in named if issubclass(each, sent)), None)
     if found is not None:
         return GenericAlias(list, (found,)) if listed else found
@@ -70,8 +70,8 @@ def _annotation(function: Callable[..., object]) -> Any:
         return None
 
 
-def _arguments(annotation: Any, *, listed: bool) -> Iterator[type[Arguments]]:
-    """The types of arguments, or of those in lists, that are meant, some of them perhaps in a union."""
+def _arguments(annotation: Any, *, listed: bool) -> Iterator[type[Sent]]:
+    """The types of ours that are meant, or of those in lists, some of them perhaps in a union."""
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
         for each in get_args(annotation):
@@ -80,5 +80,5 @@ def _arguments(annotation: Any, *, listed: bool) -> Iterator[type[Arguments]]:
         if isinstance(origin, type) and issubclass(origin, Iterable):
             for each in get_args(annotation)[:1]:
                 yield from _arguments(each, listed=False)
-    elif isinstance(annotation, type) and issubclass(annotation, Arguments):
+    elif isinstance(annotation, type) and issubclass(annotation, Sent):
         yield annotation

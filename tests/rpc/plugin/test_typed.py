@@ -205,6 +205,7 @@ async def test_a_name_that_is_imported_for_type_checking_only_is_known() -> None
         (False, "NodePostExecute", "NodePostExecute"),
         (False, NodePostExecute | ParametersAdd, "takes .*ParametersAdd"),
         (False, Arguments, "takes .*Arguments"),
+        (False, NodeStatus, "sends NodePreExecute, and .* takes .*NodeStatus"),
         (False, list[NodePreExecute], "sends NodePreExecute, and .* takes list"),
         (True, NodePreExecute, r"sends list\[NodePreExecute\], and .* takes .*NodePreExecute"),
         (True, list[NodePostExecute], r"sends list\[NodePreExecute\]"),

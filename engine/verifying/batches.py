@@ -45,8 +45,7 @@ def _calls(asking: Asking, many: int) -> list[Arguments]:
     """So many about nodes in all phases that the method is called in."""
     made: list[Arguments] = []
     while len(made) < many:
-        more = samples.in_phases(asking.had.method, asking.number(10)) or [asking.sample()]
-        made += more
+        made += samples.in_phases(asking.had.method, asking.number(10)).values() or [asking.sample()]
     return made[:many]
 
 

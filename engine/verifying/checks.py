@@ -73,28 +73,29 @@ class Asking:
         except Failed as failed:
             if failed.kind == "leak":
                 raise
-            if failed.kind == "no-reply":  # is it this, or does it happen at any time?
-                await self._again(arguments, failed, circumstance)
+            if failed.kind == "no-reply":
+                await self.again(arguments, Failed(circumstance, failed.what))
                 raise
             raise Failed(circumstance, failed.what) from None
 
-    async def _again(self, arguments: Arguments, failed: Failed, circumstance: str) -> None:
+    async def again(self, arguments: Arguments, blamed: Failed) -> None:
+        """Raises what is blamed where there is no good answer this time either; else it may happen at any time."""
         try:
             await self.ask(arguments)
         except Failed:
-            raise Failed(circumstance, failed.what) from None
+            raise blamed from None
 
 
 async def check_phases(asking: Asking) -> list[Problem]:
     """In each phase that the method is called in."""
-    method = asking.had.method
-    for arguments in samples.in_phases(method, asking.number(10)):
+    for phase, arguments in samples.in_phases(asking.had.method, asking.number(10)).items():
         try:
             await asking.ask(arguments)
         except Failed as failed:
-            if failed.kind in ("status", "timeout"):
-                raise Failed("phases", failed.what) from None
-            raise
+            said = f"in phase {phase}: {failed.what}"
+            if failed.kind == "no-reply":
+                await asking.again(arguments, Failed("phases", said))
+            raise Failed("phases" if failed.kind in ("status", "busy", "timeout") else failed.kind, said) from None
     return []
 
 

@@ -101,7 +101,7 @@ KINDS: Final[dict[str, Kind]] = {
         "Let the decoder ignore unknown fields (Go: no DisallowUnknownFields; pydantic: no extra='forbid').",
     ),
     "large": _fault(
-        "Templates and workflows may be large: a workflow of Argo's is up to 1.5 MB.",
+        "Templates and workflows may be large: one in a cluster is up to 1.5 MB, which is what etcd takes.",
         "Raise the limit of the body, e.g. express.json({limit: '64mb'}).",
     ),
     "unicode": _fault(

@@ -27,6 +27,7 @@ _PHASES: Final[dict[Method, Sequence[str]]] = {
     Method.WORKFLOW_PRE_OPERATE: ("Pending", "Running"),
     Method.WORKFLOW_POST_OPERATE: ("Running", "Succeeded", "Failed", "Error"),
     Method.NODE_PRE_EXECUTE: ("Pending", "Running"),
+    Method.TEMPLATE_EXECUTE: ("Pending", "Running"),
     Method.NODE_POST_EXECUTE: ("Running", "Succeeded", "Failed", "Error", "Skipped", "Omitted"),
 }
 
@@ -49,14 +50,13 @@ def sample(method: Method, number: int) -> Arguments:
     return arguments
 
 
-def in_phases(method: Method, number: int) -> list[Arguments]:
-    """Samples, from that number on, in all the phases that the method is called in."""
-    made: list[Arguments] = []
+def in_phases(method: Method, number: int) -> dict[str, Arguments]:
+    """By phase a sample in each that the method is called in, from that number on."""
+    made: dict[str, Arguments] = {}
     for phase in _PHASES.get(method, ()):
-        arguments = sample(method, number + len(made))
+        made[phase] = arguments = sample(method, number + len(made))
         about = arguments[next(place for place in ("new", "node", "workflow") if place in arguments)]
         (about if "id" in about else about["status"])["phase"] = phase
-        made.append(arguments)
     return made
 
 

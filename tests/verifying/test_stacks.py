@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from engine.cli.program import oarlock
+from engine.verifying.findings import KINDS
+from tests.examples.conftest import ROOT
 from tests.verifying.stacks import STACKS, running
 
 
@@ -91,3 +94,20 @@ def test_the_traps_of_each_stack_are_found(stack: str, tmp_path: Path, cache: Pa
         result = CliRunner().invoke(oarlock, ["verify", address, "--json", "--timeout", "5s"])
     names = {finding["name"] for finding in json.loads(result.stdout)["findings"]}
     assert (result.exit_code, names) == (1, expected)
+
+
+def test_the_page_names_the_traps_as_they_are_found() -> None:
+    page = (ROOT / "docs/stacks.md").read_text()
+    _, in_all, *parts = re.split(r"(?m)^(?:## .*|In all of them:)$", page)
+    told = {stack: set(re.findall(r"`([a-z-]+)`", part)) for stack, part in zip(STACKS, parts, strict=True)}
+    everywhere = set(re.findall(r"`([a-z-]+)`", in_all))
+    for stack, (_, expected) in TRAPS.items():
+        assert expected - {"unknown-keys"} <= told[stack] | everywhere
+    assert set().union(*told.values(), everywhere) - KINDS.keys() <= {
+        "async",
+        "def",
+        "code",
+        "dict",
+        "null",
+        "omitempty",
+    }

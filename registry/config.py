@@ -18,6 +18,7 @@ from rpc import BatchPolicy, BreakerPolicy, Method, RetryPolicy
 from rpc.address import parse_address
 from rpc.client import MAX_BODY, TIMEOUT, LaneName, Protocol
 from rpc.durations import parse_duration
+from rpc.spellings import NOT_FOUND_TTL
 
 
 class FieldError(ValueError):
@@ -164,6 +165,7 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
     """One ``[[plugins]]`` table. Raises `ValueError` for an address or a name that cannot be.
 
     ``timeout`` is in seconds and covers a whole attempt, connect included; ``max_body`` is in bytes, of a reply.
+    ``not_found_ttl`` is for how many seconds a 404 is believed.
     ``failure_policy``, ``mode``, ``payload``, ``cache``, ``cache_ttl`` and ``match`` are for the engine; everything
     else says how to call the plugin.
     """
@@ -176,6 +178,7 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
     concurrency: Annotated[
         Annotated[int, Meta(ge=1)] | Literal["adaptive"], Meta(description='"adaptive" or a whole number, 1 or more')
     ] = "adaptive"
+    not_found_ttl: Duration = Seconds(NOT_FOUND_TTL)
     max_body: Annotated[int, Meta(ge=2, description="a number of bytes, 2 or more")] = MAX_BODY
     token: Annotated[Token | None, Meta(description="the name of a file")] = msgspec.field(
         default=None, name="token_file"

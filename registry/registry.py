@@ -70,6 +70,7 @@ def connect(config: PluginConfig, budget: Budget | None = None, observer: Reques
         concurrency=config.concurrency,
         token=config.token,
         max_body=config.max_body,
+        not_found_ttl=config.not_found_ttl,
         retry=RetryPolicy(**msgspec.structs.asdict(config.retry)),
         breaker=BreakerPolicy(**msgspec.structs.asdict(config.breaker)),
         batch=BatchPolicy(**msgspec.structs.asdict(config.batch)),

@@ -16,7 +16,7 @@ from rpc.errors import FatalError, NotSent, PluginError, TransientError
 from rpc.judging import Judge, Reading, blames_the_peer
 from rpc.lanes import Lane
 from rpc.ledger import Ledger
-from rpc.methods import Route
+from rpc.methods import Route, Spelling
 from rpc.observing import Request, RequestObserver
 from rpc.retries import RetryPolicy, retry
 from rpc.spans import About
@@ -167,7 +167,7 @@ class Attempts:
         """Where the path is not known, ask in each spelling in turn. One does, others wait for what it learns."""
         spellings = self.spellings
         while (path := spellings.paths.get(route)) is None:
-            if route in spellings.refused:
+            if spellings.refuses(route):
                 return None, 0.0
             asking = self._asking.get(route)
             if asking is None:
@@ -191,11 +191,13 @@ class Attempts:
                     reply, seconds = await send(path)
                 except PluginError as error:
                     if error.status is not None or isinstance(error, FatalError):  # it was answered
-                        spellings.settle(route, spelling)
+                        self._settle(route, spelling)
                     raise
                 if reply is not None:
-                    spellings.settle(route, spelling)
+                    self._settle(route, spelling)
                     return reply, seconds
+                if spellings.refuses(route):  # it said which methods there are
+                    return None, 0.0
             spellings.refuse(route)
             return None, 0.0
         except TransientError as error:
@@ -204,6 +206,10 @@ class Attempts:
         finally:
             del self._asking[route]
             answer.set_result(failure)
+
+    def _settle(self, route: Route, spelling: Spelling) -> None:
+        if self.spellings.settle(route, spelling):
+            self.judge.replaced()
 
     async def _send(
         self,

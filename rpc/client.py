@@ -26,7 +26,7 @@ from rpc.observing import RequestObserver
 from rpc.replies import Unknown, decode_object, validate
 from rpc.retries import RetryPolicy
 from rpc.sizing import BatchPolicy
-from rpc.spellings import Spellings
+from rpc.spellings import NOT_FOUND_TTL, Spellings
 from rpc.stats import ClientStats
 from rpc.tally import Tally
 from rpc.window import Outcomes
@@ -70,8 +70,8 @@ class Client:
     ``address`` is an http, https or ``unix:///path`` address; ``name`` is what errors and statistics call the plugin,
     by default its address. ``timeout`` is the total time of one HTTP exchange in seconds, ``concurrency`` the most of
     them at a time, ``max_body`` the most bytes of a reply that are read; ``token`` is sent as a bearer token
-    (RFC 6750). ``budget`` is given where several clients are to share one, ``observer`` is told of every request.
-    Raises `ValueError` where one of them makes no sense.
+    (RFC 6750). A 404 is believed for ``not_found_ttl`` seconds. ``budget`` is given where several clients are to share
+    one, ``observer`` is told of every request. Raises `ValueError` where one of them makes no sense.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Client:
         concurrency: int | Literal["adaptive"] = "adaptive",
         token: str | None = None,
         max_body: int = MAX_BODY,
+        not_found_ttl: float = NOT_FOUND_TTL,
         retry: RetryPolicy = _DEFAULT_RETRY,
         breaker: BreakerPolicy = _DEFAULT_BREAKER,
         batch: BatchPolicy = _DEFAULT_BATCH,
@@ -95,6 +96,8 @@ class Client:
         self.name = name or address
         if not 0 < timeout < float("inf"):
             raise ValueError(f"timeout must be a positive, finite number of seconds, not {timeout}")
+        if not not_found_ttl > 0:
+            raise ValueError(f"not_found_ttl must be a positive number of seconds, not {not_found_ttl}")
         if concurrency != "adaptive" and concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, or 'adaptive', not {concurrency}")
         if max_body < 2:
@@ -108,7 +111,7 @@ class Client:
         self._max_body = max_body
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
-        self._spellings = Spellings(protocol, self.address.prefix)
+        self._spellings = Spellings(protocol, self.address.prefix, not_found_ttl)
         self._ledger = Ledger(self.name, None if concurrency == "adaptive" else concurrency, breaker, budget)
         self._judge = Judge(self.name, self._ledger, self._spellings)
         self._attempts = Attempts(self._ledger, self._judge, self._spellings, retry, _NEVER_OPENED, observer)
@@ -177,8 +180,15 @@ class Client:
         self._attempts.tracing = tracing.requests_to(self.name, self.address) if tracing is not None else None
 
     def supports(self, method: Method) -> bool:
-        """False once the plugin has answered 404 in every spelling; calling it would be answered without being sent."""
-        return method not in self._spellings.refused
+        """False once the plugin has answered 404 in every spelling, for ``not_found_ttl`` seconds.
+
+        For as long a call is answered without being sent.
+        """
+        return not self._spellings.refuses(method)
+
+    def in_doubt(self, method: Method) -> bool:
+        """Whether the plugin did not have the method, but so long ago that it is asked again."""
+        return self._spellings.in_doubt(method)
 
     def spelling(self, method: Method) -> Spelling | None:
         """The spelling in which the plugin has answered `method`, None where it has not (yet)."""
@@ -190,7 +200,8 @@ class Client:
 
     @property
     def generation(self) -> int:
-        """How often the plugin was unreachable and came back: each time it may be another one."""
+        """How often the plugin was unreachable and came back, or had a method that it did not have before: each time it
+        may be another one."""
         return self._judge.generation
 
     @property

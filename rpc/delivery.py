@@ -60,6 +60,9 @@ class Delivery:
         journeys: Journeys | None = None,
     ) -> None:
         """See `rpc.Client.ask`."""
+        if self.attempts.spellings.refuses(method):
+            outcomes[:] = [EMPTY] * len(outcomes)
+            return
         if self.takes_batches(method) is not False:
             await self._in_batches(method, batch, outcomes, tolerant=tolerant, journeys=journeys)
         if None not in outcomes:
@@ -71,7 +74,7 @@ class Delivery:
     def takes_batches(self, method: Method) -> bool | None:
         """Whether the plugin takes batches of `method`; None where nobody has asked it yet."""
         batch, spellings = BATCHES.get(method), self.attempts.spellings
-        if batch is None or not self._policy.enabled or batch in spellings.refused:
+        if batch is None or not self._policy.enabled or spellings.refuses(batch):
             return False
         return True if batch in spellings.paths and method not in self._probing else None
 

@@ -27,7 +27,7 @@ _log = get_logger(__name__)
 
 
 class Judge:
-    """Of one client's attempts. ``generation`` counts how often the plugin was unreachable and came back."""
+    """Of one client's attempts. ``generation`` counts how often the plugin may have become another one."""
 
     def __init__(self, name: str, ledger: Ledger, spellings: Spellings) -> None:
         self.generation = 0
@@ -47,6 +47,10 @@ class Judge:
         self._spellings.forget()
         self._ledger.came_back()
 
+    def replaced(self) -> None:
+        """The plugin has a method that it did not have before: it was changed, and never unreachable meanwhile."""
+        self.generation += 1
+
     def read(self, method: Route, response: Response, read: Reading[T], calls: int) -> T | None:
         """What a complete reply to so many `calls` says, by the status table; None for 404.
 
@@ -55,6 +59,7 @@ class Judge:
         status = response.status
         if status == 404:
             self._ledger.count(method, Outcome.UNSUPPORTED)
+            self._spellings.not_found(response.body)
             return None
         if status != 200 and status != 204:
             if status in PATIENCE:

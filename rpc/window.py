@@ -133,6 +133,9 @@ class _Slot:
             self._body = body = call.head + call.rest
             path = self._paths.get(self._method)
             if path is None or not self._breaker.closed:
+                if path is None and self._attempts.spellings.refuses(self._method):  # another slot has learnt it
+                    self._outcomes[place] = EMPTY
+                    continue
                 self._follow(None)
             else:
                 self.attempt.send(path, body, now)

@@ -93,6 +93,8 @@ class Chain:
             self._keep_empty(question, len(self._plugins))
 
     async def _ask(self, plugin: Plugin, position: int, questions: Sequence[Question]) -> None:
+        if not plugin.client.supports(self._method):  # which others have found out meanwhile
+            return
         asked, batch = questions, self._all
         if batch is None or not self._is_asked_the_same(plugin):
             asked, batch = self._select(plugin, position, questions)

@@ -36,6 +36,10 @@ class Memory:
         self.journal = Journal(rooms.journals)
         self.cache = ReplyCache(rooms.caches)
         self._counts = counts
+        self.in_doubt: frozenset[str] = frozenset()
+        """Plugins that did not have `node.preExecute` and may have it by now: what is cached is not what they say."""
+        self._looked_for: frozenset[str] = frozenset()
+        """Those of them for which all nodes were worth a visit already."""
 
     @property
     def heard(self) -> int:
@@ -46,15 +50,24 @@ class Memory:
         """The pass, dated `stamp`, leaves no trace: answers are good for the next one, but not what came of them."""
         self.journal.resumed_at = stamp
         self.cache.unchanged = {}
+        self._looked_for = frozenset()
 
     def begin(self, plugins: Sequence[Plugin], now: float) -> None:
         """A pass with these plugins begins at `now`: forget what is worth nothing any more."""
         self.journal.begin(plugins)
         self.cache.begin(plugins, now)
+        in_doubt = frozenset(plugin.name for plugin in plugins if plugin.client.in_doubt(PRE))
+        self._looked_for &= in_doubt
+        self.in_doubt = in_doubt - self._looked_for
+
+    def looks_for_new_methods(self) -> bool:
+        """Whether all nodes are worth a visit, since a plugin may have something to say that had not: so once only."""
+        self._looked_for |= self.in_doubt
+        return bool(self.in_doubt)
 
     def is_cacheable(self, plugin: Plugin, method: Method) -> bool:
         """Whether the plugin's replies may be used again."""
-        return method is PRE and plugin.name in self.cache.names
+        return method is PRE and plugin.name in self.cache.names and plugin.name not in self.in_doubt
 
     def asks_anew(self, plugin: Plugin, method: Method) -> bool:
         """Whether the plugin has to be asked, whatever the question is."""

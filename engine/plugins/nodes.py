@@ -100,7 +100,7 @@ class NodeHooks:
     def worth_visiting(self, wave: list[Invocation]) -> list[Invocation]:
         """Those of the wave to which anybody might have anything new to say."""
         unchanged, nodes = self._cache.unchanged, self._nodes
-        if not unchanged:
+        if not unchanged or self._caller.memory.looks_for_new_methods():
             return wave
         # A walk that was begun anew, as when a plugin patched the spec, has to come by all of its nodes once.
         worth = [each for each in wave if not each.executing or unchanged.get(each.node_id) is not nodes[each.node_id]]

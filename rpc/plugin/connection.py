@@ -39,13 +39,15 @@ _PATIENCE: Final = {_FIRST: 10.0, _IDLE: 75.0, _HEAD: 10.0, _BODY: 60.0, _READER
 
 
 class Served(Protocol):
-    """What a connection needs of the plugin: who may ask, and what answers at a path, None where nothing does."""
+    """What a connection needs of the plugin: who may ask, what answers at a path, what is said where nothing does."""
 
     name: str
     max_body: int
     authorization: bytes | None
 
     def endpoint(self, target: bytes) -> Endpoint | None: ...
+
+    def not_found(self) -> bytes: ...
 
 
 class Connection(asyncio.Protocol):
@@ -264,8 +266,11 @@ class Connection(asyncio.Protocol):
             message = "plugins are called with POST"
             self._send(405, told(message), keep_alive, b"Allow: POST\r\n", bodiless=bodiless)
             return
+        if request.endpoint is None:
+            self._send(404, self._plugin.not_found(), keep_alive)
+            return
         try:
-            reply = request.answer()
+            reply = request.answer(request.endpoint)
         except (Exception, asyncio.CancelledError) as error:
             self._failed(url, error, keep_alive)
             return

@@ -27,17 +27,15 @@ class Request(NamedTuple):
     keep_alive: bool
     carrier: Mapping[str, list[str]]
 
-    def answer(self) -> object:
+    def answer(self, endpoint: Endpoint) -> object:
         """What the endpoint says to the arguments, or an awaitable of that. Raises `BadRequest`, and what it raises."""
-        if self.endpoint is None:
-            raise BadRequest("this plugin does not have the method", 404)
         try:
             args = orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
             raise BadRequest(f"the arguments are not JSON: {error}") from error
         if type(args) is not dict:
             raise BadRequest("the arguments are not a JSON object")
-        return self.endpoint.answer(args)
+        return endpoint.answer(args)
 
 
 def head(verb: bytes, version: str, *, length: bytes, encoding: bytes, keep_alive: bool) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import orjson
 import uvloop
 
 from rpc.durations import parse_duration
@@ -74,6 +75,7 @@ class Plugin:
         """In a test with the fixture ``oarlock``: those of its last run."""
         self._threads = Threads(name, threads)
         self._endpoints: dict[bytes, Endpoint] = {}
+        self._routes: dict[Route, None] = {}
         self._batches = batches
         self._tracer_provider = tracer_provider
         self._announcement = _announcement(batches, resend, resend_after)
@@ -144,7 +146,13 @@ class Plugin:
 
     def _answer_at(self, route: Route, answer: Callable[[dict[str, Any]], object], max_body: int) -> None:
         endpoint = Endpoint(answer, max_body)
+        self._routes[route] = None
         self._endpoints.update({path(route, spelling).encode(): endpoint for spelling in SPELLINGS})
+
+    def not_found(self) -> bytes:
+        """The body of a 404, which spares the engine asking for each method that there is none of."""
+        methods = [str(each) for each in self._routes]
+        return orjson.dumps({"message": "this plugin does not have the method", "methods": methods})
 
     def endpoint(self, target: bytes) -> Endpoint | None:
         """What is at a request's target, be it a path with or without a query or an absolute URL (RFC 9112, 3.2)."""

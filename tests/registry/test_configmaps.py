@@ -165,12 +165,12 @@ def replaced(old: str, new: str) -> str:
         (
             HELLO + "  sidecar.container: x\n",
             "document 1: data.sidecar.container: unknown key, expected one of address, protocol, lane, timeout, "
-            "concurrency, max_body, failure_policy, mode, payload, cache, cache_ttl",
+            "concurrency, not_found_ttl, max_body, failure_policy, mode, payload, cache, cache_ttl",
         ),
         (
             HELLO + "  retry: '3'\n",
             "document 1: data.retry: unknown key, expected one of address, protocol, lane, "
-            "timeout, concurrency, max_body, failure_policy, mode, payload, cache, cache_ttl",
+            "timeout, concurrency, not_found_ttl, max_body, failure_policy, mode, payload, cache, cache_ttl",
         ),
         (HELLO + "  timeout: '0'\n", 'document 1: data.timeout: expected a duration greater than zero, got "0"'),
         (

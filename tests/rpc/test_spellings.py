@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from rpc import Client, FatalError, Method, TransientError
-from rpc.methods import SPELLINGS, Spelling, path
+from rpc import Client, FatalError, Method, Outcome, TransientError
+from rpc.methods import BATCHES, SPELLINGS, Spelling, path
 from rpc.plugin import Plugin
 from rpc.retries import RetryPolicy
+from rpc.spellings import Spellings
 
 NODE = Method.NODE_PRE_EXECUTE
 
@@ -127,3 +128,98 @@ async def test_a_plugin_that_comes_back_is_asked_again() -> None:
         assert client.supports(NODE)
         assert await client.call("node.preExecute", {}) == {"node": {"message": "new"}}
         await client.aclose()
+
+
+class Clock:
+    """Seconds, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_404_is_believed_for_its_time() -> None:
+    clock = Clock()
+    spellings = Spellings("auto", "", 60.0, clock)
+    assert (spellings.refuses(NODE), spellings.in_doubt(NODE)) == (False, False)
+    spellings.refuse(NODE)
+    clock.now += 59
+    assert (spellings.refuses(NODE), spellings.in_doubt(NODE)) == (True, False)
+    clock.now += 1
+    assert (spellings.refuses(NODE), spellings.in_doubt(NODE)) == (False, True)
+    spellings.refuse(NODE)
+    assert (spellings.refuses(NODE), spellings.in_doubt(NODE)) == (True, False)
+    clock.now += 60
+    assert spellings.settle(NODE, "go"), "it is another plugin"
+    assert (spellings.refuses(NODE), spellings.in_doubt(NODE)) == (False, False)
+    assert not spellings.settle(NODE, "go")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not found",
+        b"[]",
+        b'{"methods": null}',
+        b'{"methods": "node.postExecute"}',
+        b'{"methods": ["GET", "HEAD"]}',
+        b'{"methods": [1]}',
+        b'{"methods": []}',
+        b'{"methods": ["node.postExecute"]',
+        b'{"methods": ["node.postExecute", "\xff"]}',
+        b'{"methods": ["node.postExecute"], "x": "' + b"x" * 20_000 + b'"}',
+        b'{"methods": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+    ],
+)
+def test_anybodys_404_says_nothing_of_other_methods(body: bytes) -> None:
+    spellings = Spellings("auto", "")
+    spellings.not_found(body)
+    assert not any(spellings.refuses(route) for route in (*Method, *BATCHES.values()))
+
+
+def test_a_404_that_names_methods_speaks_for_all_others_but_those_that_were_answered() -> None:
+    spellings = Spellings("auto", "")
+    spellings.settle(NODE, "short")
+    spellings.not_found(b'{"methods": ["node.postExecute", "node.postExecute.batch", "node.new"], "message": "no"}')
+    had = {NODE, Method.NODE_POST_EXECUTE, BATCHES[Method.NODE_POST_EXECUTE]}
+    assert {route for route in (*Method, *BATCHES.values()) if not spellings.refuses(route)} == had
+
+
+async def test_a_plugin_on_the_sdk_is_asked_once_for_all_that_it_does_not_have() -> None:
+    plugin = Plugin("announcing")
+    plugin.on("node.preExecute")(lambda args: None)
+    async with plugin.serve() as address, Client(address) as client:
+        for method in Method:
+            assert await client.call(method, {}) == (None if method is not NODE else {})
+        assert client.stats.outcomes[Outcome.UNSUPPORTED] == 1
+        assert [method for method in Method if client.supports(method)] == [NODE]
+        assert client.takes_batches(NODE) is None, "it has them, as far as it says"
+        assert client.takes_batches(Method.NODE_POST_EXECUTE) is False
+
+
+async def test_a_404_that_names_methods_does_so_in_the_plugins_own_spelling(scripted: Any, http: Any) -> None:
+    named = http("404 Not Found", b'{"methods": ["node.preExecute"]}')
+    peer = await scripted(named, named, http("200 OK", b"{}"))
+    async with Client(peer.address) as client:
+        assert await client.call("workflow.preOperate", {}) is None
+        assert await client.call("node.preExecute", {}) == {}
+        assert client.spelling(NODE) == "go"
+    assert list(peer.paths) == ["/workflow.preOperate", "/node.preExecute", "/NodeLifecycleHook.NodePreExecute"]
+
+
+async def test_a_plugin_with_a_method_that_it_did_not_have_is_another_one(scripted: Any, http: Any) -> None:
+    peer = await scripted(http("404 Not Found"), http("200 OK", b"{}"))
+    async with Client(peer.address, protocol="short", not_found_ttl=1e-9) as client:
+        assert await client.call("node.preExecute", {}) is None
+        assert (client.generation, client.in_doubt(NODE)) == (0, True)
+        assert await client.call("node.preExecute", {}) == {}
+        assert (client.generation, client.in_doubt(NODE)) == (1, False)
+
+
+@pytest.mark.parametrize("ttl", [0, -1, float("nan")])
+def test_a_404_is_believed_for_some_time(ttl: float) -> None:
+    with pytest.raises(ValueError, match="not_found_ttl must be a positive number of seconds"):
+        Client("http://nowhere", not_found_ttl=ttl)

@@ -53,6 +53,9 @@ class Client:
         """How many turns of the event loop an answer takes; below zero it is a 503."""
         self.methods = {method for method in Method if draw(seed, name, method) < 60}
 
+    def in_doubt(self, method: Method) -> bool:
+        return False
+
     def supports(self, method: Method) -> bool:
         return method in self.methods
 

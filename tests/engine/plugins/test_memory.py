@@ -10,6 +10,7 @@ from engine.plugins.room import Answer
 from registry import Plugin
 from rpc import FatalError, Method
 from rpc.replies import EMPTY, NodeReply
+from rpc.spellings import Spellings
 from tests.engine.plugins.doubles import PRE, client, plugin, saying, wrong
 
 POST = Method.NODE_POST_EXECUTE
@@ -159,3 +160,23 @@ def test_what_was_heard_is_counted() -> None:
     assert engine.memory.heard == 2
     engine.memory.keep_empty_chains(PRE, cached=[("other", OTHER)], rest=[])
     assert engine.memory.heard == 3
+
+
+def test_all_nodes_are_looked_at_once_for_a_plugin_that_may_have_the_method_by_now() -> None:
+    engine = Engine()
+    client, memory = engine.caching.client, engine.memory
+    assert not memory.looks_for_new_methods()
+    client._spellings = Spellings("auto", "", not_found_ttl=1e-9)
+    engine.keep(engine.caching, saying("a"))
+    assert engine.knows(engine.caching)
+    client._spellings.refuse(PRE)
+    engine.begin()
+    assert not engine.knows(engine.caching), "what it said before it had not the method"
+    assert memory.looks_for_new_methods()
+    engine.begin()
+    assert not memory.looks_for_new_methods(), "in vain, there is no node that it wants"
+    engine.abort()
+    assert memory.looks_for_new_methods()
+    client._spellings.settle(PRE, "short")
+    engine.begin()
+    assert not memory.looks_for_new_methods()

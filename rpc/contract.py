@@ -21,6 +21,7 @@ from rpc.batches import Envelope, Refusal
 from rpc.examples import Example, examples
 from rpc.methods import BATCHES, SPELLINGS, BatchMethod, Method, Route, Spelling, path
 from rpc.replies import REPLIES, ResultOutputs
+from rpc.spellings import NotFound
 from rpc.statuses import PATIENCE
 
 _HEADER: Final = "# Made by `make contract` from the types in rpc/: change those.\n"
@@ -47,9 +48,10 @@ class NotAnswered(msgspec.Struct):
 
 
 _FAILED: Final = {"application/json": {"schema": {"$ref": _SCHEMAS + Error.__name__}}}
+_NOT_HAD: Final = {"application/json": {"schema": {"$ref": _SCHEMAS + NotFound.__name__}}}
 _RESPONSES: Final[dict[str, Any]] = {
     "Nothing": {"description": "Nothing to say, as `{}`."},
-    "NotHad": {"description": "The plugin does not have the method.", "content": _FAILED},
+    "NotHad": {"description": "The plugin does not have the method.", "content": _NOT_HAD},
     "NotNow": {
         "description": "Not now: the call may be made again.",
         "headers": {
@@ -156,7 +158,7 @@ def _example(route: Route) -> Example:
 def _schemas() -> dict[str, Any]:
     """By name, all that is sent and replied."""
     batches = [_batch(method) for method in BATCHES]
-    kinds = [*ARGUMENTS.values(), *batches, *REPLIES.values(), ResultOutputs, Envelope, NotAnswered, Error]
+    kinds = [*ARGUMENTS.values(), *batches, *REPLIES.values(), ResultOutputs, Envelope, NotAnswered, Error, NotFound]
     _, found = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS + "{name}")
     schemas = {name.removesuffix(_AS_SENT): _tidy(schema) for name, schema in found.items()}
     # Checked by themselves, so that fields which are not known are kept.

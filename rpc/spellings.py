@@ -19,11 +19,14 @@ _LONGEST: Final = 16 * 1024
 _ROUTES: Final[dict[str, Route]] = {str(route): route for route in (*Method, *BATCHES.values())}
 
 
-class _NotFound(msgspec.Struct):
+class NotFound(msgspec.Struct):
+    """What a 404 may say: the methods that there are, batches by their own names. Any body will do."""
+
+    message: str = ""
     methods: list[str] = []
 
 
-_decode: Final = msgspec.json.Decoder(_NotFound).decode
+_decode: Final = msgspec.json.Decoder(NotFound).decode
 
 
 class Spellings:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-_STEP = re.compile(r"((?:[^.\\\[\]]|\\.)+)((?:\[[0-9]+\])*)(?:\.|$)", re.DOTALL)
+_STEP = re.compile(r"((?:[^.\\\[\]]|\\.)+)((?:\[[0-9]+\])*)(\.|$)", re.DOTALL)
 
 
 def read_value(text: str) -> Any:
@@ -58,7 +58,7 @@ def read_path(path: str) -> Sequence[str | int]:
     at = 0
     while at < len(path) or not steps:
         step = _STEP.match(path, at)
-        if step is None or (path[step.end() - 1] == "." and step.end() == len(path)):
+        if step is None or (step[3] and step.end() == len(path)):
             raise ValueError(f"{path!r}: expected a path such as node.phase or template.container.command[0]")
         steps.append(re.sub(r"\\(.)", r"\1", step[1], flags=re.DOTALL))
         steps += [int(index) for index in re.findall(r"[0-9]+", step[2])]

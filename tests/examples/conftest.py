@@ -25,7 +25,7 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        self._ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self._left_running: list[subprocess.Popen[str]] = []
         (folder / ".venv").symlink_to(sys.prefix)
         for file in (ROOT / "examples").rglob("*"):
@@ -82,7 +82,7 @@ class Checkout:
             process.communicate(timeout=60)
 
 
-def _free_ports(count: int) -> list[str]:
+def free_ports(count: int) -> list[str]:
     """Below the range from which the system takes ports for outgoing connections, as one might be just then.
 
     Of four digits like those they stand for, so that tables come out as wide.

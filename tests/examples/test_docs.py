@@ -187,8 +187,12 @@ def test_the_sdk_examples_are_plugins(checkout: Checkout, number: int, message: 
     assert workflow["status"]["nodes"]["hello"]["message"] == message
 
 
-@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *sorted(
-    str(each.relative_to(ROOT)) for each in (ROOT / "docs").glob("*.md"))])  # fmt: skip
+PAGES = [each for part in ("docs", "examples") for each in sorted((ROOT / part).rglob("*.md"))]
+
+
+@pytest.mark.parametrize(
+    "file", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(str(each.relative_to(ROOT)) for each in PAGES)]
+)
 def test_links_lead_somewhere(file: str) -> None:
     document = ROOT / file
     for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import aiohttp
 import pytest
 import requests
 import schemathesis
@@ -12,7 +13,8 @@ from hypothesis import HealthCheck, settings
 from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from tests.contract.conftest import OPENAPI, PATHS, json_of, validator
+from rpc.plugin import Plugin, Unavailable
+from tests.contract.conftest import OPENAPI, PATHS, json_of, resolved, validator
 
 EXAMPLES = int(os.environ.get("OARLOCK_REQUESTS", "3"))
 """Requests of each operation; ``OARLOCK_REQUESTS=1000`` is for when there is time."""
@@ -41,3 +43,25 @@ def test_the_examples_are_answered_at_every_path(path: str, sdk: str) -> None:
         with requests.post(sdk + path, json=example["value"], timeout=10) as response:
             assert response.status_code == 200
             validator(answered["schema"]).validate(response.json())
+
+
+async def test_refusals_are_as_the_contract_says() -> None:
+    plugin = Plugin("refusing")
+
+    @plugin.on("node.preExecute")
+    def is_busy(args: dict[str, Any]) -> None:
+        raise Unavailable("not now", retry_after=2)
+
+    @plugin.on("node.postExecute")
+    def breaks(args: dict[str, Any]) -> None:
+        raise KeyError("a")
+
+    told = {"/node.preExecute": 503, "/node.postExecute": 500, "/parameters.add": 404}
+    async with plugin.serve() as address, aiohttp.ClientSession(address) as session:
+        for path, status in told.items():
+            responses = PATHS[path]["post"]["responses"]
+            async with session.post(path, json={}) as response:
+                assert response.status == status
+                assert ("Retry-After" in response.headers) == (status == 503)
+                part = responses.get(str(status), responses["default"])
+                validator(resolved(part)["content"]["application/json"]["schema"]).validate(await response.json())

@@ -114,6 +114,17 @@ async def test_a_plugin_on_types_for_typescript_answers(tmp_path: Path, node_mod
     for name in ("package.json", "plugin.ts"):
         (tmp_path / name).write_text((HERE / name).read_text())
     run(node_modules / ".bin/openapi-typescript", OPENAPI, "--output", "contract.ts", folder=tmp_path)
-    options = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck", "--types", "node"]
+    options = [
+        "--strict",
+        "--target",
+        "es2022",
+        "--lib",
+        "es2022",
+        "--module",
+        "nodenext",
+        "--skipLibCheck",
+        "--types",
+        "node",
+    ]
     run(node_modules / ".bin/tsc", *options, "plugin.ts", folder=tmp_path)
     assert await answered_by("node", tmp_path / "plugin.js") == ANSWERED

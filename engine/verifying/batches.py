@@ -25,6 +25,7 @@ _MANY: Final = 256
 
 async def check_batches(asking: Asking) -> list[Problem]:
     """Several calls beside the single ones; then one call, many, with unknown fields, and several batches at a time."""
+    method = asking.had.method
     calls = _calls(asking, _CALLS)
     singles = [document_of(await asking.ask(each)) for each in calls]
     steady = [document_of(await asking.ask(each)) for each in calls] == singles
@@ -35,7 +36,7 @@ async def check_batches(asking: Asking) -> list[Problem]:
     if steady:
         _compare(singles, replies)
     await _ask(asking, _calls(asking, 1))
-    await _ask(asking, [samples.with_unknown_fields(asking.had.method, asking.number()) for _ in range(2)])
+    await _ask(asking, [samples.with_unknown_fields(method, asking.number(), batched=True) for _ in range(2)])
     await _ask(asking, _calls(asking, _MANY))
     await asyncio.gather(*(_ask(asking, _calls(asking, _CALLS)) for _ in range(3)))
     return []
@@ -43,9 +44,11 @@ async def check_batches(asking: Asking) -> list[Problem]:
 
 def _calls(asking: Asking, many: int) -> list[Arguments]:
     """So many about nodes in all phases that the method is called in."""
+    method = asking.had.method
     made: list[Arguments] = []
     while len(made) < many:
-        made += samples.in_phases(asking.had.method, asking.number(10)).values() or [asking.sample()]
+        phases = samples.in_phases(method, asking.number(10), batched=True)
+        made += phases.values() or [samples.sample(method, asking.number(), batched=True)]
     return made[:many]
 
 

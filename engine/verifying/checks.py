@@ -11,10 +11,12 @@ import orjson
 from engine.verifying import samples
 from engine.verifying.effects import Arguments
 from engine.verifying.exchanges import Answer, Exchanges, Failed, NobodyHome
-from engine.verifying.judging import Problem, check_marks, read
+from engine.verifying.judging import Problem, check_marks, document_of, read
 from engine.verifying.report import Had
+from rpc import Method
 from rpc.examples import example_of
 from rpc.lanes import BEWILDERED
+from rpc.statuses import excerpt
 
 _WIDTH: Final = 4
 """Calls at a time: as many as the engine begins with."""
@@ -22,6 +24,8 @@ _ROUNDS: Final = 6
 _IN_A_ROW: Final = 5
 SLOW: Final = 0.1
 """Seconds of a call; an engine's batches are as large as takes so long."""
+_MOVES_ON: Final = (Method.TEMPLATE_EXECUTE, Method.TEMPLATE_STOP)
+"""Methods about a job, whose replies say how far it is."""
 _NOT_UNDERSTOOD: Final = "the next request on the connection is not understood"
 _SHUT_OUT: Final = 0.5
 """Seconds after which a second connection is given up while the first is kept."""
@@ -66,10 +70,10 @@ class Asking:
         own = samples.MARK.search(orjson.dumps(arguments))
         check_marks(own.group() if own else b"", answer.body)
 
-    async def under(self, circumstance: str, arguments: Arguments, *, dribbled: bool = False) -> None:
+    async def under(self, circumstance: str, arguments: Arguments, *, dribbled: bool = False) -> Answer:
         """Ask where that may be too much. Raises `Failed`, of the circumstance's name where it is to blame."""
         try:
-            await self.ask(arguments, dribbled=dribbled)
+            return await self.ask(arguments, dribbled=dribbled)
         except Failed as failed:
             if failed.kind == "leak":
                 raise
@@ -102,10 +106,12 @@ async def check_phases(asking: Asking) -> list[Problem]:
 async def check_repeated(asking: Asking) -> list[Problem]:
     """The same call three times."""
     arguments = asking.sample()
-    await asking.ask(arguments)
-    for _ in range(2):
-        await asking.under("repeated", arguments)
-    return []
+    first = await asking.ask(arguments)
+    again = [await asking.under("repeated", arguments) for _ in range(2)]
+    if asking.had.method in _MOVES_ON or all(document_of(each) == document_of(first) for each in again):
+        return []
+    said = [excerpt(each.body).removeprefix(", ") for each in (first, *again)]
+    return [Problem("varies", f"to the same call: {'; '.join(said)}")]
 
 
 async def check_leak(asking: Asking) -> list[Problem]:
@@ -144,9 +150,10 @@ async def check_concurrency(asking: Asking) -> list[Problem]:
     """Several at a time, each on a connection of its own: with a server of one thread they wait for each other."""
     typical = asking.had.typical or 0.0
     width = max(2, min(_WIDTH, int(asking.exchanges.timeout / 2 / max(typical, 0.001))))
+    rounds = max(1, min(_ROUNDS, int(1 / max(typical, 0.001))))
 
     async def go_on() -> None:
-        for _ in range(_ROUNDS):
+        for _ in range(rounds):
             await asking.ask(asking.sample())
 
     several = await asyncio.gather(*(go_on() for _ in range(width)), return_exceptions=True)

@@ -128,6 +128,10 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "batch": _fault("The engine sends batches wherever they are answered.", "Answer each batch, or 404 to its path."),
     # What costs time
+    "varies": _warning(
+        "What changes in each pass is stored in each pass, and told to all plugins.",
+        "Answer the same as long as nothing has happened: no times, counters or random numbers.",
+    ),
     "slow": _warning(
         "A loop asks about thousands of nodes.", "Look at what takes the time: a name lookup, a connection, Nagle."
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import UNSET
 
@@ -20,6 +20,8 @@ from rpc.replies import IllegalReply, NodeReply, Reply, WorkflowReply, decode, d
 from rpc.statuses import PATIENCE, excerpt, in_one_line
 
 _PATCHED = ("metadata", "status")
+
+UNAUTHORIZED: Final = (401, 403)
 
 
 class Problem(NamedTuple):
@@ -39,7 +41,7 @@ def check_status(answer: Answer) -> None:
     elif status in PATIENCE:
         name = "busy"
     else:
-        name = "token" if status in (401, 403) else "status"
+        name = "token" if status in UNAUTHORIZED else "status"
     raise Failed(name, f"status {status}{excerpt(answer.body)}")
 
 

@@ -37,33 +37,37 @@ def mark(number: int) -> str:
     return f"verify-{number:04d}"
 
 
-def sample(method: Method, number: int) -> Arguments:
-    """The example about another node or workflow, the one of that number."""
+def sample(method: Method, number: int, *, batched: bool = False) -> Arguments:
+    """The example about another node and workflow, those of that number.
+
+    One that is to be ``batched`` has its workflow, and the name of its template, in common with all others.
+    """
     arguments = deepcopy(example_of(method).arguments)
     name = mark(number)
     for value in _nodes(arguments):
         value.update(id=name, name=name, displayName=name)
     for workflow in _workflows(arguments):
-        own = name if method.reply == "workflow" else "verify"
-        workflow["metadata"].update(name=own, uid=own)
+        workflow["metadata"].update(name="verify" if batched else name, uid="verify" if batched else name)
+    if "template" in arguments and not batched:
+        arguments["template"]["name"] = name
     _put_inputs(arguments, [{"name": "sample", "value": name}])
     return arguments
 
 
-def in_phases(method: Method, number: int) -> dict[str, Arguments]:
+def in_phases(method: Method, number: int, *, batched: bool = False) -> dict[str, Arguments]:
     """By phase a sample in each that the method is called in, from that number on."""
     made: dict[str, Arguments] = {}
     for phase in _PHASES.get(method, ()):
-        made[phase] = arguments = sample(method, number + len(made))
+        made[phase] = arguments = sample(method, number + len(made), batched=batched)
         about = arguments[next(place for place in ("new", "node", "workflow") if place in arguments)]
         (about if "id" in about else about["status"])["phase"] = phase
     return made
 
 
-def with_unknown_fields(method: Method, number: int) -> Arguments:
+def with_unknown_fields(method: Method, number: int, *, batched: bool = False) -> Arguments:
     """A sample with fields that nobody knows, at every level where there may be any."""
     unknown = {"fieldOfTomorrow": {"list": [1, None, {"a": 1.5}]}}
-    arguments = sample(method, number)
+    arguments = sample(method, number, batched=batched)
     for value in list(arguments.values()):
         for key, inner in list(value.items()):
             if isinstance(inner, dict) and key != "plugin":  # its keys are names of plugins

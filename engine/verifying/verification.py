@@ -10,9 +10,9 @@ import orjson
 
 from engine.verifying.batches import check_batches
 from engine.verifying.checks import CHECKS, Asking
-from engine.verifying.exchanges import Answer, Exchanges, Failed
+from engine.verifying.exchanges import Answer, Exchanges, Failed, NobodyHome
 from engine.verifying.findings import Finding
-from engine.verifying.judging import Problem
+from engine.verifying.judging import UNAUTHORIZED, Problem
 from engine.verifying.report import Checked, Had, Report
 from rpc import Method
 from rpc.address import Address
@@ -50,11 +50,12 @@ class _Verification:
     async def run(self) -> Report:
         elsewhere = await self._look_elsewhere(_NOWHERE)
         for method in Method:
-            await self._find(method)
+            if await self._is_there():
+                await self._find(method)
         for had in self._methods:
             elsewhere += await self._look_elsewhere([f"{had.path}X"])
         self._checks.insert(0, Checked("unknown-path", None, elsewhere[:1]))
-        if not self._methods:
+        if not self._methods and self._elsewhere not in UNAUTHORIZED:
             self._note_no_method()
         return Report(str(self._address), self._methods, self._checks, self._exchanges.count)
 
@@ -64,10 +65,11 @@ class _Verification:
             try:
                 answer = await self._exchanges.ask(each, orjson.dumps(example_of(Method.NODE_PRE_EXECUTE).arguments))
             except Failed as failed:
-                found.append(Finding("unknown-path", each, failed.what))
+                found.append(Finding(failed.kind, each, failed.what))
                 continue
             if answer.status != 404:
-                found.append(Finding("unknown-path", each, f"status {answer.status}, where 404 was expected"))
+                name = "token" if answer.status in UNAUTHORIZED else "unknown-path"
+                found.append(Finding(name, each, f"status {answer.status}, where 404 was expected"))
                 if answer.status not in (200, 204):
                     self._elsewhere = answer.status
         return found
@@ -107,8 +109,18 @@ class _Verification:
                 continue
             findings = await self._findings(asking, check)
             self._checks.append(Checked(name, method, findings))
-            if name == "example" and any(finding.kind.severity == "fault" for finding in findings):
-                skipped = "the example is not answered"
+            if any(finding.kind.severity == "fault" for finding in findings):
+                if not await self._is_there():
+                    skipped = "nobody answers any more"
+                elif name == "example":
+                    skipped = "the example is not answered"
+
+    async def _is_there(self) -> bool:
+        try:
+            async with self._exchanges.connected():
+                return True
+        except NobodyHome:
+            return False
 
     async def _findings(self, asking: Asking, check: Check) -> list[Finding]:
         try:

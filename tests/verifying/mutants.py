@@ -8,7 +8,17 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from tests.verifying.peers import HANG_UP, Answer, Read, Request, read_no_body, read_one_packet, read_whole, response
+from tests.verifying.peers import (
+    END,
+    HANG_UP,
+    Answer,
+    Read,
+    Request,
+    read_no_body,
+    read_one_packet,
+    read_whole,
+    response,
+)
 
 PRE: Final = "/node.preExecute"
 POST: Final = "/node.postExecute"
@@ -98,6 +108,16 @@ def fails_where(condition: Callable[[Request], bool], status: int) -> Callable[[
         return response(status, b"no") if condition(request) else await healthy(request)
 
     return lambda: answer
+
+
+def ends_where(condition: Callable[[Request], bool]) -> Answer:
+    """The end of the server in some cases."""
+    healthy = plugin({PRE: seen})
+
+    async def answer(request: Request) -> bytes | None:
+        return END if condition(request) else await healthy(request)
+
+    return answer
 
 
 def remembering(reply: Callable[[list[Any], Any], object]) -> Callable[[], Answer]:
@@ -258,6 +278,10 @@ MUTANTS: Final = [
     Mutant("the reply to the call before", "leak", remembering(lambda known, args: seen(known[-2:][0]))),
     Mutant("a conflict where it comes again", "repeated", remembering(
         lambda known, args: seen(args) if known.count(args) == 1 else b"already there")),
+    Mutant("a counter in its replies", "varies", remembering(
+        lambda known, args: {"node": {"message": f"call {len(known)}"}})),
+    Mutant("ends where it does not know what to do", "large",
+           lambda: ends_where(lambda request: len(request.body) > 100_000)),
     Mutant("one variable for all threads", "concurrency", _shared),
     Mutant("one connection at a time", "one-connection", lambda: plugin({PRE: seen}), at_once=1),
     Mutant("hangs up after each reply without saying so", "keep-alive", _hangs_up),

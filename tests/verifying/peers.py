@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
+
+from rpc.plugin import Plugin
 
 
 class Request(NamedTuple):
@@ -33,6 +36,8 @@ Answer = Callable[[Request], Awaitable[bytes | None]]
 """The bytes to write back, empty to leave it at that; None hangs up. What ends in `HANG_UP` is written, then closed."""
 
 HANG_UP = b"\0hang up"
+END = b"\0end"
+"""In place of an answer: the server ends."""
 
 
 def response(status: int, body: bytes, *lines: str, length: int | None = None) -> bytes:
@@ -88,7 +93,8 @@ def serving(answer: Answer, read: Read = read_whole, at_once: int = 1000) -> Ite
             connections += 1
             try:
                 async with free:
-                    await _converse(reader, writer, answer, read, connections)
+                    if await _converse(reader, writer, answer, read, connections):
+                        server.close()
             except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 pass
             finally:
@@ -118,16 +124,38 @@ def serving(answer: Answer, read: Read = read_whole, at_once: int = 1000) -> Ite
 
 async def _converse(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer, read: Read, connection: int
-) -> None:
+) -> bool:
+    """Whether the server is to end after that."""
     number = 0
     while True:
         first, headers, body = await read(reader)
         number += 1
         path = first.split(" ")[1] if first.startswith("POST /") else ""
         answered = await answer(Request(path, headers, body, number, connection))
-        if answered is None:
-            return
+        if answered is None or answered == END:
+            return answered == END
         writer.write(answered.removesuffix(HANG_UP))
         await writer.drain()
         if answered.endswith(HANG_UP):
-            return
+            return False
+
+
+@contextlib.contextmanager
+def served(plugin: Plugin, unix: Path) -> Iterator[str]:
+    """The address of a plugin on the SDK, at a unix socket."""
+    started, loop, stopped = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
+
+    async def run() -> None:
+        async with plugin.serve(unix=unix):
+            started.set()
+            await stopped.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
+    thread.start()
+    started.wait()
+    try:
+        yield f"unix://{unix}"
+    finally:
+        loop.call_soon_threadsafe(stopped.set)
+        thread.join()
+        loop.close()

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +18,7 @@ from rpc import Method
 from rpc.examples import example_of
 from rpc.plugin import Plugin
 from tests.verifying.conftest import Serve
-from tests.verifying.peers import Request, response
+from tests.verifying.peers import Request, response, served
 
 PRE = "node.preExecute"
 
@@ -152,31 +148,11 @@ def test_unix_sockets_and_tokens_are_taken_as_a_configuration_takes_them(tmp_pat
         return {"node": {"message": args["node"]["displayName"]}}
 
     (tmp_path / "token").write_text("abc\n")
-    with _served(plugin, tmp_path / "s") as address:
+    with served(plugin, tmp_path / "s") as address:
         assert call(PRE, address).exit_code == 1
         result = call(PRE, address, "--token-file", str(tmp_path / "token"))
     assert (result.exit_code, verdict(result)) == (0, ["node.message: nothing -> hello"])
     assert result.stdout.startswith(f"POST {address}/node.preExecute\n")
-
-
-@contextlib.contextmanager
-def _served(plugin: Plugin, unix: Path) -> Iterator[str]:
-    started, loop, stopped = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
-
-    async def run() -> None:
-        async with plugin.serve(unix=unix):
-            started.set()
-            await stopped.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
-    thread.start()
-    started.wait()
-    try:
-        yield f"unix://{unix}"
-    finally:
-        loop.call_soon_threadsafe(stopped.set)
-        thread.join()
-        loop.close()
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.cli.program import oarlock
+from rpc.plugin import Plugin
 from tests.verifying.conftest import Serve
 from tests.verifying.mutants import ADD, PRE, add, fails_where, plugin, seen
-from tests.verifying.peers import response
+from tests.verifying.peers import response, served
 
 
 def verify(*arguments: str) -> Result:
@@ -106,6 +107,17 @@ def test_nothing_more_is_tried_where_the_example_is_not_answered(serve: Serve, t
     assert {check["result"] for check in checks if check["check"] not in ("unknown-path", "example")} == {"skipped"}
     skipped = ElementTree.parse(file).getroot().findall("testcase/skipped")
     assert {each.get("message") for each in skipped} == {"the example is not answered"}
+
+
+def test_a_plugin_at_a_unix_socket_that_wants_a_token_is_verified_with_it(tmp_path: Path) -> None:
+    healthy = Plugin("secret", token="abc")
+    healthy.on("node.preExecute")(seen)
+    (tmp_path / "token").write_text("abc\n")
+    with served(healthy, tmp_path / "s") as address:
+        refused = json.loads(verify(address, "--json").stdout)
+        result = verify(address, "--token-file", str(tmp_path / "token"))
+    assert {finding["name"] for finding in refused["findings"]} == {"token"}
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,11 @@ class _Watcher(Generic[_T]):
             self._pending[uid] = item, gone
             self.news.set()
 
+    @property
+    def pending(self) -> int:
+        """Of how many things there may be something to tell."""
+        return len(self._pending)
+
     def take(self) -> Event[_T] | None:
         """The next event that concerns this watcher: what is selected no more is as good as deleted."""
         while self._pending:
@@ -156,9 +161,10 @@ class Hub(Generic[_T]):
         """All that there is, and what happens, once in so many seconds at the most; a large batch comes in pieces."""
         with self._watching(0, selected) as watcher:
             while True:
-                while events := list(islice(iter(watcher.take, None), PIECE)):
-                    yield events
-                if self._closed:
+                for _ in range(0, max(watcher.pending, 1), PIECE):  # what comes meanwhile is for the next time
+                    if events := list(islice(iter(watcher.take, None), PIECE)):
+                        yield events
+                if self._closed and not watcher.pending:
                     return
                 await asyncio.sleep(every)
                 await watcher.news.wait()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from engine import PendingExecutor, Result
 from engine.serving.figures import Durations, Figures
+from engine.serving.hub import Hub
 from engine.serving.page import FILES
 from registry import Config, EngineSettings, PluginConfig, Registry
 from rpc.stats import Histogram
@@ -107,6 +109,24 @@ async def test_of_a_workflow_what_has_changed_is_told() -> None:
             assert known.last[0][1:3] == ["Failed", "a word"]
             assert len(known.last[0]) == 6
             assert known.agrees(await server.get("one"))
+
+
+async def test_however_fast_it_changes_it_is_told_now_and_then() -> None:
+    class Thing(NamedTuple):
+        uid: str = "one"
+        created: int = 1
+        revision: int = 1
+
+    hub: Hub[Thing] = Hub(0)
+    hub.put(Thing())
+    async with aclosing(hub.batches(3600.0, lambda _: True)) as batches:
+        assert [event.item.revision for event in await anext(batches)] == [1]
+        hub.put(Thing(revision=2))  # while the first batch is told
+        coming = asyncio.ensure_future(anext(batches))
+        done, _ = await asyncio.wait((coming,), timeout=0.05)
+        assert not done
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
 
 
 async def test_after_a_retry_nodes_are_told_anew_and_a_deletion_ends_it() -> None:

@@ -63,6 +63,7 @@ export function pane(path, close, inside) {
       ["Type", node.type],
       ["Template", node.templateRef ? `${node.templateRef.name}/${node.templateRef.template}` : node.templateName],
       ["Began", node.startedAt && new Date(node.startedAt).toLocaleString()],
+      ["Progress", node.progress],
       ["Lasted", node.startedAt && age(node.startedAt, node.finishedAt)],
       ["Name", node.name],
       ["Id", node.id],

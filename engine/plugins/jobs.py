@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 
 from engine.graph.record import Job
 from engine.model.node import Node
@@ -62,23 +62,27 @@ class Jobs:
             if not number % PIECE:
                 yield
 
-    def changes(self) -> Mapping[str, Job | None]:
+    def changes(self) -> Iterator[tuple[str, Job | None]]:
         """What a commit is going to change of the committed ones, None where one is over."""
-        changed: dict[str, Job | None] = dict.fromkeys(self._over & self._committed.keys())
+        for node_id in self._over:
+            if node_id in self._committed:
+                yield node_id, None
         for node_id, (job, _) in self._asked.items():
             if node_id not in self._over and self._committed.get(node_id) != job:
-                changed[node_id] = job
-        return changed
+                yield node_id, job
 
-    def commit(self, *, finished: bool) -> None:
+    def commit(self, *, finished: bool) -> Pieces:
         """The pass counts; with it the workflow may be ``finished``, and nothing is left to be executed."""
         if finished:
-            self._over |= self._committed.keys() | self._asked.keys()
-        for node_id, job in self.changes().items():
-            if job is None:
-                del self._committed[node_id]
-            else:
-                self._committed[node_id] = job
+            self._committed.clear()
+        else:
+            for number, (node_id, job) in enumerate(self.changes()):
+                if job is None:
+                    del self._committed[node_id]
+                else:
+                    self._committed[node_id] = job
+                if not number % PIECE:
+                    yield
         self._asked, self._over = {}, set()
 
     def abort(self) -> None:

@@ -121,8 +121,9 @@ class Kept:
         """The document with what only a commit knows."""
         return self.locks.saved(document, finished=document["status"]["phase"] in COMPLETED_PHASES)
 
-    def write_down(self) -> Pieces:
-        """Get ready to commit: nobody but the next walk reads what is written here."""
+    def write_down(self, document: Document) -> Pieces:
+        """Get ready to commit: nobody but the next pass reads what is written here."""
+        yield from self.jobs.commit(finished=document["status"]["phase"] in COMPLETED_PHASES)
         if self.walk is not None:
             yield from self.walk.graph.write_down()
 
@@ -130,7 +131,6 @@ class Kept:
         """The workflow is this from now on, and the walk has got to where it is."""
         self.workflow.document = self.staged(document)
         self.memory.journal.clear()
-        self.jobs.commit(finished=self.workflow.finished)
         if self.walk is not None:
             self.changed = self.walk.graph.commit()
         self.workflow.undo = self.walk.graph.store.undo if self.walk is not None else {}

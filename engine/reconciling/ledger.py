@@ -121,7 +121,7 @@ class Staged(msgspec.Struct, frozen=True):
     graph: Graph | None
     taken: Mapping[str, Result]
     plugins: str
-    jobs: Mapping[str, Job | None]
+    jobs: Iterable[tuple[str, Job | None]]
 
 
 class Ledger:
@@ -204,7 +204,7 @@ class Ledger:
                 sheet.set(WAITING, name, waiting)
             if (freed := graph.room.freed()) != record.freed:
                 sheet.set(FREED, "", freed)
-        for number, (key, job) in enumerate(staged.jobs.items()):
+        for number, (key, job) in enumerate(staged.jobs):
             sheet.set(JOB, key, job)
             if not number % PIECE:
                 yield

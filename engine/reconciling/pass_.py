@@ -235,7 +235,7 @@ class Pass:
         if kept.ledger is not None:
             record.plugins = self._digest
         kept.plugins = self._plugins
-        yield from kept.write_down()
+        yield from kept.write_down(document)
         kept.commit(self._amended(document))
         # Not before: a report stands here until its node shows the end, so that nobody can report another one.
         taken, reports = self._taken, record.reports

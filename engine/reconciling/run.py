@@ -141,7 +141,7 @@ class Run:
 
     def _give_up(self, document: dict[str, Any]) -> Pieces:
         try:
-            yield from self._kept.write_down()
+            yield from self._kept.write_down(document)
             self._kept.commit(document)
         except Exception:  # what the walk would commit is what went wrong: without it then
             self._kept.walk = None

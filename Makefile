@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install run test coverage lint contract soak kill fuzz clean
+.PHONY: install run test coverage lint audit contract soak kill fuzz clean
 .DEFAULT_GOAL := test
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -37,6 +37,10 @@ contract: install
 soak: install
 	$(BIN)/python -m tests.walks
 	$(BIN)/python -m tests.soak
+
+# Known vulnerabilities of what is pinned, from PyPI's database.
+audit: install
+	$(BIN)/python .ci/audit
 
 # An engine with a store is killed at random moments, and goes on: nothing is lost, nothing started twice.
 kill: install

@@ -15,6 +15,7 @@ from registry.config import Config, PluginConfig
 from registry.registry import connect, enabled_by
 from rpc import Client, FatalError, Method, PluginError
 from rpc.address import parse_address
+from rpc.destinations import ANYWHERE, Destinations
 from rpc.examples import example_of
 from rpc.reachability import can_connect
 
@@ -42,20 +43,26 @@ class Checkup:
 
 
 async def find_unreachable(config: Config) -> str | None:
-    """The first plugin that cannot be connected to and may not be missing, as ``plugins[0].address: …``; else None."""
+    """The first plugin that cannot be connected to and may not be missing, as ``plugins[0].address: …``; else None.
+
+    One that was discovered is called by its name.
+    """
     if not enabled_by(config):
         return None
     for index, plugin in enumerate(config.plugins):
-        problem = await can_connect(parse_address(plugin.address), plugin.timeout)
+        problem = await can_connect(parse_address(plugin.address), plugin.timeout, config.destinations(plugin))
         if problem is not None and plugin.failure_policy == "abort" and plugin.mode == "apply":
-            return f"plugins[{index}].address: {problem}"
+            where = f"plugin {plugin.name}" if plugin.name in config.discovered else f"plugins[{index}].address"
+            return f"{where}: {problem}"
     return None
 
 
-async def check_plugin(plugin: PluginConfig, clock: Callable[[], float] = time.perf_counter) -> Checkup:
+async def check_plugin(
+    plugin: PluginConfig, clock: Callable[[], float] = time.perf_counter, destinations: Destinations = ANYWHERE
+) -> Checkup:
     """Call every method of one plugin with its example, one after the other. Raises nothing for its failures."""
     answered: list[Answered] = []
-    async with connect(plugin) as client:
+    async with connect(plugin, destinations=destinations) as client:
         try:
             for method in Method:
                 answered += await _ask(client, method)

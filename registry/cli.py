@@ -78,7 +78,9 @@ async def _check_all(config: Config) -> list[Checkup]:
 
     from registry.checking import check_plugin
 
-    return await asyncio.gather(*(check_plugin(plugin) for plugin in config.plugins))
+    return await asyncio.gather(
+        *(check_plugin(plugin, destinations=config.destinations(plugin)) for plugin in config.plugins)
+    )
 
 
 def _document(checkups: list[Checkup]) -> str:

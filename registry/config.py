@@ -17,6 +17,7 @@ from msgspec import Meta
 from rpc import BatchPolicy, BreakerPolicy, Method, RetryPolicy
 from rpc.address import parse_address
 from rpc.client import MAX_BODY, TIMEOUT, LaneName, Protocol
+from rpc.destinations import Destinations, parse_rule
 from rpc.durations import parse_duration
 from rpc.spellings import NOT_FOUND_TTL
 
@@ -74,6 +75,7 @@ _RETRY, _BREAKER, _BATCH = RetryPolicy(), BreakerPolicy(), BatchPolicy()
 
 Glob = Annotated[str, Meta(min_length=1, description='a name, or a glob such as "build-*"')]
 Globs = Annotated[tuple[Glob, ...], Meta(description='a list of names or globs, such as ["build-*"]')]
+Place = Annotated[str, Meta(description='an IP address, a network such as "10.0.0.0/8", or a name or a glob')]
 Count = Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
 Duration = Annotated[Seconds, Meta(description='a duration such as "1s"')]
 
@@ -85,11 +87,24 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EngineSettings(Settings, frozen=True):
     """``[engine]``. ``loop_deadline``: seconds that one pass over a workflow may take.
 
-    ``enabled`` turns plugins on, and so does ARGO_PLUGINS=true in the environment.
+    ``enabled`` turns plugins on, and so does ARGO_PLUGINS=true in the environment. ``allowed_addresses``: where plugins
+    may be, as `rpc.destinations.parse_rule` takes it; None for anywhere.
     """
 
     enabled: Annotated[bool, Meta(description="true or false")] = False
     loop_deadline: Duration = Seconds(30.0)
+    allowed_addresses: Annotated[
+        tuple[Place, ...] | None, Meta(description='an array such as ["localhost", "10.0.0.0/8", "*.svc"]')
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.allowed_addresses == ():
+            raise FieldError("allowed_addresses", "expected one address or more, got an empty array")
+        for index, entry in enumerate(self.allowed_addresses or ()):
+            try:
+                parse_rule(entry)
+            except ValueError as error:
+                raise FieldError(f"allowed_addresses[{index}]", str(error)) from None
 
 
 class RetrySettings(Settings, frozen=True):
@@ -209,18 +224,23 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All that is configured. ``plugins`` in calling order: those of the file, then those of the ConfigMaps.
 
-    ``sources`` are the files and folders all this was read from, which are those to watch for changes. Raises
-    `ValueError` for two plugins of one name.
+    ``discovered`` are the names of the latter. ``sources`` are the files and folders all this was read from, which are
+    those to watch for changes. Raises `ValueError` for two plugins of one name.
     """
 
     engine: EngineSettings = EngineSettings()
     plugins: tuple[PluginConfig, ...] = ()
+    discovered: frozenset[str] = frozenset()
     sources: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         names = [plugin.name for plugin in self.plugins]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two plugins have the same name: {', '.join(sorted(twice))}")
+
+    def destinations(self, plugin: PluginConfig) -> Destinations:
+        """Where this one may be."""
+        return Destinations(self.engine.allowed_addresses, plugin.name in self.discovered)
 
 
 def show(value: object, limit: int = 60) -> str:

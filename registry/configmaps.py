@@ -29,6 +29,7 @@ from registry.documents import BadDocument, read_json, read_yaml
 from registry.errors import ConfigError
 from registry.text import read_text
 from registry.trust import FILE_KEYS, FILE_REFUSED, refuse_untrusted
+from rpc.destinations import Destinations
 
 LABEL: Final = "workflows.argoproj.io/configmap-type"
 CONTROLLER_PLUGIN: Final = "ControllerPlugin"
@@ -65,13 +66,13 @@ def manifest_files(source: Path) -> tuple[Path, ...]:
     )
 
 
-def plugins_in(file: Path) -> list[Found]:
-    """The plugins in one manifest file, in its order. Raises `ConfigError`."""
+def plugins_in(file: Path, allowed: tuple[str, ...] | None) -> list[Found]:
+    """The plugins in one manifest file, in its order, with addresses that are `allowed`. Raises `ConfigError`."""
     found = []
     for number, document in enumerate(_documents(file), 1):
         for path, manifest in _manifests(document, f"document {number}: ", file):
             if _is_plugin(manifest, path, file):
-                found.append(Found(file, f"{path}metadata.name", _plugin(manifest, path, file)))
+                found.append(Found(file, f"{path}metadata.name", _plugin(manifest, path, file, allowed)))
     return found
 
 
@@ -115,7 +116,7 @@ def _is_plugin(manifest: dict[str, Any], path: str, file: Path) -> bool:
     return True
 
 
-def _plugin(manifest: dict[str, Any], path: str, file: Path) -> PluginConfig:
+def _plugin(manifest: dict[str, Any], path: str, file: Path, allowed: tuple[str, ...] | None) -> PluginConfig:
     name = manifest["metadata"].get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         expected = "expected a lower case name as Kubernetes has them"
@@ -133,7 +134,7 @@ def _plugin(manifest: dict[str, Any], path: str, file: Path) -> PluginConfig:
             raise ConfigError(file, f"{path}data.{key}", f"expected a string, in quotes, got {show(value)}")
     plugin = decode({"name": name, **data}, PluginConfig, file=file, at=f"{path}data", lax=True)
     try:
-        refuse_untrusted(plugin)
+        refuse_untrusted(plugin, Destinations(allowed, discovered=True))
     except FieldError as error:
         raise ConfigError(file, f"{path}data.{error.field}", error.reason) from None
     return plugin

@@ -15,6 +15,8 @@ from registry.configmaps import Found, manifest_files, plugins_in
 from registry.decoding import decode, renamed
 from registry.errors import ConfigError
 from registry.text import read_text
+from rpc.address import parse_address
+from rpc.destinations import Destinations
 
 _POSITION: Final = re.compile(r"(?P<reason>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)")
 
@@ -44,6 +46,10 @@ def load_config(path: str | PathLike[str]) -> Config:
             for index, table in enumerate(plugins)
         ]
     document = decode(tables, _Document, file=file)
+    allowed = document.engine.allowed_addresses
+    for index, plugin in enumerate(document.plugins):
+        if refusal := Destinations(allowed).refusal_unseen(parse_address(plugin.address).host):
+            raise ConfigError(file, f"plugins[{index}].address", refusal)
     found = [Found(file, f"plugins[{index}].name", plugin) for index, plugin in enumerate(document.plugins)]
     folders_and_files = [file.parent / name for name in document.configmaps]
     for index, source in enumerate(folders_and_files):
@@ -54,11 +60,16 @@ def load_config(path: str | PathLike[str]) -> Config:
             shown = source if str(source).isprintable() else show(str(source))
             raise ConfigError(file, f"configmaps[{index}]", f"cannot read {shown}: {why}") from None
         for manifest in manifests:
-            found += plugins_in(manifest)
+            found += plugins_in(manifest, allowed)
     _refuse_duplicates(found)
     every = tuple(plugin for _, _, plugin in found)
     tokens = [plugin.token.file for plugin in every if plugin.token is not None and plugin.token.file is not None]
-    return Config(engine=document.engine, plugins=every, sources=(file, *folders_and_files, *tokens))
+    return Config(
+        engine=document.engine,
+        plugins=every,
+        discovered=frozenset(plugin.name for plugin in every[len(document.plugins) :]),
+        sources=(file, *folders_and_files, *tokens),
+    )
 
 
 def _parse(file: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from registry.generations import Generations, Plugin
 from registry.loading import load_config
 from registry.watching import changes
 from rpc import BatchPolicy, BreakerPolicy, Budget, Client, RequestObserver, RetryPolicy
+from rpc.destinations import ANYWHERE, Destinations
 from rpc.logs import get_logger
 
 if TYPE_CHECKING:
@@ -59,7 +60,15 @@ class RegistryStats:
     rejected: int
 
 
-def connect(config: PluginConfig, budget: Budget | None = None, observer: RequestObserver | None = None) -> Client:
+_Route = tuple[PluginConfig, Destinations]
+
+
+def connect(
+    config: PluginConfig,
+    budget: Budget | None = None,
+    observer: RequestObserver | None = None,
+    destinations: Destinations = ANYWHERE,
+) -> Client:
     """A client for one plugin, to be opened with ``async with``. ``budget``: what its retries share with others'."""
     return Client(
         config.address,
@@ -76,6 +85,7 @@ def connect(config: PluginConfig, budget: Budget | None = None, observer: Reques
         batch=BatchPolicy(**msgspec.structs.asdict(config.batch)),
         budget=budget,
         observer=observer,
+        destinations=destinations,
     )
 
 
@@ -119,7 +129,7 @@ class Registry:
         self._tracing: Tracing | None = None
         self._enabled_by: str | None = ""  # nothing said of it yet
         self._in_force: dict[str, PluginConfig] = {}
-        self._clients: dict[PluginConfig, Client] = {}
+        self._clients: dict[_Route, Client] = {}
         self._generations = Generations()
         self.budget = Budget(time.monotonic())
         """What all plugins' retries are paid from."""
@@ -273,22 +283,24 @@ class Registry:
             _log.info("loading plugin", name=name)
         for name in record.removed:
             _log.info("removing plugin", name=name)
-        clients = await self._open_clients(after.values())
-        plugins = tuple(Plugin(plugin, clients[_route(plugin)]) for plugin in after.values())
+        routes = {name: (_route(plugin), config.destinations(plugin)) for name, plugin in after.items()}
+        clients = await self._open_clients(routes.values())
+        plugins = tuple(Plugin(plugin, clients[routes[name]]) for name, plugin in after.items())
         self._config, self._in_force, self._clients = config, after, clients
         self._close(self._generations.replace(plugins))
         return record
 
-    async def _connect(self, route: PluginConfig) -> Client:
-        client = connect(route, self.budget, self._observer)
+    async def _connect(self, route: _Route) -> Client:
+        plugin, destinations = route
+        client = connect(plugin, self.budget, self._observer, destinations)
         client.trace(self._tracing)
         return await client.__aenter__()
 
-    async def _open_clients(self, plugins: Iterable[PluginConfig]) -> dict[PluginConfig, Client]:
+    async def _open_clients(self, routes: Iterable[_Route]) -> dict[_Route, Client]:
         """The client of each plugin, those that there are and new ones; where one cannot be had, no new one stays."""
-        clients: dict[PluginConfig, Client] = {}
+        clients: dict[_Route, Client] = {}
         try:
-            for route in map(_route, plugins):
+            for route in routes:
                 clients[route] = self._clients.get(route) or await self._connect(route)
         except BaseException:
             self._close(client for route, client in clients.items() if route not in self._clients)

@@ -16,6 +16,7 @@ from rpc.batches import Announcement, CallBatch
 from rpc.breaker import BreakerPolicy, BreakerState
 from rpc.budget import Budget
 from rpc.delivery import Delivery
+from rpc.destinations import ANYWHERE, Destinations
 from rpc.errors import FatalError
 from rpc.journeys import Journeys
 from rpc.judging import Judge
@@ -50,7 +51,15 @@ _DEFAULT_BATCH = BatchPolicy()
 
 
 class _MakeLane(typing.Protocol):
-    def __call__(self, address: Address, *, timeout: float, max_body: int, headers: Mapping[str, str]) -> Lane: ...
+    def __call__(
+        self,
+        address: Address,
+        *,
+        timeout: float,
+        max_body: int,
+        headers: Mapping[str, str],
+        destinations: Destinations,
+    ) -> Lane: ...
 
 
 def _lane_of(name: LaneName, address: Address) -> _MakeLane:
@@ -71,7 +80,8 @@ class Client:
     by default its address. ``timeout`` is the total time of one HTTP exchange in seconds, ``concurrency`` the most of
     them at a time, ``max_body`` the most bytes of a reply that are read; ``token`` is sent as a bearer token
     (RFC 6750). A 404 is believed for ``not_found_ttl`` seconds. ``budget`` is given where several clients are to share
-    one, ``observer`` is told of every request. Raises `ValueError` where one of them makes no sense.
+    one, ``observer`` is told of every request. ``destinations`` says what addresses may be dialled: a call where none
+    may is a `FatalError`. Raises `ValueError` where one of them makes no sense.
     """
 
     def __init__(
@@ -91,6 +101,7 @@ class Client:
         batch: BatchPolicy = _DEFAULT_BATCH,
         budget: Budget | None = None,
         observer: RequestObserver | None = None,
+        destinations: Destinations = ANYWHERE,
     ) -> None:
         self.address = parse_address(address)
         self.name = name or address
@@ -107,6 +118,7 @@ class Client:
         if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
             raise ValueError("a token is printable ASCII")
         self._make_lane = _lane_of(lane, self.address)
+        self._destinations = destinations
         self._timeout = timeout
         self._max_body = max_body
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -121,7 +133,11 @@ class Client:
     async def __aenter__(self) -> Self:
         if self._lane is None:
             self._lane = self._make_lane(
-                self.address, timeout=self._timeout, max_body=self._max_body, headers=self._headers
+                self.address,
+                timeout=self._timeout,
+                max_body=self._max_body,
+                headers=self._headers,
+                destinations=self._destinations,
             )
             self._attempts.lane = self._lane
             self._judge.closed = False

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, Literal, TypeVar
 
 from rpc.errors import FatalError, NotSent, TransientError
-from rpc.lanes import Broken, Exhausted, LaneError, Malformed, Response, TimedOut, Unreachable, Untrusted
+from rpc.lanes import Broken, Exhausted, Forbidden, LaneError, Malformed, Response, TimedOut, Unreachable, Untrusted
 from rpc.ledger import Ledger
 from rpc.logs import get_logger
 from rpc.methods import BatchMethod, Route
@@ -37,6 +37,7 @@ class Judge:
         self._ledger = ledger
         self._spellings = spellings
         self._told: set[str] = set()
+        self._forbidden = ""
         self.unreachable = False
         """Whether the last that was heard of the plugin is that no connection to it could be made."""
 
@@ -132,6 +133,13 @@ class Judge:
         if isinstance(error, Malformed):
             self._ledger.lose(method, Outcome.MALFORMED, calls)
             return FatalError(self.name, method, str(error), outcome=Outcome.MALFORMED)
+        if isinstance(error, Forbidden):
+            # To try again would not help before somebody has changed something: names may come to lead elsewhere.
+            self._ledger.lose(method, Outcome.FORBIDDEN, calls)
+            if str(error) != self._forbidden:
+                self._forbidden = str(error)
+                _log.error("plugin is where it may not be", name=self.name, problem=str(error))
+            return FatalError(self.name, method, str(error), outcome=Outcome.FORBIDDEN)
         outcome = next(outcome for kind, outcome in _BROKEN.items() if isinstance(error, kind))
         if outcome is Outcome.UNTRUSTED and not self.unreachable:
             _log.error("plugin cannot be trusted", name=self.name, problem=str(error))

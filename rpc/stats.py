@@ -25,6 +25,7 @@ class Outcome(StrEnum):
     MALFORMED = "malformed"  # not HTTP as we may accept it
     UNREACHABLE = "unreachable"
     UNTRUSTED = "untrusted"  # TLS
+    FORBIDDEN = "forbidden"  # no address where the plugin may be; nothing was dialled
     TIMED_OUT = "timed_out"
     BROKEN = "broken"  # reset or closed before the reply was complete
     OWN_FAULT = "own_fault"  # out of file descriptors, ports, memory or time on this machine

@@ -2,7 +2,8 @@
 
 A lane knows connections and HTTP/1.1; it does not know what a method, a reply or a status means. It raises one of two
 errors, by the one rule of the protocol: the transport died before a complete reply (`Broken`), or the bytes came and
-are not the HTTP reply that was asked for (`Malformed`). Everything else is a `Response`, whatever its status.
+are not the HTTP reply that was asked for (`Malformed`). Everything else is a `Response`, whatever its status; but where
+nothing may be dialled there is `Forbidden`.
 """
 
 from __future__ import annotations
@@ -93,6 +94,10 @@ def is_whole(body: bytes) -> bool:
     return True
 
 
+class Forbidden(LaneError):
+    """Nothing was dialled: none of the plugin's addresses is one where it may be."""
+
+
 class Waiting(Protocol):
     """Who waits for a reply: a future, or whatever else can be told of it on the spot.
 
@@ -116,9 +121,9 @@ class Lane(Protocol):
     def send(self, path: str, body: bytes, waiting: Waiting, headers: Mapping[str, str] | None = None) -> None:
         """Send one POST with a JSON body, and hand the complete reply, whatever its status, to `waiting`.
 
-        Or one of two errors, `Broken` or `Malformed`. Where `waiting` is done before, the call is abandoned, and its
-        connection is closed within 50 ms, unless the reply had already been read to its end. ``headers`` are for this
-        request alone: text of one line each, in ASCII.
+        Or an error: `Broken`, `Malformed` or `Forbidden`. Where `waiting` is done before, the call is abandoned, and
+        its connection is closed within 50 ms, unless the reply had already been read to its end. ``headers`` are for
+        this request alone: text of one line each, in ASCII.
         """
         ...
 

@@ -10,17 +10,20 @@ import asyncio
 import functools
 import io
 import math
+import socket
 import ssl
 from collections.abc import Mapping
 from typing import Final, Self
 
 import aiohttp
+from aiohttp.abc import ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11
 from yarl import URL
 
 from rpc.address import Address
+from rpc.destinations import ANYWHERE, Destinations
 from rpc.lanes import (
     BEWILDERED,
     MAX_HEAD,
@@ -29,6 +32,7 @@ from rpc.lanes import (
     OWN_FAULTS,
     Broken,
     Exhausted,
+    Forbidden,
     LaneError,
     Malformed,
     Response,
@@ -39,7 +43,7 @@ from rpc.lanes import (
     Waiting,
     is_whole,
 )
-from rpc.lanes.dialing import STAGGER
+from rpc.lanes.dialing import STAGGER, permitted
 from rpc.lanes.sweeping import Sweeper
 from rpc.lanes.watched import WatchedProtocol, has_blank_before_colon
 from rpc.permits import Permits
@@ -76,6 +80,20 @@ class _Response(aiohttp.ClientResponse):
         return self
 
 
+class _Resolver(aiohttp.ThreadedResolver):
+    """Leaves out what may not be dialled; aiohttp dials what it is told here, and does not look it up again."""
+
+    def __init__(self, destinations: Destinations) -> None:
+        super().__init__()
+        self._destinations = destinations
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        return permitted(self._destinations, host, found, lambda each: each["host"])
+
+
 def _watched(loop: asyncio.AbstractEventLoop, permits: Permits) -> ResponseHandler:
     return WatchedProtocol(loop, permits)
 
@@ -83,7 +101,18 @@ def _watched(loop: asyncio.AbstractEventLoop, permits: Permits) -> ResponseHandl
 class AiohttpLane:
     """A `rpc.lanes.Lane` on one aiohttp session."""
 
-    def __init__(self, address: Address, *, timeout: float, max_body: int, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        timeout: float,
+        max_body: int,
+        headers: Mapping[str, str],
+        destinations: Destinations = ANYWHERE,
+    ) -> None:
+        self._destinations = destinations
+        # What is an address already, aiohttp does not have resolved.
+        self._refusal = destinations.refusal_unseen(address.host) if address.host else None
         self._address = address
         self._max_body = max_body
         self._timeout = timeout
@@ -108,7 +137,13 @@ class AiohttpLane:
             # A context of its own is read now, with SSL_CERT_FILE as it is now; aiohttp's was read at its import.
             tls = ssl.create_default_context() if self._address.scheme == "https" else True
             stagger = min(STAGGER, self._timeout * _CONNECT_SHARE / 4)  # aiohttp begins with another one each time
-            connector = aiohttp.TCPConnector(limit=0, force_close=force_close, ssl=tls, happy_eyeballs_delay=stagger)
+            connector = aiohttp.TCPConnector(
+                limit=0,
+                force_close=force_close,
+                ssl=tls,
+                happy_eyeballs_delay=stagger,
+                resolver=_Resolver(self._destinations),
+            )
         connector._factory = functools.partial(_watched, asyncio.get_running_loop(), self._permits)
         return aiohttp.ClientSession(
             connector=connector,
@@ -166,6 +201,8 @@ class AiohttpLane:
                 raise asyncio.CancelledError  # as the sweep would have had it
             if self._closed:
                 raise Broken("the client was closed")
+            if self._refusal is not None:
+                raise Forbidden(self._refusal)
             try:
                 return await self._post(self._session, url, body, headers)
             except _Stale:

@@ -8,12 +8,15 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from rpc.address import Address
-from rpc.lanes import OWN_FAULTS, Exhausted, Unreachable
+from rpc.destinations import ANYWHERE, Destinations
+from rpc.lanes import OWN_FAULTS, Exhausted, Forbidden, Unreachable
+
+T = TypeVar("T")
 
 STAGGER: Final = 0.25
 """Seconds that one address is given, at most, before the next is tried too (RFC 8305, section 8)."""
@@ -40,10 +43,30 @@ def _to_another(connected: socket.socket) -> socket.socket:
     return connected
 
 
-class Dialer:
-    """Dials one address. ``timeout``: seconds for name and connect together."""
+def permitted(destinations: Destinations, host: str, addresses: Sequence[T], number: Callable[[T], str]) -> list[T]:
+    """Those of the `addresses` of `host` that may be dialled. ``number`` is such a one's IP address.
 
-    def __init__(self, address: Address, *, timeout: float, clock: Callable[[], float]) -> None:
+    Raises `Forbidden` where there are addresses, and none may be.
+    """
+    refusals = [destinations.refusal(host, number(address)) for address in addresses]
+    kept = [address for address, refusal in zip(addresses, refusals, strict=True) if refusal is None]
+    if not kept and refusals:
+        raise Forbidden(refusals[0])
+    return kept
+
+
+class Dialer:
+    """Dials one address. ``timeout``: seconds for name and connect together; ``destinations``: what may be dialled."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        timeout: float,
+        clock: Callable[[], float],
+        destinations: Destinations = ANYWHERE,
+    ) -> None:
+        self._destinations = destinations
         self._address = address
         self._timeout = timeout
         self._clock = clock
@@ -54,7 +77,7 @@ class Dialer:
         """The socket address that answered last."""
 
     async def dial(self) -> socket.socket:
-        """A connected, non-blocking socket, the caller's to close. Raises `Unreachable`, `Exhausted`."""
+        """A connected, non-blocking socket, the caller's to close. Raises `Unreachable`, `Exhausted`, `Forbidden`."""
         try:
             async with asyncio.timeout(self._timeout):
                 return await (self._dial_unix() if self._address.scheme == "unix" else self._dial_tcp())
@@ -108,7 +131,9 @@ class Dialer:
 
     async def _look_up(self) -> Sequence[AddrInfoType]:
         loop = asyncio.get_running_loop()
-        return await loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
+        host = self._address.host
+        found = await loop.getaddrinfo(host, self._address.port, type=socket.SOCK_STREAM)
+        return permitted(self._destinations, host, found, lambda info: str(info[4][0]))
 
     def _resolved(self, resolving: asyncio.Task[Sequence[AddrInfoType]]) -> None:
         self._resolving = None

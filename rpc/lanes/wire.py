@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from rpc.address import Address
+from rpc.destinations import ANYWHERE, Destinations
 from rpc.lanes import BEWILDERED, Broken, Exhausted, LaneError, Response, TimedOut, Unreachable, Waiting
 from rpc.lanes.connection import Call, Connection
 from rpc.lanes.dialing import Dialer
@@ -48,6 +49,7 @@ class WireLane:
         max_body: int,
         headers: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
+        destinations: Destinations = ANYWHERE,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._clock = clock
@@ -57,7 +59,7 @@ class WireLane:
         self._heads: dict[str, dict[int, bytes]] = {}
         self._headers: Mapping[str, str] | None = None
         self._lines = b""
-        self._dialer = Dialer(address, timeout=timeout * _CONNECT_SHARE, clock=clock)
+        self._dialer = Dialer(address, timeout=timeout * _CONNECT_SHARE, clock=clock, destinations=destinations)
         self._pool: Pool[Connection, Call] = Pool()
         self.idle = self._pool.idle
         self.waiting = self._pool.waiting

@@ -53,7 +53,24 @@ def test_text_that_is_no_configuration(toml: Callable[[str | bytes], Path], text
         ("engine = true", "engine: expected a table, [engine], got true"),
         ("[engine]\nenabled = 1", "engine.enabled: expected true or false, got 1"),
         ("[engine]\nloop_deadline = inf", f"engine.loop_deadline: {DURATION} inf"),
-        ("[engine]\nspeed = 9", "engine.speed: unknown key, expected one of enabled, loop_deadline"),
+        ("[engine]\nspeed = 9", "engine.speed: unknown key, expected one of enabled, loop_deadline, allowed_addresses"),
+        (
+            "[engine]\nallowed_addresses = []",
+            "engine.allowed_addresses: expected one address or more, got an empty array",
+        ),
+        (
+            '[engine]\nallowed_addresses = "localhost"',
+            'engine.allowed_addresses: expected an array such as ["localhost", "10.0.0.0/8", "*.svc"], got "localhost"',
+        ),
+        (
+            "[engine]\nallowed_addresses = [8]",
+            "engine.allowed_addresses[0]: expected an IP address, "
+            'a network such as "10.0.0.0/8", or a name or a glob, got 8',
+        ),
+        (
+            '[engine]\nallowed_addresses = ["localhost", "10.0.0.1/8"]',
+            "engine.allowed_addresses[1]: expected the address of a network, such as 10.0.0.0/8, got 10.0.0.1/8",
+        ),
         ("plugins = 1", "plugins: expected tables, each under [[plugins]], got 1"),
         ('[plugins]\nname = "x"', "plugins: expected tables, each under [[plugins]], got a table"),
         ("plugins = [1]", "plugins[0]: expected a table, got 1"),

@@ -12,7 +12,7 @@ import pytest
 from registry import Config, ConfigError, PluginConfig, Registry, Reload, load_config
 from registry import registry as registry_module
 from registry.watching import changes
-from rpc import Budget, Client, PluginError, RequestObserver
+from rpc import Client, PluginError
 
 A = '[[plugins]]\nname = "a"\naddress = "http://localhost:4355"\n'
 ON = f"[engine]\nenabled = true\n{A}"
@@ -228,10 +228,10 @@ async def test_clients_of_a_list_that_cannot_be_put_in_force_are_closed_again(
 ) -> None:
     opened = []
 
-    def connect(config: PluginConfig, budget: Budget, observer: RequestObserver | None) -> Client:
+    def connect(config: PluginConfig, *more: Any) -> Client:
         if config.name == "c":
             raise OSError("no descriptors left")
-        opened.append(registry_client := original(config, budget, observer))
+        opened.append(registry_client := original(config, *more))
         return registry_client
 
     original = registry_module.connect

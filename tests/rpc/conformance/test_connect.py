@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from rpc.address import Address
-from rpc.lanes import MAX_NEWCOMERS, Broken, Exhausted, Unreachable
+from rpc.destinations import Destinations
+from rpc.lanes import MAX_NEWCOMERS, Broken, Exhausted, Forbidden, Unreachable
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, Line, MakeLane, MakePeer, outcome, serve_well
 
@@ -285,3 +286,83 @@ async def test_out_of_file_descriptors_is_our_own_fault(lane: MakeLane, peer: Ma
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+
+
+def answering(*addresses: str, port: int = 80) -> Callable[[], Awaitable[Any]]:
+    """A lookup that finds these addresses."""
+
+    async def answer() -> Any:
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, 0))
+            if ":" in address
+            else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in addresses
+        ]
+
+    return answer
+
+
+def watch_dialling(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that are dialled."""
+    dialled: list[str] = []
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def sock_connect(connecting: socket.socket, address: Any) -> None:
+        dialled.append(address[0])
+        await connect(connecting, address)
+
+    monkeypatch.setattr(loop, "sock_connect", sock_connect)
+    return dialled
+
+
+@pytest.mark.parametrize(
+    "addresses", [["169.254.169.254"], ["fe80::1"], ["fd00:ec2::254"], ["::ffff:169.254.169.254", "169.254.169.254"]]
+)
+async def test_a_name_that_leads_where_a_discovered_plugin_may_not_be_is_not_dialled(
+    lane: MakeLane, monkeypatch: pytest.MonkeyPatch, addresses: list[str]
+) -> None:
+    asked = answer_lookups(monkeypatch, answering(*addresses))
+    dialled = watch_dialling(monkeypatch)
+    under_test = lane(Address("http", "rebound.test", 80), destinations=Destinations(discovered=True))
+    with pytest.raises(Forbidden, match=f"^{addresses[0]}, which rebound.test stands for, is a .*"):
+        await post(under_test, "/", b"{}")
+    assert asked == ["rebound.test"]
+    assert dialled == []
+
+
+async def test_of_several_addresses_only_those_are_dialled_that_may_be(
+    lane: MakeLane, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = await peer(serve_well)
+    answer_lookups(monkeypatch, answering("169.254.169.254", "127.0.0.1", "fe80::1", port=it.address.port))
+    dialled = watch_dialling(monkeypatch)
+    under_test = lane(Address("http", "plugin.test", it.address.port), destinations=Destinations(discovered=True))
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+    assert dialled == ["127.0.0.1"]
+
+
+async def test_an_address_is_looked_up_once_checked_and_dialled(
+    lane: MakeLane, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that leads somewhere else each time it is asked for is none that is asked for twice."""
+    it = await peer(serve_well)
+    answers = [answering("127.0.0.1", port=it.address.port), answering("169.254.169.254")]
+    asked = answer_lookups(monkeypatch, lambda: answers.pop(0)())
+    dialled = watch_dialling(monkeypatch)
+    under_test = lane(
+        Address("http", "rebound.test", it.address.port), destinations=Destinations(("127.0.0.0/8",), discovered=True)
+    )
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+    assert (asked, dialled) == (["rebound.test"], ["127.0.0.1"])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_an_address_that_is_none_of_those_allowed_is_not_dialled(
+    lane: MakeLane, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    dialled = watch_dialling(monkeypatch)
+    under_test = lane(Address("http", host, 80), destinations=Destinations(("10.0.0.0/8", "*")))
+    with pytest.raises(Forbidden, match=rf"^{host} is not in allowed_addresses \(10.0.0.0/8, \*\)$"):
+        await post(under_test, "/", b"{}")
+    assert dialled == []

@@ -33,7 +33,9 @@ async def test_what_needs_a_cluster_is_not_implemented_and_says_so() -> None:
             assert each.name in message
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/workflows", "/x?y=1"])
+@pytest.mark.parametrize(
+    "path", ["/page", "/page/", "/api", "/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/workflows", "/x?y=1"]
+)
 async def test_paths_that_there_are_not(path: str) -> None:
     async with inside(PendingExecutor()) as server:
         assert (await server.ask("GET", path)).error == (404, 5, "Not Found")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from engine.model.node import FULFILLED, PENDING
 from engine.verifying.effects import Arguments
 from rpc import Method
 from rpc.batches import Call, encode_batch
@@ -22,6 +23,9 @@ LARGE: Final = "0123456789abcdef" * (1 << 16)
 TEXT: Final = 'fünf "Ruder" \\ Ελλάδα 日本語 🚣🏽 e\u0301 \u202eאבג\u202c \u2028 \x7f'
 """Scripts, a character beyond the first 65,536, one of two parts, another direction, and what JavaScript ends lines
 at."""
+
+_STARTED: Final = "2026-01-01T12:00:01Z"
+_FINISHED: Final = "2026-01-01T12:00:05Z"
 
 _PHASES: Final[dict[Method, Sequence[str]]] = {
     Method.WORKFLOW_PRE_OPERATE: ("Pending", "Running"),
@@ -60,7 +64,7 @@ def in_phases(method: Method, number: int, *, batched: bool = False) -> dict[str
     for phase in _PHASES.get(method, ()):
         made[phase] = arguments = sample(method, number + len(made), batched=batched)
         about = arguments[next(place for place in ("new", "node", "workflow") if place in arguments)]
-        (about if "id" in about else about["status"])["phase"] = phase
+        _put_phase(about, phase)
     return made
 
 
@@ -104,6 +108,22 @@ def batch_of(samples: Sequence[Arguments]) -> bytes:
         inner = orjson.dumps(rest)[1:]
         calls.append(Call(b"", template["name"], orjson.dumps(template), b"," + inner if rest else inner))
     return encode_batch(orjson.dumps(samples[0]["workflow"]), calls)
+
+
+def _put_phase(about: dict[str, Any], phase: str) -> None:
+    """Into a node or a workflow, with what goes with it."""
+    status, over = about, phase in FULFILLED
+    if "metadata" in about:
+        status = about["status"]
+        completed = "true" if over else "false"
+        labels = about["metadata"].get("labels", {})
+        labels.update({"workflows.argoproj.io/phase": phase, "workflows.argoproj.io/completed": completed})
+    status["phase"] = phase
+    status.pop("finishedAt", None)
+    if phase != PENDING:
+        status["startedAt"] = _STARTED
+    if over:
+        status["finishedAt"] = _FINISHED
 
 
 def _nodes(arguments: Arguments) -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ TRAPS = {
             "func main() {": "func strict(r *http.Request) *json.Decoder {\n\td := json.NewDecoder(r.Body)\n"
             "\td.DisallowUnknownFields()\n\treturn d\n}\n\nfunc main() {",
             "\t} `json:\"node\"`": "\t} `json:\"node\"`\n\tWorkflow, Template map[string]any",
-            "\t\tDisplayName": "\t\tID, Name, Type, Phase string\n\t\tDisplayName",
+            "\t\tDisplayName": "\t\tID, Name, Type, Phase, StartedAt string\n\t\tDisplayName",
         },
         {"unknown-path", "unknown-fields", "unknown-keys"},
     ),

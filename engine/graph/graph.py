@@ -272,6 +272,10 @@ class Graph:
         for some in (self.fresh, self._touched, self.starts):
             yield from used_up(some)
 
+    def let_go(self) -> None:
+        """As `used_up`, but at once, and of all that a `Turn` may be in: this graph is good for nothing any more."""
+        vars(self).clear()
+
     def visits(self) -> Iterator[tuple[str, Visit | None]]:
         """What the record is to say of nodes from now on, None where nothing."""
         shared: dict[tuple[float | None, float | None, bool], Visit] = {}

@@ -167,3 +167,11 @@ class Invocation(msgspec.Struct, eq=False):
 
     def __repr__(self) -> str:
         return f"<Invocation {self.name}>"
+
+
+class Turn(Invocation, gc=False):
+    """One of a loop's turns, which an executor runs and nothing else is to be done about.
+
+    The garbage collector does not know of it: one look at a hundred thousand takes a twentieth of a second. So it does
+    not see the circle from the graph to a turn, its boundary and back either, which `Graph.let_go` breaks.
+    """

@@ -11,7 +11,7 @@ from engine.graph.arguments import BindingError, bind
 from engine.graph.ends import refuse
 from engine.graph.expansion import Call
 from engine.graph.graph import Graph, Invoking
-from engine.graph.invocation import Invocation, Parent
+from engine.graph.invocation import Invocation, Parent, Turn
 from engine.graph.nodes import PROGRESS, relative_name
 from engine.model.ids import ids_after
 from engine.model.node import PENDING, Node
@@ -53,12 +53,13 @@ class Series:
         self._binds = bool(template.parameters or template.artifacts)
         _, self._variables = (None, {}) if self._binds else bind(template, {}, self._scope, config_maps)
         self._reference = reference
+        self._kind = Turn if template.plain_leaf and not template.daemon else Invocation
 
     def make(self, key: int, calls: Sequence[Call]) -> int:
         """Give each call its node; the first is child number `key`. How many were made: none after one that raises."""
         graph, template, prefix, display = self.graph, self._template, self._prefix, self._display
         parent, boundary, reference, context = self._parent, self._boundary, self._reference, self._context
-        variables, inputs, binds = self._variables, None, self._binds
+        kind, variables, inputs, binds = self._kind, self._variables, None, self._binds
         template_name, template_ref = reference["template"], reference["templateRef"]
         scope = graph.template_scope(context)
         type_, boundary_id, progress = template.node_type, boundary.node_id, PROGRESS.get(template.node_type, "")
@@ -77,7 +78,7 @@ class Series:
                     break
             order += 1
             made.append(
-                Invocation(
+                kind(
                     parent,
                     number,
                     name,

@@ -59,7 +59,8 @@ def _build(
         document = with_metadata(document, spec, scope)
     store = NodeStore(workflow.name, workflow.nodes, surroundings.max_nodes)
     graph = Graph(store, scope, spec, kept.record, kept.locks, surroundings.memos)
-    locking = partial(lock_requests, namespace=workflow.namespace, config_maps=surroundings.templates.config_maps)
+    sizes = surroundings.templates.shelves.config_maps
+    locking = partial(lock_requests, namespace=workflow.namespace, config_maps=sizes)
     admission = Admission(graph, spec, workflow.namespace, kept.config_maps, locking)
     return document, Walk(admission, document, spec, context, surroundings.pace)
 

@@ -142,8 +142,8 @@ class Kept:
         if self.walk is not None:
             yield from self.walk.graph.rollback()
             if moved:
-                graph, self.walk = self.walk.graph, None
-                yield from graph.used_up()
+                walk, self.walk = self.walk, None
+                yield from walk.graph.used_up()
 
 
 def _recording(recorder: Recorder | None, workflow: Workflow) -> Recording | None:

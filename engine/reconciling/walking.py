@@ -43,6 +43,10 @@ class Walk:
         """Whether it is where the last committed pass was."""
         self._source, self._metadata = document["spec"], document["metadata"]
 
+    def __del__(self) -> None:
+        # Nothing in the graph leads here, so that this is called however all of it is dropped.
+        self.graph.let_go()
+
     def may_go_on(self, spec: Document) -> bool:
         """Whether it is one over `spec`, too: `suspend` and `shutdown` are read in each pass.
 

@@ -33,6 +33,21 @@ class Change(NamedTuple):
     document: Document | None
 
 
+class Shelves(dict[tuple[str, str], Mapping[str, Document]]):
+    """Documents by kind and namespace. A shelf is replaced when it changes: who has it has it as it was.
+
+    Workflows that go on look here for what is to be read as it is at the moment; from here nothing leads to them.
+    """
+
+    def config_maps(self, namespace: str) -> Mapping[str, Document]:
+        """The ConfigMaps of a namespace by name, as they are now."""
+        return self.get((CONFIG_MAP, namespace), NONE)
+
+    def namespaces_with(self, name: str) -> list[str]:
+        """Where there is a WorkflowTemplate of that name."""
+        return sorted(where for (kind, where), shelf in self.items() if kind == WORKFLOW_TEMPLATE and name in shelf)
+
+
 class Templates:
     """WorkflowTemplates, ClusterWorkflowTemplates and ConfigMaps, by kind, namespace and name.
 
@@ -55,8 +70,7 @@ class Templates:
                 if name in shelf:
                     raise InvalidDocument(f"{_told(kind, namespace, name)}: it is given twice")
                 shelf[name] = document
-        self._shelves: dict[tuple[str, str], Mapping[str, Document]] = {**shelves}
-        """By kind and namespace. A shelf is replaced when it changes: who has it has it as it was."""
+        self.shelves = Shelves(shelves)
         self._libraries: dict[str, Library] = {}
         self.listeners: list[Callable[[Change], None]] = []
         """Whom to tell of each change, once it is made."""
@@ -103,9 +117,9 @@ class Templates:
 
     def _replace(self, kind: str, namespace: str, shelf: Mapping[str, Document]) -> None:
         if shelf:
-            self._shelves[kind, namespace] = shelf
+            self.shelves[kind, namespace] = shelf
         else:
-            del self._shelves[kind, namespace]
+            del self.shelves[kind, namespace]
         if kind == WORKFLOW_TEMPLATE:
             self._libraries.pop(namespace, None)
         elif kind == CLUSTER_WORKFLOW_TEMPLATE:
@@ -123,32 +137,28 @@ class Templates:
 
     def documents(self, kind: str, *, namespace: str | None = None) -> list[Document]:
         """The documents of a kind, those of one namespace or of all, ordered by namespace and name."""
-        shelves = sorted((where, shelf) for (each, where), shelf in self._shelves.items() if each == kind)
+        shelves = sorted((where, shelf) for (each, where), shelf in self.shelves.items() if each == kind)
         wanted = [shelf for where, shelf in shelves if namespace is None or where in ("", namespace)]
         return [shelf[name] for shelf in wanted for name in sorted(shelf)]
 
     def _shelf(self, kind: str, namespace: str) -> Mapping[str, Document]:
-        return self._shelves.get((kind, namespace), NONE)
+        return self.shelves.get((kind, namespace), NONE)
 
     # What workflows are given
 
     def library(self, namespace: str) -> Library:
         """What a workflow of a namespace may refer to, as it is now: the same object until some of that changes."""
-        place = namespace if (WORKFLOW_TEMPLATE, namespace) in self._shelves else ""
+        place = namespace if (WORKFLOW_TEMPLATE, namespace) in self.shelves else ""
         library = self._libraries.get(place)
         if library is None:
             clustered = self._shelf(CLUSTER_WORKFLOW_TEMPLATE, "")
-            library = Library(self._shelf(WORKFLOW_TEMPLATE, place), clustered, elsewhere=self._namespaces_with)
+            library = Library(self._shelf(WORKFLOW_TEMPLATE, place), clustered, elsewhere=self.shelves.namespaces_with)
             self._libraries[place] = library
         return library
 
     def config_maps(self, namespace: str) -> Mapping[str, Document]:
         """The ConfigMaps of a namespace by name, as they are now."""
-        return self._shelf(CONFIG_MAP, namespace)
-
-    def _namespaces_with(self, name: str) -> list[str]:
-        shelves = self._shelves.items()
-        return sorted(where for (kind, where), shelf in shelves if kind == WORKFLOW_TEMPLATE and name in shelf)
+        return self.shelves.config_maps(namespace)
 
 
 def _read(kind: str, documents: Documents) -> Iterator[tuple[str, str, Document]]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from engine import Engine
+import pytest
+
+from engine import Engine, PendingExecutor, Workflow
 from tests.engine.graph.running import Recorder, outcomes, workflow
 from tests.engine.graph.test_namespaces import config_map, template
 
@@ -69,3 +73,66 @@ def test_a_library_that_nobody_refers_to_any_more() -> None:
 
     found = asyncio.run(libraries())
     assert len(set(found)) == 1
+
+
+LOOPS = """
+    templates:
+    - name: main
+      dag: {tasks: [{name: steps, template: steps}, {name: turns, template: leaf, withSequence: {count: '1000'}}]}
+    - name: steps
+      steps:
+      - - {name: turns, template: leaf, withSequence: {count: '1000'}}
+        - {name: told, template: echo, arguments: {parameters: [{name: text, value: '{{item}}'}]}, withItems: [a, b]}
+"""
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    if not is_so():
+        await asyncio.sleep(0)
+        await until(is_so)
+
+
+async def has_begun(engine: Engine, work: Workflow) -> asyncio.Task[Any]:
+    passing = asyncio.create_task(engine.run([work]))
+    await until(lambda: bool(work.phase))
+    return passing
+
+
+async def drop_after_a_pass(work: Workflow) -> None:
+    await has_begun(Engine(executor=PendingExecutor()), work)
+
+
+async def drop_closed(work: Workflow) -> None:
+    async with Engine(executor=PendingExecutor()) as engine:
+        (await has_begun(engine, work)).cancel()
+
+
+async def drop_forgotten(work: Workflow) -> None:
+    async with Engine(executor=PendingExecutor()) as engine:
+        (await has_begun(engine, work)).cancel()
+        await engine.forget(work)
+
+
+async def drop_in_the_midst_of_a_pass(work: Workflow) -> None:
+    passing = asyncio.create_task(Engine(executor=PendingExecutor()).run([work]))
+    await until(lambda: any(node.type == "Pod" for node in work.nodes.values()))
+    assert not work.phase
+    passing.cancel()
+
+
+@pytest.mark.parametrize(
+    "drop",
+    [
+        drop_after_a_pass,
+        drop_closed,
+        drop_forgotten,
+        drop_in_the_midst_of_a_pass,
+    ],
+)
+def test_loops_that_are_dropped_unfinished(drop: Callable[[Workflow], Coroutine[Any, Any, None]]) -> None:
+    work = workflow(LOOPS)
+    before = objects()
+    asyncio.run(drop(work))
+    gc.collect()  # lets go of what graphs refer to
+    left = objects() - before
+    assert [name for name in left if name.startswith("engine.graph.")] == []

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -36,11 +38,14 @@ from registry import Config, ConfigError, EngineSettings, PluginConfig, Registry
 from registry.checking import find_unreachable
 from registry.decoding import decode
 from rpc import Outcome
+from rpc.logs import get_logger
 from rpc.plugin import Call, Plugin
 
 Place: TypeAlias = str | PathLike[str]
 Manifest: TypeAlias = Place | Sequence[Place] | Mapping[str, Any]
 """Paths, the text of one or more documents, or a document."""
+
+_log = get_logger(__name__)
 
 DAY: Final = 24 * 60 * 60.0
 _ALL: Final = 1 << 40
@@ -88,9 +93,9 @@ class Nodes(dict[str, Node]):
     """The nodes of a workflow by display name; those that share one are there by their whole names."""
 
     def __init__(self, workflow: Workflow) -> None:
-        shown = [node.display_name for node in workflow.nodes.values()]
+        shown = Counter(node.display_name for node in workflow.nodes.values())
         for node in workflow.nodes.values():
-            self[node.display_name if shown.count(node.display_name) == 1 else node.name] = node
+            self[node.display_name if shown[node.display_name] == 1 else node.name] = node
 
     def __missing__(self, name: str) -> Node:
         raise KeyError(f"there is no node {name!r}, only {', '.join(sorted(self))}")
@@ -119,7 +124,7 @@ class Result:
         """The workflow's message."""
         return self.workflow.message
 
-    @property
+    @cached_property
     def nodes(self) -> Nodes:
         """The workflow's nodes."""
         return Nodes(self.workflow)
@@ -260,15 +265,15 @@ async def _registry(plugins: Sequence[PluginConfig]) -> Registry:
 
 
 def _calls(file: Path, workflow: Workflow) -> list[Call]:
-    with Record(file, complain=print) as record:
+    with Record(file, complain=_log.warning) as record:
         called = [each for _, each in record.told(bool) if isinstance(each, Called)]
         made = [each for each in called if not each.known and each.outcome is not Outcome.UNSUPPORTED]
         return [_call(record, each, workflow) for each in sorted(made, key=_when)]
 
 
-def _when(called: Called) -> tuple[float, int]:
-    """Calls of one batch in the order in which they stand there."""
-    return called.at, int(called.request.partition("/")[2] or 0)
+def _when(called: Called) -> tuple[int, float, int]:
+    """By pass and time; calls of one batch in the order in which they stand there."""
+    return called.number, called.at, int(called.request.partition("/")[2] or 0)
 
 
 def _call(record: Record, called: Called, workflow: Workflow) -> Call:

@@ -25,9 +25,9 @@ const datasets = ({ artifacts = [] } = {}) =>
 async function tell({ workflow: { metadata }, template, old, new: node }) {
   if (node.type !== "Pod" || old.phase === node.phase) return;
   const { namespace, name, uid } = metadata;
-  const states = [];
-  if (old.phase === "Pending") states.push(["START", node.startedAt]);
-  if (node.phase in ends) states.push([ends[node.phase], node.finishedAt]);
+  const [states, now] = [[], new Date().toISOString()];
+  if (old.phase === "Pending") states.push(["START", node.startedAt ?? now]);
+  if (node.phase in ends) states.push([ends[node.phase], node.finishedAt ?? now]);
   for (const [eventType, eventTime] of states) {
     const parent = { run: { runId: runId(uid) }, job: { namespace, name } };
     const facets = { parent: facet("1-1-0/ParentRunFacet.json#/$defs/ParentRunFacet", parent) };

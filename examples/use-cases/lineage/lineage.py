@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -44,11 +45,11 @@ def tell(args: dict[str, Any]) -> None:
     parent = parent_run.ParentRunFacet(
         run=parent_run.Run(run_id(metadata["uid"])), job=parent_run.Job(metadata["namespace"], metadata["name"])
     )
-    states = []
+    states, now = [], datetime.now(UTC).isoformat()
     if old["phase"] == "Pending":
-        states.append((RunState.START, node["startedAt"]))
+        states.append((RunState.START, node.get("startedAt", now)))
     if node["phase"] in ENDS:
-        states.append((ENDS[node["phase"]], node["finishedAt"]))
+        states.append((ENDS[node["phase"]], node.get("finishedAt", now)))
     for state, time in states:
         facets: dict[str, Any] = {"parent": parent}
         if state is RunState.FAIL:

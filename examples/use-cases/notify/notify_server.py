@@ -19,7 +19,7 @@ def notify(args: dict[str, Any]) -> None:
     metadata, status = args["new"]["metadata"], args["new"]["status"]
     if status.get("phase") not in ENDED or args["old"]["status"].get("phase") in ENDED:
         return
-    end = f"{metadata['uid']}/{status['finishedAt']}"  # a workflow that is retried has several
+    end = f"{metadata['uid']}/{status.get('finishedAt', '')}"  # a workflow that is retried has several
     if end in told:
         return
     text = f"{metadata['namespace']}/{metadata['name']} {status['phase']} {status.get('message', '')}".strip()

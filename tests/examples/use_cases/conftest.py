@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import io
 import json
@@ -162,6 +163,24 @@ def receiver() -> Iterator[Receiver]:
     made = Receiver()
     with serving(made):
         yield made
+
+
+@contextmanager
+def listening(plugin: Plugin | str) -> Iterator[str]:
+    """Its address; one on the SDK is served in a thread for as long."""
+    if isinstance(plugin, str):
+        yield plugin
+        return
+    loop, serving = asyncio.new_event_loop(), plugin.serve()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result()
+    finally:
+        asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def assert_told(case: str, result: Result) -> None:

@@ -47,6 +47,8 @@ Manifest: TypeAlias = Place | Sequence[Place] | Mapping[str, Any]
 
 _log = get_logger(__name__)
 
+PATIENCE: Final = "10s"
+"""For how long a call is waited for: a test is not to fail since the machine is slow."""
 DAY: Final = 24 * 60 * 60.0
 _ALL: Final = 1 << 40
 """Bytes of a body that are kept."""
@@ -79,7 +81,7 @@ class PluginUnderTest:
             yield config
 
     def _config(self, address: str) -> PluginConfig:
-        table = {**self.settings, "name": self.name, "address": address}
+        table = {"timeout": PATIENCE, **self.settings, "name": self.name, "address": address}
         return decode(table, PluginConfig, file=Path("oarlock.plugin"))
 
     def called(self, calls: Iterable[Call]) -> None:

@@ -1,10 +1,12 @@
 """Prints the OpenLineage events that it is sent: python examples/use-cases/lineage/lineage_receiver.py"""
 
 import json
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Receiver(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections are kept
+
     def do_POST(self) -> None:
         event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         datasets = [[each["namespace"] + "/" + each["name"] for each in event[key]] for key in ("inputs", "outputs")]
@@ -18,6 +20,6 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    with HTTPServer(("localhost", 5000), Receiver) as server:
+    with ThreadingHTTPServer(("localhost", 5000), Receiver) as server:
         print("listening on port 5000", flush=True)
         server.serve_forever()

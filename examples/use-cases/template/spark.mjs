@@ -3,14 +3,26 @@ import { createServer } from "node:http";
 
 const url = `${process.env.SPARK_URL ?? "http://localhost:6066"}/v1/submissions`;
 const ends = { FINISHED: "Succeeded", FAILED: "Failed", KILLED: "Failed", ERROR: "Error" };
-const submitted = new Map(); // what was submitted and perhaps not heard of: the reply to a call may be lost
+// What was submitted and is not yet heard of: a call may come again while the first one is answered, or after that.
+const submitting = new Map();
 
 // What identifies a job: another one in each attempt and each turn of a loop.
 const key = ({ workflow, node }) => `${workflow.metadata.uid}/${node.id}`;
 
 // The engine keeps the node for us, so a plugin that is started again goes on where it was.
-const find = (args) =>
-  args.node.outputs?.parameters?.find(({ name }) => name === "submission")?.value ?? submitted.get(key(args));
+async function find(args) {
+  const known = args.node.outputs?.parameters?.find(({ name }) => name === "submission")?.value;
+  if (known) submitting.delete(key(args));
+  return known ?? (await submitting.get(key(args)));
+}
+
+function begin(job, name) {
+  if (!submitting.has(name)) {
+    submitting.set(name, submit(job, name));
+    submitting.get(name).catch(() => submitting.delete(name));
+  }
+  return submitting.get(name);
+}
 
 async function spark(path, body) {
   let response;
@@ -41,15 +53,14 @@ const methods = {
   async "/template.execute"(args) {
     const job = args.template.plugin.spark;
     if (!job) return {}; // another plugin's
-    const submission = find(args) ?? (await submit(job, key(args)));
-    submitted.set(key(args), submission);
+    const submission = (await find(args)) ?? (await begin(job, key(args)));
     const state = (await spark(`status/${submission}`)).driverState;
     const outputs = { parameters: [{ name: "submission", value: submission }] };
     const node = { phase: ends[state] ?? "Running", message: `${submission}: ${state}`, outputs };
     return state in ends ? { node } : { node, requeue: "10s" };
   },
   async "/template.stop"(args) {
-    const submission = find(args);
+    const submission = await find(args);
     if (submission) await spark(`kill/${submission}`, {});
     return {};
   },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -12,8 +13,8 @@ from rpc.plugin import Plugin, Unavailable
 ENDS = {"FINISHED": "Succeeded", "FAILED": "Failed", "KILLED": "Failed", "ERROR": "Error"}
 
 plugin = Plugin("spark")
-submitted = dict[tuple[str, str], str]()
-"""What was submitted and perhaps not heard of: the reply to a call may be lost."""
+submitting = dict[tuple[str, str], asyncio.Task[str]]()
+"""What was submitted and is not yet heard of: a call may come again while the first one is answered, or after that."""
 
 
 @plugin.on("template.execute")
@@ -21,9 +22,7 @@ async def execute(args: dict[str, Any]) -> dict[str, Any] | None:
     job = args["template"]["plugin"].get("spark")
     if job is None:
         return None  # another plugin's
-    submission = find(args)
-    if submission is None:
-        submission = submitted[key(args)] = await submit(job, "/".join(key(args)))
+    submission = await find(args) or await asyncio.shield(begin(key(args), job))
     state = (await spark(f"status/{submission}"))["driverState"]
     phase = ENDS.get(state, "Running")
     outputs = {"parameters": [{"name": "submission", "value": submission}]}
@@ -33,7 +32,7 @@ async def execute(args: dict[str, Any]) -> dict[str, Any] | None:
 
 @plugin.on("template.stop")
 async def stop(args: dict[str, Any]) -> None:
-    submission = find(args)
+    submission = await find(args)
     if submission is not None:
         await spark(f"kill/{submission}", {})
 
@@ -43,10 +42,21 @@ def key(args: dict[str, Any]) -> tuple[str, str]:
     return args["workflow"]["metadata"]["uid"], args["node"]["id"]
 
 
-def find(args: dict[str, Any]) -> str | None:
+async def find(args: dict[str, Any]) -> str | None:
     """The engine keeps the node for us, so a plugin that is started again goes on where it was."""
-    known = (args["node"].get("outputs") or {}).get("parameters") or ()
-    return next((each["value"] for each in known if each["name"] == "submission"), submitted.get(key(args)))
+    for each in (args["node"].get("outputs") or {}).get("parameters") or ():
+        if each["name"] == "submission":
+            submitting.pop(key(args), None)
+            return str(each["value"])
+    task = submitting.get(key(args))
+    return None if task is None else await asyncio.shield(task)
+
+
+def begin(job_key: tuple[str, str], job: dict[str, Any]) -> asyncio.Task[str]:
+    """Submit it, to the end, even if whoever called does not wait so long."""
+    task = submitting[job_key] = asyncio.create_task(submit(job, "/".join(job_key)))
+    task.add_done_callback(lambda done: submitting.pop(job_key, None) if done.exception() else None)
+    return task
 
 
 async def submit(job: dict[str, Any], name: str) -> str:

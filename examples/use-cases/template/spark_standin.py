@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import Any
 
 
@@ -16,6 +17,7 @@ class Master(ThreadingHTTPServer):
     def __init__(self, port: int = 6066) -> None:
         super().__init__(("localhost", port), Handler)
         self.jobs: dict[str, tuple[dict[str, Any], list[str]]] = {}
+        self.numbers = count()  # two may submit at a time
 
     def states(self, submission: str) -> list[str]:
         return self.jobs[submission][1]
@@ -23,13 +25,14 @@ class Master(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     server: Master
+    protocol_version = "HTTP/1.1"  # connections are kept, as Spark keeps them
 
     def do_POST(self) -> None:
         """Of ``create`` or ``kill/<submission>``."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         *_, action, submission = self.path.split("/")
         if submission == "create":
-            submission = f"driver-{len(self.server.jobs)}"
+            submission = f"driver-{next(self.server.numbers)}"
             end = "FAILED" if "fail" in body["appArgs"] else "FINISHED"
             self.server.jobs[submission] = body, ["RUNNING", "RUNNING", "RUNNING", end]
             print(submission, "is submitted:", body["mainClass"], *body["appArgs"], flush=True)

@@ -130,6 +130,7 @@ class Receiver(ThreadingHTTPServer):
 
 class _Receiving(BaseHTTPRequestHandler):
     server: Receiver
+    protocol_version = "HTTP/1.1"  # Node.js sends the next request before it hears that a connection is closed
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from engine.testing import Oarlock
-from tests.examples.use_cases.conftest import CASES, Serve, assert_told, serving
+from tests.examples.use_cases.conftest import CASES, Serve, assert_told, listening, serving
 
 WORKFLOW = (CASES / "template/workflow.yaml").read_text()
 
@@ -61,6 +64,25 @@ def test_what_is_out_of_time_is_killed(oarlock: Oarlock, serve: Serve, master: A
     assert stopped == {"count(0:2024)", "count(1:2025)"}
 
 
+def test_a_call_that_comes_again_before_it_is_answered_submits_nothing(serve: Serve, master: Any) -> None:
+    spark = serve("template/spark.py", "template/spark.mjs", SPARK_URL=f"http://localhost:{master.server_port}")
+    arguments = {
+        "workflow": {"metadata": {"name": "w", "namespace": "default", "uid": "1f7c"}},
+        "template": {"name": "main", "plugin": {"spark": {"mainClass": "Count", "appResource": "count.jar"}}},
+        "node": {"id": "w", "name": "w", "displayName": "w", "type": "Plugin", "phase": "Pending", "attempt": 0},
+    }
+
+    def call(_: int) -> Any:
+        request = urllib.request.Request(f"{address}/template.execute", json.dumps(arguments).encode())
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
+
+    with listening(spark) as address, ThreadPoolExecutor() as pool:
+        replies = list(pool.map(call, range(4)))
+    assert len(master.jobs) == 1
+    assert {each["node"]["outputs"]["parameters"][0]["value"] for each in replies} == {"driver-0"}
+
+
 def test_a_plugin_that_was_started_again_goes_on_with_its_jobs(oarlock: Oarlock, serve: Serve, master: Any) -> None:
     files = "template/spark.py", "template/spark.mjs"
     url = f"http://localhost:{master.server_port}"
@@ -69,7 +91,7 @@ def test_a_plugin_that_was_started_again_goes_on_with_its_jobs(oarlock: Oarlock,
     assert begun.phase == "Running"
     again = serve(*files, SPARK_URL=url)
     if not isinstance(again, str):
-        sys.modules["spark"].submitted.clear()  # the same module, as if it were new
+        sys.modules["spark"].submitting.clear()  # the same module, as if it were new
     result = oarlock.run(begun.workflow.to_dict(), plugins=[oarlock.plugin(again, name="spark")])
     assert result.phase == "Succeeded"
     assert len(master.jobs) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -16,29 +16,38 @@ from engine.verifying.judging import Problem, check_marks, check_status, documen
 from rpc.batches import Illegal, decode_batch
 from rpc.lanes import Response
 from rpc.replies import IllegalReply
+from rpc.sizing import BatchPolicy
 from rpc.statuses import excerpt
 
 _CALLS: Final = 8
-_MANY: Final = 256
+_MANY: Final = BatchPolicy().max_calls
 """As many as the engine puts into a batch at the most."""
+_GOOD_TIME: Final = 0.1
+"""Seconds that a batch may take before the engine makes the next ones smaller."""
+
+
+class _Answered(NamedTuple):
+    entries: list[Any]
+    seconds: float
 
 
 async def check_batches(asking: Asking) -> list[Problem]:
     """Several calls beside the single ones; then one call, many, with unknown fields, and several batches at a time."""
     method = asking.had.method
-    calls = _calls(asking, _CALLS)
+    few = max(1, min(_CALLS, int(asking.exchanges.timeout / 2 / max(asking.had.typical or 0.0, 0.001))))
+    calls = _calls(asking, few)
     singles = [document_of(await asking.ask(each)) for each in calls]
     steady = [document_of(await asking.ask(each)) for each in calls] == singles
-    replies = await _ask(asking, calls)
-    if replies is None:
+    answered = await _ask(asking, calls)
+    if answered is None:
         return []
     asking.had.batches = True
     if steady:
-        _compare(singles, replies)
+        _compare(singles, answered.entries)
     await _ask(asking, _calls(asking, 1))
     await _ask(asking, [samples.with_unknown_fields(method, asking.number(), batched=True) for _ in range(2)])
-    await _ask(asking, _calls(asking, _MANY))
-    await asyncio.gather(*(_ask(asking, _calls(asking, _CALLS)) for _ in range(3)))
+    await _ask(asking, _calls(asking, max(few, min(_MANY, int(few * _GOOD_TIME / answered.seconds)))))
+    await asyncio.gather(*(_ask(asking, _calls(asking, few)) for _ in range(3)))
     return []
 
 
@@ -52,15 +61,20 @@ def _calls(asking: Asking, many: int) -> list[Arguments]:
     return made[:many]
 
 
-async def _ask(asking: Asking, calls: Sequence[Arguments]) -> list[Any] | None:
-    """The replies to a batch, None where batches are not answered. Raises `Failed`."""
+async def _ask(asking: Asking, calls: Sequence[Arguments]) -> _Answered | None:
+    """What is answered to a batch; None where they are not, or not such large ones, which an engine cuts in halves.
+
+    Raises `Failed`.
+    """
     method = asking.had.method
     try:
         answer = await asking.exchanges.ask(f"{asking.had.path}.batch", samples.batch_of(calls))
-        if answer.status == 404 or (answer.status == 413 and len(calls) == _MANY):
+        if answer.status == 404 or (answer.status == 413 and len(calls) > _CALLS):
             return None
         check_status(answer)
     except Failed as failed:
+        if failed.kind == "timeout" and len(calls) > _CALLS:
+            return None
         raise Failed("batch", f"{len(calls)} calls: {failed.what}") from None
     try:
         decoded = decode_batch(method, answer.body, len(calls))
@@ -78,7 +92,7 @@ async def _ask(asking: Asking, calls: Sequence[Arguments]) -> list[Any] | None:
             raise Failed("batch-differs", f"reply {place} of a batch is an error: status {reply.status}")
         _check_place(place, arguments, entries)
         judge(method, arguments, reply)
-    return entries
+    return _Answered(entries, answer.seconds)
 
 
 def _check_place(place: int, arguments: Arguments, entries: Sequence[Any]) -> None:

@@ -14,16 +14,18 @@ from engine.verifying.exchanges import Answer, Exchanges, Failed, NobodyHome
 from engine.verifying.judging import Problem, check_marks, document_of, read
 from engine.verifying.report import Had
 from rpc import Method
-from rpc.examples import example_of
 from rpc.lanes import BEWILDERED
 from rpc.statuses import excerpt
 
 _WIDTH: Final = 4
 """Calls at a time: as many as the engine begins with."""
-_ROUNDS: Final = 6
+_ROUNDS: Final = 25
+_ONE_AFTER_THE_OTHER: Final = 6
 _IN_A_ROW: Final = 5
 SLOW: Final = 0.1
 """Seconds of a call; an engine's batches are as large as takes so long."""
+_ERRORS: Final = ("status", "busy", "timeout", "no-reply")
+"""What a plugin answers where it does not know what to do."""
 _MOVES_ON: Final = (Method.TEMPLATE_EXECUTE, Method.TEMPLATE_STOP)
 """Methods about a job, whose replies say how far it is."""
 _NOT_UNDERSTOOD: Final = "the next request on the connection is not understood"
@@ -49,11 +51,6 @@ class Asking:
         """Arguments about a node or workflow of their own."""
         return samples.sample(self.had.method, self.number())
 
-    async def take_example(self, answer: Answer) -> None:
-        """The example's answer, and one about another node. Raises `Failed`."""
-        self.take(example_of(self.had.method).arguments, answer)
-        await self.ask(self.sample())
-
     async def ask(self, arguments: Arguments, *, dribbled: bool = False) -> Answer:
         """A good answer, on a connection of its own. Raises `Failed`."""
         body = orjson.dumps(arguments)
@@ -75,17 +72,14 @@ class Asking:
         try:
             return await self.ask(arguments, dribbled=dribbled)
         except Failed as failed:
-            if failed.kind == "leak":
-                raise
-            if failed.kind == "no-reply":
-                await self.again(arguments, Failed(circumstance, failed.what))
-                raise
-            raise Failed(circumstance, failed.what) from None
+            if failed.kind != "leak":
+                await self.again(arguments, Failed(circumstance, failed.what), dribbled=dribbled)
+            raise
 
-    async def again(self, arguments: Arguments, blamed: Failed) -> None:
+    async def again(self, arguments: Arguments, blamed: Failed, *, dribbled: bool = False) -> None:
         """Raises what is blamed where there is no good answer this time either; else it may happen at any time."""
         try:
-            await self.ask(arguments)
+            await self.ask(arguments, dribbled=dribbled)
         except Failed:
             raise blamed from None
 
@@ -96,10 +90,9 @@ async def check_phases(asking: Asking) -> list[Problem]:
         try:
             await asking.ask(arguments)
         except Failed as failed:
-            said = f"in phase {phase}: {failed.what}"
-            if failed.kind == "no-reply":
-                await asking.again(arguments, Failed("phases", said))
-            raise Failed("phases" if failed.kind in ("status", "busy", "timeout") else failed.kind, said) from None
+            if failed.kind in _ERRORS:
+                await asking.again(arguments, Failed("phases", f"in phase {phase}: {failed.what}"))
+            raise
     return []
 
 
@@ -150,7 +143,7 @@ async def check_concurrency(asking: Asking) -> list[Problem]:
     """Several at a time, each on a connection of its own: with a server of one thread they wait for each other."""
     typical = asking.had.typical or 0.0
     width = max(2, min(_WIDTH, int(asking.exchanges.timeout / 2 / max(typical, 0.001))))
-    rounds = max(1, min(_ROUNDS, int(1 / max(typical, 0.001))))
+    rounds = max(1, min(_ROUNDS, int(0.5 / max(typical, 0.001))))
 
     async def go_on() -> None:
         for _ in range(rounds):
@@ -159,9 +152,8 @@ async def check_concurrency(asking: Asking) -> list[Problem]:
     several = await asyncio.gather(*(go_on() for _ in range(width)), return_exceptions=True)
     for failed in several:
         if isinstance(failed, Failed):
-            if failed.kind == "no-reply":  # is it this, or does it happen at any time?
-                for _ in range(_WIDTH * _ROUNDS):
-                    await asking.ask(asking.sample())
+            for _ in range(_WIDTH * _ONE_AFTER_THE_OTHER):  # is it this, or does it happen at any time?
+                await asking.ask(asking.sample())
             raise Failed("concurrency", f"{width} at a time: {failed.what}")
         if isinstance(failed, BaseException):
             raise failed

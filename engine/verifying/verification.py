@@ -10,6 +10,7 @@ import orjson
 
 from engine.verifying.batches import check_batches
 from engine.verifying.checks import CHECKS, Asking
+from engine.verifying.effects import Arguments
 from engine.verifying.exchanges import Answer, Exchanges, Failed, NobodyHome
 from engine.verifying.findings import Finding
 from engine.verifying.judging import UNAUTHORIZED, Problem
@@ -17,7 +18,7 @@ from engine.verifying.report import Checked, Had, Report
 from rpc import Method
 from rpc.address import Address
 from rpc.examples import example_of
-from rpc.methods import SPELLINGS, Spelling, path
+from rpc.methods import SPELLINGS, path
 
 _NOWHERE: Final = ("/oarlock.verify", "/api/v1/oarlock.verify")
 """Paths that nobody has."""
@@ -78,26 +79,31 @@ class _Verification:
         """Ask in each spelling, as the engine does, the one first that the plugin is known to speak."""
         first = [had.spelling for had in self._methods[:1]]
         for spelling in (*first, *(each for each in SPELLINGS if each not in first)):
+            asking = Asking(self._exchanges, Had(method, spelling, path(method, spelling)), self._numbers)
+            arguments = asking.sample()
             answer: Answer | Failed
             try:
-                answer = await self._exchanges.ask(path(method, spelling), orjson.dumps(example_of(method).arguments))
+                answer = await self._exchanges.ask(asking.had.path, orjson.dumps(arguments))
             except Failed as failed:
                 answer = failed
             if isinstance(answer, Failed) or answer.status not in (404, self._elsewhere):
-                await self._try(method, spelling, answer)
+                await self._try(asking, arguments, answer)
                 return
 
-    async def _try(self, method: Method, spelling: Spelling, answer: Answer | Failed) -> None:
-        """Everything about a method that the plugin has; nothing more where it does not even answer the example."""
-        had = Had(method, spelling, path(method, spelling))
-        self._methods.append(had)
-        asking = Asking(self._exchanges, had, self._numbers)
+    async def _try(self, asking: Asking, arguments: Arguments, answer: Answer | Failed) -> None:
+        """Everything about a method that the plugin has, and of which this is the first answer.
+
+        Nothing more where it does not even answer the example.
+        """
+        method = asking.had.method
+        self._methods.append(asking.had)
 
         async def example(asking: Asking) -> list[Problem]:
             if isinstance(answer, Failed):
                 raise answer
-            await asking.take_example(answer)
-            return asking.problems
+            asking.take(arguments, answer)
+            await asking.ask(example_of(method).arguments)
+            return []
 
         checks: dict[str, Check] = {"example": example, **CHECKS}
         if method.batched:
@@ -123,10 +129,12 @@ class _Verification:
             return False
 
     async def _findings(self, asking: Asking, check: Check) -> list[Finding]:
+        asking.problems.clear()
         try:
             problems = await check(asking)
         except Failed as failed:
             problems = [Problem(failed.kind, failed.what)]
+        problems += asking.problems
         return [Finding(problem.name, asking.had.path, problem.what) for problem in dict.fromkeys(problems)]
 
     def _note_no_method(self) -> None:

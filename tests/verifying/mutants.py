@@ -110,6 +110,18 @@ def fails_where(condition: Callable[[Request], bool], status: int) -> Callable[[
     return lambda: answer
 
 
+def fails_now_and_then(often: int) -> Answer:
+    """An error to every so many requests."""
+    healthy, count = plugin({PRE: seen}), 0
+
+    async def answer(request: Request) -> bytes | None:
+        nonlocal count
+        count += request.path == PRE
+        return response(500, b"no") if count % often == 0 and request.path == PRE else await healthy(request)
+
+    return answer
+
+
 def ends_where(condition: Callable[[Request], bool]) -> Answer:
     """The end of the server in some cases."""
     healthy = plugin({PRE: seen})
@@ -280,6 +292,9 @@ MUTANTS: Final = [
     Mutant("the names of all nodes so far", "leak", remembering(
         lambda known, args: {"node": {"message": ", ".join(it["node"]["displayName"] for it in known)}})),
     Mutant("the reply to the call before", "leak", remembering(lambda known, args: seen(known[-2:][0]))),
+    Mutant("the workflow of the first call for ever", "leak", remembering(
+        lambda known, args: {"node": {"message": known[0]["workflow"]["metadata"]["name"]}})),
+    Mutant("an error now and then", "status", lambda: fails_now_and_then(7)),
     Mutant("a conflict where it comes again", "repeated", remembering(
         lambda known, args: seen(args) if known.count(args) == 1 else b"already there")),
     Mutant("a counter in its replies", "varies", remembering(

@@ -193,7 +193,10 @@ async def _encode(workflow: Workflow) -> bytes:
 
 
 async def _reload(file: Path) -> Workflow:
-    document, loaded = await _load(file), getattr(Workflow, "loaded", None)
+    loaded = getattr(Workflow, "loaded", None)
+    if loaded is not None and "bytes" in loaded.__annotations__["document"]:
+        return await loaded(await asyncio.to_thread(file.read_bytes))
+    document = await _load(file)
     return Workflow(document) if loaded is None else await loaded(document)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Final, Self
 
 import msgspec
@@ -14,6 +14,7 @@ from engine.model.naming import DEFAULT, InvalidName, check_name, check_namespac
 from engine.model.node import Node, encode, from_dict, to_dict
 from engine.model.pace import PIECE, in_order
 from engine.model.sharing import Shared
+from engine.model.text import Text
 from engine.shape import WrongType, check_node, check_shape
 from rpc.statuses import in_one_line
 
@@ -64,26 +65,44 @@ class Workflow:
         _check("uid", check_uid, self.uid)
         metadata |= {"name": self.name, "namespace": self.namespace, "uid": self.uid}
         self.key = f"{self.namespace}/{self.name}"
-        nodes = status.get("nodes") or {}
+        nodes: Mapping[str, Any] = status.get("nodes") or {}
         status = {field: value for field, value in status.items() if field != "nodes"}
         self.document: dict[str, Any] = {**document, "metadata": metadata, "spec": spec, "status": status}
-        self.nodes: dict[str, Node] = {}
+        self.nodes = {node_id: _node(node_id, node, nodes) for node_id, node in nodes.items()}
         self.undo: dict[str, Node | None] = {}
         """The nodes that a pass under way has changed, as they were before it; None for those that are new."""
-        for node_id, node in nodes.items():
-            try:
-                check_node(node_id, node, nodes)
-                self.nodes[node_id] = from_dict(node)
-            except (msgspec.ValidationError, WrongType) as error:
-                raise InvalidWorkflow(f"status.nodes[{node_id}]: {error}") from error
 
     @classmethod
-    async def loaded(cls, document: Mapping[str, Any]) -> Self:
+    async def loaded(cls, document: Mapping[str, Any] | bytes) -> Self:
         """As the constructor, for a document with very many nodes or a large spec: the event loop goes on meanwhile.
 
-        Nobody may change the document until then.
+        JSON, such as `encoded` returns, is read node by node: a document of a hundred thousand would keep the garbage
+        collector, and so the event loop, for longer than a tenth of a second. A key that is given twice counts the last
+        time. Nobody may change a document until it is loaded.
         """
-        return await asyncio.to_thread(cls, document)
+        return await asyncio.to_thread(cls._read if isinstance(document, bytes) else cls, document)
+
+    @classmethod
+    def _read(cls, data: bytes) -> Self:
+        text, document, nodes = Text(data), dict[str, Any](), dict[str, Node]()
+        try:
+            for field in text.members():
+                if field == "status" and text.peek() == "{":
+                    document[field] = dict(_rest_of_status(text, nodes))
+                else:
+                    document[field] = text.value()
+            text.end()
+        except InvalidWorkflow:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise InvalidWorkflow(f"expected a Workflow in JSON: {error}") from None
+        workflow = cls(document)
+        for node_id, node in nodes.items():
+            for child in node.children or ():
+                if child not in nodes:
+                    raise InvalidWorkflow(f"status.nodes[{node_id}]: children: there is no node {child!r}")
+        workflow.nodes = nodes
+        return workflow
 
     def committed(self) -> dict[str, Node]:
         """The nodes as the last committed pass left them, whatever one under way has made of them."""
@@ -141,6 +160,34 @@ class Workflow:
 
     def __repr__(self) -> str:
         return f"<Workflow {self.key} {self.phase or 'new'}, {len(self.nodes)} nodes>"
+
+
+def _node(node_id: str, document: Any, nodes: Container[str]) -> Node:
+    """One of `nodes`, by its id. Raises `InvalidWorkflow`."""
+    try:
+        check_node(node_id, document, nodes)
+        return from_dict(document)
+    except (msgspec.ValidationError, WrongType) as error:
+        raise InvalidWorkflow(f"status.nodes[{node_id}]: {error}") from error
+
+
+class _Any(Container[object]):
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
+_TO_COME: Final = _Any()
+"""What nodes there are is known when all are read."""
+
+
+def _rest_of_status(text: Text, nodes: dict[str, Node]) -> Iterator[tuple[str, Any]]:
+    """The fields of a status but its nodes, which are put among `nodes`."""
+    for field in text.members():
+        if field == "nodes" and text.peek() == "{":
+            for node_id in text.members():
+                nodes[node_id] = _node(node_id, text.value(), _TO_COME)
+        else:
+            yield field, text.value()
 
 
 def _checked(spec: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -193,7 +193,7 @@ async def _encode(workflow: Workflow) -> bytes:
 
 
 async def _reload(file: Path) -> Workflow:
-    loaded = getattr(Workflow, "loaded", None)
+    loaded: Callable[[Any], Awaitable[Workflow]] | None = getattr(Workflow, "loaded", None)
     if loaded is not None and "bytes" in loaded.__annotations__["document"]:
         return await loaded(await asyncio.to_thread(file.read_bytes))
     document = await _load(file)

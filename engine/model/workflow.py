@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Self
 
 import msgspec
@@ -65,10 +65,10 @@ class Workflow:
         _check("uid", check_uid, self.uid)
         metadata |= {"name": self.name, "namespace": self.namespace, "uid": self.uid}
         self.key = f"{self.namespace}/{self.name}"
-        nodes: Mapping[str, Any] = status.get("nodes") or {}
+        nodes = status.get("nodes") or {}
         status = {field: value for field, value in status.items() if field != "nodes"}
         self.document: dict[str, Any] = {**document, "metadata": metadata, "spec": spec, "status": status}
-        self.nodes = {node_id: _node(node_id, node, nodes) for node_id, node in nodes.items()}
+        self.nodes = _whole({node_id: _node(node_id, node) for node_id, node in nodes.items()})
         self.undo: dict[str, Node | None] = {}
         """The nodes that a pass under way has changed, as they were before it; None for those that are new."""
 
@@ -80,7 +80,9 @@ class Workflow:
         collector, and so the event loop, for longer than a tenth of a second. A key that is given twice counts the last
         time. Nobody may change a document until it is loaded.
         """
-        return await asyncio.to_thread(cls._read if isinstance(document, bytes) else cls, document)
+        if isinstance(document, bytes):
+            return await asyncio.to_thread(cls._read, document)
+        return await asyncio.to_thread(cls, document)
 
     @classmethod
     def _read(cls, data: bytes) -> Self:
@@ -97,11 +99,7 @@ class Workflow:
         except (ValueError, RecursionError) as error:
             raise InvalidWorkflow(f"expected a Workflow in JSON: {error}") from None
         workflow = cls(document)
-        for node_id, node in nodes.items():
-            for child in node.children or ():
-                if child not in nodes:
-                    raise InvalidWorkflow(f"status.nodes[{node_id}]: children: there is no node {child!r}")
-        workflow.nodes = nodes
+        workflow.nodes = _whole(nodes)
         return workflow
 
     def committed(self) -> dict[str, Node]:
@@ -162,22 +160,21 @@ class Workflow:
         return f"<Workflow {self.key} {self.phase or 'new'}, {len(self.nodes)} nodes>"
 
 
-def _node(node_id: str, document: Any, nodes: Container[str]) -> Node:
-    """One of `nodes`, by its id. Raises `InvalidWorkflow`."""
+def _node(node_id: str, document: Any) -> Node:
     try:
-        check_node(node_id, document, nodes)
+        check_node(node_id, document)
         return from_dict(document)
     except (msgspec.ValidationError, WrongType) as error:
         raise InvalidWorkflow(f"status.nodes[{node_id}]: {error}") from error
 
 
-class _Any(Container[object]):
-    def __contains__(self, key: object) -> bool:
-        return True
-
-
-_TO_COME: Final = _Any()
-"""What nodes there are is known when all are read."""
+def _whole(nodes: dict[str, Node]) -> dict[str, Node]:
+    """All nodes that there are. Raises `InvalidWorkflow` where one has children that are not among them."""
+    for node_id, node in nodes.items():
+        for child in node.children or ():
+            if child not in nodes:
+                raise InvalidWorkflow(f"status.nodes[{node_id}]: children: there is no node {child!r}")
+    return nodes
 
 
 def _rest_of_status(text: Text, nodes: dict[str, Node]) -> Iterator[tuple[str, Any]]:
@@ -185,7 +182,7 @@ def _rest_of_status(text: Text, nodes: dict[str, Node]) -> Iterator[tuple[str, A
     for field in text.members():
         if field == "nodes" and text.peek() == "{":
             for node_id in text.members():
-                nodes[node_id] = _node(node_id, text.value(), _TO_COME)
+                nodes[node_id] = _node(node_id, text.value())
         else:
             yield field, text.value()
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 import click
+import orjson
 
 from engine.cli.target import unreachable
 from engine.verifying.effects import Arguments, effect_of
@@ -60,8 +61,11 @@ def _arguments(method: Method, changes: Sequence[tuple[str, str]]) -> Arguments:
         for where, text in changes:
             put(arguments, where, read_value(text))
         effect_of("", method, arguments, EMPTY)
+        orjson.dumps(arguments)
     except ValueError as error:
         raise BadInput(f"--set {error}") from None
+    except TypeError as error:  # bytes that are no text, or more levels than can be sent
+        raise BadInput(f"--set: the arguments cannot be sent as JSON: {error}") from None
     return arguments
 
 

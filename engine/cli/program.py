@@ -57,8 +57,8 @@ class _Commands(click.Group):
 def oarlock() -> None:
     """Reconcile Argo-style workflows in memory, with plugins that are called over HTTP.
 
-    Exit codes: 0 all went well, 1 a workflow did not succeed or a plugin cannot be called, 2 bad input or an output
-    that cannot be written, 3 a workflow is not finished, 130 Ctrl-C.
+    Exit codes: 0 all went well, 1 a workflow did not succeed, or a plugin cannot be called or has faults, 2 bad input
+    or an output that cannot be written, 3 a workflow is not finished, 130 Ctrl-C.
     """
 
 

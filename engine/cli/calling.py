@@ -13,13 +13,15 @@ import orjson
 
 from engine.cli.target import unreachable
 from engine.verifying.effects import Arguments, effect_of
+from engine.verifying.exchanges import Exchanges, NobodyHome
 from engine.verifying.setting import put, read_value
 from engine.verifying.verdicts import verdict_on
 from registry import PluginConfig
 from registry.cli import BadInput
 from registry.registry import connect
 from registry.terminal import ESCAPES, printable
-from rpc import Method, Outcome, PluginError, Request
+from rpc import Method, PluginError, Request
+from rpc.address import parse_address
 from rpc.examples import example_of
 from rpc.methods import path
 from rpc.replies import EMPTY, decode
@@ -43,7 +45,10 @@ def call_once(name: str, plugin: PluginConfig, changes: Sequence[tuple[str, str]
     """Call a method, and show everything; whether the reply is good. Raises `BadInput`."""
     method = _method(name)
     arguments = _arguments(method, changes)
-    return asyncio.run(_call(method, plugin, arguments))
+    try:
+        return asyncio.run(_call(method, plugin, arguments))
+    except NobodyHome as error:
+        raise unreachable("--plugin", str(error), untrusted=error.untrusted) from None
 
 
 def _method(name: str) -> Method:
@@ -73,14 +78,14 @@ async def _call(method: Method, plugin: PluginConfig, arguments: Arguments) -> b
     seen = _Seen()
     failure: PluginError | None = None
     has_it = False
+    async with Exchanges(parse_address(plugin.address), timeout=plugin.timeout).connected():
+        pass
     async with connect(plugin, observer=seen) as client:
         try:
             has_it = await client.call(method, arguments) is not None
         except PluginError as error:
             failure = error
         where = f"{client.address}{path(method, client.spelling(method) or 'short')}"
-    if failure is not None and failure.outcome in (Outcome.UNREACHABLE, Outcome.UNTRUSTED):
-        raise unreachable("--plugin", failure.reason, untrusted=failure.outcome is Outcome.UNTRUSTED)
     request = seen.request
     assert request is not None, "it was sent, or could not be"
     if has_it:

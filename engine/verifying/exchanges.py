@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
@@ -15,6 +16,7 @@ from time import perf_counter
 from typing import Final, NamedTuple
 
 from rpc.address import Address
+from rpc.client import MAX_BODY, TIMEOUT
 from rpc.lanes import Broken, Malformed, Response, TooLarge
 from rpc.lanes.head import CHUNKED, Head, HeadReader
 from rpc.lanes.reading import Reader
@@ -52,7 +54,9 @@ class NobodyHome(Exception):
 class Exchanges:
     """With one plugin. ``timeout``: seconds for a request and its reply, ``max_body``: bytes of a reply."""
 
-    def __init__(self, address: Address, *, token: str | None, timeout: float, max_body: int) -> None:
+    def __init__(
+        self, address: Address, *, token: str | None = None, timeout: float = TIMEOUT, max_body: int = MAX_BODY
+    ) -> None:
         self._address = address
         self.timeout = timeout
         self.max_body = max_body
@@ -198,7 +202,5 @@ def _length(raw: bytes) -> str:
 def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return f"no TLS ({error.reason or error})"
-    import os
-
     number = error.errno
     return os.strerror(number) if number and number > 0 else error.strerror or str(error)

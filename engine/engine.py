@@ -148,6 +148,8 @@ class Engine:
                 await stack.enter_async_context(self._books.opened())
                 await restore(self._books.store, self._active, self._handing, self._surroundings, self.clock)
             if self.registry is not None:
+                if self.recorder is not None:
+                    self.registry.tell_secrets(self.recorder.secrets.add)
                 await stack.enter_async_context(self.registry)
                 self.registry.listeners.append(self._reloaded)
                 stack.callback(self.registry.listeners.remove, self._reloaded)

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
         PluginConfig,
         RetrySettings,
         Seconds,
-        Token,
     )
     from registry.errors import ConfigError
     from registry.generations import Plugin
     from registry.loading import load_config
     from registry.registry import Registry, RegistryStats, Reload
+    from rpc.credentials import Token
 else:
     _HOMES = {
         "config": (

@@ -43,14 +43,16 @@ class Checkup:
 
 
 async def find_unreachable(config: Config) -> str | None:
-    """The first plugin that cannot be connected to and may not be missing, as ``plugins[0].address: …``; else None.
+    """The first plugin that cannot be connected to or trusted, and is needed, as ``plugins[0].address: …``; else None.
 
     One that was discovered is called by its name.
     """
     if not enabled_by(config):
         return None
     for index, plugin in enumerate(config.plugins):
-        problem = await can_connect(parse_address(plugin.address), plugin.timeout, config.destinations(plugin))
+        problem = await can_connect(
+            parse_address(plugin.address), plugin.timeout, config.destinations(plugin), plugin.tls
+        )
         if problem is not None and plugin.failure_policy == "abort" and plugin.mode == "apply":
             where = f"plugin {plugin.name}" if plugin.name in config.discovered else f"plugins[{index}].address"
             return f"{where}: {problem}"

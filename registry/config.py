@@ -6,7 +6,6 @@ error message says was expected.
 
 from __future__ import annotations
 
-import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,12 +13,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from rpc import BatchPolicy, BreakerPolicy, Method, RetryPolicy
+from rpc import BatchPolicy, BreakerPolicy, Credentials, Method, RetryPolicy, Secret, Tls, Token
 from rpc.address import parse_address
 from rpc.client import MAX_BODY, TIMEOUT, LaneName, Protocol
+from rpc.credentials import check_names
 from rpc.destinations import Destinations, parse_rule
 from rpc.durations import parse_duration
 from rpc.spellings import NOT_FOUND_TTL
+from rpc.tls import MinVersion
 
 
 class FieldError(ValueError):
@@ -43,31 +44,6 @@ class Seconds(float):
         if not seconds > 0:
             raise ValueError(f"expected a duration greater than zero, got {show(value)}")
         return seconds
-
-
-class Token(str):
-    """A bearer token (RFC 6750, 2.1), which its repr does not show. ``file`` is where it was read, if in a file."""
-
-    file: Path | None = None
-
-    def __repr__(self) -> str:
-        return "Token(...)"
-
-    @classmethod
-    def read(cls, file: Path) -> Token:
-        """The token that is all of `file`, but for blanks around it. Raises `ValueError`, which never quotes it."""
-        try:
-            text = file.read_text("utf-8").strip()
-        except OSError as error:
-            raise ValueError(f"cannot read {file}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ValueError(f"expected a token in {file}, got bytes that are not text") from None
-        if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", text):
-            found = "got characters that a token cannot have" if text else "it is empty"
-            raise ValueError(f"expected a token in {file}, {found}")
-        token = cls(text)
-        token.file = file
-        return token
 
 
 # What an embedder's own client has where nothing is said.
@@ -170,6 +146,37 @@ class MatchSettings(Settings, frozen=True):
                 raise FieldError("methods", f'expected names of methods, such as "node.*", got {show(glob)}')
 
 
+FileName = Annotated[str, Meta(min_length=1, description="the name of a file")]
+
+
+class TlsSettings(Settings, frozen=True):
+    """``tls = {...}``, which becomes a `rpc.Tls`: whom to trust, and how to prove who we are."""
+
+    ca_file: FileName | None = None
+    cert_file: FileName | None = None
+    key_file: FileName | None = None
+    key_password_file: FileName | None = None
+    server_name: Annotated[str | None, Meta(description="the name of a host, or its IP address")] = None
+    min_version: Annotated[MinVersion, Meta(description='"1.2" or "1.3"')] = "1.2"
+    verify: Annotated[bool, Meta(description="true or false")] = True
+
+    def read(self, folder: Path) -> Tls:
+        """With its files, whose names are relative to `folder`. Raises `rpc.BadTls`."""
+        files = {key: getattr(self, key) for key in ("ca_file", "cert_file", "key_file", "key_password_file")}
+        return Tls(
+            **{key: folder / file for key, file in files.items() if file is not None},
+            server_name=self.server_name,
+            min_version=self.min_version,
+            verify=self.verify,
+        )
+
+
+class HeaderSettings(Settings, frozen=True):
+    """``headers = { "X-Api-Key" = {...} }``: the value is in a file, since more people read the configuration."""
+
+    file: FileName
+
+
 FailurePolicy = Literal["abort", "ignore"]
 Cache = Literal["auto", "on", "off"]
 Mode = Literal["apply", "observe"]
@@ -198,6 +205,11 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
     token: Annotated[Token | None, Meta(description="the name of a file")] = msgspec.field(
         default=None, name="token_file"
     )
+    headers: Annotated[
+        dict[str, Annotated[Secret, Meta(description='a table, such as { file = "key" }')]] | None,
+        Meta(description='a table, such as { "X-Api-Key" = { file = "key" } }'),
+    ] = None
+    tls: Annotated[Tls | None, Meta(description="a table")] = None
     failure_policy: Annotated[FailurePolicy, Meta(description='"abort" or "ignore"')] = "abort"
     mode: Annotated[Mode, Meta(description='"apply" or "observe"')] = "apply"
     payload: Annotated[Payload, Meta(description='"metadata" or "full"')] = "metadata"
@@ -219,6 +231,17 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
             raise FieldError("address", str(error)) from None
         if self.lane == "wire" and address.scheme == "https":
             raise FieldError("lane", 'expected "auto" or "aiohttp" for an https:// address, got "wire"')
+        if self.tls is not None and address.scheme != "https":
+            raise FieldError("tls", f"expected an https:// address, got {show(self.address)}")
+        try:
+            check_names(self.headers or {}, token=self.token is not None)
+        except ValueError as error:
+            raise FieldError("headers", str(error)) from None
+
+    @property
+    def credentials(self) -> Credentials:
+        """What the plugin is shown, and whom it must be."""
+        return Credentials(self.token, self.headers or {}, self.tls)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,10 @@ from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
 
-from registry.config import FieldError, Seconds, Token, show
+from registry.config import FieldError, HeaderSettings, Seconds, TlsSettings, show
 from registry.errors import ConfigError
+from registry.secrets import warn_of_readers
+from rpc import BadTls, Secret, Tls, Token
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -74,12 +76,44 @@ def _hook(folder: Path) -> Callable[[type, object], object]:
     def hook(type_: type, value: object) -> object:
         if type_ is Seconds:
             return Seconds.parse(value)
+        if type_ is Tls:
+            return _tls(value, folder)
+        if type_ is Secret:
+            return _read(Secret, _convert(value, HeaderSettings).file, folder)
         if not isinstance(value, str) or not value:
             raise ValueError(f"expected the name of a file, got {show(value)}")
         assert type_ is Token
-        return Token.read(folder / value)
+        return _read(Token, value, folder)
 
     return hook
+
+
+def _read(kind: type[Secret], name: str, folder: Path) -> Secret:
+    secret = kind.read(folder / name)
+    warn_of_readers(folder / name)
+    return secret
+
+
+def _tls(value: object, folder: Path) -> Tls:
+    try:
+        tls = _convert(value, TlsSettings).read(folder)
+    except BadTls as error:
+        raise FieldError(error.field, error.reason) from None
+    for key in ("key_file", "key_password_file"):
+        if key in tls.files:
+            warn_of_readers(tls.files[key])
+    return tls
+
+
+def _convert(value: object, into: type[S]) -> S:
+    """A table within one, which becomes something else. Raises `FieldError`."""
+    try:
+        return msgspec.convert(value, into)
+    except msgspec.ValidationError as error:
+        place, reason = _explain(error, value, into)
+        if not place:
+            raise ValueError(reason) from None
+        raise FieldError(place, reason) from None
 
 
 def _explain(error: msgspec.ValidationError, document: object, into: type[msgspec.Struct]) -> tuple[str, str]:

@@ -33,7 +33,7 @@ class _Document(Settings, frozen=True):
 
 
 def load_config(path: str | PathLike[str]) -> Config:
-    """The configuration in the TOML file `path`, and in the ConfigMap manifests and token files that it names.
+    """The configuration in the TOML file `path`, and in the manifests and other files that it names.
 
     Relative names in it start from its own folder. Reads files, opens no connection. Raises `ConfigError`, for the
     first fault found.
@@ -63,12 +63,12 @@ def load_config(path: str | PathLike[str]) -> Config:
             found += plugins_in(manifest, allowed)
     _refuse_duplicates(found)
     every = tuple(plugin for _, _, plugin in found)
-    tokens = [plugin.token.file for plugin in every if plugin.token is not None and plugin.token.file is not None]
+    secrets = [file for plugin in every for file in plugin.credentials.files]
     return Config(
         engine=document.engine,
         plugins=every,
         discovered=frozenset(plugin.name for plugin in every[len(document.plugins) :]),
-        sources=(file, *folders_and_files, *tokens),
+        sources=(file, *folders_and_files, *secrets),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -78,6 +78,8 @@ def connect(
         timeout=config.timeout,
         concurrency=config.concurrency,
         token=config.token,
+        headers=config.headers,
+        tls=config.tls,
         max_body=config.max_body,
         not_found_ttl=config.not_found_ttl,
         retry=RetryPolicy(**msgspec.structs.asdict(config.retry)),
@@ -106,11 +108,11 @@ class Registry:
 
     There are none unless they are enabled, by ``[engine] enabled = true`` or ARGO_PLUGINS=true in the environment.
 
-    Made from a file, it follows that file, its ConfigMaps and its token files, unless ``watch`` is false. A new
-    configuration is checked before anything is swapped: a bad, half-written or missing one leaves all as it was, and is
-    logged. A plugin keeps its client, and all that it learnt, unless the way to call it changed. ``on_reload`` is told
-    what came of each change; what it raises is logged, and following goes on. ``observer`` is told
-    of every request. Raises `ConfigError` when made.
+    Made from a file, it follows that file and all that it names, unless ``watch`` is false. A new configuration is
+    checked before anything is swapped: a bad, half-written or missing one leaves all as it was, and is logged. A plugin
+    keeps its client, and all that it learnt, unless the way to call it changed; other credentials count for it at once.
+    ``on_reload`` is told what came of each change; what it raises is logged, and following goes on. ``observer`` is
+    told of every request. Raises `ConfigError` when made.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class Registry:
         self._on_reload = on_reload
         self._observer = observer
         self._tracing: Tracing | None = None
+        self._on_secrets: Callable[[tuple[str, ...]], object] | None = None
         self._enabled_by: str | None = ""  # nothing said of it yet
         self._in_force: dict[str, PluginConfig] = {}
         self._clients: dict[_Route, Client] = {}
@@ -194,6 +197,17 @@ class Registry:
         self._tracing = tracing
         for client in self._clients.values():
             client.trace(tracing)
+
+    def tell_secrets(self, listener: Callable[[tuple[str, ...]], object]) -> None:
+        """Have `listener` told of what nobody else should see, of each plugin, before it is sent."""
+        self._on_secrets = listener
+        for client in self._clients.values():
+            self._tell_secrets(client)
+
+    def _tell_secrets(self, client: Client) -> None:
+        client.on_secrets = self._on_secrets
+        if self._on_secrets is not None:
+            self._on_secrets(client.secrets)
 
     def snapshot(self) -> tuple[Plugin, ...]:
         """The plugins at this moment, in calling order. To call them take a `lease`: it keeps their clients open."""
@@ -284,24 +298,26 @@ class Registry:
         for name in record.removed:
             _log.info("removing plugin", name=name)
         routes = {name: (_route(plugin), config.destinations(plugin)) for name, plugin in after.items()}
-        clients = await self._open_clients(routes.values())
+        clients = await self._open_clients({routes[name]: plugin for name, plugin in after.items()})
         plugins = tuple(Plugin(plugin, clients[routes[name]]) for name, plugin in after.items())
+        for plugin in plugins:
+            plugin.client.renew(plugin.config.credentials)
         self._config, self._in_force, self._clients = config, after, clients
         self._close(self._generations.replace(plugins))
         return record
 
-    async def _connect(self, route: _Route) -> Client:
-        plugin, destinations = route
+    async def _connect(self, plugin: PluginConfig, destinations: Destinations) -> Client:
         client = connect(plugin, self.budget, self._observer, destinations)
         client.trace(self._tracing)
+        self._tell_secrets(client)
         return await client.__aenter__()
 
-    async def _open_clients(self, routes: Iterable[_Route]) -> dict[_Route, Client]:
+    async def _open_clients(self, routes: Mapping[_Route, PluginConfig]) -> dict[_Route, Client]:
         """The client of each plugin, those that there are and new ones; where one cannot be had, no new one stays."""
         clients: dict[_Route, Client] = {}
         try:
-            for route in routes:
-                clients[route] = self._clients.get(route) or await self._connect(route)
+            for route, plugin in routes.items():
+                clients[route] = self._clients.get(route) or await self._connect(plugin, route[1])
         except BaseException:
             self._close(client for route, client in clients.items() if route not in self._clients)
             raise
@@ -316,9 +332,12 @@ class Registry:
 
 
 def _route(plugin: PluginConfig) -> PluginConfig:
-    """What of `plugin` its client depends on: all but what is for the engine."""
+    """What of `plugin` its client depends on: all but what is for the engine, and what a client can be told anew."""
     return msgspec.structs.replace(
         plugin,
+        token=None,
+        headers=None,
+        tls=None,
         failure_policy="abort",
         mode="apply",
         payload="metadata",

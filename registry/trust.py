@@ -12,7 +12,7 @@ from rpc.address import parse_address
 from rpc.destinations import Destinations, special_place
 from rpc.limiter import CEILING
 
-FILE_KEYS: Final = ("token_file",)
+FILE_KEYS: Final = ("token_file", "headers", "tls")
 """Keys whose values are read from the controller's files."""
 
 _WHERE: Final = "only in plugins.toml, for ConfigMaps may be written by others"

@@ -13,34 +13,40 @@ if TYPE_CHECKING:
     from rpc.breaker import BreakerPolicy, BreakerState
     from rpc.budget import Budget
     from rpc.client import Client
+    from rpc.credentials import Credentials, Secret, Token
     from rpc.errors import FatalError, NotSent, PluginError, TransientError
     from rpc.methods import Method
     from rpc.observing import Request, RequestObserver
     from rpc.retries import RetryPolicy
     from rpc.sizing import BatchPolicy
     from rpc.stats import ClientStats, Latency, Outcome
+    from rpc.tls import BadTls, Tls
 else:
     _HOMES = {
         "breaker": ("BreakerPolicy", "BreakerState"),
         "budget": ("Budget",),
         "client": ("Client",),
+        "credentials": ("Credentials", "Secret", "Token"),
         "errors": ("FatalError", "NotSent", "PluginError", "TransientError"),
         "methods": ("Method",),
         "observing": ("Request", "RequestObserver"),
         "retries": ("RetryPolicy",),
         "sizing": ("BatchPolicy",),
         "stats": ("ClientStats", "Latency", "Outcome"),
+        "tls": ("BadTls", "Tls"),
     }
     __getattr__ = on_demand(__name__, _HOMES)
 
 
 __all__ = [
+    "BadTls",
     "BatchPolicy",
     "BreakerPolicy",
     "BreakerState",
     "Budget",
     "Client",
     "ClientStats",
+    "Credentials",
     "FatalError",
     "Latency",
     "Method",
@@ -50,5 +56,8 @@ __all__ = [
     "Request",
     "RequestObserver",
     "RetryPolicy",
+    "Secret",
+    "Tls",
+    "Token",
     "TransientError",
 ]

@@ -119,6 +119,11 @@ class Attempt(Generic[T]):
         self._on_it = False
         self._start = self._queued = 0.0
 
+    @property
+    def sent(self) -> float:
+        """When the last request was, as `time.monotonic` says."""
+        return self._start
+
     def send(self, path: str, body: bytes, now: float) -> None:
         """Send `body`; the receiver is told what comes of it.
 

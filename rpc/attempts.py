@@ -18,6 +18,7 @@ from rpc.lanes import Lane
 from rpc.ledger import Ledger
 from rpc.methods import Route, Spelling
 from rpc.observing import Request, RequestObserver
+from rpc.renewal import Renewal, is_refusal
 from rpc.retries import RetryPolicy, retry
 from rpc.spans import About
 from rpc.spellings import Spellings
@@ -59,8 +60,10 @@ class Attempts:
         policy: RetryPolicy,
         lane: Lane,
         observer: RequestObserver | None,
+        renewal: Renewal,
     ) -> None:
         self.ledger = ledger
+        self.renewal = renewal
         self.judge = judge
         self.spellings = spellings
         self.policy = policy
@@ -77,7 +80,8 @@ class Attempts:
         *,
         deadline: float | None = None,
         patient: bool = False,
-        failure: TransientError | None = None,
+        failure: PluginError | None = None,
+        sent: float = 0.0,
         about: About | None = None,
         observer: RequestObserver | None = None,
     ) -> T | None:
@@ -85,31 +89,38 @@ class Attempts:
 
         After ``deadline``, in the loop's time, nothing is sent any more. While another request is the open breaker's
         probe, one that is ``patient`` waits for what comes of it, where others are not sent. With ``failure`` the first
-        attempt has been made. ``observer`` is told in place of the client's. Raises `TransientError` and `FatalError`.
+        attempt has been made, `sent` at that time. ``observer`` is told in place of the client's. Raises
+        `TransientError` and `FatalError`.
         """
 
-        async def attempt() -> T | None:
-            return (
-                await self.once(route, body, read, deadline=deadline, patient=patient, about=about, observer=observer)
-            )[0]
+        async def attempt(refused: tuple[PluginError, float] | None = None) -> T | None:
+            reply, _ = await self.once(
+                route, body, read, deadline=deadline, patient=patient, refused=refused, about=about, observer=observer
+            )
+            return reply
 
         async def again() -> T | None:
             self.ledger.retries += 1
             return await attempt()
 
-        if failure is None:
+        if failure is None or is_refusal(failure):
             try:
-                return await attempt()
+                return await attempt((failure, sent) if failure is not None else None)
             except TransientError as error:
                 failure = error
-        if self.is_final(failure):
+        if not isinstance(failure, TransientError) or self._stands(failure):
             raise failure
         return await retry(
             again, failure, self.policy, self.ledger.budget, deadline=deadline, clock=monotonic, sleep=asyncio.sleep
         )
 
-    def is_final(self, failure: TransientError) -> bool:
+    def is_final(self, failure: PluginError) -> bool:
         """Whether a call that failed so the first time is certain not to be made again."""
+        if self.renewal.possible and is_refusal(failure):
+            return False
+        return not isinstance(failure, TransientError) or self._stands(failure)
+
+    def _stands(self, failure: TransientError) -> bool:
         return isinstance(failure, NotSent) or self.policy.attempts == 1
 
     async def once(
@@ -121,10 +132,15 @@ class Attempts:
         calls: int = 1,
         deadline: float | None = None,
         patient: bool = False,
+        refused: tuple[PluginError, float] | None = None,
         about: About | None = None,
         observer: RequestObserver | None = None,
     ) -> tuple[T | None, float]:
-        """One attempt in full generality, as the breaker's probe, finding the spelling: its reply, and the seconds."""
+        """One attempt in full generality, as the breaker's probe, finding the spelling: its reply, and the seconds.
+
+        Where it is refused for its credentials, and there are others by now, it is made once more with those. That
+        ``refused``, with the time when it was sent, was made already.
+        """
         breaker = self.ledger.breaker
         while True:
             probing = False
@@ -144,6 +160,7 @@ class Attempts:
                     calls=calls,
                     deadline=deadline,
                     probing=probing,
+                    refused=refused,
                     about=about,
                     observer=observer,
                 )
@@ -221,26 +238,34 @@ class Attempts:
         calls: int,
         deadline: float | None,
         probing: bool,
+        refused: tuple[PluginError, float] | None,
         about: About | None,
         observer: RequestObserver | None,
     ) -> tuple[T | None, float]:
-        awaited: _Awaited[T] = _Awaited()
-        attempt = Attempt(
-            self,
-            awaited,
-            route,
-            read,
-            calls=calls,
-            deadline=deadline,
-            probing=probing,
-            about=about,
-            observer=observer,
-        )
-        attempt.send(path, body, monotonic())
-        try:
-            return await awaited.reply, attempt.travelled
-        finally:
-            attempt.cancel()
+        while True:
+            if refused is not None and not await self.renewal.since(refused[1]):
+                raise refused[0]
+            awaited: _Awaited[T] = _Awaited()
+            attempt = Attempt(
+                self,
+                awaited,
+                route,
+                read,
+                calls=calls,
+                deadline=deadline,
+                probing=probing,
+                about=about,
+                observer=observer,
+            )
+            attempt.send(path, body, monotonic())
+            try:
+                return await awaited.reply, attempt.travelled
+            except PluginError as error:
+                if refused is not None or not (self.renewal.possible and is_refusal(error)):
+                    raise
+                refused = error, attempt.sent
+            finally:
+                attempt.cancel()
 
     def _not_sent(self, route: Route, calls: int) -> NotSent:
         error = self.judge.not_sent(route, Outcome.BREAKER_OPEN, calls=calls)

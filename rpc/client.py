@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -15,21 +16,25 @@ from rpc.attempts import Attempts
 from rpc.batches import Announcement, CallBatch
 from rpc.breaker import BreakerPolicy, BreakerState
 from rpc.budget import Budget
+from rpc.credentials import Credentials
 from rpc.delivery import Delivery
 from rpc.destinations import ANYWHERE, Destinations
 from rpc.errors import FatalError
 from rpc.journeys import Journeys
 from rpc.judging import Judge
-from rpc.lanes import Broken, Lane, Waiting
+from rpc.lanes import Broken, OwnLane, Waiting
 from rpc.ledger import Ledger
+from rpc.logs import get_logger
 from rpc.methods import Method, Route, Spelling
 from rpc.observing import RequestObserver
+from rpc.renewal import Renewal
 from rpc.replies import Unknown, decode_object, validate
 from rpc.retries import RetryPolicy
 from rpc.sizing import BatchPolicy
 from rpc.spellings import NOT_FOUND_TTL, Spellings
 from rpc.stats import ClientStats
 from rpc.tally import Tally
+from rpc.tls import Tls
 from rpc.window import Outcomes
 
 if TYPE_CHECKING:
@@ -45,6 +50,8 @@ MAX_BODY: Final = 4 * 1024 * 1024
 WIDTH: Final = 128
 """Calls of one `Client.ask` that travel at a time, unless its caller says otherwise."""
 
+_log = get_logger(__name__)
+
 _DEFAULT_RETRY = RetryPolicy()
 _DEFAULT_BREAKER = BreakerPolicy()
 _DEFAULT_BATCH = BatchPolicy()
@@ -59,15 +66,15 @@ class _MakeLane(typing.Protocol):
         max_body: int,
         headers: Mapping[str, str],
         destinations: Destinations,
-    ) -> Lane: ...
+    ) -> OwnLane: ...
 
 
-def _lane_of(name: LaneName, address: Address) -> _MakeLane:
+def _lane_of(name: LaneName, address: Address, tls: Tls | None) -> _MakeLane:
     """The lane to travel by. It is imported here: aiohttp takes longer than all of ours, and most do without it."""
     if name == "aiohttp" or address.scheme == "https":
         from rpc.lanes.aiohttp import AiohttpLane
 
-        return AiohttpLane
+        return partial(AiohttpLane, tls=tls)
     from rpc.lanes.wire import WireLane
 
     return WireLane
@@ -79,9 +86,11 @@ class Client:
     ``address`` is an http, https or ``unix:///path`` address; ``name`` is what errors and statistics call the plugin,
     by default its address. ``timeout`` is the total time of one HTTP exchange in seconds, ``concurrency`` the most of
     them at a time, ``max_body`` the most bytes of a reply that are read; ``token`` is sent as a bearer token
-    (RFC 6750). A 404 is believed for ``not_found_ttl`` seconds. ``budget`` is given where several clients are to share
-    one, ``observer`` is told of every request. ``destinations`` says what addresses may be dialled: a call where none
-    may is a `FatalError`. Raises `ValueError` where one of them makes no sense.
+    (RFC 6750), ``headers`` besides, and both are shown by nothing; ``tls`` is for an https address, by default with the
+    system's authorities. Where the plugin refuses them, those are read again that are a `Secret` with a file, or TLS's.
+    A 404 is believed for ``not_found_ttl`` seconds. ``budget`` is given where several clients are to share one,
+    ``observer`` is told of every request. ``destinations`` says what addresses may be dialled: a call where none may is
+    a `FatalError`. Raises `ValueError` where one of them makes no sense.
     """
 
     def __init__(
@@ -94,6 +103,8 @@ class Client:
         timeout: float = TIMEOUT,
         concurrency: int | Literal["adaptive"] = "adaptive",
         token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        tls: Tls | None = None,
         max_body: int = MAX_BODY,
         not_found_ttl: float = NOT_FOUND_TTL,
         retry: RetryPolicy = _DEFAULT_RETRY,
@@ -115,30 +126,38 @@ class Client:
             raise ValueError(f"max_body must be at least 2 bytes, the size of an empty object, not {max_body}")
         if lane == "wire" and self.address.scheme == "https":
             raise ValueError("the wire lane does not speak https; use lane 'auto' or 'aiohttp'")
-        if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
-            raise ValueError("a token is printable ASCII")
-        self._make_lane = _lane_of(lane, self.address)
+        if tls is not None and self.address.scheme != "https":
+            raise ValueError(f"tls is for https addresses, not {self.address}")
+        self._credentials = Credentials(token, headers or {}, tls)
+        self._lane_name: LaneName = lane
         self._destinations = destinations
         self._timeout = timeout
         self._max_body = max_body
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
         self._spellings = Spellings(protocol, self.address.prefix, not_found_ttl)
         self._ledger = Ledger(self.name, None if concurrency == "adaptive" else concurrency, breaker, budget)
         self._judge = Judge(self.name, self._ledger, self._spellings)
-        self._attempts = Attempts(self._ledger, self._judge, self._spellings, retry, _NEVER_OPENED, observer)
+        self._judge.secrets = self._credentials.secrets
+        self._renewal = Renewal(lambda: self._credentials, self.renew, monotonic, asyncio.sleep)
+        self._attempts = Attempts(
+            self._ledger, self._judge, self._spellings, retry, _NEVER_OPENED, observer, self._renewal
+        )
         self._delivery = Delivery(self._attempts, batch, timeout)
-        self._lane: Lane | None = None
+        self._lane: OwnLane | None = None
+        self.on_secrets: Callable[[tuple[str, ...]], object] | None = None
+        """Who is told of the credentials that `renew` puts in force, before they are sent."""
 
     async def __aenter__(self) -> Self:
         if self._lane is None:
-            self._lane = self._make_lane(
+            make = _lane_of(self._lane_name, self.address, self._credentials.tls)
+            self._lane = make(
                 self.address,
                 timeout=self._timeout,
                 max_body=self._max_body,
-                headers=self._headers,
+                headers=self._credentials.lines,
                 destinations=self._destinations,
             )
+            self._say_if_unverified()
             self._attempts.lane = self._lane
             self._judge.closed = False
         return self
@@ -154,8 +173,37 @@ class Client:
         if lane is not None:
             await lane.aclose()
 
+    def renew(self, credentials: Credentials) -> None:
+        """Send these from now on, and trust as they say; what is under way goes on to its end. Open or not."""
+        before, self._credentials = self._credentials, credentials
+        if credentials == before:
+            return
+        # What the old ones were sent with may be answered, and tell of them, yet.
+        self._judge.secrets = (*credentials.secrets, *before.secrets)
+        if self.on_secrets is not None:
+            self.on_secrets(credentials.secrets)
+        if self._lane is not None:
+            self._lane.renew(credentials)
+            if credentials.tls != before.tls:
+                self._say_if_unverified()
+        self._renewal.changed()
+
+    def _say_if_unverified(self) -> None:
+        tls = self._credentials.tls
+        if tls is not None and not tls.verify:
+            _log.warning(
+                "the plugin's certificate is not verified: whoever answers may be anybody",
+                name=self.name,
+                address=str(self.address),
+            )
+
     def __repr__(self) -> str:
         return f"<Client {self.name!r} at {self.address}>"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What of the credentials in force nobody else should see."""
+        return self._credentials.secrets
 
     @property
     def budget(self) -> Budget:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal, TypeVar
 
+import msgspec
+
 from rpc.errors import FatalError, NotSent, TransientError
 from rpc.lanes import Broken, Exhausted, Forbidden, LaneError, Malformed, Response, TimedOut, Unreachable, Untrusted
 from rpc.ledger import Ledger
@@ -20,6 +22,8 @@ T = TypeVar("T")
 Reading = Callable[[bytes], tuple[T, Unknown]]
 """What a good reply's body says, and the unknown keys in it. Raises `rpc.replies.IllegalReply`."""
 
+HIDDEN: Final = "***"
+"""What stands for a secret."""
 MAX_TOLD: Final = 32
 """Unknown keys of one plugin of which anybody is told."""
 
@@ -38,6 +42,8 @@ class Judge:
         self._spellings = spellings
         self._told: set[str] = set()
         self._forbidden = ""
+        self.secrets: tuple[str, ...] = ()
+        """What no error may show, though the plugin's replies may."""
         self.unreachable = False
         """Whether the last that was heard of the plugin is that no connection to it could be made."""
 
@@ -68,12 +74,12 @@ class Judge:
                 self._ledger.fail(method, Outcome.BUSY, blame=status != 429, calls=calls)
             else:
                 self._ledger.refuse(method, Outcome.BAD_STATUS, calls)
-            raise refusal(self.name, method, response)
+            raise refusal(self.name, method, self._shown(response))
         try:
             reply, unknown = read(response.body)
         except IllegalReply as why:
             self._ledger.refuse(method, Outcome.ILLEGAL, calls)
-            raise illegal(self.name, method, response, why) from why
+            raise self._illegal(method, response, why) from why
         if unknown:
             self._ledger.unknown_fields += len(unknown)
             self._tell_of(method, unknown)
@@ -84,7 +90,7 @@ class Judge:
         plugin might make up new ones for ever."""
         told = self._told
         name = method.method if isinstance(method, BatchMethod) else method
-        for key in (each[:LONGEST_KEY] for each in unknown):
+        for key in (self._without_secrets(each)[:LONGEST_KEY] for each in unknown):
             misplaced = key == REQUEUE and not name.requeues
             about = f"{name} {key}" if misplaced else key
             if len(told) > MAX_TOLD:
@@ -110,7 +116,7 @@ class Judge:
         """
         if why is not None:
             self._ledger.refuse(method, Outcome.ILLEGAL, 1)
-            raise illegal(self.name, method, response, why) from why
+            raise self._illegal(method, response, why) from why
         if response.status == 404:
             self._ledger.count(method, Outcome.UNSUPPORTED)
             return
@@ -118,7 +124,23 @@ class Judge:
             self._ledger.fail_within(method, blame=response.status != 429)
         else:
             self._ledger.count(method, Outcome.BAD_STATUS)
-        raise refusal(self.name, method, response)
+        raise refusal(self.name, method, self._shown(response))
+
+    def _illegal(self, method: Route, response: Response, why: IllegalReply) -> FatalError:
+        why.args = (self._without_secrets(str(why)),)
+        return illegal(self.name, method, self._shown(response), why)
+
+    def _shown(self, response: Response) -> Response:
+        """What may be shown of it. The whole is looked through, not what will be shown: that may end in a secret."""
+        body = response.body
+        for secret in self.secrets:
+            body = body.replace(secret.encode(), HIDDEN.encode())
+        return response if body is response.body else msgspec.structs.replace(response, body=body)
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self.secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
 
     def failed(self, method: Route, error: LaneError, *, calls: int = 1) -> TransientError | FatalError:
         """The error for a reply that did not arrive."""
@@ -132,7 +154,7 @@ class Judge:
             return NotSent(self.name, method, "the client was closed", outcome=Outcome.CANCELLED)
         if isinstance(error, Malformed):
             self._ledger.lose(method, Outcome.MALFORMED, calls)
-            return FatalError(self.name, method, str(error), outcome=Outcome.MALFORMED)
+            return FatalError(self.name, method, self._without_secrets(str(error)), outcome=Outcome.MALFORMED)
         if isinstance(error, Forbidden):
             # To try again would not help before somebody has changed something: names may come to lead elsewhere.
             self._ledger.lose(method, Outcome.FORBIDDEN, calls)

@@ -16,7 +16,7 @@ from typing import Any
 from rpc.attempt import Attempt, HeldBack
 from rpc.attempts import Attempts
 from rpc.batches import CallBatch
-from rpc.errors import FatalError, TransientError
+from rpc.errors import FatalError, PluginError, TransientError
 from rpc.journeys import Following, Journeys
 from rpc.methods import Method
 from rpc.replies import EMPTY, Reply, decode
@@ -152,7 +152,7 @@ class _Slot:
 
     def failed(self, error: Exception) -> None:
         """See `rpc.attempt.Receiver`."""
-        if isinstance(error, TransientError) and not self._attempts.is_final(error):
+        if isinstance(error, PluginError) and not self._attempts.is_final(error):
             self._follow(error)
         elif isinstance(error, HeldBack):
             self._follow(None)
@@ -181,7 +181,7 @@ class _Slot:
 
     # The long way: finding the path, a breaker that is not closed, retries
 
-    def _follow(self, failure: TransientError | None) -> None:
+    def _follow(self, failure: PluginError | None) -> None:
         # Patient: to fail now would abort the pass, and with it the probe, so that no breaker would ever close.
         call: Coroutine[Any, Any, Reply | None] = self._attempts.call(
             self._method,
@@ -189,6 +189,7 @@ class _Slot:
             self._window.read,
             patient=True,
             failure=failure,
+            sent=self.attempt.sent,
             about=self._subjects,
             observer=self._following,
         )

@@ -30,7 +30,9 @@ def timeout(default: float) -> Callable[[_Command], _Command]:
 
 def plugin_at(option: str, address: str, token_file: Path | None, timeout: float) -> PluginConfig:
     """A plugin that is asked once, with no retries. Raises `BadInput`, naming the option or argument that is wrong."""
-    from registry.config import FieldError, PluginConfig, RetrySettings, Seconds, Token
+    from registry.config import FieldError, PluginConfig, RetrySettings, Seconds
+    from registry.secrets import warn_of_readers
+    from rpc import Token
 
     if not timeout > 0:
         raise BadInput("--timeout: expected a duration greater than zero")
@@ -38,6 +40,8 @@ def plugin_at(option: str, address: str, token_file: Path | None, timeout: float
         token = None if token_file is None else Token.read(token_file)
     except ValueError as error:
         raise BadInput(f"--token-file: {error}") from None
+    if token_file is not None:
+        warn_of_readers(token_file)
     try:
         return PluginConfig(
             name=address.strip() or "plugin",

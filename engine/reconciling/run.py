@@ -106,8 +106,7 @@ class Run:
         refuse_while_open(plugins)
         self._kept.memory.begin(plugins, now)
         if self.recording is not None:
-            tokens = [plugin.config.token for plugin in plugins]
-            self.recording.begin(self.number, [token for token in tokens if token is not None])
+            self.recording.begin(self.number)
         self._kept.caller.patience = patience
         self._pass = Pass(self._kept, plugins, now, self.log)
         try:

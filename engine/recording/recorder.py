@@ -108,5 +108,5 @@ class Recorder:
         return self.written.error if self.written is not None else self._error
 
     def hide(self, *secrets: str) -> None:
-        """Leave these texts out, wherever they stand. (Plugins' tokens are, anyway.)"""
+        """Leave these texts out, wherever they stand. (Plugins' tokens and headers are, anyway.)"""
         self.secrets.add(secrets)

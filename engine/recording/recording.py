@@ -41,12 +41,11 @@ class Recording:
         """What lines begin with in this pass."""
         self._replies: tuple[Request | None, Sequence[Any]] = (None, ())
 
-    def begin(self, number: int, secrets: Iterable[str]) -> None:
-        """A pass begins, by whose plugins' tokens nobody should find in the record."""
+    def begin(self, number: int) -> None:
+        """A pass begins."""
         self._number = number
         self._openings.clear()
         self._epoch = time.time() - time.monotonic()
-        self._recorder.secrets.add(secrets)
         if self._recorder.written is not None:
             line = {"began": round(time.time(), 6), "pass": number, "workflow": self._workflow, "uid": self._uid}
             self._recorder.written.add(orjson.dumps(line), b"\n")

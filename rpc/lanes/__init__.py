@@ -15,6 +15,8 @@ from typing import Final, Protocol
 import msgspec
 import orjson
 
+from rpc.credentials import Credentials
+
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a reply's head, status line and headers together; more is `Malformed`."""
 MAX_HEADERS: Final = 100
@@ -113,7 +115,7 @@ class Lane(Protocol):
     """One plugin's connections. Not shared between event loops; many calls may be under way.
 
     Every lane is made inside the running loop as ``SomeLane(address, timeout=seconds, max_body=bytes, headers={})``:
-    ``timeout`` is the total time of one call, connect included; ``headers`` (the token) go with each request, besides
+    ``timeout`` is the total time of one call, connect included; ``headers`` (credentials) go with each request, besides
     Host, Content-Type, Content-Length and ``Accept-Encoding: identity``, which are the lane's own. ``path`` is whole:
     the address's prefix is already in it.
     """
@@ -129,4 +131,16 @@ class Lane(Protocol):
 
     async def aclose(self) -> None:
         """Close every connection; calls in flight end with `Broken`. Idempotent."""
+        ...
+
+
+class OwnLane(Lane, Protocol):
+    """One that has connections of its own."""
+
+    def renew(self, credentials: Credentials) -> None:
+        """Send others from now on.
+
+        With other TLS settings no call is given to a connection made with the old ones; what is under way on them goes
+        on to its end, and they are closed then.
+        """
         ...

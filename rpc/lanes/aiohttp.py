@@ -23,6 +23,7 @@ from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11
 from yarl import URL
 
 from rpc.address import Address
+from rpc.credentials import Credentials
 from rpc.destinations import ANYWHERE, Destinations
 from rpc.lanes import (
     BEWILDERED,
@@ -47,6 +48,7 @@ from rpc.lanes.dialing import STAGGER, permitted
 from rpc.lanes.sweeping import Sweeper
 from rpc.lanes.watched import WatchedProtocol, has_blank_before_colon
 from rpc.permits import Permits
+from rpc.tls import Tls, failure
 
 # A connect must fail a little before the whole call does, so that a blackholed plugin is told from a slow one.
 _CONNECT_SHARE: Final = 0.9
@@ -55,6 +57,9 @@ _LATE: Final = 0.05
 # Seconds between two looks at who still waits: how late a cancelled call's connection may be closed.
 _SWEEP: Final = 0.05
 _LARGE: Final = 1 << 20
+
+
+_FIELDS: Final = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 
 
 class _Stale(Exception):
@@ -98,8 +103,84 @@ def _watched(loop: asyncio.AbstractEventLoop, permits: Permits) -> ResponseHandl
     return WatchedProtocol(loop, permits)
 
 
+class _Connections:
+    """Those that are made with one and the same settings."""
+
+    def __init__(
+        self,
+        address: Address,
+        destinations: Destinations,
+        tls: Tls | None,
+        timeout: aiohttp.ClientTimeout,
+        headers: Mapping[str, str],
+    ) -> None:
+        self._address = address
+        self._destinations = destinations
+        self.tls = tls
+        self.server_name = tls.server_name if tls is not None else None
+        self._timeout = timeout
+        self._headers = headers
+        # A context of its own is read now, with SSL_CERT_FILE as it is now; aiohttp's was read at its import.
+        self._context: ssl.SSLContext | bool = True
+        if address.scheme == "https":
+            self._context = tls.context if tls is not None else ssl.create_default_context()
+        # As many calls as connections that have replied before, and the newcomers. Those who wait here are not being
+        # timed: the plugin has not been asked yet.
+        self.permits = Permits(MAX_NEWCOMERS)
+        self.session = self._make_session(force_close=False)
+        self._replays: aiohttp.ClientSession | None = None
+
+    @property
+    def replays(self) -> aiohttp.ClientSession:
+        """For calls whose connection was no good."""
+        if self._replays is None:
+            self._replays = self._make_session(force_close=True)
+        return self._replays
+
+    def _make_session(self, *, force_close: bool) -> aiohttp.ClientSession:
+        connector: aiohttp.BaseConnector
+        if self._address.scheme == "unix":
+            connector = aiohttp.UnixConnector(self._address.socket, limit=0, force_close=force_close)
+        else:
+            assert self._timeout.connect is not None
+            stagger = min(STAGGER, self._timeout.connect / 4)  # aiohttp begins with another one each time
+            connector = aiohttp.TCPConnector(
+                limit=0,
+                force_close=force_close,
+                ssl=self._context,
+                happy_eyeballs_delay=stagger,
+                resolver=_Resolver(self._destinations),
+            )
+        connector._factory = functools.partial(_watched, asyncio.get_running_loop(), self.permits)
+        return aiohttp.ClientSession(
+            connector=connector,
+            headers=self._headers,
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            response_class=_Response,
+            max_line_size=MAX_HEAD,
+            max_field_size=MAX_HEAD,
+            max_headers=MAX_HEADERS,
+        )
+
+    def send_instead(self, headers: Mapping[str, str]) -> None:
+        """Send these instead of those so far."""
+        self._headers = headers
+        for session in (self.session, self._replays):
+            if session is not None:
+                session.headers.clear()
+                session.headers.update(headers)
+
+    async def aclose(self) -> None:
+        for session in (self.session, self._replays):
+            if session is not None:
+                await session.close()
+
+
 class AiohttpLane:
-    """A `rpc.lanes.Lane` on one aiohttp session."""
+    """A `rpc.lanes.OwnLane` on aiohttp. ``tls`` is for an https address; without it the system's authorities are."""
 
     def __init__(
         self,
@@ -109,6 +190,7 @@ class AiohttpLane:
         max_body: int,
         headers: Mapping[str, str],
         destinations: Destinations = ANYWHERE,
+        tls: Tls | None = None,
     ) -> None:
         self._destinations = destinations
         # What is an address already, aiohttp does not have resolved.
@@ -120,47 +202,51 @@ class AiohttpLane:
         self._clock = self._loop.time
         self._calls: dict[asyncio.Task[Response], Waiting] = {}
         self._sweeper = Sweeper(self._sweep, period=_SWEEP, clock=self._clock)
-        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **headers}
         self._urls: dict[str, URL] = {}
-        # As many calls as connections that have replied before, and the newcomers. Those who wait here are not being
-        # timed: the plugin has not been asked yet.
-        self._permits = Permits(MAX_NEWCOMERS)
         self._closed = False
-        self._session = self._make_session(force_close=False)
-        self._replays: aiohttp.ClientSession | None = None
+        self._connections = self._make_connections(headers, tls)
+        self._retired: set[_Connections] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
-    def _make_session(self, *, force_close: bool) -> aiohttp.ClientSession:
-        connector: aiohttp.BaseConnector
-        if self._address.scheme == "unix":
-            connector = aiohttp.UnixConnector(self._address.socket, limit=0, force_close=force_close)
-        else:
-            # A context of its own is read now, with SSL_CERT_FILE as it is now; aiohttp's was read at its import.
-            tls = ssl.create_default_context() if self._address.scheme == "https" else True
-            stagger = min(STAGGER, self._timeout * _CONNECT_SHARE / 4)  # aiohttp begins with another one each time
-            connector = aiohttp.TCPConnector(
-                limit=0,
-                force_close=force_close,
-                ssl=tls,
-                happy_eyeballs_delay=stagger,
-                resolver=_Resolver(self._destinations),
-            )
-        connector._factory = functools.partial(_watched, asyncio.get_running_loop(), self._permits)
-        return aiohttp.ClientSession(
-            connector=connector,
-            headers=self._headers,
-            timeout=aiohttp.ClientTimeout(
-                total=self._timeout,
-                connect=self._timeout * _CONNECT_SHARE,
-                ceil_threshold=math.inf,  # aiohttp rounds timeouts over 5 s up to whole seconds, unless told not to
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            response_class=_Response,
-            max_line_size=MAX_HEAD,
-            max_field_size=MAX_HEAD,
-            max_headers=MAX_HEADERS,
+    def _make_connections(self, headers: Mapping[str, str], tls: Tls | None) -> _Connections:
+        timeout = aiohttp.ClientTimeout(
+            total=self._timeout,
+            connect=self._timeout * _CONNECT_SHARE,
+            ceil_threshold=math.inf,  # aiohttp rounds timeouts over 5 s up to whole seconds, unless told not to
         )
+        return _Connections(self._address, self._destinations, tls, timeout, {**_FIELDS, **headers})
+
+    def renew(self, credentials: Credentials) -> None:
+        """See `rpc.lanes.OwnLane.renew`."""
+        old = self._connections
+        if credentials.tls == old.tls:
+            old.send_instead({**_FIELDS, **credentials.lines})
+            return
+        self._connections = self._make_connections(credentials.lines, credentials.tls)
+        self._retired.add(old)
+        self._let_go(old)
+
+    def _let_go(self, connections: _Connections) -> None:
+        """Close those that were retired once nothing is under way on them."""
+        if connections in self._retired and not connections.permits.in_flight:
+            self._retired.remove(connections)
+            closing = self._loop.create_task(connections.aclose())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def _admitted(self) -> _Connections:
+        """Those to send a call on, with their permit."""
+        while True:
+            connections = self._connections
+            permits = connections.permits
+            if permits.in_flight < permits.limit:
+                permits.in_flight += 1
+                return connections
+            await permits.wait()
+            if connections is self._connections:
+                return connections
+            permits.release()
+            self._let_go(connections)
 
     def send(self, path: str, body: bytes, waiting: Waiting, headers: Mapping[str, str] | None = None) -> None:
         """See `rpc.lanes.Lane.send`."""
@@ -190,11 +276,7 @@ class AiohttpLane:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = URL(self._address.origin + path, encoded=True)
-        permits = self._permits
-        if permits.in_flight < permits.limit:
-            permits.in_flight += 1
-        else:
-            await permits.wait()
+        connections = await self._admitted()
         start = self._clock()
         try:
             if waiting.done():
@@ -204,27 +286,34 @@ class AiohttpLane:
             if self._refusal is not None:
                 raise Forbidden(self._refusal)
             try:
-                return await self._post(self._session, url, body, headers)
+                return await self._post(connections.session, connections.server_name, url, body, headers)
             except _Stale:
-                if self._replays is None:
-                    self._replays = self._make_session(force_close=True)
-                return await self._post(self._replays, url, body, headers)
+                return await self._post(connections.replays, connections.server_name, url, body, headers)
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, RuntimeError) as error:
             late = self._clock() - start - self._timeout
             if isinstance(error, TimeoutError) and late > _LATE:
                 raise Exhausted(
                     f"no reply within {self._timeout:g} s, but this process was {late:.2f} s late"
                 ) from error
-            raise self._translate(error) from error
+            raise self._translate(error, connections.tls) from error
         finally:
-            permits.release()
+            connections.permits.release()
+            if self._retired:
+                self._let_go(connections)
 
     async def _post(
-        self, session: aiohttp.ClientSession, url: URL, body: bytes, headers: Mapping[str, str] | None
+        self,
+        session: aiohttp.ClientSession,
+        server_name: str | None,
+        url: URL,
+        body: bytes,
+        headers: Mapping[str, str] | None,
     ) -> Response:
         # Sent as a file, a large body is written piece by piece; aiohttp warns of one that is not.
         data = body if len(body) < _LARGE else io.BytesIO(body)
-        async with session.post(url, data=data, headers=headers, allow_redirects=False) as response:
+        async with session.post(
+            url, data=data, headers=headers, allow_redirects=False, server_hostname=server_name
+        ) as response:
             assert isinstance(response, _Response)
             protocol = response.connection_protocol
             try:
@@ -259,13 +348,16 @@ class AiohttpLane:
             raise TooLarge(f"the reply's body is over {self._max_body} bytes")
         return bytes(body)
 
-    def _translate(self, error: BaseException) -> LaneError:
+    def _translate(self, error: BaseException, tls: Tls | None) -> LaneError:
         """aiohttp's many exceptions as our two, by whose fault it was."""
+        shown = tls is not None and "cert_file" in tls.files
+        if (refused := _tls_error(error)) is not None:
+            return Untrusted(f"TLS failed: {failure(refused, shown=shown)}")
         match error:
-            case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-                return Untrusted(f"TLS failed: {error.__cause__ or error}")
             case aiohttp.ConnectionTimeoutError():
                 return Unreachable("no connection within the connect timeout")
+            case aiohttp.ClientConnectorError(os_error=ConnectionError() as hung_up) if hung_up.errno is None:
+                return Unreachable(f"cannot connect: {failure(hung_up, shown=shown)}")
             case aiohttp.ClientConnectorError():
                 kind = Exhausted if error.errno in OWN_FAULTS else Unreachable
                 return kind(f"cannot connect: {error.os_error.strerror or error.os_error}")
@@ -283,10 +375,17 @@ class AiohttpLane:
         self._closed = True
         self._sweeper.stop()
         self._sweep(0.0)
-        for session in (self._session, self._replays):
-            if session is not None:
-                await session.close()
-        await asyncio.gather(*self._calls, return_exceptions=True)
+        for connections in (self._connections, *self._retired):
+            await connections.aclose()
+        await asyncio.gather(*self._calls, *self._closing, return_exceptions=True)
+
+
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
+    """What TLS made of it, if it was TLS. (aiohttp's errors are TLS's, too, and say less; and one may cause itself.)"""
+    for each in (error, error.__cause__, error.__cause__ and error.__cause__.__cause__):
+        if isinstance(each, ssl.SSLError) and not isinstance(each, aiohttp.ClientError):
+            return each
+    return None
 
 
 def _check_head(response: _Response) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import re
+import ssl
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -123,6 +124,8 @@ class WatchedProtocol(ResponseHandler):
         self._awaiting = False
         if isinstance(exc, HttpProcessingError):
             self._break_body(exc)
+        if isinstance(self.reset, ssl.SSLError):  # which says more than that nothing could be written afterwards
+            exc_cause = self.reset
         super().set_exception(exc, exc if exc_cause is None else exc_cause)
 
     def close(self) -> None:

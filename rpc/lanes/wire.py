@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from rpc.address import Address
+from rpc.credentials import Credentials
 from rpc.destinations import ANYWHERE, Destinations
 from rpc.lanes import BEWILDERED, Broken, Exhausted, LaneError, Response, TimedOut, Unreachable, Waiting
 from rpc.lanes.connection import Call, Connection
@@ -39,7 +40,7 @@ _HEADS: Final = 1024
 
 
 class WireLane:
-    """A `rpc.lanes.Lane` for ``http`` and ``unix`` addresses."""
+    """A `rpc.lanes.OwnLane` for ``http`` and ``unix`` addresses."""
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class WireLane:
         self._clock = clock
         self._timeout = timeout
         self.max_body = max_body
+        self._address = address
         self._fields = _fields(address, headers)
         self._heads: dict[str, dict[int, bytes]] = {}
         self._headers: Mapping[str, str] | None = None
@@ -98,6 +100,11 @@ class WireLane:
             write(request)
         else:
             self._wait(Call(waiting, request, self._clock() + self._timeout))
+
+    def renew(self, credentials: Credentials) -> None:
+        """See `rpc.lanes.OwnLane.renew`. Calls that wait for a connection have their old ones."""
+        self._fields = _fields(self._address, credentials.lines)
+        self._heads.clear()
 
     def _head(self, path: str, size: int) -> bytes:
         heads = self._heads.setdefault(path, {})

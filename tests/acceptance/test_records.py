@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from engine import Engine, PassTold, PendingExecutor, Recorder, RecordError, Told
-from registry.config import RetrySettings, Seconds, Token
-from rpc import Method
+from registry.config import RetrySettings, Seconds
+from rpc import Method, Token
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import container, workflow
 

@@ -173,16 +173,18 @@ class AiohttpFeed(Feed):
         feed = self
 
         class Fed(AiohttpLane):
-            def _make_session(self, *, force_close: bool) -> Any:
-                session = super()._make_session(force_close=force_close)
-                connector: Any = session.connector
+            def _make_connections(self, headers: Any, tls: Any) -> Any:
+                connections = super()._make_connections(headers, tls)
+                for session in (connections.session, connections.replays):
+                    feed_into(session.connector)
+                return connections
 
-                async def create(*_: object) -> Any:
-                    protocol = connector._factory()
-                    protocol.connection_made(Transport(feed, protocol))
-                    return protocol
+        def feed_into(connector: Any) -> None:
+            async def create(*_: object) -> Any:
+                protocol = connector._factory()
+                protocol.connection_made(Transport(feed, protocol))
+                return protocol
 
-                connector._create_connection = create
-                return session
+            connector._create_connection = create
 
         return Fed(ADDRESS, **OPTIONS)

@@ -12,10 +12,8 @@ from registry import Config, ConfigError, PluginConfig, load_config
 HELLO = '[[plugins]]\nname = "hello"\naddress = "http://localhost:4355"\n'
 DURATION = 'expected a duration in quotes, such as "500ms", "2m" or "1h30m", got'
 PLUGIN_KEYS = (
-    "name, address, protocol, lane, timeout, concurrency, not_found_ttl, max_body, token_file, failure_policy, mode, "
-    "payload, cache, "
-    "cache_ttl, match, batch, retry, "
-    "breaker"
+    "name, address, protocol, lane, timeout, concurrency, not_found_ttl, max_body, token_file, headers, tls, "
+    "failure_policy, mode, payload, cache, cache_ttl, match, batch, retry, breaker"
 )
 
 

@@ -65,7 +65,9 @@ def test_no_key_that_reads_a_file_is_forgotten() -> None:
     plain = {"name", "address", "protocol", "lane", "timeout", "concurrency", "max_body", "failure_policy", "mode"}
     plain |= {"payload", "cache", "cache_ttl", "not_found_ttl", "match", "batch", "retry", "breaker"}
     keys = {field.encode_name for field in msgspec.structs.fields(PluginConfig)}
-    assert keys - plain == {"token_file"}, "decide whether a ConfigMap may have it, in registry/trust.py"
+    assert keys - plain == {"token_file", "headers", "tls"}, (
+        "decide whether a ConfigMap may have it, in registry/trust.py"
+    )
 
 
 def test_no_unix_socket(discovered: Callable[..., Path]) -> None:

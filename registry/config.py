@@ -147,15 +147,16 @@ class MatchSettings(Settings, frozen=True):
 
 
 FileName = Annotated[str, Meta(min_length=1, description="the name of a file")]
+AnyFileName = Annotated[Annotated[str, Meta(min_length=1)] | None, Meta(description="the name of a file")]
 
 
 class TlsSettings(Settings, frozen=True):
     """``tls = {...}``, which becomes a `rpc.Tls`: whom to trust, and how to prove who we are."""
 
-    ca_file: FileName | None = None
-    cert_file: FileName | None = None
-    key_file: FileName | None = None
-    key_password_file: FileName | None = None
+    ca_file: AnyFileName = None
+    cert_file: AnyFileName = None
+    key_file: AnyFileName = None
+    key_password_file: AnyFileName = None
     server_name: Annotated[str | None, Meta(description="the name of a host, or its IP address")] = None
     min_version: Annotated[MinVersion, Meta(description='"1.2" or "1.3"')] = "1.2"
     verify: Annotated[bool, Meta(description="true or false")] = True

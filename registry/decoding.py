@@ -79,6 +79,8 @@ def _hook(folder: Path) -> Callable[[type, object], object]:
         if type_ is Tls:
             return _tls(value, folder)
         if type_ is Secret:
+            if not isinstance(value, dict):  # a value itself would be read by whoever reads the configuration
+                raise ValueError('expected the name of a file, as in { "X-Api-Key" = { file = "key" } }')
             return _read(Secret, _convert(value, HeaderSettings).file, folder)
         if not isinstance(value, str) or not value:
             raise ValueError(f"expected the name of a file, got {show(value)}")

@@ -43,7 +43,7 @@ async def run(record: Path, plugins: dict[str, str], timeout: float, token_file:
             )
             problem = await can_connect(parse_address(address), timeout)
             if problem is not None:
-                raise unreachable(f"--plugin {name}", problem, untrusted=False)
+                raise unreachable(f"--plugin {name}", problem, untrusted=problem.startswith("TLS"))
             clients[name] = await stack.enter_async_context(connect(config))
         replaying = Replay(opened, clients)
         async for compared in replaying.run():

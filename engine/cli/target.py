@@ -56,8 +56,7 @@ def plugin_at(option: str, address: str, token_file: Path | None, timeout: float
 
 def unreachable(option: str, reason: str, *, untrusted: bool) -> BadInput:
     """The error where no connection could be made, and what to do."""
-    if untrusted:
-        advice = "name the certificate of who signed it in SSL_CERT_FILE"
-    else:
-        advice = "start the plugin, or give its address"
-    return BadInput(f"{option}: {reason}; {advice}")
+    if not untrusted:
+        return BadInput(f"{option}: {reason}; start the plugin, or give its address")
+    advice = "; name the certificate of who signed it in SSL_CERT_FILE" if "unknown issuer" in reason else ""
+    return BadInput(f"{option}: {reason}{advice}")

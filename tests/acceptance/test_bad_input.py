@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import Engine, InvalidWorkflow, Workflow
 from tests.acceptance.fixtures import RunOarlock, RunPython
 from tests.acceptance.manifests import WHOLE
+from tests.security.servers import server_context, serving
 
 GOOD = """\
 apiVersion: argoproj.io/v1alpha1
@@ -206,6 +208,19 @@ def test_a_plugin_with_nobody_home(oarlock: RunOarlock, tmp_path: Path, free_por
     *_, last = done.err.splitlines()
     reason = f"nobody answers at http://localhost:{free_port}: Connection refused"
     assert last == f"Error: plugins.toml: plugins[0].address: {reason}"
+
+
+def test_a_plugin_whose_certificate_is_by_nobody_we_know(oarlock: RunOarlock, tmp_path: Path) -> None:
+    (tmp_path / "wf.yaml").write_text(GOOD)
+    with serving(server_context(trustme.CA())) as server:
+        (tmp_path / "plugins.toml").write_text(
+            f'[engine]\nenabled = true\n[[plugins]]\nname = "a"\naddress = "{server.address}"\n'
+        )
+        done = oarlock("run", "wf.yaml", "--config", "plugins.toml")
+    assert (done.code, done.out) == (2, "")
+    *_, last = done.err.splitlines()
+    reason = "unknown issuer: unable to get local issuer certificate"
+    assert last == f"Error: plugins.toml: plugins[0].address: TLS with {server.address} failed: {reason}"
 
 
 @pytest.mark.parametrize("policy", ["failure_policy = 'ignore'", "mode = 'observe'"])

@@ -12,7 +12,7 @@ import pytest
 
 from engine import Engine, PassTold, PendingExecutor, Recorder, RecordError, Told
 from registry.config import RetrySettings, Seconds
-from rpc import Method, Token
+from rpc import Method, Secret, Token
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import container, workflow
 
@@ -169,9 +169,10 @@ async def test_a_reply_that_is_refused_says_why(plugin: StartPlugin, engine: Sta
 @pytest.mark.parametrize("batches", [False, True])
 async def test_no_secret_is_written(plugin: StartPlugin, engine: StartEngine, record: Path, *, batches: bool) -> None:
     token, password, key, header = "the-plugins-own-token", "hunter2-hunter2", "AKIA-0815", "c2VjcmV0OnNlY3JldA"
+    own = "the-header-of-the-plugin"
     peer = await plugin(
         {
-            "workflow.preOperate": {"workflow": {"metadata": {"annotations": {"seen": f"with {token}"}}}},
+            "workflow.preOperate": {"workflow": {"metadata": {"annotations": {"seen": f"with {token} and {own}"}}}},
             "node.preExecute": {
                 "node": {"message": f"Bearer {header}", "outputs": {"parameters": [{"name": "api_key", "value": key}]}}
             },
@@ -181,7 +182,8 @@ async def test_no_secret_is_written(plugin: StartPlugin, engine: StartEngine, re
     peer.batches = batches
     recorder = Recorder(record)
     recorder.hide("unmentionable")
-    subject = await engine((peer, {"token": Token(token)}), executor=PendingExecutor(), recorder=recorder)
+    credentials = {"token": Token(token), "headers": {"X-Team": Secret(own)}}
+    subject = await engine((peer, credentials), executor=PendingExecutor(), recorder=recorder)
     environment = [{"name": "DB_PASSWORD", "value": password}, {"name": "COLOUR", "value": "unmentionable"}]
     main = {
         "name": "main",
@@ -198,7 +200,7 @@ async def test_no_secret_is_written(plugin: StartPlugin, engine: StartEngine, re
     await subject.__aexit__(None, None, None)
 
     text = Read(record).text
-    for secret in (token, password, key, header, "unmentionable"):
+    for secret in (token, own, password, key, header, "unmentionable"):
         assert secret not in text
     assert "DB_PASSWORD" in text
     assert any(body.get("hidden") for body in Read(record).bodies.values())

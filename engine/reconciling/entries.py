@@ -152,7 +152,7 @@ def marks(record: WalkRecord) -> Marks:
 # The way back
 
 
-AT_A_TIME: Final = 1000
+AT_A_TIME: Final = 256
 """Entries that are read in one turn of the event loop."""
 
 
@@ -168,14 +168,14 @@ def document_of(uid: str, entries: Iterable[Entry]) -> dict[str, Any]:
     return document
 
 
-async def read(uid: str, entries: Sequence[Entry]) -> tuple[Workflow, WalkRecord]:
+async def read(uid: str, entries: Iterable[Entry]) -> tuple[Workflow, WalkRecord]:
     """A workflow and its record. Raises `StoreError`."""
     reading = _Reading()
     try:
-        for start in range(0, len(entries), AT_A_TIME):
-            for entry in entries[start : start + AT_A_TIME]:
-                reading.take(entry)
-            await asyncio.sleep(0)
+        for number, entry in enumerate(entries, 1):
+            reading.take(entry)
+            if not number % AT_A_TIME:
+                await asyncio.sleep(0)
         document = document_of(uid, reading.description)
         workflow = Workflow(document)
     except _UNREADABLE as error:

@@ -118,11 +118,10 @@ class Changes:
         rows = self._run(_HEADS.format(where), *given.values())
         return [Head(uid, space, name, phase, bool(finished), last) for uid, space, name, phase, finished, last in rows]
 
-    def entries(self, uid: str, kinds: Collection[str] | None) -> list[Entry]:
+    def entries(self, uid: str, kinds: Collection[str] | None) -> Collection[Entry]:
         """See `Store.entries`."""
         found = self._run("SELECT number FROM workflows WHERE uid = ?", uid)
-        values = self._values(*_places(found[0][0]), kinds) if found else {}
-        return [Entry(kind, key, bytes(value)) for kind, some in values.items() for key, value in some.items()]
+        return _Entries(self._values(*_places(found[0][0]), kinds) if found else {})
 
     def _values(self, first: int, last: int, kinds: Collection[str] | None = None) -> dict[str, dict[str, msgspec.Raw]]:
         """What a workflow's rows come to."""
@@ -171,6 +170,24 @@ class Changes:
 
     def _run(self, statement: str, *values: Any) -> list[Any]:
         return self._connection.execute(statement, values).fetchall()
+
+
+class _Entries(Collection[Entry]):
+    """Made as they are gone through: all of a large workflow's at a time would be objects for the garbage collector."""
+
+    def __init__(self, values: Mapping[str, Mapping[str, msgspec.Raw]]) -> None:
+        self._values = values
+
+    def __len__(self) -> int:
+        return sum(map(len, self._values.values()))
+
+    def __iter__(self) -> Iterator[Entry]:
+        for kind, some in self._values.items():
+            for key, value in some.items():
+                yield Entry(kind, key, bytes(value))
+
+    def __contains__(self, entry: object) -> bool:
+        return any(each == entry for each in self)
 
 
 def _places(number: int) -> tuple[int, int]:

@@ -129,7 +129,7 @@ class SqliteStore:
         given = {column: value for column, value in wanted.items() if value is not None}
         return await self._read(lambda: self._workflows.heads(given))
 
-    async def entries(self, uid: str, kinds: Collection[str] | None = None) -> list[Entry]:
+    async def entries(self, uid: str, kinds: Collection[str] | None = None) -> Collection[Entry]:
         return await self._read(lambda: self._workflows.entries(uid, kinds))
 
     async def delete(self, uid: str) -> bool:

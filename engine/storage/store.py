@@ -97,7 +97,7 @@ class Store(Protocol):
         """The workflows that are like that, in the order in which they were first written."""
         ...
 
-    async def entries(self, uid: str, kinds: Collection[str] | None = None) -> list[Entry]:
+    async def entries(self, uid: str, kinds: Collection[str] | None = None) -> Collection[Entry]:
         """A workflow's entries, or those of some kinds, with values in JSON; within a kind in the order in which they
         were first written since they were gone last. Empty where there is no such workflow."""
         ...

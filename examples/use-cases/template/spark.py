@@ -55,7 +55,7 @@ async def find(args: dict[str, Any]) -> str | None:
 def begin(job_key: tuple[str, str], job: dict[str, Any]) -> asyncio.Task[str]:
     """Submit it, to the end, even if whoever called does not wait so long."""
     task = submitting[job_key] = asyncio.create_task(submit(job, "/".join(job_key)))
-    task.add_done_callback(lambda done: submitting.pop(job_key, None) if done.exception() else None)
+    task.add_done_callback(lambda done: submitting.pop(job_key, None) if done.cancelled() or done.exception() else None)
     return task
 
 

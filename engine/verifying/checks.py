@@ -19,7 +19,7 @@ from rpc.statuses import excerpt
 
 _WIDTH: Final = 4
 """Calls at a time: as many as the engine begins with."""
-_ROUNDS: Final = 25
+_ROUNDS: Final = 10
 _ONE_AFTER_THE_OTHER: Final = 6
 _IN_A_ROW: Final = 5
 SLOW: Final = 0.1

@@ -20,6 +20,7 @@ from rpc.client import MAX_BODY, TIMEOUT
 from rpc.lanes import Broken, Malformed, Response, TooLarge
 from rpc.lanes.head import CHUNKED, Head, HeadReader
 from rpc.lanes.reading import Reader
+from rpc.tls import failure
 
 _PAUSE: Final = 0.01
 """Seconds between the pieces of a request that is dribbled."""
@@ -78,10 +79,8 @@ class Exchanges:
                 else:
                     tls = ssl.create_default_context() if address.scheme == "https" else None
                     reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
-        except ssl.SSLCertVerificationError as error:
-            raise NobodyHome(
-                f"{address} cannot be trusted: {error.verify_message or error.reason}", untrusted=True
-            ) from None
+        except ssl.SSLError as error:
+            raise NobodyHome(f"TLS with {address} failed: {failure(error, False)}", untrusted=True) from None
         except TimeoutError:
             raise NobodyHome(f"nobody answers at {address} within {self.timeout:g} s") from None
         except OSError as error:
@@ -200,7 +199,5 @@ def _length(raw: bytes) -> str:
 
 
 def _why(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"no TLS ({error.reason or error})"
     number = error.errno
     return os.strerror(number) if number and number > 0 else error.strerror or str(error)

@@ -197,7 +197,7 @@ def test_an_unknown_certificate_is_one_line_and_exit_code_2(authority: trustme.C
     command = [sys.executable, "-m", "engine", "call", PRE, "--plugin", https]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith(f"Error: --plugin: {https} cannot be trusted: ")
+    assert refused.stderr.startswith(f"Error: --plugin: TLS with {https} failed: unknown issuer: ")
     assert refused.stderr.endswith("; name the certificate of who signed it in SSL_CERT_FILE\n")
     assert refused.stderr.count("\n") == 1
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))

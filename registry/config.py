@@ -6,6 +6,7 @@ error message says was expected.
 
 from __future__ import annotations
 
+import json
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -273,7 +274,7 @@ def show(value: object, limit: int = 60) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            text = msgspec.json.encode(value).decode()
+            text = json.dumps(value, ensure_ascii=False)  # which takes what is no text, too: bytes of an argument
             return text if len(text) <= limit else f'{text[:limit]}..."'
         case dict():
             return "a table"

@@ -41,7 +41,11 @@ def replay(
     from engine.cli.replaying import Report, run
     from engine.recording.format import RecordError
 
-    given = dict(plugins)
+    given: dict[str, str] = {}
+    for name, address in plugins:
+        if name in given:
+            raise BadInput(f"--plugin {name}: expected one address, got {given[name]!r} and {address!r}")
+        given[name] = address
     try:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as cases:
             report = Report(junit, cases)

@@ -38,9 +38,7 @@ async def run(record: Path, plugins: dict[str, str], timeout: float, token_file:
         opened = stack.enter_context(Record(record, tell))
         clients: dict[str, Client] = {}
         for name, address in plugins.items():
-            config = replace(
-                plugin_at(f"--plugin {name}", address, token_file, timeout), name=name, retry=RetrySettings()
-            )
+            config = replace(plugin_at(f"--plugin {name}", address, token_file, timeout, name), retry=RetrySettings())
             problem = await can_connect(parse_address(address), timeout)
             if problem is not None:
                 raise unreachable(f"--plugin {name}", problem, untrusted=problem.startswith("TLS"))

@@ -28,11 +28,15 @@ def timeout(default: float) -> Callable[[_Command], _Command]:
     )
 
 
-def plugin_at(option: str, address: str, token_file: Path | None, timeout: float) -> PluginConfig:
-    """A plugin that is asked once, with no retries. Raises `BadInput`, naming the option or argument that is wrong."""
+def plugin_at(option: str, address: str, token_file: Path | None, timeout: float, name: str = "") -> PluginConfig:
+    """A plugin that is asked once, with no retries; called by its address where it has no name.
+
+    Raises `BadInput`, naming the option or argument that is wrong.
+    """
     from registry.config import FieldError, PluginConfig, RetrySettings, Seconds
     from registry.secrets import warn_of_readers
     from rpc import Token
+    from rpc.address import parse_address
 
     if not timeout > 0:
         raise BadInput("--timeout: expected a duration greater than zero")
@@ -43,8 +47,12 @@ def plugin_at(option: str, address: str, token_file: Path | None, timeout: float
     if token_file is not None:
         warn_of_readers(token_file)
     try:
+        where = parse_address(address)
+    except ValueError as error:
+        raise BadInput(f"{option}: {error}") from None
+    try:
         return PluginConfig(
-            name=address.strip() or "plugin",
+            name=name or str(where),
             address=address,
             token=token,
             timeout=Seconds(timeout),

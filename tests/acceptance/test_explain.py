@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import trustme
 
 from engine import PendingExecutor, Recorder, Workflow
 from engine.recording import reading
@@ -247,13 +249,39 @@ async def test_a_plugin_that_is_not_there_is_bad_input(
 ) -> None:
     peer = await plugin({"node.preExecute": {}})
     await _recorded(engine, record, peer, work=workflow(container("main")))
-    for given in (f"other={peer.address}", "plugin-1=http://127.0.0.1:1", "plugin-1=nowhere"):
+    for given, named in (
+        (f"other={peer.address}", "other"),
+        ("plugin-1=http://127.0.0.1:1", "plugin-1"),
+        ("plugin-1=nowhere", "plugin-1"),
+        ("plugin-1=http://\udcff", "plugin-1: 'http://\\udcff'"),
+        (f"o\x1bther={peer.address}", "o\\x1bther"),
+        (f"o\udcffther={peer.address}", "o\\udcffther"),
+    ):
         ended = await _replay(oarlock, record, "--plugin", given)
         assert ended.code == 2
         assert len(ended.err.splitlines()) == 1
-        assert given.split("=")[0] in ended.err
+        assert named in ended.err
+    twice = f"plugin-1={peer.address}"
+    ended = await _replay(oarlock, record, "--plugin", twice, "--plugin", twice)
+    assert ended.code == 2
+    assert ended.err.startswith("Error: --plugin plugin-1: expected one address, got ")
     ended = await _replay(oarlock, record, "--plugin", f"plugin-1={peer.address}", "--junit", "/nowhere/junit.xml")
     assert ended.code == 2
+
+
+async def test_a_plugin_with_an_unknown_certificate_is_bad_input(
+    plugin: StartPlugin, engine: StartEngine, oarlock: RunOarlock, record: Path
+) -> None:
+    peer = await plugin({"node.preExecute": {}})
+    await _recorded(engine, record, peer, work=workflow(container("main")))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    async with await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        ended = await _replay(oarlock, record, "--plugin", f"plugin-1=https://localhost:{port}")
+    assert ended.code == 2
+    assert ended.err.startswith("Error: --plugin plugin-1: ")
+    assert len(ended.err.splitlines()) == 1
 
 
 async def _replay(oarlock: RunOarlock, record: Path, *arguments: str) -> Ended:

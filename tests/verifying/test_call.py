@@ -163,6 +163,8 @@ def test_unix_sockets_and_tokens_are_taken_as_a_configuration_takes_them(tmp_pat
         (["x", "--plugin", "http://localhost"], "METHOD: 'x' is no method of the protocol, expected one of workflow."),
         ([PRE, "--plugin", "localhost:4355"], "--plugin: 'localhost:4355' is not an http://, https:// or unix:/// "),
         ([PRE, "--plugin", "http://"], "--plugin: 'http://' has no host"),
+        ([PRE, "--plugin", "http://\udcff"], "--plugin: 'http://\\udcff' has blanks or control characters in it"),
+        ([PRE, "--plugin", "http://\x1b[1m"], "--plugin: 'http://\\x1b[1m' has blanks or control characters in it"),
         ([PRE, "--plugin", ""], "--plugin: '' is not an http://, https:// or unix:/// address"),
         ([PRE, "--plugin", "http://a", "--set", "node.id=5"], "--set node: id: expected a string, got a whole number"),
         ([PRE, "--plugin", "http://a", "--set", "nod.id=5"], "--set nod.id: it is sent no nod, did you mean node?"),

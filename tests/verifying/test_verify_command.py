@@ -125,6 +125,7 @@ def test_a_plugin_at_a_unix_socket_that_wants_a_token_is_verified_with_it(tmp_pa
     [
         (["localhost:4355"], "URL: 'localhost:4355' is not an http://, https:// or unix:/// address"),
         (["http://"], "URL: 'http://' has no host"),
+        (["http://\udcff"], "URL: 'http://\\udcff' has blanks or control characters in it"),
         (["http://a b"], "URL: 'http://a b' has blanks or control characters in it"),
         (["http://a", "--token-file", "nowhere"], "--token-file: cannot read nowhere: No such file or directory"),
         (["unix:///nowhere/at/all"],

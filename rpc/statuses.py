@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rpc.errors import FatalError, PluginError, TransientError
-from rpc.lanes import Response
 from rpc.stats import Outcome
+
+if TYPE_CHECKING:  # who logs a line needs no lane
+    from rpc.lanes import Response
 
 PATIENCE: Final = frozenset({429, 502, 503, 504})
 """The plugin, or a proxy before it, cannot answer now."""
@@ -69,6 +70,8 @@ def parse_retry_after(value: str | None) -> float | None:
     value = value.strip()
     if re.fullmatch(r"[0-9]+", value):
         return min(float(value), MAX_RETRY_AFTER)
+    from email.utils import parsedate_to_datetime  # which is slow to import, and hardly ever wanted
+
     try:
         date = parsedate_to_datetime(value)
     except (ValueError, OverflowError):  # a number in it may be too large for any clock

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +36,7 @@ def replay(
       oarlock replay calls.jsonl --plugin hello=http://localhost:4355 --junit replay.xml
     """
     import asyncio
+    import tempfile
 
     from engine.cli.replaying import Report, run
     from engine.recording.format import RecordError

@@ -301,7 +301,8 @@ class Registry:
         clients = await self._open_clients({routes[name]: plugin for name, plugin in after.items()})
         plugins = tuple(Plugin(plugin, clients[routes[name]]) for name, plugin in after.items())
         for plugin in plugins:
-            plugin.client.renew(plugin.config.credentials)
+            if plugin.name in record.changed:
+                await plugin.client.reread(plugin.config.credentials)
         self._config, self._in_force, self._clients = config, after, clients
         self._close(self._generations.replace(plugins))
         return record

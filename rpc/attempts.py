@@ -138,8 +138,8 @@ class Attempts:
     ) -> tuple[T | None, float]:
         """One attempt in full generality, as the breaker's probe, finding the spelling: its reply, and the seconds.
 
-        Where it is refused for its credentials, and there are others by now, it is made once more with those. That
-        ``refused``, with the time when it was sent, was made already.
+        Where it is refused for its credentials, and there are others by now, it is made once more with each of those.
+        That ``refused``, with the time when it was sent, was made already.
         """
         breaker = self.ledger.breaker
         while True:
@@ -261,7 +261,7 @@ class Attempts:
             try:
                 return await awaited.reply, attempt.travelled
             except PluginError as error:
-                if refused is not None or not (self.renewal.possible and is_refusal(error)):
+                if not (self.renewal.possible and is_refusal(error)):
                     raise
                 refused = error, attempt.sent
             finally:

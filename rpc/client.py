@@ -188,6 +188,10 @@ class Client:
                 self._say_if_unverified()
         self._renewal.changed()
 
+    async def reread(self, credentials: Credentials) -> None:
+        """The same, as their files are by now."""
+        await self._renewal.read(credentials)
+
     def _say_if_unverified(self) -> None:
         tls = self._credentials.tls
         if tls is not None and not tls.verify:

@@ -81,6 +81,17 @@ class Renewal:
             await self._sleep(_PERIOD)
         return True
 
+    async def read(self, credentials: Credentials) -> None:
+        """Put these in force, as they are in their files by now.
+
+        Whoever reads does so in turn: what was read first, and took longer, must not replace what was read last.
+        """
+        async with self._looking:
+            try:
+                self._put(await asyncio.to_thread(credentials.again))
+            except ValueError:  # they are being replaced again, which will be told
+                self._put(credentials)
+
     async def _look(self) -> None:
         async with self._looking:
             if self._clock() < self._looked_at + _PERIOD:

@@ -37,6 +37,7 @@ from engine.templates.catalog import InvalidDocument
 from registry.cli import BadInput
 from registry.errors import ConfigError
 from registry.logs import configure_logs
+from registry.secrets import warn_of_readers
 from registry.terminal import tell
 from rpc.logs import get_logger
 
@@ -194,6 +195,7 @@ def _token(file: Path) -> str:
         raise BadInput(f"--token-file: {file}: expected a token, it is empty")
     if not all(0x21 <= each <= 0x7E for each in token):
         raise BadInput(f"--token-file: {file}: expected one token of printable ASCII characters without spaces")
+    warn_of_readers(file)
     return token.decode()
 
 
@@ -213,4 +215,5 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     except (ssl.SSLError, ValueError) as error:
         why = getattr(error, "reason", None) or error
         raise BadInput(f"--tls-cert {certificate}: expected a certificate, and --tls-key with its key: {why}") from None
+    warn_of_readers(key)
     return context

@@ -99,10 +99,6 @@ class _Resolver(aiohttp.ThreadedResolver):
         return permitted(self._destinations, host, found, lambda each: each["host"])
 
 
-def _watched(loop: asyncio.AbstractEventLoop, permits: Permits) -> ResponseHandler:
-    return WatchedProtocol(loop, permits)
-
-
 class _Connections:
     """Those that are made with one and the same settings."""
 
@@ -127,6 +123,7 @@ class _Connections:
         # As many calls as connections that have replied before, and the newcomers. Those who wait here are not being
         # timed: the plugin has not been asked yet.
         self.permits = Permits(MAX_NEWCOMERS)
+        self._alert: ssl.SSLError | None = None
         self.session = self._make_session(force_close=False)
         self._replays: aiohttp.ClientSession | None = None
 
@@ -151,7 +148,7 @@ class _Connections:
                 happy_eyeballs_delay=stagger,
                 resolver=_Resolver(self._destinations),
             )
-        connector._factory = functools.partial(_watched, asyncio.get_running_loop(), self.permits)
+        connector._factory = functools.partial(self._make_protocol, asyncio.get_running_loop())
         return aiohttp.ClientSession(
             connector=connector,
             headers=self._headers,
@@ -164,6 +161,22 @@ class _Connections:
             max_field_size=MAX_HEAD,
             max_headers=MAX_HEADERS,
         )
+
+    def _make_protocol(self, loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+        protocol = WatchedProtocol(loop, self.permits)
+        protocol.on_alert = self._hear
+        return protocol
+
+    def _hear(self, alert: ssl.SSLError) -> None:
+        self._alert = alert
+
+    async def blamed(self, error: BaseException) -> ssl.SSLError | None:
+        """What TLS made of it, if it was TLS: uvloop tells that only after a call has failed to be written for it."""
+        blamed = _tls_error(error)
+        if blamed is None and isinstance(error, aiohttp.ClientOSError) and self.tls is not None:
+            await asyncio.sleep(0)
+            blamed, self._alert = self._alert, None
+        return blamed
 
     def send_instead(self, headers: Mapping[str, str]) -> None:
         """Send these instead of those so far."""
@@ -295,7 +308,7 @@ class AiohttpLane:
                 raise Exhausted(
                     f"no reply within {self._timeout:g} s, but this process was {late:.2f} s late"
                 ) from error
-            raise self._translate(error, connections.tls) from error
+            raise self._translate(error, await connections.blamed(error), connections.tls) from error
         finally:
             connections.permits.release()
             if self._retired:
@@ -348,11 +361,11 @@ class AiohttpLane:
             raise TooLarge(f"the reply's body is over {self._max_body} bytes")
         return bytes(body)
 
-    def _translate(self, error: BaseException, tls: Tls | None) -> LaneError:
+    def _translate(self, error: BaseException, blamed: ssl.SSLError | None, tls: Tls | None) -> LaneError:
         """aiohttp's many exceptions as our two, by whose fault it was."""
         shown = tls is not None and "cert_file" in tls.files
-        if (refused := _tls_error(error)) is not None:
-            return Untrusted(f"TLS failed: {failure(refused, shown=shown)}")
+        if blamed is not None:
+            return Untrusted(f"TLS failed: {failure(blamed, shown=shown)}")
         match error:
             case aiohttp.ConnectionTimeoutError():
                 return Unreachable("no connection within the connect timeout")

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import aiohttp
@@ -35,6 +35,8 @@ class WatchedProtocol(ResponseHandler):
         self.replies = 0
         self.heard = False
         self.reset: BaseException | None = None
+        self.on_alert: Callable[[ssl.SSLError], None] | None = None
+        """Who is told what TLS said when it ended the connection."""
         self._awaiting = False
         self._asked = False
         self._interim = 0
@@ -124,8 +126,6 @@ class WatchedProtocol(ResponseHandler):
         self._awaiting = False
         if isinstance(exc, HttpProcessingError):
             self._break_body(exc)
-        if isinstance(self.reset, ssl.SSLError):  # which says more than that nothing could be written afterwards
-            exc_cause = self.reset
         super().set_exception(exc, exc if exc_cause is None else exc_cause)
 
     def close(self) -> None:
@@ -149,6 +149,8 @@ class WatchedProtocol(ResponseHandler):
         if exc is not None:
             self._salvage()
         self.reset = exc
+        if isinstance(exc, ssl.SSLError) and self.on_alert is not None:
+            self.on_alert(exc)
         if self.chunked:  # aiohttp forgets that it is, where a trailer says Transfer-Encoding
             self._break_body(aiohttp.ClientPayloadError("cut short"))
         if self.replies:

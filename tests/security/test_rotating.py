@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import trustme
 
+from engine import Engine
 from registry import ConfigError, Registry, load_config
 from rpc import BatchPolicy, Client, FatalError, Method, Secret, Tls, Token
 from rpc.batches import Call, CallBatch
 from rpc.client import LaneName
 from rpc.replies import EMPTY
 from rpc.window import Outcomes
+from tests.acceptance.manifests import container, workflow
 from tests.security.rotation import CHANGES, rotate
 from tests.security.servers import SecureServer, server_context, write_certificate
 
@@ -211,3 +213,26 @@ def test_a_secret_that_everybody_may_read_is_warned_about_once(
     assert sorted(line.split(" file=")[1].split()[0] for line in said) == [str(key), str(file)]
     assert "old" not in repr(config)
     assert isinstance(config.plugins[0].tls, Tls)
+
+
+async def test_workflows_go_on_while_token_and_plugin_are_rotated_together(
+    serve: Serve, file: Path, tmp_path: Path
+) -> None:
+    server = serve()
+    server.expected = {"Authorization": "Bearer old"}
+    (tmp_path / "plugins.toml").write_text(
+        f'[engine]\nenabled = true\n[[plugins]]\nname = "a"\naddress = "{server.address}"\ntoken_file = "secret"\n'
+    )
+    fan = {"name": "main", "steps": [[{"name": "work", "template": "work", "withSequence": {"count": "20"}}]]}
+    works = [workflow(fan, container("work"), name=f"w{number}") for number in range(10)]
+    async with Engine.from_config(tmp_path / "plugins.toml") as engine:
+        running = asyncio.ensure_future(engine.run(works))
+        rotations = 0
+        while not running.done():
+            rotations += 1
+            server.expected = {"Authorization": f"Bearer new-{rotations}"}
+            await asyncio.sleep(0.02)
+            replace(file, f"new-{rotations}")
+            await asyncio.wait([running], timeout=0.1)
+        await running
+    assert [work.phase for work in works] == ["Succeeded"] * len(works)

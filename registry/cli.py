@@ -60,7 +60,10 @@ def check(file: Path, as_json: bool) -> None:
         raise BadInput(str(error)) from None
     import asyncio
 
-    checkups = asyncio.run(_check_all(config))
+    try:
+        checkups = asyncio.run(_check_all(config))
+    except ConfigError as error:
+        raise BadInput(str(error)) from None
     if as_json:
         click.echo(_document(checkups))
     elif not checkups:
@@ -77,6 +80,11 @@ async def _check_all(config: Config) -> list[Checkup]:
     import asyncio
 
     from registry.checking import check_plugin
+    from registry.discovered import Discovered
+
+    discovered = Discovered()
+    await discovered.find(config)
+    config = discovered.added_to(config)
 
     return await asyncio.gather(
         *(check_plugin(plugin, destinations=config.destinations(plugin)) for plugin in config.plugins)

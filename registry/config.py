@@ -246,14 +246,29 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
         return Credentials(self.token, self.headers or {}, self.tls)
 
 
+class KubernetesSettings(Settings, frozen=True, kw_only=True):
+    """``[kubernetes]``: the namespace in which plugins are found as ConfigMaps.
+
+    ``kubeconfig`` and ``context`` say in which cluster, where that is not the one that this process is in.
+    """
+
+    namespace: Annotated[
+        str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", description='a namespace, such as "argo"')
+    ]
+    kubeconfig: Annotated[str | None, Meta(description="the name of a file")] = None
+    context: Annotated[str | None, Meta(description="the name of a context in the kubeconfig")] = None
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All that is configured. ``plugins`` in calling order: those of the file, then those of the ConfigMaps.
 
-    ``discovered`` are the names of the latter. ``sources`` are the files and folders all this was read from, which are
-    those to watch for changes. Raises `ValueError` for two plugins of one name.
+    ``discovered`` are the names of the latter. ``kubernetes`` says where to find more. ``sources`` are the
+    files and folders all this was read from, which are those to watch for changes. Raises `ValueError` for two plugins
+    of one name.
     """
 
     engine: EngineSettings = EngineSettings()
+    kubernetes: KubernetesSettings | None = None
     plugins: tuple[PluginConfig, ...] = ()
     discovered: frozenset[str] = frozenset()
     sources: tuple[Path, ...] = ()

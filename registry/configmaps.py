@@ -72,7 +72,7 @@ def plugins_in(file: Path, allowed: tuple[str, ...] | None) -> list[Found]:
     for number, document in enumerate(_documents(file), 1):
         for path, manifest in _manifests(document, f"document {number}: ", file):
             if _is_plugin(manifest, path, file):
-                found.append(Found(file, f"{path}metadata.name", _plugin(manifest, path, file, allowed)))
+                found.append(Found(file, f"{path}metadata.name", plugin_of(manifest, file, path, allowed)))
     return found
 
 
@@ -116,7 +116,8 @@ def _is_plugin(manifest: dict[str, Any], path: str, file: Path) -> bool:
     return True
 
 
-def _plugin(manifest: dict[str, Any], path: str, file: Path, allowed: tuple[str, ...] | None) -> PluginConfig:
+def plugin_of(manifest: dict[str, Any], file: Path, path: str, allowed: tuple[str, ...] | None) -> PluginConfig:
+    """The plugin that a ConfigMap with the label is, found at `path` in `file`. Raises `ConfigError`."""
     name = manifest["metadata"].get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         expected = "expected a lower case name as Kubernetes has them"

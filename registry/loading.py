@@ -8,9 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import msgspec
 from msgspec import Meta
 
-from registry.config import Config, EngineSettings, PluginConfig, Settings, show
+from registry.config import Config, EngineSettings, KubernetesSettings, PluginConfig, Settings, show
 from registry.configmaps import Found, manifest_files, plugins_in
 from registry.decoding import decode, renamed
 from registry.errors import ConfigError
@@ -25,6 +26,7 @@ class _Document(Settings, frozen=True):
     """The file's own tables; `Config` is what comes of them."""
 
     engine: Annotated[EngineSettings, Meta(description="a table, [engine]")] = EngineSettings()
+    kubernetes: Annotated[KubernetesSettings | None, Meta(description="a table, [kubernetes]")] = None
     plugins: Annotated[tuple[PluginConfig, ...], Meta(description="tables, each under [[plugins]]")] = ()
     configmaps: Annotated[
         tuple[Annotated[str, Meta(min_length=1, description="the name of a file or folder")], ...],
@@ -46,6 +48,10 @@ def load_config(path: str | PathLike[str]) -> Config:
             for index, table in enumerate(plugins)
         ]
     document = decode(tables, _Document, file=file)
+    kubernetes = document.kubernetes
+    if kubernetes is not None and kubernetes.kubeconfig is not None:
+        kubeconfig = str(file.parent / Path(kubernetes.kubeconfig).expanduser())
+        kubernetes = msgspec.structs.replace(kubernetes, kubeconfig=kubeconfig)
     allowed = document.engine.allowed_addresses
     for index, plugin in enumerate(document.plugins):
         if refusal := Destinations(allowed).refusal_unseen(parse_address(plugin.address).host):
@@ -66,6 +72,7 @@ def load_config(path: str | PathLike[str]) -> Config:
     secrets = [file for plugin in every for file in plugin.credentials.files]
     return Config(
         engine=document.engine,
+        kubernetes=kubernetes,
         plugins=every,
         discovered=frozenset(plugin.name for plugin in every[len(document.plugins) :]),
         sources=(file, *folders_and_files, *secrets),
@@ -87,7 +94,7 @@ def _parse(file: Path) -> dict[str, Any]:
     except ValueError as error:  # an integer of thousands of digits
         raise ConfigError(file, "", f"not TOML that can be read: {error}") from None
     if not document:
-        raise ConfigError(file, "", "expected [engine], [[plugins]] or configmaps, got an empty file")
+        raise ConfigError(file, "", "expected [engine], [[plugins]], [kubernetes] or configmaps, got an empty file")
     return document
 
 

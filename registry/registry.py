@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from registry.config import Config, PluginConfig
+from registry.config import Config, KubernetesSettings, PluginConfig
+from registry.discovered import Discovered, cluster_of
+from registry.discovering import LONGEST_PAUSE, Manifests, follow
 from registry.errors import ConfigError
 from registry.generations import Generations, Plugin
 from registry.loading import load_config
@@ -109,10 +111,12 @@ class Registry:
     There are none unless they are enabled, by ``[engine] enabled = true`` or ARGO_PLUGINS=true in the environment.
 
     Made from a file, it follows that file and all that it names, unless ``watch`` is false. A new configuration is
-    checked before anything is swapped: a bad, half-written or missing one leaves all as it was, and is logged. A plugin
-    keeps its client, and all that it learnt, unless the way to call it changed; other credentials count for it at once.
-    ``on_reload`` is told what came of each change; what it raises is logged, and following goes on. ``observer`` is
-    told of every request. Raises `ConfigError` when made.
+    checked before anything is swapped: a bad, half-written or missing one leaves all as it was, and is logged. With a
+    ``[kubernetes]`` table there are the plugins of a cluster's ConfigMaps, too, from the beginning on; the cluster is
+    followed likewise, and what was found stays while it is away. A plugin keeps its client, and all that it learnt,
+    unless the way to call it changed; other credentials count for it at once. ``on_reload`` is told what came of each
+    change; what it raises is logged, and following goes on. ``observer`` is told of every request. Raises `ConfigError`
+    when made, and, where the cluster cannot be asked, when entered.
     """
 
     def __init__(
@@ -124,8 +128,10 @@ class Registry:
         observer: RequestObserver | None = None,
     ) -> None:
         self._file = None if isinstance(config, Config) else Path(config)
-        self._config = config if isinstance(config, Config) else load_config(config)
-        self._watch = watch and self._file is not None
+        self._read = self._config = config if isinstance(config, Config) else load_config(config)
+        self._watch = watch
+        self._discovered = Discovered()
+        self._discovering: asyncio.Task[None] | None = None
         self._on_reload = on_reload
         self._observer = observer
         self._tracing: Tracing | None = None
@@ -146,9 +152,11 @@ class Registry:
         self._last_error = ""
 
     async def __aenter__(self) -> Self:
+        await self._discovered.find(self._read)
         self._open = True
-        await self._put_in_force(self._config)
-        if self._watch:
+        await self._put_in_force(self._discovered.added_to(self._read))
+        self._discover()
+        if self._watch and self._file is not None:
             self._following = asyncio.create_task(self._follow(), name="registry: follow the configuration")
             await asyncio.sleep(0)  # the watch begins with the task's first step
         return self
@@ -158,10 +166,12 @@ class Registry:
 
     async def aclose(self) -> None:
         """Stop following the configuration and close every client, leased or not. Idempotent."""
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait([self._following])
-            self._following = None
+        following = [task for task in (self._following, self._discovering) if task is not None]
+        self._following = self._discovering = None
+        for task in following:
+            task.cancel()
+        if following:
+            await asyncio.wait(following)
         async with self._reloading:
             self._open = False
             self._close(self._generations.clients())
@@ -243,15 +253,51 @@ class Registry:
                 _log.error("configuration rejected, keeping the old one", error=str(error))
             else:
                 self._last_error = ""
-                if config == self._config:
+                if config == self._read:
                     return Reload(self._generations.current.number)
-                record = await self._put_in_force(config)
-                self._reloads += 1
-                for listener in self.listeners:
-                    listener(record)
-                _log.info("configuration reloaded", generation=record.generation)
+                record = await self._replace(self._discovered.added_to(config))
+                elsewhere = config.kubernetes != self._read.kubernetes
+                self._read = config
+                if elsewhere:
+                    self._discover()
         self._tell(record)
         return record
+
+    async def _replace(self, config: Config) -> Reload:
+        record = await self._put_in_force(config)
+        self._reloads += 1
+        for listener in self.listeners:
+            listener(record)
+        _log.info("configuration reloaded", generation=record.generation)
+        return record
+
+    def _discover(self) -> None:
+        """Follow the ConfigMaps of the cluster that is configured now, and of no other any more."""
+        if self._discovering is not None:
+            self._discovering.cancel()
+            self._discovering = None
+        if self._watch and self._read.kubernetes is not None:
+            self._discovering = asyncio.create_task(
+                self._follow_cluster(self._read.kubernetes), name="registry: follow the cluster"
+            )
+
+    async def _follow_cluster(self, settings: KubernetesSettings) -> None:
+        """Goes on whatever fails, likewise."""
+        while True:
+            try:
+                await follow(cluster_of(settings, self._file or "configuration"), self._found)
+            except Exception:
+                _log.exception("cannot follow the cluster, trying again", every=f"{LONGEST_PAUSE:g}s")
+            await asyncio.sleep(LONGEST_PAUSE)
+
+    async def _found(self, manifests: Manifests) -> None:
+        async with self._reloading:
+            self._discovered.manifests = manifests
+            config = self._discovered.added_to(self._read)
+            if not self._open or config == self._config:
+                return
+            record = await self._replace(config)
+        self._tell(record)
 
     def _tell(self, record: Reload) -> None:
         try:
@@ -268,7 +314,7 @@ class Registry:
         last = ""
         while True:
             try:
-                async for _ in changes(lambda: self._config.sources):
+                async for _ in changes(lambda: self._read.sources):
                     await self.reload()
                     last = ""
             except Exception as error:

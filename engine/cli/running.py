@@ -92,7 +92,10 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
         recorder=recorder_of(options),
     )
     with recorded(engine):
-        interrupted = uvloop.run(_run(engine, workflows, operation, options))
+        try:
+            interrupted = uvloop.run(_run(engine, workflows, operation, options))
+        except ConfigError as error:  # of a cluster
+            raise BadInput(str(error)) from None
         _write(workflows, options.output)
     if isinstance(executor, SimulatedExecutor):
         if options.output == "summary" and (line := made_up(executor, found)):

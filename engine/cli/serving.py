@@ -77,7 +77,7 @@ def serve(options: Options) -> None:
     try:
         with recorded(engine):
             uvloop.run(_serve(engine, store, listening, manifests, options))
-    except (CannotListen, StoreError) as error:
+    except (CannotListen, ConfigError, StoreError) as error:
         raise BadInput(str(error)) from None
 
 

@@ -1,0 +1,369 @@
+"""Plugins found in a cluster: ConfigMaps listed and watched, over a real socket, and what may go wrong with that."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry import ConfigError, Registry, Reload, load_config
+from registry.config import KubernetesSettings
+from registry.discovering import LONGEST_PAUSE, Manifests, follow
+from registry.kubernetes import ConfigMaps
+from tests.registry.api_server import LABELS, ApiServer, api_server, write_kubeconfig
+
+ON = '[engine]\nenabled = true\n[kubernetes]\nnamespace = "argo"\nkubeconfig = "kubeconfig"\n'
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[ApiServer]:
+    async with api_server() as server:
+        write_kubeconfig(tmp_path, server.address)
+        yield server
+
+
+class Following:
+    """A registry, and what it was told one after the other."""
+
+    def __init__(self, file: Path) -> None:
+        self._records: asyncio.Queue[Reload] = asyncio.Queue()
+        self.registry = Registry(file, on_reload=self._records.put_nowait)
+
+    async def next(self) -> Reload:
+        async with asyncio.timeout(60):
+            return await self._records.get()
+
+    @property
+    def names(self) -> list[str]:
+        return [plugin.name for plugin in self.registry.snapshot()]
+
+
+async def asked(server: ApiServer, verb: str) -> str:
+    """Wait until the server was asked for that; the version."""
+    async with asyncio.timeout(60):
+        while (request := await server.asked.get())[0] != verb:
+            pass
+    return request[1]
+
+
+async def test_configmaps_are_there_from_the_first_pass_on(
+    cluster: ApiServer, toml: Callable[[str], Path], serve: Callable[..., Any]
+) -> None:
+    cluster.put("hello", address=serve().address, timeout="500ms")
+    cluster.put("no-plugin", labels={}, address="http://localhost:1")
+    async with Registry(toml(ON), watch=False) as registry:
+        (plugin,) = registry.snapshot()
+        assert (plugin.name, plugin.config.timeout) == ("hello", 0.5)
+        assert registry.config.discovered == {"hello"}
+        assert await plugin.client.call("workflow.preOperate", {}) == {}
+
+
+async def test_what_is_added_changed_and_removed_counts_at_once(
+    cluster: ApiServer, toml: Callable[[str], Path]
+) -> None:
+    file = toml(ON + '[[plugins]]\nname = "mine"\naddress = "http://localhost:1"\n')
+    following = Following(file)
+    async with following.registry as registry:
+        assert following.names == ["mine"]
+        mine = registry.snapshot()[0].client
+        cluster.put("b", address="http://localhost:2")
+        assert (await following.next()).added == ("b",)
+        cluster.put("a", address="http://localhost:3")
+        assert (await following.next()).added == ("a",)
+        assert following.names == ["mine", "a", "b"]
+        with registry.lease() as leased:
+            cluster.put("b", address="http://localhost:4")
+            assert (await following.next()).changed == ("b",)
+            assert leased[2].config.address == "http://localhost:2"
+        assert registry.snapshot()[2].config.address == "http://localhost:4"
+        cluster.put("no-plugin", labels={})
+        cluster.delete("a")
+        assert (await following.next()).removed == ("a",)
+        assert registry.snapshot()[0].client is mine
+        assert registry.stats.draining == 0
+
+
+async def test_a_bad_configmap_takes_no_other_with_it(
+    cluster: ApiServer, toml: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    cluster.put("bad", address="unix:///run/secret.sock")
+    cluster.put("evil", address="http://169.254.169.254")
+    cluster.put("good", address="http://localhost:1")
+    cluster.put("mine", address="http://localhost:2")
+    cluster.put("token", address="http://localhost:3", token_file="/etc/passwd")
+    following = Following(toml(ON + '[[plugins]]\nname = "mine"\naddress = "http://localhost:1"\n'))
+    async with following.registry:
+        assert following.names == ["mine", "good"]
+        assert [each.__dict__["error"] for each in caplog.records if each.levelno == logging.ERROR] == [
+            "configmap argo/bad: data.address: a unix socket can be named only in plugins.toml, "
+            "for ConfigMaps may be written by others",
+            "configmap argo/evil: data.address: a link-local address can be named only in plugins.toml, "
+            "for ConfigMaps may be written by others",
+            'configmap argo/mine: metadata.name: expected a name of its own, "mine" is taken',
+            "configmap argo/token: data.token_file: a file of the controller can be named only in plugins.toml, "
+            "for ConfigMaps may be written by others",
+        ]
+        caplog.clear()
+        cluster.put("bad", address="http://localhost:5")
+        assert (await following.next()).added == ("bad",)
+        assert [each.message for each in caplog.records if each.levelno == logging.ERROR] == []
+        cluster.put("good", timeout="never")
+        assert (await following.next()).removed == ("good",)
+
+
+async def test_addresses_that_are_allowed_count_for_what_is_found(
+    cluster: ApiServer, toml: Callable[[str], Path]
+) -> None:
+    cluster.put("a", address="http://10.1.2.3")
+    cluster.put("b", address="http://192.168.1.1")
+    following = Following(toml(ON))
+    async with following.registry:
+        assert following.names == ["a", "b"]
+        toml(ON.replace("[kubernetes]", 'allowed_addresses = ["10.0.0.0/8"]\n[kubernetes]'))
+        assert (await following.next()).removed == ("b",)
+
+
+async def test_a_watch_that_ends_goes_on_from_the_last_bookmark(
+    cluster: ApiServer, toml: Callable[[str], Path]
+) -> None:
+    following = Following(toml(ON))
+    async with following.registry:
+        await asked(cluster, "list")
+        await asked(cluster, "list")
+        await asked(cluster, "watch")
+        cluster.put("a", address="http://localhost:1")
+        await following.next()
+        cluster.bookmark()
+        cluster.end_watches()
+        assert await asked(cluster, "watch") == str(cluster.version)
+        cluster.put("b", address="http://localhost:2")
+        assert (await following.next()).added == ("b",)
+        assert cluster.asked.empty(), "nothing was listed again"
+
+
+async def test_what_happened_while_the_server_forgot_is_listed(cluster: ApiServer, toml: Callable[[str], Path]) -> None:
+    cluster.put("a", address="http://localhost:1")
+    following = Following(toml(ON))
+    async with following.registry:
+        await asked(cluster, "watch")
+        cluster.configmaps.clear()
+        cluster.configmaps |= {"b": {"metadata": {"name": "b", "labels": LABELS}, "data": {"address": "http://b"}}}
+        cluster.forget_the_past()
+        cluster.end_watches()
+        record = await following.next()
+        assert (record.added, record.removed) == (("b",), ("a",))
+
+
+async def test_another_namespace_or_none_is_followed_from_then_on(
+    cluster: ApiServer, toml: Callable[[str], Path]
+) -> None:
+    cluster.put("a", address="http://localhost:1")
+    following = Following(toml("[engine]\nenabled = true\n"))
+    async with following.registry:
+        assert following.names == []
+        toml(ON)
+        assert (await following.next()).added == ()
+        assert (await following.next()).added == ("a",)
+        toml("[engine]\nenabled = true\n")
+        assert (await following.next()).removed == ("a",)
+
+
+@pytest.mark.parametrize("verb", ["list", "watch"])
+async def test_a_role_that_lacks_a_verb_is_said_in_one_line(
+    cluster: ApiServer, toml: Callable[[str], Path], caplog: pytest.LogCaptureFixture, verb: str
+) -> None:
+    expected = (
+        f"not allowed to {verb} configmaps in namespace argo, which a Role has to: configmaps is forbidden: "
+        f'User "system:serviceaccount:argo:oarlock" cannot {verb} resource "configmaps" in API group "" '
+        'in the namespace "argo"'
+    )
+    cluster.put("a", address="http://localhost:1")
+    cluster.forbidden.add(verb)
+    file = toml(ON)
+    if verb == "list":
+        with pytest.raises(ConfigError) as caught:
+            async with Registry(file):
+                pass
+        assert str(caught.value) == f"{file}: kubernetes: {expected}"
+        return
+    following = Following(file)
+    async with following.registry:
+        await asked(cluster, "watch")
+        await asked(cluster, "watch")
+        cluster.forbidden.clear()
+        cluster.put("b", address="http://localhost:2")
+        assert (await following.next()).added == ("b",)
+    assert [each.__dict__["problem"] for each in caplog.records if each.levelno == logging.ERROR] == [expected]
+
+
+# What `follow` does, in a time of its own
+
+
+class Time:
+    """It passes when one sleeps. ``slept`` are the pauses; `at` has something happen after so many seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+        self._plans: list[tuple[float, Callable[[], Awaitable[None]]]] = []
+
+    def at(self, moment: float, act: Callable[[], Awaitable[None]]) -> None:
+        self._plans.append((moment, act))
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        for plan in [plan for plan in self._plans if plan[0] <= self.now]:
+            self._plans.remove(plan)
+            await plan[1]()
+
+    def clock(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def told(cluster: ApiServer, tmp_path: Path) -> AsyncIterator[tuple[asyncio.Queue[Manifests], Time]]:
+    """What is found, and the time in which it is."""
+    queue: asyncio.Queue[Manifests] = asyncio.Queue()
+    time = Time()
+    settings = KubernetesSettings(namespace="argo", kubeconfig=str(tmp_path / "kubeconfig"))
+    task = asyncio.create_task(follow(ConfigMaps(settings), queue.put, sleep=time.sleep, clock=time.clock))
+    yield queue, time
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_while_the_server_is_away_for_an_hour_what_was_found_stays(
+    cluster: ApiServer, told: tuple[asyncio.Queue[Manifests], Time], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    found, time = told
+    cluster.put("a", address="http://localhost:1")
+    while "a" not in await found.get():
+        pass
+    time.at(3600, cluster.start)
+    await cluster.stop()
+    cluster.put("b", address="http://localhost:2")
+    assert set(await found.get()) == {"a", "b"}
+    assert time.now - 3600 <= LONGEST_PAUSE
+    assert max(time.slept) <= LONGEST_PAUSE
+    assert len(time.slept) < 300
+    problems = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert 1 <= len(problems) <= 3  # closed in mid-watch, then refused: said once, however often it was tried
+    assert caplog.records[-1].message == "configmaps are followed again"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        b"no JSON\n",
+        b"[]\n",
+        b'{"type": "ADDED", "object": null}\n',
+        b'{"type": "ERROR", "object": null}\n',
+        b'{"type": "ERROR", "object": {"code": 500, "message": "etcd is away"}}\n',
+        b'{"type": "ADDED", "object": {"metadata": {}}}\n',
+        b"x" * (5 << 20) + b"\n",
+    ],
+)
+async def test_a_watch_that_makes_no_sense_is_begun_anew(
+    cluster: ApiServer, told: tuple[asyncio.Queue[Manifests], Time], fault: bytes
+) -> None:
+    found, time = told
+    await found.get()
+    cluster.say(fault)
+    assert await found.get() == {}, "listed again"
+    cluster.put("a", address="http://localhost:1")
+    assert set(await found.get()) == {"a"}
+    assert time.slept
+
+
+async def test_a_token_that_was_rotated_is_read_again(
+    cluster: ApiServer, told: tuple[asyncio.Queue[Manifests], Time], tmp_path: Path
+) -> None:
+    found, time = told
+    await found.get()
+    cluster.token = "another"
+
+    async def rotate() -> None:
+        write_kubeconfig(tmp_path, cluster.address, "another")
+
+    time.at(60, rotate)
+    cluster.end_watches()
+    assert await found.get() == {}
+
+
+async def test_watches_that_end_at_once_are_not_begun_without_end(
+    cluster: ApiServer, told: tuple[asyncio.Queue[Manifests], Time]
+) -> None:
+    found, time = told
+    await found.get()
+    for _ in range(20):
+        await asked(cluster, "watch")
+        cluster.end_watches()
+    await asked(cluster, "watch")
+    assert len(time.slept) >= 20
+    assert time.slept[-1] >= LONGEST_PAUSE / 2
+
+
+@pytest.mark.parametrize("code", [401, 500, 503])
+async def test_a_server_that_refuses_is_named_with_what_it_was_asked(
+    cluster: ApiServer, toml: Callable[[str], Path], code: int
+) -> None:
+    cluster.refuse_with = code
+    with pytest.raises(ConfigError, match=f"cannot list configmaps in namespace argo: status {code}$"):
+        async with Registry(toml(ON)):
+            pass
+
+
+async def test_nobody_there_and_no_kubeconfig(toml: Callable[[str], Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"kubernetes: cannot read .*/kubeconfig: "):
+        async with Registry(toml(ON)):
+            pass
+    write_kubeconfig(tmp_path, "http://127.0.0.1:1")
+    with pytest.raises(ConfigError, match=r"kubernetes: cannot list configmaps in namespace argo: .*Cannot connect"):
+        async with Registry(toml(ON)):
+            pass
+
+
+async def test_in_a_cluster_the_service_account_is_used(
+    cluster: ApiServer, toml: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+    with pytest.raises(ConfigError, match="cannot read the service account: Service token file does not exist"):
+        async with Registry(toml(ON.replace('kubeconfig = "kubeconfig"', ""))):
+            pass
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    cluster.put("a", address="http://localhost:1")
+    async with Registry(toml(ON.replace('kubeconfig = "kubeconfig"', ""))) as registry:
+        assert [plugin.name for plugin in registry.snapshot()] == ["a"]
+
+
+def test_a_table_that_is_wrong(toml: Callable[[str], Path]) -> None:
+    for text, reason in (
+        ("[kubernetes]", 'kubernetes.namespace: expected a namespace, such as "argo", got nothing'),
+        ('[kubernetes]\nnamespace = "../x"', 'kubernetes.namespace: expected a namespace, such as "argo", got "../x"'),
+        (
+            '[kubernetes]\nnamespace = "a"\nname = 1',
+            "kubernetes.name: unknown key, did you mean namespace?",
+        ),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load_config(toml(text))
+        assert str(caught.value).endswith(reason)
+
+
+async def test_without_the_extra_it_is_said_what_to_install(
+    toml: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(ConfigError, match=r"kubernetes-asyncio is not installed: pip install 'oarlock\[kubernetes\]'"):
+        async with Registry(toml(ON)):
+            pass

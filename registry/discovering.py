@@ -90,20 +90,17 @@ async def follow(
             async with cluster.session() as session:
                 known, version = await session.list()
                 await found(known)
-                if said:
-                    _log.info("configmaps are followed again")
-                said = ""
                 while True:
                     began = clock()
                     async with aclosing(session.watch(version)) as events:
                         async for event in events:
-                            failures = 0
+                            failures, said = 0, _over(said)
                             version = event.version or version
                             if event.kind != "BOOKMARK":
                                 known = _after(known, event)
                                 await found(known)
                     if clock() - began >= _LASTING:
-                        failures = 0
+                        failures, said = 0, _over(said)
                     else:
                         failures += 1
                         await sleep(_pause(failures))
@@ -122,6 +119,12 @@ async def follow(
 def _after(known: Manifests, event: Event) -> Manifests:
     others = {name: manifest for name, manifest in known.items() if name != event.name}
     return others if event.kind == "DELETED" else {**others, event.name: event.manifest}
+
+
+def _over(said: str) -> str:
+    if said:
+        _log.info("configmaps are followed again")
+    return ""
 
 
 def _pause(failures: int) -> float:

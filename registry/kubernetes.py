@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import aiohttp
 import orjson
+from aiohttp.http import HttpProcessingError
 from kubernetes_asyncio import client, config
 from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
 
@@ -118,8 +119,9 @@ class _Session:
                 yield reply
         except TimeoutError as error:
             raise ClusterError(f"cannot {verb} configmaps in namespace {self._namespace}: no answer in time") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ClusterError(f"cannot {verb} configmaps in namespace {self._namespace}: {error}") from error
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            said = " ".join(str(error).split())[:300]
+            raise ClusterError(f"cannot {verb} configmaps in namespace {self._namespace}: {said}") from error
 
 
 async def _status(reply: aiohttp.ClientResponse) -> Mapping[str, Any]:

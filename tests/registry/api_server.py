@@ -57,7 +57,8 @@ class ApiServer:
         self._tell("BOOKMARK", {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {}})
 
     def say(self, line: bytes) -> None:
-        """To all who watch."""
+        """To all who watch, or will from what they know now."""
+        self.version += 1
         self._events.append((self.version, line))
         self._wake()
 
@@ -71,8 +72,7 @@ class ApiServer:
         self.oldest = self.version
 
     def _tell(self, kind: str, item: dict[str, Any]) -> None:
-        self.version += 1
-        item["metadata"]["resourceVersion"] = str(self.version)
+        item["metadata"]["resourceVersion"] = str(self.version + 1)
         document = {"type": kind, "object": {"kind": "ConfigMap", "apiVersion": "v1", **item}}
         self.say(json.dumps(document).encode() + b"\n")
 
@@ -125,13 +125,14 @@ class ApiServer:
             await response.write(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
             return response
         told = next((i for i, (version, _) in enumerate(self._events) if version > since), len(self._events))
-        while not cut.is_set():
-            changed = self._changed
+        while True:
+            changed, over = self._changed, cut.is_set()
             for _, line in self._events[told:]:
                 await response.write(line)
             told = len(self._events)
+            if over:
+                return response
             await changed.wait()
-        return response
 
 
 def write_kubeconfig(folder: Path, address: str, token: str = "a-token") -> Path:

@@ -26,12 +26,12 @@ class _Document(Settings, frozen=True):
     """The file's own tables; `Config` is what comes of them."""
 
     engine: Annotated[EngineSettings, Meta(description="a table, [engine]")] = EngineSettings()
-    kubernetes: Annotated[KubernetesSettings | None, Meta(description="a table, [kubernetes]")] = None
     plugins: Annotated[tuple[PluginConfig, ...], Meta(description="tables, each under [[plugins]]")] = ()
     configmaps: Annotated[
         tuple[Annotated[str, Meta(min_length=1, description="the name of a file or folder")], ...],
         Meta(description="an array of names of files and folders"),
     ] = ()
+    kubernetes: Annotated[KubernetesSettings | None, Meta(description="a table, [kubernetes]")] = None
 
 
 def load_config(path: str | PathLike[str]) -> Config:
@@ -94,7 +94,7 @@ def _parse(file: Path) -> dict[str, Any]:
     except ValueError as error:  # an integer of thousands of digits
         raise ConfigError(file, "", f"not TOML that can be read: {error}") from None
     if not document:
-        raise ConfigError(file, "", "expected [engine], [[plugins]], [kubernetes] or configmaps, got an empty file")
+        raise ConfigError(file, "", "expected [engine], [[plugins]] or configmaps, got an empty file")
     return document
 
 

@@ -276,7 +276,9 @@ class Registry:
         if self._discovering is not None:
             self._discovering.cancel()
             self._discovering = None
-        if self._watch and self._read.kubernetes is not None:
+        if self._read.kubernetes is None:
+            self._discovered.manifests = {}
+        elif self._watch:
             self._discovering = asyncio.create_task(
                 self._follow_cluster(self._read.kubernetes), name="registry: follow the cluster"
             )
@@ -286,6 +288,9 @@ class Registry:
         while True:
             try:
                 await follow(cluster_of(settings, self._file or "configuration"), self._found)
+            except ConfigError as error:
+                _log.error("cannot follow the cluster", error=str(error))
+                return
             except Exception:
                 _log.exception("cannot follow the cluster, trying again", every=f"{LONGEST_PAUSE:g}s")
             await asyncio.sleep(LONGEST_PAUSE)

@@ -46,8 +46,8 @@ def test_text_that_is_no_configuration(toml: Callable[[str | bytes], Path], text
     ("text", "expected"),
     [
         ("plugin = 1", "plugin: unknown key, did you mean plugins?"),
-        ("colour = 1", "colour: unknown key, expected one of engine, plugins, configmaps"),
-        ('"a\\nb" = 1', '"a\\nb": unknown key, expected one of engine, plugins, configmaps'),
+        ("colour = 1", "colour: unknown key, expected one of engine, plugins, configmaps, kubernetes"),
+        ('"a\\nb" = 1', '"a\\nb": unknown key, expected one of engine, plugins, configmaps, kubernetes'),
         ("engine = true", "engine: expected a table, [engine], got true"),
         ("[engine]\nenabled = 1", "engine.enabled: expected true or false, got 1"),
         ("[engine]\nloop_deadline = inf", f"engine.loop_deadline: {DURATION} inf"),

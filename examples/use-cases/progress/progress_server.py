@@ -16,7 +16,8 @@ def show(args: dict[str, Any]) -> dict[str, Any]:
         return {}  # the progress of what has children is theirs
     done, total = map(int, new.split("/"))
     bar = "#" * (WIDTH * done // total) if total else ""
-    print(f"{args['workflow']['metadata']['name']} {args['new']['displayName']} [{bar:{WIDTH}}] {new}", flush=True)
+    line = f"{args['workflow']['metadata']['name']} {args['new']['displayName']} [{bar:{WIDTH}}] {new}\n"
+    print(line, end="", flush=True)  # in one piece, as other threads print, too
     return {}
 
 

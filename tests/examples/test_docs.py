@@ -21,6 +21,7 @@ from registry import (
     BreakerSettings,
     Config,
     EngineSettings,
+    KubernetesSettings,
     MatchSettings,
     PluginConfig,
     Registry,
@@ -61,6 +62,7 @@ def rows(text: str) -> list[list[str]]:
     ("heading", "settings"),
     [
         ("[engine]", EngineSettings),
+        ("[kubernetes]", KubernetesSettings),
         ("[[plugins]]", PluginConfig),
         ("match", MatchSettings),
         ("batch", BatchSettings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from registry.config import KubernetesSettings
 from registry.discovering import LONGEST_PAUSE, ClusterError, Event, Listing, Manifests, follow
 from registry.kubernetes import ConfigMaps
 from tests.registry.api_server import LABELS, ApiServer, api_server, write_kubeconfig
+from tests.registry.real_api_server import real_api_server
 
 ON = '[engine]\nenabled = true\n[kubernetes]\nnamespace = "argo"\nkubeconfig = "kubeconfig"\n'
 
@@ -404,3 +406,18 @@ async def test_without_the_extra_it_is_said_what_to_install(
     with pytest.raises(ConfigError, match=r"kubernetes-asyncio is not installed: pip install 'oarlock\[kubernetes\]'"):
         async with Registry(toml(ON)):
             pass
+
+
+@pytest.mark.skipif(
+    not (shutil.which("kube-apiserver") and shutil.which("etcd")), reason="kube-apiserver and etcd are not on the PATH"
+)
+async def test_against_the_real_api_server(toml: Callable[[str], Path], tmp_path: Path) -> None:
+    async with real_api_server(tmp_path) as server:
+        await server.put("a", "http://localhost:1")
+        following = Following(toml(ON))
+        async with following.registry:
+            assert following.names == ["a"]
+            await server.put("b", "http://localhost:2")
+            assert (await following.next()).added == ("b",)
+            await server.delete("a")
+            assert (await following.next()).removed == ("a",)

@@ -155,7 +155,7 @@ class Registry:
         await self._discovered.find(self._read)
         self._open = True
         await self._put_in_force(self._discovered.added_to(self._read))
-        self._discover()
+        await self._discover()
         if self._watch and self._file is not None:
             self._following = asyncio.create_task(self._follow(), name="registry: follow the configuration")
             await asyncio.sleep(0)  # the watch begins with the task's first step
@@ -259,7 +259,7 @@ class Registry:
                 elsewhere = config.kubernetes != self._read.kubernetes
                 self._read = config
                 if elsewhere:
-                    self._discover()
+                    await self._discover()
         self._tell(record)
         return record
 
@@ -271,10 +271,11 @@ class Registry:
         _log.info("configuration reloaded", generation=record.generation)
         return record
 
-    def _discover(self) -> None:
+    async def _discover(self) -> None:
         """Follow the ConfigMaps of the cluster that is configured now, and of no other any more."""
         if self._discovering is not None:
             self._discovering.cancel()
+            await asyncio.wait([self._discovering])
             self._discovering = None
         if self._read.kubernetes is None:
             self._discovered.manifests = {}

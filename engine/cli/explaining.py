@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.recording.explaining import Event, is_silent
-from engine.recording.format import Called, Ended
+from engine.recording.format import Began, Called, Ended
 from registry.terminal import printable
 from rpc import Outcome
 
@@ -28,10 +28,16 @@ def as_json(event: Event) -> str:
 def as_text(events: Iterator[Event], *, whole: bool) -> Iterator[str]:
     """Lines for people; with the names of nodes where they are about a ``whole`` workflow."""
     silent: dict[str, int] = {}
-    phase = ""
+    process, under_way, anew, phase = 0, 0, "", ""
     for event in events:
         told, lines = event.told, list[str]()
-        if isinstance(told, Ended):
+        if isinstance(told, Began):
+            if process and event.pass_.process != process:
+                lost = f"; whether pass {under_way} counted is not recorded" if under_way else ""
+                anew = f"{_time(told.began)}  another process went on, which counts passes anew{lost}"
+            process, under_way = event.pass_.process, told.number
+        elif isinstance(told, Ended):
+            under_way = 0
             if told.result != "committed":
                 why = f": {told.reason}" if told.reason else ""
                 lines.append(f"{_time(told.ended)}  pass {told.number} was {told.result}{why}; nothing in it counts")
@@ -45,7 +51,8 @@ def as_text(events: Iterator[Event], *, whole: bool) -> Iterator[str]:
                 lines += _call(told, event.reply, whole=whole)
         if lines:
             yield from _silence(silent)
-            yield from map(printable, lines)
+            yield from map(printable, [anew, *lines] if anew else lines)
+            anew = ""
         if isinstance(told, Called) and is_silent(told) and told.outcome is Outcome.ANSWERED:
             silent[told.plugin] = silent.get(told.plugin, 0) + 1
     yield from _silence(silent)

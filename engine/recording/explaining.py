@@ -102,11 +102,13 @@ def _top(target: Target) -> str:
 def story(record: Record, target: Target) -> Iterator[Event]:
     """What the record tells of it, in order."""
     quoted = b'"id":' + orjson.dumps(target.node)
-    request = phase = committed = ""
+    process, request, phase, committed = 0, "", "", ""
     for pass_, told in record.told(lambda line: not target.node or quoted in line):
         reply, now = None, ""
         if pass_.uid != target.uid:
             continue
+        if pass_.process != process:  # what the one before was in the midst of is not known to have counted
+            process, request, phase, committed = pass_.process, "", "", ""
         if isinstance(told, Called):
             if target.node and (told.node is None or told.node.id != target.node):
                 continue

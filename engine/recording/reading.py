@@ -28,11 +28,12 @@ Told = Began | Ended | Called
 
 
 class Pass(NamedTuple):
-    """A pass over a workflow."""
+    """A pass over a workflow, by the process of that number in the record: each counts its own passes."""
 
     number: int
     workflow: str
     uid: str
+    process: int
 
 
 class Sent(NamedTuple):
@@ -74,18 +75,18 @@ class Record:
     ) -> Iterator[tuple[Pass, Told]]:
         """The calls that are `wanted`, by their lines, and the beginnings and ends of all passes, in order. Whoever
         wants to may `look` at the lines of bodies."""
-        under_way = dict[int, Pass]()
+        process, under_way = 0, dict[int, Pass]()
         for number, line in self._lines():
             if line.startswith(_BODY):
                 look(line)
                 continue
             if line.startswith(_HEADER):
-                under_way = {}
+                process, under_way = process + 1, {}
                 continue
             what: Told
             if line.startswith(_BEGAN):
                 what = began = self._decoded(line, Began, number)
-                under_way[began.number] = Pass(began.number, began.workflow, began.uid)
+                under_way[began.number] = Pass(began.number, began.workflow, began.uid, process)
             elif line.startswith(_ENDED):
                 what = self._decoded(line, Ended, number)
             elif wanted(line):

@@ -98,6 +98,26 @@ async def test_what_somebody_else_did_to_a_node_is_told_as_such(
     assert "the node is Running now, which is no plugin's doing" in told
 
 
+async def test_where_another_process_went_on_is_told_with_the_pass_that_has_no_end(
+    plugin: StartPlugin, engine: StartEngine, oarlock: RunOarlock, record: Path
+) -> None:
+    peer = await plugin({"node.preExecute": _on("work(0:0)", {"node": {"message": "seen"}})})
+    work = _fan()
+    for _ in range(2):
+        await _recorded(engine, record, peer, work=work)
+    told = oarlock("explain", str(record)).out
+    assert told.count("  another process went on, which counts passes anew\n") == 1
+    _leave_out_ends(record)
+    for name in ("", "work(0:0)"):
+        told = oarlock("explain", str(record), name).out
+        assert "another process went on, which counts passes anew; whether pass 1 counted is not recorded" in told
+
+
+def _leave_out_ends(record: Path) -> None:
+    lines = record.read_bytes().splitlines(keepends=True)
+    record.write_bytes(b"".join(line for line in lines if b'"ended"' not in line))
+
+
 async def test_a_name_that_may_mean_more_is_refused_with_what_it_may_mean(
     plugin: StartPlugin, engine: StartEngine, oarlock: RunOarlock, record: Path
 ) -> None:

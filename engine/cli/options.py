@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+import msgspec
 
 from rpc.durations import parse_duration
 
@@ -39,6 +40,18 @@ class Assignment(click.ParamType[tuple[str, str]]):
         if not equals or not name:
             self.fail(f"expected NAME=VALUE, got {value!r}", param, ctx)
         return name, text
+
+
+_Value = TypeVar("_Value")
+
+
+def text(ctx: click.Context, param: click.Parameter, value: _Value) -> _Value:
+    """Refuse bytes that are no UTF-8, which Python has as half surrogates, and JSON cannot have at all."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        raise click.BadParameter("expected UTF-8, got bytes that are none", ctx, param) from None
+    return value
 
 
 @dataclass(frozen=True)
@@ -139,6 +152,7 @@ parameter = click.option(
     "parameters",
     multiple=True,
     type=Assignment(),
+    callback=text,
     help="A value for one of the workflow's arguments, over what its spec says.",
 )
 

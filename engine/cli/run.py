@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.cli.options import Options, parameter, read_parameters, reconciling
+from engine.cli.options import Options, parameter, read_parameters, reconciling, text
 from engine.cli.reconciling import reconcile
 from registry.cli import BadInput
 from registry.terminal import tell
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--parameter-file", "-f", type=click.Path(path_type=Path), help="Values for arguments: a mapping in YAML or JSON."
 )
-@click.option("--entrypoint", help="The template to begin with, over what the spec says.")
+@click.option("--entrypoint", callback=text, help="The template to begin with, over what the spec says.")
 @click.option(
     "--from",
     "source",

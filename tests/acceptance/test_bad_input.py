@@ -263,6 +263,11 @@ def test_an_outcomes_file_that_cannot_be_used(
         (["wf.yaml", "--timeout", "soon"], "'soon' is not a duration such as 500ms, 2m or 1h30m"),
         (["wf.yaml", "--output", "xml"], "'xml' is not one of 'summary', 'json', 'yaml'."),
         (["wf.yaml", "--executor", "real"], "'real' is not one of 'simulated', 'local', 'pending'."),
+        (
+            ["wf.yaml", "-p", "a=\udcff"],
+            "Invalid value for '--parameter' / '-p': expected UTF-8",
+        ),
+        (["wf.yaml", "--entrypoint", "\udcff"], "Invalid value for '--entrypoint': expected UTF-8"),
         (["wf.yaml", "--nosuch"], "No such option '--nosuch'"),
     ],
 )

@@ -135,6 +135,11 @@ async def test_a_name_that_may_mean_more_is_refused_with_what_it_may_mean(
     ended = oarlock("explain", str(record), "nobody")
     assert (ended.code, len(ended.err.splitlines())) == (2, 1)
     assert "got 'nobody'" in ended.err
+    ended = oarlock("explain", str(record), "\udcff")
+    assert (ended.code, ended.err.splitlines()[-1]) == (
+        2,
+        "Error: Invalid value for '[NODE]': expected UTF-8, got bytes that are none",
+    )
 
 
 async def test_an_aborted_pass_is_told_with_its_reason(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.engine import Engine
 from engine.executors.local import PARALLEL_LEAVES, LocalExecutor
+from engine.executors.local.folders import default_folder
 from engine.model.workflow import Workflow
 from registry.cli import BadInput
 from registry.terminal import tell
@@ -20,7 +21,8 @@ def local_executor(work_dir: Path | None, parallel_leaves: int | None) -> LocalE
     except ValueError as error:
         raise BadInput(f"--work-dir: {error}") from None
     except OSError as error:
-        raise BadInput(f"--work-dir: {error.filename}: {error.strerror}") from None
+        where = error.filename or work_dir or default_folder()  # a disk that is full names no file
+        raise BadInput(f"--work-dir: {where}: {error.strerror}") from None
 
 
 @contextlib.asynccontextmanager

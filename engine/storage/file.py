@@ -105,9 +105,11 @@ def _lock(path: Path, stack: ExitStack) -> None:
         lock.seek(0)
         holder = lock.read(20).strip()
         raise StoreError(f"{path}: in use by process {holder or '?'}, and one at a time may have it") from None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
+    try:
+        lock.truncate(0)
+        os.write(lock.fileno(), f"{os.getpid()}\n".encode())  # at once: what is buffered is tried again by closing
+    except OSError as error:
+        raise StoreError(f"{beside}: cannot be written: {error.strerror}") from error
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> None:

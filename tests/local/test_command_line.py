@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import signal
@@ -15,6 +16,8 @@ import orjson
 import pytest
 import yaml
 
+from engine.cli.local import local_executor
+from registry.cli import BadInput
 from tests.local.conftest import shell, steps, until, workflow_of
 from tests.local.test_lifetime import until_gone
 
@@ -124,3 +127,13 @@ def test_bad_input_is_one_line(tmp_path: Path, options: list[str], message: str)
     assert ended.returncode == 2
     assert message in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_told_with_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(folder: Path, **settings: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("engine.cli.local.LocalExecutor", full)
+    with pytest.raises(BadInput) as caught:
+        local_executor(tmp_path, None)
+    assert caught.value.message == f"--work-dir: {tmp_path}: No space left on device"

@@ -113,6 +113,12 @@ async def test_a_file_that_may_not_be_written(path: Path) -> None:
     assert f"{path}: expected a file that may be written" in await refusal(path)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+async def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "oarlock.db.lock").symlink_to("/dev/full")
+    assert (await refusal(tmp_path / "oarlock.db")).startswith(f"{tmp_path}/oarlock.db.lock: cannot be written: ")
+
+
 async def test_a_second_one_is_refused_and_told_who_has_the_file(path: Path) -> None:
     async with SqliteStore(path) as store:
         told = f"{path}: in use by process {os.getpid()}, and one at a time may have it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import orjson
@@ -12,6 +12,9 @@ from rpc import Method, Outcome
 
 FORMAT: Final = "oarlock-calls"
 VERSION: Final = 1
+
+Time = Annotated[float, msgspec.Meta(ge=0, lt=253_402_300_800)]
+"""Seconds since 1970, before the year 10000: what can be shown as a date."""
 
 
 class RecordError(Exception):
@@ -23,14 +26,14 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
 
     format: str
     version: int
-    at: float
+    at: Time
     oarlock: str
 
 
 class Began(msgspec.Struct, frozen=True, rename={"number": "pass"}):
     """A pass begins."""
 
-    began: float
+    began: Time
     number: int
     workflow: str
     uid: str
@@ -39,7 +42,7 @@ class Began(msgspec.Struct, frozen=True, rename={"number": "pass"}):
 class Ended(msgspec.Struct, frozen=True, omit_defaults=True, rename={"number": "pass"}):
     """A pass is over."""
 
-    ended: float
+    ended: Time
     number: int
     result: Literal["committed", "aborted", "failed", "cancelled"]
     seconds: float
@@ -60,7 +63,7 @@ class Called(msgspec.Struct, frozen=True, omit_defaults=True, rename={"number": 
     number: int
     plugin: str
     method: Method
-    at: float
+    at: Time
     outcome: Outcome
     request: str
     waited: float = 0.0

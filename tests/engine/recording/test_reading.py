@@ -87,3 +87,10 @@ def test_nothing_in_a_record_is_more_than_one_line_of_complaint(
 def test_nothing_else_is_taken_for_a_record(file: Path, content: bytes) -> None:
     with pytest.raises(RecordError, match="expected a"):
         _read(file, content, "")
+
+
+@pytest.mark.parametrize("time", [b"1e300", b"-1e18", b"253402300800"])
+def test_a_time_that_is_no_date_is_refused(file: Path, time: bytes) -> None:
+    for begun in (b'"began":1.5', b'"at":1.7', b'"ended":1.8'):
+        key = begun.partition(b":")[0]
+        assert "expected a line of a record" in _complaint(file, _RECORD.replace(begun, key + b":" + time), "")

@@ -76,6 +76,7 @@ def start(folder: Path, *options: str, token: str | None = None, executor: str =
     folder.mkdir(exist_ok=True)
     if token is not None:
         (folder / "token").write_text(token)
+        (folder / "token").chmod(0o600)
         options = ("--token-file", str(folder / "token"), *options)
     command = [sys.executable, "-m", "engine", "serve", "--listen", "127.0.0.1:0", "--executor", executor]
     command += ["--store", str(folder / "oarlock.db"), *options]
@@ -83,7 +84,9 @@ def start(folder: Path, *options: str, token: str | None = None, executor: str =
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = process.stderr.readline()
-    assert "listening on " in line, line + process.stderr.read()
+    if "listening on " not in line:
+        process.terminate()
+        raise AssertionError(line + process.communicate(timeout=60)[1])
     return Served(line.rpartition("listening on ")[2].strip(), token, folder / "runs", process)
 
 

@@ -181,6 +181,7 @@ def test_elsewhere_than_on_loopback_it_wants_a_token(start: Start, refused: Refu
     assert any("insecure" in each for each in server.said)
     assert server.ask("/healthz".replace("0.0.0.0", "127.0.0.1"))["status"] == "ok"
     (tmp_path / "token").write_text("secret\n")
+    (tmp_path / "token").chmod(0o600)
     server = start("--listen", "0.0.0.0:0", "--token-file", "token")
     assert server.said == [f"listening on {server.url}\n"]
     assert server.ask("/api/v1/version")["code"] == 16

@@ -21,6 +21,11 @@ from rpc.statuses import in_one_line
 COMPLETED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
 
 
+def has_ended(document: Mapping[str, Any]) -> bool:
+    """Whether the workflow with this document is over."""
+    return document["status"].get("phase") in COMPLETED_PHASES
+
+
 class InvalidWorkflow(ValueError):
     """A document that is no Workflow at all: the message names the field and what was expected, in one line."""
 
@@ -131,7 +136,7 @@ class Workflow:
     @property
     def finished(self) -> bool:
         """Whether the workflow reached Succeeded, Failed or Error; such a workflow is left alone, but for a retry."""
-        return self.phase in COMPLETED_PHASES
+        return has_ended(self.document)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole document in Argo's shape, nodes included and sorted by id as Go marshals a map."""

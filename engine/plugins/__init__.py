@@ -10,7 +10,7 @@ from engine.plugins.memory import Memory, Rooms
 from engine.plugins.nodes import LONGEST_WAIT, NodeHooks
 from engine.plugins.patience import Patience
 from engine.plugins.stopping import Stopping
-from engine.plugins.workflows import WorkflowHooks, is_over
+from engine.plugins.workflows import WorkflowHooks
 
 __all__ = [
     "LONGEST_WAIT",
@@ -23,6 +23,5 @@ __all__ = [
     "Rooms",
     "Stopping",
     "WorkflowHooks",
-    "is_over",
     "may_fail",
 ]

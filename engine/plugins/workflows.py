@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from engine.model.node import Node, encode
-from engine.model.workflow import COMPLETED_PHASES
+from engine.model.workflow import has_ended
 from engine.plugins.calling import Caller
 from engine.plugins.matching import wants
 from engine.plugins.patching import IllegalChange, patch_workflow
@@ -33,7 +33,7 @@ class WorkflowHooks:
         Raises `TransientError` and `FatalError`.
         """
         for plugin in self._plugins:
-            if is_over(document):
+            if has_ended(document):
                 break
             if _asked(plugin, Method.WORKFLOW_PRE_OPERATE, document):
                 body = b'{"workflow":' + _encoded(document, nodes, plugin) + b"}"
@@ -64,11 +64,6 @@ class WorkflowHooks:
             if self._caller.passes_over(plugin):
                 return document
             raise FatalError(plugin.name, method, str(error)) from error
-
-
-def is_over(document: dict[str, Any]) -> bool:
-    """Whether the workflow has ended."""
-    return document["status"].get("phase") in COMPLETED_PHASES
 
 
 def _asked(plugin: Plugin, method: Method, document: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from engine.graph.record import WalkRecord
 from engine.model.node import PENDING, RUNNING, Node
 from engine.model.pace import Pace, Pieces
 from engine.model.statistics import PASS_RESULTS, Counts
-from engine.model.workflow import COMPLETED_PHASES, Workflow
+from engine.model.workflow import Workflow, has_ended
 from engine.plugins import Caller, Jobs, Memory, Rooms
 from engine.reconciling.ledger import Books, Ledger
 from engine.reconciling.walking import Walk
@@ -119,11 +119,11 @@ class Kept:
 
     def staged(self, document: dict[str, Any]) -> dict[str, Any]:
         """The document with what only a commit knows."""
-        return self.locks.saved(document, finished=document["status"]["phase"] in COMPLETED_PHASES)
+        return self.locks.saved(document, finished=has_ended(document))
 
     def write_down(self, document: Document) -> Pieces:
         """Get ready to commit: nobody but the next pass reads what is written here."""
-        yield from self.jobs.commit(finished=document["status"]["phase"] in COMPLETED_PHASES)
+        yield from self.jobs.commit(finished=has_ended(document))
         if self.walk is not None:
             yield from self.walk.graph.write_down()
 

@@ -23,7 +23,7 @@ from engine.graph.record import Job, WalkRecord
 from engine.model.node import Node
 from engine.model.pace import FEW, PIECE, Pace, Pieces, used_up
 from engine.model.statistics import Counts
-from engine.model.workflow import COMPLETED_PHASES, Workflow
+from engine.model.workflow import Workflow, has_ended
 from engine.reconciling.entries import (
     FREED,
     GIVEN,
@@ -220,7 +220,7 @@ class Ledger:
                 sheet.set(LEAF, node_id, None)
             if not number % FEW:
                 yield
-        finished = _is_finished(staged.document)
+        finished = has_ended(staged.document)
         stops: Iterable[str] = graph.stops if graph is not None else ()
         for node_id in chain(record.leaves, record.presumed) if finished else stops:
             ended = node_id in taken and taken[node_id].ended
@@ -346,7 +346,7 @@ class Ledger:
             if sheet:
                 # A workflow that has leaves to stop needs somebody to do that.
                 workflow, phase = self._workflow, document["status"].get("phase") or ""
-                finished = _is_finished(document) and not left and not sheet.put.get(LEAF)
+                finished = has_ended(document) and not left and not sheet.put.get(LEAF)
                 head = Head(workflow.uid, workflow.namespace, workflow.name, phase, finished)
                 cancelled = await self._commit(Change(head, sheet.put, sheet.gone, sheet.whole, patient))
         except BaseException:  # cancelled, or the store has failed
@@ -403,7 +403,3 @@ class Ledger:
             return record.reports.get(key)
         states = ((record.leaves, GIVEN), (record.presumed, PRESUMED), (record.stopping, STOPPING))
         return next((state for leaves, state in states if key in leaves), None)
-
-
-def _is_finished(document: Document) -> bool:
-    return document["status"].get("phase") in COMPLETED_PHASES

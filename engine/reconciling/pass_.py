@@ -14,8 +14,9 @@ from engine.graph.nodes import TooManyNodes
 from engine.model.node import ERROR, FAILED, POD
 from engine.model.pace import PIECE, Pieces
 from engine.model.status import finished, pending, running, with_progress
+from engine.model.workflow import has_ended
 from engine.operations import with_spec
-from engine.plugins import NodeHooks, Patience, Stopping, WorkflowHooks, is_over, may_fail
+from engine.plugins import NodeHooks, Patience, Stopping, WorkflowHooks, may_fail
 from engine.reconciling.building import build, enter
 from engine.reconciling.keeping import Kept, digest
 from engine.reconciling.ledger import Ledger, Staged
@@ -81,7 +82,7 @@ class Pass:
         now = self._now
         try:
             document = await hooks.pre_operate(document, self._kept.workflow.nodes)
-            return await (self._end(document) if is_over(document) else self._walk(document))
+            return await (self._end(document) if has_ended(document) else self._walk(document))
         except (FatalError, TooManyNodes) as error:
             return await self._fail(document, error)
         except InvalidSpec as error:
@@ -105,7 +106,7 @@ class Pass:
                     document = await self._fail(document, error)
                 failed.add(error.plugin)
                 continue
-            if is_over(document) or not is_over(told):
+            if has_ended(document) or not has_ended(told):
                 return told
             document = await self._end(told)
 
@@ -114,7 +115,7 @@ class Pass:
         kept = self._kept
         walk, nodes = kept.walk, kept.workflow.nodes
         stopping = Stopping(self._plugins, kept.caller, document, nodes, self._log)
-        if is_over(document):
+        if has_ended(document):
             await stopping.tell(lambda node_id: True)
         elif walk is not None and walk.begun:
             live = walk.graph.live

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from msgspec import UNSET
 
 from engine.model.node import FULFILLED
-from engine.model.workflow import COMPLETED_PHASES
+from engine.model.workflow import has_ended
 from engine.plugins.patching import IDENTITY, WORKFLOW_PHASES
 from engine.verifying.effects import Arguments, effect_of, node_in, workflow_in
 from engine.verifying.exchanges import Answer, Failed
@@ -117,8 +117,4 @@ def _causes(arguments: Arguments, reply: Reply) -> Iterator[str]:
             yield "wrong-identity"
         if "phase" in status:
             known = status["phase"] in WORKFLOW_PHASES
-            yield (
-                "takes-finished-back"
-                if known and before["status"].get("phase") in COMPLETED_PHASES
-                else "illegal-phase"
-            )
+            yield ("takes-finished-back" if known and has_ended(before) else "illegal-phase")

@@ -44,7 +44,7 @@ class Caller:
         self.memory = memory
         self.counts = counts
         self.pace = pace or Pace()
-        self.jobs = jobs or Jobs()
+        self.jobs = jobs if jobs is not None else Jobs()
         self.patience = Patience()
         """That of the pass under way."""
         self.recording = recording

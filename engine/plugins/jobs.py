@@ -21,6 +21,10 @@ class Jobs:
         self._asked: dict[str, tuple[Job, Node]] = {}
         self._over: set[str] = set()
 
+    def __bool__(self) -> bool:
+        """Whether there may be any: most workflows never have one."""
+        return bool(self._committed or self._asked)
+
     def may_be(self, node: Node, job: Job) -> None:
         """A plugin is about to be asked to execute the node; whoever has done so up to now comes first."""
         if self.find(node.id) is None:

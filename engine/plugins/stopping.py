@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.graph.record import Job
@@ -49,11 +48,13 @@ class Stopping:
 
     async def tell(self, is_over: Callable[[str], bool]) -> None:
         """Those that were asked to execute a node, by id, that is over. Raises `TransientError` unless tolerant."""
+        if not self._caller.jobs:
+            return
         due: list[tuple[str, Job]] = []
         await self._caller.pace.through(self._caller.jobs.find_all(is_over, due))
         if due:
             self._workflows = workflows(self._document, self._plugins)
-            await fan_out(partial(self._tell), due, min(len(due), AT_A_TIME))
+            await fan_out(self._tell, due, min(len(due), AT_A_TIME))
             self._caller.patience.rest()
 
     async def _tell(self, due: tuple[str, Job]) -> None:

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +18,7 @@ import yaml
 
 from tests.acceptance.fixtures import RunOarlock, RunPython, WriteWorkflow
 from tests.acceptance.manifests import container, loop, steps, workflow
+from tests.threads import serving
 
 WriteOutcomes = Callable[[Mapping[str, Any]], str]
 """Writes an outcomes file, and gives its name."""
@@ -48,16 +48,12 @@ def sick_plugin(tmp_path: Path) -> Iterator[str]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         address = f"http://127.0.0.1:{server.server_port}"
         (tmp_path / "sick.toml").write_text(
             f'[engine]\nenabled = true\n[[plugins]]\nname = "sick"\naddress = "{address}"\n'
         )
         yield "sick.toml"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

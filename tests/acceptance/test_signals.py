@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.acceptance.manifests import container, loop, workflow
+from tests.threads import serving
 
 
 class Holding(ThreadingHTTPServer):
@@ -53,13 +54,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def holding() -> Iterator[Holding]:
-    with Holding() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(Holding()) as server:
         yield server
         server.answer.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

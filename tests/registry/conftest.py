@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from registry.logs import configure_logs
+from tests.threads import serving
 
 
 class PluginServer(ThreadingHTTPServer):
@@ -47,25 +47,14 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def _serving(answers: dict[str, tuple[int, bytes]]) -> Iterator[PluginServer]:
-    with PluginServer(answers) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @pytest.fixture
 def serve() -> Iterator[Callable[..., PluginServer]]:
     """Start a plugin in a thread: ``serve({"/workflow.preOperate": (200, b"{}")})``."""
     with ExitStack() as stack:
 
         def start(answers: dict[str, tuple[int, bytes]] | None = None) -> PluginServer:
-            return stack.enter_context(_serving({"/workflow.preOperate": (200, b"{}")} if answers is None else answers))
+            server = PluginServer({"/workflow.preOperate": (200, b"{}")} if answers is None else answers)
+            return stack.enter_context(serving(server))
 
         yield start
 

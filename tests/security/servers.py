@@ -13,6 +13,8 @@ from typing import Any
 
 import trustme
 
+from tests import threads
+
 
 class SecureServer(ThreadingHTTPServer):
     """Answers ``{}``, or 401 where its ``expected`` headers are not there. ``context`` counts for new connections."""
@@ -73,14 +75,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving(context: ssl.SSLContext | None = None) -> Iterator[SecureServer]:
-    with SecureServer(context) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with threads.serving(SecureServer(context)) as server:
+        yield server
 
 
 def server_context(

@@ -51,7 +51,7 @@ TRAPS = {
         {"one-connection", "unread-body", "unicode"},
     ),
     "flask": (
-        {'return {"parameters": {"hello": "good morning"}}': "return None  # type: ignore[return-value]"},
+        {'return {"parameters": {"hello": "good morning"}}': "return None"},
         {"status", "closes-connections"},
     ),
     "fastapi": (

@@ -25,6 +25,7 @@ from engine.cli.summary import summarize
 from engine.testing import Result
 from rpc.plugin import Plugin
 from tests.examples.conftest import ROOT, free_ports
+from tests.threads import serving
 
 CASES = ROOT / "examples/use-cases"
 
@@ -143,19 +144,6 @@ class _Receiving(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """A test says what was received."""
-
-
-@contextmanager
-def serving(server: ThreadingHTTPServer) -> Iterator[None]:
-    """Serve in a thread."""
-    with server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture

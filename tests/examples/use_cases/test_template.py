@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from engine.testing import Oarlock
-from tests.examples.use_cases.conftest import CASES, Serve, assert_told, listening, serving
+from tests.examples.use_cases.conftest import CASES, Serve, assert_told, listening
+from tests.threads import serving
 
 WORKFLOW = (CASES / "template/workflow.yaml").read_text()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
@@ -14,6 +13,7 @@ from rpc.address import Address
 from rpc.lanes import BEWILDERED, Broken, Response, TimedOut
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, MakePeer, outcome, serve_well
+from tests.threads import serving
 
 MUCH = b" " * (32 << 20)
 """More than the socket buffers of both ends can take."""
@@ -133,16 +133,10 @@ async def test_http_server_that_never_reads_the_body_is_served(size: int, lane: 
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            under_test = lane(Address("http", "127.0.0.1", server.server_port))
-            outcomes = await asyncio.gather(*(outcome(post(under_test, "/", b" " * size)) for _ in range(20)))
-            assert set(outcomes) == {Response(200, b"{}")}
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(HTTPServer(("127.0.0.1", 0), Handler)) as server:
+        under_test = lane(Address("http", "127.0.0.1", server.server_port))
+        outcomes = await asyncio.gather(*(outcome(post(under_test, "/", b" " * size)) for _ in range(20)))
+        assert set(outcomes) == {Response(200, b"{}")}
 
 
 @contextlib.contextmanager
@@ -165,14 +159,8 @@ def keeping_server(kind: type[HTTPServer], status: int, body: bytes) -> Iterator
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with kind(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield Address("http", "127.0.0.1", server.server_port)
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(kind(("127.0.0.1", 0), Handler)) as server:
+        yield Address("http", "127.0.0.1", server.server_port)
 
 
 @pytest.mark.parametrize(

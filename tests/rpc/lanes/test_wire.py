@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -13,6 +12,7 @@ from rpc.address import Address
 from rpc.lanes import Exhausted, Response, TimedOut
 from rpc.lanes.wire import WireLane
 from tests.asking import post
+from tests.threads import serving
 
 EMPTY = Response(200, b"{}")
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -258,12 +258,8 @@ def patient_server() -> Iterator[Address]:
         def handle_error(self, request: object, client_address: object) -> None:
             pass  # a connection was reset, in order to make way
 
-    with Quiet(("127.0.0.1", 0), Once) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(Quiet(("127.0.0.1", 0), Once)) as server:
         yield Address("http", "127.0.0.1", server.server_port)
-        server.shutdown()
-        thread.join()
 
 
 async def test_a_server_that_serves_one_connection_at_a_time_is_not_held_by_one(patient_server: Address) -> None:

@@ -1,0 +1,165 @@
+"""What the driver of a fleet and its shards write to each other: items, in letters, in JSON.
+
+JSON, since what passes through is JSON already: the entries of a workflow are written to the store as they came
+(`msgspec.Raw`), and no node is read that nobody asks for. A `Raw` is a view of its letter: what is to outlive that is
+copied.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from engine.executors.executor import Result
+from engine.storage.store import Change, Head, Values
+
+Entries = dict[str, dict[str, msgspec.Raw]]
+"""The entries of a workflow, by kind and key, as `engine.reconciling.entries` has them."""
+
+
+class Item(msgspec.Struct, array_like=True, gc=False):
+    """What a letter is made of. ``gc=False``: JSON holds no cycles."""
+
+
+# What the driver says
+
+
+class Take(Item, tag="take"):
+    """Have a workflow: what the store has of it. That is a new one as well as one of a shard that is gone."""
+
+    uid: str
+    values: Entries
+
+
+class Report(Item, tag="report"):
+    """A leaf has something to say; it may have been said before, also to a shard that is gone."""
+
+    uid: str
+    node_id: str
+    result: Result
+
+
+class Ask(Item, tag="ask"):
+    """Do something with a workflow (``uid`` empty: with the engine), and answer with `Done` of the same number."""
+
+    number: int
+    uid: str
+    name: str
+    arguments: dict[str, Any]
+
+
+class Document(Item, tag="document"):
+    """A template or a ConfigMap that workflows may refer to is this now, or is none any more."""
+
+    kind: str
+    namespace: str
+    name: str
+    document: dict[str, Any] | None
+
+
+class Configure(Item, tag="configure"):
+    """The plugins are these from now on."""
+
+    config: msgspec.Raw
+
+
+class Drain(Item, tag="drain"):
+    """Begin no more passes; those under way are aborted after ``grace`` seconds."""
+
+    grace: float
+
+
+Down = Take | Report | Ask | Document | Configure | Drain
+
+# What a shard says
+
+
+class Committed(Item, tag="committed"):
+    """A `Change`: what a pass changed, or what was said from outside. It counts once it is durable, and what is said
+    behind it is to be done only then."""
+
+    head: Head
+    put: Entries = {}
+    gone: dict[str, list[str]] = {}
+    whole: bool = False
+
+
+class Deleted(Item, tag="deleted"):
+    """The store is to forget a workflow."""
+
+    uid: str
+
+
+class Template(Item, tag="template"):
+    """The substituted template of leaves to come: those that are alike share it, by its number."""
+
+    number: int
+    document: dict[str, Any]
+
+
+class Start(Item, tag="start"):
+    """Start a leaf, unless it was started before: ``node`` as JSON, and the number of its template."""
+
+    uid: str
+    node: msgspec.Raw
+    template: int
+
+
+class Stop(Item, tag="stop"):
+    """Stop a leaf."""
+
+    uid: str
+    node_id: str
+
+
+class Done(Item, tag="done"):
+    """What came of an `Ask`: a value, or an error by the name of its class and its message."""
+
+    number: int
+    value: Any = None
+    error: tuple[str, str] | None = None
+
+
+class Idle(Item, tag="idle"):
+    """Nothing will happen by itself any more: why each unfinished workflow does not go on, by uid."""
+
+    reasons: dict[str, str]
+
+
+Up = Committed | Deleted | Template | Start | Stop | Done | Idle
+
+_T = TypeVar("_T")
+
+
+class Letter(msgspec.Struct, Generic[_T], array_like=True):
+    """Items that were put one after the other, the first of them under the number ``first``; see `Mailbox`.
+
+    ``number`` is the letter's own, ``seen`` the highest one of a letter from the other side, ``heard`` how many items
+    from there were taken.
+    """
+
+    epoch: int
+    number: int
+    seen: int
+    heard: int
+    first: int
+    items: list[_T]
+
+
+encode: Final = msgspec.json.Encoder().encode
+read_down: Final = msgspec.json.Decoder(Letter[Down]).decode
+"""A letter of the driver's, read by a shard."""
+read_up: Final = msgspec.json.Decoder(Letter[Up]).decode
+"""A letter of a shard's, read by the driver."""
+
+
+def committed(change: Change) -> Committed:
+    """A change as it is mailed. Its nodes are still the engine's, which goes on to change them: encode it at once."""
+    return Committed(
+        change.head, _entries(change.put), {kind: [*keys] for kind, keys in change.gone.items()}, change.whole
+    )
+
+
+def _entries(values: Values) -> Entries:
+    return {kind: dict(some) for kind, some in values.items()}

@@ -26,10 +26,11 @@ from engine.reconciling.observing import Observer
 from engine.reconciling.operating import Operations
 from engine.reconciling.parting import part
 from engine.reconciling.passes import Passes
-from engine.reconciling.restoring import restore
+from engine.reconciling.promise import DONE
+from engine.reconciling.restoring import Restoring
 from engine.reconciling.results import Commit, PassResult
 from engine.reconciling.starting import Leaves, check_executor
-from engine.storage.store import Store
+from engine.storage.store import Entry, Store
 from engine.templates.catalog import CONFIG_MAP, Change, Documents, Templates
 from rpc.spans import no_spans
 from rpc.tracers import find_tracing
@@ -124,6 +125,7 @@ class Engine:
         self._handing = leaves = Leaves(self._active, self.executor)
         self._passes = Passes(self._active, leaves, self._surroundings, registry, clock, observer)
         self._operations = Operations(self._active, leaves, clock)
+        self._restoring = Restoring(self._active, leaves, clock)
         self._loop = Loop(self._active, self.reconcile, self.executor, clock)
         self._stack = AsyncExitStack()
         if isinstance(self.executor, Hosted):
@@ -146,7 +148,7 @@ class Engine:
                 stack.enter_context(self.recorder)
             if self._books is not None:
                 await stack.enter_async_context(self._books.opened())
-                await restore(self._books.store, self._active, self._handing, self._surroundings, self.clock)
+                await self._restoring.all_of(self._books.store)
             if self.registry is not None:
                 if self.recorder is not None:
                     self.registry.tell_secrets(self.recorder.secrets.add)
@@ -279,13 +281,34 @@ class Engine:
             for each in mine:
                 self._active.release(each)
 
-    async def serve(self) -> None:
-        """Reconcile all that is submitted until `drain`, sleeping while there is nothing to do.
+    async def take_in(self, uid: str, entries: Iterable[Entry]) -> Workflow:
+        """Go on with a workflow of which a store of another engine has these entries, as if it had been in this one's.
+
+        Leaves that were to be started are started again, or adopted. Raises `StoreError` for entries that make no
+        workflow. The workflow is claimed, unless it is finished.
+        """
+        self._active.bind()
+        return await self._restoring.one(uid, entries)
+
+    async def serve(self, *, timeout: float | None = None) -> None:
+        """Reconcile all that is submitted until `drain`, sleeping while there is nothing to do; or for ``timeout``
+        seconds of the engine's clock.
 
         Cancelling it aborts the passes under way, as in `run`; nothing is lost by that.
         """
         self._active.bind()
-        await self._loop.serve()
+        await self._loop.serve(timeout)
+
+    @property
+    def next_due(self) -> float | None:
+        """When something will happen by itself, by the engine's clock: a pass that a timer, a plugin or a backoff
+        wants, the end of a simulated leaf. 0 where a pass is under way or wanted now, None where nothing ever will."""
+        return self._loop.next_due
+
+    @property
+    def resting(self) -> list[Callable[[], None]]:
+        """Called, in the event loop, each time that no pass is under way or wanted now. Append yours."""
+        return self._loop.resting
 
     def drain(self, grace: float) -> None:
         """Have `serve` and `run` begin no more passes and return once those under way are over, or after `grace`
@@ -328,39 +351,44 @@ class Engine:
         return self._active.soon(lambda: self.report(workflow, node_id, result), node_id)
 
     # Operations: what `argo stop`, `terminate`, `suspend`, `resume` and `retry` do. The workflow's next pass acts on
-    # it, whatever becomes of one that is under way.
+    # it, whatever becomes of one that is under way. They count at once; that what they return may be awaited is for
+    # code that is handed a `Fleet` as well.
 
-    def stop(self, workflow: Subject, *, node_field_selector: str = "", message: str = "") -> None:
+    def stop(self, workflow: Subject, *, node_field_selector: str = "", message: str = "") -> Awaitable[None]:
         """Have a workflow end now, as Failed, but for its exit handlers; ``message`` is added to what its nodes say.
 
         With a selector (as in ``displayName=approve``) only the suspended nodes that match are ended, as Failed,
         with ``message``. Raises `OperationError` where the workflow is finished, or no node matches.
         """
         self._operations.stop(self._workflow(workflow), node_field_selector, message)
+        return DONE
 
-    def terminate(self, workflow: Subject, *, message: str = "") -> None:
+    def terminate(self, workflow: Subject, *, message: str = "") -> Awaitable[None]:
         """Have a workflow end now, as Failed, without its exit handlers.
 
         ``message`` is added to what its nodes say. Raises `OperationError` where the workflow is finished.
         """
         self._operations.amend(self._workflow(workflow), message, shutdown="Terminate")
+        return DONE
 
-    def suspend(self, workflow: Subject) -> None:
+    def suspend(self, workflow: Subject) -> Awaitable[None]:
         """Have nothing happen to a workflow any more until it is resumed; what runs goes on and is heard later.
 
         Raises `OperationError` where the workflow is finished.
         """
         self._operations.amend(self._workflow(workflow), suspend=True)
+        return DONE
 
     def resume(
         self, workflow: Subject, *, node_field_selector: str = "", parameters: Mapping[str, str] | None = None
-    ) -> None:
+    ) -> Awaitable[None]:
         """Have a workflow go on that is suspended, and all its suspended nodes succeed; or only the nodes that match.
 
         ``parameters`` are the values of outputs that somebody is to supply. Where nothing is suspended nothing happens.
         Raises `OperationError` where the workflow is finished, no node matches, one lacks a value or expects no such.
         """
         self._operations.resume(self._workflow(workflow), node_field_selector, parameters)
+        return DONE
 
     def set(
         self,
@@ -370,13 +398,14 @@ class Engine:
         phase: str = "",
         message: str = "",
         parameters: Mapping[str, str] | None = None,
-    ) -> None:
+    ) -> Awaitable[None]:
         """Have the suspended nodes that match end in a ``phase``, or without one wait on, with what is given here.
 
         ``parameters`` are the values of outputs that somebody is to supply. Raises `OperationError` where the workflow
         is finished, no node matches, the phase is none that a node ends in, or a node lacks a value or expects no such.
         """
         self._operations.set_nodes(self._workflow(workflow), node_field_selector, phase, message, parameters)
+        return DONE
 
     def retry(
         self,
@@ -385,7 +414,7 @@ class Engine:
         restart_successful: bool = False,
         node_field_selector: str = "",
         parameters: Mapping[str, str] | None = None,
-    ) -> None:
+    ) -> Awaitable[None]:
         """Have a workflow that failed go on from where it did: it is submitted again, and its handle is good again.
 
         Failed leaves run again, with everything after them, and so does the exit handler. With ``restart_successful``
@@ -396,6 +425,7 @@ class Engine:
         subject = self._workflow(workflow)
         self._check_draining(subject)
         self._operations.retry(subject, node_field_selector, parameters, restart_successful=restart_successful)
+        return DONE
 
     def _workflow(self, subject: Subject) -> Workflow:
         return workflow_of(subject, self._active)

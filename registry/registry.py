@@ -263,6 +263,19 @@ class Registry:
         self._tell(record)
         return record
 
+    async def replace(self, config: Config) -> Reload:
+        """Put another configuration in force: for a registry that was made from a `Config`, and follows no file."""
+        if self._file is not None:
+            raise ValueError("this registry follows a file: write the configuration there")
+        async with self._reloading:
+            if not self._open:
+                raise RuntimeError("the registry is not open: use it inside `async with`")
+            self._read = config
+            record = await self._replace(self._discovered.added_to(config))
+            await self._discover()
+        self._tell(record)
+        return record
+
     async def _replace(self, config: Config) -> Reload:
         record = await self._put_in_force(config)
         self._reloads += 1

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from engine.model.workflow import Workflow
 
 
-def reconcile(options: Options, operation: Callable[[Engine, Workflow], None], source: str | None = None) -> None:
+def reconcile(options: Options, operation: Callable[[Engine, Workflow], object], source: str | None = None) -> None:
     """See `engine.cli.running`, which is imported here: whoever asks for help does not wait for an engine."""
     from engine.cli import running
 

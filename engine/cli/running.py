@@ -52,7 +52,7 @@ _CONTROL: Final = re.compile(
 
 _INVALID_WHEN: Final = "Invalid 'when' expression"
 
-Operation = Callable[[Engine, Workflow], None]
+Operation = Callable[[Engine, Workflow], object]
 
 
 def reconcile(options: Options, operation: Operation, source: str | None = None) -> None:

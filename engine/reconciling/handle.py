@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from engine.model.workflow import Workflow
 from engine.operations.errors import UnknownWorkflow
-from engine.reconciling.active import Active
+from engine.reconciling.roll import Roll
 
 
 class WorkflowHandle:
@@ -12,7 +14,7 @@ class WorkflowHandle:
 
     __slots__ = ("_active", "workflow")
 
-    def __init__(self, active: Active, workflow: Workflow) -> None:
+    def __init__(self, active: Roll[Any], workflow: Workflow) -> None:
         self._active = active
         self.workflow = workflow
 
@@ -45,7 +47,7 @@ class WorkflowHandle:
         return f"<WorkflowHandle {self.key} {self.phase or 'new'} {self.progress}>"
 
 
-def workflow_of(subject: Workflow | WorkflowHandle, active: Active) -> Workflow:
+def workflow_of(subject: Workflow | WorkflowHandle, active: Roll[Any]) -> Workflow:
     """The workflow that is meant. Raises `UnknownWorkflow` for a handle of another engine."""
     active.check_thread()
     if isinstance(subject, WorkflowHandle):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final
 
 from engine.executors.executor import Executor, Hosted
@@ -82,6 +83,8 @@ class Loop:
         self._began: dict[str, float] = {}
         self.turned_at: float | None = None
         """When it turned last, by `time.monotonic`."""
+        self.resting: list[Callable[[], None]] = []
+        """Called, in the event loop, when no pass is under way or wanted now and it is about to wait."""
 
     @property
     def turning(self) -> bool:
@@ -92,6 +95,15 @@ class Loop:
     def draining(self) -> bool:
         """Whether no more passes are begun."""
         return self._drain_by is not None
+
+    @property
+    def next_due(self) -> float | None:
+        """When something happens by itself, by the engine's clock: a pass is wanted, or a simulated leaf ends; None
+        where nothing ever will, 0 where something does now."""
+        if self._passes or len(self._active.queue):
+            return 0.0
+        leaves_end = self._executor.next_due if isinstance(self._executor, SimulatedExecutor) else None
+        return min((when for when in (self._active.queue.next_due, leaves_end) if when is not None), default=None)
 
     @property
     def longest_pass(self) -> float:
@@ -116,16 +128,17 @@ class Loop:
         limit = None if timeout is None else self._clock() + timeout
         waiter = _Waiter(left, limit, self._ripe)
         for run in left or ():
-            run.waiting[waiter] = waiter.one_less
+            run.waiting[waiter] = partial(waiter.one_less, run)
         try:
             await self._turn_for(waiter)
         finally:
             for run in left or ():
                 run.waiting.pop(waiter, None)
 
-    async def serve(self) -> None:
-        """Turn until `drain` was asked for, sleeping while there is nothing to do."""
-        await self._turn_for(_Waiter(None, None, self._ripe, stays=True))
+    async def serve(self, timeout: float | None = None) -> None:
+        """Turn until `drain` was asked for, or `timeout` is over, sleeping while there is nothing to do."""
+        limit = None if timeout is None else self._clock() + timeout
+        await self._turn_for(_Waiter(None, limit, self._ripe, stays=True))
 
     async def close(self) -> None:
         """Turn no more; whoever it turns for goes on as if drained."""
@@ -291,16 +304,15 @@ class Loop:
 
     async def _idle(self) -> None:
         """Wait, or jump, until a pass is wanted; where none ever will be, let go those who cannot wait for ever."""
-        queue, limit = self._active.queue, self._limit
-        if len(queue):
+        if len(self._active.queue):
             return
-        leaves_end = self._executor.next_due if isinstance(self._executor, SimulatedExecutor) else None
-        due = min((when for when in (queue.next_due, leaves_end) if when is not None), default=None)
+        limit, due = self._limit, self.next_due
         if due is None and self._is_silent():
             await self._stall(limit)
         elif (
             due is None or not isinstance(self._clock, SimulatedClock) or (self._clock.for_plugins and self._is_real())
         ):
+            self._rest()
             await self._watch(due, limit)
         elif limit is not None and due > limit:
             self._let_go_of(each for each in self._timed if each.limit is not None and due > each.limit)
@@ -310,7 +322,12 @@ class Loop:
     async def _stall(self, limit: float | None) -> None:
         self._let_go_of(each for each in self._waiters if not each.stays)
         if self._waiters:
+            self._rest()
             await self._watch(limit)
+
+    def _rest(self) -> None:
+        for tell in self.resting:
+            tell()
 
     def _is_silent(self) -> bool:
         """Whether the executor is one that will say nothing more of itself."""

@@ -1,25 +1,36 @@
-"""What an engine goes on with when it opens a store: the workflows that another process had."""
+"""What an engine goes on with that another process had: all workflows of a store, or one that it is given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from engine.model.clock import SimulatedClock
+from engine.model.workflow import Workflow
 from engine.reconciling.active import Active
 from engine.reconciling.entries import read
-from engine.reconciling.keeping import Surroundings
 from engine.reconciling.starting import Leaves
-from engine.storage.store import Store
+from engine.storage.store import Entry, Store
 
 
-async def restore(
-    store: Store, active: Active, leaves: Leaves, surroundings: Surroundings, clock: Callable[[], float]
-) -> None:
-    """Have all that is not finished, and have stopped what was to be stopped of what is. Raises `StoreError`."""
-    for head in await store.heads(finished=False):
-        workflow, record = await read(head.uid, await store.entries(head.uid))
-        if isinstance(clock, SimulatedClock) and record.at is not None:
-            clock.jump(record.at)  # it had been set forward
-        run = active.restored(workflow, record)
+class Restoring:
+    """Takes in workflows as a store has them. Raises `StoreError` for entries that make none."""
+
+    def __init__(self, active: Active, leaves: Leaves, clock: Callable[[], float]) -> None:
+        self._active = active
+        self._leaves = leaves
+        self._clock = clock
+
+    async def all_of(self, store: Store) -> None:
+        """All that are not finished, or have leaves that are to be stopped."""
+        for head in await store.heads(finished=False):
+            await self.one(head.uid, await store.entries(head.uid))
+
+    async def one(self, uid: str, entries: Iterable[Entry]) -> Workflow:
+        """One of them; where it is finished, what of its leaves is to be stopped is."""
+        workflow, record = await read(uid, entries)
+        if isinstance(self._clock, SimulatedClock) and record.at is not None:
+            self._clock.jump(record.at)  # it had been set forward
+        run = self._active.found(workflow, record)
         if workflow.finished:
-            await surroundings.pace.through(leaves.follow(run))
+            await self._active.pace.through(self._leaves.follow(run))
+        return workflow

@@ -63,7 +63,7 @@ class Run:
         """Whether another pass was wanted while one was under way that is not the loop's."""
         self.parting = ""
         """What it is dropped by, `forget` or `delete`, once it is."""
-        self.waiting: dict[object, Callable[[Run], None]] = {}
+        self.waiting: dict[object, Callable[[], None]] = {}
         """Whoever waits for the workflow to be over, and how they are told; once."""
 
     # There may be thousands that wait for their first pass, of which little is to be had until then.
@@ -164,9 +164,13 @@ class Run:
         if self.ledger is not None:
             self.ledger.say(REPORT, node_id)
 
+    def reported(self, node_id: str) -> Result | None:
+        """What was reported of a leaf and no committed pass has taken up."""
+        return self.record.reports.get(node_id)
+
     def has_ended(self, node_id: str) -> bool:
         """Whether the leaf's end was reported, and no committed pass has taken that up: there is nothing to stop."""
-        result = self.record.reports.get(node_id)
+        result = self.reported(node_id)
         return result is not None and result.ended
 
     def drop(self, node_id: str) -> None:
@@ -188,7 +192,7 @@ class Run:
         """The workflow is over, or will not be here."""
         waiting, self.waiting = self.waiting, {}
         for tell in waiting.values():
-            tell(self)
+            tell()
 
     # What the engine asks between passes
 

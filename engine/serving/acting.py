@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 import orjson
@@ -41,7 +41,7 @@ class Acting:
     def handlers(self) -> Mapping[str, Handler]:
         """By operation."""
         engine = self._engine
-        acts: dict[str, Callable[[Workflow, ActBody], None]] = {
+        acts: dict[str, Callable[[Workflow, ActBody], Awaitable[None]]] = {
             "Stop": lambda workflow, body: engine.stop(
                 workflow, node_field_selector=body.node_field_selector, message=body.message
             ),
@@ -53,7 +53,7 @@ class Acting:
         }
         return {f"WorkflowService_{name}Workflow": self._handler(act) for name, act in acts.items()}
 
-    def _handler(self, act: Callable[[Workflow, ActBody], None]) -> Handler:
+    def _handler(self, act: Callable[[Workflow, ActBody], Awaitable[None]]) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             body = await read_body(request, ActBody)
             return await self._done(self._workflows.find(request), body, act)
@@ -61,10 +61,10 @@ class Acting:
         return handle
 
     async def _done(
-        self, record: Record, body: ActBody, act: Callable[[Workflow, ActBody], None]
+        self, record: Record, body: ActBody, act: Callable[[Workflow, ActBody], Awaitable[None]]
     ) -> web.StreamResponse:
         workflow = await self._records.workflow(record)
-        act(workflow, body)
+        await act(workflow, body)
         await self._engine.saved(workflow)
         return await self._workflows.answer(record)
 
@@ -72,8 +72,8 @@ class Acting:
         """Have a finished workflow go on from where it failed."""
         return await self._done(record, body, self._retry)
 
-    def _set(self, workflow: Workflow, body: ActBody) -> None:
-        self._engine.set(
+    def _set(self, workflow: Workflow, body: ActBody) -> Awaitable[None]:
+        return self._engine.set(
             workflow,
             node_field_selector=body.node_field_selector,
             phase=body.phase,
@@ -81,8 +81,8 @@ class Acting:
             parameters=_outputs(body.output_parameters),
         )
 
-    def _retry(self, workflow: Workflow, body: ActBody) -> None:
-        self._engine.retry(
+    def _retry(self, workflow: Workflow, body: ActBody) -> Awaitable[None]:
+        return self._engine.retry(
             workflow,
             restart_successful=body.restart_successful,
             node_field_selector=body.node_field_selector,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import watchfiles
 
-from registry import Config, Registry, Reload, watching
+from registry import Config, Registry, Reload, load_config, watching
 from rpc import Method, TransientError
 
 Follow = Callable[[Path], Any]
@@ -297,3 +297,19 @@ async def test_where_the_system_has_no_watches_left_folders_are_polled(
         assert (await records.get()).added == ("b",)
         assert names(registry) == ["b"]
     assert "cannot watch the configuration, polling it" in capsys.readouterr().err
+
+
+async def test_a_configuration_is_handed_to_a_registry_that_has_no_file(toml: Callable[[str], Path]) -> None:
+    one, two = (load_config(toml(enabled(*map(plugin, names)))) for names in (["a"], ["a", "b"]))
+    told: list[Reload] = []
+    async with Registry(one) as registry:
+        registry.listeners.append(told.append)
+        client = registry.snapshot()[0].client
+        assert (await registry.replace(two)).added == ("b",)
+        assert names(registry) == ["a", "b"]
+        assert registry.snapshot()[0].client is client
+    assert [each.added for each in told] == [("b",)]
+    with pytest.raises(RuntimeError, match="not open"):
+        await registry.replace(one)
+    with pytest.raises(ValueError, match="follows a file"):
+        await Registry(toml(enabled(plugin("a")))).replace(two)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from engine import MemoryStore, Node, StoreError, Workflow
 from engine.model.pace import Pace
-from engine.reconciling.restoring import restore
 from engine.storage.store import Change
 from tests.walks.comparing import CONFIG_MAPS, Difference, Run, Telling, difference
 from tests.walks.doubles import Registry, World
@@ -83,7 +82,7 @@ class Restarting(Calm):
         before = self.work.encode()
         await self.engine.saved(self.work)  # operations, of which no pass was made
         self.engine = engine = self._engine()
-        await restore(self.store, engine._active, engine._handing, engine._surroundings, engine.clock)
+        await engine._restoring.all_of(self.store)
         (self.work,) = self.engine.workflows
         assert self.work.encode() == before
         self.restarted += 1

@@ -401,3 +401,20 @@ async def test_a_leaf_that_ends_in_a_large_workflow_writes_little(tmp_path: Path
         await engine.reconcile(work)
         log = await asyncio.to_thread((tmp_path / "oarlock.db-wal").stat)
         assert 0 < log.st_size <= 64 * 1024, log.st_size
+
+
+async def test_one_workflow_is_taken_in_with_the_entries_that_another_engine_has_written() -> None:
+    store, leaves, others = MemoryStore(), Leaves(), Leaves()
+    async with Engine(executor=leaves, store=store) as engine:
+        work = two_steps()
+        await engine.reconcile(work)
+        entries = await store.entries(work.uid)
+    other = Engine(executor=others)
+    again = await other.take_in(work.uid, entries)
+    assert again.encode() == work.encode()
+    with pytest.raises(AlreadySubmitted):
+        other.submit(again)
+    await other.reconcile(again)
+    assert others.asked == ["work[0].a"]
+    with pytest.raises(StoreError, match="expected entries that make a workflow"):
+        await other.take_in("gone", [])

@@ -11,7 +11,7 @@ from tests.engine.graph.running import Ran, Recorder, outcomes, workflow
 
 YEAR = 3600.0 * 24 * 365
 
-Operation = Callable[[Engine, Workflow], None]
+Operation = Callable[[Engine, Workflow], object]
 
 
 class Noting(Recorder):

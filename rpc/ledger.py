@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from types import MappingProxyType
 from typing import Final
 
 from rpc.breaker import Breaker, BreakerPolicy
@@ -17,8 +16,8 @@ from rpc.limiter import Limiter
 from rpc.logs import get_logger
 from rpc.methods import BATCHES, Method, Route
 from rpc.permits import Permits
-from rpc.stats import ClientStats, Histogram, Outcome
-from rpc.tally import Tally
+from rpc.stats import ClientStats, Outcome
+from rpc.tally import Tally, summary
 
 WHATEVER_THE_SIZE: Final = frozenset({Outcome.UNREACHABLE, Outcome.UNTRUSTED})
 """What a batch fails with however few calls it has."""
@@ -159,24 +158,14 @@ class Ledger:
 
     def summary(self) -> ClientStats:
         """Everything, as of now."""
-        tallies = self.tallies.values()
-        outcomes = {outcome: self._of(outcome) for outcome in Outcome}
-        outcomes[Outcome.ANSWERED] = sum(tally.answered for tally in tallies)
-        travelled = Histogram()
-        for tally in tallies:
-            if tally.is_used:
-                travelled.include(tally.travelled)
-        return ClientStats(
-            name=self.name,
-            attempts=sum(outcomes.values()),
-            batched=self.batched,
+        return summary(
+            self.name,
+            self.tallies,
             retries=self.retries,
-            outcomes=MappingProxyType(outcomes),
             unknown_fields=self.unknown_fields,
             breaker=self.breaker.state(monotonic()),
             breaker_opened=self.breaker.opened,
             limit=self.permits.limit,
             in_flight=self.permits.in_flight,
             waiting=self.permits.waiting,
-            latency=travelled.summary(),
         )

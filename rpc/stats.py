@@ -8,8 +8,10 @@ from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
-from operator import add
+from operator import add, sub
 from typing import Final
+
+import msgspec
 
 from rpc.breaker import BreakerState
 
@@ -74,6 +76,14 @@ class ClientStats:
     latency: Latency
 
 
+class Spread(msgspec.Struct, frozen=True, array_like=True):
+    """What has come to a histogram: durations by the numbers of their buckets, their sum, and the longest of all."""
+
+    buckets: dict[int, int]
+    total: float
+    slowest: float
+
+
 _SMALLEST: Final = 1e-6
 """Seconds; nothing over a socket is faster than the first bucket."""
 
@@ -110,6 +120,18 @@ class Histogram:
         self.buckets = list(map(add, self.buckets, other.buckets))
         self.slowest = max(self.slowest, other.slowest)
         self.total += other.total
+
+    def since(self, before: Histogram) -> Spread:
+        """What has come to it since it was as another one, which is as fine and as long, is now."""
+        grown = enumerate(map(sub, self.buckets, before.buckets))
+        return Spread({bucket: more for bucket, more in grown if more}, self.total - before.total, self.slowest)
+
+    def take(self, spread: Spread) -> None:
+        """Count what has come to another one."""
+        for bucket, more in spread.buckets.items():
+            self.buckets[bucket] += more
+        self.total += spread.total
+        self.slowest = max(self.slowest, spread.slowest)
 
     def summary(self) -> Latency:
         """Percentiles of what was counted."""

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
+import msgspec
+
+from rpc.breaker import BreakerState
 from rpc.methods import BATCHES, Method, Route
-from rpc.stats import Histogram, Outcome
+from rpc.stats import ClientStats, Histogram, Outcome, Spread
 
 OCTAVES: Final = range(6, 25)
 """Of durations as they are shown: the upper bounds of buckets are a microsecond times two to the power of these, 64 us
@@ -23,8 +27,20 @@ _EVERY: Final = 32
 """Of so many after those, one. After a while with as many, only the first of the next is timed before that."""
 
 
+class Growth(msgspec.Struct, frozen=True, array_like=True):
+    """What has come to a tally: its figures of the same names, and how many requests were sent and failed."""
+
+    outcomes: dict[Outcome, int]
+    replies: int
+    batched: int
+    sizes: dict[int, int]
+    failed: int
+    waited: Spread
+    travelled: Spread
+
+
 class Tally:
-    """Of one route. It belongs to its `Ledger`, and may be read at any time, in any thread."""
+    """Of one route. It belongs to its `Ledger`, and may be read at any time, in any thread; or it sums up several."""
 
     __slots__ = (
         "_begun",
@@ -112,6 +128,34 @@ class Tally:
         self._waited.add(waited)
         self._travelled.add(travelled)
 
+    def since(self, before: Tally) -> Growth | None:
+        """What has come to it since it was as another one is now, None where nothing has."""
+        outcomes = {
+            outcome: more for outcome, count in self.outcomes.items() if (more := count - before.outcomes[outcome])
+        }
+        if not outcomes and self.requests == before.requests:
+            return None
+        return Growth(
+            outcomes,
+            self.replies - before.replies,
+            self.batched - before.batched,
+            dict(self.sizes - before.sizes),
+            self._failed - before._failed,
+            self.waited.since(before.waited),
+            self.travelled.since(before.travelled),
+        )
+
+    def take(self, growth: Growth) -> None:
+        """Count what has come to another one. One that does sums up, and counts nothing else."""
+        for outcome, more in growth.outcomes.items():
+            self.outcomes[outcome] += more
+        self.replies += growth.replies
+        self.batched += growth.batched
+        self.sizes.update(growth.sizes)
+        self._failed += growth.failed
+        self._waited.take(growth.waited)
+        self._travelled.take(growth.travelled)
+
     def _settled(self, histogram: Histogram, last: float) -> Histogram:
         """With the replies that are not in it yet. They are what is missing in the copy, whatever comes meanwhile."""
         settled = histogram.copy()
@@ -125,3 +169,38 @@ def calls_of(tallies: Mapping[Route, Tally], method: Method) -> dict[Outcome, in
     mine = (tallies[method],) if batch is None else (tallies[method], tallies[batch])
     found = {outcome: sum(each.outcomes[outcome] for each in mine) for outcome in Outcome}
     return {**found, Outcome.ANSWERED: sum(each.answered for each in mine)}
+
+
+def summary(
+    name: str,
+    tallies: Mapping[Route, Tally],
+    *,
+    retries: int,
+    unknown_fields: int,
+    breaker: BreakerState,
+    breaker_opened: int,
+    limit: int,
+    in_flight: int,
+    waiting: int,
+) -> ClientStats:
+    """What a client has seen, of which its tallies do not say all."""
+    outcomes = {outcome: sum(tally.outcomes[outcome] for tally in tallies.values()) for outcome in Outcome}
+    outcomes[Outcome.ANSWERED] = sum(tally.answered for tally in tallies.values())
+    travelled = Histogram()
+    for tally in tallies.values():
+        if tally.is_used:
+            travelled.include(tally.travelled)
+    return ClientStats(
+        name=name,
+        attempts=sum(outcomes.values()),
+        batched=sum(tally.batched for tally in tallies.values()),
+        retries=retries,
+        outcomes=MappingProxyType(outcomes),
+        unknown_fields=unknown_fields,
+        breaker=breaker,
+        breaker_opened=breaker_opened,
+        limit=limit,
+        in_flight=in_flight,
+        waiting=waiting,
+        latency=travelled.summary(),
+    )

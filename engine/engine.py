@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.simulated import SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
+from engine.model.figures import Figures, RegistryFigures
 from engine.model.statistics import EngineHealth, EngineStats, EngineTimings
 from engine.model.workflow import Workflow
 from engine.operations.errors import Draining
@@ -200,6 +202,20 @@ class Engine:
             in_flight=active.queue.in_flight,
             store=self._books.error if self._books is not None else "",
         )
+
+    @property
+    def figures(self) -> Figures:
+        """All that there is to see at this moment, that of the plugins included."""
+        registry = RegistryFigures.of(self.registry) if self.registry is not None else None
+        return Figures.of(self.stats, self.timings, self._loop.longest_pass, registry)
+
+    def nodes_by_phase(self) -> Counter[str]:
+        """How many nodes of unfinished workflows there are, those that a pass under way has made included. They are
+        counted when this is asked."""
+        return Counter(node.phase for each in self.workflows for node in list(each.nodes.values()))
+
+    async def look(self) -> None:
+        """Have `figures` and `nodes_by_phase` be of this moment: an engine's are, those of a fleet are a second old."""
 
     def waiting_for(self, workflow: Subject) -> str:
         """Why an unfinished workflow does not go on, in words."""

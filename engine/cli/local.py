@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from engine.engine import Engine
 from engine.executors.local import PARALLEL_LEAVES, LocalExecutor
 from engine.executors.local.folders import default_folder
 from engine.model.workflow import Workflow
+from engine.reconciler import Reconciler
 from registry.cli import BadInput
 from registry.terminal import tell
 
@@ -26,7 +26,7 @@ def local_executor(work_dir: Path | None, parallel_leaves: int | None) -> LocalE
 
 
 @contextlib.asynccontextmanager
-async def running_leaves(engine: Engine, workflows: Sequence[Workflow]) -> AsyncIterator[None]:
+async def running_leaves(engine: Reconciler, workflows: Sequence[Workflow]) -> AsyncIterator[None]:
     """Processes begin with nothing that an earlier run of the same uid has left, and end with this block, which then
     says where their logs are."""
     executor = engine.executor

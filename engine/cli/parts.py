@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.options import EngineOptions
-from engine.engine import Engine
 from engine.executors.executor import Executor
 from engine.executors.outcomes import Outcomes
 from engine.executors.simulated import PendingExecutor
+from engine.reconciler import Reconciler
 from registry.cli import BadInput
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def recorder_of(options: EngineOptions) -> Recorder | None:
 
 
 @contextmanager
-def recorded(engine: Engine) -> Iterator[None]:
+def recorded(engine: Reconciler) -> Iterator[None]:
     """Run an engine; a record that cannot be written, be it at the beginning or later, is a `BadInput`."""
     if engine.recorder is None:
         yield

@@ -13,7 +13,7 @@ from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TimeEla
 from rich.table import Column
 from rich.text import Text
 
-from engine.engine import Engine
+from engine.reconciler import Reconciler
 from registry.terminal import printable
 
 _EVERY: Final = 0.25
@@ -23,7 +23,7 @@ _SHARE: Final = 0.02
 
 
 @contextlib.contextmanager
-def showing_progress(engine: Engine, total: int) -> Iterator[None]:
+def showing_progress(engine: Reconciler, total: int) -> Iterator[None]:
     """A line on standard error while it is a terminal, nothing otherwise; within the engine's event loop."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -42,7 +42,7 @@ def showing_progress(engine: Engine, total: int) -> Iterator[None]:
 class _Seen(ProgressColumn):
     """Counts are read whenever the display is refreshed, which is in a thread; all else is looked at in the loop."""
 
-    def __init__(self, engine: Engine, total: int) -> None:
+    def __init__(self, engine: Reconciler, total: int) -> None:
         super().__init__(Column(ratio=1, no_wrap=True, overflow="ellipsis"))
         self._engine = engine
         self._total = total
@@ -70,7 +70,7 @@ class _Seen(ProgressColumn):
         )
 
 
-def waiting_for(engine: Engine) -> str:
+def waiting_for(engine: Reconciler) -> str:
     """What the first of the unfinished workflows waits for, to be put behind something else, and how many others do."""
     unfinished = engine.workflows
     if not unfinished:

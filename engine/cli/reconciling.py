@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from engine.cli.options import Options
 
 if TYPE_CHECKING:
-    from engine.engine import Engine
     from engine.model.workflow import Workflow
+    from engine.reconciler import Reconciler
 
 
-def reconcile(options: Options, operation: Callable[[Engine, Workflow], object], source: str | None = None) -> None:
+def reconcile(
+    options: Options, operation: Callable[[Reconciler, Workflow], Awaitable[None]], source: str | None = None
+) -> None:
     """See `engine.cli.running`, which is imported here: whoever asks for help does not wait for an engine."""
     from engine.cli import running
 

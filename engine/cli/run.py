@@ -14,6 +14,7 @@ from registry.terminal import tell
 
 if TYPE_CHECKING:
     from engine.model.workflow import Workflow
+    from engine.reconciler import Reconciler
 
 
 @click.command()
@@ -63,7 +64,7 @@ def run(
     except ManifestError as error:
         raise BadInput(str(error)) from None
 
-    def override(workflow: Workflow) -> None:
+    async def override(engine: Reconciler, workflow: Workflow) -> None:
         if (given or entrypoint) and workflow.phase:
             raise BadInput(f"{workflow.key} has begun: its arguments and entrypoint are what they are")
         for declared in (workflow.document["spec"].get("arguments") or {}).get("parameters") or ():
@@ -74,4 +75,4 @@ def run(
         if entrypoint:
             workflow.document = with_spec(workflow.document, entrypoint=entrypoint)
 
-    reconcile(options, lambda engine, workflow: override(workflow), source)
+    reconcile(options, override, source)

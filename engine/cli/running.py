@@ -7,10 +7,10 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 import uvloop
@@ -30,6 +30,7 @@ from engine.manifests import ManifestError, Manifests, UnknownFields, load, sour
 from engine.model.clock import SimulatedClock
 from engine.model.workflow import InvalidWorkflow, Workflow
 from engine.operations import OperationError
+from engine.reconciler import Reconciler
 from engine.shape import WrongType, check_shape
 from engine.signals import draining
 from engine.substitution.variables import parse_time
@@ -38,6 +39,9 @@ from registry.cli import BadInput
 from registry.errors import ConfigError
 from registry.logs import configure_logs
 from registry.terminal import ESCAPES, console, tell
+
+if TYPE_CHECKING:  # without plugins there is no waiting for it
+    from registry import Registry
 
 FAILED: Final = 1
 UNFINISHED: Final = 3
@@ -52,7 +56,7 @@ _CONTROL: Final = re.compile(
 
 _INVALID_WHEN: Final = "Invalid 'when' expression"
 
-Operation = Callable[[Engine, Workflow], object]
+Operation = Callable[[Reconciler, Workflow], Awaitable[None]]
 
 
 def reconcile(options: Options, operation: Operation, source: str | None = None) -> None:
@@ -93,7 +97,7 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
     )
     with recorded(engine):
         try:
-            interrupted = uvloop.run(_run(engine, workflows, operation, options))
+            interrupted = uvloop.run(_run(engine, registry, workflows, operation, options))
         except ConfigError as error:  # of a cluster
             raise BadInput(str(error)) from None
         _write(workflows, options.output)
@@ -159,18 +163,24 @@ def simulated(
     return executor
 
 
-async def _run(engine: Engine, workflows: list[Workflow], operation: Operation, options: Options) -> bool:
+async def _run(
+    engine: Reconciler,
+    registry: Registry | None,
+    workflows: list[Workflow],
+    operation: Operation,
+    options: Options,
+) -> bool:
     """Whether there was a Ctrl-C."""
     async with engine, _leaves(engine, workflows, options):
         for workflow in workflows:
             try:
-                operation(engine, workflow)
+                await operation(engine, workflow)
             except OperationError as error:
                 raise BadInput(str(error)) from None
-        if engine.registry is not None:
+        if registry is not None:
             from registry.checking import find_unreachable
 
-            problem = await find_unreachable(engine.registry.config)
+            problem = await find_unreachable(registry.config)
             if problem is not None:
                 raise BadInput(f"{options.config}: {problem}")
         with _progress(engine, len(workflows)), draining(engine) as received:
@@ -178,11 +188,12 @@ async def _run(engine: Engine, workflows: list[Workflow], operation: Operation, 
         if options.stats:
             from engine.cli.summary import show_statistics
 
+            await engine.look()
             show_statistics(engine, console(stderr=True))
     return signal.SIGINT in received
 
 
-def _leaves(engine: Engine, workflows: Sequence[Workflow], options: Options) -> AbstractAsyncContextManager[None]:
+def _leaves(engine: Reconciler, workflows: Sequence[Workflow], options: Options) -> AbstractAsyncContextManager[None]:
     if options.executor != "local":
         return nullcontext()
     from engine.cli.local import running_leaves
@@ -190,7 +201,7 @@ def _leaves(engine: Engine, workflows: Sequence[Workflow], options: Options) -> 
     return running_leaves(engine, workflows)
 
 
-def _progress(engine: Engine, total: int) -> AbstractContextManager[None]:
+def _progress(engine: Reconciler, total: int) -> AbstractContextManager[None]:
     if not sys.stderr.isatty():
         return nullcontext()
     from engine.cli.progress import showing_progress
@@ -198,7 +209,7 @@ def _progress(engine: Engine, total: int) -> AbstractContextManager[None]:
     return showing_progress(engine, total)
 
 
-def _exit(engine: Engine, workflows: Sequence[Workflow], interrupted: bool) -> None:
+def _exit(engine: Reconciler, workflows: Sequence[Workflow], interrupted: bool) -> None:
     unfinished = [workflow for workflow in workflows if not workflow.finished]
     for workflow in unfinished:
         tell(f"{workflow.key} is not finished: {engine.waiting_for(workflow)}")

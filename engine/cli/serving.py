@@ -21,6 +21,7 @@ from engine.executors.outcomes import Outcomes
 from engine.executors.simulated import SimulatedExecutor
 from engine.manifests import ManifestError, Manifests, load
 from engine.manifests.loading import Manifest
+from engine.reconciler import Reconciler
 from engine.recording.recorder import Recorder
 from engine.serving.admission import admitted, anew, manifest_of
 from engine.serving.errors import ApiError, Code
@@ -81,7 +82,9 @@ def serve(options: Options) -> None:
         raise BadInput(str(error)) from None
 
 
-async def _serve(engine: Engine, store: Store, listening: Listening, manifests: Manifests, options: Options) -> None:
+async def _serve(
+    engine: Reconciler, store: Store, listening: Listening, manifests: Manifests, options: Options
+) -> None:
     @asynccontextmanager
     async def around(records: Records, shelves: Shelves) -> AsyncIterator[None]:
         try:
@@ -120,7 +123,7 @@ async def _close(executor: Executor, *, end_leaves: bool) -> None:
 # The manifests
 
 
-def _put_templates(engine: Engine, manifests: Manifests) -> None:
+def _put_templates(engine: Reconciler, manifests: Manifests) -> None:
     for shelf in (manifests.workflow_templates, manifests.cluster_workflow_templates, manifests.config_maps):
         for manifest in shelf.values():
             try:
@@ -141,7 +144,7 @@ async def _keep(shelves: Shelves, manifests: Manifests) -> None:
             raise BadInput(f"{manifest}: {error}") from None
 
 
-async def _submit(engine: Engine, records: Records, manifests: Manifests) -> None:
+async def _submit(engine: Reconciler, records: Records, manifests: Manifests) -> None:
     """Submit the workflows of the manifests, but those whose name is there already."""
     for manifest in _workflows(manifests):
         try:

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from engine.engine import Engine
+from engine.model.figures import PluginFigures
 from engine.model.naming import told
 from engine.model.node import Node
+from engine.model.statistics import EngineTimings
 from engine.model.workflow import Workflow
+from engine.reconciler import Seen
 from registry.terminal import printable
 from rpc import Method
 from rpc.stats import Histogram
 from rpc.tally import calls_of
-
-if TYPE_CHECKING:
-    from rpc import Client
 
 Rows = dict[str, str]
 
@@ -63,15 +62,18 @@ def _line(name: str, phase: str, message: str) -> Text:
     return line
 
 
-def show_statistics(engine: Engine, console: Console) -> None:
+def show_statistics(engine: Seen, console: Console) -> None:
     """Print all that is counted of the engine, of its registry, and of each of its plugins: what metrics have, too."""
-    tables = {"engine": _of_engine(engine)}
-    if engine.registry is not None:
-        budget = engine.registry.budget
-        counts = asdict(engine.registry.stats) | {"retries": budget.spent, "retries_not_paid_for": budget.refused}
+    figures = engine.figures
+    phases = Counter(engine.nodes_by_phase()).most_common()
+    nodes = {f"nodes {printable(phase)}": f"{count:,}" for phase, count in phases}
+    tables = {"engine": _counts(msgspec.structs.asdict(figures.stats)) | nodes | _of_loop(figures.timings)}
+    if figures.is_fleet:
+        tables |= {f"shard {shard}": _counts(msgspec.structs.asdict(of.stats)) for shard, of in figures.loops.items()}
+    if (registry := figures.registry) is not None:
+        counts = asdict(registry.stats) | {"retries": registry.spent, "retries_not_paid_for": registry.refused}
         tables["registry"] = _counts(counts)
-        for plugin in engine.registry.snapshot():
-            tables[f"plugin {printable(plugin.name)}"] = _of_client(plugin.client)
+        tables |= {f"plugin {printable(plugin.name)}": _of_plugin(plugin) for plugin in registry.plugins}
     for title, rows in tables.items():
         _show(title, rows, console)
 
@@ -86,16 +88,13 @@ def _show(title: str, rows: Rows, console: Console) -> None:
     console.print(table)
 
 
-def _of_engine(engine: Engine) -> Rows:
-    timings, nodes = engine.timings, Counter(node.phase for each in engine.workflows for node in each.nodes.values())
-    rows = _counts(msgspec.structs.asdict(engine.stats))
-    rows |= {f"nodes {printable(phase)}": f"{count:,}" for phase, count in nodes.most_common()}
-    rows |= {f"passes {ending}": _times(passes) for ending, passes in timings.passes.items() if sum(passes.buckets)}
+def _of_loop(timings: EngineTimings) -> Rows:
+    rows = {f"passes {ending}": _times(passes) for ending, passes in timings.passes.items() if sum(passes.buckets)}
     return rows | {"turns of the loop": _times(timings.turns), "oldest queued": f"{timings.oldest_queued:.1f} s"}
 
 
-def _of_client(client: Client) -> Rows:
-    stats, tallies = client.stats, client.tallies
+def _of_plugin(plugin: PluginFigures) -> Rows:
+    stats, tallies = plugin.stats, plugin.tallies
     rows = _counts({outcome: count for outcome, count in stats.outcomes.items() if count})
     for method in Method:
         calls = [f"{count:,} {_words(outcome)}" for outcome, count in calls_of(tallies, method).items() if count]

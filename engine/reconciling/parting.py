@@ -11,6 +11,7 @@ from engine.operations.errors import UnknownWorkflow
 from engine.reconciling.active import Active
 from engine.reconciling.looping import Loop
 from engine.reconciling.passes import Passes
+from engine.reconciling.promise import DONE
 
 
 class _Parted:
@@ -32,9 +33,7 @@ def part(workflow: Workflow, how: str, active: Active, passes: Passes, loop: Loo
     if run is None:
         if not workflow.finished:
             raise UnknownWorkflow(f"{workflow.key}: this engine does not have the workflow: there is nothing to {how}")
-        done = asyncio.Event()
-        done.set()
-        return _Parted(done)
+        return DONE
     run.parting = how
     active.drop(run)
     if run.busy:

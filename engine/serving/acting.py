@@ -8,8 +8,8 @@ import msgspec
 import orjson
 from aiohttp import web
 
-from engine.engine import Engine
 from engine.model.workflow import Workflow
+from engine.reconciler import Reconciler
 from engine.serving.errors import invalid
 from engine.serving.guard import Handler
 from engine.serving.records import Record, Records
@@ -30,10 +30,13 @@ class ActBody(Body):
     parameters: list[str] | None = None
 
 
+Act = Callable[[Workflow, ActBody], Awaitable[None]]
+
+
 class Acting:
     """The operations that change a workflow, and answer with it."""
 
-    def __init__(self, engine: Engine, records: Records, workflows: Workflows) -> None:
+    def __init__(self, engine: Reconciler, records: Records, workflows: Workflows) -> None:
         self._engine = engine
         self._records = records
         self._workflows = workflows
@@ -41,7 +44,7 @@ class Acting:
     def handlers(self) -> Mapping[str, Handler]:
         """By operation."""
         engine = self._engine
-        acts: dict[str, Callable[[Workflow, ActBody], Awaitable[None]]] = {
+        acts: dict[str, Act] = {
             "Stop": lambda workflow, body: engine.stop(
                 workflow, node_field_selector=body.node_field_selector, message=body.message
             ),
@@ -53,16 +56,14 @@ class Acting:
         }
         return {f"WorkflowService_{name}Workflow": self._handler(act) for name, act in acts.items()}
 
-    def _handler(self, act: Callable[[Workflow, ActBody], Awaitable[None]]) -> Handler:
+    def _handler(self, act: Act) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             body = await read_body(request, ActBody)
             return await self._done(self._workflows.find(request), body, act)
 
         return handle
 
-    async def _done(
-        self, record: Record, body: ActBody, act: Callable[[Workflow, ActBody], Awaitable[None]]
-    ) -> web.StreamResponse:
+    async def _done(self, record: Record, body: ActBody, act: Act) -> web.StreamResponse:
         workflow = await self._records.workflow(record)
         await act(workflow, body)
         await self._engine.saved(workflow)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from engine.engine import Engine
+from engine.reconciler import Reconciler
 from engine.serving.acting import Acting
 from engine.serving.archived import Archived
 from engine.serving.artifacts import ArtifactFiles
@@ -34,7 +34,7 @@ _log = get_logger(__name__)
 
 
 def application(
-    engine: Engine, store: Store, records: Records, shelves: Shelves, before: Sequence[Middleware], *, named: bool
+    engine: Reconciler, store: Store, records: Records, shelves: Shelves, before: Sequence[Middleware], *, named: bool
 ) -> web.Application:
     """What answers requests about an engine's workflows. ``before`` is asked first, ``named`` is for `Info`."""
     info = Info(engine, named=named)
@@ -85,7 +85,7 @@ async def _answering_errors(request: web.Request, handler: Handler) -> web.Strea
         return answered(api_error(error, request))
 
 
-def _unless_draining(engine: Engine) -> Middleware:
+def _unless_draining(engine: Reconciler) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method in UNSAFE and engine.health.draining:

@@ -21,8 +21,8 @@ import orjson
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from engine.engine import Engine
 from engine.executors.executor import Keeping
+from engine.reconciler import Reconciler
 from engine.serving.archives import packed
 from engine.serving.errors import ApiError, Code, invalid, not_found
 from engine.serving.guard import Handler
@@ -49,7 +49,7 @@ _log = get_logger(__name__)
 class ArtifactFiles:
     """The operations that answer with what leaves have left."""
 
-    def __init__(self, engine: Engine, records: Records) -> None:
+    def __init__(self, engine: Reconciler, records: Records) -> None:
         self._executor, self._records = engine.executor, records
 
     def handlers(self) -> Mapping[str, Handler]:

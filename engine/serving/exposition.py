@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from engine.engine import Engine
+from engine.reconciler import Reconciler
 from engine.serving.errors import ApiError, Code
 
 
 class Exposition:
     """The metrics of an engine and of its process, where prometheus-client is installed."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Reconciler) -> None:
         try:
             from engine.metrics import Scraped
         except ModuleNotFoundError as missing:

@@ -8,18 +8,17 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from operator import sub
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
+from engine.model.figures import Figures, PluginFigures
+from engine.reconciler import Seen
 from engine.serving.streams import ending_of, stream
-from rpc import Client, Method, Outcome
+from rpc import Method, Outcome
 from rpc.methods import BATCHES, Route
 from rpc.stats import Histogram
-from rpc.tally import OCTAVES, calls_of
-
-if TYPE_CHECKING:  # an engine without plugins needs none of it
-    from registry import Plugin, Registry
+from rpc.tally import OCTAVES, Tally, calls_of
 
 EVERY: Final = 1.0
 """Seconds between samples."""
@@ -78,7 +77,7 @@ _NOTHING: Final = Durations((0,) * len(_EDGES), 0)
 class _Reading(NamedTuple):
     """What has been counted of a plugin by a moment."""
 
-    client: Client
+    tallies: Mapping[Route, Tally]
     moment: float
     calls: int = 0
     errors: int = 0
@@ -88,11 +87,11 @@ class _Reading(NamedTuple):
     """What there is to tell of that, None where nothing was read."""
 
 
-class Figures:
-    """The plugins of a registry, looked at each second for as long as the application is there."""
+class Plugins:
+    """The plugins of an engine, looked at each second for as long as the application is there."""
 
-    def __init__(self, registry: Registry | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._registry, self._clock = registry, clock
+    def __init__(self, engine: Seen, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine, self._clock = engine, clock
         self._last: dict[str, _Reading] = {}
         self._samples: dict[str, deque[Document]] = {}
         self.told: list[Document] = []
@@ -127,28 +126,29 @@ class Figures:
 
     def sample(self) -> None:
         """Look at them now."""
-        plugins = self._registry.snapshot() if self._registry is not None else ()
-        self.told = [self._seen(plugin) for plugin in plugins]
+        figures = self._engine.figures
+        plugins = figures.registry.plugins if figures.registry is not None else ()
+        self.told = [self._seen(plugin) | _shards(figures, plugin.name) for plugin in plugins]
         for gone in set(self._last) - {plugin.name for plugin in plugins}:
             del self._last[gone], self._samples[gone]
         self._news.set()
         self._news = asyncio.Event()
 
-    def _seen(self, plugin: Plugin) -> Document:
-        name, client, moment = plugin.name, plugin.client, self._clock()
-        stats, last = client.stats, self._last.get(name)
-        if last is None or last.client is not client:  # the counters of a plugin that is configured anew begin anew
-            last = _Reading(client, moment)
+    def _seen(self, plugin: PluginFigures) -> Document:
+        name, stats, tallies, moment = plugin.name, plugin.stats, plugin.tallies, self._clock()
+        last = self._last.get(name)
+        if last is None or last.tallies is not tallies:  # the counters of a plugin that is configured anew begin anew
+            last = _Reading(tallies, moment)
         calls = sum(stats.outcomes.values())
         idle = last.about and calls == last.calls
-        now = last._replace(moment=moment) if idle else _read(client, moment)
+        now = last._replace(moment=moment) if idle else _read(tallies, moment)
         self._last[name] = now
         sample = _sample(last, now) | {"limit": stats.limit, "inFlight": stats.in_flight, "breaker": stats.breaker}
         self._samples.setdefault(name, deque(maxlen=SAMPLES)).append(sample)
         return {
             "name": name,
-            "address": plugin.config.address,
-            "mode": plugin.config.mode,
+            "address": plugin.address,
+            "mode": plugin.mode,
             **(now.about or {}),
             "retries": stats.retries,
             "unknownFields": stats.unknown_fields,
@@ -161,8 +161,20 @@ class Figures:
         }
 
 
-def _read(client: Client, moment: float) -> _Reading:
-    tallies = client.tallies
+def _shards(figures: Figures, plugin: str) -> Document:
+    """How each shard of a fleet calls a plugin at this moment."""
+    if not figures.is_fleet:
+        return {}
+    seen = {shard: loop.plugins[plugin] for shard, loop in figures.loops.items() if plugin in loop.plugins}
+    return {
+        "shards": [
+            {"shard": shard, "inFlight": of.in_flight, "waiting": of.waiting, "limit": of.limit, "breaker": of.breaker}
+            for shard, of in seen.items()
+        ]
+    }
+
+
+def _read(tallies: Mapping[Route, Tally], moment: float) -> _Reading:
     durations = {
         route: (Durations.of(tally.waited), Durations.of(tally.travelled))
         for route, tally in tallies.items()
@@ -180,7 +192,7 @@ def _read(client: Client, moment: float) -> _Reading:
         "travelled": travelled.shown(),
         "methods": list(_by_method(durations, methods)),
     }
-    return _Reading(client, moment, calls, errors, waited, travelled, about)
+    return _Reading(tallies, moment, calls, errors, waited, travelled, about)
 
 
 def _sample(last: _Reading, now: _Reading) -> Document:

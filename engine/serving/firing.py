@@ -165,7 +165,7 @@ class Firing:
                 await self._shelf.patch(key, cron.stopped)
             return
         for each in verdict.terminated:
-            self._terminate(key[0], each)
+            await self._terminate(key[0], each)
         try:
             workflow = await self._made(document, key, time)
         except Draining:
@@ -186,11 +186,11 @@ class Firing:
                 raise
             return self._records.find(key[0], made["metadata"]["name"]).document
 
-    def _terminate(self, namespace: str, reference: cron.Reference) -> None:
+    async def _terminate(self, namespace: str, reference: cron.Reference) -> None:
         try:
             workflow = self._records.find(namespace, reference.name, reference.uid).workflow
             if workflow is not None:
-                self._engine.terminate(workflow)
+                await self._engine.terminate(workflow)
         except (ApiError, OperationError) as error:
             _log.warning("active workflow is not terminated", workflow=reference.name, reason=str(error))
 

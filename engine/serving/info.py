@@ -10,7 +10,7 @@ from importlib.metadata import version
 import orjson
 from aiohttp import web
 
-from engine.engine import Engine
+from engine.reconciler import Reconciler
 from engine.serving.guard import Handler
 
 STUCK = 30.0
@@ -20,7 +20,7 @@ STUCK = 30.0
 class Info:
     """The operations that are about no workflow."""
 
-    def __init__(self, engine: Engine, *, named: bool) -> None:
+    def __init__(self, engine: Reconciler, *, named: bool) -> None:
         self._engine = engine
         self._named = named
 
@@ -75,7 +75,7 @@ class Info:
         return f"the store failed: {health.store}" if health.store else ""
 
 
-def _told(engine: Engine, why: str) -> web.Response:
+def _told(engine: Reconciler, why: str) -> web.Response:
     health = engine.health
     counts = {"workflows": health.workflows, "queued": health.queued, "inFlight": health.in_flight}
     return _json({"status": why or "ok", **counts}, status=503 if why else 200)

@@ -13,13 +13,13 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from engine.engine import Engine
 from engine.graph.nodes import pod_name
 from engine.model.node import POD, Node, encode
 from engine.model.workflow import Workflow
+from engine.reconciler import Reconciler
 from engine.reconciling.results import Commit
 from engine.serving.errors import not_found
-from engine.serving.figures import Figures
+from engine.serving.figures import Plugins
 from engine.serving.hub import DELETED
 from engine.serving.logs import template_of
 from engine.serving.records import Record, Records
@@ -38,9 +38,9 @@ Document = dict[str, Any]
 class Live:
     """The streams of the page."""
 
-    def __init__(self, engine: Engine, records: Records) -> None:
+    def __init__(self, engine: Reconciler, records: Records) -> None:
         self._engine, self._records = engine, records
-        self._figures = Figures(engine.registry)
+        self._plugins = Plugins(engine)
         self._stories = Stories(engine.recorder) if engine.recorder is not None else None
 
     def add_to(self, app: web.Application) -> None:
@@ -48,8 +48,8 @@ class Live:
         app.router.add_get("/api/oarlock/workflows", self.workflows)
         app.router.add_get("/api/oarlock/workflows/{namespace}/{name}", self.workflow)
         app.router.add_get("/api/oarlock/workflows/{namespace}/{name}/{node}", self.node)
-        app.router.add_get("/api/oarlock/plugins", self._figures.watch)
-        app.cleanup_ctx.append(self._figures.kept)
+        app.router.add_get("/api/oarlock/plugins", self._plugins.watch)
+        app.cleanup_ctx.append(self._plugins.kept)
 
     async def workflows(self, request: web.Request) -> web.StreamResponse:
         """``workflows``: all, then those that have changed; ``gone``: the uids of those that are there no more."""

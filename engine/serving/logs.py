@@ -13,7 +13,6 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from engine.engine import Engine
 from engine.executors.executor import Executor, Keeping
 from engine.executors.logs import LOOK_EVERY, Line, Lines
 from engine.expressions.errors import Invalid
@@ -21,6 +20,7 @@ from engine.expressions.regex import searching
 from engine.graph.nodes import pod_name
 from engine.model.node import POD, Node
 from engine.model.workflow import Workflow
+from engine.reconciler import Reconciler
 from engine.serving.errors import invalid, not_found
 from engine.serving.guard import Handler
 from engine.serving.hub import DELETED
@@ -40,7 +40,7 @@ AT_ONCE: Final = 16
 class Logs:
     """The operations that read logs."""
 
-    def __init__(self, engine: Engine, records: Records) -> None:
+    def __init__(self, engine: Reconciler, records: Records) -> None:
         self._executor, self._records = engine.executor, records
 
     def handlers(self) -> Mapping[str, Handler]:

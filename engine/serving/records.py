@@ -6,10 +6,10 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import Any, Final, Self
 
-from engine.engine import Engine
 from engine.model.clock import timestamp
 from engine.model.workflow import Workflow
 from engine.operations.errors import AlreadySubmitted
+from engine.reconciler import Reconciler
 from engine.reconciling.archive import Archive
 from engine.reconciling.results import Commit
 from engine.serving.errors import exists, not_found
@@ -62,7 +62,7 @@ class Records:
     that no earlier life has reached. So what an earlier one has told is known to be too old, whatever was lost with it.
     """
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Reconciler, store: Store) -> None:
         self._engine = engine
         self._store = store
         self._archive = Archive(store)

@@ -6,8 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from engine.engine import Engine
 from engine.executors.executor import Keeping
+from engine.reconciler import Reconciler
 from engine.reconciling.archive import Archive
 from engine.storage.store import Store, StoreError
 from rpc.logs import get_logger
@@ -21,7 +21,7 @@ _log = get_logger(__name__)
 class Removals:
     """The files of workflows that are deleted. It is written down whose they are before the store forgets them."""
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Reconciler, store: Store) -> None:
         self._engine, self._store = engine, store
         self._under_way: set[asyncio.Task[None]] = set()
 

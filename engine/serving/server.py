@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from engine.engine import Engine
+from engine.reconciler import Reconciler
 from engine.serving.app import application
 from engine.serving.connections import Connections, HttpLog
 from engine.serving.guard import guard
@@ -46,7 +46,7 @@ class Listening(NamedTuple):
 
 
 async def serve(
-    engine: Engine,
+    engine: Reconciler,
     store: Store,
     listening: Listening,
     around: Callable[[Records, Shelves], AbstractAsyncContextManager[None]],
@@ -74,7 +74,7 @@ async def serve(
 
 @asynccontextmanager
 async def answering(
-    engine: Engine,
+    engine: Reconciler,
     store: Store,
     records: Records,
     shelves: Shelves,

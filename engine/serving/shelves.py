@@ -7,7 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-from engine.engine import Engine
+from engine.reconciler import Reconciler
 from engine.serving import cron
 from engine.serving.admission import admitted, check_fields, looked_at
 from engine.serving.catalog import Catalog, Suspension
@@ -29,7 +29,7 @@ _TEMPLATES: Final = (WORKFLOW_TEMPLATE, CLUSTER_WORKFLOW_TEMPLATE)
 class Shelves:
     """By kind; an async context manager. Templates that are on them are among the engine's, too."""
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Reconciler, store: Store) -> None:
         self._engine = engine
         self._templates = engine.templates
         self.of = {kind.name: Shelf(kind, store, engine.clock) for kind in KINDS}

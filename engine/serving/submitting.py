@@ -7,7 +7,6 @@ from typing import Final
 
 from aiohttp import web
 
-from engine.engine import Engine
 from engine.manifests.cron import one_run
 from engine.manifests.sources import kind_of, run_of
 from engine.model.ids import node_id
@@ -15,6 +14,7 @@ from engine.model.naming import generated_name
 from engine.model.node import Node, to_dict
 from engine.model.workflow import Workflow
 from engine.operations import retried, with_parameters, with_spec
+from engine.reconciler import Reconciler
 from engine.serving.admission import admitted, check_path_namespace
 from engine.serving.errors import ApiError, Code, invalid, not_found
 from engine.serving.guard import Handler
@@ -78,7 +78,7 @@ class ResubmitBody(Body):
 class Submitting:
     """The operations that make a workflow from something else."""
 
-    def __init__(self, engine: Engine, store: Store, records: Records, workflows: Workflows) -> None:
+    def __init__(self, engine: Reconciler, store: Store, records: Records, workflows: Workflows) -> None:
         self._engine = engine
         self._store = store
         self._records = records

@@ -10,8 +10,8 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from engine.engine import Engine
 from engine.model.workflow import Workflow
+from engine.reconciler import Reconciler
 from engine.serving.admission import admitted, anew, check_path_namespace, manifest_of
 from engine.serving.errors import ApiError, Code
 from engine.serving.fields import ALL, NODES, Fields, fields_of
@@ -42,7 +42,7 @@ class CreateBody(Body):
 class Workflows:
     """The operations on workflows that change none, but make and delete them."""
 
-    def __init__(self, engine: Engine, records: Records) -> None:
+    def __init__(self, engine: Reconciler, records: Records) -> None:
         self._engine = engine
         self._records = records
 

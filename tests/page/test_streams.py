@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from engine import PendingExecutor, Result
-from engine.serving.figures import Durations, Figures
+from engine.serving.figures import Durations, Plugins
 from engine.serving.hub import Hub
 from engine.serving.page import FILES
 from registry import Config, EngineSettings, PluginConfig, Registry
@@ -203,15 +203,15 @@ async def test_samples_are_of_what_has_happened_since_the_last() -> None:
         plugin = PluginConfig(name="a", address=peer.address)
         registry = Registry(Config(engine=EngineSettings(enabled=True), plugins=(plugin,)))
         async with inside(registry=registry) as server:
-            figures = Figures(registry, lambda: float(next(moments)))
-            figures.sample()
+            plugins = Plugins(server.engine, lambda: float(next(moments)))
+            plugins.sample()
             await server.submit(workflow("one"))
             await server.until("one")
             calls = sum(registry.snapshot()[0].client.stats.outcomes.values())
             told = []
             for _ in range(2):
-                figures.sample()
-                told.append(figures.told[0])
+                plugins.sample()
+                told.append(plugins.told[0])
             assert [each["samples"][0]["calls"] for each in told] == [calls / 2, 0]
             assert told[0]["samples"][0]["travelled"][0] == told[0]["travelled"]["p50"]
             assert told[1]["samples"][0]["travelled"] == [None, None]

@@ -6,6 +6,7 @@ import { sparkline } from "./sparkline.js";
 
 const MOST = 300; // samples
 const RECENT = 10; // of which the rate is told
+const SHARD = ["Shard", "Breaker", "In flight", "Waiting", "Limit"];
 
 export function plugins() {
   const rows = new Map();
@@ -40,6 +41,7 @@ function plugin({ name }) {
   const address = el("span", { class: "quiet" });
   const methods = el("tbody");
   const outcomes = el("p", { class: "quiet" });
+  const shards = el("tbody");
   const titles = ["Method", "Calls", "Errors", "Travelled p50", "p99", "Waited p50", "p99"];
   const element = el(
     "article",
@@ -63,11 +65,20 @@ function plugin({ name }) {
       el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, titles.map((each) => el("th", { scope: "col" }, each)))), methods)),
     ),
   );
+  const byShard = el(
+    "details",
+    { hidden: true },
+    el("summary", {}, "By shard"),
+    el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, SHARD.map((each) => el("th", { scope: "col" }, each)))), shards)),
+  );
+  element.append(byShard);
 
   function update(each, every, slowest) {
     samples.push(...each.samples);
     samples.splice(0, samples.length - MOST);
-    write(breaker, `breaker ${each.breaker}${each.breakerOpened ? `, opened ${number(each.breakerOpened)} times` : ""}`);
+    const bad = each.shards?.filter((shard) => shard.breaker !== "closed").length;
+    const where = bad ? ` in ${bad} of ${each.shards.length} shards` : "";
+    write(breaker, `breaker ${each.breaker}${where}${each.breakerOpened ? `, opened ${number(each.breakerOpened)} times` : ""}`);
     breaker.className = `badge ${{ closed: "is-succeeded", open: "is-failed" }[each.breaker] ?? "is-running"}`;
     write(address, each.mode === "observe" ? `${each.address} (observes)` : each.address);
     const recent = samples.slice(-RECENT);
@@ -96,9 +107,15 @@ function plugin({ name }) {
     if (each.unknownFields) known.push(`${number(each.unknownFields)} unknown fields`);
     write(outcomes, known.join(", "));
     put(methods, each.methods.map(byMethod));
+    byShard.hidden = !each.shards;
+    put(shards, (each.shards ?? []).map(ofShard));
   }
 
   return { element, update };
+}
+
+function ofShard({ shard, breaker, inFlight, waiting, limit }) {
+  return el("tr", { "data-shard": shard }, el("th", { scope: "row" }, shard), [breaker, inFlight, waiting, limit].map((each) => el("td", {}, `${each}`)));
 }
 
 /** What lines are in which colour. */

@@ -60,19 +60,27 @@ def lock_requests(synchronization: Document, namespace: str, config_maps: Config
     A semaphore's size is in a ConfigMap; one that a database has is not known to us, and counts as 1. Raises
     `LockError`, also for a size that is nowhere, no number or none at all (newInternalSemaphore in sync/semaphore.go).
     """
-    mutexes = (synchronization.get("mutex"), *(synchronization.get("mutexes") or ()))
-    semaphores = (synchronization.get("semaphore"), *(synchronization.get("semaphores") or ()))
-    requests = [
-        Request(f"{_place(lock, namespace, 'Mutex')}/{lock.get('name') or ''}", 1, True)
-        for lock in mutexes
-        if lock is not None
-    ]
-    requests += [_semaphore(lock, namespace, config_maps) for lock in semaphores if lock is not None]
+    mutexes, semaphores = _asked_for(synchronization)
+    requests = [Request(f"{_place(lock, namespace, 'Mutex')}/{lock.get('name') or ''}", 1, True) for lock in mutexes]
+    requests += [_semaphore(lock, namespace, config_maps) for lock in semaphores]
     names = [request.name for request in requests]
     for name in names:
         if names.count(name) > 1:
             raise LockError(f"lock {name} is asked for twice")
     return requests
+
+
+def lock_namespaces(synchronization: Document, namespace: str) -> set[str]:
+    """In which namespaces the locks are that a `synchronization` asks for, ``namespace`` being the workflow's."""
+    return {lock.get("namespace") or namespace for locks in _asked_for(synchronization) for lock in locks}
+
+
+def _asked_for(synchronization: Document) -> tuple[list[Document], list[Document]]:
+    """Mutexes and semaphores, each by the field of before Argo 3.6, which has one, and by the list."""
+    fields = (("mutex", "mutexes"), ("semaphore", "semaphores"))
+    both = [(synchronization.get(one), *(synchronization.get(many) or ())) for one, many in fields]
+    mutexes, semaphores = ([lock for lock in locks if lock is not None] for locks in both)
+    return mutexes, semaphores
 
 
 def _place(lock: Document, namespace: str, kind: str) -> str:

@@ -5,7 +5,7 @@ A template of a WorkflowTemplate resolves local names inside the document it sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
@@ -195,6 +195,13 @@ class Library:
         """The `spec` of one (Cluster)WorkflowTemplate. Raises `InvalidTemplate` where it is not known."""
         spec: Document = self.document(name, cluster=cluster).get("spec") or {}
         return spec
+
+    def contexts(self) -> Iterator[Context]:
+        """Those of all templates that are well formed."""
+        for cluster, documents in self._documents.items():
+            for name in documents:
+                with suppress(InvalidTemplate):
+                    yield self.context(name, cluster=cluster)
 
     def context(self, name: str, *, cluster: bool) -> Context:
         """Where the names inside that template's templates resolve."""

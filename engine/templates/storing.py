@@ -45,14 +45,25 @@ def library_of(document: Document, library: Library) -> Library:
     return library.with_stored(stored)
 
 
-def _reachable(spec: Document, context: Context) -> dict[str, Document]:
-    """All templates of the library that may be called, in the order in which they are come upon."""
+def callable_templates(spec: Document, context: Context) -> Iterator[Document]:
+    """Each template that a workflow may come to call, inline ones included, as it was written: its own, and those of
+    the library that they lead to, which are all of it where a name is computed at runtime."""
+    own = map(context.document, context.names())
+    for template in chain(own, _reachable(spec, context, computed=True).values()):
+        yield template
+        yield from (call["inline"] for call in _calls(template) if call.get("inline"))
+
+
+def _reachable(spec: Document, context: Context, *, computed: bool = False) -> dict[str, Document]:
+    """All templates of the library that may be called, in the order in which they are come upon.
+
+    Where the name of a document is only known at runtime that is none, or all of it with ``computed``."""
     found: dict[str, Document] = {}
     own = (call for name in context.names() for call in _calls(context.document(name)))
     left = deque([(context, chain(_hooks(spec), own))])
     while left:
         caller, calls = left.popleft()
-        for called, name in chain.from_iterable(_named(caller, call) for call in calls):
+        for called, name in chain.from_iterable(_named(caller, call, computed=computed) for call in calls):
             key = f"{called.scope}/{name}"
             if called is context or key in found:
                 continue
@@ -64,7 +75,7 @@ def _reachable(spec: Document, context: Context) -> dict[str, Document]:
     return found
 
 
-def _named(context: Context, call: Document) -> Iterator[tuple[Context, str]]:
+def _named(context: Context, call: Document, *, computed: bool) -> Iterator[tuple[Context, str]]:
     """The templates that a call may mean; all of a document where which one it is will only be known at runtime."""
     reference, name = call.get("templateRef"), call.get("template") or ""
     if reference and "{{" not in (reference.get("name") or ""):
@@ -74,6 +85,8 @@ def _named(context: Context, call: Document) -> Iterator[tuple[Context, str]]:
         except InvalidTemplate:
             return
     elif reference:
+        everywhere = context.library.contexts() if computed else ()
+        yield from ((each, name) for each in everywhere for name in each.names())
         return
     for each in context.names() if "{{" in name else [name] if name else ():
         yield context, each

@@ -22,14 +22,14 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from engine.model.figures import Figures, LoopFigures, PluginFigures, RegistryFigures
+from engine.model.figures import Calling, Figures, LoopFigures, PluginFigures, RegistryFigures
 from engine.model.node import FULFILLED, PENDING, RUNNING
 from engine.model.statistics import EngineStats, EngineTimings
 from engine.reconciler import Seen
 from rpc import Method
 from rpc.breaker import BreakerState
 from rpc.methods import BATCHES, Route
-from rpc.stats import ClientStats, Histogram
+from rpc.stats import Histogram
 from rpc.tally import OCTAVES, Tally, calls_of
 
 _PHASES: Final = (PENDING, RUNNING, *sorted(FULFILLED))
@@ -160,7 +160,7 @@ def _loops(figures: Figures) -> Iterator[Metric]:
 def _lanes(figures: Figures) -> Iterator[Metric]:
     """How plugins are called at this moment, likewise."""
 
-    def gauge(name: str, about: str, read: Callable[[ClientStats], float]) -> Metric:
+    def gauge(name: str, about: str, read: Callable[[Calling], float]) -> Metric:
         return _gauge(name, about, *_by_loop(figures, ("plugin",), lambda loop: _of_plugins(loop, read)))
 
     yield gauge("oarlock_plugin_requests_in_flight", "Requests under way", lambda of: of.in_flight)
@@ -181,7 +181,7 @@ def _lanes(figures: Figures) -> Iterator[Metric]:
     )
 
 
-def _of_plugins(loop: LoopFigures, read: Callable[[ClientStats], float]) -> Values:
+def _of_plugins(loop: LoopFigures, read: Callable[[Calling], float]) -> Values:
     return {(_printable(plugin),): read(of) for plugin, of in loop.plugins.items()}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from engine.model.statistics import EngineStats, EngineTimings
+from rpc.breaker import BreakerState
 from rpc.methods import Route
 from rpc.stats import ClientStats
 from rpc.tally import Tally
@@ -46,6 +47,22 @@ class RegistryFigures(NamedTuple):
         return cls(registry.stats, budget.spent, budget.refused, tuple(map(PluginFigures.of, plugins)))
 
 
+class Calling(Protocol):
+    """How a plugin is called at this moment, as `ClientStats` describe it."""
+
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def limit(self) -> int: ...
+
+    @property
+    def breaker(self) -> BreakerState: ...
+
+
 class LoopFigures(NamedTuple):
     """What of one event loop would mean nothing added to that of others; ``plugins`` are by name, durations seconds."""
 
@@ -53,7 +70,7 @@ class LoopFigures(NamedTuple):
     oldest_queued: float
     longest_pass: float
     longest_turn: float
-    plugins: Mapping[str, ClientStats]
+    plugins: Mapping[str, Calling]
 
 
 class Figures(NamedTuple):
@@ -73,7 +90,9 @@ class Figures(NamedTuple):
         cls, stats: EngineStats, timings: EngineTimings, longest_pass: float, registry: RegistryFigures | None
     ) -> Figures:
         """Those of one engine."""
-        plugins = {each.name: each.stats for each in registry.plugins} if registry is not None else {}
+        plugins: dict[str, Calling] = {}
+        if registry is not None:
+            plugins = {each.name: each.stats for each in registry.plugins}
         loop = LoopFigures(stats, timings.oldest_queued, longest_pass, timings.turns.slowest, plugins)
         return cls(stats, timings, registry, {"": loop})
 

@@ -10,18 +10,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
+from engine.cluster.mail import News, PluginNews
 from engine.model.figures import Calling, Figures, LoopFigures, PluginFigures, RegistryFigures
-from engine.model.statistics import PASS_RESULTS, EngineStats, EngineTimings, PassEnding
+from engine.model.statistics import PASS_RESULTS, EngineStats, EngineTimings
 from engine.reconciler import Seen
 from registry.registry import RegistryStats
 from rpc import Method
 from rpc.breaker import BreakerState
 from rpc.methods import BATCHES, Route
-from rpc.stats import Histogram, Spread
-from rpc.tally import Growth, Tally, summary
+from rpc.stats import Histogram
+from rpc.tally import Tally, summary
 
 EVERY: Final = 0.5
 """Seconds between two news of a shard at the least, so that who looks each second sees some each time."""
@@ -30,41 +30,6 @@ _OF_NOW: Final = frozenset({"workflows", "queued", "in_flight"})
 """What of `EngineStats` is no count."""
 
 _BY_BADNESS: Final[tuple[BreakerState, ...]] = ("open", "half-open", "closed")
-
-
-class PluginNews(msgspec.Struct, frozen=True, array_like=True):
-    """What has come to the figures of a plugin; from ``breaker`` on they are of now."""
-
-    name: str
-    address: str
-    mode: str
-    retries: int
-    unknown_fields: int
-    breaker_opened: int
-    tallies: dict[str, Growth]
-    breaker: BreakerState
-    limit: int
-    in_flight: int
-    waiting: int
-
-
-class News(msgspec.Struct, frozen=True, array_like=True, tag="news"):
-    """What has come to the figures of a shard. Of the ``stats`` what is no count is of now, as are durations.
-
-    ``spent`` and ``refused`` are what the retry budget was asked for. ``nodes`` are those of unfinished workflows by
-    phase, None where they were not counted.
-    """
-
-    stats: EngineStats
-    passes: dict[PassEnding, Spread]
-    turns: Spread
-    oldest_queued: float
-    longest_pass: float
-    registry: RegistryStats | None
-    spent: int
-    refused: int
-    plugins: list[PluginNews]
-    nodes: dict[str, int] | None
 
 
 class _Sum:

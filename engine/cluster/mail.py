@@ -12,7 +12,12 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from engine.executors.executor import Result
+from engine.model.statistics import EngineStats, PassEnding
 from engine.storage.store import Change, Head, Values
+from registry.registry import RegistryStats
+from rpc.breaker import BreakerState
+from rpc.stats import Spread
+from rpc.tally import Growth
 
 Entries = dict[str, dict[str, msgspec.Raw]]
 """The entries of a workflow, by kind and key, as `engine.reconciling.entries` has them."""
@@ -113,6 +118,41 @@ class Stop(Item, tag="stop"):
     node_id: str
 
 
+class PluginNews(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What has come to the figures of a plugin; from ``breaker`` on they are of now."""
+
+    name: str
+    address: str
+    mode: str
+    retries: int
+    unknown_fields: int
+    breaker_opened: int
+    tallies: dict[str, Growth]
+    breaker: BreakerState
+    limit: int
+    in_flight: int
+    waiting: int
+
+
+class News(Item, tag="news"):
+    """What has come to the figures of a shard. Of the ``stats`` what is no count is of now, as are durations.
+
+    ``spent`` and ``refused`` are what the retry budget was asked for. ``nodes`` are those of unfinished workflows by
+    phase, None where they were not counted.
+    """
+
+    stats: EngineStats
+    passes: dict[PassEnding, Spread]
+    turns: Spread
+    oldest_queued: float
+    longest_pass: float
+    registry: RegistryStats | None
+    spent: int
+    refused: int
+    plugins: list[PluginNews]
+    nodes: dict[str, int] | None
+
+
 class Done(Item, tag="done"):
     """What came of an `Ask`: a value, or an error by the name of its class and its message."""
 
@@ -127,7 +167,7 @@ class Idle(Item, tag="idle"):
     reasons: dict[str, str]
 
 
-Up = Committed | Deleted | Template | Start | Stop | Done | Idle
+Up = Committed | Deleted | Template | Start | Stop | Done | Idle | News
 
 _T = TypeVar("_T")
 

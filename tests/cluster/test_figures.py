@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine import Engine, EngineHealth, EngineStats, Workflow
-from engine.cluster.figures import EVERY, Gathered, News, Teller
+from engine.cluster.figures import EVERY, Gathered, Teller
+from engine.cluster.mail import News
 from engine.metrics import EngineCollector
 from engine.model.figures import Figures
 from engine.serving.figures import Plugins

@@ -173,7 +173,8 @@ class Ledger:
             if graph is not None:
                 at, shutdown, closing = graph.moved_at, graph.closing.shutdown, graph.closing.message
             noted = (at, shutdown, closing, why, staged.plugins)
-            return await self._write(partial(self._of_pass, staged), staged.document, noted, patient=True)
+            left = bool(record.stopping)  # of which a process before this one had not told the executor
+            return await self._write(partial(self._of_pass, staged), staged.document, noted, left=left, patient=True)
         except BaseException:
             self._lock.release()
             raise

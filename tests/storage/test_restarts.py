@@ -254,6 +254,36 @@ async def test_leaves_of_a_finished_workflow_are_stopped_if_that_had_not_been_do
     assert after.stopped == []
 
 
+async def test_leaves_that_are_to_be_stopped_are_while_the_workflow_ends(make: Making) -> None:
+    class Dying(Leaves):
+        """Whoever is to be stopped is not, as if the process had ended there."""
+
+        def stop(self, workflow: Workflow, node: Any) -> None:
+            raise asyncio.CancelledError
+
+    leaves = Dying()
+    daemon = {**container("daemon"), "daemon": True}
+    inner = {"name": "inner", "steps": [[{"name": "up", "template": "daemon"}]]}
+    steps = [[{"name": "a", "template": "inner"}, {"name": "b", "template": "leaf"}]]
+    async with Engine(executor=leaves, store=make()) as engine:
+        work = workflow({"name": "main", "steps": steps}, inner, daemon, container("leaf"))
+        await engine.reconcile(work)
+        daemons = [key for key, name in leaves.running.items() if name.endswith("up")]
+        engine.report(work, daemons[0], Result("Running"))
+        with pytest.raises(asyncio.CancelledError):  # its boundary is over with that
+            await engine.reconcile(work)
+    dying = Dying()
+    dying.running = leaves.running
+    async with Engine(executor=dying, store=make()) as engine:
+        engine.report(only(engine), dying.ended("work[0].b"), Result("Succeeded"))
+        with pytest.raises(asyncio.CancelledError):
+            await engine.reconcile(only(engine))
+    alive = Leaves()
+    async with Engine(executor=alive, store=make()) as engine:
+        assert engine.workflows == []
+    assert alive.stopped == ["work[0].a[0].up"]
+
+
 async def test_a_retry_is_kept_and_what_it_dropped_is_gone(make: Making) -> None:
     leaves = Leaves()
     async with Engine(executor=leaves, store=make()) as engine:

@@ -32,7 +32,7 @@ from engine.reconciling.promise import DONE
 from engine.reconciling.restoring import Restoring
 from engine.reconciling.results import Commit, PassResult
 from engine.reconciling.starting import Leaves, check_executor
-from engine.storage.store import Entry, Store
+from engine.storage.store import Entry, WorkflowStore
 from engine.templates.catalog import CONFIG_MAP, Change, Documents, Templates
 from rpc.spans import no_spans
 from rpc.tracers import find_tracing
@@ -59,7 +59,7 @@ class EngineOptions(TypedDict, total=False):
     observer: Observer | None
     tracer_provider: TracerProvider | None
     recorder: Recorder | None
-    store: Store | None
+    store: WorkflowStore | None
 
 
 class Engine:
@@ -96,7 +96,7 @@ class Engine:
         observer: Observer | None = None,
         tracer_provider: TracerProvider | None = None,
         recorder: Recorder | None = None,
-        store: Store | None = None,
+        store: WorkflowStore | None = None,
     ) -> None:
         """Raises `TypeError` for an executor or a provider that is none, and `ValueError` for a bound below 1."""
         if max_workflows is not None and max_workflows < 1:

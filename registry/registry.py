@@ -70,15 +70,20 @@ def connect(
     budget: Budget | None = None,
     observer: RequestObserver | None = None,
     destinations: Destinations = ANYWHERE,
+    processes: int = 1,
 ) -> Client:
-    """A client for one plugin, to be opened with ``async with``. ``budget``: what its retries share with others'."""
+    """A client for one plugin, to be opened with ``async with``. ``budget``: what its retries share with others'.
+
+    It is one of those that so many ``processes`` have, and a number of requests that may be under way is theirs.
+    """
+    concurrency = config.concurrency
     return Client(
         config.address,
         name=config.name,
         lane=config.lane,
         protocol=config.protocol,
         timeout=config.timeout,
-        concurrency=config.concurrency,
+        concurrency=max(concurrency // processes, 1) if isinstance(concurrency, int) else concurrency,
         token=config.token,
         headers=config.headers,
         tls=config.tls,
@@ -115,8 +120,9 @@ class Registry:
     ``[kubernetes]`` table there are the plugins of a cluster's ConfigMaps, too, from the beginning on; the cluster is
     followed likewise, and what was found stays while it is away. A plugin keeps its client, and all that it learnt,
     unless the way to call it changed; other credentials count for it at once. ``on_reload`` is told what came of each
-    change; what it raises is logged, and following goes on. ``observer`` is told of every request. Raises `ConfigError`
-    when made, and, where the cluster cannot be asked, when entered.
+    change; what it raises is logged, and following goes on. ``observer`` is told of every request. Of what may be
+    under way at a plugin, and of the budget for retries, it has the share of one of so many ``processes``. Raises
+    `ConfigError` when made, and, where the cluster cannot be asked, when entered.
     """
 
     def __init__(
@@ -126,6 +132,7 @@ class Registry:
         watch: bool = True,
         on_reload: Callable[[Reload], object] | None = None,
         observer: RequestObserver | None = None,
+        processes: int = 1,
     ) -> None:
         self._file = None if isinstance(config, Config) else Path(config)
         self._read = self._config = config if isinstance(config, Config) else load_config(config)
@@ -140,7 +147,8 @@ class Registry:
         self._in_force: dict[str, PluginConfig] = {}
         self._clients: dict[_Route, Client] = {}
         self._generations = Generations()
-        self.budget = Budget(time.monotonic())
+        self._processes = processes
+        self.budget = Budget(time.monotonic(), 1 / processes)
         """What all plugins' retries are paid from."""
         self.listeners: list[Callable[[Reload], None]] = []
         """Who is told, at once, of each new list of plugins that came into force."""
@@ -373,7 +381,7 @@ class Registry:
         return record
 
     async def _connect(self, plugin: PluginConfig, destinations: Destinations) -> Client:
-        client = connect(plugin, self.budget, self._observer, destinations)
+        client = connect(plugin, self.budget, self._observer, destinations, self._processes)
         client.trace(self._tracing)
         self._tell_secrets(client)
         return await client.__aenter__()

@@ -17,9 +17,12 @@ LIFETIME: Final = 10.0
 
 
 class Budget:
-    """Shared by any number of clients, and whatever else sends again what was sent before. Told the time."""
+    """Shared by any number of clients, and whatever else sends again what was sent before. Told the time.
 
-    def __init__(self, now: float) -> None:
+    One of several, in as many processes that call the same plugins, has its ``share`` of what a second earns.
+    """
+
+    def __init__(self, now: float, share: float = 1.0) -> None:
         self.calls = 0
         """Add one for each call, not for its retries."""
         self.spent = 0
@@ -28,7 +31,8 @@ class Budget:
         """Retries that were not."""
         self._counted = 0
         self._time = now
-        self._balance = RATE
+        self._rate = RATE * share
+        self._balance = max(self._rate, 1.0)
 
     def spend(self, now: float, retries: int = 1) -> bool:
         """Take the price of so many retries, if anything is there.
@@ -38,7 +42,7 @@ class Budget:
         """
         elapsed = max(0.0, now - self._time)
         recent = min(1.0, LIFETIME / elapsed) if elapsed else 1.0
-        earned = RATIO * (self.calls - self._counted) * recent + RATE * min(elapsed, LIFETIME)
+        earned = RATIO * (self.calls - self._counted) * recent + self._rate * min(elapsed, LIFETIME)
         if self._balance > 0.0:
             self._balance *= max(0.0, 1.0 - elapsed / LIFETIME)
         self._balance += earned

@@ -64,9 +64,15 @@ class Document(Item, tag="document"):
 
 
 class Configure(Item, tag="configure"):
-    """The plugins are these from now on."""
+    """The plugins are these from now on, as `engine.cluster.configuring` packs them."""
 
-    config: msgspec.Raw
+    config: bytes
+
+
+class Turn(Item, tag="turn"):
+    """Make passes from now on, for ``timeout`` seconds of the shard's clock where that is given."""
+
+    timeout: float | None
 
 
 class Drain(Item, tag="drain"):
@@ -75,7 +81,13 @@ class Drain(Item, tag="drain"):
     grace: float
 
 
-Down = Take | Report | Ask | Document | Configure | Drain
+class Kept(Item, tag="kept"):
+    """So many of the shard's items are done, up to what is durable."""
+
+    count: int
+
+
+Down = Take | Report | Ask | Document | Configure | Turn | Drain | Kept
 
 # What a shard says
 
@@ -104,10 +116,10 @@ class Template(Item, tag="template"):
 
 
 class Start(Item, tag="start"):
-    """Start a leaf, unless it was started before: ``node`` as JSON, and the number of its template."""
+    """Start a leaf, unless it was started before; its node is as it was committed last."""
 
     uid: str
-    node: msgspec.Raw
+    node_id: str
     template: int
 
 
@@ -161,13 +173,67 @@ class Done(Item, tag="done"):
     error: tuple[str, str] | None = None
 
 
-class Idle(Item, tag="idle"):
-    """Nothing will happen by itself any more: why each unfinished workflow does not go on, by uid."""
+class Over(Item, tag="over"):
+    """A workflow is finished, and all that follows from its last pass is said."""
 
-    reasons: dict[str, str]
+    uid: str
 
 
-Up = Committed | Deleted | Template | Start | Stop | Done | Idle | News
+class State(Item, tag="state"):
+    """How the shard's engine is, with as many items ``taken`` as it has seen to.
+
+    ``turning`` says whether it makes passes, ``still`` that none will be wanted by itself.
+    """
+
+    taken: int
+    turning: bool
+    still: bool
+
+
+class Requested(Item, tag="requested"):
+    """A request to a plugin is over: the values of a `rpc.Request`."""
+
+    values: tuple[str, str, int, bytes, bytes, float, float, str, float]
+
+
+class PassBegun(Item, tag="pass-begun"):
+    """For an observer."""
+
+    workflow: str
+
+
+class PassOver(Item, tag="pass-over"):
+    """For an observer: the values of a `PassEnd`."""
+
+    values: tuple[str, str, str, float]
+
+
+class Recorded(Item, tag="recorded"):
+    """Lines of a record."""
+
+    lines: bytes
+
+
+class Told(Item, tag="told"):
+    """For those who listen to a recorder: what `engine.cluster.watching` packs."""
+
+    what: bytes
+
+
+class Logged(Item, tag="logged"):
+    """A line of a log: a `logging.LogRecord`, with its fields as texts."""
+
+    name: str
+    level: int
+    text: str
+    fields: dict[str, str]
+    exception: str = ""
+
+
+Seen = Requested | PassBegun | PassOver | Recorded | Told | Logged
+"""What is for whoever watches a fleet."""
+
+Up = Committed | Deleted | Template | Start | Stop | Over | Done | State | News | Seen
 
 _T = TypeVar("_T")
 

@@ -52,9 +52,14 @@ class Mailbox(Generic[_Said, _Heard]):
         self.size += len(encoded)
 
     @property
+    def said(self) -> int:
+        """How many items were put in all."""
+        return self._first + len(self._items)
+
+    @property
     def waiting(self) -> int:
         """How many items wait for a letter."""
-        return self._first + len(self._items) - self._sent
+        return self.said - self._sent
 
     def take(self) -> bytes:
         """A letter of all that waits, to be sent now."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.model.workflow import Workflow
 from engine.reconciling.entries import DESCRIPTION, document_of, read
-from engine.storage.store import Store
+from engine.storage.store import WorkflowStore
 
 Document = Mapping[str, Any]
 
@@ -15,7 +15,7 @@ Document = Mapping[str, Any]
 class Archive:
     """The workflows in a store. Every method raises `StoreError`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: WorkflowStore) -> None:
         self._store = store
 
     async def list(

@@ -25,7 +25,7 @@ from engine.model.workflow import Workflow, has_ended
 from engine.plugins import Caller, Jobs, Memory, Rooms
 from engine.reconciling.ledger import Books, Ledger
 from engine.reconciling.walking import Walk
-from engine.storage.store import Store
+from engine.storage.store import WorkflowStore
 from engine.substitution.variables import parse_time
 from engine.templates.catalog import Templates
 from engine.templates.kinds import STARTED
@@ -53,7 +53,7 @@ class Surroundings:
         templates: Templates,
         workers: int,
         max_nodes: int,
-        store: Store | None,
+        store: WorkflowStore | None,
         span: Spans = no_spans,
         recorder: Recorder | None = None,
     ) -> None:

@@ -39,7 +39,7 @@ from engine.reconciling.entries import (
     Sheet,
     marks,
 )
-from engine.storage.store import Change, Head, Store, StoreError
+from engine.storage.store import Change, Head, StoreError, WorkflowStore
 from rpc.logs import get_logger
 
 Document = Mapping[str, Any]
@@ -59,7 +59,7 @@ _log = get_logger(__name__)
 class Books:
     """The ledgers of an engine in which something is still to be written."""
 
-    def __init__(self, store: Store, counts: Counts, pace: Pace) -> None:
+    def __init__(self, store: WorkflowStore, counts: Counts, pace: Pace) -> None:
         self.store = store
         self.counts = counts
         self.pace = pace

@@ -9,7 +9,7 @@ from engine.model.workflow import Workflow
 from engine.reconciling.active import Active
 from engine.reconciling.entries import read
 from engine.reconciling.starting import Leaves
-from engine.storage.store import Entry, Store
+from engine.storage.store import Entry, WorkflowStore
 
 
 class Restoring:
@@ -20,7 +20,7 @@ class Restoring:
         self._leaves = leaves
         self._clock = clock
 
-    async def all_of(self, store: Store) -> None:
+    async def all_of(self, store: WorkflowStore) -> None:
         """All that are not finished, or have leaves that are to be stopped."""
         for head in await store.heads(finished=False):
             await self.one(head.uid, await store.entries(head.uid))

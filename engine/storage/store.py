@@ -64,28 +64,14 @@ class Item(msgspec.Struct, frozen=True):
     revision: int
 
 
-class Store(Protocol):
-    """An async context manager; one that is open may be entered again. Every method raises `StoreError`.
-
-    What `commit`, `put`, `delete` and `remove` have returned from outlives the process, and a failure of power. One
-    that raised has changed nothing; an engine writes the `whole` workflow next, in case a store cannot promise that. A
-    revision is a number that no two changes of a store have; later ones are greater, also after a restart. Changes may
-    be asked for all at once, and are written in the order in which they were asked for; what was asked for before is
-    seen by whoever reads.
-    """
+class WorkflowStore(Protocol):
+    """What an engine needs of a `Store`, which see."""
 
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-    @property
-    def revision(self) -> int:
-        """That of the last change, 0 where there was none."""
-        ...
-
-    # Workflows
 
     def commit(self, change: Change) -> Awaitable[int]:
         """Write a change; returns its revision, once it is awaited."""
@@ -106,7 +92,21 @@ class Store(Protocol):
         """Forget a workflow; whether there was one."""
         ...
 
-    # Documents
+
+class Store(WorkflowStore, Protocol):
+    """An async context manager; one that is open may be entered again. Every method raises `StoreError`.
+
+    What `commit`, `put`, `delete` and `remove` have returned from outlives the process, and a failure of power. One
+    that raised has changed nothing; an engine writes the `whole` workflow next, in case a store cannot promise that. A
+    revision is a number that no two changes of a store have; later ones are greater, also after a restart. Changes may
+    be asked for all at once, and are written in the order in which they were asked for; what was asked for before is
+    seen by whoever reads.
+    """
+
+    @property
+    def revision(self) -> int:
+        """That of the last change, 0 where there was none."""
+        ...
 
     async def put(self, kind: str, namespace: str, name: str, document: Mapping[str, Any]) -> int:
         """Keep a document in place of the one of that name; returns its revision. ``namespace`` may be empty."""

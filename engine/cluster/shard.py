@@ -1,0 +1,333 @@
+"""A shard: an engine in a process of its own, which a driver feeds with workflows by mail, and which mails all it does.
+
+It starts nothing, opens no store and reads no configuration: so it may be ended at any moment, and its workflows go on
+in another one from what the driver has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+
+from engine.cluster.configuring import unpacked
+from engine.cluster.mail import (
+    Ask,
+    Configure,
+    Document,
+    Done,
+    Down,
+    Drain,
+    Kept,
+    Over,
+    Report,
+    State,
+    Take,
+    Turn,
+    Up,
+    read_down,
+)
+from engine.cluster.mailbox import Mailbox
+from engine.cluster.outbox import Mailing, Outbox
+from engine.engine import Engine
+from engine.model.workflow import Workflow
+from engine.operations.errors import OperationError, UnknownWorkflow
+from engine.reconciling.results import Commit
+from engine.storage.store import Entry
+from engine.templates.catalog import CLUSTER_WORKFLOW_TEMPLATE, CONFIG_MAP, KINDS, WORKFLOW_TEMPLATE
+from registry import Registry
+from rpc.logs import get_logger
+
+LINGER: Final = 0.01
+"""Seconds that an item waits for others while passes are under way."""
+
+LARGE: Final = 256 * 1024
+"""Bytes that wait for no others."""
+
+BEATS: Final = 4
+"""So often within its deadline a shard answers, whether it has anything to say or not."""
+
+_log = get_logger(__name__)
+
+
+class Settings(msgspec.Struct):
+    """What a shard is made of. ``config`` is a packed configuration, None where there are no plugins; ``simulated`` a
+    pickled executor, None where leaves are the driver's."""
+
+    epoch: int
+    shards: int
+    deadline: float
+    documents: list[Document]
+    workers: int
+    max_nodes: int
+    config: bytes | None = None
+    simulated: bytes | None = None
+
+    def encode(self) -> bytes:
+        """As it is sent."""
+        return msgspec.json.encode(self)
+
+
+class Shard:
+    """See `engine.cluster.transport.Served`."""
+
+    def __init__(self, settings: bytes) -> None:
+        """Raises `ValueError` for credentials that cannot be read here."""
+        given = msgspec.json.decode(settings, type=Settings)
+        self.deadline = given.deadline
+        self._mailbox = Mailbox[Up, Down](given.epoch)
+        self._polls = _Polls(given.deadline / BEATS)
+        self._outbox = Outbox(self)
+        self._registry = Registry(unpacked(given.config), processes=given.shards) if given.config is not None else None
+        simulated = pickle.loads(given.simulated) if given.simulated is not None else None
+        shelves: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in KINDS}
+        for each in given.documents:
+            name = f"{each.namespace}/{each.name}" if each.namespace else each.name
+            shelves[each.kind][name] = each.document or {}
+        self._engine = Engine(
+            self._registry,
+            executor=simulated or Mailing(self),
+            store=self._outbox,
+            workflow_templates=shelves[WORKFLOW_TEMPLATE],
+            cluster_workflow_templates=shelves[CLUSTER_WORKFLOW_TEMPLATE],
+            config_maps=shelves[CONFIG_MAP],
+            workers=given.workers,
+            max_nodes=given.max_nodes,
+        )
+        self._engine.listeners.append(self._committed)
+        self._engine.resting.append(self._rest)
+        self._workflows: dict[str, Workflow] = {}
+        self._came: asyncio.Queue[Down] = asyncio.Queue()
+        self._taken = 0
+        self._told = -1
+        """How many items were taken when the driver was told last."""
+        self._turning: asyncio.Task[None] | None = None
+        self._asked: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._engine)
+            reading = asyncio.create_task(self._see_to_all(), name="shard: see to what comes")
+            stack.push_async_callback(_ended, reading)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._turning is not None:
+            await _ended(self._turning)
+        for each in list(self._asked):
+            await _ended(each)
+        await self._stack.aclose()
+
+    # Mail
+
+    async def exchange(self, mail: bytes) -> bytes:
+        """Take mail, and wait until there is some to be sent, or another exchange comes."""
+        for item in self._mailbox.receive(read_down(mail)):
+            self._came.put_nowait(item)
+        await self._polls.wait(ready=bool(self._mailbox.waiting) and self._is_at_rest)
+        stats = self._engine.stats
+        self._mailbox.put(
+            State(
+                taken=self._taken,
+                turning=self._is_turning,
+                still=self._engine.next_due is None or not self._is_turning,
+                longest_pass=self._engine.health.longest_pass,
+                oldest_queued=self._engine.timings.oldest_queued,
+                stats=msgspec.structs.astuple(stats),
+            )
+        )
+        self._told = self._taken
+        return self._mailbox.take()
+
+    @property
+    def said(self) -> int:
+        """How many items were put in all."""
+        return self._mailbox.said
+
+    def put(self, item: Up | bytes) -> None:
+        """Say something, soon."""
+        self._mailbox.put(item)
+        if self._mailbox.size > LARGE:
+            self._polls.answer()
+        else:
+            self._polls.answer_within(0.0 if self._is_at_rest else LINGER)
+
+    @property
+    def _is_turning(self) -> bool:
+        return self._turning is not None and not self._turning.done()
+
+    @property
+    def _is_at_rest(self) -> bool:
+        """Whether nothing more is to be said in the next moment."""
+        return not self._is_turning or self._engine.next_due != 0.0
+
+    def _rest(self) -> None:
+        if self._mailbox.waiting or self._told != self._taken:
+            self._polls.answer_within(0.0)
+
+    def _committed(self, commit: Commit) -> None:
+        if commit.finished and self._workflows.pop(commit.workflow.uid, None) is not None:
+            self.put(Over(commit.workflow.uid))
+
+    # What the driver says
+
+    async def _see_to_all(self) -> None:
+        while True:
+            item = await self._came.get()
+            await self._see_to(item)
+            self._taken += 1
+            if self._came.empty() and self._is_at_rest:
+                self._polls.answer_within(0.0)
+
+    async def _see_to(self, item: Down) -> None:
+        match item:
+            case Take():
+                await self._take(item)
+            case Report():
+                if (workflow := self._workflows.get(item.uid)) is not None:
+                    try:
+                        self._engine.report(workflow, item.node_id, item.result)
+                    except OperationError as error:  # it was taken up before, by another shard
+                        _log.debug("report refused", workflow=workflow.key, node=item.node_id, reason=str(error))
+            case Ask():
+                self._begin(item)
+            case Document():
+                if item.document is not None:
+                    self._engine.templates.put(item.document)
+                else:
+                    self._engine.templates.remove(item.kind, item.name, namespace=item.namespace)
+            case Configure():
+                await self._configure(item.config)
+            case Turn():
+                await self._turn(item.timeout)
+            case Drain():
+                self._engine.drain(item.grace)
+            case Kept():
+                self._outbox.kept(item.count)
+
+    async def _take(self, item: Take) -> None:
+        entries = (Entry(kind, key, bytes(value)) for kind, some in item.values.items() for key, value in some.items())
+        workflow = await self._engine.take_in(item.uid, entries)
+        if workflow.finished:  # what of its leaves was to be stopped is
+            self.put(Over(item.uid))
+        else:
+            self._workflows[item.uid] = workflow
+
+    async def _configure(self, config: bytes) -> None:
+        if self._registry is None:
+            return
+        try:
+            await self._registry.replace(await asyncio.to_thread(unpacked, config))
+        except ValueError as error:
+            _log.error("configuration rejected, keeping the old one", error=str(error))
+
+    async def _turn(self, timeout: float | None) -> None:
+        before = self._turning
+        self._turning = asyncio.create_task(self._engine.serve(timeout=timeout), name="shard: make passes")
+        self._turning.add_done_callback(lambda _: self._polls.answer_within(0.0))
+        await asyncio.sleep(0)  # there is never nobody to turn for
+        if before is not None:
+            await _ended(before)
+
+    # What is asked
+
+    def _begin(self, ask: Ask) -> None:
+        """Do it now, in the order in which it was asked; what is to be waited for is, beside everything else."""
+        try:
+            done = self._operate(ask)
+        except OperationError as error:
+            self.put(Done(ask.number, error=(type(error).__name__, str(error))))
+            return
+        task = asyncio.create_task(self._answer(ask.number, done), name=f"shard: {ask.name}")
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+
+    async def _answer(self, number: int, done: Awaitable[Any]) -> None:
+        try:
+            answer = Done(number, await done)
+        except Exception as error:
+            answer = Done(number, error=(type(error).__name__, str(error)))
+        self.put(answer)
+
+    def _operate(self, ask: Ask) -> Awaitable[Any]:
+        if ask.name == "rest":
+            return self._rested()
+        if ask.name == "waiting_for":
+            return self._reasons(ask.arguments["uids"])
+        workflow = self._workflows.get(ask.uid)
+        if workflow is None:
+            raise UnknownWorkflow(f"workflow {ask.uid}: it is finished, or gone")
+        if ask.name == "forget":
+            del self._workflows[ask.uid]
+            return self._engine.forget(workflow)
+        if ask.name != "saved":
+            _OPERATIONS[ask.name](self._engine, workflow, **ask.arguments)
+        return self._engine.saved(workflow)
+
+    async def _rested(self) -> None:
+        if self._turning is not None:
+            await _ended(self._turning)
+
+    async def _reasons(self, uids: Sequence[str]) -> dict[str, str]:
+        found = ((uid, self._workflows.get(uid)) for uid in uids)
+        return {uid: self._engine.waiting_for(workflow) for uid, workflow in found if workflow is not None}
+
+
+_OPERATIONS: Final[Mapping[str, Callable[..., object]]] = {
+    "stop": Engine.stop,
+    "terminate": Engine.terminate,
+    "suspend": Engine.suspend,
+    "resume": Engine.resume,
+    "set": Engine.set,
+}
+"""Those of a workflow that is not finished; what they change is mailed before the answer is."""
+
+
+class _Polls:
+    """Exchanges that wait: one at a time, and for no longer than ``longest`` seconds."""
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._waiting: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+
+    async def wait(self, *, ready: bool) -> None:
+        """Until `answer`, or another one waits."""
+        self.answer()
+        self._waiting = asyncio.get_running_loop().create_future()
+        self.answer_within(0.0 if ready else self._longest)
+        await self._waiting
+
+    def answer_within(self, seconds: float) -> None:
+        """Have the one that waits, if any does, answered in so many seconds; the least of them counts."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        if self._waiting is None or (self._timer is not None and self._due <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._due = loop.call_later(seconds, self.answer), due
+
+    def answer(self) -> None:
+        """Have the one that waits answered now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+        self._waiting = None
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))

@@ -234,13 +234,18 @@ class Engine:
         run = self._active.runs.get(key)
         return WorkflowHandle(self._active, run.workflow) if run is not None else None
 
-    async def saved(self, workflow: Subject) -> None:
-        """Wait until the store has what was said of a workflow by now: its submission, reports, `stop` and the like.
+    async def saved(self, workflow: Subject | None = None) -> None:
+        """Wait until the store has what was said of a workflow by now, or of all: its submission, reports, `stop` and
+        the like.
 
         What has come of passes is there before anybody hears of it. Without a store there is nothing to wait for.
         Raises `StoreError`; it is tried again all the same.
         """
-        if self._books is not None:
+        if self._books is None:
+            return
+        if workflow is None:
+            await self._books.all_saved()
+        else:
             run = self._active.find(subject := self._workflow(workflow))
             await self._books.saved(subject, run.ledger if run is not None else None)
 

@@ -94,18 +94,12 @@ Down = Take | Report | Ask | Document | Configure | Turn | Drain | Kept
 
 class Committed(Item, tag="committed"):
     """A `Change`: what a pass changed, or what was said from outside. It counts once it is durable, and what is said
-    behind it is to be done only then."""
+    behind it is to be done only then. The last one of a workflow has a head that is finished: nothing is left to do."""
 
     head: Head
     put: Entries = {}
     gone: dict[str, list[str]] = {}
     whole: bool = False
-
-
-class Deleted(Item, tag="deleted"):
-    """The store is to forget a workflow."""
-
-    uid: str
 
 
 class Template(Item, tag="template"):
@@ -173,12 +167,6 @@ class Done(Item, tag="done"):
     error: tuple[str, str] | None = None
 
 
-class Over(Item, tag="over"):
-    """A workflow is finished, and all that follows from its last pass is said."""
-
-    uid: str
-
-
 class State(Item, tag="state"):
     """How the shard's engine is, with as many items ``taken`` as it has seen to.
 
@@ -233,7 +221,7 @@ class Logged(Item, tag="logged"):
 Seen = Requested | PassBegun | PassOver | Recorded | Told | Logged
 """What is for whoever watches a fleet."""
 
-Up = Committed | Deleted | Template | Start | Stop | Over | Done | State | News | Seen
+Up = Committed | Template | Start | Stop | Done | State | News | Seen
 
 _T = TypeVar("_T")
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from engine.cluster.mail import Deleted, Start, Stop, Template, Up, committed, encode
+from engine.cluster.mail import Start, Stop, Template, Up, committed, encode
 from engine.executors.executor import Result
 from engine.model.node import Node
 from engine.model.workflow import Workflow
@@ -51,6 +51,8 @@ class Outbox:
         self._size = 0
         self._room: asyncio.Future[None] | None = None
         """Done once there is room again."""
+        self.over: set[str] = set()
+        """Workflows of which all is said, until somebody takes them out."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,6 +72,8 @@ class Outbox:
         except UNENCODABLE as error:
             raise refused(f"workflow {change.head.uid}", error) from error
         self._mail.put(item)
+        if change.head.finished:
+            self.over.add(change.head.uid)
         number = self._mail.said
         self._sizes.append((number, len(item)))
         self._size += len(item)
@@ -96,8 +100,7 @@ class Outbox:
         return ()
 
     async def delete(self, uid: str) -> bool:
-        self._mail.put(Deleted(uid))
-        return True
+        return True  # the driver has seen to that
 
 
 class Mailing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from engine.cluster.configuring import unpacked
+from engine.cluster.figures import Teller
 from engine.cluster.mail import (
     Ask,
     Configure,
@@ -24,7 +25,6 @@ from engine.cluster.mail import (
     Down,
     Drain,
     Kept,
-    Over,
     Report,
     State,
     Take,
@@ -37,6 +37,7 @@ from engine.cluster.outbox import Mailing, Outbox
 from engine.engine import Engine
 from engine.model.workflow import Workflow
 from engine.operations.errors import OperationError, UnknownWorkflow
+from engine.reconciling.promise import DONE
 from engine.reconciling.results import Commit
 from engine.storage.store import Entry
 from engine.templates.catalog import CLUSTER_WORKFLOW_TEMPLATE, CONFIG_MAP, KINDS, WORKFLOW_TEMPLATE
@@ -99,6 +100,7 @@ class Shard:
             workers=given.workers,
             max_nodes=given.max_nodes,
         )
+        self._teller = Teller(self._engine)
         self._engine.listeners.append(self._committed)
         self._engine.resting.append(self._rest)
         self._workflows: dict[str, Workflow] = {}
@@ -107,7 +109,7 @@ class Shard:
         self._told = -1
         """How many items were taken when the driver was told last."""
         self._turning: asyncio.Task[None] | None = None
-        self._asked: set[asyncio.Task[None]] = set()
+        self._begun: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -123,7 +125,7 @@ class Shard:
     ) -> None:
         if self._turning is not None:
             await _ended(self._turning)
-        for each in list(self._asked):
+        for each in list(self._begun):
             await _ended(each)
         await self._stack.aclose()
 
@@ -134,17 +136,11 @@ class Shard:
         for item in self._mailbox.receive(read_down(mail)):
             self._came.put_nowait(item)
         await self._polls.wait(ready=bool(self._mailbox.waiting) and self._is_at_rest)
-        stats = self._engine.stats
-        self._mailbox.put(
-            State(
-                taken=self._taken,
-                turning=self._is_turning,
-                still=self._engine.next_due is None or not self._is_turning,
-                longest_pass=self._engine.health.longest_pass,
-                oldest_queued=self._engine.timings.oldest_queued,
-                stats=msgspec.structs.astuple(stats),
-            )
-        )
+        if (news := self._teller.due()) is not None:
+            self._mailbox.put(news)
+        is_turning = self._is_turning
+        still = not is_turning or self._engine.next_due is None
+        self._mailbox.put(State(self._taken, is_turning, still))
         self._told = self._taken
         return self._mailbox.take()
 
@@ -175,8 +171,17 @@ class Shard:
             self._polls.answer_within(0.0)
 
     def _committed(self, commit: Commit) -> None:
-        if commit.finished and self._workflows.pop(commit.workflow.uid, None) is not None:
-            self.put(Over(commit.workflow.uid))
+        if commit.finished:
+            self._workflows.pop(commit.workflow.uid, None)
+            self._say_over(commit.workflow)
+
+    def _say_over(self, workflow: Workflow) -> None:
+        """Have the driver know that nothing is left to do: its pass may have said so, unless there were leaves to be
+        stopped."""
+        if workflow.uid in self._outbox.over:
+            self._outbox.over.discard(workflow.uid)
+        else:
+            self._spawn(self._engine.saved(workflow), "say that a workflow is over")
 
     # What the driver says
 
@@ -218,7 +223,7 @@ class Shard:
         entries = (Entry(kind, key, bytes(value)) for kind, some in item.values.items() for key, value in some.items())
         workflow = await self._engine.take_in(item.uid, entries)
         if workflow.finished:  # what of its leaves was to be stopped is
-            self.put(Over(item.uid))
+            self._say_over(workflow)
         else:
             self._workflows[item.uid] = workflow
 
@@ -247,9 +252,12 @@ class Shard:
         except OperationError as error:
             self.put(Done(ask.number, error=(type(error).__name__, str(error))))
             return
-        task = asyncio.create_task(self._answer(ask.number, done), name=f"shard: {ask.name}")
-        self._asked.add(task)
-        task.add_done_callback(self._asked.discard)
+        self._spawn(self._answer(ask.number, done), ask.name)
+
+    def _spawn(self, what: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(what, name=f"shard: {name}")
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
 
     async def _answer(self, number: int, done: Awaitable[Any]) -> None:
         try:
@@ -261,6 +269,9 @@ class Shard:
     def _operate(self, ask: Ask) -> Awaitable[Any]:
         if ask.name == "rest":
             return self._rested()
+        if ask.name == "look":
+            self.put(self._teller.take(nodes=True))
+            return DONE
         if ask.name == "waiting_for":
             return self._reasons(ask.arguments["uids"])
         workflow = self._workflows.get(ask.uid)
@@ -276,6 +287,8 @@ class Shard:
     async def _rested(self) -> None:
         if self._turning is not None:
             await _ended(self._turning)
+        await self._engine.saved()
+        self.put(self._teller.take())
 
     async def _reasons(self, uids: Sequence[str]) -> dict[str, str]:
         found = ((uid, self._workflows.get(uid)) for uid in uids)

@@ -97,6 +97,11 @@ class Books:
         if ledger is not None:
             await ledger.saved()
 
+    async def all_saved(self) -> None:
+        """Likewise, of all workflows."""
+        for ledger in list(self.unwritten.values()):
+            await ledger.saved()
+
     async def _write_all(self) -> None:
         """Write what is still to be, where that can be done."""
         for ledger in list(self.unwritten.values()):

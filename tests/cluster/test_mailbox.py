@@ -7,7 +7,7 @@ from typing import NamedTuple
 import hypothesis.strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from engine.cluster.mail import Deleted, Down, Drain, Letter, Up, read_down, read_up
+from engine.cluster.mail import Down, Drain, Letter, Stop, Up, read_down, read_up
 from engine.cluster.mailbox import Mailbox
 
 
@@ -42,7 +42,7 @@ class LossyMail(RuleBasedStateMachine):
     def shard_says(self, count: int) -> None:
         for _ in range(count):
             self.put_up.append(str(len(self.put_up)))
-            self.shard.put(Deleted(self.put_up[-1]))
+            self.shard.put(Stop("uid", self.put_up[-1]))
 
     @rule(target=under_way)
     def driver_writes(self) -> Written:
@@ -72,7 +72,7 @@ class LossyMail(RuleBasedStateMachine):
 
     @rule(epoch=st.sampled_from([0, 1, 3]), number=st.integers(1, 40), heard=st.integers(0, 40))
     def comes_from_another_incarnation(self, epoch: int, number: int, heard: int) -> None:
-        self.hear(Letter(epoch, number, number, heard, 0, [Deleted("other")] * number))
+        self.hear(Letter(epoch, number, number, heard, 0, [Stop("uid", "other")] * number))
 
     def deliver(self, letter: Written) -> None:
         if letter.down:
@@ -84,8 +84,8 @@ class LossyMail(RuleBasedStateMachine):
 
     def hear(self, letter: Letter[Up]) -> None:
         for item in self.driver.receive(letter):
-            assert isinstance(item, Deleted)
-            self.heard_up.append(item.uid)
+            assert isinstance(item, Stop)
+            self.heard_up.append(item.node_id)
 
     @invariant()
     def nothing_comes_twice_or_in_another_order(self) -> None:

@@ -75,13 +75,13 @@ class Caller:
         node_id = "" if subject is None else subject.id
         key = digest(node_id, call)
         answer = self.memory.find(plugin, method, node_id, key)
+        batch = CallBatch(b"", (call,), None if subject is None else lambda place: subject)
         try:
             if answer is None:
-                batch = CallBatch(b"", (call,), None if subject is None else lambda place: subject)
                 answer = await self._answer(plugin, method, batch, key, about)
                 self.memory.keep(plugin, method, node_id, key, answer)
             elif answer is not EMPTY:
-                self._tell(plugin, method, call, key, about, answer, None, known=True)
+                self._tell(plugin, method, batch, key, about, answer, None, known=True)
             if isinstance(answer, FatalError):
                 raise answer
         except PluginError:
@@ -102,16 +102,16 @@ class Caller:
             if isinstance(outcome, TransientError):
                 raise outcome
         except TransientError as error:
-            self._tell(plugin, method, batch.calls[0], key, about, error, journeys)
+            self._tell(plugin, method, batch, key, about, error, journeys)
             raise
-        self._tell(plugin, method, batch.calls[0], key, about, outcome, journeys)
+        self._tell(plugin, method, batch, key, about, outcome, journeys)
         return outcome
 
     def _tell(
         self,
         plugin: Plugin,
         method: Method,
-        call: Call,
+        batch: CallBatch,
         key: bytes,
         about: Node | dict[str, Any],
         outcome: Reply | PluginError,
@@ -123,7 +123,7 @@ class Caller:
         if self.recording is None or (known and plugin.config.mode == "observe"):
             return
         node = about if isinstance(about, Node) else None
-        subjects = self.recording.subjects([key], lambda _: ([call], [node]))
+        subjects = self.recording.subjects([key], batch, lambda: [node])
         if outcome is EMPTY:
             if journeys is not None:
                 self.recording.silent(plugin.name, method, subjects, journeys)
@@ -135,6 +135,7 @@ class Caller:
         )
         self.recording.said(
             plugin.name, method, node, outcome,
-            subject=subjects[0] if subjects else b"", journey=journeys.by_place().get(0) if journeys else None,
+            subject=subjects.each[0] if subjects is not None else b"",
+            journey=journeys.by_place().get(0) if journeys else None,
             known=known, changed=changed, refused=refused, observed=plugin.config.mode == "observe",
         )  # fmt: skip

@@ -105,6 +105,7 @@ class Chain:
             return
         outcomes: Outcomes = [None] * len(asked)
         caller, telling = self._asking.caller, self._telling
+        subjects = telling.subjects(batch, asked) if telling is not None else None
         journeys = await caller.recorded()
         caller.patience.ask(plugin.name)
         tolerant = may_fail(plugin)
@@ -115,13 +116,13 @@ class Chain:
                 )
         except BaseException as error:
             if telling is not None:
-                telling.broken_off(plugin, batch, asked, outcomes, journeys, error)
+                telling.broken_off(plugin, subjects, asked, outcomes, journeys, error)
             for question, outcome in zip(asked, outcomes, strict=True):
                 if isinstance(outcome, Reply | FatalError):
                     self._keep(plugin, question, outcome)
             raise
         if telling is not None:
-            telling.answered(plugin, batch, asked, outcomes, journeys)
+            telling.answered(plugin, subjects, asked, outcomes, journeys)
         if outcomes.count(EMPTY) == len(outcomes):
             if len(asked) == len(questions):
                 self._all, self._payload = batch, plugin.config.payload

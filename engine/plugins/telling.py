@@ -10,11 +10,12 @@ from engine.plugins.calling import may_fail
 from engine.plugins.changes import changes_of_node
 from engine.plugins.question import Question
 from rpc import Method, PluginError, TransientError
-from rpc.batches import Call, CallBatch
+from rpc.batches import CallBatch
 from rpc.journeys import Journey, Journeys
 from rpc.replies import EMPTY, Reply
 
 if TYPE_CHECKING:
+    from engine.recording.bodies import Subjects
     from engine.recording.recorder import Changes
     from engine.recording.recording import Recording
     from registry import Plugin
@@ -29,18 +30,17 @@ class Telling:
         self._method = method
         self._nodes = nodes
         self._batch: CallBatch | None = None
-        self._subjects: Sequence[bytes] = ()
+        self._subjects: Subjects | None = None
 
     def answered(
         self,
         plugin: Plugin,
-        batch: CallBatch,
+        subjects: Subjects | None,
         asked: Sequence[Question],
         outcomes: Outcomes,
         journeys: Journeys | None,
     ) -> None:
         """A plugin has answered these questions, or failed to."""
-        subjects = self._about(batch, asked)
         if outcomes.count(EMPTY) == len(outcomes):
             if journeys is not None:
                 self._recording.silent(plugin.name, self._method, subjects, journeys)
@@ -50,7 +50,7 @@ class Telling:
     def broken_off(
         self,
         plugin: Plugin,
-        batch: CallBatch,
+        subjects: Subjects | None,
         asked: Sequence[Question],
         outcomes: Outcomes,
         journeys: Journeys | None,
@@ -67,18 +67,19 @@ class Telling:
             if given[place] is None:
                 told = reason if isinstance(why, TransientError) and why.outcome is outcome else ""
                 given[place] = TransientError(plugin.name, self._method, told, outcome=outcome)
-        self._tell(plugin, asked, given, travelled, self._about(batch, asked), counts=False)
+        self._tell(plugin, asked, given, travelled, subjects, counts=False)
 
     def known(self, plugin: Plugin, question: Question, answer: Reply | PluginError) -> None:
         """The answer was given before, and is let count now."""
         if answer is EMPTY or plugin.config.mode == "observe":
             return
         node, changed, refused = self._effect(plugin, question, answer)
-        if changed or refused:
-            (subject,) = self._about(None, [question]) or [b""]
+        if (changed or refused) and question.call is not None:
+            subjects = self.subjects(CallBatch(b"", [question.call]), [question])
             self._recording.said(
-                plugin.name, self._method, node, answer, subject=subject, known=True, changed=changed, refused=refused
-            )
+                plugin.name, self._method, node, answer,
+                subject=subjects.each[0] if subjects is not None else b"", known=True, changed=changed, refused=refused,
+            )  # fmt: skip
 
     def _effect(self, plugin: Plugin, question: Question, outcome: Reply | PluginError) -> tuple[Node, Changes, str]:
         invocation = question.invocation
@@ -88,17 +89,16 @@ class Telling:
             plugin.name, self._method, node, outcome, tolerated=tolerated, parameters=parameters
         )
 
-    def _about(self, batch: CallBatch | None, asked: Sequence[Question]) -> Sequence[bytes]:
-        """What lines say of the questions; the next plugin may be asked just the same."""
-        if batch is None or batch is not self._batch:
+    def subjects(self, batch: CallBatch, asked: Sequence[Question]) -> Subjects | None:
+        """What lines say of questions that are about to be asked; the next plugin may be asked just the same."""
+        if batch is not self._batch:
             nodes = self._nodes
 
-            def questions(places: Sequence[int]) -> tuple[list[Call], list[Node]]:
-                some = [asked[place] for place in places]
-                return [it.call for it in some if it.call is not None], [nodes[it.invocation.node_id] for it in some]
+            def about() -> list[Node]:
+                return [nodes[it.invocation.node_id] for it in asked]
 
             self._batch = batch
-            self._subjects = self._recording.subjects([it.digest for it in asked], questions)
+            self._subjects = self._recording.subjects([it.digest for it in asked], batch, about)
         return self._subjects
 
     def _tell(
@@ -107,7 +107,7 @@ class Telling:
         asked: Sequence[Question],
         outcomes: Outcomes,
         travelled: Mapping[int, Journey],
-        subjects: Sequence[bytes],
+        subjects: Subjects | None,
         *,
         counts: bool = True,
     ) -> None:
@@ -122,6 +122,6 @@ class Telling:
                 changed, refused = {}, ""
             self._recording.said(
                 plugin.name, self._method, node, outcome,
-                subject=subjects[place] if subjects else b"", journey=travelled.get(place),
+                subject=subjects.each[place] if subjects is not None else b"", journey=travelled.get(place),
                 changed=changed, refused=refused, observed=plugin.config.mode == "observe",
             )  # fmt: skip

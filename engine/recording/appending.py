@@ -8,7 +8,6 @@ import fcntl
 import os
 import stat
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
@@ -23,16 +22,11 @@ MOST_WAITING: Final = 64
 
 _log = get_logger(__name__)
 
-Lines = bytes | tuple[bytes, Sequence[bytes]]
-"""Whole lines; or what lines begin with, and what each ends with but for the brace and the line's end."""
-
 
 class Appending:
     """A record that is being written. What was added is in the file after `flush`, soon, or `close`.
 
-    Lines are only put together by the thread that writes them: at a hundred million bytes a loop it counts whether what
-    is written is still in the processor's cache. Raises `RecordError` where the file cannot be had: it is something
-    else, or another process writes it.
+    Raises `RecordError` where the file cannot be had: it is something else, or another process writes it.
     """
 
     def __init__(self, file: Path) -> None:
@@ -40,9 +34,9 @@ class Appending:
         self.error = ""
         """Why nothing is written any more."""
         self._descriptor = _opened(file)
-        self._lines: list[Lines] = []
+        self._lines: list[bytes | memoryview] = []
         self._size = 0
-        self._waiting: SimpleQueue[list[Lines] | threading.Event | None] = SimpleQueue()
+        self._waiting: SimpleQueue[list[bytes | memoryview] | threading.Event | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name=f"record {file.name}", daemon=True)
         self._thread.start()
         self.add(header())
@@ -53,18 +47,10 @@ class Appending:
         """Whether so much waits to be written that no more should be added for now."""
         return self._waiting.qsize() > MOST_WAITING
 
-    def add(self, *lines: bytes) -> None:
+    def add(self, *lines: bytes | memoryview) -> None:
         """Add whole lines, which may be in pieces."""
         self._lines += lines
-        self._added(sum(map(len, lines)))
-
-    def add_alike(self, begin: bytes, ends: Sequence[bytes]) -> None:
-        """Add lines that all begin alike; nobody may change the sequence afterwards."""
-        self._lines.append((begin, ends))
-        self._added(len(ends) * (len(begin) + len(ends[0])))
-
-    def _added(self, size: int) -> None:
-        self._size += size
+        self._size += sum(map(len, lines))
         if self._size >= CHUNK:
             self.flush()
 
@@ -94,26 +80,19 @@ class Appending:
             elif not self.error:
                 try:
                     for at in range(0, len(waiting), _PIECES):
-                        self._write_all([piece for some in waiting[at : at + _PIECES] for piece in _pieces(some)])
+                        self._write_all(waiting[at : at + _PIECES])
                 except OSError as error:
                     self.error = error.strerror or str(error)
                     _log.error("nothing is recorded any more", file=str(self.file), error=self.error)
 
-    def _write_all(self, lines: list[bytes]) -> None:
+    def _write_all(self, lines: list[bytes | memoryview]) -> None:
         written, size = os.writev(self._descriptor, lines), sum(map(len, lines))
         while written < size:  # the disk is nearly full
             written += os.write(self._descriptor, b"".join(lines)[written:])
 
 
-_PIECES: Final = 300
-"""Lines that one `writev` is given: of more than 1024 pieces it may want none."""
-
-
-def _pieces(lines: Lines) -> Sequence[bytes]:
-    if isinstance(lines, bytes):
-        return (lines,)
-    begin, ends = lines
-    return begin, (b"}\n" + begin).join(ends), b"}\n"
+_PIECES: Final = 1000
+"""Pieces that one `writev` is given: of more than 1024 it may want none."""
 
 
 def _opened(file: Path) -> int:

@@ -9,7 +9,7 @@ import msgspec
 import orjson
 
 from engine.recording.format import Began, Called, Ended, RecordError
-from engine.recording.reading import Pass, Record, Told
+from engine.recording.reading import Pass, Record, Told, node_of, object_of
 from rpc import Outcome
 
 MOST_SHOWN: Final = 10
@@ -61,8 +61,8 @@ def find(record: Record, name: str, workflow: str) -> Target:
         workflow = record.body(batch.workflow) if batch is not None else None
         if batch is None or workflow is None:
             return
-        metadata = _object(_object(workflow.json).get("metadata"))
-        for node in map(_node, batch.calls):
+        metadata = object_of(object_of(workflow.json).get("metadata"))
+        for node in map(node_of, batch.calls):
             if node.get("displayName") == name:
                 key = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
                 add(str(metadata.get("uid", "")), str(node.get("id", "")), key, str(node.get("name", "")))
@@ -134,13 +134,4 @@ def is_silent(call: Called) -> bool:
 def _phase(record: Record, request: str) -> str:
     """That of a node as it was sent, empty where that is not known."""
     sent = record.sent(request)
-    return str(_node(sent.arguments).get("phase", "")) if sent is not None else ""
-
-
-def _node(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The node that a call was about, as it was sent."""
-    return _object(arguments.get("node")) or _object(arguments.get("new"))
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return str(node_of(sent.arguments).get("phase", "")) if sent is not None else ""

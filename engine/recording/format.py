@@ -58,14 +58,15 @@ class About(msgspec.Struct, frozen=True):
 
 
 class Called(msgspec.Struct, frozen=True, omit_defaults=True, rename={"number": "pass"}):
-    """A call to a plugin."""
+    """A call to a plugin; or calls that came to nothing, in a line that has ``requests``."""
 
     number: int
     plugin: str
     method: Method
     at: Time
     outcome: Outcome
-    request: str
+    request: str = ""
+    requests: list[str] = []
     waited: float = 0.0
     travelled: float | None = None
     attempts: int = 1

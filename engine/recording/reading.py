@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, NamedTuple, Self, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
-from engine.recording.format import FORMAT, Began, Body, Called, Ended, RecordError, check_header
+from engine.recording.format import FORMAT, About, Began, Body, Called, Ended, RecordError, check_header
 
 MAX_LINE: Final = 64 << 20
 """Bytes of a line: a record has none that comes near."""
@@ -22,6 +23,7 @@ _HEADER: Final = f'{{"format":"{FORMAT}"'.encode()
 _BODY: Final = b'{"body":"'
 _BEGAN: Final = b'{"began":'
 _ENDED: Final = b'{"ended":'
+_MANY: Final = b',"requests":["'
 
 Line = TypeVar("Line")
 Told = Began | Ended | Called
@@ -57,7 +59,7 @@ class Record:
         except OSError as error:
             raise RecordError(f"{path}: {error.strerror}") from None
         self._index = sqlite3.connect("")  # a file of its own, which is gone with it, and a bounded cache
-        self._index.execute("CREATE TABLE bodies (name BLOB PRIMARY KEY, at INTEGER, size INTEGER) WITHOUT ROWID")
+        self._index.execute("CREATE TABLE bodies (name TEXT PRIMARY KEY, at INTEGER, size INTEGER) WITHOUT ROWID")
         self._bodies: OrderedDict[str, Body] = OrderedDict()
         self._passed_over: set[int] = set()
 
@@ -74,11 +76,15 @@ class Record:
         self, wanted: Callable[[bytes], bool], look: Callable[[bytes], object] = bool
     ) -> Iterator[tuple[Pass, Told]]:
         """The calls that are `wanted`, by their lines, and the beginnings and ends of all passes, in order. Whoever
-        wants to may `look` at the lines of bodies."""
-        process, under_way = 0, dict[int, Pass]()
+        wants to may `look` at the lines of bodies.
+
+        Of calls that have a line together, those are wanted whose request is in a body that is.
+        """
+        process, under_way, bodies = 0, dict[int, Pass](), set[str]()
         for number, line in self._lines():
             if line.startswith(_BODY):
                 look(line)
+                (bodies.add if wanted(line) else bodies.discard)(_name(line))
                 continue
             if line.startswith(_HEADER):
                 process, under_way = process + 1, {}
@@ -89,13 +95,13 @@ class Record:
                 under_way[began.number] = Pass(began.number, began.workflow, began.uid, process)
             elif line.startswith(_ENDED):
                 what = self._decoded(line, Ended, number)
-            elif wanted(line):
+            elif _MANY in line or wanted(line):
                 what = self._decoded(line, Called, number)
             else:
                 continue
             pass_ = under_way.get(what.number)
             if pass_ is not None:
-                yield pass_, what
+                yield from ((pass_, each) for each in self._each(what, bodies, number))
             if isinstance(what, Ended):
                 under_way.pop(what.number, None)
 
@@ -122,14 +128,30 @@ class Record:
                 check_header(line, f"{self.path}: line {number}" if number > 1 else str(self.path))
             if line.startswith(b"{") and line.endswith(b"}\n"):
                 if line.startswith(_BODY):
-                    name = line[len(_BODY) :].partition(b'"')[0]
-                    self._index.execute("INSERT OR REPLACE INTO bodies VALUES (?, ?, ?)", (name, at, len(line)))
+                    self._index.execute("INSERT OR REPLACE INTO bodies VALUES (?, ?, ?)", (_name(line), at, len(line)))
                 yield number, line
             elif len(line) == MAX_LINE:
                 raise RecordError(f"{self.path}: line {number}: expected at most {MAX_LINE >> 20} MiB")
             else:
                 cut = number
             at += len(line)
+
+    def _each(self, told: Told, bodies: Set[str], number: int) -> Iterator[Told]:
+        """What a line tells; the calls that have it together, one by one, where they are in one of these bodies."""
+        if not isinstance(told, Called) or not told.requests:
+            yield told
+            return
+        for name, places in map(_parted, told.requests):
+            if name not in bodies:
+                continue
+            body = self.body(name)
+            calls = body.batch.calls if body is not None and body.batch is not None else []
+            if not 0 <= places.start < places.stop <= len(calls):
+                raise RecordError(f"{self.path}: line {number}: expected requests that are in the record")
+            for place in places:
+                node = node_of(calls[place])
+                about = About(str(node.get("id", "")), str(node.get("name", ""))) if node else None
+                yield replace(told, requests=[], request=f"{name}/{place}", node=about)
 
     def _pass_over(self, number: int) -> None:
         if number not in self._passed_over:
@@ -142,7 +164,7 @@ class Record:
         """One by its name; None where there was none."""
         found = self._bodies.get(name)
         if found is None:
-            row = self._index.execute("SELECT at, size FROM bodies WHERE name = ?", (name.encode(),)).fetchone()
+            row = self._index.execute("SELECT at, size FROM bodies WHERE name = ?", (name,)).fetchone()
             if row is None:
                 return None
             self._file.seek(row[0])
@@ -178,3 +200,27 @@ class Record:
         except ValueError as error:  # msgspec's own are such, and so is what is no UTF-8
             where = f"line {number}: " if number else ""
             raise RecordError(f"{self.path}: {where}expected a line of a record: {error}") from None
+
+
+def object_of(value: Any) -> dict[str, Any]:
+    """A JSON object, empty where the value is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def node_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The node that a call was about, as it was sent."""
+    return object_of(arguments.get("node")) or object_of(arguments.get("new"))
+
+
+def _name(line: bytes) -> str:
+    """What the body in a line is called."""
+    return line[len(_BODY) :].partition(b'"')[0].decode(errors="replace")
+
+
+def _parted(requests: str) -> tuple[str, range]:
+    """A body's name, and the places in it that are meant; none where they make no sense."""
+    name, _, places = requests.partition("/")
+    first, _, last = places.partition("-")
+    last = last or first
+    whole = first.isdecimal() and last.isdecimal() and len(places) < 20
+    return name, range(int(first), int(last) + 1) if whole else range(0)

@@ -1,15 +1,14 @@
 """What one workflow's passes tell a recorder: lines for the calls to plugins, and for each pass what came of it.
 
-There may be half a million calls in a pass, nearly all of which come to nothing. What is the same for all calls of a
-request is put together once, what is said of a node once for all plugins that are asked the same about it, and the rest
-is joining bytes. They are written by a thread (`engine.recording.appending`).
+There may be half a million calls in a pass, nearly all of which come to nothing: those of one request have a line
+together, which says where in the record these are. They are written by a thread (`engine.recording.appending`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -17,9 +16,10 @@ import orjson
 from engine.model.node import Node
 from engine.model.workflow import Workflow
 from engine.recording.appending import Appending
-from engine.recording.bodies import Bodies, Questions
+from engine.recording.bodies import About, Bodies, Subjects
 from engine.recording.recorder import Changes, PassTold, Recorder, Told
 from rpc import FatalError, Method, Outcome, PluginError, Request, TransientError
+from rpc.batches import CallBatch
 from rpc.journeys import Journey, Journeys
 from rpc.methods import BatchMethod
 from rpc.replies import Reply
@@ -76,50 +76,45 @@ class Recording:
         if written is not None and written.behind:
             await asyncio.to_thread(written.catch_up)
 
-    def subjects(self, digests: Sequence[bytes], questions: Callable[[Sequence[int]], Questions]) -> Sequence[bytes]:
-        """What lines say of the questions with these digests, see `Bodies.requests`; empty without a file."""
+    def subjects(self, digests: Sequence[bytes], batch: CallBatch, about: About) -> Subjects | None:
+        """What lines say of the calls of a batch, see `Bodies.requests`; None without a file."""
         bodies = self._recorder.bodies
-        return bodies.requests(digests, questions) if bodies is not None else ()
+        return bodies.requests(digests, batch, about) if bodies is not None else None
 
-    def silent(self, plugin: str, method: Method, subjects: Sequence[bytes], journeys: Journeys) -> None:
+    def silent(self, plugin: str, method: Method, subjects: Subjects | None, journeys: Journeys) -> None:
         """A plugin was asked about all of these, and had nothing to say to any."""
-        written = self._recorder.written
-        if written is None:
+        if subjects is None:
             return
         if sum([len(places) for _, places in journeys.requests]) > len(subjects):
-            travelled = journeys.by_place()
-            self.silent_at(travelled, plugin, method, subjects, range(len(subjects)))
+            self.silent_at(journeys.by_place(), plugin, method, subjects, range(len(subjects)))
             return
-        opening, alone = self._opening(plugin, method), list[bytes]()
-        for request, places in journeys.requests:
-            opened = self._opened(opening, request, 1)
-            if len(places) == 1:
-                alone.append(opened + subjects[places[0]])
-            else:
-                some = subjects if len(places) == len(subjects) else [subjects[place] for place in places]
-                written.add_alike(opened, some)
-        if alone:
-            written.add(b"}\n".join(alone), b"}\n")
+        opening, alike = self._opening(plugin, method), journeys.requests
+        self._write_silent([(self._opened(opening, request, 1), places) for request, places in alike], subjects)
 
     def silent_at(
         self,
         travelled: Mapping[int, Journey],
         plugin: str,
         method: Method,
-        subjects: Sequence[bytes],
+        subjects: Subjects | None,
         places: Iterable[int],
     ) -> None:
         """It had nothing to say to those at these places."""
+        if subjects is None:
+            return
         alike: dict[tuple[int, int], list[int]] = {}
         for place in places:
             journey = travelled.get(place)
             if journey is not None:  # else it was known by then not to have the method
                 alike.setdefault((id(journey.request), journey.attempts), []).append(place)
-        written, opening = self._recorder.written, self._opening(plugin, method)
-        for (_, attempts), group in alike.items():
-            if written is not None:
-                opened = self._opened(opening, travelled[group[0]].request, attempts)
-                written.add_alike(opened, [subjects[place] for place in group])
+        opening = self._opening(plugin, method)
+        self._write_silent(
+            [
+                (self._opened(opening, travelled[group[0]].request, attempts), group)
+                for (_, attempts), group in alike.items()
+            ],
+            subjects,
+        )
 
     def said(
         self,
@@ -128,7 +123,7 @@ class Recording:
         node: Node | None,
         outcome: Reply | PluginError,
         *,
-        subject: bytes,
+        subject: bytes = b"",
         journey: Journey | None = None,
         known: bool = False,
         changed: Changes,
@@ -181,7 +176,7 @@ class Recording:
         return found
 
     def _opened(self, opening: str, request: Request, attempts: int) -> bytes:
-        """The line of a call that came to nothing, without its subject, and not closed."""
+        """The line of calls that came to nothing, without their subject, and not closed."""
         waited = f',"waited":{request.waited:.6f}' if request.waited else ""
         again = f',"attempts":{attempts}' if attempts > 1 else ""
         return (
@@ -189,8 +184,17 @@ class Recording:
             f',"travelled":{request.travelled:.6f}{again},"outcome":"{request.outcome}",'
         ).encode()
 
+    def _write_silent(self, alike: Iterable[tuple[bytes, Sequence[int]]], subjects: Subjects) -> None:
+        """What lines of calls that came to nothing begin with, and the places of those calls."""
+        pieces = list[bytes]()
+        for opened, places in alike:
+            for subject in subjects.silent(places):
+                pieces += opened, subject, b"}\n"
+        if pieces and self._recorder.written is not None:
+            self._recorder.written.add(b"".join(pieces))
+
     def _write(self, written: Appending, bodies: Bodies, told: Told, subject: bytes, request: Request | None) -> None:
-        replied = bodies.reply(told.reply) if told.reply else b""
+        replied = f',"reply":"{bodies.reply(told.reply)}"'.encode() if told.reply else b""
         changed = {field: [_bounded(old), _bounded(new)] for field, (old, new) in told.changed.items()}
         line = {
             "pass": self._number,

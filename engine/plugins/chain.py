@@ -171,10 +171,10 @@ class Chain:
                 if self._telling is not None:
                     self._telling.known(plugin, question, known)
                 self._take(plugin, position, question, known)
-        calls = [it.call for it in asked if it.call is not None]
+        calls, asking = [it.call for it in asked if it.call is not None], self._asking
 
-        def about(place: int) -> Subject:
-            return self._asking.subject(asked[place].invocation)
+        def about(place: int) -> Subject:  # not by `self`: that refers to the batch
+            return asking.subject(asked[place].invocation)
 
         return asked, CallBatch(self._asking.arguments.workflows[payload], calls, about)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Set
@@ -142,7 +143,7 @@ class Record:
             yield told
             return
         for name, places in map(_parted, told.requests):
-            if name not in bodies:
+            if name not in bodies and self._place(name) is not None:
                 continue
             body = self.body(name)
             calls = body.batch.calls if body is not None and body.batch is not None else []
@@ -164,14 +165,21 @@ class Record:
         """One by its name; None where there was none."""
         found = self._bodies.get(name)
         if found is None:
-            row = self._index.execute("SELECT at, size FROM bodies WHERE name = ?", (name,)).fetchone()
-            if row is None:
+            place = self._place(name)
+            if place is None:
                 return None
-            self._file.seek(row[0])
-            found = self._bodies[name] = self.decoded(self._file.read(row[1]))
+            self._file.seek(place[0])
+            found = self._bodies[name] = self.decoded(self._file.read(place[1]))
             if len(self._bodies) > _PARSED:
                 self._bodies.popitem(last=False)
         self._bodies.move_to_end(name)
+        return found
+
+    def _place(self, name: str) -> tuple[int, int] | None:
+        """Where a body is, and its size."""
+        found: tuple[int, int] | None = self._index.execute(
+            "SELECT at, size FROM bodies WHERE name = ?", (name,)
+        ).fetchone()
         return found
 
     def sent(self, request: str) -> Sent | None:
@@ -220,7 +228,5 @@ def _name(line: bytes) -> str:
 def _parted(requests: str) -> tuple[str, range]:
     """A body's name, and the places in it that are meant; none where they make no sense."""
     name, _, places = requests.partition("/")
-    first, _, last = places.partition("-")
-    last = last or first
-    whole = first.isdecimal() and last.isdecimal() and len(places) < 20
-    return name, range(int(first), int(last) + 1) if whole else range(0)
+    found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", places, re.ASCII)
+    return name, range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)

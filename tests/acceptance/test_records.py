@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 from engine import Engine, PassTold, PendingExecutor, Recorder, RecordError, Told
+from engine.recording import bodies
+from engine.recording.format import Called
+from engine.recording.reading import Record
 from registry.config import RetrySettings, Seconds
 from rpc import Method, Secret, Token
 from tests.acceptance.fixtures import StartEngine, StartPlugin
@@ -74,6 +78,83 @@ async def test_each_call_has_a_line_whether_it_travels_alone_or_in_a_batch(
     assert kinds[0][1, "node.preExecute", "work[0].work(1:1)"] == 1
     assert kinds[0][2, "node.preExecute", "work[0].work(1:1)"] == 1
     assert kinds[0][2, "parameters.add", "work[0].work(1:1)"] == 0
+
+
+def _told(file: Path) -> Counter[tuple[int, str, str]]:
+    """The calls of node.preExecute that a record tells of, however many have a line: pass, plugin and node."""
+    with Record(file, str) as record:
+        told = [each for _, each in record.told(lambda line: True) if isinstance(each, Called)]
+        calls = [each for each in told if each.method is Method.NODE_PRE_EXECUTE]
+        for call in calls:
+            sent = record.sent(call.request)
+            assert sent is not None
+            assert call.node is not None
+            assert sent.arguments["node"]["name"] == call.node.name
+    return Counter((call.number, call.plugin, call.node.name) for call in calls if call.node is not None)
+
+
+def _saying(**said: dict[str, Any]) -> Any:
+    """Has something to say to the nodes of these display names, with underscores."""
+    return lambda args: said.get("_".join(re.findall(r"\w+", args["node"]["displayName"])), {})
+
+
+async def test_many_calls_of_a_request_that_came_to_nothing_have_one_line(
+    plugin: StartPlugin, engine: StartEngine, tmp_path: Path
+) -> None:
+    main = {"name": "main", "steps": [[{"name": "work", "template": "work", "withSequence": {"count": "200"}}]]}
+    kinds, files = [], []
+    for batches in (False, True):
+        files.append(tmp_path / f"{batches}.jsonl")
+        first = await plugin({"node.preExecute": {}})
+        second = await plugin({"node.preExecute": _saying(work_30_30={"node": {"message": "seen"}})})
+        first.batches = second.batches = batches
+        subject = await engine(first, second, executor=PendingExecutor(), recorder=Recorder(files[-1]))
+        work = workflow(main, container("work"))
+        for _ in range(4):
+            await subject.reconcile(work)
+        await subject.__aexit__(None, None, None)
+        kinds.append(_told(files[-1]))
+    assert kinds[0] == kinds[1]
+    assert kinds[1][4, "plugin-1", "work[0].work(7:7)"] == 1
+    alone, together = map(Read, files)
+    each, few = (sum(call["pass"] == 4 for call in read.calls) for read in (alone, together))
+    assert each == 402
+    assert few < 10
+    many = [call for call in together.calls if "requests" in call]
+    assert all(call["outcome"] == "answered" and "request" not in call and "node" not in call for call in many)
+    sent = [body["batch"] for body in together.bodies.values() if "batch" in body]
+    written = [call["node"] for batch in sent for call in batch["calls"] if "node" in call]
+    assert len(written) == len({_text(node) for node in written})
+
+
+async def test_calls_have_a_line_each_where_their_requests_were_too_long_to_be_kept(
+    plugin: StartPlugin, engine: StartEngine, record: Path
+) -> None:
+    peer = await plugin({"node.preExecute": {}})
+    peer.batches = True
+    subject = await engine(peer, executor=PendingExecutor(), recorder=Recorder(record, max_body=100))
+    main = {"name": "main", "steps": [[{"name": "work", "template": "work", "withSequence": {"count": "40"}}]]}
+    await subject.reconcile(workflow(main, container("work")))
+    await subject.__aexit__(None, None, None)
+    read = Read(record)
+    assert len(read.about("work[0].work(7:7)", method="node.preExecute")) == 1
+    assert not any("requests" in call for call in read.calls)
+
+
+async def test_what_was_forgotten_is_written_again_by_another_name(
+    plugin: StartPlugin, engine: StartEngine, record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "MOST_KNOWN", 2)
+    peer = await plugin({"node.preExecute": {}})
+    subject = await engine(peer, executor=PendingExecutor(), recorder=Recorder(record))
+    work = workflow(_FAN, container("work"))
+    for _ in range(3):
+        await subject.reconcile(work)
+    await subject.__aexit__(None, None, None)
+    told = _told(record)
+    assert told[3, "plugin-1", "work[0].work(1:1)"] == 1
+    names = [line["body"] for line in Read(record).lines if "batch" in line]
+    assert len(names) == len(set(names))
 
 
 async def test_what_is_sent_can_be_read_again_and_is_written_once(
@@ -204,6 +285,27 @@ async def test_no_secret_is_written(plugin: StartPlugin, engine: StartEngine, re
         assert secret not in text
     assert "DB_PASSWORD" in text
     assert any(body.get("hidden") for body in Read(record).bodies.values())
+
+
+@pytest.mark.parametrize("batches", [False, True])
+async def test_a_secret_in_the_name_of_a_node_is_not_written(
+    plugin: StartPlugin, engine: StartEngine, record: Path, *, batches: bool
+) -> None:
+    peer = await plugin({"node.preExecute": _saying(work_3_d={"node": {"message": "seen"}})})
+    peer.batches = batches
+    recorder = Recorder(record)
+    recorder.hide("unmentionable")
+    items = ["unmentionable", *(f"https://me:hunter2-{number}@host" for number in range(2)), "d", *map(str, range(30))]
+    main = {"name": "main", "steps": [[{"name": "work", "template": "work", "withItems": items}]]}
+    subject = await engine(peer, executor=PendingExecutor(), recorder=recorder)
+    work = workflow(main, container("work"))
+    await subject.reconcile(work)
+    await subject.__aexit__(None, None, None)
+    text = Read(record).text
+    assert "work(3:d)" in text
+    assert "work(0:***)" in text
+    for secret in ("unmentionable", "hunter2"):
+        assert secret not in text
 
 
 async def test_bodies_are_bounded(plugin: StartPlugin, engine: StartEngine, record: Path) -> None:

@@ -22,6 +22,7 @@ _RECORD: Final = b"""\
 {"pass":1,"plugin":"one","method":"node.preExecute","at":1.6,"travelled":0.01,"outcome":"answered","request":"b/0","node":{"id":"n-1","name":"build.a"}}
 {"body":"r","json":{"node":{"phase":"Failed"}}}
 {"pass":1,"plugin":"two","method":"node.preExecute","at":1.7,"travelled":0.01,"outcome":"answered","changed":{"phase":["Pending","Failed"]},"reply":"r","request":"b/0","node":{"id":"n-1","name":"build.a"}}
+{"pass":1,"plugin":"many","method":"node.preExecute","at":1.7,"travelled":0.01,"outcome":"answered","requests":["b/0-0"]}
 {"ended":1.8,"pass":1,"result":"committed","phase":"Running","seconds":0.3}
 """
 
@@ -44,11 +45,13 @@ def _read(file: Path, content: bytes, name: str) -> list[Began | Called | Ended]
 
 def test_a_record_is_read_as_it_was_written(file: Path) -> None:
     for name in ("a", "build.a", "n-1", "build", "ci/build", "u-1", ""):
-        began, silent, said, ended = _read(file, _RECORD, name)
+        began, silent, said, many, ended = _read(file, _RECORD, name)
         assert isinstance(began, Began)
         assert isinstance(silent, Called)
         assert isinstance(said, Called)
         assert said.changed == {"phase": ("Pending", "Failed")}
+        assert isinstance(many, Called)
+        assert (many.request, many.node, many.requests) == ("b/0", silent.node, [])
         assert isinstance(ended, Ended)
     with Record(file, str) as record:
         list(story(record, find(record, "a", "")))
@@ -94,3 +97,13 @@ def test_a_time_that_is_no_date_is_refused(file: Path, time: bytes) -> None:
     for begun in (b'"began":1.5', b'"at":1.7', b'"ended":1.8'):
         key = begun.partition(b":")[0]
         assert "expected a line of a record" in _complaint(file, _RECORD.replace(begun, key + b":" + time), "")
+
+
+@pytest.mark.parametrize(
+    "requests", ["b", "b/1", "b/0-1", "b/1-0", "b/0-", "b/-0", "b/0-99999999999", "nobody/0", "r/0", ""]
+)
+def test_requests_that_are_not_in_the_record_are_refused(file: Path, requests: str) -> None:
+    content = _RECORD.replace(b"b/0-0", requests.encode())
+    if requests.partition("/")[0] == "b":
+        assert "line 8: expected requests that are in the record" in _complaint(file, content, "build.a")
+    assert "line 8: expected requests that are in the record" in _complaint(file, content, "")

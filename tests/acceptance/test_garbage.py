@@ -1,0 +1,57 @@
+"""What plugins were asked goes with the last answer: none of it waits for the garbage collector to come by."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import PendingExecutor, Recorder
+from tests.acceptance.fixtures import StartEngine, StartPlugin
+from tests.acceptance.manifests import container, workflow
+
+
+def _says_so_of(name: str) -> Any:
+    return lambda args: {"node": {"message": "seen"}} if args["node"]["name"] == name else {}
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("batches", [False, True])
+async def test_what_was_asked_is_in_no_cycle(
+    plugin: StartPlugin, engine: StartEngine, tmp_path: Path, *, batches: bool, recorded: bool
+) -> None:
+    peers = [
+        await plugin({"node.preExecute": {}, "node.postExecute": {}}),
+        await plugin({"node.preExecute": _says_so_of("work[0].work(1:1)")}),
+        await plugin({"node.preExecute": {}}),
+    ]
+    for peer in peers:
+        peer.batches = batches
+    recorder = Recorder(tmp_path / "calls.jsonl") if recorded else None
+    subject = await engine(*peers, executor=PendingExecutor(), recorder=recorder)
+    main = {"name": "main", "steps": [[{"name": "work", "template": "work", "withSequence": {"count": "40"}}]]}
+    work = workflow(main, container("work"))
+    await subject.reconcile(work)
+    left = await _left_by(subject.reconcile(work))
+    ours = ("engine.plugins.", "engine.recording.", "rpc.")
+    assert not {name: count for name, count in left.items() if name.startswith(ours)}
+
+
+async def _left_by(doing: Any) -> Counter[str]:
+    """What only the garbage collector frees, by type."""
+    gc.collect()
+    gc.disable()
+    try:
+        await doing
+        await asyncio.sleep(0)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        return Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()

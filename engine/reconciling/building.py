@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -12,16 +12,14 @@ from engine.graph import Graph
 from engine.graph.admission import Admission
 from engine.graph.locks import lock_requests
 from engine.graph.nodes import NodeStore
+from engine.model.large import LARGE
 from engine.reconciling.keeping import Kept, priority_of
 from engine.reconciling.walking import Walk
 from engine.substitution.variables import workflow_scope
-from engine.templates.library import Library
+from engine.templates.library import Library, has_many_calls
 from engine.templates.specification import filled_in, spec_in_force, with_metadata
 from engine.templates.storing import with_stored
 from engine.validation import validate
-
-LARGE: Final = 64 * 1024
-"""Bytes of a spec as JSON, or a hundred times as many nodes: more takes longer than a turn of the loop should."""
 
 
 async def build(kept: Kept, document: dict[str, Any], stamp: float) -> tuple[dict[str, Any], Walk]:
@@ -32,8 +30,9 @@ async def build(kept: Kept, document: dict[str, Any], stamp: float) -> tuple[dic
     """
     kept.locks.begin_anew()
     library = kept.look_up()
-    small = len(kept.workflow.nodes) * 100 < LARGE and len(orjson.dumps(document["spec"])) < LARGE
-    if small:
+    spec = document["spec"]
+    large = library.large or has_many_calls(spec) or len(kept.workflow.nodes) * 100 + len(orjson.dumps(spec)) > LARGE
+    if not large:
         document, walk = _build(kept, library, document, stamp)
     else:
         document, walk = await asyncio.to_thread(_build, kept, library, document, stamp, compiled=True)

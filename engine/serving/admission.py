@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from engine.manifests.fields import unknown_fields
+from engine.model.large import is_large
 from engine.model.naming import InvalidName, check_namespace
 from engine.model.workflow import InvalidWorkflow, Workflow
 from engine.serving.errors import ApiError, Code, invalid
@@ -22,9 +23,6 @@ from engine.validation import validate
 Document = dict[str, Any]
 
 _T = TypeVar("_T")
-
-LARGE: Final = 64 * 1024
-"""Bytes of a spec as JSON from which on it is looked at in another thread."""
 
 _SERVERS: Final = frozenset(
     {"uid", "resourceVersion", "creationTimestamp", "generation", "selfLink", "managedFields", "deletionTimestamp"}
@@ -79,16 +77,23 @@ async def admitted(document: Document, templates: Templates) -> Workflow:
     Where the document is large the event loop goes on meanwhile; nobody may change it until then.
     """
     library = templates.library(document["metadata"]["namespace"])
-    return await looked_at(document, partial(_admitted, document, library))
+    return await looked_at(document, partial(_admitted, document, library), large=library.large)
 
 
-async def looked_at(document: Document, look: Callable[[], _T]) -> _T:
-    """What `look` finds in a document: in another thread where that is large. Raises `ApiError` for what is no JSON."""
-    try:
-        size = len(orjson.dumps(document))
-    except TypeError as error:  # numbers of more than 64 bits, and what is very deep
-        raise invalid(f"body: {error}") from None
-    return look() if size < LARGE else await asyncio.to_thread(look)
+async def looked_at(document: Document, look: Callable[[], _T], *, large: bool = False) -> _T:
+    """What `look` finds in a document: in another thread where that, or what it refers to, is ``large``.
+
+    Raises `ApiError` for what is no JSON.
+    """
+
+    def checked() -> _T:
+        try:
+            orjson.dumps(document)
+        except TypeError as error:  # numbers of more than 64 bits, and what is very deep
+            raise invalid(f"body: {error}") from None
+        return look()
+
+    return await asyncio.to_thread(checked) if large or is_large(document) else checked()
 
 
 def check_fields(document: Document) -> None:

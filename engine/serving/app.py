@@ -21,7 +21,7 @@ from engine.serving.live import Live
 from engine.serving.logs import Logs
 from engine.serving.page import FILES, page
 from engine.serving.records import Records
-from engine.serving.requests import MAX_BODY
+from engine.serving.requests import MAX_BODY, letting_go
 from engine.serving.routes import OPERATIONS
 from engine.serving.shelves import Shelves
 from engine.serving.streams import end_streams
@@ -51,7 +51,9 @@ def application(
         **ArtifactFiles(engine, records).handlers(),
         **info.handlers(),
     }
-    app = web.Application(middlewares=[_answering_errors, *before, _unless_draining(engine)], client_max_size=MAX_BODY)
+    app = web.Application(
+        middlewares=[letting_go, _answering_errors, *before, _unless_draining(engine)], client_max_size=MAX_BODY
+    )
     end_streams(app)
     for operation in OPERATIONS:
         path = operation.path.replace("{path}", "{path:.*}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-import orjson
 from aiohttp import web
 
 from engine.serving.acting import ActBody
 from engine.serving.admission import check_path_namespace
+from engine.serving.answers import answer_document, answer_json
 from engine.serving.errors import invalid, not_found
 from engine.serving.guard import Handler
 from engine.serving.listing import page
@@ -52,7 +52,7 @@ class Archived:
         prefix, revision = request.query.get("namePrefix", ""), self._records.revision
         named = (each for each in self._finished(request) if each.key[1].startswith(prefix))
         found = page(named, request, request.query.get("namespace", ""), self._records.began)
-        return _json(
+        return await answer_document(
             {
                 "apiVersion": "argoproj.io/v1alpha1",
                 "kind": "WorkflowList",
@@ -68,7 +68,7 @@ class Archived:
     async def delete(self, request: web.Request) -> web.Response:
         """Forget one, with all that the store has of it."""
         await self._records.delete(self.find(request))
-        return _json({})
+        return answer_json({})
 
     async def resubmit(self, request: web.Request) -> web.StreamResponse:
         """Submit what one was made of once more."""
@@ -82,7 +82,7 @@ class Archived:
 
     async def label_keys(self, request: web.Request) -> web.Response:
         """The names of their labels."""
-        return _json({"items": sorted({key for each in self._finished(request) for key in each.labels})})
+        return answer_json({"items": sorted({key for each in self._finished(request) for key in each.labels})})
 
     async def label_values(self, request: web.Request) -> web.Response:
         """The values of the label that the ``labelSelector`` names."""
@@ -93,7 +93,7 @@ class Archived:
         if operator != "exists":
             raise invalid(f"operation {operator} is not supported: expected the name of a label as labelSelector")
         found = {text_of(each.labels[key]) for each in self._finished(request) if key in each.labels}
-        return _json({"items": sorted(found)})
+        return answer_json({"items": sorted(found)})
 
     def find(self, request: web.Request) -> Record:
         """The one that a path names, and the query may. Raises `ApiError`."""
@@ -111,7 +111,3 @@ class Archived:
         check_path_namespace(namespace, all_will_do=True)
         found = self._records.hub.items.values()
         return (each for each in found if each.workflow is None and namespace in ("", each.key[0]))
-
-
-def _json(content: object) -> web.Response:
-    return web.Response(body=orjson.dumps(content), content_type="application/json")

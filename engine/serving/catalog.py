@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
-import orjson
 from aiohttp import web
 
 from engine.serving.admission import check_path_namespace, manifest_of
+from engine.serving.answers import answer_document, answer_json
 from engine.serving.errors import invalid
 from engine.serving.guard import Handler
 from engine.serving.requests import Body, Document, list_options, read_body, wants_deletion
@@ -60,18 +60,18 @@ class Catalog:
         made = self._shelf.made(document)
         await self._check(made)
         if body.create_options is not None and body.create_options.dry_run:
-            return _json(made)
-        return _json(await self._shelf.create(document))
+            return await answer_document(made)
+        return await answer_document(await self._shelf.create(document))
 
     async def lint(self, request: web.Request) -> web.Response:
         """Refuse what Argo's lint refuses; else it is answered as it came."""
         _, document = await self._read(request)
         await self._check(self._shelf.made(document))
-        return _json(document)
+        return await answer_document(document)
 
     async def get(self, request: web.Request) -> web.Response:
         """One of them."""
-        return _json(self._shelf.get(self._key(request)))
+        return await answer_document(self._shelf.get(self._key(request)))
 
     async def list(self, request: web.Request) -> web.Response:
         """A page of those of a namespace, or of all where that is empty, by namespace and name."""
@@ -97,7 +97,9 @@ class Catalog:
             last = "/".join(self._shelf.key(found[-1]))
             about |= {"continue": last, "remainingItemCount": left}
         kind = f"{self._shelf.kind.name}List"
-        return _json({"apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": about, "items": found})
+        return await answer_document(
+            {"apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": about, "items": found}
+        )
 
     async def update(self, request: web.Request) -> web.Response:
         """Put another one in its place, unless it has changed since the ``resourceVersion`` that is given."""
@@ -108,7 +110,7 @@ class Catalog:
             raise invalid(f"the name of the object ({metadata['name']}) does not match the name on the URL ({key[1]})")
         document = {**document, "metadata": {**metadata, "name": key[1]}}
         await self._check(self._shelf.updated(document))
-        return _json(await self._shelf.update(document))
+        return await answer_document(await self._shelf.update(document))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Forget one. What was made from it goes on."""
@@ -116,7 +118,7 @@ class Catalog:
         own = self._shelf.get(key)["metadata"]
         if wants_deletion(request, own["uid"], own["resourceVersion"]):
             await self._shelf.delete(key)
-        return _json({})
+        return answer_json({})
 
     def _key(self, request: web.Request) -> Key:
         return request.match_info.get("namespace", ""), request.match_info["name"]
@@ -160,7 +162,7 @@ class Suspension:
         def change(document: Document) -> Document:
             return {**document, "spec": {**document["spec"], "suspend": suspend}}
 
-        return _json(await self._shelf.patch(key, change) or self._shelf.get(key))
+        return await answer_document(await self._shelf.patch(key, change) or self._shelf.get(key))
 
 
 def _position(token: str) -> Key | None:
@@ -170,7 +172,3 @@ def _position(token: str) -> Key | None:
     if not slash or "/" in name:
         raise invalid(f"listOptions.continue: expected what a list has told as metadata.continue, got {token!r}")
     return namespace, name
-
-
-def _json(content: Mapping[str, Any]) -> web.Response:
-    return web.Response(body=orjson.dumps(content), content_type="application/json")

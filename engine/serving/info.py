@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 
-import orjson
 from aiohttp import web
 
 from engine.reconciler import Reconciler
+from engine.serving.answers import answer_json
 from engine.serving.guard import Handler
 
 STUCK = 30.0
@@ -34,15 +34,15 @@ class Info:
 
     async def info(self, request: web.Request) -> web.Response:
         """Argo's InfoResponse: no namespace is the only one, and there is nothing to add to Argo's page."""
-        return _json({"managedNamespace": "", "links": [], "columns": [], "navColor": "", "modals": {}})
+        return answer_json({"managedNamespace": "", "links": [], "columns": [], "navColor": "", "modals": {}})
 
     async def user(self, request: web.Request) -> web.Response:
         """Argo's GetUserInfoResponse: whoever has the token, or anybody where there is none."""
-        return _json({"issuer": "oarlock", "subject": "token" if self._named else "anonymous"})
+        return answer_json({"issuer": "oarlock", "subject": "token" if self._named else "anonymous"})
 
     async def version(self, request: web.Request) -> web.Response:
         """Argo's Version, every field of which clients rely on; what is Go's there is Python's here."""
-        return _json(
+        return answer_json(
             {
                 "version": f"v{version('oarlock')}",
                 "buildDate": "1970-01-01T00:00:00Z",  # not known, as in a build of Argo's that was not told
@@ -78,8 +78,4 @@ class Info:
 def _told(engine: Reconciler, why: str) -> web.Response:
     health = engine.health
     counts = {"workflows": health.workflows, "queued": health.queued, "inFlight": health.in_flight}
-    return _json({"status": why or "ok", **counts}, status=503 if why else 200)
-
-
-def _json(content: object, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(content), status=status, content_type="application/json")
+    return answer_json({"status": why or "ok", **counts}, status=503 if why else 200)

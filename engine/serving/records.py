@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from engine.model.clock import timestamp
+from engine.model.large import is_large
 from engine.model.workflow import Workflow
 from engine.operations.errors import AlreadySubmitted
 from engine.reconciler import Reconciler
@@ -34,11 +35,13 @@ _SHIFT: Final = 32
 class Record:
     """A workflow as the API knows it. ``document`` is all of it but its nodes; ``workflow`` is None once it is over."""
 
-    __slots__ = ("created", "document", "revision", "uid", "workflow")
+    __slots__ = ("created", "document", "large", "revision", "uid", "workflow")
 
     def __init__(self, uid: str, document: Document, created: int, workflow: Workflow | None = None) -> None:
         self.uid = uid
         self.document = document
+        self.large = is_large(document)
+        """Whether another thread is to write the document down."""
         self.created = self.revision = created
         self.workflow = workflow
 
@@ -178,6 +181,8 @@ class Records:
             return
         if not commit.nodes and record.document is workflow.document:
             return
+        if not record.large and not record.document["status"]:  # what it is made from is in its status from now on
+            record.large = is_large(workflow.document)
         record.document = workflow.document
         record.revision = self._next()
         record.workflow = None if commit.finished else workflow

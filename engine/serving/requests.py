@@ -12,6 +12,7 @@ from aiohttp import web
 
 from engine.model.pace import Pace, Pieces
 from engine.serving.errors import ApiError, Code, invalid
+from engine.serving.guard import Handler
 from engine.shape import explain
 
 Document = dict[str, Any]
@@ -47,23 +48,39 @@ async def read_body(request: web.Request, type_: type[_T]) -> _T:
     try:
         if len(body) <= AT_A_TIME:
             return msgspec.json.decode(body or b"{}", type=type_)
-        found = list[Any]()
-        await _pace.through(_pieces(body, found.append))
+        found = request[LARGE] = list[Any]()
+        await PACE.through(_pieces(body, found.append))
         return msgspec.convert(found[0], type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(f"body: {explain(str(error)) or 'expected JSON'}") from None
 
 
+LARGE: Final = web.RequestKey("large", list[Any])
+"""A large body's place in its request: to free one takes as long as a turn of the event loop may (`letting_go`)."""
+
+
+@web.middleware
+async def letting_go(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """See to it that a large body that nobody has kept is freed in another thread."""
+    try:
+        return await handler(request)
+    finally:
+        if LARGE in request:
+            asyncio.get_running_loop().run_in_executor(None, request.pop(LARGE).clear)
+
+
 AT_A_TIME: Final = 128 * 1024
 """Bytes of JSON that are decoded in one go, which takes about a millisecond."""
 
-_pace: Final = Pace()
+PACE: Final = Pace()
+"""Of all requests together."""
 
 
 def _pieces(raw: bytes | msgspec.Raw, take: Callable[[Any], None]) -> Pieces:
     """Decode JSON and hand it over: of what is large first where its parts are, then those."""
     data = memoryview(raw)
-    first = bytes(data[:64]).lstrip()[:1]
+    head = bytes(data[:1024])
+    first = head.lstrip()[:1]
     if len(data) <= AT_A_TIME or first not in (b"{", b"["):
         take(msgspec.json.decode(data))
     elif first == b"{":
@@ -73,6 +90,8 @@ def _pieces(raw: bytes | msgspec.Raw, take: Callable[[Any], None]) -> Pieces:
         for name, part in parts.items():
             yield from _pieces(part, partial(mapping.__setitem__, name))
         take(mapping)
+    elif b"{" not in head and b"{" not in (text := bytes(data)) and text.count(b"[") == 1:
+        yield from _values(text, take)
     else:
         several = list[Any]()
         items = msgspec.json.decode(data, type=list[msgspec.Raw])
@@ -81,6 +100,24 @@ def _pieces(raw: bytes | msgspec.Raw, take: Callable[[Any], None]) -> Pieces:
             yield from _pieces(part, several.append)
         take(several)
     yield
+
+
+def _values(text: bytes, take: Callable[[Any], None]) -> Pieces:
+    """Decode a list of numbers and texts, of which there may be a million, and hand it over: it is cut at commas. What
+    is cut within a text is no JSON, and taken with what follows."""
+    several = list[Any]()
+    at, size = text.index(b"[") + 1, AT_A_TIME
+    while at + size < len(text):
+        end = text.rfind(b",", at, at + size)
+        try:
+            several += msgspec.json.decode(b"[%b]" % text[at:end], type=list[Any])
+        except ValueError:
+            size *= 2
+        else:
+            at, size = end + 1, AT_A_TIME
+        yield
+    several += msgspec.json.decode(b"[" + text[at:], type=list[Any])
+    take(several)
 
 
 class ListOptions(msgspec.Struct, frozen=True):

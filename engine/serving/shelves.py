@@ -20,6 +20,7 @@ from engine.serving.shelf import CRON_WORKFLOW, KINDS, Document, Key, Shelf
 from engine.shape import WrongType, check_shape
 from engine.storage.store import Store
 from engine.templates.catalog import CLUSTER_WORKFLOW_TEMPLATE, WORKFLOW_TEMPLATE
+from engine.templates.library import Library
 from engine.templates.specification import InvalidSpec, UnknownTemplate, spec_in_force
 from engine.validation import validate_template
 
@@ -70,20 +71,8 @@ class Shelves:
             await looked_at(document, partial(check_fields, document))
             await self._check_cron(document)
         else:
-            await looked_at(document, partial(self._check_template, document))
-
-    def _check_template(self, document: Document) -> None:
-        check_fields(document)
-        if not isinstance(document.get("spec"), Mapping):
-            raise invalid(f"template.spec: expected a mapping, got {document.get('spec')!r}")
-        library = self._templates.library(document["metadata"].get("namespace", ""))
-        try:
-            check_shape(document)
-            validate_template(document, library.local(spec_in_force(document, library)))
-        except (WrongType, InvalidSpec) as error:
-            raise invalid(str(error)) from None
-        except UnknownTemplate as error:
-            raise ApiError(Code.NOT_FOUND, str(error)) from None
+            library = self._templates.library(document["metadata"].get("namespace", ""))
+            await looked_at(document, partial(_check_template, document, library), large=library.large)
 
     async def _check_cron(self, document: Document) -> None:
         try:
@@ -97,6 +86,19 @@ class Shelves:
 
     def _hand_on(self, kind: str, key: Key, document: Document | None) -> None:
         if document is not None:
-            self._templates.put(document)
+            self._templates.put_checked(document)
         elif self._templates.get(kind, key[1], namespace=key[0]) is not None:
             self._templates.remove(kind, key[1], namespace=key[0])
+
+
+def _check_template(document: Document, library: Library) -> None:
+    check_fields(document)
+    if not isinstance(document.get("spec"), Mapping):
+        raise invalid(f"template.spec: expected a mapping, got {document.get('spec')!r}")
+    try:
+        check_shape(document)
+        validate_template(document, library.local(spec_in_force(document, library)))
+    except (WrongType, InvalidSpec) as error:
+        raise invalid(str(error)) from None
+    except UnknownTemplate as error:
+        raise ApiError(Code.NOT_FOUND, str(error)) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 import orjson
@@ -13,12 +13,13 @@ from aiohttp import web
 from engine.model.workflow import Workflow
 from engine.reconciler import Reconciler
 from engine.serving.admission import admitted, anew, check_path_namespace, manifest_of
+from engine.serving.answers import answer, answer_document, answer_json
 from engine.serving.errors import ApiError, Code
 from engine.serving.fields import ALL, NODES, Fields, fields_of
 from engine.serving.guard import Handler
 from engine.serving.listing import Selected, page, selected
 from engine.serving.records import Record, Records
-from engine.serving.requests import Body, Document, flag, list_options, read_body, wants_deletion
+from engine.serving.requests import PACE, Body, Document, flag, list_options, read_body, wants_deletion
 from engine.serving.streams import stream
 
 FEW: Final = 256
@@ -63,7 +64,7 @@ class Workflows:
         body, document = await self._manifest(request)
         workflow = await admitted(document, self._engine.templates)
         if body.create_options is not None and body.create_options.dry_run:
-            return _answer(orjson.dumps(document))
+            return await answer_document(document)
         return await self.submit(workflow, dry_run=body.server_dry_run)
 
     async def submit(self, workflow: Workflow, *, dry_run: bool = False) -> web.Response:
@@ -71,14 +72,14 @@ class Workflows:
         if dry_run:
             self._records.check_name(workflow)
             self._records.stamp(workflow)
-            return _answer(orjson.dumps(workflow.document))
+            return await answer_document(workflow.document)
         return await self.answer(await self._records.submit(workflow))
 
     async def lint(self, request: web.Request) -> web.Response:
         """Refuse what Argo's lint refuses; else it is answered as it came."""
         _, document = await self._manifest(request)
         await admitted(document, self._engine.templates)
-        return _answer(orjson.dumps(document))
+        return await answer_document(document)
 
     async def _manifest(self, request: web.Request) -> tuple[CreateBody, Document]:
         namespace = request.match_info["namespace"]
@@ -98,11 +99,14 @@ class Workflows:
         revision = records.revision
         found = page(records.hub.items.values(), request, request.match_info["namespace"], records.began)
         each = fields.below("items")
-        items = [await self._encoded(record, each) for record in found.items] if not each.none else []
+        items = []
+        for record in found.items if not each.none else ():
+            items.append(await self._encoded(record, each))
+            await PACE.rest()
         about = {"kind": "WorkflowList", "apiVersion": "argoproj.io/v1alpha1", "metadata": found.metadata(revision)}
         about = about if fields.all or fields.excluded else fields.of(about)
         head = orjson.dumps({**about, "items": []})
-        return _answer(b"".join((head[:-2], b",".join(items), b"]}")))
+        return answer(b"".join((head[:-2], b",".join(items), b"]}")))
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
         """What happens to workflows, from a revision on, as a stream."""
@@ -128,7 +132,7 @@ class Workflows:
         record = self.find(request)
         if wants_deletion(request, record.uid, str(record.revision)):
             await self._records.delete(record)
-        return _answer(b"{}")
+        return answer_json({})
 
     def find(self, request: web.Request) -> Record:
         """The workflow that a path names. Raises `ApiError`."""
@@ -137,26 +141,23 @@ class Workflows:
 
     async def answer(self, record: Record, fields: Fields = ALL) -> web.Response:
         """A workflow, or parts of it."""
-        return _answer(await self._encoded(record, fields))
+        return answer(await self._encoded(record, fields))
 
     async def _encoded(self, record: Record, fields: Fields) -> bytes:
         """A workflow as JSON. Its nodes are fetched only where they are wanted."""
         nodes = fields.below(*NODES)
-        if nodes.none:
-            return orjson.dumps(fields.of(self._records.shown(record)))
-        try:
-            workflow = await self._records.workflow(record)
-        except ApiError:  # it was deleted a moment ago
-            return orjson.dumps(fields.of(self._records.shown(record)))
+        workflow = None
+        if not nodes.none:
+            with suppress(ApiError):  # it was deleted a moment ago
+                workflow = await self._records.workflow(record)
+        if workflow is None:
+            document = fields.of(self._records.shown(record))
+            return await asyncio.to_thread(orjson.dumps, document) if record.large else orjson.dumps(document)
         document = self._records.shown(record, workflow.document)
         if nodes.all:
             document = fields.of(document)
-            if len(workflow.nodes) <= FEW:
+            if len(workflow.nodes) <= FEW and not record.large:
                 return workflow.encode(document)
             return await workflow.encoded(document)
         whole = {**document, "status": workflow.to_dict()["status"]}
         return await asyncio.to_thread(lambda: orjson.dumps(fields.of(whole)))
-
-
-def _answer(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json")

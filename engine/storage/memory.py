@@ -9,6 +9,7 @@ from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
+from engine.model.large import is_large
 from engine.storage.store import UNENCODABLE, Change, Entry, Head, Item, encode, refused
 
 _Key = tuple[str, str]
@@ -41,7 +42,7 @@ class MemoryStore:
         await self._turn()
         uid = change.head.uid
         try:
-            if sum(map(len, change.put.values())) <= FEW:
+            if sum(map(len, change.put.values())) <= FEW and not is_large(change.put):
                 put = _encoded(change)
             else:
                 put = await self._while_others_wait(asyncio.to_thread(_encoded, change))

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from engine.model.large import is_large
 from engine.model.naming import DEFAULT, InvalidName, check_name, check_namespace
 from engine.shape import WrongType, check_shape
 from engine.templates.library import NONE, Library
@@ -71,6 +72,12 @@ class Templates:
                     raise InvalidDocument(f"{_told(kind, namespace, name)}: it is given twice")
                 shelf[name] = document
         self.shelves = Shelves(shelves)
+        self._large = {
+            (kind, where, name)
+            for (kind, where), shelf in shelves.items()
+            for name, document in shelf.items()
+            if is_large(document)
+        }
         self._libraries: dict[str, Library] = {}
         self.listeners: list[Callable[[Change], None]] = []
         """Whom to tell of each change, once it is made."""
@@ -102,9 +109,17 @@ class Templates:
         except InvalidName as error:
             raise InvalidDocument(f"{kind} {name!r}: {error}") from None
         metadata = {**document["metadata"], "name": name} | ({"namespace": where} if where else {})
-        kept = copy.deepcopy({**document, "metadata": metadata})
-        self._replace(kind, where, {**self._shelf(kind, where), name: kept})
-        self._tell(Change(kind, where, name, kept))
+        self.put_checked(copy.deepcopy({**document, "metadata": metadata}))
+
+    def put_checked(self, document: Document) -> None:
+        """As `put`, of one that has passed its checks, has all its metadata and is never changed: it is kept itself."""
+        kind, metadata = document["kind"], document["metadata"]
+        where, name = "" if kind == CLUSTER_WORKFLOW_TEMPLATE else metadata["namespace"], metadata["name"]
+        self._large.discard((kind, where, name))
+        if is_large(document):
+            self._large.add((kind, where, name))
+        self._replace(kind, where, {**self._shelf(kind, where), name: document})
+        self._tell(Change(kind, where, name, document))
 
     def remove(self, kind: str, name: str, *, namespace: str = DEFAULT) -> None:
         """Take a document away. Raises `LookupError` where there is none."""
@@ -112,6 +127,7 @@ class Templates:
         shelf = self._shelf(kind, namespace)
         if name not in shelf:
             raise LookupError(f"{_told(kind, namespace, name)} not found")
+        self._large.discard((kind, namespace, name))
         self._replace(kind, namespace, {key: value for key, value in shelf.items() if key != name})
         self._tell(Change(kind, namespace, name, None))
 
@@ -152,7 +168,11 @@ class Templates:
         library = self._libraries.get(place)
         if library is None:
             clustered = self._shelf(CLUSTER_WORKFLOW_TEMPLATE, "")
-            library = Library(self._shelf(WORKFLOW_TEMPLATE, place), clustered, elsewhere=self.shelves.namespaces_with)
+            seen = (WORKFLOW_TEMPLATE, place), (CLUSTER_WORKFLOW_TEMPLATE, "")
+            large = any((kind, where) in seen for kind, where, _ in self._large)
+            library = Library(
+                self._shelf(WORKFLOW_TEMPLATE, place), clustered, elsewhere=self.shelves.namespaces_with, large=large
+            )
             self._libraries[place] = library
         return library
 

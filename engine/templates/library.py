@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
+from engine.model.large import is_large
 from engine.model.sharing import Shared
 from engine.shape import WrongType, check_shape
 from engine.substitution.text import SubstitutionError
@@ -29,6 +30,14 @@ _VERDICTS: Final = 1 << 14
 """Bytes of JSON for which templates are kept compiled for the next workflow, and verdicts on what is beside them."""
 _LARGE: Final = 1000
 """Templates, steps and tasks from which on there is no looking for others like them."""
+
+
+def has_many_calls(spec: Document) -> bool:
+    """Whether a spec's own templates, with the steps and tasks in them, are so many that few workflows have the same,
+    and that going through them takes its time."""
+    templates = spec.get("templates") or ()
+    calls = (each.get("steps") or (each.get("dag") or {}).get("tasks") or () for each in templates)
+    return len(templates) + sum(map(len, calls)) > _LARGE
 
 
 class Context:
@@ -119,7 +128,8 @@ class Library:
     It never changes: where one of them does, whoever refers to it from then on is given another library
     (`engine.templates.catalog`). ``defaults`` are merged into every template taken from it: Argo merges the
     `templateDefaults` of the workflow that runs, never those of the document that the template stands in.
-    ``elsewhere`` tells the namespaces which have a WorkflowTemplate of a name, for who looks for it in the wrong one.
+    ``elsewhere`` tells the namespaces which have a WorkflowTemplate of a name, for who looks for it in the wrong one,
+    ``large`` that another thread is to go through what may be among all that.
     """
 
     def __init__(
@@ -128,7 +138,10 @@ class Library:
         cluster_workflow_templates: Mapping[str, Document] = NONE,
         defaults: Document = NONE,
         elsewhere: Callable[[str], Sequence[str]] = lambda name: (),
+        *,
+        large: bool = False,
     ) -> None:
+        self.large = large
         self._documents = {False: workflow_templates, True: cluster_workflow_templates}
         self._defaults = defaults
         self._elsewhere = elsewhere
@@ -140,9 +153,7 @@ class Library:
         """Where the names in a workflow's own templates resolve, `spec` being the one in force."""
         templates, defaults = spec.get("templates") or (), spec.get("templateDefaults") or {}
         own = {"templates": templates, "templateDefaults": defaults}
-
-        calls = (each.get("steps") or (each.get("dag") or {}).get("tasks") or () for each in templates)
-        lasting = len(templates) + sum(map(len, calls)) <= _LARGE
+        lasting = not has_many_calls(spec)
 
         def make(own: Document) -> Context:
             library = self.with_defaults(own["templateDefaults"])
@@ -158,7 +169,7 @@ class Library:
         """The same library for a workflow with `templateDefaults`; without any, this very one and what it compiled."""
         if not defaults:
             return self
-        return Library(self._documents[False], self._documents[True], defaults, self._elsewhere)
+        return Library(self._documents[False], self._documents[True], defaults, self._elsewhere, large=self.large)
 
     def with_stored(self, stored: Mapping[tuple[bool, str], Document]) -> Library:
         """The same library for a workflow that has some of it in its status: ``stored`` are specs by what they are of
@@ -173,7 +184,8 @@ class Library:
                 below = NONE
             templates = {each.get("name"): each for each in (*(below.get("templates") or ()), *spec["templates"])}
             shelves[cluster][name] = {"spec": {**below, **spec, "templates": [*templates.values()]}}
-        return Library(shelves[False], shelves[True], self._defaults, self._elsewhere)
+        large = self.large or is_large([*stored.values()])
+        return Library(shelves[False], shelves[True], self._defaults, self._elsewhere, large=large)
 
     def document(self, name: str, *, cluster: bool) -> Document:
         """One (Cluster)WorkflowTemplate. Raises `InvalidTemplate` where it is not known."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
 from engine import Workflow
+from engine.reconciling import building
+from engine.serving import admission
 from engine.storage.memory import MemoryStore
+from engine.validation import validate
 from tests.serving.keeping import LEAF, SPEC, served
 
 NAMESPACED, CLUSTER = "workflow-templates/default", "cluster-workflow-templates"
@@ -32,6 +36,32 @@ async def test_one_is_kept_with_what_the_server_says_of_it(path: str) -> None:
         assert len(metadata["uid"]) == 36
         assert int(metadata["resourceVersion"]) > 0
         assert await it.ok("GET", f"{path}/build") == made
+
+
+@both
+async def test_what_refers_to_a_large_one_is_looked_at_and_begun_in_another_thread(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, seen = threading.get_ident(), list[bool]()
+
+    def looking(*arguments: Any) -> None:
+        seen.append(threading.get_ident() == here)
+        validate(*arguments)
+
+    for module in (admission, building):
+        monkeypatch.setattr(module, "validate", looking)
+    tasks = [{"name": f"t{number}", "template": "leaf"} for number in range(2000)]
+    spec = {"entrypoint": "main", "templates": [{"name": "main", "dag": {"tasks": tasks}}, LEAF]}
+    async with served() as it:
+        made = await it.ok("POST", path, {"template": {"metadata": {"name": "build"}, "spec": spec}})
+        assert made["spec"] == spec
+        assert await it.ok("GET", f"{path}/build") == made
+        submitted = {"resourceKind": KINDS[path], "resourceName": "build", "submitOptions": {"name": "one"}}
+        await it.ok("POST", "workflows/default/submit", submitted)
+        await it.engine.run()
+        found = await it.ok("GET", "workflows/default/one")
+    assert found["status"]["phase"] == "Succeeded"
+    assert seen == [False, False]
 
 
 @both

@@ -356,6 +356,26 @@ async def test_a_large_workflow_is_shown_whole() -> None:
         assert json.dumps(some).count("displayName") == 1
 
 
+@pytest.mark.parametrize(
+    "items",
+    [
+        list(range(100_000)),
+        ['one, "two", [three], \\'] * 30_000,
+        [*range(50_000), "," * 200_000, *range(50_000)],
+        ["a", [1, 2], {"b": ","}] * 30_000,
+        [None, True, -1.5, ""] * 50_000,
+    ],
+    ids=["numbers", "texts with commas", "a large text in the middle", "what has parts", "all kinds"],
+)
+async def test_a_long_list_is_taken_as_a_short_one_is(items: list[Any]) -> None:
+    step = {"name": "s", "template": "leaf", "withItems": items}
+    manifest = workflow("long", {"name": "main", "steps": [[step]]}, leaf("leaf"))
+    async with inside(PendingExecutor()) as server:
+        answer = await server.ask("POST", f"{HERE}/lint", {"workflow": manifest})
+        assert answer.status == 200, answer.body
+        assert answer.body["spec"] == manifest["spec"]
+
+
 async def test_a_large_manifest_is_taken_as_a_small_one_is() -> None:
     tasks = [
         {"name": f"t{number}", "template": "leaf", "arguments": {"parameters": [{"name": "p", "value": "\u2603" * 40}]}}
@@ -368,6 +388,9 @@ async def test_a_large_manifest_is_taken_as_a_small_one_is() -> None:
         assert made["spec"] == manifest["spec"]
         for bad in (b'{"workflow": [' + b"1," * 200_000, b'{"workflow": "' + b"x" * 200_000, b"[" * 200_000):
             assert (await server.ask("POST", HERE, data=bad)).error[:2] == (400, 3)
+        assert (await server.ask("POST", f"{HERE}/lint", {"workflow": manifest})).body["spec"] == manifest["spec"]
+        nowhere = workflow("big", {"name": "main", "dag": {"tasks": [*tasks, {"name": "t", "template": "no"}]}})
+        assert (await server.ask("POST", HERE, {"workflow": nowhere})).error[:2] == (400, 3)
         answer = await server.ask("POST", HERE, {"workflow": manifest, "serverDryRun": "x" * 200_000})
         assert answer.error[:2] == (400, 3)
         assert "serverDryRun" in answer.error[2]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +25,19 @@ class BadInput(click.ClickException):
     exit_code = 2
 
 
+class FileName(click.Path):
+    """The name of a file or a folder, as a `Path`. An empty one would be the folder that we are in."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Raises `click.BadParameter` where it is empty."""
+        if not os.fspath(value):
+            self.fail("expected the name of a file, got an empty one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.group()
 def main() -> None:
     """The plugins that are configured."""
@@ -33,7 +47,7 @@ def main() -> None:
 @click.option(
     "--config",
     "file",
-    type=click.Path(path_type=Path),
+    type=FileName(),
     default="plugins.toml",
     show_default=True,
     help="What to check.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -22,11 +21,8 @@ from engine.cli.options import Assignment
     metavar="PATH=VALUE",
     help="Put a value, JSON or else text, into the arguments, as in node.phase=Running.",
 )
-@target.token_file
-@target.timeout(1.0)
-def call(
-    method: str, address: str, changes: tuple[tuple[str, str], ...], token_file: Path | None, timeout: float
-) -> None:
+@target.on_terms
+def call(method: str, address: str, changes: tuple[tuple[str, str], ...], terms: target.Terms) -> None:
     """Call METHOD, such as node.preExecute, of a plugin once, with no workflow.
 
     The arguments are those that docs/protocol.md shows, about a workflow "hello" that does not exist, changed by --set:
@@ -43,5 +39,5 @@ def call(
     """
     from engine.cli.calling import call_once
 
-    if not call_once(method, target.plugin_at("--plugin", address, token_file, timeout), changes):
+    if not call_once(method, target.plugin_at("--plugin", address, terms), changes):
         sys.exit(1)

@@ -11,9 +11,8 @@ from copy import deepcopy
 import click
 import orjson
 
-from engine.cli.target import unreachable
+from engine.cli.target import connect_once
 from engine.verifying.effects import Arguments, effect_of
-from engine.verifying.exchanges import Exchanges, NobodyHome
 from engine.verifying.setting import put, read_value
 from engine.verifying.verdicts import verdict_on
 from registry import PluginConfig
@@ -21,7 +20,6 @@ from registry.cli import BadInput
 from registry.registry import connect
 from registry.terminal import ESCAPES, printable
 from rpc import Method, PluginError, Request
-from rpc.address import parse_address
 from rpc.examples import example_of
 from rpc.methods import path
 from rpc.replies import EMPTY, decode
@@ -45,10 +43,7 @@ def call_once(name: str, plugin: PluginConfig, changes: Sequence[tuple[str, str]
     """Call a method, and show everything; whether the reply is good. Raises `BadInput`."""
     method = _method(name)
     arguments = _arguments(method, changes)
-    try:
-        return asyncio.run(_call(method, plugin, arguments))
-    except NobodyHome as error:
-        raise unreachable("--plugin", str(error), untrusted=error.untrusted) from None
+    return asyncio.run(_call(method, plugin, arguments))
 
 
 def _method(name: str) -> Method:
@@ -78,8 +73,7 @@ async def _call(method: Method, plugin: PluginConfig, arguments: Arguments) -> b
     seen = _Seen()
     failure: PluginError | None = None
     has_it = False
-    async with Exchanges(parse_address(plugin.address), timeout=plugin.timeout).connected():
-        pass
+    await connect_once("--plugin", plugin)
     async with connect(plugin, observer=seen) as client:
         try:
             has_it = await client.call(method, arguments) is not None

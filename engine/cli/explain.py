@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from engine.cli.options import text
-from registry.cli import BadInput
+from registry.cli import BadInput, FileName
 from registry.terminal import printable, tell
 
 
 @click.command()
-@click.argument("record", type=click.Path(path_type=Path), metavar="calls.jsonl")
+@click.argument("record", type=FileName(), metavar="calls.jsonl")
 @click.argument("name", default="", metavar="[NODE]", callback=text)
 @click.option("--workflow", default="", metavar="NAME", help="Which workflow, by its name, NAMESPACE/NAME or uid.")
 @click.option("--json", "in_json", is_flag=True, help="A line of JSON for each call and each pass.")

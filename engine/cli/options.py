@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 import msgspec
 
+from registry.cli import FileName
 from rpc.durations import parse_duration
 
 
@@ -80,12 +81,10 @@ class Options(EngineOptions):
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-config = click.option(
-    "--config", type=click.Path(path_type=Path), help="The plugins to call; without it there are none."
-)
+config = click.option("--config", type=FileName(), help="The plugins to call; without it there are none.")
 record = click.option(
     "--record",
-    type=click.Path(path_type=Path),
+    type=FileName(),
     metavar="FILE",
     help="Write down each call to a plugin, and what it changed; of a record that is there already it is the end.",
 )
@@ -95,11 +94,11 @@ _LEAVES: Final = (
     click.option("--executor", type=click.Choice(["simulated", "local", "pending"]), default="simulated",
                  show_default=True, help="simulated: leaves end as --outcomes says; local: they are processes of this "
                  "machine, which is no sandbox; pending: they run for ever."),
-    click.option("--work-dir", type=click.Path(path_type=Path), help="Where the local executor keeps files and logs; "
+    click.option("--work-dir", type=FileName(), help="Where the local executor keeps files and logs; "
                  "without it ~/.local/state/oarlock/runs."),
     click.option("--parallel-leaves", type=click.IntRange(min=1), metavar="N",
                  help="How many leaves the local executor runs at a time; four for each CPU without it."),
-    click.option("--outcomes", type=click.Path(path_type=Path), help="How leaves end; what is not named succeeds."),
+    click.option("--outcomes", type=FileName(), help="How leaves end; what is not named succeeds."),
 )  # fmt: skip
 
 
@@ -111,7 +110,7 @@ def leaves(command: _Command) -> _Command:
 
 
 _OPTIONS: Final = (
-    click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="WF.yaml..."),
+    click.argument("files", nargs=-1, required=True, type=FileName(), metavar="WF.yaml..."),
     config,
     leaves,
     click.option("--timeout", type=Duration(), help="Give up after this long, in simulated time where leaves are; "

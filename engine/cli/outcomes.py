@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from registry.cli import BadInput
+from registry.cli import BadInput, FileName
 
 _HEAD: Final = """\
 # How the leaves of a simulated run end: by the name of their template, or as node:NAME by that of one node.
@@ -17,7 +17,7 @@ _HEAD: Final = """\
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="WF.yaml...")
+@click.argument("files", nargs=-1, required=True, type=FileName(), metavar="WF.yaml...")
 def outcomes(files: tuple[Path, ...]) -> None:
     """Print a file for --outcomes, with the outputs that the workflows and templates in WF.yaml... read.
 

@@ -9,21 +9,18 @@ import click
 
 from engine.cli import target
 from engine.cli.options import Assignment
-from registry.cli import BadInput
+from registry.cli import BadInput, FileName
 
 DIFFERENT: Final = 1
 
 
 @click.command()
-@click.argument("record", type=click.Path(path_type=Path), metavar="calls.jsonl")
+@click.argument("record", type=FileName(), metavar="calls.jsonl")
 @click.option("--plugin", "plugins", multiple=True, required=True, type=Assignment(), metavar="NAME=URL",
               help="Where to send what the plugin of that name was sent; may be given several times.")  # fmt: skip
-@target.token_file
-@target.timeout(1.0)
-@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the result as JUnit XML, too.")
-def replay(
-    record: Path, plugins: tuple[tuple[str, str], ...], token_file: Path | None, timeout: float, junit: Path | None
-) -> None:
+@target.on_terms
+@click.option("--junit", type=FileName(), metavar="FILE", help="Write the result as JUnit XML, too.")
+def replay(record: Path, plugins: tuple[tuple[str, str], ...], junit: Path | None, terms: target.Terms) -> None:
     """Send recorded calls to another version of a plugin, and compare what it replies with what was recorded.
 
     calls.jsonl is what `--record` has written. Replies are compared by what they mean. Calls of which not all was kept,
@@ -36,9 +33,8 @@ def replay(
       oarlock replay calls.jsonl --plugin hello=http://localhost:4355 --junit replay.xml
     """
     import asyncio
-    import tempfile
 
-    from engine.cli.replaying import Report, run
+    from engine.cli.replaying import reporting, run
     from engine.recording.format import RecordError
 
     given: dict[str, str] = {}
@@ -46,13 +42,12 @@ def replay(
         if name in given:
             raise BadInput(f"--plugin {name}: expected one address, got {given[name]!r} and {address!r}")
         given[name] = address
-    try:
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as cases:
-            report = Report(junit, cases)
-            asyncio.run(run(record, given, timeout, token_file, report))
-            report.write()
-    except RecordError as error:
-        raise BadInput(str(error)) from None
+    with reporting(junit) as report:
+        try:
+            asyncio.run(run(record, given, terms, report))
+        except RecordError as error:
+            raise BadInput(str(error)) from None
+        report.write()
     report.show()
     if report.different:
         raise SystemExit(DIFFERENT)

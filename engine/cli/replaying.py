@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
 from typing import IO, Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -15,7 +17,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from engine.cli.target import plugin_at, unreachable
+from engine.cli.target import Terms, connect_once, plugin_at
 from engine.recording.reading import Record
 from engine.recording.replaying import Compared, Replay
 from registry.cli import BadInput
@@ -23,8 +25,6 @@ from registry.config import RetrySettings
 from registry.registry import connect
 from registry.terminal import console, printable, tell
 from rpc import Client
-from rpc.address import parse_address
-from rpc.reachability import can_connect
 
 MOST_ROWS: Final = 100
 """Differences that are shown; the rest are counted."""
@@ -32,16 +32,15 @@ _MOST: Final = 120
 """Characters of a value that are shown."""
 
 
-async def run(record: Path, plugins: dict[str, str], timeout: float, token_file: Path | None, report: Report) -> None:
+async def run(record: Path, plugins: dict[str, str], terms: Terms, report: Report) -> None:
     """Replay a record to the plugins at these addresses. Raises `BadInput` and `RecordError`."""
     async with AsyncExitStack() as stack:
         opened = stack.enter_context(Record(record, tell))
         clients: dict[str, Client] = {}
         for name, address in plugins.items():
-            config = replace(plugin_at(f"--plugin {name}", address, token_file, timeout, name), retry=RetrySettings())
-            problem = await can_connect(parse_address(address), timeout)
-            if problem is not None:
-                raise unreachable(f"--plugin {name}", problem, untrusted=problem.startswith("TLS"))
+            option = f"--plugin {name}"
+            config = replace(plugin_at(option, address, terms, name), retry=RetrySettings())
+            await connect_once(option, config)
             clients[name] = await stack.enter_async_context(connect(config))
         replaying = Replay(opened, clients)
         async for compared in replaying.run():
@@ -52,21 +51,29 @@ async def run(record: Path, plugins: dict[str, str], timeout: float, token_file:
                 raise BadInput(f"--plugin {name}: expected the name of a plugin in {record}: {known}")
 
 
+@contextmanager
+def reporting(junit: Path | None) -> Iterator[Report]:
+    """A report, and where its test cases are until it is known how many there are. Raises `BadInput`."""
+    if junit is None:
+        yield Report(None, None)
+        return
+    with _told(str(junit)):
+        junit.touch()
+        folder = gettempdir()
+    with _told(f"{folder}, for temporary files"), TemporaryFile("w+", encoding="utf-8") as cases:
+        yield Report(junit, cases)
+
+
 class Report:
     """What came of it, as it comes: a few rows to be shown, and test cases in a file."""
 
-    def __init__(self, junit: Path | None, cases: IO[str]) -> None:
+    def __init__(self, junit: Path | None, cases: IO[str] | None) -> None:
         self.compared = self.different = self.hidden = 0
         self._skipped: Counter[str] = Counter()
         self._rows: list[tuple[str, ...]] = []
         self._found = 0
         self._junit = junit
         self._cases = cases
-        if junit is not None:
-            try:
-                junit.touch()
-            except OSError as error:
-                raise BadInput(f"--junit: {junit}: {error.strerror}") from None
 
     def add(self, compared: Compared) -> None:
         """A call was compared, or left out."""
@@ -84,25 +91,22 @@ class Report:
             if len(self._rows) < MOST_ROWS:
                 row = str(compared.number), compared.plugin, compared.method, compared.about, field, recorded, now
                 self._rows.append(tuple(map(printable, row)))
-        if self._junit is not None:
+        if self._cases is not None:
             self._cases.write(_case(compared, lines))
 
     def write(self) -> None:
         """Write the JUnit XML, where it is wanted."""
-        if self._junit is None:
+        if self._junit is None or self._cases is None:
             return
         skipped = sum(self._skipped.values())
         counts = f'tests="{self.compared + skipped}" failures="{self.different}" errors="0" skipped="{skipped}"'
         self._cases.seek(0)
-        try:
-            with self._junit.open("w", encoding="utf-8") as file:
-                file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites {counts}>\n')
-                file.write(f'<testsuite name="oarlock replay" {counts}>\n')
-                while piece := self._cases.read(1 << 20):
-                    file.write(piece)
-                file.write("</testsuite>\n</testsuites>\n")
-        except OSError as error:
-            raise BadInput(f"--junit: {self._junit}: {error.strerror}") from None
+        with _told(str(self._junit)), self._junit.open("w", encoding="utf-8") as file:
+            file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites {counts}>\n')
+            file.write(f'<testsuite name="oarlock replay" {counts}>\n')
+            while piece := self._cases.read(1 << 20):
+                file.write(piece)
+            file.write("</testsuite>\n</testsuites>\n")
 
     def show(self) -> None:
         """Print the differences, and how many calls there were."""
@@ -121,6 +125,15 @@ class Report:
                 click.echo(f"left out {self._skipped[kind]:,}: {why}")
         if self.hidden:
             click.echo(f"sent without the secrets that were in them: {self.hidden:,}")
+
+
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """What cannot be written is bad input, with the place."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"--junit: {where}: {error.strerror or error}") from None
 
 
 def _case(compared: Compared, lines: list[str]) -> str:

@@ -9,7 +9,7 @@ import click
 
 from engine.cli.options import Options, parameter, read_parameters, reconciling, text
 from engine.cli.reconciling import reconcile
-from registry.cli import BadInput
+from registry.cli import BadInput, FileName
 from registry.terminal import tell
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @reconciling
 @parameter
-@click.option(
-    "--parameter-file", "-f", type=click.Path(path_type=Path), help="Values for arguments: a mapping in YAML or JSON."
-)
+@click.option("--parameter-file", "-f", type=FileName(), help="Values for arguments: a mapping in YAML or JSON.")
 @click.option("--entrypoint", callback=text, help="The template to begin with, over what the spec says.")
 @click.option(
     "--from",

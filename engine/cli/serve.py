@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from engine.cli.options import config, leaves, record, verbose
+from registry.cli import FileName
 
 
 @click.command()
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILES]...")
+@click.argument("files", nargs=-1, type=FileName(), metavar="[FILES]...")
 @config
 @click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=FileName(),
     help="The file that workflows survive in; without it they are gone with the process.",
 )
 @click.option(
@@ -34,12 +34,10 @@ from engine.cli.options import config, leaves, record, verbose
     metavar="N",
     help="How many finished workflows are kept, beside what their ttlStrategy says; first ended, first gone.",
 )
-@click.option(
-    "--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Whoever asks has to have the token in it."
-)
+@click.option("--token-file", type=FileName(), metavar="FILE", help="Whoever asks has to have the token in it.")
 @click.option("--insecure", is_flag=True, help="Let everybody who can reach the address do anything.")
-@click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="The certificate, for https.")
-@click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="Its key.")
+@click.option("--tls-cert", type=FileName(), metavar="FILE", help="The certificate, for https.")
+@click.option("--tls-key", type=FileName(), metavar="FILE", help="Its key.")
 @record
 @verbose
 def serve(**given: Any) -> None:

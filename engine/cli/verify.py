@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from engine.cli import target
+from registry.cli import FileName
 
 
 @click.command()
@@ -15,13 +16,12 @@ from engine.cli import target
 @click.option("--json", "as_json", is_flag=True, help="Write what was found as JSON.")
 @click.option(
     "--junit",
-    type=click.Path(path_type=Path),
+    type=FileName(),
     metavar="FILE",
     help="Write a report for CI, too: a test for each thing that was tried.",
 )
-@target.token_file
-@target.timeout(1.0)
-def verify(address: str, as_json: bool, junit: Path | None, token_file: Path | None, timeout: float) -> None:
+@target.on_terms
+def verify(address: str, as_json: bool, junit: Path | None, terms: target.Terms) -> None:
     """Try everything that the protocol asks of the plugin at URL, an http://, https:// or unix:/// address.
 
     It is called some hundred times for each method that it has, about workflows and nodes that do not exist (hello,
@@ -33,5 +33,5 @@ def verify(address: str, as_json: bool, junit: Path | None, token_file: Path | N
     """
     from engine.cli.verifying import verify_plugin
 
-    if not verify_plugin(target.plugin_at("URL", address, token_file, timeout), as_json=as_json, junit=junit):
+    if not verify_plugin(target.plugin_at("URL", address, terms), as_json=as_json, junit=junit):
         sys.exit(1)

@@ -13,8 +13,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from engine.cli.target import unreachable
-from engine.verifying.exchanges import NobodyHome
+from engine.cli.target import connect_once
 from engine.verifying.report import Checked, Had, Report
 from engine.verifying.verification import verify
 from registry import PluginConfig
@@ -25,11 +24,7 @@ from rpc.address import parse_address
 
 def verify_plugin(plugin: PluginConfig, *, as_json: bool, junit: Path | None) -> bool:
     """Verify it and tell; whether it has no faults. Raises `BadInput`."""
-    address = parse_address(plugin.address)
-    try:
-        report = asyncio.run(verify(address, token=plugin.token, timeout=plugin.timeout, max_body=plugin.max_body))
-    except NobodyHome as error:
-        raise unreachable("URL", str(error), untrusted=error.untrusted) from None
+    report = asyncio.run(_verify(plugin))
     if junit is not None:
         try:
             junit.write_bytes(_junit(report))
@@ -40,6 +35,12 @@ def verify_plugin(plugin: PluginConfig, *, as_json: bool, junit: Path | None) ->
     else:
         _show(report)
     return report.passed
+
+
+async def _verify(plugin: PluginConfig) -> Report:
+    await connect_once("URL", plugin)
+    address = parse_address(plugin.address)
+    return await verify(address, token=plugin.token, tls=plugin.tls, timeout=plugin.timeout, max_body=plugin.max_body)
 
 
 def _show(report: Report) -> None:

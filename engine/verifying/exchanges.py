@@ -20,7 +20,7 @@ from rpc.client import MAX_BODY, TIMEOUT
 from rpc.lanes import Broken, Malformed, Response, TooLarge
 from rpc.lanes.head import CHUNKED, Head, HeadReader
 from rpc.lanes.reading import Reader
-from rpc.tls import failure
+from rpc.tls import Tls, failure
 
 _PAUSE: Final = 0.01
 """Seconds between the pieces of a request that is dribbled."""
@@ -45,20 +45,23 @@ class Failed(Exception):
 
 
 class NobodyHome(Exception):
-    """No connection can be made; ``untrusted`` where that is for the sake of a certificate."""
-
-    def __init__(self, reason: str, *, untrusted: bool = False) -> None:
-        super().__init__(reason)
-        self.untrusted = untrusted
+    """No connection can be made."""
 
 
 class Exchanges:
     """With one plugin. ``timeout``: seconds for a request and its reply, ``max_body``: bytes of a reply."""
 
     def __init__(
-        self, address: Address, *, token: str | None = None, timeout: float = TIMEOUT, max_body: int = MAX_BODY
+        self,
+        address: Address,
+        *,
+        token: str | None = None,
+        timeout: float = TIMEOUT,
+        max_body: int = MAX_BODY,
+        tls: Tls | None = None,
     ) -> None:
         self._address = address
+        self._tls = tls
         self.timeout = timeout
         self.max_body = max_body
         self.count = 0
@@ -77,10 +80,12 @@ class Exchanges:
                 if address.scheme == "unix":
                     reader, writer = await asyncio.open_unix_connection(address.socket)
                 else:
-                    tls = ssl.create_default_context() if address.scheme == "https" else None
-                    reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
+                    tls = self._tls or (Tls() if address.scheme == "https" else None)
+                    context = tls.context if tls is not None else None
+                    reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
         except ssl.SSLError as error:
-            raise NobodyHome(f"TLS with {address} failed: {failure(error, False)}", untrusted=True) from None
+            shown = self._tls is not None and "cert_file" in self._tls.files
+            raise NobodyHome(f"TLS with {address} failed: {failure(error, shown)}") from None
         except TimeoutError:
             raise NobodyHome(f"nobody answers at {address} within {self.timeout:g} s") from None
         except OSError as error:

@@ -19,6 +19,7 @@ from rpc import Method
 from rpc.address import Address
 from rpc.examples import example_of
 from rpc.methods import SPELLINGS, path
+from rpc.tls import Tls
 
 _NOWHERE: Final = ("/oarlock.verify", "/api/v1/oarlock.verify")
 """Paths that nobody has."""
@@ -26,15 +27,14 @@ _NOWHERE: Final = ("/oarlock.verify", "/api/v1/oarlock.verify")
 Check = Callable[[Asking], Awaitable[list[Problem]]]
 
 
-async def verify(address: Address, *, token: str | None, timeout: float, max_body: int) -> Report:
+async def verify(
+    address: Address, *, token: str | None, timeout: float, max_body: int, tls: Tls | None = None
+) -> Report:
     """Try everything that the protocol asks of a plugin. It is called with made-up workflows and nodes.
 
-    ``timeout``: seconds that a reply may take; ``max_body``: bytes that it may have. Raises
-    `engine.verifying.exchanges.NobodyHome` where no connection can be made to begin with.
+    ``timeout``: seconds that a reply may take; ``max_body``: bytes that it may have.
     """
-    exchanges = Exchanges(address, token=token, timeout=timeout, max_body=max_body)
-    async with exchanges.connected():
-        pass
+    exchanges = Exchanges(address, token=token, timeout=timeout, max_body=max_body, tls=tls)
     return await _Verification(exchanges, address).run()
 
 

@@ -13,9 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from engine.cli.program import oarlock as main
 from tests.acceptance.fixtures import RunOarlock, RunPython, WriteWorkflow
 from tests.acceptance.manifests import container, loop, steps, workflow
 from tests.threads import serving
@@ -63,6 +65,24 @@ def outcomes(tmp_path: Path) -> WriteOutcomes:
         return "outcomes.yaml"
 
     return write
+
+
+def _files() -> list[tuple[str, str]]:
+    """Each command with an argument or option that names a file; an argument by no name."""
+    return [
+        (name, each.opts[0] if isinstance(each, click.Option) else "")
+        for name, command in main.commands.items()
+        for each in command.params
+        if isinstance(each.type, click.Path)
+    ]
+
+
+@pytest.mark.parametrize(("command", "option"), _files())
+def test_a_file_without_a_name_is_refused_as_such(command: str, option: str, oarlock: RunOarlock) -> None:
+    ended = oarlock(command, *filter(None, [option]), "")
+    assert (ended.code, ended.out) == (2, "")
+    assert "expected the name of a file, got an empty one" in ended.err
+    assert option in ended.err
 
 
 def test_the_summary_shows_the_phases_as_a_tree(wf: WriteWorkflow, oarlock: RunOarlock) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from xml.etree import ElementTree
 
 import pytest
 import trustme
 
 from engine import PendingExecutor, Recorder, Workflow
+from engine.cli import replaying
 from engine.recording import reading
 from rpc import Method
 from tests.acceptance.fixtures import Ended, RunOarlock, StartEngine, StartPlugin
@@ -294,19 +297,42 @@ async def test_a_plugin_that_is_not_there_is_bad_input(
     assert ended.code == 2
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+async def test_a_disk_that_is_full_of_test_cases_is_told_with_where_they_are(
+    plugin: StartPlugin, engine: StartEngine, oarlock: RunOarlock, record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = await plugin({"node.preExecute": {}})
+    await _recorded(engine, record, peer, work=workflow(container("main")))
+
+    def full(*mode: str, encoding: str) -> IO[str]:
+        return open("/dev/full", "w+", encoding=encoding)
+
+    monkeypatch.setattr(replaying, "TemporaryFile", full)
+    given = "--plugin", f"plugin-1={peer.address}", "--junit", str(record.with_name("junit.xml"))
+    ended = await _replay(oarlock, record, *given)
+    assert ended.code == 2
+    assert ended.err == f"Error: --junit: {tempfile.gettempdir()}, for temporary files: No space left on device\n"
+
+
 async def test_a_plugin_with_an_unknown_certificate_is_bad_input(
     plugin: StartPlugin, engine: StartEngine, oarlock: RunOarlock, record: Path
 ) -> None:
     peer = await plugin({"node.preExecute": {}})
     await _recorded(engine, record, peer, work=workflow(container("main")))
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    trustme.CA().issue_cert("localhost").configure_cert(context)
+    context, authority = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), trustme.CA()
+    authority.issue_cert("localhost").configure_cert(context)
+    trusted = record.with_name("ca.pem")
+    authority.cert_pem.write_to_path(str(trusted))
     async with await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", ssl=context) as server:
         port = server.sockets[0].getsockname()[1]
-        ended = await _replay(oarlock, record, "--plugin", f"plugin-1=https://localhost:{port}")
+        address = f"plugin-1=https://localhost:{port}"
+        ended = await _replay(oarlock, record, "--plugin", address)
+        known = await _replay(oarlock, record, "--plugin", address, "--ca-file", str(trusted))
     assert ended.code == 2
-    assert ended.err.startswith("Error: --plugin plugin-1: ")
+    assert ended.err.startswith("Error: --plugin plugin-1: TLS ")
     assert len(ended.err.splitlines()) == 1
+    assert "--ca-file" in ended.err
+    assert known.code == 1  # it can be trusted, and answers nothing
 
 
 async def _replay(oarlock: RunOarlock, record: Path, *arguments: str) -> Ended:

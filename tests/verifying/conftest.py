@@ -32,8 +32,24 @@ def authority() -> trustme.CA:
 @pytest.fixture
 def https(authority: trustme.CA) -> Iterator[str]:
     """The address of a server that answers one request of each connection."""
+    with _secure(authority) as address:
+        yield address
+
+
+@pytest.fixture
+def guarded(authority: trustme.CA) -> Iterator[str]:
+    """Likewise, of one that asks for a certificate of ours."""
+    with _secure(authority, asking=True) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _secure(authority: trustme.CA, *, asking: bool = False) -> Iterator[str]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
+    if asking:
+        authority.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
     listening = socket.create_server(("127.0.0.1", 0))
 
     def answer() -> None:

@@ -169,6 +169,9 @@ def test_unix_sockets_and_tokens_are_taken_as_a_configuration_takes_them(tmp_pat
         ([PRE, "--plugin", "http://a", "--set", "node.id=5"], "--set node: id: expected a string, got a whole number"),
         ([PRE, "--plugin", "http://a", "--set", "nod.id=5"], "--set nod.id: it is sent no nod, did you mean node?"),
         ([PRE, "--plugin", "http://a", "--token-file", "nowhere"], "--token-file: cannot read nowhere: No such file"),
+        ([PRE, "--plugin", "http://a", "--ca-file", "c"], "--ca-file: expected an https:// address, got http://a"),
+        ([PRE, "--plugin", "https://a", "--ca-file", "nowhere"], "--ca-file: cannot read nowhere: No such file"),
+        ([PRE, "--plugin", "https://a", "--key-file", "k"], "--cert-file: expected the certificate that the key is "),
         ([PRE, "--plugin", "http://a", "--timeout", "0s"], "--timeout: expected a duration greater than zero"),
         ([PRE, "--plugin", "http://a", "--set", "node.message=\udcff"],
          "--set: the arguments cannot be sent as JSON: str is not valid UTF-8"),
@@ -191,18 +194,41 @@ def test_nobody_home_is_one_line_and_exit_code_2(unused_tcp_port: int, tmp_path:
     ):
         result = call(PRE, address)
         assert (result.exit_code, result.stdout) == (2, "")
-        told = f"Error: --plugin: cannot connect to {why}; start the plugin, or give its address\n"
+        told = f"Error: --plugin: nobody answers at {why}; start the plugin, or give its address\n"
         assert result.stderr == told
 
 
 def test_an_unknown_certificate_is_one_line_and_exit_code_2(authority: trustme.CA, https: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "engine", "call", PRE, "--plugin", https]
-    refused = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (refused.returncode, refused.stdout) == (2, "")
+    refused = call(PRE, https)
+    assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr.startswith(f"Error: --plugin: TLS with {https} failed: unknown issuer: ")
-    assert refused.stderr.endswith("; name the certificate of who signed it in SSL_CERT_FILE\n")
+    assert refused.stderr.endswith("; give the certificate of who signed it with --ca-file\n")
     assert refused.stderr.count("\n") == 1
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     environment = {**os.environ, "SSL_CERT_FILE": str(tmp_path / "ca.pem")}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+    given = call(PRE, https, "--ca-file", str(tmp_path / "ca.pem"))
+    assert (given.exit_code, given.stderr) == (0, "")
+
+
+def test_a_plugin_that_asks_for_our_certificate_is_shown_it(
+    authority: trustme.CA, guarded: str, tmp_path: Path
+) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    ours = authority.issue_cert("engine")
+    ours.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    ours.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    (tmp_path / "key.pem").chmod(0o600)
+    trusting = ("--ca-file", str(tmp_path / "ca.pem"))
+    refused = call(PRE, guarded, *trusting)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "client certificate" in refused.stderr
+    assert refused.stderr.endswith("; give ours with --cert-file and --key-file\n")
+    showing = ("--cert-file", str(tmp_path / "cert.pem"), "--key-file", str(tmp_path / "key.pem"))
+    done = call(PRE, guarded, *trusting, *showing)
+    assert (done.exit_code, done.stderr) == (0, "")
+    verified = CliRunner().invoke(oarlock, ["verify", guarded, *trusting, *showing])
+    assert verified.exit_code != 2
+    assert PRE in verified.stdout

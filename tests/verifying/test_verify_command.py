@@ -129,7 +129,7 @@ def test_a_plugin_at_a_unix_socket_that_wants_a_token_is_verified_with_it(tmp_pa
         (["http://a b"], "URL: 'http://a b' has blanks or control characters in it"),
         (["http://a", "--token-file", "nowhere"], "--token-file: cannot read nowhere: No such file or directory"),
         (["unix:///nowhere/at/all"],
-         "URL: cannot connect to unix:///nowhere/at/all: No such file or directory; start the plugin, or give its "),
+         "URL: nobody answers at unix:///nowhere/at/all: No such file or directory; start the plugin, or give its "),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], expected: str) -> None:
@@ -143,7 +143,7 @@ def test_nobody_home_is_one_line_and_exit_code_2(unused_tcp_port: int) -> None:
     result = verify(f"http://127.0.0.1:{unused_tcp_port}")
     assert (result.exit_code, result.stdout) == (2, "")
     where = f"http://127.0.0.1:{unused_tcp_port}"
-    told = f"Error: URL: cannot connect to {where}: Connection refused; start the plugin, or give its address\n"
+    told = f"Error: URL: nobody answers at {where}: Connection refused; start the plugin, or give its address\n"
     assert result.stderr == told
 
 
@@ -155,5 +155,5 @@ def test_a_report_that_cannot_be_written_is_exit_code_2(serve: Serve, tmp_path: 
 def test_an_unknown_certificate_is_one_line_and_exit_code_2(https: str) -> None:
     result = verify(https)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.endswith("; name the certificate of who signed it in SSL_CERT_FILE\n")
+    assert result.stderr.endswith("; give the certificate of who signed it with --ca-file\n")
     assert result.stderr.count("\n") == 1

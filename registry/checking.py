@@ -17,7 +17,7 @@ from rpc import Client, FatalError, Method, PluginError
 from rpc.address import parse_address
 from rpc.destinations import ANYWHERE, Destinations
 from rpc.examples import example_of
-from rpc.reachability import can_connect
+from rpc.reachability import NOBODY, can_connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,9 @@ async def check_plugin(
     plugin: PluginConfig, clock: Callable[[], float] = time.perf_counter, destinations: Destinations = ANYWHERE
 ) -> Checkup:
     """Call every method of one plugin with its example, one after the other. Raises nothing for its failures."""
+    problem = await can_connect(parse_address(plugin.address), plugin.timeout, destinations, plugin.tls)
+    if problem is not None and not problem.startswith(NOBODY):  # a client would log it, too
+        return Checkup(plugin, problem=problem)
     answered: list[Answered] = []
     async with connect(plugin, destinations=destinations) as client:
         try:

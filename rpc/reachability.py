@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import ssl
 from time import monotonic
+from typing import Final
 
 from rpc.address import Address
 from rpc.destinations import ANYWHERE, Destinations
 from rpc.lanes import Forbidden, LaneError
 from rpc.lanes.dialing import Dialer
 from rpc.tls import Tls, failure
+
+NOBODY: Final = "nobody answers at"
+"""How a problem begins that is not with who answers."""
 
 
 async def can_connect(
@@ -29,8 +33,8 @@ async def can_connect(
         return str(error)
     except LaneError as error:
         if isinstance(error.__cause__, TimeoutError):
-            return f"nobody answers at {address} within {timeout:g}s"
-        return f"nobody answers at {address}: {str(error).removeprefix(f'cannot connect to {address}: ')}"
+            return f"{NOBODY} {address} within {timeout:g}s"
+        return f"{NOBODY} {address}: {str(error).removeprefix(f'cannot connect to {address}: ')}"
     finally:
         dialer.close()
     if address.scheme != "https":

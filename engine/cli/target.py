@@ -116,12 +116,12 @@ def _tls(terms: Terms, where: Address) -> Tls | None:
 async def connect_once(option: str, plugin: PluginConfig) -> None:
     """Raise `BadInput`, with what to do, where no connection to the plugin can be made, or it cannot be trusted."""
     from rpc.address import parse_address
-    from rpc.reachability import can_connect
+    from rpc.reachability import NOBODY, can_connect
 
     problem = await can_connect(parse_address(plugin.address), plugin.timeout, tls=plugin.tls)
     if problem is None:
         return
-    if not problem.startswith("TLS"):
+    if problem.startswith(NOBODY):
         raise BadInput(f"{option}: {problem}; start the plugin, or give its address")
     advice = ""
     if "unknown issuer" in problem:

@@ -187,6 +187,10 @@ async def test_the_figures_of_plugins_are_those_of_metrics(opened: Open) -> None
                     [quantile(0.5, buckets), quantile(0.99, buckets)], rel=0.006
                 )
             await expect(here.locator(".spark")).to_have_count(5)
+        counted = await page.evaluate(
+            "import('/page/dom.js').then(({ counted }) => [0, 1, 2].map((n) => counted(n, 'time')))"
+        )
+        assert counted == ["0 times", "1 time", "2 times"]
 
 
 async def test_the_story_of_a_node_says_who_set_it_to_failed(opened: Open) -> None:

@@ -6,13 +6,17 @@ import contextlib
 import json
 import os
 import pty
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from click.testing import CliRunner, Result
 
 from registry import PluginConfig
@@ -104,6 +108,24 @@ def test_one_that_answers_no_method_fails_the_check(
     result = run(toml(plugins(hello=serve(answers).address)))
     assert result.exit_code == 1
     assert rows(result.stdout)[2][2] == problem
+
+
+def test_one_that_cannot_be_trusted_is_told_once(toml: Callable[[str], Path], unused_tcp_port: int) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    with socket.create_server(("127.0.0.1", unused_tcp_port)) as listening:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError), context.wrap_socket(listening.accept()[0], server_side=True):
+                pass
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        file = toml(plugins(secret=f"https://localhost:{unused_tcp_port}"))
+        result = CliRunner().invoke(main, ["check", "--config", str(file)], env={"COLUMNS": "200"})
+        thread.join()
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert result.stdout.count("unknown issuer") == 1
 
 
 async def test_an_answer_that_is_no_reply_is_noted(serve: Callable[..., Any]) -> None:

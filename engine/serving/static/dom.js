@@ -94,6 +94,11 @@ export function number(value) {
   return String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
 
+/** So many of a thing. */
+export function counted(value, what) {
+  return `${number(value)} ${what}${value === 1 ? "" : "s"}`;
+}
+
 /** A rate: whole where it is large. */
 export function rate(value) {
   return value >= 100 ? number(Math.round(value)) : value ? value.toPrecision(2) : "0";

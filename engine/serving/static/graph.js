@@ -1,7 +1,7 @@
 // The picture of a workflow. What is near has a box with its name; from afar, or where there are too many, all of one
 // phase are one path, so that there are never more than some hundred boxes however many nodes there are.
 
-import { PHASES, el, legible, number, put, sign, svg, tint, write } from "./dom.js";
+import { PHASES, counted, el, legible, number, put, sign, svg, tint, write } from "./dom.js";
 import { BOX, CELL, layout } from "./layout.js";
 
 const NEAR = 0.45; // the scale from which on names can be read
@@ -335,7 +335,7 @@ export function graph(choose) {
     cursor = unit;
     show(unit);
     const [node] = unit.members;
-    write(told, unit.label ? `Group ${unit.label}, ${unit.members.length} nodes` : `${node.name}, ${node.type}, ${node.phase}`);
+    write(told, unit.label ? `Group ${unit.label}, ${counted(unit.members.length, "node")}` : `${node.name}, ${node.type}, ${node.phase}`);
     redraw();
   }
 

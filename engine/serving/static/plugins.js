@@ -1,7 +1,7 @@
 // The plugins: who is slow, who fails, who is left alone. Every figure is that of /metrics; docs/page.md says which.
 
 import { follow } from "./api.js";
-import { el, number, put, rate, seconds, write } from "./dom.js";
+import { counted, el, number, put, rate, seconds, write } from "./dom.js";
 import { sparkline } from "./sparkline.js";
 
 const MOST = 300; // samples
@@ -78,7 +78,7 @@ function plugin({ name }) {
     samples.splice(0, samples.length - MOST);
     const bad = each.shards?.filter((shard) => shard.breaker !== "closed").length;
     const where = bad ? ` in ${bad} of ${each.shards.length} shards` : "";
-    write(breaker, `breaker ${each.breaker}${where}${each.breakerOpened ? `, opened ${number(each.breakerOpened)} times` : ""}`);
+    write(breaker, `breaker ${each.breaker}${where}${each.breakerOpened ? `, opened ${counted(each.breakerOpened, "time")}` : ""}`);
     breaker.className = `badge ${{ closed: "is-succeeded", open: "is-failed" }[each.breaker] ?? "is-running"}`;
     write(address, each.mode === "observe" ? `${each.address} (observes)` : each.address);
     const recent = samples.slice(-RECENT);
@@ -104,7 +104,7 @@ function plugin({ name }) {
     );
     put(cells.limit, el("b", {}, `${each.inFlight}, ${each.waiting}, ${each.limit}`), picture("Requests in flight, and their limit", [{ kind: "limit", values: series("limit") }, { kind: "calls", values: series("inFlight") }]));
     const known = Object.entries(each.outcomes).map(([outcome, count]) => `${number(count)} ${outcome.replaceAll("_", " ")}`);
-    if (each.unknownFields) known.push(`${number(each.unknownFields)} unknown fields`);
+    if (each.unknownFields) known.push(counted(each.unknownFields, "unknown field"));
     write(outcomes, known.join(", "));
     put(methods, each.methods.map(byMethod));
     byShard.hidden = !each.shards;

@@ -10,6 +10,8 @@ if why := clash(__name__, __file__):
 from rpc.importing import on_demand
 
 if TYPE_CHECKING:
+    from engine.cluster.fleet import Fleet, FleetOptions
+    from engine.cluster.transport import TransportError
     from engine.engine import Engine, EngineOptions
     from engine.executors.executor import Executor, Result
     from engine.executors.local import LocalExecutor
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from engine.templates.catalog import InvalidDocument, Templates
 else:
     _HOMES = {
+        "cluster.fleet": ("Fleet", "FleetOptions"),
+        "cluster.transport": ("TransportError",),
         "engine": ("Engine", "EngineOptions"),
         "executors.executor": ("Executor", "Result"),
         "executors.outcomes": ("Outcome", "Outcomes"),
@@ -82,6 +86,8 @@ __all__ = [
     "EngineOptions",
     "EngineStats",
     "Executor",
+    "Fleet",
+    "FleetOptions",
     "InvalidDocument",
     "InvalidWorkflow",
     "LeafEnded",
@@ -109,6 +115,7 @@ __all__ = [
     "Templates",
     "Told",
     "TooManyWorkflows",
+    "TransportError",
     "UnknownLeaf",
     "UnknownWorkflow",
     "Workflow",

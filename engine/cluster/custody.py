@@ -154,6 +154,23 @@ class Custody:
 
     # What leaves say
 
+    def running(self, uid: str) -> list[str]:
+        """The leaves of a workflow that were started and have not said that they ended."""
+        leaves = self._workflows[uid].leaves.items() if uid in self._workflows else ()
+        ended = (_Leaf.STOPPED,)
+        return [key for key, state in leaves if state not in ended and not (isinstance(state, Result) and state.ended)]
+
+    def reported(self, uid: str, node_id: str) -> Result | None:
+        """What a leaf has said last that no durable change has taken up."""
+        kept = self._workflows.get(uid)
+        state = kept.leaves.get(node_id) if kept is not None else None
+        return state if isinstance(state, Result) else None
+
+    def note(self, uid: str, node_id: str, result: Result) -> int:
+        """Somebody has said something of a leaf that is not to be started, a suspended node: as `report`."""
+        self._workflows[uid].leaves[node_id] = result
+        return self._workflows[uid].epoch
+
     def report(self, uid: str, node_id: str, result: Result) -> int:
         """A leaf has something to say: the epoch of the shard to tell, `NOBODY` where that is to be told later or not
         at all, since it was said before or the leaf was stopped.

@@ -203,6 +203,17 @@ class _WithInputs(Node):
 
 
 _node: Final = msgspec.json.Decoder(_WithInputs).decode
+
+
+def read_node(value: bytes | msgspec.Raw) -> Node:
+    """A node as `Sheet.node` has written it, but for the children that are entries of their own."""
+    read = _node(value)
+    node = Node(*msgspec.structs.astuple(read))
+    # A view would keep all of the entry.
+    node.inputs = None if read.inputs is _NO_INPUTS else read.inputs.copy()
+    return node
+
+
 _visit: Final = msgspec.json.Decoder(Visit).decode
 _waiting: Final = msgspec.json.Decoder(Waiting).decode
 _marks: Final = msgspec.json.Decoder(Marks).decode
@@ -243,10 +254,7 @@ class _Reading:
             self._kinds[entry.kind](entry.key, entry.value)
 
     def _node(self, key: str, value: bytes) -> None:
-        read = _node(value)
-        node = self.nodes[key] = Node(*msgspec.structs.astuple(read))
-        # A view would keep all of the entry.
-        node.inputs = None if read.inputs is _NO_INPUTS else read.inputs.copy()
+        self.nodes[key] = read_node(value)
 
     def _children(self, key: str, value: bytes) -> None:
         node_id, _, start = key.rpartition(" ")

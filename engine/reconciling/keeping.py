@@ -81,9 +81,7 @@ class Kept:
         self.surroundings = surroundings
         restored = record is not None
         if record is None:
-            nodes = workflow.nodes
-            running = {key for key, node in nodes.items() if node.phase == RUNNING and node.type in STARTED}
-            record = WalkRecord(presumed=running)
+            record = found_record(workflow)
         self.record = record
         books = surroundings.books
         self.ledger = Ledger(books, workflow, record, written=restored) if books is not None else None
@@ -144,6 +142,12 @@ class Kept:
             if moved:
                 walk, self.walk = self.walk, None
                 yield from walk.graph.used_up()
+
+
+def found_record(workflow: Workflow) -> WalkRecord:
+    """Of a workflow that was found somewhere, or begins."""
+    nodes = workflow.nodes.items()
+    return WalkRecord(presumed={key for key, node in nodes if node.phase == RUNNING and node.type in STARTED})
 
 
 def _recording(recorder: Recorder | None, workflow: Workflow) -> Recording | None:

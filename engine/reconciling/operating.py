@@ -15,6 +15,7 @@ from engine.operations import OperationError, answers, retried
 from engine.reconciling.active import Active
 from engine.reconciling.pass_ import is_suspended
 from engine.reconciling.results import Commit
+from engine.reconciling.roll import R, Roll
 from engine.reconciling.starting import Leaves
 
 
@@ -62,20 +63,10 @@ class Operations:
         self, workflow: Workflow, selector: str, parameters: Mapping[str, str] | None, *, restart_successful: bool
     ) -> None:
         """Have a finished workflow go on, with the leaves stopped that are to run again."""
-        if workflow.finished and self._active.find(workflow) is not None:
-            raise OperationError(f"{workflow.key}: its last pass is not over yet")
-        self._active.check((workflow,))
-        again = retried(
-            workflow,
-            self._clock(),
-            restart_successful=restart_successful,
-            selector=selector,
-            parameters=parameters,
+        run, dropped, changed = begin_again(
+            self._active, workflow, self._clock(), selector, parameters, restart_successful=restart_successful
         )
-        changed = _differing(workflow.nodes, again.nodes) if self._active.listeners else []
-        workflow.document, workflow.nodes = again.document, again.nodes
-        run = self._active.claim(workflow)
-        for node in again.dropped:
+        for node in dropped:
             self._leaves.stop(workflow, node, run.log)
         self._changed(workflow, changed)
 
@@ -102,6 +93,32 @@ class Operations:
             self._leaves.stop(workflow, workflow.nodes[node_id], run.log)
         for node_id, result in told.items():
             self._active.note(run, node_id, result)
+
+
+def begin_again(
+    roll: Roll[R],
+    workflow: Workflow,
+    now: float,
+    selector: str,
+    parameters: Mapping[str, str] | None,
+    *,
+    restart_successful: bool,
+) -> tuple[R, Sequence[Node], Sequence[str]]:
+    """Have a finished workflow go on, claimed by who has the roll: what is kept of it, the leaves to be stopped that
+    are to run again, and the ids of nodes that have changed, where anybody listens."""
+    if workflow.finished and roll.find(workflow) is not None:
+        raise OperationError(f"{workflow.key}: its last pass is not over yet")
+    roll.check((workflow,))
+    again = retried(
+        workflow,
+        now,
+        restart_successful=restart_successful,
+        selector=selector,
+        parameters=parameters,
+    )
+    changed = _differing(workflow.nodes, again.nodes) if roll.listeners else []
+    workflow.document, workflow.nodes = again.document, again.nodes
+    return roll.claim(workflow), again.dropped, changed
 
 
 def _differing(before: Mapping[str, Node], after: Mapping[str, Node]) -> list[str]:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from engine.executors.executor import Adopting, Executor, Result
+from engine.executors.executor import Adopting, Document, Executor, Result
 from engine.executors.simulated import SimulatedExecutor
 from engine.graph import Invocation
 from engine.model.node import ERROR, SUSPEND, Node
@@ -85,14 +85,11 @@ class Leaves:
             if adopting is not None and adopting.adopt(workflow, template, node):
                 return False
             self.started += 1
-            result = self._executor.start(workflow, template, node)
-            if type(result) is not Result:
-                _check_result("start", result, Result)
+            result = started(self._executor, workflow, template, node)
         except SubstitutionError as error:  # what is put into it may be too large
             result = Result(ERROR, str(error))
         except Exception as error:
-            run.log.exception("executor failed to start a leaf", node=node.id)
-            result = Result(ERROR, f"{type(error).__name__}: {error}")
+            result = failed(error, node, run.log)
         if result is not None:
             run.report(node.id, result)
         return result is not None
@@ -102,11 +99,7 @@ class Leaves:
         if not self._is_run(node):
             return
         self._active.stopped(workflow, node.id)
-        try:
-            stop: Callable[[Workflow, Node], object] = self._executor.stop
-            _check_result("stop", stop(workflow, node))
-        except Exception:
-            log.exception("executor failed to stop a leaf", node=node.id)
+        stop(self._executor, workflow, node, log)
 
     def stop_all(self, run: Run) -> Pieces:
         """Have all leaves of a workflow stopped."""
@@ -123,6 +116,29 @@ class Leaves:
     def _is_run(self, node: Node) -> bool:
         """Whether there is anything to be run: only a simulated executor makes something of a suspend."""
         return node.type != SUSPEND or isinstance(self._executor, SimulatedExecutor)
+
+
+def started(executor: Executor, workflow: Workflow, template: Document, node: Node) -> Result | None:
+    """Have a leaf started: what came of it at once. Raises what the executor does, and `TypeError` for what is none."""
+    result = executor.start(workflow, template, node)
+    if type(result) is not Result:
+        _check_result("start", result, Result)
+    return result
+
+
+def failed(error: Exception, node: Node, log: Logger) -> Result:
+    """What a leaf has come to that the executor failed to start."""
+    log.error("executor failed to start a leaf", node=node.id, exc_info=error)
+    return Result(ERROR, f"{type(error).__name__}: {error}")
+
+
+def stop(executor: Executor, workflow: Workflow, node: Node, log: Logger) -> None:
+    """Have a leaf stopped."""
+    try:
+        end: Callable[[Workflow, Node], object] = executor.stop
+        _check_result("stop", end(workflow, node))
+    except Exception:
+        log.exception("executor failed to stop a leaf", node=node.id)
 
 
 def _check_result(method: str, result: object, *types: type) -> None:

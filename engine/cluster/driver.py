@@ -1,0 +1,382 @@
+"""The driver of a fleet: it has all that counts, does what shards say in the order in which they say it, and acts.
+
+A change that a shard mails is written to the store; once it is durable the workflow's owner sees it, and its leaves are
+started and stopped. While the store does not take it nothing is done of what the same shard has said behind it. A
+workflow goes to a shard as the store has it, be it new, of a shard that is gone, or of an earlier process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from functools import partial
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from engine.cluster.custody import NOBODY, Custody, Start
+from engine.cluster.figures import Gathered
+from engine.cluster.following import entries_of, follow
+from engine.cluster.holding import Asked, Held, Roster
+from engine.cluster.mail import Ask, Committed, Done, Down, Entries, Kept, News, Report, State, Stop, Take, Template, Up
+from engine.cluster.mail import Start as Starting
+from engine.cluster.outbox import TEMPLATES
+from engine.cluster.placement import Placement, groups_of
+from engine.cluster.shards import Line
+from engine.cluster.writing import Writing
+from engine.executors.executor import Adopting, Executor, Result
+from engine.graph.record import WalkRecord
+from engine.model.node import Node
+from engine.model.pace import FEW, Pace, Pieces
+from engine.model.workflow import Workflow
+from engine.operations import errors
+from engine.operations.errors import UnknownWorkflow
+from engine.reconciling.results import Commit
+from engine.reconciling.starting import failed, started, stop
+from engine.storage.store import Head, StoreError, WorkflowStore
+from engine.templates.catalog import Templates
+from rpc.logs import get_logger
+
+MANY: Final = 256
+"""So many items of a shard are done before it is told so, where it is told nothing else."""
+
+_log = get_logger(__name__)
+
+
+class Lines(Protocol):
+    """The shards that are there."""
+
+    def get(self, epoch: int) -> Line | None: ...
+
+    def of(self, number: int) -> Line | None: ...
+
+    def __iter__(self) -> Iterator[Line]: ...
+
+    def put(self, item: Down) -> None: ...
+
+
+class Driver:
+    """All but who waits for what: `news` is called whenever something may be over.
+
+    A store that ``keeps`` nothing forgets workflows that are over.
+    """
+
+    def __init__(
+        self,
+        store: WorkflowStore,
+        executor: Executor,
+        templates: Templates,
+        limit: int | None,
+        *,
+        keeps: bool,
+        news: Callable[[], None],
+    ) -> None:
+        self.custody = Custody()
+        self.placement = Placement()
+        self.roster = Roster(limit, self.custody, self._came, self._heard)
+        self.gathered = Gathered()
+        self.writing = Writing(store)
+        self.started = 0
+        """How often the executor was given a leaf to start."""
+        self.lines: Lines
+        self._store = store
+        self._keeps = keeps
+        self._executor = executor
+        self._adopting = executor if isinstance(executor, Adopting) else None
+        self._templates = templates
+        self._news = news
+        self._pace = Pace()
+        self._fresh: list[tuple[Held, Entries]] = []
+        """Those that the store does not have yet."""
+        self._wanted = asyncio.Event()
+        """Set where a workflow may have to be placed."""
+        self._is_placing = False
+        self._asks = 0
+        self._asked: dict[int, tuple[int, str, Asked]] = {}
+        """By number what was asked: of the shard of which epoch, about which workflow."""
+        self._untold: list[Commit] = []
+        """What listeners hear once the leaves that it starts are started."""
+        self._last: dict[str, list[str]] = {}
+        """By uid the nodes that the last pass has changed, of workflows that have leaves to be stopped yet."""
+        self._over: list[str] = []
+        """Workflows that the store is to forget."""
+
+    # Workflows
+
+    def _came(self, held: Held) -> None:
+        """There is another one. Raises `StoreError` for what is no JSON."""
+        uid = held.workflow.uid
+        self._fresh.append((held, entries_of(held.workflow)))
+        self.custody.take_in(uid)
+        self._wanted.set()
+
+    def restored(self, workflow: Workflow, record: WalkRecord) -> None:
+        """The store had it when it was opened."""
+        held = Held(workflow, self.custody)
+        held.written.set_result(None)
+        self.custody.take_in(workflow.uid, record.leaves)
+        self.roster.restored(held)
+        self.placement.add(workflow.uid, self._groups(workflow), live=bool(workflow.phase))
+        self._wanted.set()
+
+    def forget(self, held: Held) -> Coroutine[Any, Any, None]:
+        """Know a workflow no more, at once. What is returned is to be awaited by somebody: then nothing is left."""
+        workflow = held.workflow
+        line = self.lines.get(self.custody.holder(workflow.uid))
+        self._leave(held, parting=True)
+        self.custody.forget(workflow.uid)
+        self._fresh = [each for each in self._fresh if each[0] is not held]
+        left = Asked("forget", {}, asyncio.get_running_loop().create_future())
+        if line is None:
+            left.answer.set_result(None)
+        else:
+            self._send(line, workflow.uid, left)
+
+        async def forgotten() -> None:
+            await left.answer
+            await self.writing.until_done(workflow.uid, lambda: self._store.delete(workflow.uid))
+            self.roster.parted(workflow)
+
+        return forgotten()
+
+    def stop_all(self, held: Held) -> None:
+        """Have all leaves of a workflow stopped."""
+        for node_id in self.custody.running(held.workflow.uid):
+            if (node := held.workflow.nodes.get(node_id)) is not None:
+                self.stop(held.workflow, node)
+
+    def stop(self, workflow: Workflow, node: Node) -> None:
+        """Have a leaf stopped."""
+        self.roster.stopped(workflow, node.id)
+        stop(self._executor, workflow, node, _log.bind(workflow=workflow.key))
+
+    def _leave(self, held: Held, *, parting: bool = False) -> None:
+        self.placement.remove(held.workflow.uid)
+        self.roster.drop(held, parting=parting)
+        self._wanted.set()  # others may have waited for its place
+        for each in held.asked:
+            each.answer.set_exception(UnknownWorkflow(f"{held.workflow.key}: it is finished, or gone"))
+        self._news()
+
+    # Where they are
+
+    async def place(self) -> None:
+        """Have workflows be where they are to be, until cancelled."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            self._is_placing = True
+            fresh, self._fresh = self._fresh, []
+            new = {held.workflow.uid: (held, entries) for held, entries in fresh}
+            changes = [Committed(_head(held.workflow), entries, whole=True) for held, entries in fresh]
+            await self.writing.write(changes, self.custody.__contains__)
+            for uid, (held, _) in new.items():
+                if self.roster.by_uid(uid) is held:
+                    held.written.set_result(None)
+                    self.placement.add(uid, self._groups(held.workflow))
+            for uid, number in self.placement.settle().items():
+                await self._give(uid, number, new[uid][1] if uid in new else None)
+            self._is_placing = False
+            self._news()
+
+    def _groups(self, workflow: Workflow) -> frozenset[str]:
+        try:
+            return groups_of(workflow, self._templates)
+        except Exception:  # what is wrong with it its first pass will say
+            return frozenset((workflow.namespace,))
+
+    async def _give(self, uid: str, number: int, entries: Entries | None) -> None:
+        """Send a workflow to a shard, as the store has it."""
+        if entries is None:
+            entries = {}
+            for kind, key, value in await self.writing.until_done(uid, lambda: self._store.entries(uid)):
+                entries.setdefault(kind, {})[key] = msgspec.Raw(value)
+        line, held = self.lines.of(number), self.roster.by_uid(uid)
+        if line is None or held is None or self.placement.shard_of(uid) != number:
+            return  # it is gone meanwhile, or where it was to go is
+        reports = self.custody.give(uid, line.epoch)
+        line.put(Take(uid, entries))
+        for node_id, result in reports:
+            line.put(Report(uid, node_id, result))
+        asked, held.asked = held.asked, []
+        for each in asked:
+            self._send(line, uid, each)
+
+    def joined(self, line: Line) -> None:
+        """A shard is there."""
+        self.placement.joined(line.number)
+        self._wanted.set()
+        line.seeing = asyncio.create_task(self._see_to(line), name=f"see to shard {line.number}")
+
+    async def gone(self, line: Line) -> None:
+        """A shard is no more: once all is done that it has said, its workflows are others'."""
+        line.news.set()
+        if line.seeing is not None:
+            await asyncio.wait((line.seeing,))
+        self.custody.gone(line.epoch)
+        self.placement.gone(line.number)
+        self.gathered.gone(line.number)
+        for number, (epoch, uid, asked) in list(self._asked.items()):
+            if epoch == line.epoch:
+                del self._asked[number]
+                held = self.roster.by_uid(uid)
+                if held is not None:
+                    held.asked.append(asked)
+                elif not asked.answer.done():
+                    asked.answer.set_result(None)
+        self._wanted.set()
+        self._news()
+
+    # What is asked of them
+
+    def ask(self, held: Held, name: str, arguments: Mapping[str, Any]) -> asyncio.Future[Any]:
+        """Have a shard do something with a workflow: what it says, once what that has changed is durable."""
+        asked = Asked(name, dict(arguments), asyncio.get_running_loop().create_future())
+        line = self.lines.get(self.custody.holder(held.workflow.uid))
+        if line is None:
+            held.asked.append(asked)
+        else:
+            self._send(line, held.workflow.uid, asked)
+        return asked.answer
+
+    def ask_shard(self, line: Line, name: str, arguments: Mapping[str, Any]) -> asyncio.Future[Any]:
+        """Have a shard do something; None where it is gone before it has."""
+        asked = Asked(name, dict(arguments), asyncio.get_running_loop().create_future())
+        self._send(line, "", asked)
+        return asked.answer
+
+    def _send(self, line: Line, uid: str, asked: Asked) -> None:
+        self._asks += 1
+        self._asked[self._asks] = line.epoch, uid, asked
+        line.put(Ask(self._asks, uid, asked.name, asked.arguments))
+
+    def _answered(self, done: Done) -> None:
+        _, _, asked = self._asked.pop(done.number)
+        if asked.answer.done():  # whoever asked waits no more
+            return
+        if done.error is None:
+            asked.answer.set_result(done.value)
+        else:
+            name, message = done.error
+            kind = StoreError if name == StoreError.__name__ else getattr(errors, name, RuntimeError)
+            asked.answer.set_exception(kind(message))
+
+    def _heard(self, epoch: int, uid: str, node_id: str, result: Result) -> None:
+        if epoch != NOBODY and (line := self.lines.get(epoch)) is not None:
+            line.put(Report(uid, node_id, result))
+
+    # What they say
+
+    async def _see_to(self, line: Line) -> None:
+        """Do what a shard says, in the order in which it says it."""
+        while line.came or not line.is_gone:
+            if not line.came:
+                line.news.clear()
+                await line.news.wait()
+                continue
+            line.is_busy = True
+            items = list(line.came)
+            line.came.clear()
+            changes = [item for item in items if isinstance(item, Committed)]
+            if changes:
+                await self.writing.write(changes, lambda uid: self.custody.has(uid, line.epoch))
+            await self._pace.through(self._do_all(line, items))
+            over, self._over = self._over, []
+            for uid in over:
+                await self.writing.until_done(uid, partial(self._store.delete, uid))
+            line.done += len(items)
+            if line.done - line.kept >= MANY or line.mailbox.waiting:
+                line.kept = line.done
+                line.put(Kept(line.kept))
+            line.is_busy = False
+            self._news()
+
+    def _do_all(self, line: Line, items: Collection[Up]) -> Pieces:
+        for number, item in enumerate(items):
+            self._do(line, item)
+            if not number % FEW:
+                yield
+        self._tell()
+
+    def _do(self, line: Line, item: Up) -> None:
+        match item:
+            case Committed():
+                self._tell()
+                self._committed(line, item)
+            case Starting():
+                self._start(line, item)
+            case Stop():
+                held = self.roster.by_uid(item.uid)
+                if self.custody.stop(item.uid, line.epoch, item.node_id) and held is not None:
+                    self.stop(held.workflow, held.workflow.nodes[item.node_id])
+            case Template():
+                line.templates[item.number] = item.document
+                if len(line.templates) > TEMPLATES:
+                    del line.templates[next(iter(line.templates))]
+            case State():
+                line.state = item
+            case Done():
+                self._answered(item)
+            case News():
+                self.gathered.take(line.number, item)
+
+    def _committed(self, line: Line, change: Committed) -> None:
+        uid = change.head.uid
+        if not self.custody.has(uid, line.epoch):
+            return
+        self.custody.committed(change)
+        held = self.roster.by_uid(uid)
+        if held is None:
+            return
+        workflow = held.workflow
+        changed = follow(workflow, change)
+        if change.head.finished:
+            self._leave(held)
+            if not self._keeps:
+                self._over.append(uid)
+            self._untold.append(Commit(workflow, [*self._last.pop(uid, ()), *(changed or ())]))
+        elif workflow.finished:
+            self._last.setdefault(uid, []).extend(changed or ())
+        elif changed is not None and self.roster.listeners:
+            self._untold.append(Commit(workflow, changed))
+
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, []
+        for commit in untold:
+            self.roster.tell(commit)
+
+    def _start(self, line: Line, item: Starting) -> None:
+        """Start a leaf, unless it was started before; one of an earlier process may be adopted."""
+        how = self.custody.start(item.uid, line.epoch, item.node_id)
+        held = self.roster.by_uid(item.uid)
+        if how is Start.KNOWN or held is None:
+            return
+        workflow, template = held.workflow, line.templates[item.template]
+        node = workflow.nodes[item.node_id]
+        self.roster.started(workflow, node.id)
+        try:
+            if how is Start.FOUND and self._adopting is not None and self._adopting.adopt(workflow, template, node):
+                return
+            self.started += 1
+            result = started(self._executor, workflow, template, node)
+        except Exception as error:
+            result = failed(error, node, _log.bind(workflow=workflow.key))
+        if result is not None:
+            self.roster.note(held, node.id, result)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all is done that was said, by shards and to them."""
+        return not (self._fresh or self._is_placing or self._wanted.is_set()) and all(
+            line.state is not None and line.state.taken == line.mailbox.said and not line.came and not line.is_busy
+            for line in self.lines
+        )
+
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing more comes of itself, but for what the executor has yet to report."""
+        return self.is_done and all(line.state is not None and line.state.still for line in self.lines)
+
+
+def _head(workflow: Workflow) -> Head:
+    return Head(workflow.uid, workflow.namespace, workflow.name, workflow.phase)

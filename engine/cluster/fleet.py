@@ -1,0 +1,486 @@
+"""The face of a fleet: used as an `Engine` is, with workflows sharded over engines in other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import pickle
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, suppress
+from os import PathLike
+from types import TracebackType
+from typing import Any, Final, Literal, Self, TypedDict, Unpack
+
+from msgspec.structs import replace
+
+from engine.cluster.configuring import packed
+from engine.cluster.driver import Driver
+from engine.cluster.holding import Held
+from engine.cluster.mail import Configure, Document
+from engine.cluster.processes import Processes
+from engine.cluster.shard import Settings
+from engine.cluster.shards import Line, Owner, Shards
+from engine.cluster.transport import Transport
+from engine.cluster.turning import Turning
+from engine.executors.executor import Executor, Hosted, Result
+from engine.executors.simulated import PendingExecutor, SimulatedExecutor
+from engine.graph.nodes import MAX_NODES
+from engine.model.figures import Figures
+from engine.model.statistics import EngineHealth, EngineStats, EngineTimings
+from engine.model.workflow import Workflow
+from engine.operations.errors import Draining, OperationError, UnknownWorkflow
+from engine.reconciling.archive import Archive
+from engine.reconciling.entries import read
+from engine.reconciling.handle import WorkflowHandle, workflow_of
+from engine.reconciling.keeping import WORKERS
+from engine.reconciling.operating import begin_again
+from engine.reconciling.promise import DONE, Promise
+from engine.reconciling.results import Commit
+from engine.reconciling.starting import check_executor
+from engine.storage.memory import MemoryStore
+from engine.storage.store import WorkflowStore
+from engine.templates.catalog import Change, Documents, Templates
+from registry import Registry, Reload
+from rpc.logs import get_logger
+
+SHARDS: Final = 2
+DEADLINE: Final = 15.0
+"""Seconds after which a shard that does not answer is taken for dead, and ends itself where it is left alone."""
+
+Subject = Workflow | WorkflowHandle
+Over = Literal["processes"]
+
+_log = get_logger(__name__)
+
+
+class FleetOptions(TypedDict, total=False):
+    """The options of a `Fleet`, for who passes them on."""
+
+    executor: Executor | None
+    shards: int
+    over: Over | Transport
+    address: str | None
+    store: WorkflowStore | None
+    workflow_templates: Documents | None
+    cluster_workflow_templates: Documents | None
+    config_maps: Documents | None
+    workers: int
+    max_nodes: int
+    max_workflows: int | None
+    deadline: float
+
+
+class Fleet:
+    """Engines in other processes that share the workflows of one driver, which is this; an async context manager.
+
+    It has what an `Engine` has, and takes what that takes; see there. Workflows are sharded over ``shards`` engines,
+    each in a process of its own: child processes of this one. The store, the executor, listeners
+    and files of configuration are used by this process alone. With the default executor, a `SimulatedExecutor`, each
+    shard simulates for itself, and its clock is its own. A shard that does not answer for ``deadline`` seconds is
+    replaced, and its workflows go on elsewhere from what was committed last. See ``docs/fleet.md``.
+
+    Operations are asked of the shard that has the workflow: what they return is to be awaited, which raises what the
+    shard refuses; where nobody does that, it is logged. A workflow's document and nodes follow what its shard commits.
+
+    It has to be entered, which raises `StoreError`, `ConfigError`, and `TransportError` where no shards can be started.
+    """
+
+    def __init__(
+        self,
+        registry: Registry | None = None,
+        *,
+        executor: Executor | None = None,
+        shards: int = SHARDS,
+        over: Over | Transport = "processes",
+        address: str | None = None,
+        store: WorkflowStore | None = None,
+        workflow_templates: Documents | None = None,
+        cluster_workflow_templates: Documents | None = None,
+        config_maps: Documents | None = None,
+        workers: int = WORKERS,
+        max_nodes: int = MAX_NODES,
+        max_workflows: int | None = None,
+        deadline: float = DEADLINE,
+    ) -> None:
+        """Raises `TypeError` for an executor that is none, and `ValueError` for a number or a word that cannot be."""
+        for name, number in (("shards", shards), ("max_workflows", max_workflows)):
+            if number is not None and number < 1:
+                raise ValueError(f"{name}: expected 1 or more, got {number!r}")
+        if not deadline > 0:
+            raise ValueError(f"deadline: expected a number of seconds, got {deadline!r}")
+        self.registry = registry
+        self.executor: Executor = executor if executor is not None else SimulatedExecutor()
+        check_executor(self.executor)
+        self.clock: Callable[[], float] = (
+            self.executor.clock if isinstance(self.executor, SimulatedExecutor) else time.time
+        )
+        self.templates = Templates(workflow_templates, cluster_workflow_templates, config_maps)
+        self.templates.listeners.append(self._hand_on)
+        self.archive = Archive(store) if store is not None else None
+        """The workflows in the store, None without one."""
+        self._store: WorkflowStore = store if store is not None else MemoryStore()
+        self._driver = Driver(
+            self._store,
+            self.executor,
+            self.templates,
+            max_workflows,
+            keeps=store is not None,
+            news=self._news,
+        )
+        self._roster = self._driver.roster
+        self.listeners: list[Callable[[Commit], None]] = self._roster.listeners
+        """Called, in the event loop, with each `Commit`, as an engine's are."""
+        self._count = shards
+        self._deadline = deadline
+        self._turning = Turning(self._driver, self._roster, self._is_silent)
+        owner = Owner(self._settings, self._joined, self._driver.gone, self._turning.failed)
+        self._lines = self._driver.lines = Shards(_transport(over, address), shards, deadline, owner)
+        self._options = workers, max_nodes
+        self._parting: set[asyncio.Future[None]] = set()
+        """What is left to be done of workflows that are known no more."""
+        self._stack = AsyncExitStack()
+        if isinstance(self.executor, Hosted):
+            self.executor.attach(self._roster.hear, self.templates)
+
+    @classmethod
+    def from_config(cls, path: str | PathLike[str], **options: Unpack[FleetOptions]) -> Self:
+        """A fleet with the plugins of a TOML file; `options` are those of `Fleet`. Raises `registry.ConfigError`."""
+        return cls(Registry(path), **options)
+
+    async def __aenter__(self) -> Self:
+        self._roster.bind()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._store)
+            for head in await self._store.heads(finished=False):
+                workflow, record = await read(head.uid, await self._store.entries(head.uid))
+                self._driver.restored(workflow, record)
+            if self.registry is not None:
+                await stack.enter_async_context(self.registry)
+                self.registry.listeners.append(self._reloaded)
+                stack.callback(self.registry.listeners.remove, self._reloaded)
+            await stack.enter_async_context(self._lines)
+            placing = asyncio.create_task(self._driver.place(), name="place workflows")
+            stack.push_async_callback(_ended, placing)
+            stack.push_async_callback(self._turning.close)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    # What there is to see
+
+    @property
+    def stats(self) -> EngineStats:
+        """The figures of all shards together, those that are gone included, up to half a second old; and those of the
+        driver, which are of this moment."""
+        driver, stats = self._driver, self._driver.gathered.stats
+        simulated = isinstance(self.executor, SimulatedExecutor)
+        return replace(
+            stats,
+            writes=driver.writing.writes,
+            writes_failed=driver.writing.failures,
+            leaves_started=stats.leaves_started if simulated else driver.started,
+            workflows=len(self._roster.runs),
+        )
+
+    @property
+    def shards(self) -> Mapping[int, EngineStats]:
+        """The figures by shard, those of a number summed up over all that had it."""
+        return self._driver.gathered.shards
+
+    @property
+    def exchanges(self) -> int:
+        """How often mail was exchanged with shards, one way and back."""
+        return self._lines.exchanges + sum(line.exchanges for line in self._lines)
+
+    @property
+    def figures(self) -> Figures:
+        """All that there is to see, likewise."""
+        registry = self.registry.stats if self.registry is not None else None
+        return self._driver.gathered.figures(self.stats, registry)
+
+    @property
+    def timings(self) -> EngineTimings:
+        """How long passes and turns of the shards' event loops took."""
+        return self.figures.timings
+
+    @property
+    def health(self) -> EngineHealth:
+        """How the fleet is: as an engine, and as the shard of it that is worst off."""
+        stats, figures, limit = self.stats, self.figures, self._roster.limit
+        now = asyncio.get_running_loop().time() if self._turning.is_on else 0.0
+        return EngineHealth(
+            turning=self._turning.is_on,
+            draining=self._turning.draining,
+            full=limit is not None and len(self._roster.runs) >= limit,
+            since_turn=max((now - line.answered for line in self._lines), default=None) if now else None,
+            longest_pass=max((each.longest_pass for each in figures.loops.values()), default=0.0),
+            workflows=len(self._roster.runs),
+            queued=stats.queued,
+            in_flight=stats.in_flight,
+            store=self._driver.writing.error,
+        )
+
+    def nodes_by_phase(self) -> Counter[str]:
+        """How many nodes of unfinished workflows there are, as they were committed last."""
+        return Counter(node.phase for each in self.workflows for node in list(each.nodes.values()))
+
+    async def look(self) -> None:
+        """Have all figures be of this moment."""
+        await self._ask_all("look")
+
+    def waiting_for(self, workflow: Subject) -> str:
+        """Why an unfinished workflow does not go on, in words: as of the end of the last `run`, or of `look`."""
+        held = self._roster.find(self._workflow(workflow))
+        if held is None:
+            return "nothing was started"
+        return self._driver.writing.error or held.why or "a shard has it"
+
+    @property
+    def workflows(self) -> list[Workflow]:
+        """Those that the fleet has and are not finished: once it is entered, those that its store had."""
+        return [held.workflow for held in list(self._roster.runs.values())]
+
+    def find(self, key: str) -> WorkflowHandle | None:
+        """The handle of the unfinished workflow of a key, ``namespace/name``; None where the fleet has none."""
+        held = self._roster.runs.get(key)
+        return WorkflowHandle(self._roster, held.workflow) if held is not None else None
+
+    async def saved(self, workflow: Subject) -> None:
+        """Wait until the store has what was said of a workflow by now: its submission, reports, `stop` and the like."""
+        held = self._roster.find(self._workflow(workflow))
+        if held is not None:
+            await asyncio.shield(held.written)
+            with suppress(UnknownWorkflow):  # it is over by now, which the store has
+                await self._driver.ask(held, "saved", {})
+
+    # Many passes
+
+    def submit(self, workflow: Workflow) -> WorkflowHandle:
+        """Take in a workflow: a `serve` or `run` under way, or the next one, has a shard see to it. Raises what
+        `Engine.submit` does, and `StoreError` for one that JSON cannot say."""
+        subject = self._workflow(workflow)
+        handle = WorkflowHandle(self._roster, subject)
+        if subject.finished:
+            return handle
+        self._check_draining(subject)
+        self._roster.claim(subject)
+        return handle
+
+    async def run(self, workflows: Iterable[Subject] = (), *, timeout: float | None = None) -> None:
+        """As `Engine.run`. Of a simulation ``timeout`` is in seconds of each shard's clock. Raises `TransportError`
+        where no shard is left, and none can be started."""
+        self._roster.bind()
+        subjects = [self._workflow(each) for each in workflows]
+        unfinished = [each for each in subjects if not each.finished]
+        self._roster.check(unfinished)
+        mine = [each for each in unfinished if not self._roster.is_claimed(each)]
+        for each in mine:
+            self._roster.claim(each)
+        some = list(map(self._roster.know, unfinished))
+        try:
+            await self._turning.run(some if subjects else None, timeout)
+        finally:
+            for each in mine:
+                self._roster.release(each)
+        await self._ask_why([each for each in some if not each.workflow.finished])
+
+    async def serve(self) -> None:
+        """As `Engine.serve`; raises what `run` does."""
+        self._roster.bind()
+        await self._turning.serve()
+
+    def drain(self, grace: float) -> None:
+        """Have `serve` and `run` begin no more passes and return once those under way are over, or after `grace`
+        seconds, with what was reported by then written."""
+        self._roster.check_thread()
+        self._turning.drain(grace)
+
+    def forget(self, workflow: Subject) -> Awaitable[None]:
+        """As `Engine.forget`; awaited, its shard has forgotten it, and the store."""
+        return self._part(self._workflow(workflow), "forget")
+
+    def delete(self, workflow: Subject) -> Awaitable[None]:
+        """As `forget`, and the executor is told to stop what runs of it, at once."""
+        return self._part(self._workflow(workflow), "delete")
+
+    # What leaves come to
+
+    def report(self, workflow: Subject, node_id: str, result: Result) -> None:
+        """Say what became of a leaf that the executor started, as to an engine: it is kept until the workflow's shard
+        has taken it up, whatever becomes of that."""
+        self._roster.report(self._workflow(workflow), node_id, result)
+
+    def report_threadsafe(self, workflow: Subject, node_id: str, result: Result) -> concurrent.futures.Future[None]:
+        """`report` from any thread, soon, as `Engine.report_threadsafe`."""
+        return self._roster.soon(lambda: self.report(workflow, node_id, result), node_id)
+
+    # Operations, see `Engine`. They are done once they are awaited, and what they have changed is in the store.
+
+    def stop(self, workflow: Subject, *, node_field_selector: str = "", message: str = "") -> Awaitable[None]:
+        """As `Engine.stop`."""
+        return self._operate(workflow, "stop", node_field_selector=node_field_selector, message=message)
+
+    def terminate(self, workflow: Subject, *, message: str = "") -> Awaitable[None]:
+        """As `Engine.terminate`."""
+        return self._operate(workflow, "terminate", message=message)
+
+    def suspend(self, workflow: Subject) -> Awaitable[None]:
+        """As `Engine.suspend`."""
+        return self._operate(workflow, "suspend")
+
+    def resume(
+        self, workflow: Subject, *, node_field_selector: str = "", parameters: Mapping[str, str] | None = None
+    ) -> Awaitable[None]:
+        """As `Engine.resume`."""
+        return self._operate(workflow, "resume", node_field_selector=node_field_selector, parameters=parameters)
+
+    def set(
+        self,
+        workflow: Subject,
+        *,
+        node_field_selector: str,
+        phase: str = "",
+        message: str = "",
+        parameters: Mapping[str, str] | None = None,
+    ) -> Awaitable[None]:
+        """As `Engine.set`."""
+        return self._operate(
+            workflow,
+            "set",
+            node_field_selector=node_field_selector,
+            phase=phase,
+            message=message,
+            parameters=parameters,
+        )
+
+    def retry(
+        self,
+        workflow: Subject,
+        *,
+        restart_successful: bool = False,
+        node_field_selector: str = "",
+        parameters: Mapping[str, str] | None = None,
+    ) -> Awaitable[None]:
+        """As `Engine.retry`. Nobody is at work on the workflow: it counts at once."""
+        subject = self._workflow(workflow)
+        self._check_draining(subject)
+        _, dropped, changed = begin_again(
+            self._roster,
+            subject,
+            self.clock(),
+            node_field_selector,
+            parameters,
+            restart_successful=restart_successful,
+        )
+        for node in dropped:
+            self._driver.stop(subject, node)
+        self._roster.tell(Commit(subject, changed))
+        return DONE
+
+    def _operate(self, subject: Subject, name: str, **arguments: Any) -> Awaitable[None]:
+        workflow = self._workflow(subject)
+        if workflow.finished:
+            raise OperationError(
+                f"{workflow.key}: expected a workflow that is not finished, this one is {workflow.phase}"
+            )
+        return Promise(self._driver.ask(self._roster.know(workflow), name, arguments), workflow, name)
+
+    def _part(self, workflow: Workflow, how: str) -> Awaitable[None]:
+        held = self._roster.find(workflow)
+        if held is None:
+            if not workflow.finished:
+                raise UnknownWorkflow(f"{workflow.key}: this fleet does not have it: there is nothing to {how}")
+            return DONE
+        if how == "delete":
+            self._driver.stop_all(held)
+        left = asyncio.ensure_future(self._driver.forget(held))
+        self._parting.add(left)
+        left.add_done_callback(self._parting.discard)
+        return Promise(left, workflow, how)
+
+    # For the others
+
+    def _settings(self, epoch: int) -> bytes:
+        workers, max_nodes = self._options
+        documents = [
+            Document(kind, namespace, name, dict(document))
+            for (kind, namespace), shelf in self.templates.shelves.items()
+            for name, document in shelf.items()
+        ]
+        return Settings(
+            epoch,
+            self._count,
+            self._deadline,
+            documents,
+            workers,
+            max_nodes,
+            packed(self.registry.config) if self.registry is not None else None,
+            pickle.dumps(self.executor) if isinstance(self.executor, SimulatedExecutor) else None,
+        ).encode()
+
+    def _joined(self, line: Line) -> None:
+        self._driver.joined(line)
+        self._turning.joined(line)
+
+    def _news(self) -> None:
+        self._turning.look()
+
+    def _is_silent(self) -> bool:
+        if isinstance(self.executor, Hosted):
+            return not self.executor.busy
+        return isinstance(self.executor, SimulatedExecutor | PendingExecutor)
+
+    def _hand_on(self, change: Change) -> None:
+        document = dict(change.document) if change.document is not None else None
+        self._lines.put(Document(change.kind, change.namespace, change.name, document))
+
+    def _reloaded(self, reload: Reload) -> None:
+        assert self.registry is not None
+        self._lines.put(Configure(packed(self.registry.config)))
+
+    async def _ask_why(self, some: list[Held]) -> None:
+        """Have it known why workflows do not go on."""
+        by_line: dict[int, list[str]] = {}
+        for held in some:
+            by_line.setdefault(self._driver.custody.holder(held.workflow.uid), []).append(held.workflow.uid)
+        asked = [
+            self._driver.ask_shard(line, "waiting_for", {"uids": uids})
+            for epoch, uids in by_line.items()
+            if (line := self._lines.get(epoch)) is not None
+        ]
+        for answer in asked:
+            for uid, why in (await answer or {}).items():
+                if (known := self._roster.by_uid(uid)) is not None:
+                    known.why = why
+
+    async def _ask_all(self, name: str) -> None:
+        for answer in [self._driver.ask_shard(line, name, {}) for line in self._lines]:
+            await answer
+
+    def _workflow(self, subject: Subject) -> Workflow:
+        return workflow_of(subject, self._roster)
+
+    def _check_draining(self, subject: Workflow) -> None:
+        if self._turning.draining:
+            raise Draining(f"{subject.key}: the fleet is draining, and takes in no more workflows")
+
+
+def _transport(over: Over | Transport, address: str | None) -> Transport:
+    if not isinstance(over, str):
+        return over
+    if over == "processes":
+        if address is not None:
+            raise ValueError("address: expected none, child processes are on this machine")
+        return Processes()
+    raise ValueError(f'over: expected "processes", got {over!r}')
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))

@@ -1,0 +1,101 @@
+"""The workflows of a fleet: what is kept of each, and what becomes of what is said of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from engine.cluster.custody import Custody
+from engine.executors.executor import Result
+from engine.model.workflow import Workflow
+from engine.operations.errors import UnknownLeaf
+from engine.reconciling.roll import Roll
+
+
+class Asked(msgspec.Struct, eq=False):
+    """An operation that a shard is asked for: by the next one, too, if it is gone before it answers."""
+
+    name: str
+    arguments: dict[str, Any]
+    answer: asyncio.Future[Any]
+
+
+class Held:
+    """One workflow, until it is over."""
+
+    def __init__(self, workflow: Workflow, custody: Custody) -> None:
+        self.workflow = workflow
+        self.waiting: dict[object, Callable[[], None]] = {}
+        self.asked: list[Asked] = []
+        """What the shard is to be asked that has it next."""
+        self.why = ""
+        """Why it did not go on when somebody asked last."""
+        self._custody = custody
+
+    @cached_property
+    def written(self) -> asyncio.Future[None]:
+        """Done once the store has its submission."""
+        return asyncio.get_running_loop().create_future()
+
+    def reported(self, node_id: str) -> Result | None:
+        """What was reported of a leaf and no durable change has taken up."""
+        return self._custody.reported(self.workflow.uid, node_id)
+
+    def tell_waiting(self) -> None:
+        """The workflow is over, or will not be here."""
+        waiting, self.waiting = self.waiting, {}
+        for tell in waiting.values():
+            tell()
+
+
+class Roster(Roll[Held]):
+    """Those that are not finished. ``came`` is told of each new one, ``heard`` of what a shard is to hear of a leaf:
+    its epoch, and that."""
+
+    def __init__(
+        self,
+        limit: int | None,
+        custody: Custody,
+        came: Callable[[Held], None],
+        heard: Callable[[int, str, str, Result], None],
+    ) -> None:
+        super().__init__(limit)
+        self._custody = custody
+        self._came = came
+        self._heard = heard
+
+    def by_uid(self, uid: str) -> Held | None:
+        """The workflow of a uid."""
+        return self._by_uid.get(uid)
+
+    def _new(self, workflow: Workflow) -> Held:
+        held = Held(workflow, self._custody)
+        self._came(held)
+        return held
+
+    def wake(self, key: str) -> None:
+        """Its shard knows by itself."""
+
+    def note(self, run: Held, node_id: str, result: Result) -> None:
+        """What became of a leaf: kept until that is taken up, and told to the shard that has the workflow."""
+        uid = run.workflow.uid
+        try:
+            epoch = self._custody.report(uid, node_id, result)
+        except UnknownLeaf:
+            epoch = self._custody.note(uid, node_id, result)
+        self._heard(epoch, uid, node_id, result)
+
+    def drop(self, held: Held, *, parting: bool = False) -> None:
+        """It is over, or to be known no more: whoever waits for it hears of that."""
+        self._remove(held)
+        if parting:
+            self._parting.add(held.workflow)
+        held.tell_waiting()
+
+    def parted(self, workflow: Workflow) -> None:
+        """Nothing of it is left anywhere: it may be submitted again."""
+        self._parting.discard(workflow)

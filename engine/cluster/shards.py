@@ -1,0 +1,242 @@
+"""The shards of a fleet as its driver has them: started, exchanged mail with, found to be gone, and replaced."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import msgspec
+
+from engine.cluster.mail import Down, State, Up, read_up
+from engine.cluster.mailbox import Mailbox
+from engine.cluster.transport import Gone, Link, Transport, TransportError
+from rpc.logs import get_logger
+
+PAUSES: Final = (0.1, 10.0)
+"""Seconds until a shard is started again that did not last, and the most they grow to."""
+
+LASTED: Final = 60.0
+"""Seconds after which one that is gone is taken to have worked."""
+
+UNDER_WAY: Final = 2
+"""Exchanges: one waits for what the shard has to say, and another one with what there is to be said to it."""
+
+_log = get_logger(__name__)
+
+
+class Line:
+    """One incarnation of a shard, and the mail with it."""
+
+    def __init__(self, number: int, epoch: int, deadline: float) -> None:
+        self.number = number
+        self.epoch = epoch
+        self.mailbox = Mailbox[Down, Up](epoch)
+        self.state: State | None = None
+        """How it has said that it is."""
+        self.came: deque[Up] = deque()
+        """What it has said and nobody has seen to."""
+        self.done = 0
+        """How many items were seen to."""
+        self.kept = 0
+        """How many of these it has been told of."""
+        self.news = asyncio.Event()
+        """Set where it has said something, or is gone."""
+        self.is_busy = False
+        """Whether what it has said is being seen to."""
+        self.templates: dict[int, dict[str, Any]] = {}
+        """Those that it has sent last, by number."""
+        self.exchanges = 0
+        self.answered = 0.0
+        """When it answered last, by the loop's clock; 0 before it did."""
+        self.seeing: asyncio.Task[None] | None = None
+        """Sees to what came, until all is seen to that came of one that is gone."""
+        self._deadline = deadline
+        self._link: Link | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._over: asyncio.Future[str] | None = None
+        self._sending = False
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing comes any more."""
+        return self._over is not None and self._over.done()
+
+    def put(self, item: Down | bytes) -> None:
+        """Say something, with what else is said in this turn of the event loop."""
+        self.mailbox.put(item)
+        if not self._sending and self._link is not None:
+            self._sending = True
+            asyncio.get_running_loop().call_soon(self._send)
+
+    async def last(self, link: Link) -> str:
+        """Exchange mail for as long as there is a shard; why there is none any more."""
+        self._over = asyncio.get_running_loop().create_future()
+        self._link = link
+        self._send()
+        try:
+            return await self._over
+        finally:
+            self._link = None
+            for each in self._under_way:
+                each.cancel()
+
+    def _send(self) -> None:
+        """Have one exchange under way, and a second one where there is something to be said."""
+        self._sending = False
+        if self._link is None or self.is_gone or len(self._under_way) >= UNDER_WAY:
+            return
+        if self.mailbox.waiting or not self._under_way:
+            task = asyncio.create_task(self._exchange(self._link, self.mailbox.take()))
+            self._under_way.add(task)
+            task.add_done_callback(self._exchanged)
+
+    def _exchanged(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("mail failed", exc_info=error)
+            self._lost(f"{type(error).__name__}: {error}")
+        self._send()
+
+    async def _exchange(self, link: Link, letter: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._deadline):
+                answer = read_up(await link.exchange(letter))
+        except Gone as error:
+            self._lost(str(error))
+        except TimeoutError:
+            self._lost(f"{link.name} has not answered for {self._deadline:g} s")
+        except msgspec.MsgspecError as error:
+            self._lost(f"{link.name} has sent what is no letter: {error}")
+        else:
+            self.exchanges += 1
+            self.answered = asyncio.get_running_loop().time()
+            self.came.extend(self.mailbox.receive(answer))
+            self.news.set()
+
+    def _lost(self, why: str) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_result(why)
+
+
+class Owner(NamedTuple):
+    """Whose shards they are, and what it is told."""
+
+    settings: Callable[[int], bytes]
+    """What a new one of that epoch is made of. Whatever changes from now on is said to it."""
+    joined: Callable[[Line], None]
+    """A shard is there."""
+    gone: Callable[[Line], Awaitable[None]]
+    """A shard is no more: it does nothing, and nothing comes of it. Awaited, its workflows are others' to have."""
+    none_left: Callable[[TransportError], None]
+    """No shard is there, and none could be started."""
+
+
+class Shards:
+    """As many as there are to be: an async context manager that raises `TransportError` where one cannot be started."""
+
+    def __init__(self, transport: Transport, count: int, deadline: float, owner: Owner) -> None:
+        self._transport = transport
+        self._numbers = range(count)
+        self._deadline = deadline
+        self._owner = owner
+        self._epoch = 0
+        self._lines: dict[int, Line] = {}
+        """By epoch: those that are there, or are being started."""
+        self._there: set[int] = set()
+        """The epochs of the former."""
+        self._keeping: list[asyncio.Task[None]] = []
+        self._stack = AsyncExitStack()
+        self.exchanges = 0
+        """With shards that are gone."""
+        self.started = 0
+
+    def __iter__(self) -> Iterator[Line]:
+        return iter([self._lines[epoch] for epoch in sorted(self._there)])
+
+    def get(self, epoch: int) -> Line | None:
+        """The shard of that epoch, if it is there."""
+        return self._lines[epoch] if epoch in self._there else None
+
+    def of(self, number: int) -> Line | None:
+        """The shard of that number, if it is there."""
+        return next((line for line in self if line.number == number), None)
+
+    def put(self, item: Down | bytes) -> None:
+        """Say something to all, and to those that are being started."""
+        for line in self._lines.values():
+            line.put(item)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._transport)
+            starting = [asyncio.create_task(self._start(number)) for number in self._numbers]
+            try:
+                links = await asyncio.gather(*starting)
+            except BaseException:
+                for each in starting:
+                    each.cancel()
+                await asyncio.wait(starting)
+                raise
+            self._stack = stack.pop_all()
+        for line, link in links:
+            self._keeping.append(asyncio.create_task(self._keep(line, link), name=f"shard {line.number}"))
+        await asyncio.sleep(0)  # they are there once that has begun
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each in self._keeping:
+            each.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def _start(self, number: int) -> tuple[Line, Link]:
+        self._epoch += 1
+        line = Line(number, self._epoch, self._deadline)
+        self._lines[line.epoch] = line
+        try:
+            link = await self._transport.start(number, self._owner.settings(line.epoch))
+        except BaseException:
+            del self._lines[line.epoch]
+            raise
+        self.started += 1
+        return line, link
+
+    async def _keep(self, line: Line, link: Link) -> None:
+        """Have there be a shard of this number."""
+        clock, pause = asyncio.get_running_loop().time, 0.0
+        while True:
+            began = clock()
+            self._there.add(line.epoch)
+            self._owner.joined(line)
+            try:
+                why = await line.last(link)
+            except asyncio.CancelledError:
+                await link.close()
+                raise
+            _log.error("shard gone", reason=why)
+            await link.kill()
+            self._there.discard(line.epoch)
+            del self._lines[line.epoch]
+            self.exchanges += line.exchanges
+            await self._owner.gone(line)
+            pause = 0.0 if clock() - began > LASTED else pause
+            line, link, pause = await self._replaced(line.number, pause)
+
+    async def _replaced(self, number: int, pause: float) -> tuple[Line, Link, float]:
+        """Another shard of that number, and how long to wait for the next one if it does not last."""
+        first, most = PAUSES
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(max(2 * pause, first), most)
+            try:
+                return *await self._start(number), pause
+            except TransportError as error:
+                _log.error("shard not started", reason=str(error), retry_in=f"{pause:g}s")
+                if not self._there:
+                    self._owner.none_left(error)

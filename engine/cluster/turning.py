@@ -1,0 +1,180 @@
+"""Whom the shards of a fleet make passes for: until some workflows are over, or nothing can change any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol
+
+from engine.cluster.driver import Lines
+from engine.cluster.holding import Held, Roster
+from engine.cluster.mail import Down, Drain, Turn
+from engine.cluster.shards import Line
+from engine.cluster.transport import TransportError
+
+
+class Driven(Protocol):
+    """What is known of the shards."""
+
+    lines: Lines
+
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing more comes of itself."""
+        ...
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all is done that was said."""
+        ...
+
+    def ask_shard(self, line: Line, name: str, arguments: Mapping[str, Any]) -> asyncio.Future[Any]:
+        """Have a shard do something."""
+        ...
+
+
+class _Waiter:
+    """Somebody for whom they turn: until those that are ``left`` are over, or all (None), or for ever."""
+
+    def __init__(self, left: set[Held] | None, limit: float | None, *, stays: bool) -> None:
+        self.left = left
+        self.limit = limit
+        """By the loop's clock; that of a simulation may get there before."""
+        self.stays = stays
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def one_less(self, held: Held) -> None:
+        assert self.left is not None
+        self.left.discard(held)
+        if not self.left:
+            self.let_go()
+
+    def let_go(self, error: Exception | None = None) -> None:
+        if self.over.done():
+            return
+        if error is None:
+            self.over.set_result(None)
+        else:
+            self.over.set_exception(error)
+
+
+class Turning:
+    """Has shards make passes while there is anybody to make them for. `silent` says whether the executor will say
+    nothing more of itself."""
+
+    def __init__(self, driver: Driven, roster: Roster, silent: Callable[[], bool]) -> None:
+        self._driver = driver
+        self._roster = roster
+        self._silent = silent
+        self._waiters: set[_Waiter] = set()
+        self._limit: float | None = None
+        """Until when shards were told to turn."""
+        self._is_on = False
+        self._drain_by: float | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether passes are made."""
+        return self._is_on
+
+    @property
+    def draining(self) -> bool:
+        """Whether no more passes are begun."""
+        return self._drain_by is not None
+
+    async def run(self, some: Iterable[Held] | None, timeout: float | None) -> None:
+        """Until these are over, or all (None), nothing can change any more, `timeout` is over, or all is drained."""
+        left = None if some is None else set(some)
+        if left is not None and not left:
+            return
+        waiter = _Waiter(left, None if timeout is None else self._now() + timeout, stays=False)
+        for held in left or ():
+            held.waiting[waiter] = partial(waiter.one_less, held)
+        try:
+            await self._turn_for(waiter)
+        finally:
+            for held in left or ():
+                held.waiting.pop(waiter, None)
+
+    async def serve(self) -> None:
+        """Until all is drained."""
+        await self._turn_for(_Waiter(None, None, stays=True))
+
+    async def _turn_for(self, waiter: _Waiter) -> None:
+        self._waiters.add(waiter)
+        self._turn()
+        self.look()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(waiter.limit):
+                    await waiter.over
+        finally:
+            self._waiters.discard(waiter)
+            if not self._waiters:
+                await self._rest()
+
+    def _turn(self) -> None:
+        """Have all turn, for as long as anybody wants that."""
+        limits = [waiter.limit for waiter in self._waiters]
+        limit = None if None in limits else max((each for each in limits if each is not None), default=None)
+        if not self._is_on or limit != self._limit:
+            self._is_on, self._limit = True, limit
+            self._driver.lines.put(self._order())
+
+    def _order(self) -> Down:
+        if self._drain_by is not None:
+            return Drain(max(self._drain_by - self._now(), 0.0))
+        return Turn(None if self._limit is None else max(self._limit - self._now(), 0.0))
+
+    def joined(self, line: Line) -> None:
+        """There is another shard."""
+        if self._is_on or self.draining:
+            line.put(self._order())
+
+    async def _rest(self) -> None:
+        """Have none turn, and all be done that was said."""
+        self._is_on = False
+        resting = [self._driver.ask_shard(line, "rest", {}) for line in self._driver.lines]
+        if resting:
+            await asyncio.wait(resting)
+
+    def drain(self, grace: float) -> None:
+        """Have no more passes begun, and those under way aborted after so many seconds."""
+        by = self._now() + grace
+        self._drain_by = by if self._drain_by is None else min(by, self._drain_by)
+        self._driver.lines.put(self._order())
+        self.look()
+
+    def _end(self) -> None:
+        """No more passes are made: whoever waits goes on."""
+        self._roster.settle()
+        self._let_go(self._waiters)
+
+    async def close(self) -> None:
+        """Turn no more; whoever it turns for goes on as if drained."""
+        self._end()
+        await self._rest()
+
+    def failed(self, error: TransportError) -> None:
+        """There are no shards, nor will there be."""
+        self._let_go(self._waiters, error)
+
+    def look(self) -> None:
+        """Let go who has nothing to wait for any more."""
+        if self.draining:
+            turning = (line.state is not None and line.state.turning for line in self._driver.lines)
+            if not self._is_on or (self._driver.is_done and not any(turning)):
+                self._end()
+        elif not self._roster.runs:
+            self._let_go(waiter for waiter in self._waiters if waiter.left is None and not waiter.stays)
+        elif any(not waiter.stays for waiter in self._waiters) and self._driver.is_still and self._silent():
+            self._let_go(waiter for waiter in self._waiters if not waiter.stays)
+
+    def _let_go(self, waiters: Iterable[_Waiter], error: Exception | None = None) -> None:
+        for waiter in list(waiters):
+            waiter.let_go(error)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,91 @@
+"""What shards have committed is written to the store, until it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from inspect import iscoroutine
+from typing import Final, TypeVar
+
+from engine.cluster.mail import Committed, Entries
+from engine.storage.store import Change, StoreError, WorkflowStore
+from rpc.logs import get_logger
+
+PAUSES: Final = (0.1, 30.0)
+"""Seconds until the store is tried again that has failed, and the most they grow to."""
+
+_T = TypeVar("_T")
+_log = get_logger(__name__)
+
+
+class Writing:
+    """A store that fails for a while is tried again; ``error`` says why it did, empty where it works."""
+
+    def __init__(self, store: WorkflowStore) -> None:
+        self.error = ""
+        self.writes = self.failures = 0
+        self._store = store
+
+    async def write(self, changes: Iterable[Committed], wanted: Callable[[str], bool]) -> None:
+        """Have changes durable, as long as anybody wants those of a workflow. Several of one are written as one: what
+        was asked for last may not be taken back by one that was tried again."""
+        merged: dict[str, Committed] = {}
+        for change in changes:
+            uid = change.head.uid
+            merged[uid] = one_of(merged[uid], change) if uid in merged else change
+        left, pause = list(merged.values()), PAUSES[0]
+        while left := [each for each in left if wanted(each.head.uid)]:
+            asked = [(each, _begun(self._commit(each))) for each in left]
+            left = []
+            for each, writing in asked:
+                try:
+                    await writing
+                    self.writes += 1
+                except Exception as error:
+                    self._failed(each.head.uid, error)
+                    left.append(each)
+            if left:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, PAUSES[1])
+            else:
+                self.error = ""
+
+    def _commit(self, each: Committed) -> Awaitable[int]:
+        return self._store.commit(Change(each.head, each.put, each.gone, each.whole))
+
+    async def until_done(self, uid: str, what: Callable[[], Awaitable[_T]]) -> _T:
+        """Something else that is asked of the store, likewise."""
+        pause = PAUSES[0]
+        while True:
+            try:
+                return await what()
+            except Exception as error:
+                self._failed(uid, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, PAUSES[1])
+
+    def _failed(self, uid: str, error: Exception) -> None:
+        self.failures += 1
+        self.error = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+        _log.warning("store failed", uid=uid, reason=self.error)
+
+
+def _begun(writing: Awaitable[int]) -> Awaitable[int]:
+    """All are asked for before any is waited for."""
+    return asyncio.ensure_future(writing) if iscoroutine(writing) else writing
+
+
+def one_of(before: Committed, after: Committed) -> Committed:
+    """Two changes of a workflow as one."""
+    if after.whole:
+        return after
+    put: Entries = {kind: dict(some) for kind, some in before.put.items()}
+    gone = {kind: dict.fromkeys(keys) for kind, keys in before.gone.items()}
+    for kind, keys in after.gone.items():
+        for key in keys:
+            put.get(kind, {}).pop(key, None)
+        if not before.whole:
+            gone.setdefault(kind, {}).update(dict.fromkeys(keys))
+    for kind, some in after.put.items():
+        put.setdefault(kind, {}).update(some)
+    return Committed(after.head, put, {kind: [*keys] for kind, keys in gone.items()}, before.whole)

@@ -1,4 +1,4 @@
-"""A shard where it runs, whatever carries its mail: it is made from its settings, and ends when it is left alone."""
+"""A shard where it runs, whatever carries its mail: it is made of its settings, and ends when it is left alone."""
 
 from __future__ import annotations
 
@@ -7,28 +7,63 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, cast
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Final, Self
 
-from engine.cluster.transport import Served
+from engine.cluster.transport import Gone, Served
+from rpc.logs import get_logger
 from rpc.statuses import in_one_line
 
 OVERDUE: Final = 75
 """The exit code of a shard that ended itself since no exchange came (EX_TEMPFAIL of sysexits.h)."""
 
+_log = get_logger(__name__)
 
-def made(factory: str, settings: bytes) -> Served:
-    """The shard that ``"module:callable"`` makes of its settings. Raises what that raises."""
-    module, _, name = factory.partition(":")
-    make: Callable[[bytes], Served] = getattr(importlib.import_module(module), name)
-    return make(settings)
+
+def named(name: str) -> Any:
+    """What ``"module:attribute"`` names. Raises what importing it does, and `AttributeError`."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def reason(error: BaseException) -> str:
-    """Why a shard failed, in one line."""
+    """What went wrong, in one line."""
     while isinstance(error, BaseExceptionGroup):
-        error = cast(BaseException, error.exceptions[0])
-    said = str(error)
-    return in_one_line(f"{type(error).__name__}: {said}" if said else type(error).__name__)
+        error = error.exceptions[0]
+    kind, said = type(error).__name__, str(error)
+    return in_one_line(said if isinstance(error, Gone) else f"{kind}: {said}" if said else kind)
+
+
+class Hosted:
+    """The shard of this process, which the factory makes of its settings: an async context manager; whose deadline is
+    kept from there on."""
+
+    def __init__(self, factory: str, settings: bytes) -> None:
+        self._factory = factory
+        self._settings = settings
+        self.place = f"process {os.getpid()}"
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        make: Callable[[bytes], Served] = named(self._factory)
+        self._shard = await self._stack.enter_async_context(make(self._settings))
+        self._deadline = Deadline(self._shard.deadline)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def exchange(self, mail: bytes) -> bytes:
+        """What the shard answers. Raises what it does, which is the end of it."""
+        self._deadline.heard()
+        try:
+            return await self._shard.exchange(mail)
+        except Exception:
+            _log.exception("shard failed")
+            raise
 
 
 class Deadline:
@@ -38,9 +73,8 @@ class Deadline:
     it is stuck in. A process that was stopped for longer ends as it goes on.
     """
 
-    def __init__(self, seconds: float, end: Callable[[int], object] = os._exit) -> None:
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._end = end
         self.heard()
         threading.Thread(target=self._keep, name="shard-deadline", daemon=True).start()
 
@@ -51,4 +85,4 @@ class Deadline:
     def _keep(self) -> None:
         while (left := self._at - time.monotonic()) > 0:
             time.sleep(left)
-        self._end(OVERDUE)
+        os._exit(OVERDUE)

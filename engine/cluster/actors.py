@@ -1,0 +1,171 @@
+"""Shards as actors of a Ray cluster, as the driver sees them: mail goes through a process of its own, which knows Ray.
+
+So the driver's process needs no Ray, keeps its signal handlers, and outlives the cluster's control service, with which
+Ray ends the process that it is in: all that is lost then is shards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Final, Self
+
+from engine.cluster import frames
+from engine.cluster.sockets import SocketLink, end, kill, spawn
+from engine.cluster.transport import SHARD, Link, TransportError
+
+AUTO: Final = "auto"
+"""The address, as Ray has it, of whatever cluster is found."""
+
+REACH: Final = 5.0
+"""Seconds that a cluster's control service has to answer at all."""
+
+CONNECT: Final = 20.0
+"""Seconds until there is a connection with it; mostly two. What listens there may be no Ray."""
+
+START: Final = 60.0
+"""Seconds that a cluster of our own has to start; mostly eight."""
+
+READY: Final = 75.0
+"""Seconds until an actor can take mail: more than the other process waits, which knows why it cannot."""
+
+ENDING: Final = 15.0
+"""Seconds that a cluster of our own has to end."""
+
+_ALWAYS: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_COLOR_PREFIX": "0"}
+_OWN: Final = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # has all of Ray listen on loopback alone, on Linux, too
+    "RAY_AUTH_MODE": "token",
+    "RAY_prestart_worker_first_driver": "0",  # else as many workers as there are cores
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # a control service of ours that is gone does not come back
+}
+
+
+def _own() -> dict[str, str]:
+    """For a cluster of our own: a token that nobody else has, unless we were given one."""
+    return _OWN | {"RAY_AUTH_TOKEN": os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)}
+
+
+class Actors:
+    """A `Transport` over actors in the cluster at ``address``, that of its control service as ``HOST:PORT``, or
+    ``auto``, for ``RAY_ADDRESS`` or one that runs here; Ray wants this machine to be a node of it. Without an address a
+    cluster is started here, which listens on loopback alone, knows nobody else, and ends with this process.
+
+    Each actor has one of the cluster's CPUs to itself, so that they are spread. Where a cluster authenticates by token,
+    Ray finds ours as ever: ``RAY_AUTH_MODE=token``, with ``RAY_AUTH_TOKEN`` or ``RAY_AUTH_TOKEN_PATH``.
+
+    A cluster that is lost takes all links with it, and `start` connects anew.
+    """
+
+    def __init__(self, address: str | None = None, factory: str = SHARD) -> None:
+        self.address = address
+        """Once entered also that of a cluster of our own, for the ``ray`` command."""
+        self._given = address
+        self._factory = factory
+        self._connecting = asyncio.Lock()
+        self._ray: _Connection | None = None
+        self._links = set[SocketLink]()
+
+    async def __aenter__(self) -> Self:
+        if find_spec("ray") is None:
+            raise TransportError("ray is not installed: pip install 'oarlock[ray]'")
+        await self._connected()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*(link.kill() for link in self._links))
+        if self._ray is not None:
+            await self._ray.close()
+
+    async def start(self, number: int, settings: bytes) -> Link:
+        """Start a shard. Raises `TransportError`."""
+        link = await (await self._connected()).open(f"shard {number}")
+        self._links.add(link)
+        link.listening.add_done_callback(lambda _: self._links.discard(link))
+        await link.begin(settings, READY)
+        return link
+
+    async def _connected(self) -> _Connection:
+        """Ray, connected with anew where it is lost. Raises `TransportError`."""
+        async with self._connecting:
+            if self._ray is None or self._ray.lost:
+                self._ray = await _connect(self._factory, self._given)
+                self.address = self._ray.address
+            return self._ray
+
+
+async def _connect(factory: str, address: str | None) -> _Connection:
+    if address is not None:
+        await _reach(address)
+    environment = _ALWAYS | ({} if address else _own())
+    arguments = ("engine.cluster.ray:run", factory, address or "local")
+    process, control = await spawn(*arguments, environment=environment)
+    connection = _Connection(process, control)
+    await connection.begin(*("Ray", START) if address is None else (f"Ray at {address}", CONNECT))
+    return connection
+
+
+async def _reach(address: str) -> None:
+    """See that somebody listens there, since Ray would try for long. Raises `TransportError`."""
+    host, _, port = address.rpartition(":")
+    if address != AUTO and not (host and port.isdecimal() and "/" not in host):
+        raise TransportError(
+            f"address of a Ray cluster {address!r}: expected HOST:PORT of its control service, or auto"
+        )
+    if address != AUTO:
+        try:
+            async with asyncio.timeout(REACH):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        except OSError as error:
+            raise TransportError(f"no Ray cluster at {address}: {error or 'no answer'}") from error
+        writer.close()
+
+
+class _Connection:
+    """A process that speaks with Ray: sockets are sent to it over ``control``, the first for the cluster, then one for
+    each shard."""
+
+    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
+        self._process = process
+        self._control = control
+
+    async def begin(self, name: str, patience: float) -> None:
+        """Connect, or start a cluster, in so many seconds. Raises `TransportError`."""
+        streams = await self._streams()
+        self._cluster = SocketLink(name, streams, lambda: end(self._process), lambda: kill(self._process), ENDING)
+        self._cluster.listening.add_done_callback(lambda _: self._control.close())
+        self.address = await self._cluster.begin(b"", patience)
+
+    @property
+    def lost(self) -> bool:
+        """Whether there is no connection any more."""
+        return self._cluster.listening.done()
+
+    async def open(self, name: str) -> SocketLink:
+        """A link to a shard that is yet to begin. Raises `TransportError`."""
+        link = SocketLink(name, await self._streams(), lambda: self._end(link))
+        return link
+
+    async def close(self) -> None:
+        """End the process in good order."""
+        await self._cluster.close()
+
+    async def _streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                socket.send_fds(self._control, [b"\0"], [theirs.fileno()])
+            except OSError as error:
+                ours.close()
+                raise TransportError(f"the process that speaks with Ray is gone: {error}") from error
+        return await asyncio.open_connection(sock=ours, limit=frames.LIMIT)
+
+    async def _end(self, link: SocketLink) -> str:
+        """What became of a shard that did not say so itself."""
+        return "was ended" if link.ending else f"is lost: {self._cluster.name} {await end(self._process)}"

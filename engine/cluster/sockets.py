@@ -1,0 +1,145 @@
+"""The driver's ends: a child process that has a socket as its stdin, and the link to a shard over a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from engine.cluster import frames
+from engine.cluster.hosting import OVERDUE
+from engine.cluster.transport import Gone, TransportError
+
+PATIENCE: Final = 5.0
+"""Seconds that a process has to end in good order."""
+
+
+async def spawn(
+    name: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> tuple[asyncio.subprocess.Process, socket.socket]:
+    """Start a child that calls ``"module:callable"``, see `engine.cluster.child`, which finds modules as they are found
+    here; the process, and our end of its socket. Raises `TransportError`."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "engine.cluster.child", str(os.getpid()), name, *arguments),
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(sys.path)},
+                start_new_session=True,
+            )
+        except BaseException as error:
+            ours.close()
+            if isinstance(error, OSError):
+                raise TransportError(f"cannot start {sys.executable}: {error}") from error
+            raise
+    return process, ours
+
+
+def kill(process: asyncio.subprocess.Process) -> None:
+    """End it at once; it may have ended already."""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+
+
+async def end(process: asyncio.subprocess.Process) -> str:
+    """See a process end that has closed its socket, which is killed if it takes too long, and tell how it did."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            code = await process.wait()
+    except TimeoutError:
+        kill(process)
+        code = await process.wait()
+    if code == OVERDUE:
+        return "ended itself, since no exchange came within its deadline"
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+class SocketLink:
+    """A `Link` over a socket. Once that is at its end, ``end`` is awaited for what became of the other side, ``was
+    ended by SIGKILL``; ``kill`` is called to have it ended, where it does not do so when it is told. In good order it
+    ends within ``patience`` seconds."""
+
+    def __init__(
+        self,
+        name: str,
+        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        end: Callable[[], Awaitable[str]],
+        kill: Callable[[], None] = lambda: None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.name = name
+        self._reader, self._writer = streams
+        self._end = end
+        self._kill = kill
+        self._patience = patience
+        self.ending = False
+        """Whether it was told to end, or has said why it does."""
+        self._waiting: deque[asyncio.Future[bytes]] = deque()
+        self._gone = ""
+        self.listening = asyncio.create_task(self._listen())
+
+    async def begin(self, settings: bytes, patience: float) -> str:
+        """Have the shard begin, in so many seconds, and tell what runs it. Raises `TransportError`."""
+        try:
+            async with asyncio.timeout(patience):
+                place = (await self.exchange(settings)).decode()
+        except BaseException as error:
+            await self.kill()
+            if isinstance(error, Gone):
+                raise TransportError(str(error)) from error
+            if isinstance(error, TimeoutError):
+                raise TransportError(f"{self.name} was not ready within {patience:g} s") from error
+            raise
+        self.name = f"{self.name} ({place})"
+        return place
+
+    async def exchange(self, mail: bytes) -> bytes:
+        if self._gone:
+            raise Gone(self._gone)
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting.append(answer)
+        frames.write(self._writer, frames.MAIL, mail)
+        return await answer
+
+    async def kill(self) -> None:
+        if not self.listening.done():
+            self.ending = True
+            frames.write(self._writer, frames.KILL)
+            self._kill()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._patience):
+                    await asyncio.shield(self.listening)
+            self._writer.close()  # by now whoever has the other end is stuck
+        await asyncio.shield(self.listening)
+
+    async def close(self) -> None:
+        self.ending = True
+        frames.write(self._writer, frames.CLOSE)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                await asyncio.shield(self.listening)
+        await self.kill()
+
+    async def _listen(self) -> None:
+        """Hand out answers until the socket is at its end, and see what becomes of the shard."""
+        why = ""
+        while (frame := await frames.read(self._reader)) is not None:
+            kind, body = frame
+            if kind == frames.FAILED:
+                why, self.ending = body.decode(), True
+            elif not (answer := self._waiting.popleft()).done():
+                answer.set_result(body)
+        self._writer.close()
+        ended = await self._end()
+        self._gone = f"{self.name} {f'failed: {why}' if why else ended}"
+        for answer in self._waiting:
+            if not answer.done():
+                answer.set_exception(Gone(self._gone))

@@ -63,7 +63,8 @@ class Subject:
         self._registry = registry
         self._engine = engine
         self._loops = 0
-        self._lanes = {plugin.name: _lane(plugin) for plugin in registry.config.plugins}
+        lanes = {plugin.name: plugin.lane for plugin in registry.config.plugins}
+        self._lanes = {name: "wire" if lane == "auto" else lane for name, lane in lanes.items()}
         self._workflow: Workflow | None = None
         self._scraping: asyncio.Task[None] | None = None
 
@@ -204,13 +205,6 @@ def _count(plugin: Plugin) -> _Counts:
     outcomes = plugin.client.stats.outcomes
     sent = sum(count for outcome, count in outcomes.items() if outcome not in _UNSENT)
     return _Counts(sent, {outcome: count for outcome, count in outcomes.items() if count and outcome not in _GOOD})
-
-
-def _lane(plugin: PluginConfig) -> str:
-    """The lane that `auto` comes to."""
-    if plugin.lane != "auto":
-        return plugin.lane
-    return "aiohttp" if plugin.address.startswith("https:") else "wire"
 
 
 def _resident() -> int:

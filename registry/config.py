@@ -231,8 +231,6 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
             address = parse_address(self.address)
         except ValueError as error:
             raise FieldError("address", str(error)) from None
-        if self.lane == "wire" and address.scheme == "https":
-            raise FieldError("lane", 'expected "auto" or "aiohttp" for an https:// address, got "wire"')
         if self.tls is not None and address.scheme != "https":
             raise FieldError("tls", f"expected an https:// address, got {show(self.address)}")
         try:

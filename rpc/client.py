@@ -66,15 +66,16 @@ class _MakeLane(typing.Protocol):
         max_body: int,
         headers: Mapping[str, str],
         destinations: Destinations,
+        tls: Tls | None,
     ) -> OwnLane: ...
 
 
-def _lane_of(name: LaneName, address: Address, tls: Tls | None) -> _MakeLane:
+def _lane_of(name: LaneName) -> _MakeLane:
     """The lane to travel by. It is imported here: aiohttp takes longer than all of ours, and most do without it."""
-    if name == "aiohttp" or address.scheme == "https":
+    if name == "aiohttp":
         from rpc.lanes.aiohttp import AiohttpLane
 
-        return partial(AiohttpLane, tls=tls)
+        return AiohttpLane
     from rpc.lanes.wire import WireLane
 
     return WireLane
@@ -124,8 +125,6 @@ class Client:
             raise ValueError(f"concurrency must be at least 1, or 'adaptive', not {concurrency}")
         if max_body < 2:
             raise ValueError(f"max_body must be at least 2 bytes, the size of an empty object, not {max_body}")
-        if lane == "wire" and self.address.scheme == "https":
-            raise ValueError("the wire lane does not speak https; use lane 'auto' or 'aiohttp'")
         if tls is not None and self.address.scheme != "https":
             raise ValueError(f"tls is for https addresses, not {self.address}")
         self._credentials = Credentials(token, headers or {}, tls)
@@ -149,13 +148,13 @@ class Client:
 
     async def __aenter__(self) -> Self:
         if self._lane is None:
-            make = _lane_of(self._lane_name, self.address, self._credentials.tls)
-            self._lane = make(
+            self._lane = _lane_of(self._lane_name)(
                 self.address,
                 timeout=self._timeout,
                 max_body=self._max_body,
                 headers=self._credentials.lines,
                 destinations=self._destinations,
+                tls=self._credentials.tls,
             )
             self._say_if_unverified()
             self._attempts.lane = self._lane

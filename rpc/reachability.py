@@ -12,7 +12,7 @@ from rpc.address import Address
 from rpc.destinations import ANYWHERE, Destinations
 from rpc.lanes import Forbidden, LaneError
 from rpc.lanes.dialing import Dialer
-from rpc.tls import Tls, failure
+from rpc.tls import Tls, failure, foreign_protocol
 
 NOBODY: Final = "nobody answers at"
 """How a problem begins that is not with who answers."""
@@ -52,10 +52,10 @@ async def can_connect(
 async def _shake_hands(
     address: Address, timeout: float, tls: Tls | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> str | None:
-    context = tls.context if tls is not None else ssl.create_default_context()
-    name = tls.server_name if tls is not None and tls.server_name else address.host
+    settings = tls if tls is not None else Tls()
+    name = settings.server_name or address.host
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    secured = context.wrap_bio(incoming, outgoing, server_hostname=name)
+    secured = settings.context.wrap_bio(incoming, outgoing, server_hostname=name)
 
     heard = b""
 
@@ -75,6 +75,8 @@ async def _shake_hands(
                 with contextlib.suppress(ssl.SSLWantReadError):
                     secured.do_handshake()
                     shaken = True
+                    if (problem := foreign_protocol(secured)) is not None:
+                        return f"TLS with {address} failed: {problem}"
                     break
                 await listen()
             # In TLS 1.3 it is only after our end of the handshake that a plugin says what it makes of our certificate.
@@ -100,4 +102,4 @@ async def _shake_hands(
         if not silent:
             return None
         why = ssl.SSLEOFError()
-    return f"TLS with {address} failed: {failure(why, shown=tls is not None and 'cert_file' in tls.files)}"
+    return f"TLS with {address} failed: {failure(why, shown='cert_file' in settings.files)}"

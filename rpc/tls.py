@@ -17,6 +17,7 @@ from rpc.address import parse_address
 
 MinVersion = Literal["1.2", "1.3"]
 
+_PROTOCOL: Final = "http/1.1"
 _MAX_BYTES: Final = 4 * 1024 * 1024
 _SETTLING: Final = 3
 """How often files are read that are being replaced meanwhile, until they are taken as they are."""
@@ -127,7 +128,8 @@ class Tls:
         authorities = self._authorities(contents["ca_file"]) if "ca_file" in contents else None
         context = ssl.create_default_context(cadata=authorities)
         context.minimum_version = _VERSIONS[self.min_version]
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols([_PROTOCOL])
+        context.options |= ssl.OP_NO_RENEGOTIATION
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -200,9 +202,19 @@ def failure(error: OSError, shown: bool) -> str:
         return f"a client certificate is asked for{perhaps}: {said}"
     if "ALERT_PROTOCOL_VERSION" in reason or reason in ("UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"):
         return "no version of TLS that both take"
+    if "ALERT_NO_APPLICATION_PROTOCOL" in reason:
+        return f"the plugin does not take {_PROTOCOL}, which is all that is offered by ALPN"
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
         return "what answers does not speak TLS"
     return reason.replace("_", " ").lower() if reason.isupper() else reason
+
+
+def foreign_protocol(spoken: ssl.SSLObject) -> str | None:
+    """Why the protocol that was chosen by ALPN (RFC 7301) is none that we speak; a plugin need not choose any."""
+    chosen = spoken.selected_alpn_protocol()
+    if chosen in (None, _PROTOCOL):
+        return None
+    return f"the plugin chose the protocol {chosen} by ALPN, and {_PROTOCOL} was offered"
 
 
 def _content(field: str, file: Path) -> bytes:

@@ -62,6 +62,7 @@ class Connection(asyncio.Protocol):
         "reader",
         "request",
         "socket",
+        "take",
         "transport",
         "uploading",
         "used",
@@ -72,6 +73,8 @@ class Connection(asyncio.Protocol):
         self.lane = lane
         self.socket = connected
         self._is_tcp = connected.family != socket.AF_UNIX
+        self.take: Callable[[bytes], None] = self._read
+        """Who is given what was read from the socket itself."""
         self.call: Waiting | None = None
         self.reader: Reader | None = Reader(lane.max_body)
         self.early: list[Callable[[], None]] | None = []
@@ -160,6 +163,12 @@ class Connection(asyncio.Protocol):
             with contextlib.suppress(OSError):
                 self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
+    def fail_once_begun(self, error: LaneError) -> None:
+        if self.early is not None:
+            self.early.append(partial(self.fail, error))
+        else:
+            self.fail(error)
+
     def fail(self, error: LaneError) -> None:
         call, self.call = self.call, None
         self.lane.drop(self)
@@ -168,6 +177,10 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.uploading = True
+        self.look_closely()
+
+    def look_closely(self) -> None:
+        """Take no short cut with the reply to come: there is something to decide then."""
         if self.reader is None:
             self.reader = Reader(self.lane.max_body)
 
@@ -184,7 +197,7 @@ class Connection(asyncio.Protocol):
         if self.early is not None:
             self.early.append(partial(self.connection_lost, exc))
             return
-        if exc is not None and self.call is not None:
+        if exc is not None and self.call is not None and not self.gone:
             self._salvage()
         self._ended(exc)
         self.lane.disconnected()
@@ -199,7 +212,7 @@ class Connection(asyncio.Protocol):
                 return
             if not data:
                 return
-            self._read(data)
+            self.take(data)
 
     def _ended(self, reset: Exception | None) -> None:
         if self.gone:

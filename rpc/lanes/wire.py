@@ -1,4 +1,4 @@
-"""The wire lane: HTTP/1.1 over plain TCP and unix sockets, at a few microseconds of our own per call.
+"""The wire lane: HTTP/1.1 over TCP, with or without TLS, and unix sockets, at a few microseconds of our own per call.
 
 What a call costs here: one `bytes` to send, one comparison of what comes back (`rpc.lanes.connection`), and a future
 for those who want to await it. Which connection takes which call is decided in `rpc.lanes.pool`. This is the shell
@@ -21,7 +21,9 @@ from rpc.lanes.connection import Call, Connection
 from rpc.lanes.dialing import Dialer
 from rpc.lanes.pool import Pool
 from rpc.lanes.reading import Reader, read_at_once
+from rpc.lanes.securing import Handshakes
 from rpc.lanes.sweeping import Sweeper
+from rpc.tls import Tls
 
 _CONNECT_SHARE: Final = 0.9
 """Of the timeout: a connect must fail a little before the call does, so that a blackhole is told from a slow plugin."""
@@ -40,7 +42,7 @@ _HEADS: Final = 1024
 
 
 class WireLane:
-    """A `rpc.lanes.OwnLane` for ``http`` and ``unix`` addresses."""
+    """A `rpc.lanes.OwnLane`. ``tls`` is for an https address; without it the system's authorities are."""
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class WireLane:
         headers: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
         destinations: Destinations = ANYWHERE,
+        tls: Tls | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._clock = clock
@@ -62,6 +65,9 @@ class WireLane:
         self._headers: Mapping[str, str] | None = None
         self._lines = b""
         self._dialer = Dialer(address, timeout=timeout * _CONNECT_SHARE, clock=clock, destinations=destinations)
+        self._handshakes = Handshakes(tls, address.host, clock) if address.scheme == "https" else None
+        self._retired: set[Connection] = set()
+        """Made with TLS settings that do not count any more, and still answering."""
         self._pool: Pool[Connection, Call] = Pool()
         self.idle = self._pool.idle
         self.waiting = self._pool.waiting
@@ -105,6 +111,18 @@ class WireLane:
         """See `rpc.lanes.OwnLane.renew`. Calls that wait for a connection have their old ones."""
         self._fields = _fields(self._address, credentials.lines)
         self._heads.clear()
+        if self._handshakes is not None and credentials.tls != self._handshakes.tls:
+            self._handshakes = Handshakes(credentials.tls, self._address.host, self._clock)
+            self._retire()
+
+    def _retire(self) -> None:
+        """Let no call more travel by the connections that there are."""
+        for connection in tuple(self._pool.connections):
+            if connection.call is None:
+                self.drop(connection)
+            else:
+                self._retired.add(connection)
+                connection.look_closely()
 
     def _head(self, path: str, size: int) -> bytes:
         heads = self._heads.setdefault(path, {})
@@ -152,12 +170,32 @@ class WireLane:
         connection.begin()
 
     async def _connect(self) -> Connection:
+        """A new connection, by the settings that count at its end."""
+        while True:
+            handshakes = self._handshakes
+            try:
+                connection = await self._connect_by(handshakes)
+            except LaneError:
+                if handshakes is self._handshakes:
+                    raise
+                continue
+            if connection is None:
+                continue
+            if handshakes is self._handshakes:
+                return connection
+            connection.transport.abort()
+
+    async def _connect_by(self, handshakes: Handshakes | None) -> Connection | None:
+        """None where it is to be tried again."""
+        loop = self._loop
+        until = loop.time() + self._timeout * _CONNECT_SHARE
         deadline = self._clock() + self._timeout
         connected = await self._dialer.dial()
         connection = Connection(self, connected, deadline)
-        loop = self._loop
-        connect = loop.create_unix_connection if connected.family == socket.AF_UNIX else loop.create_connection
         try:
+            if handshakes is not None:
+                return connection if await handshakes.secure(connection, connected, until) else None
+            connect = loop.create_unix_connection if connected.family == socket.AF_UNIX else loop.create_connection
             await connect(lambda: connection, sock=connected)
         except OSError as error:
             raise Unreachable(f"the connection broke as it was made: {error}") from error
@@ -198,7 +236,7 @@ class WireLane:
         connection.used = True
         kept = self._pool.answered(connection, reusable=reusable)
         self._reconsider()
-        if not kept:
+        if not kept or connection in self._retired:
             self.drop(connection)
             return
         if self._pool.connections[connection] < 2:
@@ -227,6 +265,7 @@ class WireLane:
         if connection.gone:
             return
         connection.gone = True
+        self._retired.discard(connection)
         prompt = self._clock() - (connection.deadline - self._timeout) < _PROMPT
         self._pool.lost(connection, silent=silent and prompt)
         self._reconsider()

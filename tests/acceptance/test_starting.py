@@ -48,7 +48,16 @@ def test_a_command_imports_only_what_it_needs(
     assert not {*spared} & {*modules}
 
 
-def test_without_a_plugin_on_https_there_is_no_aiohttp(process: RunPython) -> None:
-    code = "import sys; from rpc import Client; Client('http://localhost:1'); print('aiohttp' in sys.modules)"
+def test_without_its_lane_there_is_no_aiohttp(process: RunPython) -> None:
+    code = """
+import asyncio, sys
+from rpc import Client
+
+async def main():
+    async with Client('http://localhost:1'), Client('https://localhost:1'):
+        print('aiohttp' in sys.modules)
+
+asyncio.run(main())
+"""
     done = process("-c", code)
     assert done.out == "False\n"

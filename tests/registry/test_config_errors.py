@@ -182,11 +182,6 @@ def test_two_plugins_of_one_name_are_refused_without_a_file_too() -> None:
         Config(plugins=(plugin, plugin))
 
 
-def test_the_wire_lane_is_refused_for_https(toml: Callable[[str | bytes], Path]) -> None:
-    file = toml('[[plugins]]\nname = "x"\naddress = "https://h"\nlane = "wire"\n')
-    assert line(file) == 'plugins[0].lane: expected "auto" or "aiohttp" for an https:// address, got "wire"'
-
-
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert line(tmp_path / "none.toml") == "cannot be read: No such file or directory"
 

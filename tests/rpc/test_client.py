@@ -293,8 +293,3 @@ async def test_a_client_that_was_never_opened_says_so() -> None:
 def test_options_without_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must be|printable"):
         Client("http://localhost:4355", **options)
-
-
-def test_the_wire_lane_does_not_take_https() -> None:
-    with pytest.raises(ValueError, match="https"):
-        Client("https://localhost:4355", lane="wire")

@@ -1,18 +1,21 @@
-"""Both lanes, on both event loops, against scripted peers."""
+"""Both lanes, the wire lane over TLS too, on both event loops, against scripted peers."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import pytest
+import trustme
 import uvloop
 
 from rpc.address import Address
 from rpc.lanes import Lane
 from rpc.lanes.aiohttp import AiohttpLane
 from rpc.lanes.wire import WireLane
+from rpc.tls import Tls
 from tests.asking import post
 from tests.rpc.conformance.peers import (
     GOOD,
@@ -36,19 +39,57 @@ def pytest_asyncio_loop_factories(
     return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
 
+Way = Literal["aiohttp", "wire", "tls"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with a peer of its own, which is not scripted, is over plain TCP alone."""
+    if "lane" in metafunc.fixturenames:
+        ways: list[Way] = ["aiohttp", "wire", "tls"] if "peer" in metafunc.fixturenames else ["aiohttp", "wire"]
+        metafunc.parametrize("way", ways, indirect=True)
+
+
 @pytest.fixture
-async def peer() -> AsyncIterator[MakePeer]:
-    """``await peer(script, ...)`` starts a `Peer` on TCP, ``await peer(script, ..., path=...)`` on a unix socket."""
+def way(request: pytest.FixtureRequest) -> Any:
+    """How the lane under test and the peer speak with each other."""
+    return getattr(request, "param", "wire")
+
+
+class Trust(NamedTuple):
+    """What a peer shows, and what its caller goes by."""
+
+    server: ssl.SSLContext
+    client: Tls
+
+
+@pytest.fixture(scope="session")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Trust:
+    authority = trustme.CA()
+    ca_file = tmp_path_factory.mktemp("trust") / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1", "plugin.test", "both.test", "rebound.test").configure_cert(context)
+    return Trust(context, Tls(ca_file=ca_file))
+
+
+@pytest.fixture
+async def peer(way: Way, trust: Trust) -> AsyncIterator[MakePeer]:
+    """``await peer(script, ...)`` starts a `Peer` on TCP, ``await peer(script, ..., path=...)`` on a unix socket.
+
+    With ``plain`` it never speaks TLS.
+    """
     started: list[tuple[asyncio.AbstractServer, Peer]] = []
 
-    async def start(*scripts: Script, path: str = "") -> Peer:
+    async def start(*scripts: Script, path: str = "", plain: bool = False) -> Peer:
         it = Peer(*scripts)
         if path:
             server: asyncio.AbstractServer = await asyncio.start_unix_server(it.accept, path, limit=1 << 26)
             it.address = Address("unix", socket=path)
         else:
-            server = await asyncio.start_server(it.accept, "127.0.0.1", 0, limit=1 << 26)
-            it.address = Address("http", "127.0.0.1", server.sockets[0].getsockname()[1])
+            secure = trust.server if way == "tls" and not plain else None
+            server = await asyncio.start_server(it.accept, "127.0.0.1", 0, limit=1 << 26, ssl=secure)
+            port = server.sockets[0].getsockname()[1]
+            it.address = Address("http" if secure is None else "https", "127.0.0.1", port)
         started.append((server, it))
         return it
 
@@ -61,19 +102,15 @@ async def peer() -> AsyncIterator[MakePeer]:
     assert not failures, failures
 
 
-@pytest.fixture(params=[AiohttpLane, WireLane], ids=["aiohttp", "wire"])
-def lane_class(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
 @pytest.fixture
-async def lane(lane_class: Any) -> AsyncIterator[MakeLane]:
+async def lane(way: Way, trust: Trust) -> AsyncIterator[MakeLane]:
     """``lane(address, ...)`` makes the lane under test; all are closed at the end."""
     made: list[Lane] = []
 
     def make(address: Address, **options: Any) -> Lane:
-        defaults = {"timeout": PATIENCE, "max_body": 1 << 20, "headers": {}}
-        it: Lane = lane_class(address, **defaults | options)
+        defaults: dict[str, Any] = {"timeout": PATIENCE, "max_body": 1 << 20, "headers": {}}
+        defaults["tls"] = trust.client if address.scheme == "https" else None
+        it: Lane = (AiohttpLane if way == "aiohttp" else WireLane)(address, **defaults | options)
         made.append(it)
         return it
 
@@ -83,7 +120,7 @@ async def lane(lane_class: Any) -> AsyncIterator[MakeLane]:
 
 
 @pytest.fixture
-def play(lane: MakeLane, peer: MakePeer) -> Callable[..., Awaitable[None]]:
+def play(lane: MakeLane, peer: MakePeer, way: Way) -> Callable[..., Awaitable[None]]:
     """``await play(case)`` feeds it whole, byte by byte and at random splits, on fresh and on reused connections."""
 
     async def one(case: Case, pieces: list[bytes], reused: bool, options: dict[str, Any]) -> None:
@@ -121,7 +158,8 @@ def play(lane: MakeLane, peer: MakePeer) -> Callable[..., Awaitable[None]]:
 
     async def run(case: Case, **options: Any) -> None:
         for reused in (False, True):
-            for how, pieces in cuts(case.raw):
+            fed = cuts(case.raw)
+            for how, pieces in fed if way != "tls" else (fed[0], fed[-1]):
                 try:
                     await one(case, pieces, reused, options)
                 except BaseException as error:

@@ -7,7 +7,7 @@ import random
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 from rpc.address import Address
@@ -55,6 +55,8 @@ class Line:
     def reset(self) -> None:
         """Close with a RST."""
         sock = self.writer.get_extra_info("socket")
+        if sock is None:
+            return  # the other end was quicker
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
@@ -106,6 +108,10 @@ class Peer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def at(self, name: str) -> Address:
+        """Its address by another name."""
+        return replace(self.address, host=name)
+
     async def connected(self, count: int) -> None:
         """Wait until there have been `count` connections."""
         async with asyncio.timeout(PATIENCE):
@@ -119,7 +125,10 @@ class Peer:
         except (asyncio.IncompleteReadError, ConnectionError):
             line.closed.set()
         except Exception as error:
-            self.failures.append(error)
+            if getattr(error, "reason", "") == "APPLICATION_DATA_AFTER_CLOSE_NOTIFY":
+                line.closed.set()  # to OpenSSL it is an error that another request was on its way to who closes
+            else:
+                self.failures.append(error)
         finally:
             line.writer.close()
 
@@ -132,9 +141,9 @@ class Peer:
 
 
 class MakePeer(Protocol):
-    """Starts a peer on TCP, or on the unix socket at `path`."""
+    """Starts a peer on TCP, `plain` or as the lane under test has it, or on the unix socket at `path`."""
 
-    async def __call__(self, *scripts: Script, path: str = "") -> Peer: ...
+    async def __call__(self, *scripts: Script, path: str = "", plain: bool = False) -> Peer: ...
 
 
 class MakeLane(Protocol):

@@ -133,7 +133,7 @@ async def test_one_lookup_serves_all_who_wait_for_it(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", it.address.port))]
 
     asked = answer_lookups(monkeypatch, resolve)
-    under_test = lane(Address("http", "plugin.test", it.address.port))
+    under_test = lane(it.at("plugin.test"))
     outcomes = await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(20)))
     assert set(outcomes) == {GOOD_REPLY}
     assert asked == ["plugin.test"]
@@ -153,13 +153,13 @@ async def test_aaaa_dead_and_a_alive_is_delivered(
         ]
 
     answer_lookups(monkeypatch, resolve)
-    assert await outcome(post(lane(Address("http", "both.test", it.address.port)), "/", b"{}")) == GOOD_REPLY
+    assert await outcome(post(lane(it.at("both.test")), "/", b"{}")) == GOOD_REPLY
 
 
 async def test_an_address_that_goes_dark_is_left_for_the_other(
     lane: MakeLane, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = await peer(serve_well)
+    other = await peer(serve_well, plain=True)
     loop = asyncio.get_running_loop()
     with socket.socket() as first, contextlib.ExitStack() as fillers:
         first.bind(("127.0.0.1", 0))
@@ -171,7 +171,7 @@ async def test_an_address_that_goes_dark_is_left_for_the_other(
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
 
         answer_lookups(monkeypatch, resolve)
-        under_test = lane(Address("http", "both.test", other.address.port))
+        under_test = lane(other.at("both.test"))
         call = asyncio.ensure_future(outcome(post(under_test, "/", b"{}")))
         with (await loop.sock_accept(first))[0] as accepted:
             accepted.setblocking(False)
@@ -200,7 +200,7 @@ async def test_a_call_in_the_very_turn_in_which_the_lookup_ends(
     answer_lookups(monkeypatch, resolve)
     unhandled: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
-    under_test = lane(Address("http", "plugin.test", it.address.port))
+    under_test = lane(it.at("plugin.test"))
     calls = [asyncio.ensure_future(post(under_test, "/", b"{}"))]
     await asked.wait()
     found.set()
@@ -337,7 +337,7 @@ async def test_of_several_addresses_only_those_are_dialled_that_may_be(
     it = await peer(serve_well)
     answer_lookups(monkeypatch, answering("169.254.169.254", "127.0.0.1", "fe80::1", port=it.address.port))
     dialled = watch_dialling(monkeypatch)
-    under_test = lane(Address("http", "plugin.test", it.address.port), destinations=Destinations(discovered=True))
+    under_test = lane(it.at("plugin.test"), destinations=Destinations(discovered=True))
     assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     assert dialled == ["127.0.0.1"]
 
@@ -350,9 +350,7 @@ async def test_an_address_is_looked_up_once_checked_and_dialled(
     answers = [answering("127.0.0.1", port=it.address.port), answering("169.254.169.254")]
     asked = answer_lookups(monkeypatch, lambda: answers.pop(0)())
     dialled = watch_dialling(monkeypatch)
-    under_test = lane(
-        Address("http", "rebound.test", it.address.port), destinations=Destinations(("127.0.0.0/8",), discovered=True)
-    )
+    under_test = lane(it.at("rebound.test"), destinations=Destinations(("127.0.0.0/8",), discovered=True))
     assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     assert (asked, dialled) == (["rebound.test"], ["127.0.0.1"])
 

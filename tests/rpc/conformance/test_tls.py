@@ -1,4 +1,4 @@
-"""Rows "TLS" of the faults, which only the aiohttp lane has to do with."""
+"""Rows "TLS" of the faults."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import trustme
 
 from rpc.address import Address
 from rpc.lanes import Unreachable, Untrusted
-from rpc.lanes.aiohttp import AiohttpLane
 from tests.asking import post
-from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, outcome, serve_well
+from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, Line, MakeLane, outcome, serve_well
 
 Serve = Callable[[trustme.LeafCert], Awaitable[Address]]
 
@@ -59,52 +58,42 @@ async def serve() -> AsyncIterator[Serve]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def lane(address: Address, timeout: float = PATIENCE) -> AiohttpLane:
-    return AiohttpLane(address, timeout=timeout, max_body=1000, headers={})
-
-
-async def test_good_certificate(authority: trustme.CA, serve: Serve) -> None:
-    it = lane(await serve(authority.issue_cert("127.0.0.1")))
+async def test_good_certificate(authority: trustme.CA, serve: Serve, lane: MakeLane) -> None:
+    it = lane(await serve(authority.issue_cert("127.0.0.1")), tls=None)
     assert await outcome(post(it, "/", b"{}")) == GOOD_REPLY
-    await it.aclose()
 
 
-async def test_expired_certificate(authority: trustme.CA, serve: Serve) -> None:
-    it = lane(await serve(authority.issue_cert("127.0.0.1", not_after=datetime(2001, 1, 1, tzinfo=UTC))))
+async def test_expired_certificate(authority: trustme.CA, serve: Serve, lane: MakeLane) -> None:
+    it = lane(await serve(authority.issue_cert("127.0.0.1", not_after=datetime(2001, 1, 1, tzinfo=UTC))), tls=None)
     assert await outcome(post(it, "/", b"{}")) is Untrusted
-    await it.aclose()
 
 
-async def test_certificate_of_another_host(authority: trustme.CA, serve: Serve) -> None:
-    it = lane(await serve(authority.issue_cert("another.test")))
+async def test_certificate_of_another_host(authority: trustme.CA, serve: Serve, lane: MakeLane) -> None:
+    it = lane(await serve(authority.issue_cert("another.test")), tls=None)
     assert await outcome(post(it, "/", b"{}")) is Untrusted
-    await it.aclose()
 
 
-async def test_certificate_of_an_unknown_authority(authority: trustme.CA, serve: Serve) -> None:
-    it = lane(await serve(trustme.CA().issue_cert("127.0.0.1")))
+async def test_certificate_of_an_unknown_authority(authority: trustme.CA, serve: Serve, lane: MakeLane) -> None:
+    it = lane(await serve(trustme.CA().issue_cert("127.0.0.1")), tls=None)
     assert await outcome(post(it, "/", b"{}")) is Untrusted
-    await it.aclose()
 
 
-async def test_handshake_stall(authority: trustme.CA) -> None:
+async def test_handshake_stall(authority: trustme.CA, lane: MakeLane) -> None:
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
 
     async with await asyncio.start_server(stall, "127.0.0.1", 0) as server:
-        it = lane(Address("https", "127.0.0.1", server.sockets[0].getsockname()[1]), timeout=0.2)
+        it = lane(Address("https", "127.0.0.1", server.sockets[0].getsockname()[1]), timeout=0.2, tls=None)
         assert await outcome(post(it, "/", b"{}")) is Unreachable
-        await it.aclose()
 
 
-async def test_peer_that_does_not_speak_tls(authority: trustme.CA) -> None:
+async def test_peer_that_does_not_speak_tls(authority: trustme.CA, lane: MakeLane) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(GOOD)
         writer.close()
 
     async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
-        it = lane(Address("https", "127.0.0.1", server.sockets[0].getsockname()[1]))
+        it = lane(Address("https", "127.0.0.1", server.sockets[0].getsockname()[1]), tls=None)
         assert await outcome(post(it, "/", b"{}")) is Untrusted
-        await it.aclose()

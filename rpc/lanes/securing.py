@@ -1,0 +1,267 @@
+"""TLS on the wire lane: OpenSSL in memory (`ssl.SSLObject`), between the socket's transport and a connection.
+
+Event loops have TLS of their own. It costs more, since it asks OpenSSL for more until that raises an exception, tells
+late or not at all why a plugin ended a connection, and has no place for sessions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, cast
+
+from rpc.lanes import LaneError, Unreachable, Untrusted
+from rpc.lanes.connection import Connection
+from rpc.tls import Tls, failure, foreign_protocol
+
+_RECORD: Final = 16 * 1024
+"""Bytes that one record carries at most (RFC 8446, 5.1)."""
+_BUFFER: Final = 64 * 1024
+_RESUMED_FOR: Final = 3600.0
+"""Seconds for which a session may stand in for a look at the plugin's certificate."""
+_MOST_SESSIONS: Final = 256
+
+
+@dataclass
+class _Kept:
+    """What is known of a peer. ``session`` is None where none is to be offered, and neither another be taken."""
+
+    session: ssl.SSLSession | None
+    until: float
+    resumed: bool = False
+
+
+class Handshakes:
+    """Those of one lane, by the same settings: ``tls``, or the system's authorities. ``host``: the address's.
+
+    Sessions are kept by socket address, since those behind one name need not be able to read each other's tickets. They
+    are gone with the settings that they were made with. One is taken after a full handshake, and offered again and
+    again: Python copies it at each taking, which is more than resuming spares.
+    """
+
+    def __init__(self, tls: Tls | None, host: str, clock: Callable[[], float]) -> None:
+        self.tls = tls
+        settings = tls if tls is not None else Tls()
+        self._context = settings.context
+        self._name = settings.server_name or host
+        self._shown = "cert_file" in settings.files
+        self._clock = clock
+        self._sessions: dict[object, _Kept] = {}
+        self.buffer = memoryview(bytearray(_BUFFER))
+        """For what comes on any of the connections, since it is read at once."""
+
+    async def secure(self, connection: Connection, connected: socket.socket, until: float) -> bool:
+        """Shake hands until that loop time, and let `connection` send and receive by TLS. Raises `LaneError`.
+
+        False where a resumed session made it fail, which is not offered again: a new connection may do.
+        """
+        loop = asyncio.get_running_loop()
+        peer = _peer(connected)
+        kept = self._kept(peer)
+        secured = Secured(self, connection, kept.session if kept is not None else None)
+        try:
+            async with asyncio.timeout_at(until):
+                await loop.create_connection(lambda: secured, sock=connected)
+                await secured.shaken
+        except BaseException as error:
+            secured.give_up()
+            if isinstance(error, TimeoutError):
+                raise Unreachable("TLS failed: no handshake within the connect timeout") from error
+            if not isinstance(error, LaneError) or kept is None or kept.session is None:
+                raise
+            kept.session = None
+            return False
+        if kept is None:
+            secured.on_reply = lambda spoken: self._keep(peer, spoken)
+        elif kept.session is not None:
+            self._judge(peer, kept, secured.spoken.session_reused)
+        return True
+
+    def open(self, session: ssl.SSLSession | None) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
+        """One's end of TLS, what it is to read, and what it has to send."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        spoken = self._context.wrap_bio(incoming, outgoing, server_hostname=self._name, session=session)
+        return spoken, incoming, outgoing
+
+    def failure(self, error: OSError) -> str:
+        """What failed, in one line."""
+        return failure(error, shown=self._shown)
+
+    def _kept(self, peer: object) -> _Kept | None:
+        kept = self._sessions.get(peer)
+        if kept is not None and kept.until <= self._clock():
+            del self._sessions[peer]
+            return None
+        return kept
+
+    def _keep(self, peer: object, spoken: ssl.SSLObject) -> None:
+        """Called with a reply, since in TLS 1.3 tickets come after the handshake."""
+        session = spoken.session
+        if session is None or not (session.has_ticket or (session.id and spoken.version() != "TLSv1.3")):
+            return
+        if len(self._sessions) >= _MOST_SESSIONS:
+            self._sessions.clear()
+        lifetime = min(session.ticket_lifetime_hint or session.timeout, _RESUMED_FOR)
+        self._sessions[peer] = _Kept(session, self._clock() + lifetime)
+
+    def _judge(self, peer: object, kept: _Kept, resumed: bool) -> None:
+        """A session was `resumed`, or not: by a server that has begun anew, or by one that never does."""
+        if resumed:
+            kept.resumed = True
+        elif not kept.resumed:
+            kept.session = None
+        elif self._sessions.get(peer) is kept:
+            del self._sessions[peer]
+
+
+class Secured(asyncio.Transport, asyncio.BufferedProtocol):
+    """The protocol of a socket's transport, and the transport of ``connection``.
+
+    ``shaken`` is a future: done with the handshake, or failed with a `LaneError`.
+    """
+
+    def __init__(self, handshakes: Handshakes, connection: Connection, session: ssl.SSLSession | None) -> None:
+        super().__init__()
+        self._handshakes = handshakes
+        self._connection = connection
+        self._buffer = handshakes.buffer
+        self.spoken, self._incoming, self._outgoing = handshakes.open(session)
+        self.shaken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.on_reply: Callable[[ssl.SSLObject], None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._speaks = self._ended = False
+
+    # The socket's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._send = self._transport.write
+        self._shake()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.take(self._buffer[:nbytes])
+
+    def take(self, data: bytes | memoryview) -> None:
+        """What was read from the socket."""
+        self._incoming.write(data)
+        if not self._speaks and not self._shake():
+            return
+        spoken, incoming = self.spoken, self._incoming
+        pieces: list[bytes] = []
+        problem: ssl.SSLError | None = None
+        try:
+            while piece := spoken.read(_RECORD):
+                pieces.append(piece)
+                if not incoming.pending and not spoken.pending():  # rather than to be told so by an exception
+                    break
+            else:
+                self._ended = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            problem = error
+        connection = self._connection
+        if pieces:
+            if self.on_reply is not None:
+                on_reply, self.on_reply = self.on_reply, None
+                on_reply(spoken)
+            connection.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if self._outgoing.pending:
+            self._flush()
+        if self._ended:
+            connection.eof_received()
+        elif problem is not None:
+            connection.fail_once_begun(Untrusted(f"TLS failed: {self._handshakes.failure(problem)}"))
+
+    def _shake(self) -> bool:
+        """Whether the handshake is over, and was good."""
+        if self.shaken.done():
+            return False
+        try:
+            self.spoken.do_handshake()
+            problem = foreign_protocol(self.spoken)
+        except ssl.SSLWantReadError:
+            self._flush()
+            return False
+        except ssl.SSLError as error:
+            problem = self._handshakes.failure(error)
+        self._flush()
+        if problem is not None:
+            self.shaken.set_exception(Untrusted(f"TLS failed: {problem}"))
+            return False
+        self._speaks = True
+        self._connection.take = self.take
+        self._connection.connection_made(self)
+        self.shaken.set_result(None)
+        return True
+
+    def eof_received(self) -> None:
+        """Whatever ends without TLS's own end may have been cut short by anybody; `connection_lost` tells."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._speaks:
+            if not self.shaken.done():
+                hung_up = exc if isinstance(exc, OSError) else ConnectionAbortedError()
+                self.shaken.set_exception(Unreachable(f"cannot connect: {self._handshakes.failure(hung_up)}"))
+            return
+        if exc is None and not self._ended:
+            exc = ConnectionAbortedError("closed without the end of TLS")
+        self._connection.connection_lost(exc)
+        del self._connection  # which refers to us, and need not wait for the garbage collector
+
+    def pause_writing(self) -> None:
+        if self._speaks:
+            self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._speaks:
+            self._connection.resume_writing()
+
+    # The connection's side
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            sent = self.spoken.write(data)
+            while sent < len(data):
+                sent += self.spoken.write(memoryview(data)[sent:])
+        except ssl.SSLError:
+            return  # it is over, and whoever writes is told of that by an event
+        self._send(self._outgoing.read())
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert self._transport is not None
+        self._transport.set_write_buffer_limits(high, low)
+
+    def abort(self) -> None:
+        """Close at once, and not without taking leave: a server may forget a session that ended otherwise."""
+        transport = self._transport
+        if transport is None:
+            return
+        if self._speaks and not transport.is_closing():
+            with contextlib.suppress(ssl.SSLError):  # it waits for the other's
+                self.spoken.unwrap()
+            self._flush()
+        transport.abort()
+
+    def give_up(self) -> None:
+        """End what will not be awaited."""
+        self.shaken.cancel()
+        self.abort()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._send(self._outgoing.read())
+
+
+def _peer(connected: socket.socket) -> object:
+    try:
+        return connected.getpeername()
+    except OSError:  # it has hung up already
+        return None

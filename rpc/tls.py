@@ -202,7 +202,7 @@ def failure(error: OSError, shown: bool) -> str:
         return f"a client certificate is asked for{perhaps}: {said}"
     if "ALERT_PROTOCOL_VERSION" in reason or reason in ("UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"):
         return "no version of TLS that both take"
-    if "ALERT_NO_APPLICATION_PROTOCOL" in reason:
+    if "no application protocol" in reason:  # which Python knows by no name
         return f"the plugin does not take {_PROTOCOL}, which is all that is offered by ALPN"
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
         return "what answers does not speak TLS"

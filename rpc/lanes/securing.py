@@ -100,12 +100,13 @@ class Handshakes:
 
     def _keep(self, peer: object, spoken: ssl.SSLObject) -> None:
         """Called with a reply, since in TLS 1.3 tickets come after the handshake."""
-        session = spoken.session
-        if session is None or not (session.has_ticket or (session.id and spoken.version() != "TLSv1.3")):
-            return
+        session, lifetime = spoken.session, _RESUMED_FOR
+        if session is not None and (session.has_ticket or (session.id and spoken.version() != "TLSv1.3")):
+            lifetime = min(session.ticket_lifetime_hint or session.timeout, lifetime)
+        else:
+            session = None
         if len(self._sessions) >= _MOST_SESSIONS:
             self._sessions.clear()
-        lifetime = min(session.ticket_lifetime_hint or session.timeout, _RESUMED_FOR)
         self._sessions[peer] = _Kept(session, self._clock() + lifetime)
 
     def _judge(self, peer: object, kept: _Kept, resumed: bool) -> None:
@@ -153,32 +154,41 @@ class Secured(asyncio.Transport, asyncio.BufferedProtocol):
         self._incoming.write(data)
         if not self._speaks and not self._shake():
             return
-        spoken, incoming = self.spoken, self._incoming
-        pieces: list[bytes] = []
-        problem: ssl.SSLError | None = None
         try:
-            while piece := spoken.read(_RECORD):
-                pieces.append(piece)
-                if not incoming.pending and not spoken.pending():  # rather than to be told so by an exception
-                    break
-            else:
-                self._ended = True
-        except ssl.SSLWantReadError:
-            pass
+            said = self.spoken.read(_RECORD)
         except ssl.SSLError as error:
-            problem = error
+            self._pass_on(b"", error)
+            return
+        # OpenSSL reads no further than to the end of a record; to ask it in vain would cost an exception.
+        if said and not self._incoming.pending and self.on_reply is None:
+            self._connection.data_received(said)
+        else:
+            self._pass_on(*self._rest(said))
+
+    def _rest(self, said: bytes) -> tuple[bytes, ssl.SSLError | None]:
+        """All that has come with what was `said`, and how it ended."""
+        pieces = [said]
+        try:
+            while pieces[-1]:
+                pieces.append(self.spoken.read(_RECORD))
+        except ssl.SSLError as error:
+            return b"".join(pieces), error
+        return b"".join(pieces), None
+
+    def _pass_on(self, said: bytes, end: ssl.SSLError | None) -> None:
+        """Tell the connection what was `said`, and then of the `end`: None is a good one."""
         connection = self._connection
-        if pieces:
+        if said:
             if self.on_reply is not None:
-                on_reply, self.on_reply = self.on_reply, None
-                on_reply(spoken)
-            connection.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if self._outgoing.pending:
-            self._flush()
-        if self._ended:
+                self.on_reply(self.spoken)
+                self.on_reply = None
+            connection.data_received(said)
+        self._flush()
+        if end is None:
+            self._ended = True
             connection.eof_received()
-        elif problem is not None:
-            connection.fail_once_begun(Untrusted(f"TLS failed: {self._handshakes.failure(problem)}"))
+        elif not isinstance(end, ssl.SSLWantReadError):
+            connection.fail_once_begun(Untrusted(f"TLS failed: {self._handshakes.failure(end)}"))
 
     def _shake(self) -> bool:
         """Whether the handshake is over, and was good."""

@@ -44,7 +44,7 @@ Way = Literal["aiohttp", "wire", "tls"]
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with a peer of its own, which is not scripted, is over plain TCP alone."""
-    if "lane" in metafunc.fixturenames:
+    if {"lane", "way"} <= set(metafunc.fixturenames):
         ways: list[Way] = ["aiohttp", "wire", "tls"] if "peer" in metafunc.fixturenames else ["aiohttp", "wire"]
         metafunc.parametrize("way", ways, indirect=True)
 

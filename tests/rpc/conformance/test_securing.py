@@ -1,0 +1,352 @@
+"""TLS on the wire lane: sessions, other settings, and ends that are none."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from rpc.address import Address
+from rpc.credentials import Credentials
+from rpc.lanes import Broken, Response, Unreachable, Untrusted
+from rpc.lanes.wire import WireLane
+from rpc.tls import Tls
+from tests.asking import post
+from tests.rpc.conformance.peers import outcome
+
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+LAST = REPLY.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+EMPTY = Response(200, b"{}")
+VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+
+
+@dataclass
+class Server:
+    """Answers each request with ``reply``, and says of each connection whether it resumed a session."""
+
+    address: Address
+    reply: bytes = LAST
+    resumed: list[bool] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    chosen: list[str | None] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    asked_by: list[tuple[str, str]] = field(default_factory=list)
+    answering: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        secured: Any = writer.get_extra_info("ssl_object")
+        self.resumed.append(secured.session_reused)
+        self.chosen.append(secured.selected_alpn_protocol())
+        certificate: Any = secured.getpeercert() or {"subject": ()}
+        shown = next((value for part in certificate["subject"] for key, value in part if key == "commonName"), "")
+        self.shown.append(shown)
+        while head := await reader.read(65536):
+            self.asked_by.append((head.split()[1].decode(), shown))
+            self.asked.set()
+            await self.answering.wait()
+            writer.write(self.reply)
+            if self.reply is LAST:
+                return
+        self.left.set()
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Listen = Callable[..., Awaitable[Address]]
+Serve = Callable[..., Awaitable[Server]]
+Lane = Callable[..., WireLane]
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls(authority: trustme.CA, tmp_path: Path) -> Tls:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return Tls(ca_file=tmp_path / "ca.pem")
+
+
+@pytest.fixture
+def identity(authority: trustme.CA, tls: Tls, tmp_path: Path) -> Callable[[str], Tls]:
+    def identity(name: str) -> Tls:
+        issued = authority.issue_cert(common_name=name)
+        (tmp_path / f"{name}.pem").write_bytes(issued.private_key_and_cert_chain_pem.bytes())
+        return Tls(ca_file=tmp_path / "ca.pem", cert_file=tmp_path / f"{name}.pem")
+
+    return identity
+
+
+@pytest.fixture
+async def listen() -> AsyncIterator[Callable[..., Awaitable[Address]]]:
+    servers: list[asyncio.Server] = []
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def start(accept: Handler, **options: Any) -> Address:
+        async def follow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            tasks.add(task)
+            try:
+                await accept(reader, writer)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                pass
+            finally:
+                writer.close()
+
+        servers.append(await asyncio.start_server(follow, "127.0.0.1", 0, **options))
+        return Address("https", "127.0.0.1", servers[-1].sockets[0].getsockname()[1])
+
+    yield start
+    for server in servers:
+        server.close()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def serve(authority: trustme.CA, listen: Listen) -> Serve:
+    """``await serve(version)``; ``clients`` have to show certificates by our authority."""
+
+    async def start(
+        version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+        *,
+        clients: bool = False,
+        speaks: list[str] | None = None,
+    ) -> Server:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = context.maximum_version = version
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        if clients:
+            context.verify_mode = ssl.CERT_REQUIRED
+            authority.configure_trust(context)
+        if speaks is not None:
+            context.set_alpn_protocols(speaks)
+        it = Server(Address("https"))
+        it.answering.set()
+        it.address = await listen(it.accept, ssl=context)
+        return it
+
+    return start
+
+
+@dataclass
+class Front:
+    """Stands before servers, and sees whether clients offer a session of TLS 1.3. ``intolerant``: and hangs up then."""
+
+    behind: Address
+    intolerant: bool = False
+    offered: list[bool] = field(default_factory=list)
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readexactly(5)
+        hello = await reader.readexactly(int.from_bytes(head[3:]))
+        found = hello.rfind(b"\x00\x29")  # pre_shared_key, which is the last extension (RFC 8446, 4.2.11)
+        self.offered.append(found >= 0 and found + 4 + int.from_bytes(hello[found + 2 : found + 4]) == len(hello))
+        if self.intolerant and self.offered[-1]:
+            return
+        reading, writing = await asyncio.open_connection(self.behind.host, self.behind.port)
+        writing.write(head + hello)
+        await asyncio.gather(self._relay(reader, writing), self._relay(reading, writer))
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+        finally:
+            writer.close()
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def lane(tls: Tls) -> AsyncIterator[Callable[..., WireLane]]:
+    made: list[WireLane] = []
+
+    def make(address: Address, **options: Any) -> WireLane:
+        defaults: dict[str, Any] = {"timeout": 10.0, "max_body": 1000, "headers": {}, "tls": tls}
+        made.append(WireLane(address, **defaults | options))
+        return made[-1]
+
+    yield make
+    for it in made:
+        await it.aclose()
+
+
+@VERSIONS
+async def test_sessions_are_resumed(version: ssl.TLSVersion, serve: Serve, lane: Lane) -> None:
+    server = await serve(version)
+    it = lane(server.address)
+    for _ in range(4):
+        assert await outcome(post(it, "/", b"{}")) == EMPTY
+    assert server.resumed == [False, True, True, True]
+
+
+@VERSIONS
+async def test_a_session_ends_with_the_identity_that_it_was_made_with(
+    version: ssl.TLSVersion, serve: Serve, lane: Lane, identity: Callable[[str], Tls]
+) -> None:
+    server = await serve(version, clients=True)
+    it = lane(server.address, tls=identity("old"))
+    for name in ("old", "old", "new", "new"):
+        if name not in server.shown:
+            it.renew(Credentials(tls=identity(name)))
+        assert await outcome(post(it, f"/{name}", b"{}")) == EMPTY
+    assert server.asked_by == [("/old", "old"), ("/old", "old"), ("/new", "new"), ("/new", "new")]
+    assert server.resumed == [False, True, False, True]
+
+
+async def test_a_session_stands_in_for_the_certificate_for_an_hour_at_most(serve: Serve, lane: Lane) -> None:
+    server, clock = await serve(), Clock()
+    it = lane(server.address, clock=clock)
+    for seconds in (0, 1, 3598, 1, 1):
+        clock.now += seconds
+        assert await outcome(post(it, "/", b"{}")) == EMPTY
+    assert server.resumed == [False, True, True, False, True]
+
+
+async def test_a_server_that_begins_anew_knows_no_old_session(serve: Serve, listen: Listen, lane: Lane) -> None:
+    servers = [await serve(), await serve()]
+    front = Front(servers[0].address)
+    it = lane(await listen(front.accept))
+    for server in (servers[0], servers[0], servers[1], servers[1]):
+        front.behind = server.address
+        assert await outcome(post(it, "/", b"{}")) == EMPTY
+    assert [server.resumed for server in servers] == [[False, True], [False, False]]
+    assert await outcome(post(it, "/", b"{}")) == EMPTY
+    assert servers[1].resumed == [False, False, True]
+
+
+async def test_a_server_that_never_resumes_is_offered_one_session(serve: Serve, listen: Listen, lane: Lane) -> None:
+    front = Front(Address("https"))
+    it = lane(await listen(front.accept))
+    for _ in range(4):
+        server = await serve()
+        front.behind = server.address
+        assert await outcome(post(it, "/", b"{}")) == EMPTY
+        assert server.resumed == [False]
+    assert front.offered == [False, True, False, False]
+
+
+async def test_a_server_that_hangs_up_on_sessions_is_served_without(serve: Serve, listen: Listen, lane: Lane) -> None:
+    server = await serve()
+    front = Front(server.address, intolerant=True)
+    it = lane(await listen(front.accept))
+    for _ in range(4):
+        assert await outcome(post(it, "/", b"{}")) == EMPTY
+    assert server.resumed == [False] * 4
+    assert front.offered == [False, True, False, False, False]
+
+
+async def test_the_protocol_that_is_offered(serve: Serve, lane: Lane) -> None:
+    for speaks, chosen in ((None, None), (["h2", "http/1.1"], "http/1.1"), (["h2"], None)):
+        server = await serve(speaks=speaks)
+        assert await outcome(post(lane(server.address), "/", b"{}")) == EMPTY
+        assert server.chosen == [chosen]
+
+
+async def test_a_server_that_chooses_another_protocol(serve: Serve, lane: Lane, tls: Tls) -> None:
+    server = await serve(speaks=["h2"])
+    tls.context.set_alpn_protocols(["h2"])  # no server of Python's chooses what was not offered
+    with pytest.raises(Untrusted, match=r"the plugin chose the protocol h2 by ALPN, and http/1\.1 was offered"):
+        await post(lane(server.address), "/", b"{}")
+
+
+async def test_a_server_that_takes_none_of_the_protocols(listen: Listen, lane: Lane) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"\x15\x03\x03\x00\x02\x02\x78")  # alert 120 (RFC 7301, 3.2)
+        await reader.read()
+
+    with pytest.raises(Untrusted, match=r"the plugin does not take http/1\.1, which is all that is offered by ALPN"):
+        await post(lane(await listen(refuse)), "/", b"{}")
+
+
+async def test_hanging_up_in_the_handshake_is_told_from_a_bad_certificate(listen: Listen, lane: Lane) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+
+    it = lane(await listen(hang_up))
+    with pytest.raises(Unreachable, match="hung up in the handshake; perhaps it asks for a client certificate"):
+        await post(it, "/", b"{}")
+    assert await outcome(post(it, "/", b"{}")) is Unreachable
+
+
+async def test_other_settings_let_a_call_come_to_its_end_and_no_other_follow_it(
+    serve: Serve, lane: Lane, identity: Callable[[str], Tls]
+) -> None:
+    server = await serve(clients=True)
+    server.reply = REPLY
+    it = lane(server.address, tls=identity("old"))
+    server.answering.clear()
+    call = asyncio.ensure_future(outcome(post(it, "/old", b"{}")))
+    await server.asked.wait()
+    it.renew(Credentials(tls=identity("new")))
+    server.answering.set()
+    assert await call == EMPTY
+    for _ in range(2):
+        assert await outcome(post(it, "/new", b"{}")) == EMPTY
+    assert server.asked_by == [("/old", "old"), ("/new", "new"), ("/new", "new")]
+    assert server.shown == ["old", "new"]
+    await server.left.wait()
+
+
+async def test_other_settings_count_at_any_moment(serve: Serve, lane: Lane, identity: Callable[[str], Tls]) -> None:
+    server = await serve(clients=True)
+    server.reply = REPLY
+    old, new = identity("old"), identity("new")
+    for turns in range(30):
+        it = lane(server.address, tls=old)
+        calls = [asyncio.ensure_future(outcome(post(it, "/before", b"{}")))]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        it.renew(Credentials(tls=new))
+        calls.append(asyncio.ensure_future(outcome(post(it, "/after", b"{}"))))
+        assert await asyncio.gather(*calls) == [EMPTY] * 2
+        await it.aclose()
+    assert {name for path, name in server.asked_by if path == "/after"} == {"new"}
+
+
+@pytest.mark.parametrize(
+    ("body", "leaves", "expected"),
+    [
+        (b'{"node":{', False, Broken),
+        (b'{"node":{}}', False, Response(200, b'{"node":{}}')),
+        (b'{"node":{', True, Response(200, b'{"node":{')),
+    ],
+    ids=["cut_short", "whole_all_the_same", "to_the_end"],
+)
+async def test_only_the_end_of_tls_is_the_end_of_a_reply(
+    authority: trustme.CA, lane: Lane, body: bytes, leaves: bool, expected: Any
+) -> None:
+    """Whoever is between could end a connection of TCP."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    def serve(listening: socket.socket) -> None:
+        accepted, _ = listening.accept()
+        with context.wrap_socket(accepted, server_side=True) as secured:
+            secured.recv(65536)
+            secured.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + body)
+            if leaves:
+                secured.unwrap()
+            else:
+                secured.shutdown(socket.SHUT_WR)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        it = lane(Address("https", "127.0.0.1", listening.getsockname()[1]))
+        serving = asyncio.to_thread(serve, listening)
+        came, _ = await asyncio.gather(outcome(post(it, "/", b"{}")), serving)
+    assert came == expected

@@ -49,6 +49,7 @@ kill: install
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz
+	OARLOCK_HISTORIES=20000 $(BIN)/python -m pytest tests/cluster/test_protocol.py
 	OARLOCK_REQUESTS=100 $(BIN)/python -m pytest --numprocesses auto tests/serving/test_bad_requests.py tests/contract/test_sdk.py
 
 clean:

@@ -1,6 +1,8 @@
-"""A fleet without processes: a driver that goes by the rules of `engine.cluster`, a disk that takes its time, leaves that
-outlive it, and shards with a small engine of stages of leaves. Each does one thing when it is told to, so that whatever
-may come between two things can."""
+"""A fleet without processes: a driver by the rules of `engine.cluster`, a disk that takes its time, leaves that outlive
+it, and shards with a small engine of stages of leaves.
+
+Each does one thing when it is told to, so that whatever may come between two things can.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,28 @@ from itertools import count
 
 import msgspec
 
-from engine.cluster.custody import Custody, Start as Verdict
-from engine.cluster.mail import Ask, Committed, Done, Down, Report, Start, Stop, Take, Up, encode, read_down, read_up
+from engine.cluster.custody import Custody
+from engine.cluster.custody import Start as Verdict
+from engine.cluster.mail import (
+    Ask,
+    Committed,
+    Done,
+    Down,
+    Entries,
+    Report,
+    Start,
+    Stop,
+    Take,
+    Up,
+    encode,
+    read_down,
+    read_up,
+)
 from engine.cluster.mailbox import Mailbox
 from engine.cluster.placement import Groups, Placement
 from engine.executors.executor import Result
 from engine.reconciling.entries import DOCUMENT, GIVEN, LEAF, NODE, REPORT, STATUS, STOPPING
-from engine.storage.store import Head
+from engine.storage.store import Head, Values
 
 Key = tuple[str, str]
 """A leaf: its workflow's uid and its node's id."""
@@ -58,6 +75,9 @@ class Disk:
         self.written = 0
         """How many were, of all that were ever asked for."""
         self.taken_up: Counter[Key] = Counter()
+        """How often it was written what came of a leaf."""
+        self.stopping: set[Key] = set()
+        """The leaves of which it was written that they are to be stopped."""
 
     def ask(self, change: Committed) -> int:
         self.asked.append(change)
@@ -73,15 +93,14 @@ class Disk:
         for kind, values in change.put.items():
             entries.setdefault(kind, {}).update({key: bytes(value) for key, value in values.items()})
         self.taken_up.update((uid, node_id) for node_id in change.put.get(NODE, {}))
+        leaves = change.put.get(LEAF, {}).items()
+        self.stopping.update((uid, node_id) for node_id, state in leaves if bytes(state) == encode(STOPPING))
         self.heads[uid] = change.head
         self.written += 1
         return change
 
     def leaves(self, uid: str) -> dict[str, str]:
         return {key: msgspec.json.decode(value, type=str) for key, value in self.entries[uid].get(LEAF, {}).items()}
-
-    def phase(self, uid: str) -> str:
-        return self.heads[uid].phase
 
 
 class Work:
@@ -102,6 +121,8 @@ class Work:
         self.reports = {key: _result(value) for key, value in values.get(REPORT, {}).items()}
         self.unwritten: set[str] = set()
         """Of which a report is not written, or that they were stopped."""
+        self.late: set[str] = set()
+        """Those whose time is over."""
 
     def report(self, node_id: str, result: Result) -> None:
         before = self.reports.get(node_id)
@@ -113,7 +134,7 @@ class Work:
         """Write what was said from outside."""
         unwritten, self.unwritten = self.unwritten, set()
         reports = {key: self.reports[key] for key in unwritten if key in self.reports}
-        stopped = [key for key in unwritten if key not in self.leaves | self.stopping]
+        stopped = [*(unwritten - reports.keys())]
         return [self._change({REPORT: reports}, {LEAF: stopped})] if reports or stopped else []
 
     def reconcile(self) -> list[Up]:
@@ -124,9 +145,10 @@ class Work:
         self.unwritten -= taken.keys()
         self.leaves -= ended.keys()
         if self.phase in ("", "Running"):
+            stops = self.leaves if self.shutdown else self.leaves & self.late
+            self.stopping, self.leaves = self.stopping | stops, self.leaves - stops
             if self.shutdown:
-                self.phase, stops = "Failed", self.leaves
-                self.stopping, self.leaves = self.stopping | stops, set()
+                self.phase = "Failed"
             elif not self.leaves:
                 self.stage, self.phase = self.stage + 1, "Running"
                 if self.stage == self.depth:
@@ -144,18 +166,21 @@ class Work:
         self.found = set()
         return said
 
+    def cancel(self) -> list[Up]:
+        """The time of a leaf is over; the next pass sees to that."""
+        self.late |= set(sorted(self.leaves)[:1])
+        return []
+
     def stop(self) -> list[Up]:
+        """End all of it, and say so."""
         self.shutdown = self.phase in ("", "Running")
         return [self._change({}, {})]
 
-    def _change(self, put: dict[str, dict[str, object]], gone: dict[str, list[str]]) -> Committed:
+    def _change(self, put: Values, gone: dict[str, list[str]]) -> Committed:
         at = {"stage": self.stage, "phase": self.phase, "shutdown": self.shutdown}
-        values = {
-            kind: {key: msgspec.Raw(encode(value)) for key, value in some.items()}
-            for kind, some in {**put, STATUS: {"at": at}}.items()
-        }
         finished = self.phase not in ("", "Running") and not self.stopping and not put.get(LEAF)
-        return Committed(Head(self.uid, "default", self.uid, self.phase, finished), values, gone)
+        head = Head(self.uid, "default", self.uid, self.phase, finished)
+        return Committed(head, encoded({**put, STATUS: {"at": at}}), gone)
 
 
 class Shard:
@@ -208,6 +233,8 @@ class Driver:
         self.placement = Placement()
         self.shards: dict[int, Held] = {}
         """By number, those that the driver takes to be alive."""
+        self.former: deque[Held] = deque()
+        """Those that it does not, the last one first: what was heard of them by then may still be done."""
         self.epochs = count(1)
         self.reading: list[tuple[str, int, int]] = []
         """Workflows whose entries are read: for which epoch, and what has to be written by then."""
@@ -228,6 +255,7 @@ class Driver:
 
     def gone(self, number: int) -> None:
         held = self.shards.pop(number)
+        self.former.appendleft(held)
         self.custody.gone(held.mailbox.epoch)
         self.placement.gone(number)
         self.settle()
@@ -261,9 +289,8 @@ class Driver:
 
     def submit(self, uid: str, width: int, depth: int) -> None:
         at = {"stage": -1, "phase": "", "shutdown": False}
-        values = {DOCUMENT: {"spec": {"width": width, "depth": depth}}, STATUS: {"at": at}}
-        put = {kind: {key: msgspec.Raw(encode(each)) for key, each in some.items()} for kind, some in values.items()}
-        self.disk.ask(Committed(Head(uid, "default", uid), put, {}, True))
+        values: Values = {DOCUMENT: {"spec": {"width": width, "depth": depth}}, STATUS: {"at": at}}
+        self.disk.ask(Committed(Head(uid, "default", uid), encoded(values), {}, True))
         self.custody.take_in(uid)
         self.placement.add(uid, groups_of(uid))
         self.settle()
@@ -288,10 +315,9 @@ class Driver:
             held = self.shards[number]
             held.heard += held.mailbox.receive(read_up(data))
 
-    def work(self, number: int, items: int) -> None:
+    def work(self, held: Held, items: int) -> None:
         """Do some of what a shard says: changes are handed to the disk, the rest is done once those before it are
         written."""
-        held = self.shards[number]
         epoch = held.mailbox.epoch
         for _ in range(min(items, len(held.heard))):
             item = held.heard[0]
@@ -312,7 +338,7 @@ class Driver:
                 if self.custody.stop(item.uid, epoch, item.node_id):
                     self.world.stop((item.uid, item.node_id))
             case Done():
-                del self.asks[item.number]
+                self.asks.pop(item.number, None)
 
     def _start(self, item: Start, epoch: int) -> None:
         key = item.uid, item.node_id
@@ -335,6 +361,10 @@ class Driver:
                 self.asks = {number: ask for number, ask in self.asks.items() if ask.uid != change.head.uid}
                 self.settle()
         self._give()
+
+
+def encoded(values: Values) -> Entries:
+    return {kind: {key: msgspec.Raw(encode(each)) for key, each in some.items()} for kind, some in values.items()}
 
 
 def groups_of(uid: str) -> Groups:

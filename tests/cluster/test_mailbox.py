@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import hypothesis.strategies as st
+from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from engine.cluster.mail import Down, Drain, Letter, Stop, Up, read_down, read_up
@@ -107,6 +108,7 @@ class LossyMail(RuleBasedStateMachine):
         assert not self.shard.waiting
 
 
+LossyMail.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
 TestLossyMail = LossyMail.TestCase
 
 

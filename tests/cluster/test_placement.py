@@ -7,6 +7,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
+from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from engine.cluster.placement import ANYWHERE, NONE, Groups, Placement, groups_of, rendezvous
@@ -290,4 +291,5 @@ class Placing(RuleBasedStateMachine):
         self.settles(set())
 
 
+Placing.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
 TestPlacing = Placing.TestCase

@@ -23,9 +23,8 @@ def held(*found: str) -> Custody:
     return custody
 
 
-def change(
-    *, finished: bool = False, whole: bool = False, put: tuple[str, ...] = (), gone: tuple[str, ...] = ()
-) -> Any:
+def change(put: str = "", gone: str = "", *, finished: bool = False, whole: bool = False) -> Committed:
+    """Of leaves whose ids are letters."""
     leaves = {node_id: msgspec.Raw(b'"given"') for node_id in put}
     return Committed(Head("w", "default", "w", finished=finished), {"leaf": leaves}, {"leaf": [*gone]}, whole)
 

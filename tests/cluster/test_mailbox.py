@@ -133,6 +133,20 @@ def test_behind_a_lost_letter_all_is_sent_again() -> None:
     assert shard.receive(read_down(driver.take())) == [Drain(1.0), Drain(2.0)]
 
 
+def test_what_was_only_late_is_not_sent_again() -> None:
+    driver, shard = Mailbox[Down, Up](1), Mailbox[Up, Down](1)
+    driver.put(Drain(1.0))
+    late = driver.take()
+    driver.put(Drain(2.0))
+    shard.receive(read_down(driver.take()))
+    driver.receive(read_up(shard.take()))
+    assert driver.waiting == 2
+    assert shard.receive(read_down(late)) == [Drain(1.0)]
+    driver.receive(read_up(shard.take()))
+    assert driver.waiting == 1
+    assert read_down(driver.take()).items == [Drain(2.0)]
+
+
 def test_what_was_encoded_is_sent_as_it_is() -> None:
     driver = Mailbox[Down, Up](1)
     driver.put(b'["drain",1.0]')

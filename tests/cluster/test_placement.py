@@ -192,12 +192,26 @@ class TestSettling:
 
     def test_what_was_live_together_is_together_again(self) -> None:
         placement = Placement()
+        placement.joined(0)
+        for number in range(20):
+            placement.add(f"one-{number}", frozenset({str(number)}))
+        for number in range(19):
+            placement.add(f"two-{number}", frozenset({str(number), str(number + 1)}))
+        settled = placement.settle()
+        placement.gone(0)
+        for number in range(1, 9):
+            placement.joined(number)
+        again = placement.settle()
+        assert again.keys() == settled.keys()
+        assert len({*again.values()}) == 1
+
+    def test_so_is_what_a_store_has_that_is_opened_again(self) -> None:
+        placement = Placement()
         for number in range(8):
             placement.joined(number)
         for number in range(20):
             placement.add(f"one-{number}", frozenset({str(number)}), live=True)
-        for number in range(19):
-            placement.add(f"two-{number}", frozenset({str(number), str(number + 1)}), live=True)
+        placement.add("all", frozenset({ANYWHERE}), live=True)
         assert len({*placement.settle().values()}) == 1
 
 

@@ -50,8 +50,6 @@ class Admission:
         self._namespace = namespace
         self._config_maps = config_maps
         self._locking = locking
-        self._held: list[Invocation] = []
-        """Calls without a node that were met while restoring."""
         self._references: dict[tuple[str, bytes], Document] = {}
 
     def invoke(self, invocation: Invocation, existing: Node | None) -> None:
@@ -63,16 +61,17 @@ class Admission:
             invocation.parent.child_created(invocation.key, existing.id)
             tell(graph, invocation, existing)
         elif graph.restoring and existing is None and (graph.exact or self._room.is_limited(invocation)):
-            self._held.append(invocation)
+            graph.held.append(invocation)
         else:
             self._admit(invocation, existing)
 
     def series(self, parent: Many, boundary: Invocation, prefix: str, step: Step) -> Series | None:
-        """How to make all turns of a step's loop, whose names begin with `prefix`; None where each is to be invoked."""
+        """What is the same for all turns of a step's loop, whose names begin with `prefix`; None where something may
+        hold them back."""
         graph, around = self.graph, boundary.resolved
         limited = self._room.parallelism is not None or around.parallelism is not None or around.fail_fast
         hooked = bool(step.hooks) or step.exit_hook is not None
-        if limited or hooked or graph.restoring or not graph.store.is_new or boundary.depth + 1 >= MAX_DEPTH:
+        if limited or hooked or boundary.depth + 1 >= MAX_DEPTH:
             return None
         try:
             template = around.context.resolve(step.called) if step.called is not None else None
@@ -85,7 +84,7 @@ class Admission:
     def restored(self) -> Pieces:
         """All that there was is there again: calls wait that waited when the record was written, others are made."""
         graph, room = self.graph, self._room
-        found = {invocation.name: invocation for invocation in self._held}
+        found = {invocation.name: invocation for invocation in graph.held}
         for name, waiting in graph.record.waiting.items():
             invocation = found.pop(name, None)
             if invocation is not None:
@@ -98,7 +97,7 @@ class Admission:
             if key in graph.live:
                 room.free(graph.live[key])
         self._locks.restored()
-        graph.restoring, self._held = False, []
+        graph.restoring, graph.held = False, []
         for invocation in found.values():
             self._admit(invocation)
             yield

@@ -178,6 +178,7 @@ class Dag(Body):
         hooks: dict[str, Hook],
         exit_hook: Hook | None,
         node_type: str = "",
+        kind: type[Invocation] = Invocation,
     ) -> None:
         """Make one call of a task, on behalf of `parent`. What never runs has its hooks, too (executeDAGTask)."""
         outer: Parent = parent
@@ -194,7 +195,7 @@ class Dag(Body):
             outer.child_created(key, node.id)
             self.graph.turns.emit(outer, key, node.id)
             return
-        invocation = Invocation(outer, key, name, call.document, self.template.context, self.invocation)
+        invocation = kind(outer, key, name, call.document, self.template.context, self.invocation)
         invocation.node_type = node_type
         self.calls.invoke(invocation, existing)
 
@@ -217,15 +218,17 @@ class Dag(Body):
         loop = TaskGroup(self.calls, self, self.index[name], self.invocation, task, group.id, scope)
         self.loops.append(loop)
         series, key = self.calls.series(loop, self.invocation, node_name, task), 0
+        kind = Invocation if series is None else series.kind
         while some := list(islice(calls, AT_A_TIME)):
             loop.pending += len(some)
             yield
-            if series is not None and all_run(some):
+            if series is not None and series.at_once and all_run(some):
                 series.make(key, some)
             else:
                 for made, call in enumerate(some, key):
                     child = f"{node_name}{call.suffix}"
-                    self.run(loop, made, child, call, task, scope, self.graph.store.adopt(child), {}, task.exit_hook)
+                    known = self.graph.store.adopt(child)
+                    self.run(loop, made, child, call, task, scope, known, {}, task.exit_hook, kind=kind)
                     yield
             key += len(some)
             yield

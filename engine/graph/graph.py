@@ -62,6 +62,8 @@ class Graph:
         self.timestamp = ""
         self.moved_at = record.at
         """When the last pass was that moved the walk."""
+        self.held: list[Invocation] = []
+        """Calls without a node that were met while restoring."""
         self.live: dict[str, Invocation] = {}
         """Invocations that are not finished."""
         self.fresh: list[Invocation] = []

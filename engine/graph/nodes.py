@@ -98,7 +98,7 @@ class NodeStore:
         self._text = sum(map(_size, nodes.values()))
         self.undo: dict[str, Node | None] = {}
         self._existing = {node.name: key for key, node in nodes.items()}
-        self._loaded = frozenset(nodes)
+        self._loaded = dict.fromkeys(nodes)  # which the garbage collector does not go through, as it does through a set
         self._places = {key: place for place, key in enumerate(nodes)}
         self.made = len(nodes)
         """How many nodes there have been."""

@@ -1,4 +1,7 @@
-"""The turns of a loop that nothing holds back: what they have in common is decided once, each only gets its node."""
+"""The turns of a loop that nothing holds back: what they have in common is decided once, each only gets its node.
+
+Of those that were there before this walk each is invoked, to find what became of it.
+"""
 
 from __future__ import annotations
 
@@ -53,13 +56,16 @@ class Series:
         self._binds = bool(template.parameters or template.artifacts)
         _, self._variables = (None, {}) if self._binds else bind(template, {}, self._scope, config_maps)
         self._reference = reference
-        self._kind = Turn if template.plain_leaf and not template.daemon else Invocation
+        self.kind = Turn if template.plain_leaf and not template.daemon else Invocation
+        """What each of them is."""
+        self.at_once = graph.store.is_new and not graph.restoring
+        """Whether all of them are new, so that they are made together (`make`)."""
 
     def make(self, key: int, calls: Sequence[Call]) -> int:
         """Give each call its node; the first is child number `key`. How many were made: none after one that raises."""
         graph, template, prefix, display = self.graph, self._template, self._prefix, self._display
         parent, boundary, reference, context = self._parent, self._boundary, self._reference, self._context
-        kind, variables, inputs, binds = self._kind, self._variables, None, self._binds
+        kind, variables, inputs, binds = self.kind, self._variables, None, self._binds
         template_name, template_ref = reference["template"], reference["templateRef"]
         scope = graph.template_scope(context)
         type_, boundary_id, progress = template.node_type, boundary.node_id, PROGRESS.get(template.node_type, "")
@@ -135,5 +141,6 @@ class Looping(Invoking, Protocol):
     """What bodies have that loop: somebody above them (`engine.graph.admission`) who knows what holds a call back."""
 
     def series(self, parent: Many, boundary: Invocation, prefix: str, step: Step) -> Series | None:
-        """How to make all turns of a step's loop, whose names begin with `prefix`; None where each is to be invoked."""
+        """What is the same for all turns of a step's loop, whose names begin with `prefix`; None where something may
+        hold them back."""
         ...

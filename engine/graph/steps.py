@@ -129,15 +129,16 @@ class Steps(Body):
             self.owners.append((key, step))
         self.children += [""] * len(calls)
         self.pending += len(calls)
-        if series is not None and all_run(calls):
+        if series is not None and series.at_once and all_run(calls):
             return series.make(key, calls) == len(calls)
+        kind = Invocation if series is None else series.kind
         for made, call in enumerate(calls):
-            if not self._make(key + made, f"{prefix}{call.suffix}", call, step):
+            if not self._make(key + made, f"{prefix}{call.suffix}", call, step, kind):
                 return False
             yield
         return True
 
-    def _make(self, key: int, name: str, call: Call, step: Step) -> bool:
+    def _make(self, key: int, name: str, call: Call, step: Step, kind: type[Invocation]) -> bool:
         """Make a call; False where it cannot be made, which ends the group: Argo makes none of those after it."""
         graph = self.graph
         existing = graph.store.adopt(name)
@@ -145,7 +146,7 @@ class Steps(Body):
             self.child_created(key, existing.id)
             graph.turns.emit(self, key, existing.id)
         elif existing is not None or graph.knows(name):
-            self._invoke(key, name, call, step, existing)
+            self._invoke(key, name, call, step, existing, kind)
         elif call.error is not None:
             self._skip(key, name, call, ERROR, call.error)
             graph.turns.at_length(self._end_group(ERROR, call.error))
@@ -153,14 +154,16 @@ class Steps(Body):
         elif call.skipped is not None:
             self._skip(key, name, call, SKIPPED, call.skipped)
         else:
-            return self._invoke(key, name, call, step, None)
+            return self._invoke(key, name, call, step, None, kind)
         return True
 
-    def _invoke(self, key: int, name: str, call: Call, step: Step, existing: Node | None) -> bool:
+    def _invoke(
+        self, key: int, name: str, call: Call, step: Step, existing: Node | None, kind: type[Invocation]
+    ) -> bool:
         parent: Parent = self
         if call.hooks != ({}, None):
             parent = HookedCall(call.hooks, self, key, f"steps.{step.name}", self.scope, self.invocation, self.calls)
-        invocation = Invocation(parent, key, name, call.document, self.template.context, self.invocation)
+        invocation = kind(parent, key, name, call.document, self.template.context, self.invocation)
         self.calls.invoke(invocation, existing)
         return not invocation.raised
 

@@ -205,9 +205,11 @@ class Ledger:
                 sheet.set(VISIT, key, visit)
                 if not number % PIECE:
                     yield
-            for name, waiting in graph.room.noted():
+            for number, (name, waiting) in enumerate(graph.room.noted()):
                 sheet.set(WAITING, name, None)  # it loses the place that it had
                 sheet.set(WAITING, name, waiting)
+                if not number % FEW:
+                    yield
             if (freed := graph.room.freed()) != record.freed:
                 sheet.set(FREED, "", freed)
         for number, (key, job) in enumerate(staged.jobs):
@@ -228,10 +230,11 @@ class Ledger:
                 yield
         finished = has_ended(staged.document)
         stops: Iterable[str] = graph.stops if graph is not None else ()
-        for node_id in chain(record.leaves, record.presumed) if finished else stops:
+        for number, node_id in enumerate(chain(record.leaves, record.presumed) if finished else stops):
             ended = node_id in taken and taken[node_id].ended
             if not ended and (node_id in record.leaves or node_id in record.presumed):
                 sheet.set(LEAF, node_id, STOPPING)
+            if not number % FEW:
                 yield
         if graph is not None and not finished:
             for number, invocation in enumerate(graph.starts):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
-from engine import Engine, PendingExecutor, Workflow
+from engine import Engine, MemoryStore, PendingExecutor, Workflow
+from engine.graph.invocation import Invocation
+from engine.graph.series import Series
+from engine.model.pace import Pace
 from tests.engine.graph.running import Recorder, outcomes, workflow
 from tests.engine.graph.test_namespaces import config_map, template
 
@@ -120,9 +124,34 @@ async def drop_in_the_midst_of_a_pass(work: Workflow) -> None:
     passing.cancel()
 
 
+async def _stored(work: Workflow) -> MemoryStore:
+    """A store that has the workflow, and will go on with it."""
+    store = MemoryStore()
+    async with Engine(executor=PendingExecutor(), store=store) as engine:
+        (await has_begun(engine, work)).cancel()
+    return store
+
+
+async def drop_after_a_restart(work: Workflow) -> None:
+    async with Engine(executor=PendingExecutor(), store=await _stored(work)) as engine:
+        (again,) = engine.workflows
+        await engine.reconcile(again)
+        assert sum(type(each) is Invocation for each in gc.get_objects()) < 100
+
+
+async def drop_in_the_midst_of_a_restart(work: Workflow) -> None:
+    async with Engine(executor=PendingExecutor(), store=await _stored(work)) as engine:
+        engine._surroundings.pace = Pace(1, itertools.count().__next__)
+        passing = asyncio.create_task(engine.run())
+        await until(lambda: any(type(each) is Series for each in gc.get_objects()))
+        passing.cancel()
+
+
 @pytest.mark.parametrize(
     "drop",
     [
+        drop_after_a_restart,
+        drop_in_the_midst_of_a_restart,
         drop_after_a_pass,
         drop_closed,
         drop_forgotten,

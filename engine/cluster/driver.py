@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -133,7 +134,8 @@ class Driver:
             self._send(line, workflow.uid, left)
 
         async def forgotten() -> None:
-            await left.answer
+            with suppress(UnknownWorkflow):  # its last pass was committed there meanwhile
+                await left.answer
             await self.writing.until_done(workflow.uid, lambda: self._store.delete(workflow.uid))
             self.roster.parted(workflow)
 

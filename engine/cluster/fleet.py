@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Self, TypedDict, Unpack
 
 from msgspec.structs import replace
 
+from engine.cluster.actors import Actors
 from engine.cluster.configuring import packed
 from engine.cluster.driver import Driver
 from engine.cluster.holding import Held
@@ -50,7 +51,7 @@ DEADLINE: Final = 15.0
 """Seconds after which a shard that does not answer is taken for dead, and ends itself where it is left alone."""
 
 Subject = Workflow | WorkflowHandle
-Over = Literal["processes"]
+Over = Literal["processes", "ray"]
 
 _log = get_logger(__name__)
 
@@ -66,6 +67,7 @@ class FleetOptions(TypedDict, total=False):
     workflow_templates: Documents | None
     cluster_workflow_templates: Documents | None
     config_maps: Documents | None
+    clock: Callable[[], float] | None
     workers: int
     max_nodes: int
     max_workflows: int | None
@@ -76,10 +78,12 @@ class Fleet:
     """Engines in other processes that share the workflows of one driver, which is this; an async context manager.
 
     It has what an `Engine` has, and takes what that takes; see there. Workflows are sharded over ``shards`` engines,
-    each in a process of its own: child processes of this one. The store, the executor, listeners
-    and files of configuration are used by this process alone. With the default executor, a `SimulatedExecutor`, each
-    shard simulates for itself, and its clock is its own. A shard that does not answer for ``deadline`` seconds is
-    replaced, and its workflows go on elsewhere from what was committed last. See ``docs/fleet.md``.
+    each in a process of its own: child processes of this one, or with ``over="ray"`` actors of the Ray cluster at
+    ``address``, without one of a cluster on this machine that lasts as long as the fleet. The store, the executor,
+    listeners and files of configuration are used by this process alone. With the default executor, a
+    `SimulatedExecutor`, each shard simulates for itself, and its clock is its own, unless ``clock`` is `time.time`. A
+    shard that does not answer for ``deadline`` seconds is replaced, and its workflows go on elsewhere from what was
+    committed last. See ``docs/fleet.md``.
 
     Operations are asked of the shard that has the workflow: what they return is to be awaited, which raises what the
     shard refuses; where nobody does that, it is logged. A workflow's document and nodes follow what its shard commits.
@@ -99,12 +103,13 @@ class Fleet:
         workflow_templates: Documents | None = None,
         cluster_workflow_templates: Documents | None = None,
         config_maps: Documents | None = None,
+        clock: Callable[[], float] | None = None,
         workers: int = WORKERS,
         max_nodes: int = MAX_NODES,
         max_workflows: int | None = None,
         deadline: float = DEADLINE,
     ) -> None:
-        """Raises `TypeError` for an executor that is none, and `ValueError` for a number or a word that cannot be."""
+        """Raises `TypeError` for an executor that is none, and `ValueError` for what else cannot be."""
         for name, number in (("shards", shards), ("max_workflows", max_workflows)):
             if number is not None and number < 1:
                 raise ValueError(f"{name}: expected 1 or more, got {number!r}")
@@ -113,9 +118,10 @@ class Fleet:
         self.registry = registry
         self.executor: Executor = executor if executor is not None else SimulatedExecutor()
         check_executor(self.executor)
-        self.clock: Callable[[], float] = (
-            self.executor.clock if isinstance(self.executor, SimulatedExecutor) else time.time
-        )
+        simulated = self.executor.clock if isinstance(self.executor, SimulatedExecutor) else None
+        self.clock: Callable[[], float] = clock or simulated or time.time
+        if self.clock not in (simulated, time.time):
+            raise ValueError("clock: expected time.time, or none: a shard can have no other one")
         self.templates = Templates(workflow_templates, cluster_workflow_templates, config_maps)
         self.templates.listeners.append(self._hand_on)
         self.archive = Archive(store) if store is not None else None
@@ -385,11 +391,17 @@ class Fleet:
 
     def _operate(self, subject: Subject, name: str, **arguments: Any) -> Awaitable[None]:
         workflow = self._workflow(subject)
-        if workflow.finished:
-            raise OperationError(
-                f"{workflow.key}: expected a workflow that is not finished, this one is {workflow.phase}"
-            )
-        return Promise(self._driver.ask(self._roster.know(workflow), name, arguments), workflow, name)
+        _refuse_finished(workflow)
+        asked = self._driver.ask(self._roster.know(workflow), name, arguments)
+
+        async def done() -> None:
+            try:
+                await asked
+            except UnknownWorkflow:
+                _refuse_finished(workflow)  # as it has become meanwhile
+                raise
+
+        return Promise(asyncio.ensure_future(done()), workflow, name)
 
     def _part(self, workflow: Workflow, how: str) -> Awaitable[None]:
         held = self._roster.find(workflow)
@@ -422,6 +434,7 @@ class Fleet:
             max_nodes,
             packed(self.registry.config) if self.registry is not None else None,
             pickle.dumps(self.executor) if isinstance(self.executor, SimulatedExecutor) else None,
+            real_time=self.clock is time.time,
         ).encode()
 
     def _joined(self, line: Line) -> None:
@@ -471,6 +484,11 @@ class Fleet:
             raise Draining(f"{subject.key}: the fleet is draining, and takes in no more workflows")
 
 
+def _refuse_finished(workflow: Workflow) -> None:
+    if workflow.finished:
+        raise OperationError(f"{workflow.key}: expected a workflow that is not finished, this one is {workflow.phase}")
+
+
 def _transport(over: Over | Transport, address: str | None) -> Transport:
     if not isinstance(over, str):
         return over
@@ -478,7 +496,9 @@ def _transport(over: Over | Transport, address: str | None) -> Transport:
         if address is not None:
             raise ValueError("address: expected none, child processes are on this machine")
         return Processes()
-    raise ValueError(f'over: expected "processes", got {over!r}')
+    if over == "ray":
+        return Actors(address)
+    raise ValueError(f'over: expected "processes" or "ray", got {over!r}')
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

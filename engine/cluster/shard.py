@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -68,6 +69,7 @@ class Settings(msgspec.Struct):
     max_nodes: int
     config: bytes | None = None
     simulated: bytes | None = None
+    real_time: bool = False
 
     def encode(self) -> bytes:
         """As it is sent."""
@@ -97,6 +99,7 @@ class Shard:
             workflow_templates=shelves[WORKFLOW_TEMPLATE],
             cluster_workflow_templates=shelves[CLUSTER_WORKFLOW_TEMPLATE],
             config_maps=shelves[CONFIG_MAP],
+            clock=time.time if given.real_time else None,
             workers=given.workers,
             max_nodes=given.max_nodes,
         )

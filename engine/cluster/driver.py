@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -37,9 +37,6 @@ from engine.reconciling.starting import failed, started, stop
 from engine.storage.store import Head, StoreError, WorkflowStore
 from engine.templates.catalog import Templates
 from rpc.logs import get_logger
-
-MANY: Final = 256
-"""So many items of a shard are done before it is told so, where it is told nothing else."""
 
 _log = get_logger(__name__)
 
@@ -287,9 +284,8 @@ class Driver:
             for uid in over:
                 await self.writing.until_done(uid, partial(self._store.delete, uid))
             line.done += len(items)
-            if line.done - line.kept >= MANY or line.mailbox.waiting:
-                line.kept = line.done
-                line.put(Kept(line.kept))
+            if line.mailbox.waiting or (line.state is not None and line.state.held_up):
+                line.put(Kept(line.done))
             line.is_busy = False
             self._news()
 

@@ -36,6 +36,7 @@ from engine.reconciling.archive import Archive
 from engine.reconciling.entries import read
 from engine.reconciling.handle import WorkflowHandle, workflow_of
 from engine.reconciling.keeping import WORKERS
+from engine.reconciling.ledger import opened
 from engine.reconciling.operating import begin_again
 from engine.reconciling.promise import DONE, Promise
 from engine.reconciling.results import Commit
@@ -158,7 +159,7 @@ class Fleet:
     async def __aenter__(self) -> Self:
         self._roster.bind()
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._store)
+            await stack.enter_async_context(opened(self._store))
             for head in await self._store.heads(finished=False):
                 workflow, record = await read(head.uid, await self._store.entries(head.uid))
                 self._driver.restored(workflow, record)

@@ -170,12 +170,14 @@ class Done(Item, tag="done"):
 class State(Item, tag="state"):
     """How the shard's engine is, with as many items ``taken`` as it has seen to.
 
-    ``turning`` says whether it makes passes, ``still`` that none will be wanted by itself.
+    ``turning`` says whether it makes passes, ``still`` that none will be wanted by itself, ``held_up`` that it waits to
+    be told that what it has said is `Kept`.
     """
 
     taken: int
     turning: bool
     still: bool
+    held_up: bool = False
 
 
 class Requested(Item, tag="requested"):

@@ -83,6 +83,11 @@ class Outbox:
             await asyncio.shield(self._room)
         return number
 
+    @property
+    def is_full(self) -> bool:
+        """Whether passes wait."""
+        return self._room is not None
+
     def kept(self, count: int) -> None:
         """So many items are done, and what is among them is durable."""
         while self._sizes and self._sizes[0][0] <= count:

@@ -40,7 +40,7 @@ from engine.model.workflow import Workflow
 from engine.operations.errors import OperationError, UnknownWorkflow
 from engine.reconciling.promise import DONE
 from engine.reconciling.results import Commit
-from engine.storage.store import Entry
+from engine.storage.store import Entry, StoreError
 from engine.templates.catalog import CLUSTER_WORKFLOW_TEMPLATE, CONFIG_MAP, KINDS, WORKFLOW_TEMPLATE
 from registry import Registry
 from rpc.logs import get_logger
@@ -111,6 +111,7 @@ class Shard:
         self._taken = 0
         self._told = -1
         """How many items were taken when the driver was told last."""
+        self._seeing: asyncio.Task[None]
         self._turning: asyncio.Task[None] | None = None
         self._begun: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
@@ -118,8 +119,9 @@ class Shard:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._engine)
-            reading = asyncio.create_task(self._see_to_all(), name="shard: see to what comes")
-            stack.push_async_callback(_ended, reading)
+            self._seeing = asyncio.create_task(self._see_to_all(), name="shard: see to what comes")
+            self._seeing.add_done_callback(lambda _: self._polls.answer())
+            stack.push_async_callback(_ended, self._seeing)
             self._stack = stack.pop_all()
         return self
 
@@ -139,11 +141,13 @@ class Shard:
         for item in self._mailbox.receive(read_down(mail)):
             self._came.put_nowait(item)
         await self._polls.wait(ready=bool(self._mailbox.waiting) and self._is_at_rest)
+        if self._seeing.done():  # it went wrong: others are to have the workflows
+            await self._seeing
         if (news := self._teller.due()) is not None:
             self._mailbox.put(news)
         is_turning = self._is_turning
         still = not is_turning or self._engine.next_due is None
-        self._mailbox.put(State(self._taken, is_turning, still))
+        self._mailbox.put(State(self._taken, is_turning, still, self._outbox.is_full))
         self._told = self._taken
         return self._mailbox.take()
 
@@ -224,7 +228,11 @@ class Shard:
 
     async def _take(self, item: Take) -> None:
         entries = (Entry(kind, key, bytes(value)) for kind, some in item.values.items() for key, value in some.items())
-        workflow = await self._engine.take_in(item.uid, entries)
+        try:
+            workflow = await self._engine.take_in(item.uid, entries)
+        except StoreError as error:
+            _log.error("workflow cannot be read", uid=item.uid, reason=str(error))
+            return
         if workflow.finished:  # what of its leaves was to be stopped is
             self._say_over(workflow)
         else:

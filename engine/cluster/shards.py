@@ -41,8 +41,6 @@ class Line:
         """What it has said and nobody has seen to."""
         self.done = 0
         """How many items were seen to."""
-        self.kept = 0
-        """How many of these it has been told of."""
         self.news = asyncio.Event()
         """Set where it has said something, or is gone."""
         self.is_busy = False
@@ -218,6 +216,8 @@ class Shards:
                 why = await line.last(link)
             except asyncio.CancelledError:
                 await link.close()
+                self._there.discard(line.epoch)
+                await self._owner.gone(line)
                 raise
             _log.error("shard gone", reason=why)
             await link.kill()

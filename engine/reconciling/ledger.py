@@ -74,22 +74,15 @@ class Books:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """The store is open, and this engine's alone: two would both go on with what there is. Raises `StoreError`."""
-        key = id(self.store)
-        if key in _kept:
-            raise StoreError("expected a store that no other engine has, this one is in use")
-        _kept.add(key)
-        try:
-            async with self.store:
-                self.is_open = True
-                for ledger in list(self.unwritten.values()):
-                    ledger.say()
-                try:
-                    yield
-                finally:
-                    self.is_open = False
-                    await self._write_all()
-        finally:
-            _kept.discard(key)
+        async with opened(self.store):
+            self.is_open = True
+            for ledger in list(self.unwritten.values()):
+                ledger.say()
+            try:
+                yield
+            finally:
+                self.is_open = False
+                await self._write_all()
 
     async def saved(self, workflow: Workflow, ledger: Ledger | None) -> None:
         """Wait until all is written that was said of a workflow by now. Raises `StoreError`."""
@@ -112,6 +105,20 @@ class Books:
             _, late = await asyncio.wait(self.forgetting, timeout=LAST)
             for task in late:
                 task.cancel()
+
+
+@asynccontextmanager
+async def opened(store: WorkflowStore) -> AsyncIterator[None]:
+    """A store is open, and nobody else's. Raises `StoreError`."""
+    key = id(store)
+    if key in _kept:
+        raise StoreError("expected a store that no other engine has, this one is in use")
+    _kept.add(key)
+    try:
+        async with store:
+            yield
+    finally:
+        _kept.discard(key)
 
 
 _kept: Final[set[int]] = set()

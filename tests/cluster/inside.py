@@ -50,6 +50,17 @@ class InsideLink:
         self.why = ""
         self._waiting: set[asyncio.Future[bytes]] = set()
 
+    @property
+    def plugins(self) -> list[str]:
+        """Those that the shard calls."""
+        registry = self.shard._registry
+        return [plugin.name for plugin in registry.snapshot()] if registry is not None else []
+
+    @property
+    def held_up(self) -> bool:
+        """Whether the shard waits with its passes."""
+        return self.shard._outbox.is_full
+
     async def entered(self) -> None:
         await self.shard.__aenter__()
 

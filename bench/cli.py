@@ -54,6 +54,7 @@ class _Share(click.ParamType[float]):
 @click.option("--plugins", type=_POSITIVE, default=5, show_default=True, help="Plugins that each node is sent through.")
 @click.option("--loops", type=_POSITIVE, default=1, show_default=True, help="Loops; the last is timed call by call.")
 @click.option("--lane", type=click.Choice(["auto", "aiohttp", "wire"]), default="auto", show_default=True)
+@click.option("--tls", is_flag=True, help="Call our plugins by https: an nginx with TLS stands before them.")
 @click.option("--config", type=_FILE, help="Call the plugins of this plugins.toml in place of our own.")
 @click.option("--server", type=click.Choice(["nginx", "plugins"]), help="Who answers, where it can.")
 @click.option("--peers", is_flag=True, help="Compare with other clients on nginx, and with the bars.")
@@ -81,6 +82,7 @@ def main(
     plugins: int,
     loops: int,
     lane: LaneName,
+    tls: bool,
     config: Path | None,
     server: ServerName | None,
     peers: bool,
@@ -103,7 +105,9 @@ def main(
     if context.invoked_subcommand is not None:
         return
     if config is not None:
-        _check_config(config, others=peers or batches or server is not None)
+        _check_config(config, others=peers or batches or tls or server is not None)
+    if peers and tls:
+        raise click.UsageError("--peers are compared without TLS: leave out --tls")
     if profile is not None:
         _check_profile(others=peers or batches)
     if peers and batches:
@@ -127,7 +131,7 @@ def main(
     )
     with Display(Console(stderr=True)) as display:
         workers = connections or (_CONNECTIONS if peers else None)
-        plan = Plan(plugins, lane, workers, config, profile, metrics, display.watch)
+        plan = Plan(plugins, lane, workers, config, profile, metrics, tls, display.watch)
         try:
             done = Run(wish, plan).record()
         except (EngineFailed, Missing, ManifestError) as error:
@@ -183,7 +187,7 @@ def _check_called(done: Record) -> None:
 
 def _check_config(config: Path, *, others: bool) -> None:
     if others:
-        options = "--peers, --batches and --server"
+        options = "--peers, --batches, --tls and --server"
         raise click.UsageError(f"--config names the plugins to call: leave out {options}, which bring others")
     try:
         if not load_config(config).plugins:

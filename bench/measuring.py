@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from bench import servers
+from bench import fronts, servers
 from bench.engine_process import EngineProcess, engine_process
 from bench.messages import Load, Looped, Progress
 from bench.record import NO_LATENCY, Latency, Loop, Moment, PluginRow, ScenarioRow, typical
@@ -30,7 +30,8 @@ def _nobody(doing: str, nodes: int, progress: Progress | None) -> None:
 
 class Plan(NamedTuple):
     """What all measurements of a run have in common. ``workers`` is how many nodes
-    are under way at a time, None for the engine's own number; with ``metrics`` they are read meanwhile."""
+    are under way at a time, None for the engine's own number; with ``metrics`` they are read meanwhile. With ``tls``
+    an nginx with TLS stands before the plugins."""
 
     plugins: int = 5
     lane: LaneName = "auto"
@@ -38,6 +39,7 @@ class Plan(NamedTuple):
     config: Path | None = None
     profile: Path | None = None
     metrics: bool = False
+    tls: bool = False
     watch: Watch = _nobody
 
 
@@ -78,6 +80,9 @@ def engaged(scenario: Scenario, nodes: int, server: ServerName, plan: Plan) -> I
             else:
                 running = stack.enter_context(servers.plugins(behaviours))
             load = msgspec.structs.replace(load, addresses=running.addresses)
+            if plan.tls:
+                front = stack.enter_context(fronts.before(running.addresses))
+                load = msgspec.structs.replace(load, addresses=front.addresses, ca_file=os.fspath(front.ca_file))
         plan.watch("loading the graph", nodes, None)
         engine = stack.enter_context(engine_process(load, profile=plan.profile))
         yield Engaged(engine, running, nodes)

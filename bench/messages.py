@@ -16,16 +16,18 @@ from rpc.client import LaneName
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """On the command line: which plugins, and the workflow to loop over.
 
-    The plugins are those of the file ``config``, or else one per address. ``workers`` is how many nodes are under way
-    at a time, None for the engine's own number. With ``fresh`` every loop has a workflow of its own, from its creation
-    on; else all loops are over one whose leaves stay pending, loaded beforehand. ``types`` are those of the nodes that
-    each plugin wants, from the first on, repeated as often as there are plugins; all where there are none. Before each
-    loop the share ``changed`` of the nodes changes; where there is one, a loop over all of them is part of the loading.
-    With ``metrics`` somebody reads the engine's every 5 s.
+    The plugins are those of the file ``config``, or else one per address; ``ca_file`` has whom to trust where those are
+    https ones. ``workers`` is how many nodes are under way at a time, None for the engine's own number. With ``fresh``
+    every loop has a workflow of its own, from its creation on; else all loops are over one whose leaves stay pending,
+    loaded beforehand. ``types`` are those of the nodes that each plugin wants, from the first on, repeated as often as
+    there are plugins; all where there are none. Before each loop the share ``changed`` of the nodes changes; where
+    there is one, a loop over all of them is part of the loading. With ``metrics`` somebody reads the
+    engine's every 5 s.
     """
 
     nodes: int
     addresses: list[str] = []
+    ca_file: str | None = None
     config: str | None = None
     lane: LaneName = "auto"
     workers: int | None = None

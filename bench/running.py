@@ -174,7 +174,7 @@ class Run:
             parts += codec()
         if "lanes" in self._wish.scenarios:
             try:
-                parts += lanes(_LANE_CALLS, self._wish.connections, self._plan)
+                parts += lanes(_LANE_CALLS, self._wish.connections, self._wish.rounds, self._plan)
             except (Missing, peers.Failed, processes.Stuck) as reason:
                 self._missing["lanes"] = str(reason)
         return parts

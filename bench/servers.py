@@ -68,31 +68,37 @@ def nginx(behaviours: Sequence[Behaviour]) -> Iterator[Nginx]:
     Clients are bound to none: those with several threads may use what the server leaves. It cannot wait, so latencies
     are not looked at. Raises `Missing` where nginx is not installed or does not start.
     """
+    port = free_port()
+    locations = "".join(
+        f"location = /{number}/{method} {{ return 200 '{msgspec.json.encode(reply).decode()}'; }} "
+        for number, behaviour in enumerate(behaviours)
+        for method, reply in behaviour.replies.items()
+    )
+    rest = "location = /status { stub_status; } location / { return 404; }"
+    with tempfile.TemporaryDirectory(prefix="oarlock-nginx-") as folder:
+        inside = f"server {{ listen 127.0.0.1:{port} backlog=1024; {locations}{rest} }}"
+        with run_nginx(inside, Path(folder), port) as version:
+            yield Nginx(version, port, len(behaviours))
+
+
+@contextmanager
+def run_nginx(inside: str, folder: Path, port: int) -> Iterator[str]:
+    """Run one that does as said `inside` of its ``http {}``, and has `folder` to itself; yields its version.
+
+    Raises `Missing` where it is not installed, or does not listen at `port` in time.
+    """
     version = nginx_version()
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="oarlock-nginx-") as prefix, ExitStack() as stack:
-        locations = (
-            f"location = /{number}/{method} {{ return 200 '{msgspec.json.encode(reply).decode()}'; }}"
-            for number, behaviour in enumerate(behaviours)
-            for method, reply in behaviour.replies.items()
-        )
-        config = Path(prefix, "nginx.conf")
-        config.write_text(
-            _CONFIG.substitute(
-                prefix=prefix,
-                port=port,
-                affinity=f"worker_cpu_affinity {1 << cores[-1]:b};" if len(cores) > 1 else "",
-                locations="\n        ".join(locations),
-            )
-        )
-        process = stack.enter_context(processes.child(["nginx", "-p", prefix, "-c", str(config), "-e", "stderr"]))
+    affinity = f"worker_cpu_affinity {1 << cores[-1]:b};" if len(cores) > 1 else ""
+    config = folder / "nginx.conf"
+    config.write_text(_CONFIG.substitute(prefix=folder, affinity=affinity, inside=inside))
+    with processes.child(["nginx", "-p", str(folder), "-c", str(config), "-e", "stderr"]) as process:
         assert process.stderr is not None
         said = processes.Drain(process.stderr)
         if not _listens(process, port):
             processes.stop(process)
             raise Missing(f"nginx does not start: {said.text().decode(errors='replace').strip()}")
-        yield Nginx(version, port, len(behaviours))
+        yield version
 
 
 class PluginServers:

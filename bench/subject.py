@@ -30,6 +30,7 @@ from engine.reconciling.keeping import WORKERS
 from registry import ConfigError, Plugin, load_config
 from registry.config import Config, EngineSettings, MatchSettings, PluginConfig, Seconds
 from rpc.stats import Outcome
+from rpc.tls import Tls
 
 _TICK = 0.1
 _SCRAPE = 5.0
@@ -219,11 +220,13 @@ def configured(load: Load) -> Config:
     It may take its time, too, on a machine that the bench itself overloads. Raises `ConfigError`.
     """
     if load.config is None:
+        tls = Tls(ca_file=load.ca_file) if load.ca_file is not None else None
         engine = EngineSettings(enabled=True, loop_deadline=_HOUR)
         plugins = tuple(
             PluginConfig(
                 name=f"plugin-{number}",
                 address=address,
+                tls=tls,
                 failure_policy="ignore",
                 timeout=_PATIENCE,
                 match=MatchSettings(types=types) if types else None,

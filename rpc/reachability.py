@@ -53,7 +53,7 @@ async def _shake_hands(
     address: Address, timeout: float, tls: Tls | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> str | None:
     settings = tls if tls is not None else Tls()
-    name = settings.server_name or address.host
+    name = settings.name(address.host)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     secured = settings.context.wrap_bio(incoming, outgoing, server_hostname=name)
 

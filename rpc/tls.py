@@ -107,6 +107,10 @@ class Tls:
             clock=self._clock,
         )
 
+    def name(self, host: str) -> str:
+        """The name that the certificate must be for, of a plugin at that `host`, which may have DNS's last dot."""
+        return self.server_name or host.rstrip(".")
+
     def __eq__(self, other: object) -> bool:
         return self._identity == other._identity if isinstance(other, Tls) else NotImplemented
 

@@ -8,7 +8,7 @@ from typing import cast
 import uvloop
 
 from bench.peers.window import Outcome, Task, given, report, window
-from rpc import BatchPolicy, Client, Method
+from rpc import BatchPolicy, Client, Method, Tls
 from rpc.batches import Call, CallBatch
 from rpc.client import LaneName
 from rpc.replies import EMPTY
@@ -26,7 +26,10 @@ async def send(task: Task, lane: LaneName) -> Outcome:
         await client.ask(method, CallBatch(b"", [call] * calls), outcomes, tolerant=True, width=task.connections)
         return calls - outcomes.count(EMPTY)
 
-    async with Client(address, lane=lane, protocol="short", concurrency=task.connections, batch=policy) as client:
+    tls = Tls(ca_file=task.ca_file) if task.ca_file is not None and address.startswith("https:") else None
+    async with Client(
+        address, lane=lane, tls=tls, protocol="short", concurrency=task.connections, batch=policy
+    ) as client:
         await post(task.warm_up)
         with window(task.calls) as outcome:
             outcome.errors = await post(task.calls)

@@ -18,12 +18,16 @@ import msgspec
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """``calls`` POSTs of ``body`` to ``url``, over ``connections`` connections that are kept alive."""
+    """``calls`` POSTs of ``body`` to ``url``, over ``connections`` connections that are kept alive.
+
+    ``ca_file`` has whom to trust where that is an https one.
+    """
 
     url: str
     body: str
     calls: int
     connections: int
+    ca_file: str | None = None
 
     @property
     def warm_up(self) -> int:

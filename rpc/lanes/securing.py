@@ -47,7 +47,7 @@ class Handshakes:
         self.tls = tls
         settings = tls if tls is not None else Tls()
         self._context = settings.context
-        self._name = settings.server_name or host
+        self._name = settings.name(host)
         self._shown = "cert_file" in settings.files
         self._clock = clock
         self._sessions: dict[object, _Kept] = {}

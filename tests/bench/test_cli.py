@@ -127,6 +127,8 @@ def test_a_profile_is_a_flame_graph_of_the_engine(tmp_path: Path) -> None:
         (["--config", "nowhere.toml"], "nowhere.toml"),
         (["--config", "plugins.toml", "--peers"], "leave out --peers"),
         (["--peers", "--profile", "flame.svg"], "leave out --peers"),
+        (["--config", "plugins.toml", "--tls"], "leave out --peers, --batches, --tls"),
+        (["--peers", "--tls"], "leave out --tls"),
         (["--json", "no/such/folder/a.json"], "no/such/folder/a.json: cannot write there"),
         (["compare", "nowhere.json", "nowhere.json"], "nowhere.json: No such file"),
         (["compare", "one.json"], "Missing argument"),

@@ -7,6 +7,7 @@ import pytest
 
 from bench import measuring, processes, rounds
 from bench.engine_process import EngineFailed, engine_process
+from bench.lanes import lanes
 from bench.measuring import Plan, engaged, figures, loop, measure
 from bench.messages import Load, Progress
 from bench.peers import Failed, Peer
@@ -35,6 +36,27 @@ def test_every_call_of_every_loop_is_counted_at_the_plugins() -> None:
         # What a plugin does not have, it is asked for once in each spelling; it counts only what it has.
         assert plugin.served is not None
         assert 0 <= plugin.sent - plugin.served <= (len(Method) + len(BATCHES)) * len(SPELLINGS)
+
+
+@needs_nginx
+def test_plugins_are_called_by_https_where_that_is_asked_for() -> None:
+    done = measure("batched", SCENARIOS["batched"], NODES, "plugins", 1, PLAN._replace(tls=True))
+    assert [each.loop.errors for each in done.loops] == [0]
+    assert done.loops[0].loop.calls == CALLS
+    for plugin in done.plugins:
+        assert plugin.address.startswith("https://127.0.0.1:")
+        assert plugin.served, "it stands behind nginx, and counts"
+
+
+@needs_nginx
+def test_lanes_are_measured_with_tls_and_without() -> None:
+    rows = lanes(300, 4, 1, PLAN)
+    assert [row.name.partition(",")[2] for row in rows] == [
+        *(" wire lane", " wire lane, TLS", " aiohttp lane", " aiohttp lane, TLS"),
+        *(" wire lane, TLS resumed", " wire lane, TLS in full"),
+    ]
+    assert not [row.about for row in rows if "failed" in row.about]
+    assert all(row.us > 0 for row in rows)
 
 
 def test_only_the_last_loop_is_observed_and_knows_its_latencies() -> None:

@@ -186,6 +186,14 @@ async def test_an_address_that_goes_dark_is_left_for_the_other(
         assert len(other.lines) == 1
 
 
+async def test_a_name_that_ends_in_a_dot_is_the_same_name(
+    lane: MakeLane, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = await peer(serve_well)
+    answer_lookups(monkeypatch, answering("127.0.0.1", port=it.address.port))
+    assert await outcome(post(lane(it.at("plugin.test.")), "/", b"{}")) == GOOD_REPLY
+
+
 async def test_a_call_in_the_very_turn_in_which_the_lookup_ends(
     lane: MakeLane, peer: MakePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

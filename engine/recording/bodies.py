@@ -92,7 +92,7 @@ class Subjects:
     def silent(self, places: Sequence[int]) -> Sequence[bytes]:
         """What the lines of calls say that came to nothing: those in a row have one together."""
         if len(places) == 1:
-            return (self.each[places[0]],)
+            return self.each[places[0] : places[0] + 1]
         if places != self._silent[0]:  # else the plugin before was asked the same
             alone, together = list[bytes](), list[str]()
             for run in _runs(self._numbers, places):

@@ -37,7 +37,7 @@ class Recording:
         self._number = 0
         self._epoch = 0.0
         """When `time.monotonic` began, by the wall clock."""
-        self._openings: dict[tuple[str, Method], str] = {}
+        self._openings: dict[tuple[str, Method], bytes] = {}
         """What lines begin with in this pass."""
         self._replies: tuple[Request | None, Sequence[Any]] = (None, ())
 
@@ -88,8 +88,7 @@ class Recording:
         if sum([len(places) for _, places in journeys.requests]) > len(subjects):
             self.silent_at(journeys.by_place(), plugin, method, subjects, range(len(subjects)))
             return
-        opening, alike = self._opening(plugin, method), journeys.requests
-        self._write_silent([(self._opened(opening, request, 1), places) for request, places in alike], subjects)
+        self._write_silent(plugin, method, subjects, ((request, 1, places) for request, places in journeys.requests))
 
     def silent_at(
         self,
@@ -107,14 +106,8 @@ class Recording:
             journey = travelled.get(place)
             if journey is not None:  # else it was known by then not to have the method
                 alike.setdefault((id(journey.request), journey.attempts), []).append(place)
-        opening = self._opening(plugin, method)
-        self._write_silent(
-            [
-                (self._opened(opening, travelled[group[0]].request, attempts), group)
-                for (_, attempts), group in alike.items()
-            ],
-            subjects,
-        )
+        groups = ((travelled[group[0]].request, attempts, group) for (_, attempts), group in alike.items())
+        self._write_silent(plugin, method, subjects, groups)
 
     def said(
         self,
@@ -153,7 +146,7 @@ class Recording:
             changed=changed,
             observed=observed,
             known=known,
-            at=time.time() if request is None else self._asked_at(request),
+            at=time.time() if request is None else self._epoch + request.ended - request.travelled - request.waited,
             waited=0.0 if request is None else request.waited,
             travelled=0.0 if request is None else request.travelled,
             attempts=0 if journey is None else journey.attempts,
@@ -164,34 +157,32 @@ class Recording:
 
     # Pieces
 
-    def _asked_at(self, request: Request) -> float:
-        return self._epoch + request.ended - request.travelled - request.waited
-
-    def _opening(self, plugin: str, method: Method) -> str:
+    def _opening(self, plugin: str, method: Method) -> bytes:
         """What the lines of calls of a method to a plugin begin with, in this pass."""
         found = self._openings.get((plugin, method))
         if found is None:
             line = {"pass": self._number, "plugin": plugin, "method": method}
-            found = self._openings[plugin, method] = orjson.dumps(line).decode()[:-1]
+            found = self._openings[plugin, method] = orjson.dumps(line)[:-1]
         return found
 
-    def _opened(self, opening: str, request: Request, attempts: int) -> bytes:
-        """The line of calls that came to nothing, without their subject, and not closed."""
-        waited = f',"waited":{request.waited:.6f}' if request.waited else ""
-        again = f',"attempts":{attempts}' if attempts > 1 else ""
-        return (
-            f'{opening},"at":{self._asked_at(request):.6f}{waited}'
-            f',"travelled":{request.travelled:.6f}{again},"outcome":"{request.outcome}",'
-        ).encode()
-
-    def _write_silent(self, alike: Iterable[tuple[bytes, Sequence[int]]], subjects: Subjects) -> None:
-        """What lines of calls that came to nothing begin with, and the places of those calls."""
-        pieces = list[bytes]()
-        for opened, places in alike:
-            for subject in subjects.silent(places):
-                pieces += opened, subject, b"}\n"
-        if pieces and self._recorder.written is not None:
-            self._recorder.written.add(b"".join(pieces))
+    def _write_silent(
+        self,
+        plugin: str,
+        method: Method,
+        subjects: Subjects,
+        alike: Iterable[tuple[Request, int, Sequence[int]]],
+    ) -> None:
+        """The calls at these places came to nothing: by which request, the last of how many."""
+        opening, lines = self._opening(plugin, method), list[bytes]()
+        for request, attempts, places in alike:
+            waited = b',"waited":%.6f' % request.waited if request.waited else b""
+            again = b',"attempts":%d' % attempts if attempts > 1 else b""
+            asked = self._epoch + request.ended - request.travelled - request.waited
+            times = asked, waited, request.travelled, again
+            opened = b'%b,"at":%.6f%b,"travelled":%.6f%b,"outcome":"%b",' % (opening, *times, request.outcome.encode())
+            lines += [opened + subject for subject in subjects.silent(places)]
+        if lines and self._recorder.written is not None:
+            self._recorder.written.add(b"}\n".join(lines), b"}\n")
 
     def _write(self, written: Appending, bodies: Bodies, told: Told, subject: bytes, request: Request | None) -> None:
         replied = f',"reply":"{bodies.reply(told.reply)}"'.encode() if told.reply else b""

@@ -106,7 +106,7 @@ class Chain:
         outcomes: Outcomes = [None] * len(asked)
         caller, telling = self._asking.caller, self._telling
         subjects = telling.subjects(batch, asked) if telling is not None else None
-        journeys = await caller.recorded()
+        journeys = await caller.recorded() if telling is not None else None
         caller.patience.ask(plugin.name)
         tolerant = may_fail(plugin)
         try:

@@ -66,15 +66,17 @@ class Recording:
             written.flush()
         self._tell(told)
 
-    def journeys(self) -> Journeys | None:
-        """What the next calls are to be made with, so that `silent` and `said` know how they travelled."""
-        return Journeys() if self._recorder.written is not None else None
+    async def journeys(self) -> Journeys | None:
+        """What the next calls are to be made with, so that `silent` and `said` know how they travelled.
 
-    async def settled(self) -> None:
-        """Wait for a disk that cannot keep up."""
+        A disk that cannot keep up is waited for.
+        """
         written = self._recorder.written
-        if written is not None and written.behind:
+        if written is None:
+            return None
+        if written.behind:
             await asyncio.to_thread(written.catch_up)
+        return Journeys()
 
     def subjects(self, digests: Sequence[bytes], batch: CallBatch, about: About) -> Subjects | None:
         """What lines say of the calls of a batch, see `Bodies.requests`; None without a file."""

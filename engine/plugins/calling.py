@@ -120,7 +120,7 @@ class Caller:
         if self.recording is None or (known and plugin.config.mode == "observe"):
             return
         node = about if isinstance(about, Node) else None
-        subjects = self.recording.subjects([key], batch, lambda: [node])
+        subjects = self.recording.subjects([key], batch, lambda: [node], again=True)
         if outcome is EMPTY:
             if journeys is not None:
                 self.recording.silent(plugin.name, method, subjects, journeys)

@@ -97,8 +97,8 @@ class Telling:
             def about() -> list[Node]:
                 return [nodes[it.invocation.node_id] for it in asked]
 
-            self._batch = batch
-            self._subjects = self._recording.subjects([it.digest for it in asked], batch, about)
+            again, self._batch = self._batch is not None, batch
+            self._subjects = self._recording.subjects([it.digest for it in asked], batch, about, again=again)
         return self._subjects
 
     def _tell(

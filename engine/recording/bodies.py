@@ -39,8 +39,10 @@ class Requests:
 
     def __init__(self, first: int = 0) -> None:
         self.numbers: dict[bytes, int] = {}
-        """By digest."""
+        """By digest, of those that `settle` has come by: to look each up costs as much as to write it."""
         self.next = first
+        self.count = 0
+        self._unsettled: list[tuple[Sequence[bytes], range]] = []
         self.rows: dict[bytes, range | None] = {}
         """Of questions that were written together, by a digest of their digests: mostly they come again together."""
         self._firsts: list[int] = []
@@ -50,10 +52,18 @@ class Requests:
         """They are in a body of that name, which ends in ``/`` where their places are to follow."""
         row = range(self.next, self.next + len(digests))
         self.next = row.stop + 1
+        self.count += len(row)
         self._firsts.append(row.start)
         self._names.append(name)
-        self.numbers.update(zip(digests, row, strict=True))
+        self._unsettled.append((digests, row))
         return row
+
+    def settle(self) -> dict[bytes, int]:
+        """The numbers of all."""
+        for digests, row in self._unsettled:
+            self.numbers.update(zip(digests, row, strict=True))
+        self._unsettled.clear()
+        return self.numbers
 
     def name(self, first: int, last: int) -> str:
         """What lines call the requests from one number to another, which are all in one body."""
@@ -126,24 +136,37 @@ class Bodies:
         self._secrets = secrets
         self._most = most
         self._requests = Requests()
+        self._settled = True
         self._others: set[bytes] = set()
         """Digests of the other bodies that are written: replies, workflows."""
         self._seed = randbits(64)
         """So that nobody can look for two bodies with one digest."""
 
-    def requests(self, digests: Sequence[bytes], batch: CallBatch, about: About) -> Subjects:
-        """What lines say of the calls of a batch, whose questions have these digests. What is new is written."""
-        if len(self._requests.numbers) + len(self._others) > MOST_KNOWN:
+    def begin(self) -> None:
+        """A pass begins: what was asked in those before it may be asked again."""
+        self._settled = False
+
+    def requests(self, digests: Sequence[bytes], batch: CallBatch, about: About, *, again: bool) -> Subjects:
+        """What lines say of the calls of a batch, whose questions have these digests. What is new is written.
+
+        ``again``: they may have been asked in this pass before.
+        """
+        if self._requests.count + len(self._others) > MOST_KNOWN:
             self._requests, self._others = Requests(self._requests.next), set()
         row = xxh3_128_digest(b"".join(digests))
         numbers: Sequence[int] | None = self._requests.rows.get(row)
         if numbers is None:
+            if again or not self._settled:
+                self._requests.settle()
+                self._settled = True
             known = self._requests.numbers
             if known.keys().isdisjoint(digests):
                 numbers = self._requests.rows[row] = self._write_requests(digests, batch, about())
             elif new := [place for place, digest in enumerate(digests) if digest not in known]:
                 self._write_requests(*_part(new, digests, batch, about()))
-            numbers = numbers or [known[digest] for digest in digests]
+            if numbers is None:
+                known = self._requests.settle()
+                numbers = [known[digest] for digest in digests]
         return Subjects(self._requests, numbers, about, self._secrets)
 
     def reply(self, body: bytes) -> str:

@@ -46,6 +46,8 @@ class Recording:
         self._number = number
         self._openings.clear()
         self._epoch = time.time() - time.monotonic()
+        if self._recorder.bodies is not None:
+            self._recorder.bodies.begin()
         if self._recorder.written is not None:
             line = {"began": round(time.time(), 6), "pass": number, "workflow": self._workflow, "uid": self._uid}
             self._recorder.written.add(orjson.dumps(line), b"\n")
@@ -78,10 +80,10 @@ class Recording:
             await asyncio.to_thread(written.catch_up)
         return Journeys()
 
-    def subjects(self, digests: Sequence[bytes], batch: CallBatch, about: About) -> Subjects | None:
+    def subjects(self, digests: Sequence[bytes], batch: CallBatch, about: About, *, again: bool) -> Subjects | None:
         """What lines say of the calls of a batch, see `Bodies.requests`; None without a file."""
         bodies = self._recorder.bodies
-        return bodies.requests(digests, batch, about) if bodies is not None else None
+        return bodies.requests(digests, batch, about, again=again) if bodies is not None else None
 
     def silent(self, plugin: str, method: Method, subjects: Subjects | None, journeys: Journeys) -> None:
         """A plugin was asked about all of these, and had nothing to say to any."""

@@ -242,6 +242,8 @@ class WireLane:
         if self._pool.connections[connection] < 2:
             connection.reader = Reader(self.max_body)
         self.employ(connection)
+        if self._pool.replays:  # only a new connection will do for them, and now there may be room for one
+            self._open_more()
 
     def recognize(self, data: bytes) -> Response | None:
         """The reply that `data` is, if it is a plain one and leaves nothing to decide; the next such may be known."""

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rpc.lanes import Broken
+from rpc.lanes import MAX_NEWCOMERS, Broken
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, MakePeer, outcome, serve_well
 
@@ -119,6 +119,37 @@ async def test_many_stale_connections_are_each_replayed(ending: str, lane: MakeL
     all_there.set()
     assert set(await asyncio.gather(*calls)) == {GOOD_REPLY}
     again = await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(6)))
+    assert set(again) == {GOOD_REPLY}
+
+
+@ENDINGS
+async def test_more_stale_connections_than_may_be_opened_at_a_time(ending: str, lane: MakeLane, peer: MakePeer) -> None:
+    """As when a busy plugin is killed: each call is sent again, though nothing else happens meanwhile."""
+    many = 3 * MAX_NEWCOMERS
+    held, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def script(line: Line) -> None:
+        if go_on.is_set():
+            await serve_well(line)
+        await line.request()
+        await line.send(GOOD)
+        await line.request()
+        held.release()
+        await go_on.wait()
+        await line.send(GOOD)
+        await line.request()
+        end(line, ending)
+
+    it = await peer(script)
+    under_test = lane(it.address)
+    calls = []
+    for _ in range(many):  # a connection each
+        assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+        calls.append(asyncio.ensure_future(outcome(post(under_test, "/", b"{}"))))
+        await held.acquire()
+    go_on.set()
+    assert set(await asyncio.gather(*calls)) == {GOOD_REPLY}
+    again = await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(many)))
     assert set(again) == {GOOD_REPLY}
 
 

@@ -20,6 +20,7 @@ from rpc.client import MAX_BODY, TIMEOUT, LaneName, Protocol
 from rpc.credentials import check_names
 from rpc.destinations import Destinations, parse_rule
 from rpc.durations import parse_duration
+from rpc.lanes import Balance
 from rpc.spellings import NOT_FOUND_TTL
 from rpc.tls import MinVersion
 
@@ -198,6 +199,7 @@ class PluginConfig(Settings, frozen=True, kw_only=True):
     address: Annotated[str, Meta(description="an http://, https:// or unix:/// address")]
     protocol: Annotated[Protocol, Meta(description='"auto", "short", "go" or "v1"')] = "auto"
     lane: Annotated[LaneName, Meta(description='"auto", "aiohttp" or "wire"')] = "auto"
+    balance: Annotated[Balance, Meta(description='"first" or "all"')] = "first"
     timeout: Duration = Seconds(TIMEOUT)
     concurrency: Annotated[
         Annotated[int, Meta(ge=1)] | Literal["adaptive"], Meta(description='"adaptive" or a whole number, 1 or more')

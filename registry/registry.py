@@ -82,6 +82,7 @@ def connect(
         name=config.name,
         lane=config.lane,
         protocol=config.protocol,
+        balance=config.balance,
         timeout=config.timeout,
         concurrency=max(concurrency // processes, 1) if isinstance(concurrency, int) else concurrency,
         token=config.token,

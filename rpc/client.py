@@ -22,7 +22,7 @@ from rpc.destinations import ANYWHERE, Destinations
 from rpc.errors import FatalError
 from rpc.journeys import Journeys
 from rpc.judging import Judge
-from rpc.lanes import Broken, OwnLane, Waiting
+from rpc.lanes import Balance, Broken, OwnLane, Waiting
 from rpc.ledger import Ledger
 from rpc.logs import get_logger
 from rpc.methods import Method, Route, Spelling
@@ -66,6 +66,7 @@ class _MakeLane(typing.Protocol):
         max_body: int,
         headers: Mapping[str, str],
         destinations: Destinations,
+        balance: Balance,
         tls: Tls | None,
     ) -> OwnLane: ...
 
@@ -89,9 +90,10 @@ class Client:
     them at a time, ``max_body`` the most bytes of a reply that are read; ``token`` is sent as a bearer token
     (RFC 6750), ``headers`` besides, and both are shown by nothing; ``tls`` is for an https address, by default with the
     system's authorities. Where the plugin refuses them, those are read again that are a `Secret` with a file, or TLS's.
-    A 404 is believed for ``not_found_ttl`` seconds. ``budget`` is given where several clients are to share one,
-    ``observer`` is told of every request. ``destinations`` says what addresses may be dialled: a call where none may is
-    a `FatalError`. Raises `ValueError` where one of them makes no sense.
+    A 404 is believed for ``not_found_ttl`` seconds. Of a name with several addresses the first that answers has all
+    connections, or with ``balance="all"`` they are spread over all of them. ``budget`` is given where several clients
+    are to share one, ``observer`` is told of every request. ``destinations`` says what addresses may be dialled: a call
+    where none may is a `FatalError`. Raises `ValueError` where one of them makes no sense.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Client:
         budget: Budget | None = None,
         observer: RequestObserver | None = None,
         destinations: Destinations = ANYWHERE,
+        balance: Balance = "first",
     ) -> None:
         self.address = parse_address(address)
         self.name = name or address
@@ -125,11 +128,14 @@ class Client:
             raise ValueError(f"concurrency must be at least 1, or 'adaptive', not {concurrency}")
         if max_body < 2:
             raise ValueError(f"max_body must be at least 2 bytes, the size of an empty object, not {max_body}")
+        if balance not in typing.get_args(Balance):
+            raise ValueError(f'balance must be "first" or "all", not {balance!r}')
         if tls is not None and self.address.scheme != "https":
             raise ValueError(f"tls is for https addresses, not {self.address}")
         self._credentials = Credentials(token, headers or {}, tls)
         self._lane_name: LaneName = lane
         self._destinations = destinations
+        self._balance: Balance = balance
         self._timeout = timeout
         self._max_body = max_body
 
@@ -154,6 +160,7 @@ class Client:
                 max_body=self._max_body,
                 headers=self._credentials.lines,
                 destinations=self._destinations,
+                balance=self._balance,
                 tls=self._credentials.tls,
             )
             self._say_if_unverified()

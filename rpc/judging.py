@@ -8,7 +8,18 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from rpc.errors import FatalError, NotSent, TransientError
-from rpc.lanes import Broken, Exhausted, Forbidden, LaneError, Malformed, Response, TimedOut, Unreachable, Untrusted
+from rpc.lanes import (
+    Broken,
+    Dark,
+    Exhausted,
+    Forbidden,
+    LaneError,
+    Malformed,
+    Response,
+    TimedOut,
+    Unreachable,
+    Untrusted,
+)
 from rpc.ledger import Ledger
 from rpc.logs import get_logger
 from rpc.methods import BatchMethod, Route
@@ -166,7 +177,8 @@ class Judge:
         if outcome is Outcome.UNTRUSTED and not self.unreachable:
             _log.error("plugin cannot be trusted", name=self.name, problem=str(error))
         self.unreachable = self.unreachable or isinstance(error, Unreachable)
-        self._ledger.fail(method, outcome, blame=outcome is not Outcome.OWN_FAULT, calls=calls)
+        blame = not isinstance(error, Exhausted | Dark)  # elsewhere the plugin may be well
+        self._ledger.fail(method, outcome, blame=blame, calls=calls)
         return TransientError(self.name, method, str(error), outcome=outcome)
 
     def not_sent(
@@ -195,4 +207,6 @@ def blames_the_peer(error: TransientError) -> bool:
     """Whether the failure was the plugin's fault."""
     if error.status is not None:
         return error.status != 429
+    if isinstance(error.__cause__, Dark):
+        return False
     return error.outcome in _BROKEN.values() and error.outcome is not Outcome.OWN_FAULT

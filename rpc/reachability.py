@@ -26,7 +26,7 @@ async def can_connect(
     For an https address TLS is spoken, too, by `tls` or else with the system's authorities. Says nothing of HTTP: that
     is a call's to find out.
     """
-    dialer = Dialer(address, timeout=timeout, clock=monotonic, destinations=destinations)
+    dialer: Dialer[object] = Dialer(address, timeout=timeout, clock=monotonic, destinations=destinations)
     try:
         connected = await dialer.dial()
     except Forbidden as error:

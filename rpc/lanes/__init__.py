@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 import orjson
@@ -29,6 +29,9 @@ MAX_NEWCOMERS: Final = 6
 Python's ``http.server`` listens with a backlog of 5: six such connections are served without a stall, a seventh has its
 SYN dropped and sent again a second later.
 """
+
+Balance = Literal["first", "all"]
+"""Of a name's addresses: whether connections are made to the first that answers, or to all of them alike."""
 
 BEWILDERED: Final = frozenset({400, 408, 411, 414, 431, 501, 505})
 """Statuses of a server that cannot make out the request, or what it took for one.
@@ -53,7 +56,7 @@ class LaneError(Exception):
 
 
 class Broken(LaneError):
-    """The transport died before a complete reply: reset, closed early, or one of the four below."""
+    """The transport died before a complete reply: reset, closed early, or one of those below."""
 
 
 class Unreachable(Broken):
@@ -66,6 +69,10 @@ class Untrusted(Unreachable):
 
 class TimedOut(Broken):
     """Connected, but no complete reply within the total timeout of the call."""
+
+
+class Dark(TimedOut):
+    """The same with not a byte of a reply, where the plugin has another address, which is dialled from now on."""
 
 
 class Exhausted(Broken):

@@ -7,18 +7,13 @@ the environment and decompression are off, and its connections are watched (`rpc
 from __future__ import annotations
 
 import asyncio
-import functools
 import io
 import math
-import socket
-import ssl
 from collections.abc import Mapping
-from typing import Final, Self
+from time import monotonic
+from typing import Final
 
 import aiohttp
-from aiohttp.abc import ResolveResult
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11
 from yarl import URL
 
@@ -28,12 +23,10 @@ from rpc.destinations import ANYWHERE, Destinations
 from rpc.lanes import (
     BEWILDERED,
     MAX_HEAD,
-    MAX_HEADERS,
-    MAX_NEWCOMERS,
-    OWN_FAULTS,
+    Balance,
     Broken,
+    Dark,
     Exhausted,
-    Forbidden,
     LaneError,
     Malformed,
     Response,
@@ -44,11 +37,11 @@ from rpc.lanes import (
     Waiting,
     is_whole,
 )
-from rpc.lanes.dialing import STAGGER, permitted
+from rpc.lanes.dialing import Dialer
+from rpc.lanes.sessions import Reply, Sessions, Silent, Stale
 from rpc.lanes.sweeping import Sweeper
 from rpc.lanes.watched import WatchedProtocol, has_blank_before_colon
-from rpc.permits import Permits
-from rpc.tls import Tls, failure
+from rpc.tls import Tls
 
 # A connect must fail a little before the whole call does, so that a blackholed plugin is told from a slow one.
 _CONNECT_SHARE: Final = 0.9
@@ -62,136 +55,6 @@ _LARGE: Final = 1 << 20
 _FIELDS: Final = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 
 
-class _Stale(Exception):
-    """A connection used before was no good: it died without a byte of reply, or the peer was `BEWILDERED`."""
-
-
-class _Response(aiohttp.ClientResponse):
-    """A reply that knows its connection for longer than aiohttp does."""
-
-    connection_protocol: WatchedProtocol
-
-    async def start(self, connection: Connection) -> Self:
-        protocol = connection.protocol
-        assert isinstance(protocol, WatchedProtocol)
-        self.connection_protocol = protocol
-        earlier = protocol.replies
-        try:
-            await super().start(connection)
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            if earlier and not protocol.heard:
-                raise _Stale from error
-            raise
-        return self
-
-
-class _Resolver(aiohttp.ThreadedResolver):
-    """Leaves out what may not be dialled; aiohttp dials what it is told here, and does not look it up again."""
-
-    def __init__(self, destinations: Destinations) -> None:
-        super().__init__()
-        self._destinations = destinations
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await super().resolve(host, port, family)
-        return permitted(self._destinations, host, found, lambda each: each["host"])
-
-
-class _Connections:
-    """Those that are made with one and the same settings."""
-
-    def __init__(
-        self,
-        address: Address,
-        destinations: Destinations,
-        tls: Tls | None,
-        timeout: aiohttp.ClientTimeout,
-        headers: Mapping[str, str],
-    ) -> None:
-        self._address = address
-        self._destinations = destinations
-        self.tls = tls
-        self.server_name = tls.server_name if tls is not None else None
-        self._timeout = timeout
-        self._headers = headers
-        # A context of its own is read now, with SSL_CERT_FILE as it is now; aiohttp's was read at its import.
-        self._context: ssl.SSLContext | bool = True
-        if address.scheme == "https":
-            self._context = tls.context if tls is not None else ssl.create_default_context()
-        # As many calls as connections that have replied before, and the newcomers. Those who wait here are not being
-        # timed: the plugin has not been asked yet.
-        self.permits = Permits(MAX_NEWCOMERS)
-        self._alert: ssl.SSLError | None = None
-        self.session = self._make_session(force_close=False)
-        self._replays: aiohttp.ClientSession | None = None
-
-    @property
-    def replays(self) -> aiohttp.ClientSession:
-        """For calls whose connection was no good."""
-        if self._replays is None:
-            self._replays = self._make_session(force_close=True)
-        return self._replays
-
-    def _make_session(self, *, force_close: bool) -> aiohttp.ClientSession:
-        connector: aiohttp.BaseConnector
-        if self._address.scheme == "unix":
-            connector = aiohttp.UnixConnector(self._address.socket, limit=0, force_close=force_close)
-        else:
-            assert self._timeout.connect is not None
-            stagger = min(STAGGER, self._timeout.connect / 4)  # aiohttp begins with another one each time
-            connector = aiohttp.TCPConnector(
-                limit=0,
-                force_close=force_close,
-                ssl=self._context,
-                happy_eyeballs_delay=stagger,
-                resolver=_Resolver(self._destinations),
-            )
-        connector._factory = functools.partial(self._make_protocol, asyncio.get_running_loop())
-        return aiohttp.ClientSession(
-            connector=connector,
-            headers=self._headers,
-            timeout=self._timeout,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            response_class=_Response,
-            max_line_size=MAX_HEAD,
-            max_field_size=MAX_HEAD,
-            max_headers=MAX_HEADERS,
-        )
-
-    def _make_protocol(self, loop: asyncio.AbstractEventLoop) -> ResponseHandler:
-        protocol = WatchedProtocol(loop, self.permits)
-        protocol.on_alert = self._hear
-        return protocol
-
-    def _hear(self, alert: ssl.SSLError) -> None:
-        self._alert = alert
-
-    async def blamed(self, error: BaseException) -> ssl.SSLError | None:
-        """What TLS made of it, if it was TLS: uvloop tells that only after a call has failed to be written for it."""
-        blamed = _tls_error(error)
-        if blamed is None and isinstance(error, aiohttp.ClientOSError) and self.tls is not None:
-            await asyncio.sleep(0)
-            blamed, self._alert = self._alert, None
-        return blamed
-
-    def send_instead(self, headers: Mapping[str, str]) -> None:
-        """Send these instead of those so far."""
-        self._headers = headers
-        for session in (self.session, self._replays):
-            if session is not None:
-                session.headers.clear()
-                session.headers.update(headers)
-
-    async def aclose(self) -> None:
-        for session in (self.session, self._replays):
-            if session is not None:
-                await session.close()
-
-
 class AiohttpLane:
     """A `rpc.lanes.OwnLane` on aiohttp. ``tls`` is for an https address; without it the system's authorities are."""
 
@@ -203,63 +66,65 @@ class AiohttpLane:
         max_body: int,
         headers: Mapping[str, str],
         destinations: Destinations = ANYWHERE,
+        balance: Balance = "first",
         tls: Tls | None = None,
     ) -> None:
-        self._destinations = destinations
-        # What is an address already, aiohttp does not have resolved.
-        self._refusal = destinations.refusal_unseen(address.host) if address.host else None
+        self._dialer: Dialer[WatchedProtocol] = Dialer(
+            address, timeout=timeout * _CONNECT_SHARE, clock=monotonic, destinations=destinations, balance=balance
+        )
         self._address = address
         self._max_body = max_body
         self._timeout = timeout
+        self._too_late = f"no complete reply within {timeout:g} s"
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
         self._calls: dict[asyncio.Task[Response], Waiting] = {}
         self._sweeper = Sweeper(self._sweep, period=_SWEEP, clock=self._clock)
         self._urls: dict[str, URL] = {}
         self._closed = False
-        self._connections = self._make_connections(headers, tls)
-        self._retired: set[_Connections] = set()
+        self._sessions = self._make_sessions(headers, tls)
+        self._retired: set[Sessions] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
-    def _make_connections(self, headers: Mapping[str, str], tls: Tls | None) -> _Connections:
+    def _make_sessions(self, headers: Mapping[str, str], tls: Tls | None) -> Sessions:
         timeout = aiohttp.ClientTimeout(
             total=self._timeout,
             connect=self._timeout * _CONNECT_SHARE,
             ceil_threshold=math.inf,  # aiohttp rounds timeouts over 5 s up to whole seconds, unless told not to
         )
-        return _Connections(self._address, self._destinations, tls, timeout, {**_FIELDS, **headers})
+        return Sessions(self._address, self._dialer, tls, timeout, {**_FIELDS, **headers})
 
     def renew(self, credentials: Credentials) -> None:
         """See `rpc.lanes.OwnLane.renew`."""
-        old = self._connections
+        old = self._sessions
         if credentials.tls == old.tls:
             old.send_instead({**_FIELDS, **credentials.lines})
             return
-        self._connections = self._make_connections(credentials.lines, credentials.tls)
+        self._sessions = self._make_sessions(credentials.lines, credentials.tls)
         self._retired.add(old)
         self._let_go(old)
 
-    def _let_go(self, connections: _Connections) -> None:
+    def _let_go(self, sessions: Sessions) -> None:
         """Close those that were retired once nothing is under way on them."""
-        if connections in self._retired and not connections.permits.in_flight:
-            self._retired.remove(connections)
-            closing = self._loop.create_task(connections.aclose())
+        if sessions in self._retired and not sessions.permits.in_flight:
+            self._retired.remove(sessions)
+            closing = self._loop.create_task(sessions.aclose())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    async def _admitted(self) -> _Connections:
+    async def _admitted(self) -> Sessions:
         """Those to send a call on, with their permit."""
         while True:
-            connections = self._connections
-            permits = connections.permits
+            sessions = self._sessions
+            permits = sessions.permits
             if permits.in_flight < permits.limit:
                 permits.in_flight += 1
-                return connections
+                return sessions
             await permits.wait()
-            if connections is self._connections:
-                return connections
+            if sessions is self._sessions:
+                return sessions
             permits.release()
-            self._let_go(connections)
+            self._let_go(sessions)
 
     def send(self, path: str, body: bytes, waiting: Waiting, headers: Mapping[str, str] | None = None) -> None:
         """See `rpc.lanes.Lane.send`."""
@@ -279,56 +144,62 @@ class AiohttpLane:
             waiting.set_exception(error)
 
     def _sweep(self, now: float) -> float | None:
-        """Abandon the calls for which nobody waits any more."""
+        """Abandon the calls for which nobody waits any more, and let go of connections that should make way."""
+        self._dialer.keep_up()
+        superfluous = self._dialer.addresses.superfluous(monotonic())
+        for sessions in (self._sessions, *self._retired):
+            sessions.retire(superfluous)
+        self._abandon()
+        return now + _SWEEP if self._calls else None
+
+    def _abandon(self) -> None:
         for task, waiting in self._calls.items():
             if waiting.done():
                 task.cancel()
-        return now + _SWEEP if self._calls else None
 
     async def _carry(self, path: str, body: bytes, waiting: Waiting, headers: Mapping[str, str] | None) -> Response:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = URL(self._address.origin + path, encoded=True)
-        connections = await self._admitted()
+        sessions = await self._admitted()
         start = self._clock()
         try:
             if waiting.done():
                 raise asyncio.CancelledError  # as the sweep would have had it
             if self._closed:
                 raise Broken("the client was closed")
-            if self._refusal is not None:
-                raise Forbidden(self._refusal)
             try:
-                return await self._post(connections.session, connections.server_name, url, body, headers)
-            except _Stale:
-                return await self._post(connections.replays, connections.server_name, url, body, headers)
+                return await self._post(sessions.session, url, body, headers)
+            except Stale:
+                return await self._post(sessions.replays, url, body, headers)
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, RuntimeError) as error:
             late = self._clock() - start - self._timeout
             if isinstance(error, TimeoutError) and late > _LATE:
                 raise Exhausted(
                     f"no reply within {self._timeout:g} s, but this process was {late:.2f} s late"
                 ) from error
-            raise self._translate(error, await connections.blamed(error), connections.tls) from error
+            if isinstance(error, Silent) and sessions.fell_silent(error.protocol):
+                raise Dark(self._too_late) from error
+            blamed = await sessions.blamed(error)
+            raise (Untrusted(f"TLS failed: {blamed}") if blamed else self._translate(error)) from error
         finally:
-            connections.permits.release()
+            sessions.permits.release()
             if self._retired:
-                self._let_go(connections)
+                self._let_go(sessions)
 
     async def _post(
         self,
         session: aiohttp.ClientSession,
-        server_name: str | None,
         url: URL,
         body: bytes,
         headers: Mapping[str, str] | None,
     ) -> Response:
         # Sent as a file, a large body is written piece by piece; aiohttp warns of one that is not.
         data = body if len(body) < _LARGE else io.BytesIO(body)
-        async with session.post(
-            url, data=data, headers=headers, allow_redirects=False, server_hostname=server_name
-        ) as response:
-            assert isinstance(response, _Response)
+        async with session.post(url, data=data, headers=headers, allow_redirects=False) as response:
+            assert isinstance(response, Reply)
             protocol = response.connection_protocol
+            self._dialer.addresses.answered(protocol)
             try:
                 _check_head(response)
                 content = await self._read(response)
@@ -337,8 +208,8 @@ class AiohttpLane:
                 if cut and not is_whole(content):
                     raise Broken(f"the connection was reset in the middle of the reply's body: {protocol.reset}")
                 if response.status in BEWILDERED and protocol.replies > 1:
-                    raise _Stale
-            except (LaneError, _Stale):
+                    raise Stale
+            except (LaneError, Stale):
                 protocol.abort()
                 raise
             return Response(response.status, content, response.headers.get("Retry-After"))
@@ -361,21 +232,13 @@ class AiohttpLane:
             raise TooLarge(f"the reply's body is over {self._max_body} bytes")
         return bytes(body)
 
-    def _translate(self, error: BaseException, blamed: ssl.SSLError | None, tls: Tls | None) -> LaneError:
+    def _translate(self, error: BaseException) -> LaneError:
         """aiohttp's many exceptions as our two, by whose fault it was."""
-        shown = tls is not None and "cert_file" in tls.files
-        if blamed is not None:
-            return Untrusted(f"TLS failed: {failure(blamed, shown=shown)}")
         match error:
             case aiohttp.ConnectionTimeoutError():
                 return Unreachable("no connection within the connect timeout")
-            case aiohttp.ClientConnectorError(os_error=ConnectionError() as hung_up) if hung_up.errno is None:
-                return Unreachable(f"cannot connect: {failure(hung_up, shown=shown)}")
-            case aiohttp.ClientConnectorError():
-                kind = Exhausted if error.errno in OWN_FAULTS else Unreachable
-                return kind(f"cannot connect: {error.os_error.strerror or error.os_error}")
             case TimeoutError():
-                return TimedOut(f"no complete reply within {self._timeout:g} s")
+                return TimedOut(self._too_late)
             case aiohttp.ClientResponseError() | HttpProcessingError():
                 return Malformed(f"not an HTTP reply we can accept: {error.message}")
             case aiohttp.ServerDisconnectedError():
@@ -387,21 +250,14 @@ class AiohttpLane:
         """See `rpc.lanes.Lane.aclose`."""
         self._closed = True
         self._sweeper.stop()
-        self._sweep(0.0)
-        for connections in (self._connections, *self._retired):
-            await connections.aclose()
+        self._dialer.close()
+        self._abandon()
+        for sessions in (self._sessions, *self._retired):
+            await sessions.aclose()
         await asyncio.gather(*self._calls, *self._closing, return_exceptions=True)
 
 
-def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    """What TLS made of it, if it was TLS. (aiohttp's errors are TLS's, too, and say less; and one may cause itself.)"""
-    for each in (error, error.__cause__, error.__cause__ and error.__cause__.__cause__):
-        if isinstance(each, ssl.SSLError) and not isinstance(each, aiohttp.ClientError):
-            return each
-    return None
-
-
-def _check_head(response: _Response) -> None:
+def _check_head(response: Reply) -> None:
     """Refuse what aiohttp lets pass. Raises `Malformed`."""
     if response.version not in (HttpVersion10, HttpVersion11):
         raise Malformed(f"the reply is in HTTP/{'.'.join(map(str, response.version or ()))}")

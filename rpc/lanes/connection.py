@@ -41,6 +41,7 @@ class Owner(Protocol):
     def recognize(self, data: bytes) -> Response | None: ...
     def employ(self, connection: Connection) -> None: ...
     def replay(self, call: Call) -> None: ...
+    def cut_off(self, connection: Connection) -> None: ...
     def drop(self, connection: Connection, *, silent: bool = False) -> None: ...
     def disconnected(self) -> None: ...
 
@@ -175,14 +176,19 @@ class Connection(asyncio.Protocol):
         if call is not None and not call.done():
             call.set_exception(error)
 
-    def pause_writing(self) -> None:
-        self.uploading = True
-        self.look_closely()
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has come since the request."""
+        return self.reader is None or self.reader.untouched
 
     def look_closely(self) -> None:
         """Take no short cut with the reply to come: there is something to decide then."""
         if self.reader is None:
             self.reader = Reader(self.lane.max_body)
+
+    def pause_writing(self) -> None:
+        self.uploading = True
+        self.look_closely()
 
     def resume_writing(self) -> None:
         self.uploading = False
@@ -219,7 +225,9 @@ class Connection(asyncio.Protocol):
             return
         call, self.call = self.call, None
         reader = self.reader
-        self.lane.drop(self, silent=reader is None or reader.untouched)
+        if call is not None:
+            self.lane.cut_off(self)
+        self.lane.drop(self, silent=self.silent)
         if call is None or call.done():
             return
         if reader is None or (reader.untouched and self.used):

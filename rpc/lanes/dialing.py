@@ -1,27 +1,26 @@
-"""Getting a connected socket: names resolved once for all who wait, IPv6 and IPv4 raced (RFC 8305), within a time."""
+"""Getting a connected socket: names looked up once for all who wait, addresses raced (RFC 8305), within a time."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
-from aiohappyeyeballs import AddrInfoType, start_connection
+from aiohappyeyeballs import start_connection
 
 from rpc.address import Address
 from rpc.destinations import ANYWHERE, Destinations
-from rpc.lanes import OWN_FAULTS, Exhausted, Forbidden, Unreachable
+from rpc.lanes import OWN_FAULTS, Balance, Exhausted, Forbidden, Unreachable
+from rpc.lanes.addresses import Addresses, SocketAddress
 
+C = TypeVar("C")
 T = TypeVar("T")
 
 STAGGER: Final = 0.25
 """Seconds that one address is given, at most, before the next is tried too (RFC 8305, section 8)."""
-_TRUST: Final = 10.0
-"""Seconds for which a resolved name is believed; a failed connect ends that at once."""
 
 
 def is_own_end(connected: socket.socket) -> bool:
@@ -55,8 +54,19 @@ def permitted(destinations: Destinations, host: str, addresses: Sequence[T], num
     return kept
 
 
-class Dialer:
-    """Dials one address. ``timeout``: seconds for name and connect together; ``destinations``: what may be dialled."""
+def address_of(connected: socket.socket) -> SocketAddress | None:
+    """The other end's, None of a unix socket or where it has hung up already, which the first write will tell."""
+    try:
+        return None if connected.family == socket.AF_UNIX else connected.getpeername()
+    except OSError:
+        return None
+
+
+class Dialer(Generic[C]):
+    """Dials one address. ``timeout``: seconds for name and connect together; ``destinations``: what may be dialled.
+
+    ``addresses`` are those of its name. They are to be told of what becomes of connections, ``C``.
+    """
 
     def __init__(
         self,
@@ -65,16 +75,14 @@ class Dialer:
         timeout: float,
         clock: Callable[[], float],
         destinations: Destinations = ANYWHERE,
+        balance: Balance = "first",
     ) -> None:
         self._destinations = destinations
         self._address = address
         self._timeout = timeout
         self._clock = clock
-        self._resolving: asyncio.Task[Sequence[AddrInfoType]] | None = None
-        self._addresses: Sequence[AddrInfoType] = ()
-        self._believed_until = 0.0
-        self._last_good: object = None
-        """The socket address that answered last."""
+        self._looking_up: asyncio.Task[None] | None = None
+        self.addresses: Addresses[C] = Addresses(balance)
 
     async def dial(self) -> socket.socket:
         """A connected, non-blocking socket, the caller's to close. Raises `Unreachable`, `Exhausted`, `Forbidden`."""
@@ -84,16 +92,21 @@ class Dialer:
         except TimeoutError as error:
             raise Unreachable(f"no connection to {self._address} within the connect timeout") from error
         except (OSError, RuntimeError, ValueError) as error:  # uvloop's RuntimeError, a name without any address
-            kind = Exhausted if isinstance(error, OSError) and error.errno in OWN_FAULTS else Unreachable
+            kind = Exhausted if _is_own_fault(error) else Unreachable
             # Of a refused connect asyncio only says that the call failed; a name's error has a negative number.
             number = error.errno if isinstance(error, OSError) else None
             why = os.strerror(number) if number and number > 0 else getattr(error, "strerror", None) or error
             raise kind(f"cannot connect to {self._address}: {why}") from error
 
+    def keep_up(self) -> None:
+        """Look the name up again where that is due, since connections to it are in use. Nobody waits for it."""
+        if self.addresses.is_known and self.addresses.is_stale(self._clock()):
+            self._look_up()
+
     def close(self) -> None:
-        """Stop resolving. (The system's resolver cannot be interrupted; its answer is dropped.)"""
-        if self._resolving is not None:
-            self._resolving.cancel()
+        """Stop looking up. (The system's resolver cannot be interrupted; its answer is dropped.)"""
+        if self._looking_up is not None:
+            self._looking_up.cancel()
 
     async def _dial_unix(self) -> socket.socket:
         connecting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -106,37 +119,57 @@ class Dialer:
         return connecting
 
     async def _dial_tcp(self) -> socket.socket:
-        addresses = self._addresses if self._clock() < self._believed_until else await self._resolve()
-        # The one that answered last goes first, and the others not long after it, since it may have gone dark.
-        addresses = sorted(addresses, key=lambda info: info[4] != self._last_good)
+        addresses = self.addresses
+        if not addresses.any_good or addresses.is_stale(self._clock()):
+            await self._know()
+        race = addresses.race(self._clock())
+        # Each has its turn within the timeout: it may be that all but the last have gone dark.
+        stagger = min(STAGGER, self._timeout / (len(race) + 1))
         try:
-            stagger = min(STAGGER, self._timeout / (len(addresses) + 1))
-            connected = _to_another(await start_connection(addresses, happy_eyeballs_delay=stagger))
-        except BaseException:
-            self._believed_until = 0.0
-            self._last_good = None
+            connected = _to_another(await start_connection(race, happy_eyeballs_delay=stagger, interleave=0))
+        except BaseException as error:
+            if _is_own_fault(error):
+                addresses.called_off(race)
+            else:
+                addresses.reached(race, None, self._clock())
             raise
-        with contextlib.suppress(OSError):  # it may have hung up already, which the first write will tell
-            self._last_good = connected.getpeername()
+        if (address := address_of(connected)) is None:
+            addresses.called_off(race)
+        else:
+            addresses.reached(race, address, self._clock())
         return connected
 
-    async def _resolve(self) -> Sequence[AddrInfoType]:
-        resolving = self._resolving
-        if resolving is None:
-            resolving = self._resolving = asyncio.create_task(self._look_up())
-            resolving.add_done_callback(self._resolved)
-        # Shielded: a caller whose time is up must not take the answer from the others. Taken from the task, which may
-        # be done while `_resolved` has not been told yet.
-        return await asyncio.shield(resolving)
+    async def _know(self) -> None:
+        """Wait for the addresses, or where there are older ones, not too long: whoever tells names may be away."""
+        looking_up = self._look_up()
+        await asyncio.wait([looking_up], timeout=self._timeout / 4 if self.addresses.is_known else None)
+        if not self.addresses.is_known:
+            await looking_up
 
-    async def _look_up(self) -> Sequence[AddrInfoType]:
+    def _look_up(self) -> asyncio.Task[None]:
+        """The lookup that is under way, for all who wait."""
+        if self._looking_up is None:
+            self._looking_up = asyncio.create_task(self._find())
+            self._looking_up.add_done_callback(self._looked_up)
+        return self._looking_up
+
+    async def _find(self) -> None:
         loop = asyncio.get_running_loop()
         host = self._address.host
-        found = await loop.getaddrinfo(host, self._address.port, type=socket.SOCK_STREAM)
-        return permitted(self._destinations, host, found, lambda info: str(info[4][0]))
+        try:
+            found = await loop.getaddrinfo(host, self._address.port, type=socket.SOCK_STREAM)
+            self.addresses.found(permitted(self._destinations, host, found, lambda info: str(info[4][0])))
+        except Forbidden:
+            self.addresses.found([])
+            raise
+        finally:
+            self.addresses.asked(self._clock())
 
-    def _resolved(self, resolving: asyncio.Task[Sequence[AddrInfoType]]) -> None:
-        self._resolving = None
-        if not resolving.cancelled() and resolving.exception() is None:
-            self._addresses = resolving.result()
-            self._believed_until = self._clock() + _TRUST
+    def _looked_up(self, looking_up: asyncio.Task[None]) -> None:
+        self._looking_up = None
+        if not looking_up.cancelled():
+            looking_up.exception()  # it has been raised where somebody waited for it
+
+
+def _is_own_fault(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in OWN_FAULTS

@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import os
 import re
-import ssl
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import Any, Final
 
 import aiohttp
@@ -35,8 +35,12 @@ class WatchedProtocol(ResponseHandler):
         self.replies = 0
         self.heard = False
         self.reset: BaseException | None = None
-        self.on_alert: Callable[[ssl.SSLError], None] | None = None
-        """Who is told what TLS said when it ended the connection."""
+        self.sent = 0.0
+        """When it was given its last request, as `time.monotonic` says."""
+        self.cut_off = False
+        """Whether the peer ended it with a call on it."""
+        self.on_end: Callable[[WatchedProtocol, BaseException | None], None] | None = None
+        """Who is told when the connection is closed, and by what error, if any."""
         self._awaiting = False
         self._asked = False
         self._interim = 0
@@ -48,6 +52,7 @@ class WatchedProtocol(ResponseHandler):
 
     def set_response_params(self, **options: Any) -> None:
         self.heard = False
+        self.sent = monotonic()
         self._last = b""
         self._awaiting = self._asked = True
         self._interim = self._head = 0
@@ -149,8 +154,9 @@ class WatchedProtocol(ResponseHandler):
         if exc is not None:
             self._salvage()
         self.reset = exc
-        if isinstance(exc, ssl.SSLError) and self.on_alert is not None:
-            self.on_alert(exc)
+        self.cut_off = self._awaiting and self.transport is not None  # else we did
+        if self.on_end is not None:
+            self.on_end(self, exc)
         if self.chunked:  # aiohttp forgets that it is, where a trailer says Transfer-Encoding
             self._break_body(aiohttp.ClientPayloadError("cut short"))
         if self.replies:

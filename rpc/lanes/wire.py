@@ -10,15 +10,27 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from rpc.address import Address
 from rpc.credentials import Credentials
 from rpc.destinations import ANYWHERE, Destinations
-from rpc.lanes import BEWILDERED, Broken, Exhausted, LaneError, Response, TimedOut, Unreachable, Waiting
+from rpc.lanes import (
+    BEWILDERED,
+    Balance,
+    Broken,
+    Dark,
+    Exhausted,
+    LaneError,
+    Response,
+    TimedOut,
+    Unreachable,
+    Untrusted,
+    Waiting,
+)
 from rpc.lanes.connection import Call, Connection
-from rpc.lanes.dialing import Dialer
+from rpc.lanes.dialing import Dialer, address_of
 from rpc.lanes.pool import Pool
 from rpc.lanes.reading import Reader, read_at_once
 from rpc.lanes.securing import Handshakes
@@ -53,6 +65,7 @@ class WireLane:
         headers: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
         destinations: Destinations = ANYWHERE,
+        balance: Balance = "first",
         tls: Tls | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -64,10 +77,13 @@ class WireLane:
         self._heads: dict[str, dict[int, bytes]] = {}
         self._headers: Mapping[str, str] | None = None
         self._lines = b""
-        self._dialer = Dialer(address, timeout=timeout * _CONNECT_SHARE, clock=clock, destinations=destinations)
+        self._dialer: Dialer[Connection] = Dialer(
+            address, timeout=timeout * _CONNECT_SHARE, clock=clock, destinations=destinations, balance=balance
+        )
+        self._addresses = self._dialer.addresses
         self._handshakes = Handshakes(tls, address.host, clock) if address.scheme == "https" else None
         self._retired: set[Connection] = set()
-        """Made with TLS settings that do not count any more, and still answering."""
+        """Of no use any more, but for the calls that are under way on them."""
         self._pool: Pool[Connection, Call] = Pool()
         self.idle = self._pool.idle
         self.waiting = self._pool.waiting
@@ -113,16 +129,7 @@ class WireLane:
         self._heads.clear()
         if self._handshakes is not None and credentials.tls != self._handshakes.tls:
             self._handshakes = Handshakes(credentials.tls, self._address.host, self._clock)
-            self._retire()
-
-    def _retire(self) -> None:
-        """Let no call more travel by the connections that there are."""
-        for connection in tuple(self._pool.connections):
-            if connection.call is None:
-                self.drop(connection)
-            else:
-                self._retired.add(connection)
-                connection.look_closely()
+            self._retire(tuple(self._pool.connections))
 
     def _head(self, path: str, size: int) -> bytes:
         heads = self._heads.setdefault(path, {})
@@ -183,6 +190,7 @@ class WireLane:
                 continue
             if handshakes is self._handshakes:
                 return connection
+            self._addresses.lost(connection)
             connection.transport.abort()
 
     async def _connect_by(self, handshakes: Handshakes | None) -> Connection | None:
@@ -192,14 +200,25 @@ class WireLane:
         deadline = self._clock() + self._timeout
         connected = await self._dialer.dial()
         connection = Connection(self, connected, deadline)
+        self._addresses.opened(connection, address_of(connected))
+        made = False
         try:
             if handshakes is not None:
-                return connection if await handshakes.secure(connection, connected, until) else None
-            connect = loop.create_unix_connection if connected.family == socket.AF_UNIX else loop.create_connection
-            await connect(lambda: connection, sock=connected)
-        except OSError as error:
-            raise Unreachable(f"the connection broke as it was made: {error}") from error
-        return connection
+                made = await handshakes.secure(connection, connected, until)
+            else:
+                connect = loop.create_unix_connection if connected.family == socket.AF_UNIX else loop.create_connection
+                await connect(lambda: connection, sock=connected)
+                made = True
+        except (OSError, Unreachable) as error:
+            self._addresses.failed(connection, self._clock())
+            if isinstance(error, OSError):
+                raise Unreachable(f"the connection broke as it was made: {error}") from error
+            if isinstance(error, Untrusted) or not self._addresses.is_left(connection):
+                raise
+        finally:
+            if not made:
+                self._addresses.lost(connection)
+        return connection if made else None
 
     def _refused(self, error: LaneError) -> None:
         self._pool.refused()
@@ -234,6 +253,7 @@ class WireLane:
     def answered(self, connection: Connection, *, reusable: bool) -> None:
         """`connection` has read a reply to its end."""
         connection.used = True
+        self._addresses.answered(connection)
         kept = self._pool.answered(connection, reusable=reusable)
         self._reconsider()
         if not kept or connection in self._retired:
@@ -262,12 +282,17 @@ class WireLane:
         if not self._steady:
             self.known_bytes = b""
 
+    def cut_off(self, connection: Connection) -> None:
+        """The peer ended `connection` with a call on it: its process may be about to go, and new ones are no better."""
+        self._addresses.failed(connection, self._clock())
+
     def drop(self, connection: Connection, *, silent: bool = False) -> None:
         """Close `connection` if it is still open, and forget it. `silent`: it was of no use for another call."""
         if connection.gone:
             return
         connection.gone = True
         self._retired.discard(connection)
+        self._addresses.lost(connection)
         prompt = self._clock() - (connection.deadline - self._timeout) < _PROMPT
         self._pool.lost(connection, silent=silent and prompt)
         self._reconsider()
@@ -275,7 +300,7 @@ class WireLane:
         self._open_more()
 
     def _sweep(self, now: float) -> float | None:
-        """Time out what is over its deadline, close what was cancelled or has lain idle for long."""
+        """Time out what is over its deadline, close what was cancelled, has lain idle for long, or should make way."""
         soonest = now + self._period
         long_ago = now + self._timeout - self._patience
         for connection in tuple(self._pool.connections):
@@ -285,7 +310,7 @@ class WireLane:
             elif call.done():
                 self.drop(connection)
             elif connection.deadline <= now:
-                connection.fail(self._timed_out(now - connection.deadline))
+                self._time_out(connection, now)
             else:
                 soonest = min(soonest, connection.deadline)
                 if not connection.used and connection.deadline < long_ago:
@@ -296,6 +321,8 @@ class WireLane:
                 self._give_up(queue.popleft())
         while self.idle and self.idle[0].deadline - self._timeout + _LINGER < now:
             self.drop(self.idle[0])
+        self._dialer.keep_up()
+        self._retire(self._addresses.superfluous(now))
         return soonest if self._pool.connections or self._openings else None
 
     def _make_way(self, newcomer: Connection) -> None:
@@ -304,10 +331,29 @@ class WireLane:
             self.drop(idle)
         self._reconsider()
 
-    def _timed_out(self, late: float) -> LaneError:
+    def _time_out(self, connection: Connection, now: float) -> None:
+        late = now - connection.deadline
         if late > _LATE:
-            return Exhausted(f"no complete reply within {self._timeout:g} s, but this process was {late:.2f} s late")
-        return TimedOut(f"no complete reply within {self._timeout:g} s")
+            connection.fail(
+                Exhausted(f"no complete reply within {self._timeout:g} s, but this process was {late:.2f} s late")
+            )
+            return
+        error = TimedOut
+        if connection.silent:
+            idle = ((each, each.deadline - self._timeout) for each in self.idle)
+            for stale in self._addresses.fell_silent(connection, connection.deadline - self._timeout, idle, now):
+                self.drop(stale)
+            error = Dark if self._addresses.is_left(connection) else TimedOut
+        connection.fail(error(f"no complete reply within {self._timeout:g} s"))
+
+    def _retire(self, connections: Iterable[Connection]) -> None:
+        """Let no call more travel by these."""
+        for connection in connections:
+            if connection.call is None:
+                self.drop(connection)
+            else:
+                self._retired.add(connection)
+                connection.look_closely()
 
     def _give_up(self, call: Call) -> None:
         if call.waiting.done():

@@ -22,6 +22,7 @@ _CONFIG: Final[dict[str, Any]] = {
             "address": "http://[::1]:80/prefix",
             "protocol": "go",
             "lane": "wire",
+            "balance": "all",
             "timeout": "1.5s",
             "concurrency": 4,
             "max_body": 4096,

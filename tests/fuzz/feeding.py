@@ -12,6 +12,7 @@ from rpc.address import Address
 from rpc.lanes import Broken, Lane, Malformed, Response
 from rpc.lanes.aiohttp import AiohttpLane
 from rpc.lanes.connection import Connection
+from rpc.lanes.watched import WatchedProtocol
 from rpc.lanes.wire import WireLane
 from tests.asking import post
 from tests.fuzz.generate import Ending
@@ -173,18 +174,18 @@ class AiohttpFeed(Feed):
         feed = self
 
         class Fed(AiohttpLane):
-            def _make_connections(self, headers: Any, tls: Any) -> Any:
-                connections = super()._make_connections(headers, tls)
-                for session in (connections.session, connections.replays):
-                    feed_into(session.connector)
-                return connections
+            def _make_sessions(self, headers: Any, tls: Any) -> Any:
+                sessions = super()._make_sessions(headers, tls)
+                for session in (sessions.session, sessions.replays):
+                    feed_into(sessions, session.connector)
+                return sessions
 
-        def feed_into(connector: Any) -> None:
-            async def create(*_: object) -> Any:
-                protocol = connector._factory()
+        def feed_into(sessions: Any, connector: Any) -> None:
+            async def connect() -> WatchedProtocol:
+                protocol = WatchedProtocol(asyncio.get_running_loop(), sessions.permits)
                 protocol.connection_made(Transport(feed, protocol))
                 return protocol
 
-            connector._create_connection = create
+            connector._connect = connect
 
         return Fed(ADDRESS, **OPTIONS)

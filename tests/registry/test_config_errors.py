@@ -12,8 +12,8 @@ from registry import Config, ConfigError, PluginConfig, load_config
 HELLO = '[[plugins]]\nname = "hello"\naddress = "http://localhost:4355"\n'
 DURATION = 'expected a duration in quotes, such as "500ms", "2m" or "1h30m", got'
 PLUGIN_KEYS = (
-    "name, address, protocol, lane, timeout, concurrency, not_found_ttl, max_body, token_file, headers, tls, "
-    "failure_policy, mode, payload, cache, cache_ttl, match, batch, retry, breaker"
+    "name, address, protocol, lane, balance, timeout, concurrency, not_found_ttl, max_body, token_file, headers, "
+    "tls, failure_policy, mode, payload, cache, cache_ttl, match, batch, retry, breaker"
 )
 
 
@@ -100,6 +100,8 @@ def test_tables_that_are_wrong(toml: Callable[[str | bytes], Path], text: str, e
         ("timeout = '3000000h'", "timeout: '3000000h' is longer than 292 years"),
         ("protocol = 'v2'", 'protocol: expected "auto", "short", "go" or "v1", got "v2"'),
         ("protocol = 1979-05-27", 'protocol: expected "auto", "short", "go" or "v1", got 1979-05-27'),
+        ("balance = 'none'", 'balance: expected "first" or "all", got "none"'),
+        ("balance = true", 'balance: expected "first" or "all", got true'),
         ("lane = 'fast'", 'lane: expected "auto", "aiohttp" or "wire", got "fast"'),
         ("failure_policy = 'fail'", 'failure_policy: expected "abort" or "ignore", got "fail"'),
         ("mode = ['apply']", 'mode: expected "apply" or "observe", got an array'),

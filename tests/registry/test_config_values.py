@@ -33,6 +33,7 @@ name = "hello"
 address = "unix:///run/hello.sock"
 protocol = "v1"
 lane = "wire"
+balance = "all"
 timeout = "250ms"
 concurrency = 8
 max_body = 1_048_576
@@ -52,6 +53,7 @@ def test_the_defaults(toml: Callable[[str], Path]) -> None:
         address="http://localhost:4355",
         protocol="auto",
         lane="auto",
+        balance="first",
         timeout=Seconds(1),
         concurrency="adaptive",
         max_body=4 * 1024 * 1024,
@@ -76,6 +78,7 @@ def test_every_key(toml: Callable[[str], Path], tmp_path: Path) -> None:
         address="unix:///run/hello.sock",
         protocol="v1",
         lane="wire",
+        balance="all",
         timeout=Seconds(0.25),
         concurrency=8,
         max_body=1048576,
@@ -158,6 +161,7 @@ configs = st.fixed_dictionaries(
     optional={
         "protocol": st.sampled_from(["auto", "short", "go", "v1"]),
         "lane": st.sampled_from(["auto", "aiohttp"]),
+        "balance": st.sampled_from(["first", "all"]),
         "timeout": durations,
         "concurrency": st.just("adaptive") | st.integers(1, 10**6),
         "max_body": st.integers(2, 2**40),

@@ -164,15 +164,16 @@ def replaced(old: str, new: str) -> str:
         (HELLO + "  timeot: 1s\n", "document 1: data.timeot: unknown key, did you mean timeout?"),
         (
             HELLO + "  sidecar.container: x\n",
-            "document 1: data.sidecar.container: unknown key, expected one of address, protocol, lane, timeout, "
-            "concurrency, not_found_ttl, max_body, failure_policy, mode, payload, cache, cache_ttl",
+            "document 1: data.sidecar.container: unknown key, expected one of address, protocol, lane, balance, "
+            "timeout, concurrency, not_found_ttl, max_body, failure_policy, mode, payload, cache, cache_ttl",
         ),
         (
             HELLO + "  retry: '3'\n",
-            "document 1: data.retry: unknown key, expected one of address, protocol, lane, "
+            "document 1: data.retry: unknown key, expected one of address, protocol, lane, balance, "
             "timeout, concurrency, not_found_ttl, max_body, failure_policy, mode, payload, cache, cache_ttl",
         ),
         (HELLO + "  timeout: '0'\n", 'document 1: data.timeout: expected a duration greater than zero, got "0"'),
+        (HELLO + "  balance: some\n", 'document 1: data.balance: expected "first" or "all", got "some"'),
         (
             HELLO + "  concurrency: few\n",
             'document 1: data.concurrency: expected "adaptive" or a whole number, 1 or more, got "few"',

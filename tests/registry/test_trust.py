@@ -63,7 +63,7 @@ def test_no_file_is_named_there_or_not(discovered: Callable[..., Path], name: st
 
 def test_no_key_that_reads_a_file_is_forgotten() -> None:
     plain = {"name", "address", "protocol", "lane", "timeout", "concurrency", "max_body", "failure_policy", "mode"}
-    plain |= {"payload", "cache", "cache_ttl", "not_found_ttl", "match", "batch", "retry", "breaker"}
+    plain |= {"payload", "cache", "cache_ttl", "not_found_ttl", "match", "batch", "retry", "breaker", "balance"}
     keys = {field.encode_name for field in msgspec.structs.fields(PluginConfig)}
     assert keys - plain == {"token_file", "headers", "tls"}, (
         "decide whether a ConfigMap may have it, in registry/trust.py"

@@ -288,6 +288,7 @@ async def test_a_client_that_was_never_opened_says_so() -> None:
         {"max_body": 0},
         {"token": "a\r\nb"},
         {"token": ""},
+        {"balance": "some"},
     ],
 )
 def test_options_without_sense_are_refused(options: dict[str, Any]) -> None:

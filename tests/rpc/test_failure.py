@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rpc import BreakerPolicy, Budget, Client, FatalError, Method, NotSent, Outcome, RetryPolicy, TransientError
-from rpc.lanes import Exhausted, LaneError, Untrusted, Waiting
+from rpc.lanes import Dark, Exhausted, LaneError, TimedOut, Untrusted, Waiting
 from rpc.plugin import Plugin, Unavailable
 from rpc.replies import EMPTY
 from tests.asking import ask
@@ -182,6 +182,32 @@ async def test_our_own_lack_of_descriptors_does_not_open_the_breaker(
                 await client.call(NODE, {})
         assert client.stats.breaker == "closed"
         assert client.stats.outcomes[Outcome.OWN_FAULT] == 20
+
+
+async def test_an_address_that_goes_dark_does_not_open_the_breaker_while_there_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Client("http://127.0.0.1:1", retry=ONCE, breaker=TOUCHY) as client:
+        monkeypatch.setattr(client._attempts, "lane", Failing(Dark("no complete reply within 1 s")))
+        for _ in range(20):
+            with pytest.raises(TransientError, match="no complete reply"):
+                await client.call(NODE, {})
+        assert client.stats.breaker == "closed"
+        assert client.stats.outcomes[Outcome.TIMED_OUT] == 20
+
+
+async def test_nor_does_one_that_the_probe_meets_keep_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Client("http://127.0.0.1:1", retry=ONCE, breaker=TOUCHY) as client:
+        monkeypatch.setattr(client._attempts, "lane", Failing(TimedOut("no complete reply within 1 s")))
+        for _ in range(4):
+            with pytest.raises(TransientError):
+                await client.call(NODE, {})
+        open_after(client._ledger.breaker, 3600)
+        monkeypatch.setattr(client._attempts, "lane", Failing(Dark("no complete reply within 1 s")))
+        for _ in range(2):
+            with pytest.raises(TransientError, match="no complete reply"):
+                await client.call(NODE, {})
+        assert client.stats.breaker == "half-open"
 
 
 async def test_cancelled_calls_do_not_open_the_breaker(lane: Any) -> None:

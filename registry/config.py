@@ -7,6 +7,7 @@ error message says was expected.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -163,11 +164,19 @@ class TlsSettings(Settings, frozen=True):
     min_version: Annotated[MinVersion, Meta(description='"1.2" or "1.3"')] = "1.2"
     verify: Annotated[bool, Meta(description="true or false")] = True
 
-    def read(self, folder: Path) -> Tls:
-        """With its files, whose names are relative to `folder`. Raises `rpc.BadTls`."""
-        files = {key: getattr(self, key) for key in ("ca_file", "cert_file", "key_file", "key_password_file")}
+    def read(self, folder: Path, known: Iterable[Tls] = ()) -> Tls:
+        """With its files, whose names are relative to `folder`. Raises `rpc.BadTls`.
+
+        Of those in force, which are `known`, one is taken again that is like this: it may have expired since.
+        """
+        names = {key: getattr(self, key) for key in ("ca_file", "cert_file", "key_file", "key_password_file")}
+        files = {key: folder / name for key, name in names.items() if name is not None}
+        settings = files, self.server_name, self.min_version, self.verify
+        for tls in known:
+            if (tls.files, tls.server_name, tls.min_version, tls.verify) == settings:
+                return tls.again()
         return Tls(
-            **{key: folder / file for key, file in files.items() if file is not None},
+            **files,
             server_name=self.server_name,
             min_version=self.min_version,
             verify=self.verify,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
@@ -59,25 +59,27 @@ def renamed(plugin: dict[str, Any], *, file: Path, at: str) -> dict[str, Any]:
     return plugin
 
 
-def decode(document: object, into: type[S], *, file: Path, at: str = "", lax: bool = False) -> S:
+def decode(
+    document: object, into: type[S], *, file: Path, at: str = "", lax: bool = False, known: Collection[Tls] = ()
+) -> S:
     """`document`, found in `file` at the key path `at`, as a struct.
 
     Relative names of other files in it are taken from `file`'s folder. `lax` reads numbers and booleans from strings,
-    for documents whose values can only be strings. Raises `ConfigError`.
+    for documents whose values can only be strings. `known` is what is in force of TLS. Raises `ConfigError`.
     """
     try:
-        return msgspec.convert(document, into, strict=not lax, dec_hook=_hook(file.parent))
+        return msgspec.convert(document, into, strict=not lax, dec_hook=_hook(file.parent, known))
     except msgspec.ValidationError as error:
         place, reason = _explain(error, document, into)
         raise ConfigError(file, _join(at, place), reason) from None
 
 
-def _hook(folder: Path) -> Callable[[type, object], object]:
+def _hook(folder: Path, known: Collection[Tls]) -> Callable[[type, object], object]:
     def hook(type_: type, value: object) -> object:
         if type_ is Seconds:
             return Seconds.parse(value)
         if type_ is Tls:
-            return _tls(value, folder)
+            return _tls(value, folder, known)
         if type_ is Secret:
             if not isinstance(value, dict):  # a value itself would be read by whoever reads the configuration
                 raise ValueError('expected the name of a file, as in { "X-Api-Key" = { file = "key" } }')
@@ -96,9 +98,9 @@ def _read(kind: type[Secret], name: str, folder: Path) -> Secret:
     return secret
 
 
-def _tls(value: object, folder: Path) -> Tls:
+def _tls(value: object, folder: Path, known: Collection[Tls]) -> Tls:
     try:
-        tls = _convert(value, TlsSettings).read(folder)
+        tls = _convert(value, TlsSettings).read(folder, known)
     except BadTls as error:
         raise FieldError(error.field, error.reason) from None
     for key in ("key_file", "key_password_file"):

@@ -34,11 +34,11 @@ class _Document(Settings, frozen=True):
     kubernetes: Annotated[KubernetesSettings | None, Meta(description="a table, [kubernetes]")] = None
 
 
-def load_config(path: str | PathLike[str]) -> Config:
+def load_config(path: str | PathLike[str], known: Config | None = None) -> Config:
     """The configuration in the TOML file `path`, and in the manifests and other files that it names.
 
     Relative names in it start from its own folder. Reads files, opens no connection. Raises `ConfigError`, for the
-    first fault found.
+    first fault found. A certificate of the configuration in force, if that is `known`, is no fault for having expired.
     """
     file = Path(path)
     tables = _parse(file)
@@ -47,7 +47,8 @@ def load_config(path: str | PathLike[str]) -> Config:
             renamed(table, file=file, at=f"plugins[{index}]") if isinstance(table, dict) else table
             for index, table in enumerate(plugins)
         ]
-    document = decode(tables, _Document, file=file)
+    in_force = [plugin.tls for plugin in known.plugins if plugin.tls is not None] if known is not None else ()
+    document = decode(tables, _Document, file=file, known=in_force)
     kubernetes = document.kubernetes
     if kubernetes is not None and kubernetes.kubeconfig is not None:
         kubeconfig = str(file.parent / Path(kubernetes.kubeconfig).expanduser())

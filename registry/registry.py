@@ -21,7 +21,7 @@ from registry.errors import ConfigError
 from registry.generations import Generations, Plugin
 from registry.loading import load_config
 from registry.watching import changes
-from rpc import BatchPolicy, BreakerPolicy, Budget, Client, RequestObserver, RetryPolicy
+from rpc import BadTls, BatchPolicy, BreakerPolicy, Budget, Client, RequestObserver, RetryPolicy
 from rpc.destinations import ANYWHERE, Destinations
 from rpc.logs import get_logger
 
@@ -159,6 +159,8 @@ class Registry:
         self._open = False
         self._reloads = self._rejected = 0
         self._last_error = ""
+        self._expired: set[tuple[str, str]] = set()
+        """What was said of plugins whose certificates have expired."""
 
     async def __aenter__(self) -> Self:
         await self._discovered.find(self._read)
@@ -252,7 +254,7 @@ class Registry:
             if not self._open:
                 raise RuntimeError("the registry is not open: use it inside `async with`")
             try:
-                config = await asyncio.to_thread(load_config, self._file)
+                config = await asyncio.to_thread(self._load, self._file)
             except ConfigError as error:
                 record = Reload(self._generations.current.number, error=error)
                 if str(error) == self._last_error:
@@ -262,6 +264,7 @@ class Registry:
                 _log.error("configuration rejected, keeping the old one", error=str(error))
             else:
                 self._last_error = ""
+                self._tell_expired(config)
                 if config == self._read:
                     return Reload(self._generations.current.number)
                 record = await self._replace(self._discovered.added_to(config))
@@ -284,6 +287,27 @@ class Registry:
             await self._discover()
         self._tell(record)
         return record
+
+    def _load(self, file: Path) -> Config:
+        """The configuration as it is now. Raises `ConfigError`."""
+        try:
+            return load_config(file)
+        except ConfigError:  # for a certificate, perhaps, that is in force and has expired since
+            if all(plugin.tls is None for plugin in self._read.plugins):
+                raise
+            return load_config(file, self._read)
+
+    def _tell_expired(self, config: Config) -> None:
+        """Say once of each plugin that goes on with a certificate which has expired: it may be refused for it."""
+        told, self._expired = self._expired, set()
+        for plugin in config.plugins:
+            try:
+                if plugin.tls is not None:
+                    plugin.tls.check_dates()
+            except BadTls as error:
+                self._expired.add((plugin.name, str(error)))
+                if (plugin.name, str(error)) not in told:
+                    _log.error("certificate has expired", name=plugin.name, problem=str(error))
 
     async def _replace(self, config: Config) -> Reload:
         record = await self._put_in_force(config)

@@ -88,6 +88,8 @@ class Tls:
         self.min_version = min_version
         self.verify = verify
         self._clock = clock
+        self._ends: dict[str, float] = {}
+        """Until when what is in a file is valid, in seconds since the epoch."""
         for _ in range(_SETTLING):
             contents = self._read()
             self._digests = _digests(contents)
@@ -96,7 +98,10 @@ class Tls:
                 break
 
     def again(self) -> Tls:
-        """The same as its files are now: itself where they have not changed. Raises `BadTls`."""
+        """The same as its files are now: itself where they have not changed, also where they have expired since.
+
+        Raises `BadTls`.
+        """
         if not self.files or _digests(self._read()) == self._digests:
             return self
         return Tls(
@@ -110,6 +115,13 @@ class Tls:
     def name(self, host: str) -> str:
         """The name that the certificate must be for, of a plugin at that `host`, which may have DNS's last dot."""
         return self.server_name or host.rstrip(".")
+
+    def check_dates(self) -> None:
+        """Raise `BadTls` where what was read has expired since."""
+        for field, end in self._ends.items():
+            if end < self._clock():
+                file = self.files[field]
+                raise BadTls(field, f"expected a certificate that is valid in {file}, it expired on {_date(end)}")
 
     def __eq__(self, other: object) -> bool:
         return self._identity == other._identity if isinstance(other, Tls) else NotImplemented
@@ -142,19 +154,17 @@ class Tls:
         return context
 
     def _authorities(self, content: bytes) -> str:
-        file = self.files["ca_file"]
-        ends = [end for _, end in self._validities("ca_file", content)]
-        if max(ends) < self._clock():
-            raise BadTls("ca_file", f"expected a certificate that is valid in {file}, it expired on {_date(max(ends))}")
+        self._ends["ca_file"] = max(end for _, end in self._validities("ca_file", content))
+        self.check_dates()
         return b"\n".join(_PEM.findall(content)).decode("ascii")
 
     def _prove(self, context: ssl.SSLContext, contents: Mapping[str, bytes]) -> None:
         """Have `context` show our certificate. Raises `BadTls`."""
         certificate = self.files["cert_file"]
-        begin, end = self._validities("cert_file", contents["cert_file"])[0]
-        now = self._clock()
-        if not begin <= now <= end:
-            said = f"it expired on {_date(end)}" if now > end else f"it begins on {_date(begin)}"
+        begin, self._ends["cert_file"] = self._validities("cert_file", contents["cert_file"])[0]
+        self.check_dates()
+        if self._clock() < begin:
+            said = f"it begins on {_date(begin)}"
             raise BadTls("cert_file", f"expected a certificate that is valid in {certificate}, {said}")
         field = "key_file" if "key_file" in contents else "cert_file"
         key = self.files[field]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,45 @@ async def test_a_client_certificate_is_replaced_without_losing_a_call(
         key.write_text("half of a k")
         assert "key_file" in str((await registry.reload()).error)
         assert await client.call(NODE, {}) == {}
+
+
+async def test_one_that_expires_while_it_is_in_force_holds_up_no_other_change(
+    authority: trustme.CA, tmp_path: Path, logs: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [time.time()]
+    defaults = {**(Tls.__init__.__kwdefaults__ or {}), "clock": lambda: now[0]}
+    monkeypatch.setattr(Tls.__init__, "__kwdefaults__", defaults)
+    ends = datetime.fromtimestamp(now[0] + 3600, UTC)
+    write_certificate(tmp_path, authority, not_after=ends)
+    secure = '[[plugins]]\nname = "a"\naddress = "https://h"\n'
+    secure += 'tls = { cert_file = "controller.pem", key_file = "controller.key" }\n'
+    file = tmp_path / "plugins.toml"
+    file.write_text(f"[engine]\nenabled = true\n{secure}")
+
+    def errors() -> list[str]:
+        return [line for line in logs().splitlines() if "level=info" not in line]
+
+    async def add(registry: Registry, name: str) -> tuple[str, ...]:
+        with file.open("a") as opened:
+            opened.write(f'[[plugins]]\nname = "{name}"\naddress = "http://h"\n')
+        record = await registry.reload()
+        assert record.error is None
+        return record.added
+
+    async with Registry(file, watch=False) as registry:
+        a = registry.snapshot()[0].client
+        assert (await add(registry, "b"), errors()) == (("b",), [])
+        now[0] += 7200
+        assert await add(registry, "c") == ("c",)
+        (line,) = errors()
+        assert line.startswith('level=error msg="certificate has expired" name=a problem="cert_file: expected')
+        assert f"it expired on {ends:%Y-%m-%d}" in line
+        assert (await add(registry, "d"), errors()) == (("d",), [])
+        assert registry.snapshot()[0].client is a
+        write_certificate(tmp_path, authority, not_after=datetime.fromtimestamp(now[0] - 60, UTC))
+        assert "tls.cert_file" in str((await registry.reload()).error)
+        write_certificate(tmp_path, authority, not_after=datetime.fromtimestamp(now[0] + 60, UTC))
+        assert (await registry.reload()).changed == ("a",)
 
 
 @pytest.mark.parametrize("change", CHANGES)

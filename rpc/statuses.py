@@ -22,7 +22,8 @@ LONGEST: Final = 2000
 """Characters of a line that tells what is wrong."""
 
 MAX_RETRY_AFTER: Final = 3600.0
-"""Seconds; a Retry-After that asks for more counts as this much."""
+"""Seconds; a Retry-After that asks for more counts as this much. An engine makes the next pass sooner, after five
+minutes at most (`engine.plugins.LONGEST_WAIT`)."""
 
 
 def refusal(plugin: str, method: str, response: Response) -> PluginError:

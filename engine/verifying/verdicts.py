@@ -9,6 +9,7 @@ import orjson
 
 from engine.model.node import FULFILLED
 from engine.model.workflow import COMPLETED_PHASES
+from engine.plugins import LONGEST_WAIT
 from engine.verifying.effects import Arguments, effect_of
 from rpc import FatalError, Method, PluginError, TransientError
 from rpc.methods import ReplyKind
@@ -61,7 +62,7 @@ def verdict_on(
 
 
 def _put_off(method: Method, error: TransientError) -> str:
-    when = "after a while" if error.retry_after is None else f"after {error.retry_after:g} s"
+    when = "after a while" if error.retry_after is None else f"after {min(error.retry_after, LONGEST_WAIT):g} s"
     if method is Method.TEMPLATE_EXECUTE:
         return f"It is asked again {when}."
     return f"It is tried again, then the pass is aborted, which leaves all as it was, and made again {when}."

@@ -133,6 +133,13 @@ def test_a_reply_that_is_no_good_is_exit_code_1(serve: Serve, method: str, answe
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize(("asked", "said"), [("7", "after 7 s"), ("86400", "after 300 s")])
+def test_a_retry_after_is_said_to_be_waited_for_as_long_as_an_engine_does(serve: Serve, asked: str, said: str) -> None:
+    result = call(PRE, serve(replying({}, 503, f"Retry-After: {asked}")))
+    assert result.exit_code == 1
+    assert said in result.stdout
+
+
 def test_what_would_steer_a_terminal_is_shown_as_text(serve: Serve) -> None:
     for hostile in ("\x1b[2J\u202e\x9b", "\x07"):
         for reply in ({"node": {"message": hostile}}, hostile.encode()):

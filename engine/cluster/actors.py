@@ -24,8 +24,11 @@ AUTO: Final = "auto"
 REACH: Final = 5.0
 """Seconds that a cluster's control service has to answer at all."""
 
-CONNECT: Final = 20.0
-"""Seconds until there is a connection with it; mostly two. What listens there may be no Ray."""
+CONNECT: Final = 15.0
+"""Seconds until there is a connection with it; mostly two."""
+
+_HINT: Final = ": is that a Ray cluster's control service, and RAY_AUTH_TOKEN its token, with RAY_AUTH_MODE=token?"
+"""Ray tries on and on where what listens is something else, or where the token is wrong."""
 
 START: Final = 60.0
 """Seconds that a cluster of our own has to start; mostly eight."""
@@ -140,7 +143,7 @@ class _Connection:
         streams = await self._streams()
         self._cluster = SocketLink(name, streams, lambda: end(self._process), lambda: kill(self._process), ENDING)
         self._cluster.listening.add_done_callback(lambda _: self._control.close())
-        self.address = await self._cluster.begin(b"", patience)
+        self.address = await self._cluster.begin(b"", patience, _HINT)
 
     @property
     def lost(self) -> bool:

@@ -86,8 +86,9 @@ class SocketLink:
         self._gone = ""
         self.listening = asyncio.create_task(self._listen())
 
-    async def begin(self, settings: bytes, patience: float) -> str:
-        """Have the shard begin, in so many seconds, and tell what runs it. Raises `TransportError`."""
+    async def begin(self, settings: bytes, patience: float, hint: str = "") -> str:
+        """Have the shard begin, in so many seconds, and tell what runs it. Raises `TransportError`, with the hint where
+        it takes longer."""
         try:
             async with asyncio.timeout(patience):
                 place = (await self.exchange(settings)).decode()
@@ -96,7 +97,7 @@ class SocketLink:
             if isinstance(error, Gone):
                 raise TransportError(str(error)) from error
             if isinstance(error, TimeoutError):
-                raise TransportError(f"{self.name} was not ready within {patience:g} s") from error
+                raise TransportError(f"{self.name} was not ready within {patience:g} s{hint}") from error
             raise
         self.name = f"{self.name} ({place})"
         return place

@@ -13,17 +13,25 @@ import pytest_asyncio
 
 from engine.cluster.actors import Actors
 from engine.cluster.processes import Processes
-from engine.cluster.transport import Link, Transport
+from engine.cluster.transport import Link, Transport, TransportError
 from tests.cluster.echo import Settings
 
 ECHO = "tests.cluster.echo:Echo"
 Begin = Callable[..., Awaitable[Link]]
 
-with_ray = (
+with_ray = [
     pytest.mark.xdist_group("ray"),
     pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed"),
-)
+]
 """Marks of what needs the cluster: all of it goes to one worker."""
+
+
+async def refused(address: str | None) -> str:
+    """What is said where no cluster can be had at that address, in one line."""
+    with pytest.raises(TransportError) as caught:
+        await Actors(address, ECHO).__aenter__()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +41,7 @@ def cluster() -> Iterator[str]:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", "7" * 64)
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        patch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "2")
         patch.setenv("RAY_OVERRIDE_RESOURCES", '{"CPU": 4}')
         runner = stack.enter_context(asyncio.Runner())
         actors = Actors()
@@ -65,3 +74,9 @@ async def begin(transport: Transport) -> AsyncIterator[Begin]:
 
     yield start
     await asyncio.gather(*(link.kill() for link in links))
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def link(transport: Transport) -> Link:
+    """A shard for tests that leave it as it is."""
+    return await transport.start(3, msgspec.json.encode(Settings()))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from importlib import import_module
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -19,6 +20,15 @@ class Settings(msgspec.Struct):
     deadline: float = 30.0
     refuse: str = ""
     left: str = ""
+
+
+def _pretend(version: str) -> None:
+    """Have the Ray cluster that this runs on say that it is of another version."""
+    worker: Any = import_module("ray._private.worker").global_worker
+    place = (b"CLUSTER_METADATA", b"cluster")
+    metadata = msgspec.json.decode(worker.gcs_client.internal_kv_get(*place))
+    encoded = msgspec.json.encode(metadata | {"ray_version": version})
+    worker.gcs_client.internal_kv_put(place[0], encoded, True, place[1])
 
 
 class Echo:
@@ -57,6 +67,8 @@ class Echo:
                 await asyncio.get_running_loop().create_future()
             case b"pid":
                 return b"%d" % os.getpid()
+            case _ if mail.startswith(b"version "):
+                _pretend(mail.decode().split()[1])
             case b"fail":
                 raise ValueError("told to\nfail")
             case b"exit":

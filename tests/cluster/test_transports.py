@@ -61,15 +61,13 @@ async def driver(over: Transport, *more: str) -> AsyncIterator[tuple[Process, in
         await process.wait()
 
 
-async def test_a_shard_answers_mail_of_any_size(begin: Begin) -> None:
-    link = await begin()
+async def test_a_shard_answers_mail_of_any_size(link: Link) -> None:
     for size in (0, 1, 100 * 1024, 5_000_000):
         mail = os.urandom(size)
         assert await link.exchange(mail) == mail
 
 
-async def test_a_second_exchange_has_the_first_answered_and_both_are_in_order(begin: Begin) -> None:
-    link = await begin()
+async def test_a_second_exchange_has_the_first_answered_and_both_are_in_order(link: Link) -> None:
     order = list[bytes]()
     for turn in range(20):
         async with asyncio.TaskGroup() as group:
@@ -78,8 +76,7 @@ async def test_a_second_exchange_has_the_first_answered_and_both_are_in_order(be
     assert order == [each for turn in range(20) for each in (b"wait", b"%d" % turn)]
 
 
-async def test_an_exchange_that_nobody_waits_for_any_more_takes_no_others_answer(begin: Begin) -> None:
-    link = await begin()
+async def test_an_exchange_that_nobody_waits_for_any_more_takes_no_others_answer(link: Link) -> None:
     first = asyncio.create_task(link.exchange(b"wait"))
     await asyncio.sleep(0)
     first.cancel()
@@ -87,11 +84,11 @@ async def test_an_exchange_that_nobody_waits_for_any_more_takes_no_others_answer
     assert await link.exchange(b"third") == b"third"
 
 
-async def test_shards_are_processes_of_their_own_and_named(begin: Begin) -> None:
-    first, second = [await begin() for _ in range(2)]
-    assert len({await process(first), await process(second), os.getpid()}) == 3
-    assert first.name.startswith("shard 3 (")
-    assert first.name != second.name
+async def test_shards_are_processes_of_their_own_and_named(link: Link, begin: Begin) -> None:
+    another = await begin()
+    assert len({await process(link), await process(another), os.getpid()}) == 3
+    assert another.name.startswith("shard 3 (")
+    assert another.name != link.name
 
 
 @pytest.mark.parametrize(("mail", "why"), [(b"fail", r"ValueError: told to\nfail"), (b"exit", "")])

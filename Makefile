@@ -17,13 +17,14 @@ install: .venv/.installed
 run: install
 	$(BIN)/python -m bench
 
-# Half as many processes again as there are cores: a third of the time tests wait for sockets, clocks and children.
+# Half as many processes again as there are cores: a third of the time tests wait for sockets, clocks and children. What
+# is in a group, as all that shares a cluster of Ray's, is run by one of them.
 test: install
-	$(BIN)/python -m pytest --numprocesses $$($(PYTHON) -c 'import os; print((os.cpu_count() * 3 + 1) // 2)')
+	$(BIN)/python -m pytest --dist loadgroup --numprocesses $$($(PYTHON) -c 'import os; print((os.cpu_count() * 3 + 1) // 2)')
 
 # The same tests, traced, which takes twice as long: prints how much of the product they run, and fails below the floor.
 coverage: install
-	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report=
+	$(BIN)/python -m pytest --dist loadgroup --numprocesses auto --cov --cov-report=
 
 lint: install
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ workflow goes to a shard as the store has it, be it new, of a shard that is gone
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -274,8 +275,7 @@ class Driver:
                 await line.news.wait()
                 continue
             line.is_busy = True
-            items = list(line.came)
-            line.came.clear()
+            items = _together(line.came)
             changes = [item for item in items if isinstance(item, Committed)]
             if changes:
                 await self.writing.write(changes, lambda uid: self.custody.has(uid, line.epoch))
@@ -374,6 +374,17 @@ class Driver:
     def is_still(self) -> bool:
         """Whether nothing more comes of itself, but for what the executor has yet to report."""
         return self.is_done and all(line.state is not None and line.state.still for line in self.lines)
+
+
+def _together(came: deque[Up]) -> list[Up]:
+    """Takes what may be done together, changes first: all of it up to where a workflow changes of which leaves are to
+    be stopped by then, since that change may say that they are."""
+    items, stopped = list[Up](), set[str]()
+    while came and not (isinstance(came[0], Committed) and came[0].head.uid in stopped):
+        items.append(item := came.popleft())
+        if isinstance(item, Stop):
+            stopped.add(item.uid)
+    return items
 
 
 def _head(workflow: Workflow) -> Head:

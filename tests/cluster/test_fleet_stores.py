@@ -10,6 +10,7 @@ import pytest
 
 from engine import Engine, Fleet, MemoryStore, Node, Result, SqliteStore, Store, StoreError, Workflow
 from engine.cluster import outbox
+from engine.reconciling.entries import LEAF
 from engine.storage.store import Change
 from tests.acceptance.manifests import container, workflow
 from tests.cluster.doubles import SUCCEEDED, Document, Lasting, Leaves, fan, until
@@ -164,6 +165,39 @@ async def test_a_shard_waits_while_too_much_is_not_durable(monkeypatch: pytest.M
         store.open.set()
         await running
         assert fleet.stats.workflows_succeeded == 8
+
+
+async def test_leaves_are_stopped_before_it_is_written_that_they_were() -> None:
+    class Slow(MemoryStore):
+        def __init__(self) -> None:
+            super().__init__()
+            self.open = asyncio.Event()
+            self.open.set()
+            self.asked = asyncio.Event()
+            self.early = 0
+
+        async def commit(self, change: Change) -> int:
+            if not self.open.is_set():
+                self.asked.set()
+                await self.open.wait()
+            self.early += len(change.gone.get(LEAF, ())) > len(leaves.stopped)
+            return await super().commit(change)
+
+    store, leaves = Slow(), Leaves(at_once=False)
+    async with Fleet(over=Inside(), executor=leaves, store=store, shards=1) as fleet:
+        handle = fleet.submit(fan("one"))
+        serving = asyncio.create_task(fleet.serve())
+        for _ in range(3):
+            await leaves.runs.get()
+        store.open.clear()
+        terminated = fleet.terminate(handle)
+        await store.asked.wait()
+        store.open.set()
+        await terminated
+        await handle.finished()
+        serving.cancel()
+    assert len(leaves.stopped) == 3
+    assert store.early == 0
 
 
 async def test_a_store_is_one_fleets() -> None:

@@ -25,6 +25,7 @@ from engine.cluster.mail import Start as Starting
 from engine.cluster.outbox import TEMPLATES
 from engine.cluster.placement import Placement, groups_of
 from engine.cluster.shards import Line
+from engine.cluster.watching import Watchers
 from engine.cluster.writing import Writing
 from engine.executors.executor import Adopting, Executor, Result
 from engine.graph.record import WalkRecord
@@ -69,6 +70,7 @@ class Driver:
         *,
         keeps: bool,
         news: Callable[[], None],
+        watchers: Watchers,
     ) -> None:
         self.custody = Custody()
         self.placement = Placement()
@@ -84,6 +86,7 @@ class Driver:
         self._adopting = executor if isinstance(executor, Adopting) else None
         self._templates = templates
         self._news = news
+        self._watchers = watchers
         self._pace = Pace()
         self._fresh: list[tuple[Held, Entries]] = []
         """Those that the store does not have yet."""
@@ -317,6 +320,8 @@ class Driver:
                 self._answered(item)
             case News():
                 self.gathered.take(line.number, item)
+            case _:
+                self._watchers.see(item, line.number)
 
     def _committed(self, line: Line, change: Committed) -> None:
         uid = change.head.uid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import pickle
 import time
 from collections import Counter
@@ -19,12 +20,13 @@ from engine.cluster.actors import Actors
 from engine.cluster.configuring import packed
 from engine.cluster.driver import Driver
 from engine.cluster.holding import Held
-from engine.cluster.mail import Configure, Document
+from engine.cluster.mail import Configure, Document, Hide
 from engine.cluster.processes import Processes
 from engine.cluster.shard import Settings
 from engine.cluster.shards import Line, Owner, Shards
 from engine.cluster.transport import Transport
 from engine.cluster.turning import Turning
+from engine.cluster.watching import Watchers, level
 from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.simulated import PendingExecutor, SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
@@ -37,14 +39,17 @@ from engine.reconciling.entries import read
 from engine.reconciling.handle import WorkflowHandle, workflow_of
 from engine.reconciling.keeping import WORKERS
 from engine.reconciling.ledger import opened
+from engine.reconciling.observing import Observer
 from engine.reconciling.operating import begin_again
 from engine.reconciling.promise import DONE, Promise
 from engine.reconciling.results import Commit
 from engine.reconciling.starting import check_executor
+from engine.recording.recorder import Recorder
 from engine.storage.memory import MemoryStore
 from engine.storage.store import WorkflowStore
 from engine.templates.catalog import Change, Documents, Templates
 from registry import Registry, Reload
+from rpc import Secret
 from rpc.logs import get_logger
 
 SHARDS: Final = 2
@@ -68,6 +73,8 @@ class FleetOptions(TypedDict, total=False):
     workflow_templates: Documents | None
     cluster_workflow_templates: Documents | None
     config_maps: Documents | None
+    observer: Observer | None
+    recorder: Recorder | None
     clock: Callable[[], float] | None
     workers: int
     max_nodes: int
@@ -104,6 +111,8 @@ class Fleet:
         workflow_templates: Documents | None = None,
         cluster_workflow_templates: Documents | None = None,
         config_maps: Documents | None = None,
+        observer: Observer | None = None,
+        recorder: Recorder | None = None,
         clock: Callable[[], float] | None = None,
         workers: int = WORKERS,
         max_nodes: int = MAX_NODES,
@@ -135,10 +144,13 @@ class Fleet:
             max_workflows,
             keeps=store is not None,
             news=self._news,
+            watchers=Watchers(observer, recorder),
         )
         self._roster = self._driver.roster
         self.listeners: list[Callable[[Commit], None]] = self._roster.listeners
         """Called, in the event loop, with each `Commit`, as an engine's are."""
+        self._observed = observer is not None
+        self.recorder = recorder
         self._count = shards
         self._deadline = deadline
         self._turning = Turning(self._driver, self._roster, self._is_silent)
@@ -159,11 +171,17 @@ class Fleet:
     async def __aenter__(self) -> Self:
         self._roster.bind()
         async with AsyncExitStack() as stack:
+            if self.recorder is not None:
+                stack.enter_context(self.recorder)
+                self.recorder.secrets.listeners.append(self._hide)
+                stack.callback(self.recorder.secrets.listeners.remove, self._hide)
             await stack.enter_async_context(opened(self._store))
             for head in await self._store.heads(finished=False):
                 workflow, record = await read(head.uid, await self._store.entries(head.uid))
                 self._driver.restored(workflow, record)
             if self.registry is not None:
+                if self.recorder is not None:
+                    self.registry.tell_secrets(self.recorder.secrets.add)
                 await stack.enter_async_context(self.registry)
                 self.registry.listeners.append(self._reloaded)
                 stack.callback(self.registry.listeners.remove, self._reloaded)
@@ -419,7 +437,7 @@ class Fleet:
 
     # For the others
 
-    def _settings(self, epoch: int) -> bytes:
+    def _settings(self, epoch: int, number: int) -> bytes:
         workers, max_nodes = self._options
         documents = [
             Document(kind, namespace, name, dict(document))
@@ -428,6 +446,7 @@ class Fleet:
         ]
         return Settings(
             epoch,
+            number,
             self._count,
             self._deadline,
             documents,
@@ -435,6 +454,12 @@ class Fleet:
             max_nodes,
             packed(self.registry.config) if self.registry is not None else None,
             pickle.dumps(self.executor) if isinstance(self.executor, SimulatedExecutor) else None,
+            observed=self._observed,
+            recorded=self.recorder is not None,
+            max_body=self.recorder.max_body if self.recorder is not None else None,
+            secrets=_others(self.recorder.secrets.known) if self.recorder is not None else [],
+            driver=os.getpid(),
+            level=level(),
             real_time=self.clock is time.time,
         ).encode()
 
@@ -453,6 +478,9 @@ class Fleet:
     def _hand_on(self, change: Change) -> None:
         document = dict(change.document) if change.document is not None else None
         self._lines.put(Document(change.kind, change.namespace, change.name, document))
+
+    def _hide(self, secrets: list[str]) -> None:
+        self._lines.put(Hide(_others(secrets)))
 
     def _reloaded(self, reload: Reload) -> None:
         assert self.registry is not None
@@ -483,6 +511,11 @@ class Fleet:
     def _check_draining(self, subject: Workflow) -> None:
         if self._turning.draining:
             raise Draining(f"{subject.key}: the fleet is draining, and takes in no more workflows")
+
+
+def _others(secrets: list[str]) -> list[str]:
+    """Those that are nobody's credentials: these a shard reads itself."""
+    return [each for each in secrets if not isinstance(each, Secret)]
 
 
 def _refuse_finished(workflow: Workflow) -> None:

@@ -13,10 +13,13 @@ import msgspec
 
 from engine.executors.executor import Result
 from engine.model.statistics import EngineStats, PassEnding
+from engine.reconciling.observing import PassEnd
+from engine.recording import recorder
+from engine.recording.recorder import Told
 from engine.storage.store import Change, Head, Values
 from registry.registry import RegistryStats
 from rpc.breaker import BreakerState
-from rpc.stats import Spread
+from rpc.stats import Outcome, Spread
 from rpc.tally import Growth
 
 Entries = dict[str, dict[str, msgspec.Raw]]
@@ -75,6 +78,12 @@ class Turn(Item, tag="turn"):
     timeout: float | None
 
 
+class Hide(Item, tag="hide"):
+    """Leave these texts out of what is recorded."""
+
+    secrets: list[str]
+
+
 class Drain(Item, tag="drain"):
     """Begin no more passes; those under way are aborted after ``grace`` seconds."""
 
@@ -87,7 +96,7 @@ class Kept(Item, tag="kept"):
     count: int
 
 
-Down = Take | Report | Ask | Document | Configure | Turn | Drain | Kept
+Down = Take | Report | Ask | Document | Configure | Turn | Drain | Hide | Kept
 
 # What a shard says
 
@@ -181,9 +190,9 @@ class State(Item, tag="state"):
 
 
 class Requested(Item, tag="requested"):
-    """A request to a plugin is over: the values of a `rpc.Request`."""
+    """For an observer: a request to a plugin is over. The values of a `rpc.Request`."""
 
-    values: tuple[str, str, int, bytes, bytes, float, float, str, float]
+    values: tuple[str, str, int, bytes, bytes, float, float, Outcome, float]
 
 
 class PassBegun(Item, tag="pass-begun"):
@@ -193,9 +202,9 @@ class PassBegun(Item, tag="pass-begun"):
 
 
 class PassOver(Item, tag="pass-over"):
-    """For an observer: the values of a `PassEnd`."""
+    """For an observer."""
 
-    values: tuple[str, str, str, float]
+    ended: PassEnd
 
 
 class Recorded(Item, tag="recorded"):
@@ -204,14 +213,20 @@ class Recorded(Item, tag="recorded"):
     lines: bytes
 
 
-class Told(Item, tag="told"):
-    """For those who listen to a recorder: what `engine.cluster.watching` packs."""
+class CallTold(Item, tag="call-told"):
+    """For those who listen to a recorder."""
 
-    what: bytes
+    told: Told
+
+
+class PassTold(Item, tag="pass-told"):
+    """Likewise."""
+
+    told: recorder.PassTold
 
 
 class Logged(Item, tag="logged"):
-    """A line of a log: a `logging.LogRecord`, with its fields as texts."""
+    """A line of a log: what a `logging.LogRecord` has, and its fields as texts."""
 
     name: str
     level: int
@@ -220,7 +235,7 @@ class Logged(Item, tag="logged"):
     exception: str = ""
 
 
-Seen = Requested | PassBegun | PassOver | Recorded | Told | Logged
+Seen = Requested | PassBegun | PassOver | Recorded | CallTold | PassTold | Logged
 """What is for whoever watches a fleet."""
 
 Up = Committed | Template | Start | Stop | Done | State | News | Seen

@@ -7,6 +7,8 @@ in another one from what the driver has.
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import pickle
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -25,6 +27,7 @@ from engine.cluster.mail import (
     Done,
     Down,
     Drain,
+    Hide,
     Kept,
     Report,
     State,
@@ -35,6 +38,7 @@ from engine.cluster.mail import (
 )
 from engine.cluster.mailbox import Mailbox
 from engine.cluster.outbox import Mailing, Outbox
+from engine.cluster.watching import Logging, Mailed, Observed
 from engine.engine import Engine
 from engine.model.workflow import Workflow
 from engine.operations.errors import OperationError, UnknownWorkflow
@@ -62,6 +66,7 @@ class Settings(msgspec.Struct):
     pickled executor, None where leaves are the driver's."""
 
     epoch: int
+    number: int
     shards: int
     deadline: float
     documents: list[Document]
@@ -69,6 +74,14 @@ class Settings(msgspec.Struct):
     max_nodes: int
     config: bytes | None = None
     simulated: bytes | None = None
+    observed: bool = False
+    recorded: bool = False
+    max_body: int | None = None
+    """Of what is recorded, None where that is for listeners alone."""
+    secrets: list[str] = []
+    driver: int = 0
+    """The process whose logs ours are, from a ``level`` on."""
+    level: int = logging.WARNING
     real_time: bool = False
 
     def encode(self) -> bytes:
@@ -88,6 +101,11 @@ class Shard:
         self._outbox = Outbox(self)
         self._registry = Registry(unpacked(given.config), processes=given.shards) if given.config is not None else None
         simulated = pickle.loads(given.simulated) if given.simulated is not None else None
+        self._recorder: Mailed | None = None
+        if given.recorded:
+            self._recorder = Mailed(self.put, given.number, given.shards, given.max_body)
+            self._recorder.hide(*given.secrets)
+        self._logs_from = given.level if given.driver != os.getpid() else None
         shelves: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in KINDS}
         for each in given.documents:
             name = f"{each.namespace}/{each.name}" if each.namespace else each.name
@@ -102,6 +120,8 @@ class Shard:
             clock=time.time if given.real_time else None,
             workers=given.workers,
             max_nodes=given.max_nodes,
+            observer=Observed(self.put) if given.observed else None,
+            recorder=self._recorder,
         )
         self._teller = Teller(self._engine)
         self._engine.listeners.append(self._committed)
@@ -118,6 +138,9 @@ class Shard:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
+            if self._logs_from is not None:
+                logs = Logging(self.put, asyncio.get_running_loop().call_soon_threadsafe)
+                stack.enter_context(logs.attached(self._logs_from))
             await stack.enter_async_context(self._engine)
             self._seeing = asyncio.create_task(self._see_to_all(), name="shard: see to what comes")
             self._seeing.add_done_callback(lambda _: self._polls.answer())
@@ -221,6 +244,9 @@ class Shard:
                 await self._configure(item.config)
             case Turn():
                 await self._turn(item.timeout)
+            case Hide():
+                if self._recorder is not None:
+                    self._recorder.hide(*item.secrets)
             case Drain():
                 self._engine.drain(item.grace)
             case Kept():

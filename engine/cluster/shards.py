@@ -123,8 +123,8 @@ class Line:
 class Owner(NamedTuple):
     """Whose shards they are, and what it is told."""
 
-    settings: Callable[[int], bytes]
-    """What a new one of that epoch is made of. Whatever changes from now on is said to it."""
+    settings: Callable[[int, int], bytes]
+    """What a new one of that epoch and number is made of. Whatever changes from now on is said to it."""
     joined: Callable[[Line], None]
     """A shard is there."""
     gone: Callable[[Line], Awaitable[None]]
@@ -198,7 +198,7 @@ class Shards:
         line = Line(number, self._epoch, self._deadline)
         self._lines[line.epoch] = line
         try:
-            link = await self._transport.start(number, self._owner.settings(line.epoch))
+            link = await self._transport.start(number, self._owner.settings(line.epoch, number))
         except BaseException:
             del self._lines[line.epoch]
             raise

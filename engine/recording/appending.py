@@ -10,7 +10,7 @@ import stat
 import threading
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, Protocol
 
 from engine.recording.format import RecordError, check_header, header
 from rpc.logs import get_logger
@@ -23,8 +23,26 @@ MOST_WAITING: Final = 64
 _log = get_logger(__name__)
 
 
+class Written(Protocol):
+    """Where lines of a record go."""
+
+    @property
+    def error(self) -> str: ...
+
+    @property
+    def behind(self) -> bool: ...
+
+    def add(self, *lines: bytes | memoryview) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def catch_up(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Appending:
-    """A record that is being written. What was added is in the file after `flush`, soon, or `close`.
+    """A record that is being written, to a file. What was added is in the file after `flush`, soon, or `close`.
 
     Raises `RecordError` where the file cannot be had: it is something else, or another process writes it.
     """

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from engine.recording.appending import Appending
+from engine.recording.appending import Appending, Written
 from engine.recording.bodies import Bodies
 from engine.recording.format import RecordError
 from engine.recording.secrets import Secrets
@@ -80,7 +80,7 @@ class Recorder:
         """
         self.secrets = Secrets()
         self._max_body = max_body
-        self.written: Appending | None = None
+        self.written: Written | None = None
         """The file, while it is open, and what was written in it of requests and replies."""
         self.bodies: Bodies | None = None
         self._file = Path(file) if file is not None else None
@@ -91,10 +91,13 @@ class Recorder:
         if self._open:
             raise RecordError("expected a recorder for each engine: another one has this")
         self._open = True
-        if self._file is not None:
-            self.written = Appending(self._file)
+        self.written = self._opened()
+        if self.written is not None:
             self.bodies = Bodies(self.written, self.secrets, self._max_body)
         return self
+
+    def _opened(self) -> Written | None:
+        return Appending(self._file) if self._file is not None else None
 
     def __exit__(self, *_: object) -> None:
         written, self.written, self.bodies, self._open = self.written, None, None, False
@@ -106,6 +109,15 @@ class Recorder:
     def error(self) -> str:
         """Why nothing is recorded any more, empty where all is well."""
         return self.written.error if self.written is not None else self._error
+
+    @property
+    def max_body(self) -> int | None:
+        """How many bytes of a body are written, None where nothing is."""
+        return self._max_body if self._file is not None else None
+
+    def number_of(self, number: int) -> int:
+        """What a pass is called that has this number: no two have one that are under way together."""
+        return number
 
     def hide(self, *secrets: str) -> None:
         """Leave these texts out, wherever they stand. (Plugins' tokens and headers are, anyway.)"""

@@ -15,7 +15,7 @@ import orjson
 
 from engine.model.node import Node
 from engine.model.workflow import Workflow
-from engine.recording.appending import Appending
+from engine.recording.appending import Written
 from engine.recording.bodies import About, Bodies, Subjects
 from engine.recording.recorder import Changes, PassTold, Recorder, Told
 from rpc import FatalError, Method, Outcome, PluginError, Request, TransientError
@@ -43,7 +43,7 @@ class Recording:
 
     def begin(self, number: int) -> None:
         """A pass begins."""
-        self._number = number
+        self._number = number = self._recorder.number_of(number)
         self._openings.clear()
         self._epoch = time.time() - time.monotonic()
         if self._recorder.bodies is not None:
@@ -188,7 +188,7 @@ class Recording:
         if lines and self._recorder.written is not None:
             self._recorder.written.add(b"}\n".join(lines), b"}\n")
 
-    def _write(self, written: Appending, bodies: Bodies, told: Told, subject: bytes, request: Request | None) -> None:
+    def _write(self, written: Written, bodies: Bodies, told: Told, subject: bytes, request: Request | None) -> None:
         replied = f',"reply":"{bodies.reply(told.reply)}"'.encode() if told.reply else b""
         changed = {field: [_bounded(old), _bounded(new)] for field, (old, new) in told.changed.items()}
         line = {

@@ -8,7 +8,7 @@ credential in the middle of a text: a bearer token, the password in an address.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import orjson
@@ -34,6 +34,8 @@ class Secrets:
 
     def __init__(self) -> None:
         self._known: list[str] = []
+        self.listeners: list[Callable[[list[str]], None]] = []
+        """Told of those that are new."""
         self._finding = self._finder()
 
     def add(self, secrets: Iterable[str]) -> None:
@@ -43,6 +45,13 @@ class Secrets:
             # The longest first: it may have another one in it.
             self._known = sorted([*self._known, *new], key=len, reverse=True)
             self._finding = self._finder()
+            for listener in self.listeners:
+                listener(new)
+
+    @property
+    def known(self) -> list[str]:
+        """Those that are known by what they are."""
+        return self._known
 
     def _finder(self) -> re2._Regexp[bytes]:
         """What is in every JSON that has a secret in it: one look at each byte, since there may be very many."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from engine.cluster.shard import Shard
 from engine.cluster.transport import Gone, TransportError
+from registry import Plugin
 
 
 class Inside:
@@ -50,11 +52,15 @@ class InsideLink:
         self.why = ""
         self._waiting: set[asyncio.Future[bytes]] = set()
 
+    def snapshot(self) -> Sequence[Plugin]:
+        """The plugins that the shard calls."""
+        registry = self.shard._registry
+        return registry.snapshot() if registry is not None else ()
+
     @property
     def plugins(self) -> list[str]:
-        """Those that the shard calls."""
-        registry = self.shard._registry
-        return [plugin.name for plugin in registry.snapshot()] if registry is not None else []
+        """Their names."""
+        return [plugin.name for plugin in self.snapshot()]
 
     @property
     def held_up(self) -> bool:

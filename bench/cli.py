@@ -16,6 +16,7 @@ from bench import page, processes, record, sheet, tables
 from bench.display import Display
 from bench.engine_process import EngineFailed
 from bench.failures.cli import failures
+from bench.fleet.cli import fleet
 from bench.limits.cli import limits
 from bench.measuring import Plan, ServerName
 from bench.nodes.cli import nodes as nodes_command
@@ -150,6 +151,7 @@ def main(
 
 main.add_command(limits)
 main.add_command(failures)
+main.add_command(fleet)
 main.add_command(nodes_command)
 
 

@@ -10,12 +10,13 @@ import asyncio
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Final, Self
 
 from engine.cluster import frames
-from engine.cluster.sockets import SocketLink, end, kill, spawn
+from engine.cluster.sockets import SocketLink, completed, end, kill, spawn
 from engine.cluster.transport import SHARD, Link, TransportError
 
 AUTO: Final = "auto"
@@ -88,7 +89,8 @@ class Actors:
 
     async def start(self, number: int, settings: bytes) -> Link:
         """Start a shard. Raises `TransportError`."""
-        link = await (await self._connected()).open(f"shard {number}")
+        ray = await self._connected()
+        link = await completed(ray.open(f"shard {number}"), SocketLink.kill)
         self._links.add(link)
         link.listening.add_done_callback(lambda _: self._links.discard(link))
         await link.begin(settings, READY)
@@ -108,9 +110,9 @@ async def _connect(factory: str, address: str | None) -> _Connection:
         await _reach(address)
     environment = _ALWAYS | ({} if address else _own())
     arguments = ("engine.cluster.ray:run", factory, address or "local")
-    process, control = await spawn(*arguments, environment=environment)
-    connection = _Connection(process, control)
-    await connection.begin(*("Ray", START) if address is None else (f"Ray at {address}", CONNECT))
+    making = _Connection.make("Ray" if address is None else f"Ray at {address}", arguments, environment)
+    connection = await completed(making, _Connection.kill)
+    await connection.begin(START if address is None else CONNECT)
     return connection
 
 
@@ -134,15 +136,26 @@ class _Connection:
     """A process that speaks with Ray: sockets are sent to it over ``control``, the first for the cluster, then one for
     each shard."""
 
+    address: str
+    """That of the cluster, once there is a connection."""
+
+    _cluster: SocketLink
+
     def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
         self._process = process
         self._control = control
 
-    async def begin(self, name: str, patience: float) -> None:
+    @classmethod
+    async def make(cls, name: str, arguments: tuple[str, ...], environment: Mapping[str, str]) -> Self:
+        """Start the process. Raises `TransportError`."""
+        process, control = await spawn(*arguments, environment=environment)
+        made = cls(process, control)
+        made._cluster = SocketLink(name, await made._streams(), lambda: end(process), lambda: kill(process), ENDING)
+        made._cluster.listening.add_done_callback(lambda _: control.close())
+        return made
+
+    async def begin(self, patience: float) -> None:
         """Connect, or start a cluster, in so many seconds. Raises `TransportError`."""
-        streams = await self._streams()
-        self._cluster = SocketLink(name, streams, lambda: end(self._process), lambda: kill(self._process), ENDING)
-        self._cluster.listening.add_done_callback(lambda _: self._control.close())
         self.address = await self._cluster.begin(b"", patience, _HINT)
 
     @property
@@ -154,6 +167,10 @@ class _Connection:
         """A link to a shard that is yet to begin. Raises `TransportError`."""
         link = SocketLink(name, await self._streams(), lambda: self._end(link))
         return link
+
+    async def kill(self) -> None:
+        """End the process at once."""
+        await self._cluster.kill()
 
     async def close(self) -> None:
         """End the process in good order."""

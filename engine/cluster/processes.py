@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from engine.cluster import frames
-from engine.cluster.sockets import SocketLink, end, kill, spawn
+from engine.cluster.sockets import SocketLink, completed, end, kill, spawn
 from engine.cluster.transport import SHARD, Link
 
 START: Final = 60.0
@@ -36,10 +36,13 @@ class Processes:
 
     async def start(self, number: int, settings: bytes) -> Link:
         """Start a shard. Raises `TransportError`."""
-        process, ours = await spawn("engine.cluster.serving:serve_alone", self._factory)
-        streams = await asyncio.open_connection(sock=ours, limit=frames.LIMIT)
-        link = SocketLink(f"shard {number}", streams, lambda: end(process), lambda: kill(process))
+        link = await completed(self._open(f"shard {number}"), SocketLink.kill)
         self._links.add(link)
         link.listening.add_done_callback(lambda _: self._links.discard(link))
         await link.begin(settings, START)
         return link
+
+    async def _open(self, name: str) -> SocketLink:
+        process, ours = await spawn("engine.cluster.serving:serve_alone", self._factory)
+        streams = await asyncio.open_connection(sock=ours, limit=frames.LIMIT)
+        return SocketLink(name, streams, lambda: end(process), lambda: kill(process))

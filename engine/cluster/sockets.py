@@ -9,12 +9,14 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final, TypeVar
 
 from engine.cluster import frames
 from engine.cluster.hosting import OVERDUE
 from engine.cluster.transport import Gone, TransportError
+
+_T = TypeVar("_T")
 
 PATIENCE: Final = 5.0
 """Seconds that a process has to end in good order."""
@@ -35,12 +37,20 @@ async def spawn(
                 env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(sys.path)},
                 start_new_session=True,
             )
-        except BaseException as error:
+        except OSError as error:
             ours.close()
-            if isinstance(error, OSError):
-                raise TransportError(f"cannot start {sys.executable}: {error}") from error
-            raise
+            raise TransportError(f"cannot start {sys.executable}: {error}") from error
     return process, ours
+
+
+async def completed(making: Coroutine[Any, Any, _T], undo: Callable[[_T], Awaitable[None]]) -> _T:
+    """Await what must not be left half made: who is cancelled meanwhile has it undone once it is there."""
+    task = asyncio.create_task(making)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await undo(await task)
+        raise
 
 
 def kill(process: asyncio.subprocess.Process) -> None:

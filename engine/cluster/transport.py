@@ -1,7 +1,7 @@
 """What a fleet asks of that which its shards run on: one is started, mail is exchanged with it, it is known to be gone.
 
-`engine.cluster.processes` has child processes and sockets, `engine.cluster.ray` actors of a Ray cluster. Nothing here
-knows what a mail says.
+`engine.cluster.processes` has child processes and sockets, `engine.cluster.actors` actors of a Ray cluster. None of
+them knows what a mail says.
 """
 
 from __future__ import annotations

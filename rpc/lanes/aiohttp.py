@@ -1,4 +1,4 @@
-"""The aiohttp lane: https and anything odd, and the reference that the wire lane is held against.
+"""The aiohttp lane: the reference that the wire lane is held against.
 
 aiohttp is a browser-minded client, so most of this file takes liberties away from it: redirects, cookies, proxies from
 the environment and decompression are off, and its connections are watched (`rpc.lanes.watched`).

@@ -18,7 +18,7 @@ from rpc.lanes import MAX_HEAD, MAX_HEADERS, MAX_NEWCOMERS, Unreachable, Untrust
 from rpc.lanes.dialing import Dialer, address_of
 from rpc.lanes.watched import WatchedProtocol
 from rpc.permits import Permits
-from rpc.tls import Tls, failure
+from rpc.tls import Tls, failure, foreign_protocol
 
 
 class Stale(Exception):
@@ -89,12 +89,11 @@ class Sessions:
     ) -> None:
         self._dialer = dialer
         self.tls = tls
-        self._host = tls.server_name if tls is not None and tls.server_name is not None else address.host.rstrip(".")
+        settings = (tls or Tls()) if address.scheme == "https" else None
+        self._context = settings.context if settings is not None else None
+        self._host = settings.name(address.host) if settings is not None else None
         self._timeout = timeout
         self._headers = headers
-        self._context: ssl.SSLContext | None = None
-        if address.scheme == "https":
-            self._context = tls.context if tls is not None else ssl.create_default_context()
         # As many calls as connections that have replied before, and the newcomers. Those who wait here are not being
         # timed: the plugin has not been asked yet.
         self.permits = Permits(MAX_NEWCOMERS)
@@ -140,9 +139,12 @@ class Sessions:
         made = False
         try:
             if self._context is not None:
-                await loop.create_connection(
+                transport, _ = await loop.create_connection(
                     lambda: protocol, sock=connected, ssl=self._context, server_hostname=self._host
                 )
+                if (problem := foreign_protocol(transport.get_extra_info("ssl_object"))) is not None:
+                    transport.abort()
+                    raise Untrusted(f"TLS failed: {problem}")
             else:
                 connect = loop.create_unix_connection if connected.family == socket.AF_UNIX else loop.create_connection
                 await connect(lambda: protocol, sock=connected)

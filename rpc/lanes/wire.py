@@ -222,7 +222,9 @@ class WireLane:
 
     def _refused(self, error: LaneError) -> None:
         self._pool.refused()
-        call = self._next_call(new=True)
+        # A server that has one thread and serves others on its connection has no time for another: calls wait for that.
+        served = isinstance(error.__cause__, TimeoutError) and self._clock() < self._progress + self._timeout
+        call = None if served and not self._pool.replays else self._next_call(new=True)
         if call is not None:
             call.waiting.set_exception(error)
         self._open_more()

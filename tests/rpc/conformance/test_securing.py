@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import trustme
 
 from rpc.address import Address
 from rpc.credentials import Credentials
-from rpc.lanes import Broken, Response, Unreachable, Untrusted
+from rpc.lanes import Broken, LaneError, Response, Unreachable, Untrusted
 from rpc.lanes.wire import WireLane
 from rpc.tls import Tls
+from tests import threads
 from tests.asking import post
 from tests.rpc.conformance.peers import outcome
 
@@ -164,6 +166,33 @@ class Front:
             writer.close()
 
 
+@pytest.fixture
+def one_at_a_time(authority: trustme.CA) -> Iterator[Address]:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.wfile.write(REPLY)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Server(HTTPServer):
+        def get_request(self) -> tuple[socket.socket, Any]:
+            accepted, address = super().get_request()
+            return context.wrap_socket(accepted, server_side=True), address
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass
+
+    with threads.serving(Server(("127.0.0.1", 0), Handler)) as server:
+        yield Address("https", "127.0.0.1", server.server_port)
+
+
 class Clock:
     now = 1000.0
 
@@ -257,13 +286,6 @@ async def test_the_protocol_that_is_offered(serve: Serve, lane: Lane) -> None:
         assert server.chosen == [chosen]
 
 
-async def test_a_server_that_chooses_another_protocol(serve: Serve, lane: Lane, tls: Tls) -> None:
-    server = await serve(speaks=["h2"])
-    tls.context.set_alpn_protocols(["h2"])  # no server of Python's chooses what was not offered
-    with pytest.raises(Untrusted, match=r"the plugin chose the protocol h2 by ALPN, and http/1\.1 was offered"):
-        await post(lane(server.address), "/", b"{}")
-
-
 async def test_a_server_that_takes_none_of_the_protocols(listen: Listen, lane: Lane) -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -282,6 +304,26 @@ async def test_hanging_up_in_the_handshake_is_told_from_a_bad_certificate(listen
     with pytest.raises(Unreachable, match="hung up in the handshake; perhaps it asks for a client certificate"):
         await post(it, "/", b"{}")
     assert await outcome(post(it, "/", b"{}")) is Unreachable
+
+
+async def test_a_server_that_serves_one_connection_at_a_time_fails_nobody(tls: Tls, one_at_a_time: Address) -> None:
+    """It does not even shake hands with the others, which give that up after a while."""
+
+    class Counting(WireLane):
+        given_up = 0
+
+        def _refused(self, error: LaneError) -> None:
+            self.given_up += 1
+            super()._refused(error)
+
+    it = Counting(one_at_a_time, timeout=0.3, max_body=1000, headers={}, tls=tls)
+
+    async def work() -> None:
+        while it.given_up < 10:
+            assert await outcome(post(it, "/", b"{}")) == EMPTY
+
+    await asyncio.gather(*(work() for _ in range(8)))
+    await it.aclose()
 
 
 async def test_other_settings_let_a_call_come_to_its_end_and_no_other_follow_it(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +13,11 @@ import trustme
 
 from rpc.address import Address
 from rpc.lanes import Unreachable, Untrusted
+from rpc.tls import Tls
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, Line, MakeLane, outcome, serve_well
 
-Serve = Callable[[trustme.LeafCert], Awaitable[Address]]
+Serve = Callable[..., Awaitable[Address]]
 
 
 @pytest.fixture
@@ -30,11 +31,11 @@ def authority(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> trustme.CA:
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """``await serve(certificate)`` starts a server that shows it."""
+    """``await serve(certificate)`` starts a server that shows it, and prefers these ``protocols`` (ALPN)."""
     servers: list[asyncio.AbstractServer] = []
     tasks: list[asyncio.Task[None]] = []
 
-    async def start(certificate: trustme.LeafCert) -> Address:
+    async def start(certificate: trustme.LeafCert, protocols: Sequence[str] = ()) -> Address:
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task is not None
@@ -48,6 +49,8 @@ async def serve() -> AsyncIterator[Serve]:
 
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         certificate.configure_cert(context)
+        if protocols:
+            context.set_alpn_protocols(protocols)
         server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
         servers.append(server)
         return Address("https", "127.0.0.1", server.sockets[0].getsockname()[1])
@@ -76,6 +79,16 @@ async def test_certificate_of_another_host(authority: trustme.CA, serve: Serve, 
 async def test_certificate_of_an_unknown_authority(authority: trustme.CA, serve: Serve, lane: MakeLane) -> None:
     it = lane(await serve(trustme.CA().issue_cert("127.0.0.1")), tls=None)
     assert await outcome(post(it, "/", b"{}")) is Untrusted
+
+
+async def test_peer_that_chooses_another_protocol(
+    authority: trustme.CA, serve: Serve, lane: MakeLane, tmp_path: Path
+) -> None:
+    tls = Tls(ca_file=tmp_path / "ca.pem")
+    tls.context.set_alpn_protocols(["h2"])  # no server of Python's chooses what was not offered
+    it = lane(await serve(authority.issue_cert("127.0.0.1"), ["h2"]), tls=tls)
+    with pytest.raises(Untrusted, match=r"the plugin chose the protocol h2 by ALPN, and http/1\.1 was offered"):
+        await post(it, "/", b"{}")
 
 
 async def test_handshake_stall(authority: trustme.CA, lane: MakeLane) -> None:

@@ -235,6 +235,7 @@ class Driver:
     def ask(self, held: Held, name: str, arguments: Mapping[str, Any]) -> asyncio.Future[Any]:
         """Have a shard do something with a workflow: what it says, once what that has changed is durable."""
         asked = Asked(name, dict(arguments), asyncio.get_running_loop().create_future())
+        held.said = True
         line = self.lines.get(self.custody.holder(held.workflow.uid))
         if line is None:
             held.asked.append(asked)

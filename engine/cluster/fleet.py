@@ -277,12 +277,14 @@ class Fleet:
         return WorkflowHandle(self._roster, held.workflow) if held is not None else None
 
     async def saved(self, workflow: Subject) -> None:
-        """Wait until the store has what was said of a workflow by now: its submission, reports, `stop` and the like."""
+        """Wait until the store has what was said of a workflow by now: its submission, reports, `stop` and the like.
+        Raises `StoreError` where it fails, as `Engine.saved`."""
         held = self._roster.find(self._workflow(workflow))
         if held is not None:
-            await asyncio.shield(held.written)
-            with suppress(UnknownWorkflow):  # it is over by now, which the store has
-                await self._driver.ask(held, "saved", {})
+            await self._driver.writing.unless_failing(held.written)
+            if held.said:
+                with suppress(UnknownWorkflow):  # it is over by now, which the store has
+                    await self._driver.writing.unless_failing(self._driver.ask(held, "saved", {}))
 
     # Many passes
 
@@ -415,7 +417,7 @@ class Fleet:
 
         async def done() -> None:
             try:
-                await asked
+                await self._driver.writing.unless_failing(asked)
             except UnknownWorkflow:
                 _refuse_finished(workflow)  # as it has become meanwhile
                 raise

@@ -32,6 +32,8 @@ class Held:
         self.waiting: dict[object, Callable[[], None]] = {}
         self.asked: list[Asked] = []
         """What the shard is to be asked that has it next."""
+        self.said = False
+        """Whether anything was said of it but that it is there."""
         self.why = ""
         """Why it did not go on when somebody asked last."""
         self._custody = custody
@@ -82,7 +84,7 @@ class Roster(Roll[Held]):
 
     def note(self, run: Held, node_id: str, result: Result) -> None:
         """What became of a leaf: kept until that is taken up, and told to the shard that has the workflow."""
-        uid = run.workflow.uid
+        uid, run.said = run.workflow.uid, True
         try:
             epoch = self._custody.report(uid, node_id, result)
         except UnknownLeaf:

@@ -129,8 +129,8 @@ class Shard:
         self._workflows: dict[str, Workflow] = {}
         self._came: asyncio.Queue[Down] = asyncio.Queue()
         self._taken = 0
-        self._told = -1
-        """How many items were taken when the driver was told last."""
+        self._told = -1, False
+        """How many items were taken, and whether it turned, when the driver was told last."""
         self._seeing: asyncio.Task[None]
         self._turning: asyncio.Task[None] | None = None
         self._begun: set[asyncio.Task[None]] = set()
@@ -163,7 +163,7 @@ class Shard:
         """Take mail, and wait until there is some to be sent, or another exchange comes."""
         for item in self._mailbox.receive(read_down(mail)):
             self._came.put_nowait(item)
-        await self._polls.wait(ready=bool(self._mailbox.waiting) and self._is_at_rest)
+        await self._polls.wait(ready=self._has_news and self._is_at_rest)
         if self._seeing.done():  # it went wrong: others are to have the workflows
             await self._seeing
         if (news := self._teller.due()) is not None:
@@ -171,7 +171,7 @@ class Shard:
         is_turning = self._is_turning
         still = not is_turning or self._engine.next_due is None
         self._mailbox.put(State(self._taken, is_turning, still, self._outbox.is_full))
-        self._told = self._taken
+        self._told = self._taken, is_turning
         return self._mailbox.take()
 
     @property
@@ -188,6 +188,11 @@ class Shard:
             self._polls.answer_within(0.0 if self._is_at_rest else LINGER)
 
     @property
+    def _has_news(self) -> bool:
+        """Whether there is anything that the driver does not know."""
+        return bool(self._mailbox.waiting) or self._told != (self._taken, self._is_turning)
+
+    @property
     def _is_turning(self) -> bool:
         return self._turning is not None and not self._turning.done()
 
@@ -197,7 +202,7 @@ class Shard:
         return not self._is_turning or self._engine.next_due != 0.0
 
     def _rest(self) -> None:
-        if self._mailbox.waiting or self._told != self._taken:
+        if self._has_news:
             self._polls.answer_within(0.0)
 
     def _committed(self, commit: Commit) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from inspect import iscoroutine
 from typing import Final, TypeVar
 
@@ -25,6 +26,10 @@ class Writing:
         self.error = ""
         self.writes = self.failures = 0
         self._store = store
+        self._failing: asyncio.Future[None] | None = None
+        """Done with the next failure, where somebody waits for that."""
+        self._hurry = asyncio.Event()
+        """Set where somebody does: the store is tried again at once."""
 
     async def write(self, changes: Iterable[Committed], wanted: Callable[[str], bool]) -> None:
         """Have changes durable, as long as anybody wants those of a workflow. Several of one are written as one: what
@@ -45,8 +50,7 @@ class Writing:
                     self._failed(each.head.uid, error)
                     left.append(each)
             if left:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, PAUSES[1])
+                pause = await self._rest(pause)
             else:
                 self.error = ""
 
@@ -58,15 +62,39 @@ class Writing:
         pause = PAUSES[0]
         while True:
             try:
-                return await what()
+                done = await what()
             except Exception as error:
                 self._failed(uid, error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, PAUSES[1])
+            else:
+                self.error = ""
+                return done
+            pause = await self._rest(pause)
+
+    async def unless_failing(self, done: asyncio.Future[_T]) -> _T:
+        """Wait for what is to be written while the store works. Raises `StoreError`, and it is tried again all the
+        same."""
+        self._failing = self._failing or asyncio.get_running_loop().create_future()
+        self._hurry.set()
+        await asyncio.wait((done, self._failing), return_when=asyncio.FIRST_COMPLETED)
+        if done.done():
+            return done.result()
+        done.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # nobody waits any more
+        raise StoreError(self.error)
+
+    async def _rest(self, pause: float) -> float:
+        """Wait until the store is to be tried again; for how long the next time."""
+        self._hurry.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._hurry.wait()
+        return min(2 * pause, PAUSES[1])
 
     def _failed(self, uid: str, error: Exception) -> None:
         self.failures += 1
         self.error = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+        if self._failing is not None:
+            self._failing.set_result(None)
+            self._failing = None
         _log.warning("store failed", uid=uid, reason=self.error)
 
 

@@ -107,6 +107,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(response(503, told("too many connections"), CLOSE + b"Retry-After: 1\r\n"))
             self._transport.close()
         else:
+            self._stopping = self._listener.is_stopping
             self._listener.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -391,11 +392,24 @@ class Connection(asyncio.Protocol):
             self._deaf = self._closing = True
             self._transport.close()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is on its way here, or under way."""
+        return not self._closing and (self.task is not None or self._doing in (_HEAD, _BODY))
+
     def stop(self) -> None:
-        """Take no more requests; close now if idle, else once the running function has been answered."""
+        """Take no more requests after the one that is under way, or on its way: close once that has been answered.
+
+        Who has just connected is about to send one. Between two there is none that could not be sent elsewhere instead.
+        """
         self._waiting.clear()
         self._stopping = True
-        if self.task is None:
+        if self.task is None and self._doing is _IDLE:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close unless a request is on its way, or under way."""
+        if not self.is_busy and not self._closing:
             self._deaf = self._closing = True
             self._transport.close()
 

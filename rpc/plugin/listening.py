@@ -14,7 +14,7 @@ ROOM: Final = 4
 _ROUND: Final = 1.0
 """Seconds between two looks at how long peers have been waited for."""
 _FLUSH: Final = 0.25
-"""Seconds that a peer has to take its last reply when the plugin stops."""
+"""Seconds that a peer has to take its last reply when the plugin stops, or to send what it has just connected for."""
 
 
 class Connected(Protocol):
@@ -27,8 +27,17 @@ class Connected(Protocol):
         """End what has taken too long."""
         ...
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is to be waited for."""
+        ...
+
     def stop(self) -> None:
         """Take no more requests; what is under way is answered."""
+        ...
+
+    def hang_up(self) -> None:
+        """Close if nothing is under way."""
         ...
 
     def abort(self) -> None:
@@ -42,6 +51,7 @@ class Listener:
     def __init__(self, most: int, max_body: int) -> None:
         self.connections: set[Connected] = set()
         self.held = 0
+        self.is_stopping = False
         self._most = most
         self._room = ROOM * max_body
         self._timer: asyncio.TimerHandle | None = None
@@ -65,21 +75,30 @@ class Listener:
         self._timer = loop.call_later(_ROUND, self.look_around)
 
     async def close(self, grace: float) -> None:
-        """No more looking around: stop all connections. Functions that still run have `grace` seconds."""
+        """No more looking around: stop all connections. Requests that are under way have `grace` seconds."""
         if self._timer is not None:
             self._timer.cancel()
+        self.is_stopping = True
         connections = self.connections
+        until = asyncio.get_running_loop().time() + grace
         for connection in list(connections):
             connection.stop()
-        running = {connection.task for connection in connections if connection.task is not None}
-        if running:
-            _, late = await asyncio.wait(running, timeout=grace)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-        closed = {connection.lost for connection in connections}
-        if closed:  # what was answered is still on its way to the peer, who has a moment to read it
-            await asyncio.wait(closed, timeout=_FLUSH)
+        await self._closed(connections, min(grace, _FLUSH))  # who has just connected has so long to begin
+        for connection in list(connections):
+            connection.hang_up()
+        busy = {connection for connection in connections if connection.is_busy}
+        await self._closed(busy, until - asyncio.get_running_loop().time())
+        late = [connection.task for connection in connections if connection.task is not None]
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        await self._closed(connections, _FLUSH)  # what was answered is still on its way to the peer
         for connection in list(connections):
             connection.abort()
             await connection.lost
+
+    async def _closed(self, connections: set[Connected], timeout: float) -> None:
+        """Wait so many seconds at most for these to be closed."""
+        lost = {connection.lost for connection in connections}
+        if lost and timeout > 0:
+            await asyncio.wait(lost, timeout=timeout)

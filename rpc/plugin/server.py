@@ -36,6 +36,9 @@ _B = TypeVar("_B", bound=BatchHandler)
 _A = TypeVar("_A")
 _log = logging.getLogger(__name__)
 
+_TURNS = 3
+"""Turns of the loop within which all are taken in that have connected: closing the port would reset them."""
+
 
 class Plugin:
     """A named set of functions, one per method it implements; the other methods are answered with 404.
@@ -164,8 +167,8 @@ class Plugin:
     ) -> AsyncIterator[str]:
         """Serve inside the running loop; yields the address, ``http://host:port`` or ``unix:///path``.
 
-        Port 0 takes a free one. At the end new connections are refused, idle ones closed, and functions that still run
-        have `grace` seconds before they are cancelled.
+        Port 0 takes a free one. At the end new connections are refused, idle ones closed, and requests that are under
+        way are answered, with ``Connection: close``; after `grace` seconds their functions are cancelled.
         """
         loop = asyncio.get_running_loop()
         listener = Listener(self.max_connections, self.max_body)
@@ -189,6 +192,8 @@ class Plugin:
         try:
             yield address
         finally:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
             server.close()
             await listener.close(grace)
             self._threads.close()

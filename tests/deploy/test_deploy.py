@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -38,6 +39,19 @@ def instructions(name: str) -> list[str]:
 @pytest.mark.parametrize("document", MANIFESTS, ids=[each["kind"] for each in MANIFESTS])
 def test_manifests_are_what_kubernetes_takes(document: Any) -> None:
     kubernetes_validate.validate(document, "1.31", strict=True)
+
+
+def test_what_the_page_shows_is_what_kubernetes_and_oarlock_take(tmp_path: Path) -> None:
+    page = (ROOT / "docs/deploying.md").read_text()
+    (shown,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    service, deployment = yaml.safe_load_all(shown)
+    for document in (service, deployment):
+        kubernetes_validate.validate(document, "1.31", strict=True)
+    (file := tmp_path / "plugins.toml").write_text(*re.findall(r"```toml\n(.*?)```", page, re.DOTALL))
+    (plugin,) = load_config(file).plugins
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+    assert plugin.address == f"http://{name}.{namespace}.svc.cluster.local:{service['spec']['ports'][0]['port']}"
+    assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
 
 
 def test_what_refers_to_another_finds_it() -> None:

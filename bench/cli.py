@@ -17,6 +17,7 @@ from bench.display import Display
 from bench.engine_process import EngineFailed
 from bench.failures.cli import failures
 from bench.fleet.cli import fleet
+from bench.fleet.simulation import fleet_scale
 from bench.limits.cli import limits
 from bench.measuring import Plan, ServerName
 from bench.nodes.cli import nodes as nodes_command
@@ -152,6 +153,7 @@ def main(
 main.add_command(limits)
 main.add_command(failures)
 main.add_command(fleet)
+main.add_command(fleet_scale)
 main.add_command(nodes_command)
 
 

@@ -53,13 +53,14 @@ SHAPES: Final = (Shape(200, 1, 1), Shape(100, 3, 10), Shape(10, 2, 200))
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One shape on one side. ``us_per_leaf`` is CPU of all processes; ``total`` is that over the engine's which has the
-    workflows to itself, ``driver`` the share of that which the driver's process takes, and ``stored`` the total over an
-    engine's with a store, which keeps what the driver of a fleet keeps. Medians of rounds."""
+    """One shape on one side. ``us_per_leaf`` is CPU of all processes, ``driver_us_per_leaf`` that of the driver's;
+    ``total`` and ``driver`` are those over the engine's which has the workflows to itself, and ``stored`` is the total
+    over an engine's with a store, which keeps what the driver of a fleet keeps. Medians of rounds."""
 
     shape: str
     side: Side
     us_per_leaf: float
+    driver_us_per_leaf: float
     total: float
     driver: float
     stored: float
@@ -161,6 +162,7 @@ def _row(shape: Shape, side: Side, measured: Mapping[Side, Sequence[Measured]]) 
         shape=str(shape),
         side=side,
         us_per_leaf=statistics.median(_cpu(each) / each.leaves * 1e6 for each, _, _ in rounds),
+        driver_us_per_leaf=statistics.median(each.driver / each.leaves * 1e6 for each, _, _ in rounds),
         total=statistics.median(_cpu(each) / _cpu(alone) for each, alone, _ in rounds),
         driver=statistics.median(each.driver / _cpu(alone) for each, alone, _ in rounds),
         stored=statistics.median(_cpu(each) / _cpu(stored) for each, _, stored in rounds),

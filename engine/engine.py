@@ -366,6 +366,11 @@ class Engine:
         """
         self._active.report(self._workflow(workflow), node_id, result)
 
+    def hear(self, workflow: Subject, node_ids: Iterable[str], result: Result) -> None:
+        """Have several leaves of a workflow come to the same, as reports that may have been made before: those that
+        ended otherwise, or are not there, are let pass."""
+        self._active.hear_all(self._workflow(workflow), node_ids, result)
+
     def report_threadsafe(self, workflow: Subject, node_id: str, result: Result) -> concurrent.futures.Future[None]:
         """`report` from any thread, soon. The future is done once it was taken in, or has what `report` raised; that
         is logged as well. Raises `RuntimeError` where the engine's event loop does not run."""

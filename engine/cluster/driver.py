@@ -20,7 +20,7 @@ from engine.cluster.custody import NOBODY, Custody, Start
 from engine.cluster.figures import Gathered
 from engine.cluster.following import entries_of, follow
 from engine.cluster.holding import Asked, Held, Roster
-from engine.cluster.mail import Ask, Committed, Done, Down, Entries, Kept, News, Report, State, Stop, Take, Template, Up
+from engine.cluster.mail import Ask, Committed, Done, Down, Entries, Kept, News, State, Stop, Take, Template, Up
 from engine.cluster.mail import Start as Starting
 from engine.cluster.outbox import TEMPLATES
 from engine.cluster.placement import Placement, groups_of
@@ -200,7 +200,7 @@ class Driver:
         reports = self.custody.give(uid, line.epoch)
         line.put(Take(uid, entries))
         for node_id, result in reports:
-            line.put(Report(uid, node_id, result))
+            line.report(uid, node_id, result)
         asked, held.asked = held.asked, []
         for each in asked:
             self._send(line, uid, each)
@@ -267,7 +267,7 @@ class Driver:
 
     def _heard(self, epoch: int, uid: str, node_id: str, result: Result) -> None:
         if epoch != NOBODY and (line := self.lines.get(epoch)) is not None:
-            line.put(Report(uid, node_id, result))
+            line.report(uid, node_id, result)
 
     # What they say
 
@@ -350,23 +350,28 @@ class Driver:
             self.roster.tell(commit)
 
     def _start(self, line: Line, item: Starting) -> None:
-        """Start a leaf, unless it was started before; one of an earlier process may be adopted."""
-        how = self.custody.start(item.uid, line.epoch, item.node_id)
-        held = self.roster.by_uid(item.uid)
-        if how is Start.KNOWN or held is None:
+        """Start leaves, unless they were started before; those of an earlier process may be adopted."""
+        uid, held = item.uid, self.roster.by_uid(item.uid)
+        if held is None:
             return
-        workflow, template = held.workflow, line.templates[item.template]
-        node = workflow.nodes[item.node_id]
-        self.roster.started(workflow, node.id)
+        workflow, template, start = held.workflow, line.templates[item.template], self.custody.start
+        for node_id in item.node_ids:
+            how = start(uid, line.epoch, node_id)
+            if how is not Start.KNOWN:
+                node = workflow.nodes[node_id]
+                self.roster.started(workflow, node_id)
+                result = self._started(workflow, template, node, found=how is Start.FOUND)
+                if result is not None:
+                    self.roster.note(held, node_id, result)
+
+    def _started(self, workflow: Workflow, template: Mapping[str, Any], node: Node, *, found: bool) -> Result | None:
         try:
-            if how is Start.FOUND and self._adopting is not None and self._adopting.adopt(workflow, template, node):
-                return
+            if found and self._adopting is not None and self._adopting.adopt(workflow, template, node):
+                return None
             self.started += 1
-            result = started(self._executor, workflow, template, node)
+            return started(self._executor, workflow, template, node)
         except Exception as error:
-            result = failed(error, node, _log.bind(workflow=workflow.key))
-        if result is not None:
-            self.roster.note(held, node.id, result)
+            return failed(error, node, _log.bind(workflow=workflow.key))
 
     @property
     def is_done(self) -> bool:

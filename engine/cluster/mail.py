@@ -41,10 +41,10 @@ class Take(Item, tag="take"):
 
 
 class Report(Item, tag="report"):
-    """A leaf has something to say; it may have been said before, also to a shard that is gone."""
+    """Leaves have something to say, all the same; it may have been said before, also to a shard that is gone."""
 
     uid: str
-    node_id: str
+    node_ids: list[str]
     result: Result
 
 
@@ -119,10 +119,10 @@ class Template(Item, tag="template"):
 
 
 class Start(Item, tag="start"):
-    """Start a leaf, unless it was started before; its node is as it was committed last."""
+    """Start leaves, unless they were started before; their nodes are as they were committed last."""
 
     uid: str
-    node_id: str
+    node_ids: list[str]
     template: int
 
 

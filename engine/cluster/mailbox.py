@@ -34,6 +34,8 @@ class Mailbox(Generic[_Said, _Heard]):
         self.epoch = epoch
         self.size = 0
         """Bytes that wait for a letter."""
+        self._open: _Said | None = None
+        """What was said last, and may be changed yet."""
         self._items: list[bytes] = []
         """What the other side has not said that it heard, the first of them under the number `_first`."""
         self._first = 0
@@ -45,8 +47,24 @@ class Mailbox(Generic[_Said, _Heard]):
         self._seen = 0
         self._heard = 0
 
+    def put_open(self, item: _Said) -> None:
+        """Say something that may be changed for as long as it `is_open`: until something else is said, or a letter is
+        taken."""
+        self._close()
+        self._open = item
+
+    def is_open(self, item: _Said) -> bool:
+        """Whether it may be changed yet."""
+        return self._open is item
+
+    def _close(self) -> None:
+        if self._open is not None:
+            item, self._open = self._open, None
+            self.put(item)
+
     def put(self, item: _Said | bytes) -> None:
         """Say something. It is encoded here, so it may change afterwards; one that is large may be put as JSON."""
+        self._close()
         encoded = item if isinstance(item, bytes) else encode(item)
         self._items.append(encoded)
         self.size += len(encoded)
@@ -54,7 +72,7 @@ class Mailbox(Generic[_Said, _Heard]):
     @property
     def said(self) -> int:
         """How many items were put in all."""
-        return self._first + len(self._items)
+        return self._first + len(self._items) + (self._open is not None)
 
     @property
     def waiting(self) -> int:
@@ -63,6 +81,7 @@ class Mailbox(Generic[_Said, _Heard]):
 
     def take(self) -> bytes:
         """A letter of all that waits, to be sent now."""
+        self._close()
         first, items = self._sent, self._items[self._sent - self._first :]
         self._letters += 1
         self._wait_from(first + len(items))

@@ -40,6 +40,12 @@ class Mail(Protocol):
         """Say something, soon; what is JSON already is said as it is."""
         ...
 
+    def put_open(self, item: Up) -> None:
+        """Likewise; it may be changed while `is_open` says so, which is until something else is said."""
+        ...
+
+    def is_open(self, item: Up) -> bool: ...
+
 
 class Outbox:
     """A `WorkflowStore` that has nothing when it is opened: workflows come by mail."""
@@ -116,10 +122,17 @@ class Mailing:
         self._templates: dict[int, tuple[int, Mapping[str, Any]]] = {}
         """By `id`, the number under which one was sent; and it, so that no other one is given that `id`."""
         self._sent = 0
+        self._last = Start("", [], 0)
+        """What was said last, where nothing else was."""
 
     def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Result | None:
         """Have it started."""
-        self._mail.put(Start(workflow.uid, node.id, self._number(template)))
+        number, last = self._number(template), self._last
+        if self._mail.is_open(last) and last.template == number and last.uid == workflow.uid:
+            last.node_ids.append(node.id)
+        else:
+            self._last = Start(workflow.uid, [node.id], number)
+            self._mail.put_open(self._last)
         return None
 
     def stop(self, workflow: Workflow, node: Node) -> None:

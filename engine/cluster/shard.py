@@ -179,9 +179,21 @@ class Shard:
         """How many items were put in all."""
         return self._mailbox.said
 
+    def put_open(self, item: Up) -> None:
+        """Say something, soon, that may be changed while it `is_open`."""
+        self._mailbox.put_open(item)
+        self._soon()
+
+    def is_open(self, item: Up) -> bool:
+        """Whether it may be changed yet."""
+        return self._mailbox.is_open(item)
+
     def put(self, item: Up | bytes) -> None:
         """Say something, soon."""
         self._mailbox.put(item)
+        self._soon()
+
+    def _soon(self) -> None:
         if self._mailbox.size > LARGE:
             self._polls.answer()
         else:
@@ -234,10 +246,7 @@ class Shard:
                 await self._take(item)
             case Report():
                 if (workflow := self._workflows.get(item.uid)) is not None:
-                    try:
-                        self._engine.report(workflow, item.node_id, item.result)
-                    except OperationError as error:  # it was taken up before, by another shard
-                        _log.debug("report refused", workflow=workflow.key, node=item.node_id, reason=str(error))
+                    self._engine.hear(workflow, item.node_ids, item.result)
             case Ask():
                 self._begin(item)
             case Document():

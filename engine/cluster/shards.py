@@ -11,9 +11,10 @@ from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
-from engine.cluster.mail import Down, State, Up, read_up
+from engine.cluster.mail import Down, Report, State, Up, read_up
 from engine.cluster.mailbox import Mailbox
 from engine.cluster.transport import Gone, Link, Transport, TransportError
+from engine.executors.executor import Result
 from rpc.logs import get_logger
 
 PAUSES: Final = (0.1, 10.0)
@@ -57,6 +58,7 @@ class Line:
         self._under_way: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[str] | None = None
         self._sending = False
+        self._last = Report("", [], Result(""))
 
     @property
     def is_gone(self) -> bool:
@@ -66,9 +68,22 @@ class Line:
     def put(self, item: Down | bytes) -> None:
         """Say something, with what else is said in this turn of the event loop."""
         self.mailbox.put(item)
+        self._soon()
+
+    def _soon(self) -> None:
         if not self._sending and self._link is not None:
             self._sending = True
             asyncio.get_running_loop().call_soon(self._send)
+
+    def report(self, uid: str, node_id: str, result: Result) -> None:
+        """Tell it what a leaf has come to, together with what comes to the same."""
+        last = self._last
+        if last.uid == uid and last.result == result and self.mailbox.is_open(last):
+            last.node_ids.append(node_id)
+        else:
+            self._last = Report(uid, [node_id], result)
+            self.mailbox.put_open(self._last)
+            self._soon()
 
     async def last(self, link: Link) -> str:
         """Exchange mail for as long as there is a shard; why there is none any more."""

@@ -82,6 +82,18 @@ class Active(Roll[Run]):
             if run.aborts or run.requeue_at is not None or run.busy:
                 self.wake(key)
 
+    def hear_all(self, workflow: Workflow, node_ids: Iterable[str], result: Result) -> None:
+        """What somebody says of leaves, perhaps once more. What has ended has."""
+        run = self.find(workflow)
+        if run is None:
+            return
+        stopped, undo, nodes = self._stopped.get(workflow, ()), workflow.undo, workflow.nodes
+        for node_id in node_ids:
+            node = undo[node_id] if node_id in undo else nodes.get(node_id)
+            if node is not None and not node.fulfilled and not run.has_ended(node_id) and node_id not in stopped:
+                run.report(node_id, result)
+        self.wake(workflow.key)
+
     def note(self, run: Run, node_id: str, result: Result) -> None:
         """What became of a leaf, to be taken up by the next pass."""
         run.report(node_id, result)

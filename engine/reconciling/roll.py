@@ -262,7 +262,7 @@ class Roll(Generic[R]):
 
     def started(self, workflow: Workflow, node_id: str) -> None:
         """The executor is given a leaf, perhaps once more: what it says counts."""
-        if self._stopped and workflow in self._stopped:
+        if workflow in self._stopped:
             self._stopped[workflow].discard(node_id)
 
     def stopped(self, workflow: Workflow, node_id: str) -> None:

@@ -162,7 +162,7 @@ class Work:
         said += [Stop(self.uid, node_id) for node_id in sorted(self.stopping)]
         self.unwritten |= self.stopping
         self.stopping = set()
-        said += [Start(self.uid, node_id, 1) for node_id in sorted(self.found & self.leaves | starts)]
+        said += [Start(self.uid, [node_id], 1) for node_id in sorted(self.found & self.leaves | starts)]
         self.found = set()
         return said
 
@@ -199,7 +199,8 @@ class Shard:
                     assert item.uid not in self.works, "it was given twice to one shard"
                     self.works[item.uid] = Work(item.uid, item.values)
                 case Report():
-                    self.works[item.uid].report(item.node_id, item.result)
+                    for node_id in item.node_ids:
+                        self.works[item.uid].report(node_id, item.result)
                 case Ask():
                     self.said += [*self.works[item.uid].stop(), Done(item.number)]
 
@@ -280,7 +281,7 @@ class Driver:
             values = {kind: {key: msgspec.Raw(value) for key, value in some.items()} for kind, some in entries.items()}
             held.mailbox.put(Take(uid, values))
             for node_id, result in self.custody.give(uid, epoch):
-                held.mailbox.put(Report(uid, node_id, result))
+                held.mailbox.put(Report(uid, [node_id], result))
             for ask in self.asks.values():
                 if ask.uid == uid:
                     held.mailbox.put(ask)
@@ -306,7 +307,7 @@ class Driver:
         epoch = self.custody.report(*key, result)
         for held in self.shards.values():
             if held.mailbox.epoch == epoch:
-                held.mailbox.put(Report(*key, result))
+                held.mailbox.put(Report(key[0], [key[1]], result))
 
     # What shards say
 
@@ -341,15 +342,16 @@ class Driver:
                 self.asks.pop(item.number, None)
 
     def _start(self, item: Start, epoch: int) -> None:
-        key = item.uid, item.node_id
-        verdict = self.custody.start(item.uid, epoch, item.node_id)
-        if verdict is Verdict.KNOWN:
-            return
-        assert self.disk.leaves(item.uid).get(item.node_id) == GIVEN, "it was started before that was durable"
-        if verdict is Verdict.NEW or key not in self.world.running | self.world.ended.keys():
-            self.world.start(key)
-        elif key in self.world.ended:  # adopted: it says again what came of it
-            self.report(key, self.world.ended[key])
+        for node_id in item.node_ids:
+            key = item.uid, node_id
+            verdict = self.custody.start(item.uid, epoch, node_id)
+            if verdict is Verdict.KNOWN:
+                continue
+            assert self.disk.leaves(item.uid).get(node_id) == GIVEN, "it was started before that was durable"
+            if verdict is Verdict.NEW or key not in self.world.running | self.world.ended.keys():
+                self.world.start(key)
+            elif key in self.world.ended:  # adopted: it says again what came of it
+                self.report(key, self.world.ended[key])
 
     def write(self, changes: int) -> None:
         """The disk gets on."""

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from engine.cluster import frames
-from engine.cluster.sockets import SocketLink, completed, end, kill, spawn
+from engine.cluster.sockets import PATIENCE, SocketLink, completed, end, kill, spawn
 from engine.cluster.transport import SHARD, Link, TransportError
 
 AUTO: Final = "auto"
@@ -150,7 +150,9 @@ class _Connection:
         """Start the process. Raises `TransportError`."""
         process, control = await spawn(*arguments, environment=environment)
         made = cls(process, control)
-        made._cluster = SocketLink(name, await made._streams(), lambda: end(process), lambda: kill(process), ENDING)
+        made._cluster = SocketLink(
+            name, await made._streams(), lambda: end(process), lambda: kill(process), patience=ENDING
+        )
         made._cluster.listening.add_done_callback(lambda _: control.close())
         return made
 
@@ -165,7 +167,8 @@ class _Connection:
 
     async def open(self, name: str) -> SocketLink:
         """A link to a shard that is yet to begin. Raises `TransportError`."""
-        link = SocketLink(name, await self._streams(), lambda: self._end(link))
+        streams = await self._streams()
+        link = SocketLink(name, streams, lambda: self._end(link), lambda: kill(self._process), PATIENCE)
         return link
 
     async def kill(self) -> None:

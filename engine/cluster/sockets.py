@@ -74,21 +74,23 @@ async def end(process: asyncio.subprocess.Process) -> str:
 
 class SocketLink:
     """A `Link` over a socket. Once that is at its end, ``end`` is awaited for what became of the other side, ``was
-    ended by SIGKILL``; ``kill`` is called to have it ended, where it does not do so when it is told. In good order it
-    ends within ``patience`` seconds."""
+    ended by SIGKILL``. Told to end at once, that has ``grace`` seconds until ``kill`` ends it; told to end in good
+    order, it has ``patience`` seconds."""
 
     def __init__(
         self,
         name: str,
         streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         end: Callable[[], Awaitable[str]],
-        kill: Callable[[], None] = lambda: None,
+        kill: Callable[[], None],
+        grace: float = 0.0,
         patience: float = PATIENCE,
     ) -> None:
         self.name = name
         self._reader, self._writer = streams
         self._end = end
         self._kill = kill
+        self._grace = grace
         self._patience = patience
         self.ending = False
         """Whether it was told to end, or has said why it does."""
@@ -121,23 +123,22 @@ class SocketLink:
         return await answer
 
     async def kill(self) -> None:
-        if not self.listening.done():
-            self.ending = True
-            frames.write(self._writer, frames.KILL)
+        if not await self._told(frames.KILL, self._grace):
             self._kill()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._patience):
-                    await asyncio.shield(self.listening)
-            self._writer.close()  # by now whoever has the other end is stuck
         await asyncio.shield(self.listening)
 
     async def close(self) -> None:
+        if not await self._told(frames.CLOSE, self._patience):
+            await self.kill()
+
+    async def _told(self, kind: int, patience: float) -> bool:
+        """Tell the other side to end; whether it has, in so many seconds."""
         self.ending = True
-        frames.write(self._writer, frames.CLOSE)
+        frames.write(self._writer, kind)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(patience):
                 await asyncio.shield(self.listening)
-        await self.kill()
+        return self.listening.done()
 
     async def _listen(self) -> None:
         """Hand out answers until the socket is at its end, and see what becomes of the shard."""

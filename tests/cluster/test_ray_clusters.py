@@ -74,6 +74,22 @@ async def test_a_node_with_another_oarlock_is_refused(
             await over.start(0, b"{}")
 
 
+async def test_where_what_speaks_with_ray_is_stuck_it_is_killed_with_a_shard_and_made_anew(
+    cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actors, "PATIENCE", 0.1)
+    others = psutil.Process().children()
+    async with Actors(cluster, ECHO) as over:
+        link, another = await over.start(0, b"{}"), await over.start(1, b"{}")
+        for speaker in set(psutil.Process().children()) - set(others):
+            speaker.suspend()
+        await link.kill()
+        with pytest.raises(Gone):
+            await another.exchange(b"answered")
+        again = await over.start(0, b"{}")
+        assert await again.exchange(b"answered") == b"answered"
+
+
 @pytest.fixture
 def node(cluster: str) -> Iterator[psutil.Process]:
     """The raylet of another node, with as many CPUs as the first."""

@@ -123,12 +123,12 @@ class _Shard:
     async def _begun(self) -> str:
         """Wait until the actor has begun; nothing in Ray would end that where there is nowhere to start it."""
         begun: asyncio.Future[str] = asyncio.wrap_future(self._actor.begin.remote(*self._settings).future())
+        begun.add_done_callback(lambda each: each.cancelled() or each.exception())  # maybe nobody else will ask
         wanted = self._options["num_cpus"]
         for _ in range(int(START)):
             if (await asyncio.wait((begun,), timeout=1))[0]:
                 return await begun
             await asyncio.to_thread(_check, wanted)
-        begun.cancel()
         free: Any = ray.available_resources
         raise Gone(
             f"not ready within {START:g} s: it wants {wanted} CPU, and the cluster has {free().get('CPU', 0):g} free"

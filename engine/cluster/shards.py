@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -22,6 +22,10 @@ PAUSES: Final = (0.1, 10.0)
 
 LASTED: Final = 60.0
 """Seconds after which one that is gone is taken to have worked."""
+
+TRIES: Final = 3
+"""So many times in a row no shard of any number can be started before it is said that there are none: one may be killed
+while it starts."""
 
 UNDER_WAY: Final = 2
 """Exchanges: one waits for what the shard has to say, and another one with what there is to be said to it."""
@@ -161,6 +165,8 @@ class Shards:
         """By epoch: those that are there, or are being started."""
         self._there: set[int] = set()
         """The epochs of the former."""
+        self._failed: Counter[int] = Counter()
+        """How often in a row none of that number could be started."""
         self._keeping: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
         self.exchanges = 0
@@ -250,8 +256,12 @@ class Shards:
             await asyncio.sleep(pause)
             pause = min(max(2 * pause, first), most)
             try:
-                return *await self._start(number), pause
+                line, link = await self._start(number)
             except TransportError as error:
                 _log.error("shard not started", reason=str(error), retry_in=f"{pause:g}s")
-                if not self._there:
+                self._failed[number] += 1
+                if not self._there and all(self._failed[each] >= TRIES for each in self._numbers):
                     self._owner.none_left(error)
+            else:
+                del self._failed[number]
+                return line, link, pause

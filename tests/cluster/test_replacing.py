@@ -1,0 +1,51 @@
+"""Shards that are gone are replaced: one that cannot be started at first is tried again, and only then is all lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine import Fleet
+from engine.cluster.shards import TRIES
+from engine.cluster.transport import TransportError
+from tests.cluster.doubles import SUCCEEDED, Leaves, fan
+from tests.cluster.inside import Inside, InsideLink
+
+
+class _Refusing(Inside):
+    """Once `left` is not None so many can not be started, and then they can."""
+
+    left: int | None = None
+
+    async def start(self, number: int, settings: bytes) -> InsideLink:
+        if self.left:
+            self.left -= 1
+            raise TransportError(f"shard {number}: there is no room")
+        return await super().start(number, settings)
+
+
+async def test_one_that_is_killed_as_it_starts_is_not_the_end() -> None:
+    over, leaves, work = _Refusing(), Leaves(at_once=False), fan("one", 1)
+    async with Fleet(over=over, executor=leaves, shards=1) as fleet:
+        running = asyncio.create_task(fleet.run([work]))
+        _, node = await leaves.runs.get()
+        over.left = TRIES - 1
+        await over.links[0].kill()
+        leaves.at_once = True
+        fleet.report(work, node.id, SUCCEEDED)
+        await running
+    assert work.phase == "Succeeded"
+    assert not leaves.twice
+
+
+async def test_where_none_can_be_started_any_more_whoever_waits_is_told() -> None:
+    over, leaves = _Refusing(), Leaves(at_once=False)
+    async with Fleet(over=over, executor=leaves, shards=2) as fleet:
+        running = asyncio.create_task(fleet.run([fan("one"), fan("two")]))
+        await leaves.runs.get()
+        over.left = 1000
+        for link in over.alive():
+            await link.kill()
+        with pytest.raises(TransportError, match="there is no room"):
+            await running

@@ -65,13 +65,10 @@ class Requests:
         self._unsettled.clear()
         return self.numbers
 
-    def name(self, first: int, last: int) -> str:
-        """What lines call the requests from one number to another, which are all in one body."""
-        at = bisect_right(self._firsts, first) - 1
-        name, start = self._names[at], self._firsts[at]
-        if not name.endswith("/"):
-            return name
-        return f"{name}{first - start}" if first == last else f"{name}{first - start}-{last - start}"
+    def body(self, number: int) -> tuple[str, int]:
+        """The name of the body that a request is in, as in `add`, and its place in that."""
+        at = bisect_right(self._firsts, number) - 1
+        return self._names[at], number - self._firsts[at]
 
 
 class Subjects:
@@ -90,10 +87,14 @@ class Subjects:
     @cached_property
     def each(self) -> Sequence[bytes]:
         """What the line of each call says."""
-        lines = list[dict[str, object]]()
-        for number, node in zip(self._numbers, self._about(), strict=True):
-            about = {} if node is None else {"node": {"id": node.id, "name": node.name}}
-            lines.append({"request": self._requests.name(number, number), **about})
+        requests = list[str]()
+        for run in _runs(self._numbers, range(len(self._numbers))):
+            name, first = self._requests.body(self._numbers[run[0]])
+            requests += [f"{name}{first + at}" for at in range(len(run))] if name.endswith("/") else [name]
+        lines = [
+            {"request": request} if node is None else {"request": request, "node": {"id": node.id, "name": node.name}}
+            for request, node in zip(requests, self._about(), strict=True)
+        ]
         text = _encoder.encode_lines(lines)
         if self._secrets.found(text):
             text = b"".join([self._secrets.without(line)[0] + b"\n" for line in text.splitlines()])
@@ -107,7 +108,8 @@ class Subjects:
             alone, together = list[bytes](), list[str]()
             for run in _runs(self._numbers, places):
                 if len(run) > FEW:
-                    together.append(self._requests.name(self._numbers[run[0]], self._numbers[run[-1]]))
+                    name, first = self._requests.body(self._numbers[run[0]])
+                    together.append(f"{name}{first}-{first + len(run) - 1}")
                 else:
                     alone += [self.each[place] for place in run]
             self._silent = places, [b'"requests":' + orjson.dumps(together), *alone] if together else alone

@@ -63,7 +63,7 @@ class Delivery:
         if self.attempts.spellings.refuses(method):
             outcomes[:] = [EMPTY] * len(outcomes)
             return
-        if self.takes_batches(method) is not False:
+        if batch.calls and self.takes_batches(method) is not False:
             await self._in_batches(method, batch, outcomes, tolerant=tolerant, journeys=journeys)
         if None not in outcomes:
             return
@@ -93,13 +93,14 @@ class Delivery:
     ) -> None:
         size = self._sizes[method]
         shipment = _Shipment(self, method, batch, outcomes, size, tolerant=tolerant, journeys=journeys)
-        calls = len(batch.calls)
+        calls, most = len(batch.calls), self._policy.max_bytes
+        first = batch.cut(0, size.limit, most)
 
         def groups() -> Iterator[range]:
-            at = 0
-            while at < calls and self.takes_batches(method) is not False:
-                group = batch.cut(at, size.limit, self._policy.max_bytes)
-                at = group.stop
+            group = first
+            yield group
+            while group.stop < calls and self.takes_batches(method) is not False:
+                group = batch.cut(group.stop, size.limit, most)
                 yield group
 
         async def send(group: range) -> None:
@@ -111,7 +112,10 @@ class Delivery:
                     if await self._probe(method, shipment, group):
                         return
 
-        await fan_out(send, groups(), min(_AT_A_TIME, -(-calls // size.limit)))
+        if first.stop == calls:
+            await send(first)
+        else:
+            await fan_out(send, groups(), min(_AT_A_TIME, -(-calls // size.limit)))
 
     async def _probe(self, method: Method, shipment: _Shipment, group: range) -> bool:
         """Send the first batch of all. One caller does; the others wait for what it learns, and are told False."""
@@ -231,14 +235,14 @@ class _Shipment:
         count, journeys = len(left), self._journeys
         following = Following(journeys, self._attempts.observer, tuple(left)) if journeys is not None else None
         try:
-            about = None if self._batch.about is None else partial(map, self._batch.about, left)
+            about = self._batch.about if self._attempts.tracing is not None else None
             reply, seconds = await self._attempts.once(
                 self._route,
                 self._batch.encode(left),
                 partial(self._read, count),
                 calls=count,
                 patient=True,
-                about=about,
+                about=None if about is None else partial(map, about, left),
                 observer=following,
             )
         except FatalError as error:

@@ -98,8 +98,9 @@ class Ledger:
 
     def unpack(self, route: Route, calls: int) -> None:
         """The last reply was to a batch of so many, and a good one."""
-        self._unpack(route, calls)
-        self.tallies[route].sizes[calls] += 1
+        tally = self.tallies[route]
+        tally.batched += calls - 1
+        tally.sizes[calls] += 1
 
     def _unpack(self, route: Route, calls: int) -> None:
         self.tallies[route].batched += calls - 1

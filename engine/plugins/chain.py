@@ -121,9 +121,10 @@ class Chain:
                 if isinstance(outcome, Reply | FatalError):
                     self._keep(plugin, question, outcome)
             raise
+        silent = outcomes.count(EMPTY) == len(outcomes)
         if telling is not None:
-            telling.answered(plugin, subjects, asked, outcomes, journeys)
-        if outcomes.count(EMPTY) == len(outcomes):
+            telling.answered(plugin, subjects, asked, outcomes, journeys, silent=silent)
+        if silent:
             if len(asked) == len(questions):
                 self._all, self._payload = batch, plugin.config.payload
             return

@@ -39,9 +39,11 @@ class Telling:
         asked: Sequence[Question],
         outcomes: Outcomes,
         journeys: Journeys | None,
+        *,
+        silent: bool,
     ) -> None:
-        """A plugin has answered these questions, or failed to."""
-        if outcomes.count(EMPTY) == len(outcomes):
+        """A plugin has answered these questions, or failed to; ``silent`` where it had nothing to say to any."""
+        if silent:
             if journeys is not None:
                 self._recording.silent(plugin.name, self._method, subjects, journeys)
             return

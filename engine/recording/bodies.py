@@ -80,9 +80,7 @@ class Subjects:
         self._about = about
         self._secrets = secrets
         self._silent: tuple[Sequence[int], Sequence[bytes]] = ((), ())
-
-    def __len__(self) -> int:
-        return len(self._numbers)
+        self.count = len(numbers)
 
     @cached_property
     def each(self) -> Sequence[bytes]:

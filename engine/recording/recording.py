@@ -89,10 +89,10 @@ class Recording:
         """A plugin was asked about all of these, and had nothing to say to any."""
         if subjects is None:
             return
-        if sum([len(places) for _, places in journeys.requests]) > len(subjects):
-            self.silent_at(journeys.by_place(), plugin, method, subjects, range(len(subjects)))
-            return
-        self._write_silent(plugin, method, subjects, ((request, 1, places) for request, places in journeys.requests))
+        if sum([len(places) for _, places in journeys.requests]) > subjects.count:
+            self.silent_at(journeys.by_place(), plugin, method, subjects, range(subjects.count))
+        else:
+            self._write_silent(plugin, method, subjects, journeys.requests)
 
     def silent_at(
         self,
@@ -110,8 +110,8 @@ class Recording:
             journey = travelled.get(place)
             if journey is not None:  # else it was known by then not to have the method
                 alike.setdefault((id(journey.request), journey.attempts), []).append(place)
-        groups = ((travelled[group[0]].request, attempts, group) for (_, attempts), group in alike.items())
-        self._write_silent(plugin, method, subjects, groups)
+        for (_, attempts), group in alike.items():
+            self._write_silent(plugin, method, subjects, [(travelled[group[0]].request, group)], attempts)
 
     def said(
         self,
@@ -163,30 +163,30 @@ class Recording:
 
     def _opening(self, plugin: str, method: Method) -> bytes:
         """What the lines of calls of a method to a plugin begin with, in this pass."""
-        found = self._openings.get((plugin, method))
-        if found is None:
-            line = {"pass": self._number, "plugin": plugin, "method": method}
-            found = self._openings[plugin, method] = orjson.dumps(line)[:-1]
-        return found
+        line = orjson.dumps({"pass": self._number, "plugin": plugin, "method": method})
+        self._openings[plugin, method] = opening = line[:-1]
+        return opening
 
     def _write_silent(
         self,
         plugin: str,
         method: Method,
         subjects: Subjects,
-        alike: Iterable[tuple[Request, int, Sequence[int]]],
+        requests: Iterable[tuple[Request, Sequence[int]]],
+        attempts: int = 1,
     ) -> None:
-        """The calls at these places came to nothing: by which request, the last of how many."""
-        opening, lines = self._opening(plugin, method), list[bytes]()
-        for request, attempts, places in alike:
+        """The calls at these places came to nothing by these requests, after so many ``attempts``."""
+        opening, lines = self._openings.get((plugin, method)) or self._opening(plugin, method), list[bytes]()
+        again = b',"attempts":%d' % attempts if attempts > 1 else b""
+        for request, places in requests:
             waited = b',"waited":%.6f' % request.waited if request.waited else b""
-            again = b',"attempts":%d' % attempts if attempts > 1 else b""
             asked = self._epoch + request.ended - request.travelled - request.waited
             times = asked, waited, request.travelled, again
             opened = b'%b,"at":%.6f%b,"travelled":%.6f%b,"outcome":"%b",' % (opening, *times, request.outcome.encode())
             lines += [opened + subject for subject in subjects.silent(places)]
         if lines and self._recorder.written is not None:
-            self._recorder.written.add(b"}\n".join(lines), b"}\n")
+            lines.append(b"")
+            self._recorder.written.add(b"}\n".join(lines))
 
     def _write(self, written: Written, bodies: Bodies, told: Told, subject: bytes, request: Request | None) -> None:
         replied = f',"reply":"{bodies.reply(told.reply)}"'.encode() if told.reply else b""

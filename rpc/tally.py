@@ -129,7 +129,7 @@ class Tally:
         self._travelled.add(travelled)
 
     def since(self, before: Tally) -> Growth | None:
-        """What has come to it since it was as another one is now, None where nothing has."""
+        """What has come to it beyond what another one has taken of it, None where nothing has."""
         outcomes = {
             outcome: more for outcome, count in self.outcomes.items() if (more := count - before.outcomes[outcome])
         }
@@ -141,8 +141,8 @@ class Tally:
             self.batched - before.batched,
             dict(self.sizes - before.sizes),
             self._failed - before._failed,
-            self.waited.since(before.waited),
-            self.travelled.since(before.travelled),
+            self.waited.since(before._waited),
+            self.travelled.since(before._travelled),
         )
 
     def take(self, growth: Growth) -> None:

@@ -55,9 +55,9 @@ def text(ctx: click.Context, param: click.Parameter, value: _Value) -> _Value:
     return value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """What every command that makes an engine is told."""
+    """What every command that makes an engine is told; some of them make a fleet where they are told to."""
 
     files: tuple[Path, ...]
     config: Path | None
@@ -67,9 +67,11 @@ class EngineOptions:
     outcomes: Path | None
     record: Path | None
     verbose: bool
+    shards: int | None = None
+    ray: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options(EngineOptions):
     """What every command that reconciles is told."""
 
@@ -88,6 +90,21 @@ record = click.option(
     metavar="FILE",
     help="Write down each call to a plugin, and what it changed; of a record that is there already it is the end.",
 )
+_FLEET: Final = (
+    click.option("--shards", type=click.IntRange(min=1), metavar="N",
+                 help="Reconcile in N processes beside this one, each with a share of the workflows."),
+    click.option("--ray", metavar="ADDRESS", callback=text,
+                 help="Have those on the machines of the Ray cluster at ADDRESS, HOST:PORT or auto."),
+)  # fmt: skip
+
+
+def fleet(command: _Command) -> _Command:
+    """Give a command the options that say where workflows are reconciled."""
+    for option in reversed(_FLEET):
+        command = option(command)
+    return command
+
+
 verbose = click.option("--verbose", is_flag=True, help="Log what the engine does, too.")
 
 _LEAVES: Final = (
@@ -130,7 +147,7 @@ def reconciling(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def command(**given: Any) -> None:
-        common = {each.name: given.pop(each.name) for each in fields(Options)}
+        common = {each.name: given.pop(each.name) for each in fields(Options) if each.name in given}
         function(Options(**common), **given)
 
     for option in reversed(_OPTIONS):

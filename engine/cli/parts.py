@@ -5,16 +5,61 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
+
+import click
 
 from engine.cli.options import EngineOptions
+from engine.engine import Engine
 from engine.executors.executor import Executor
 from engine.executors.outcomes import Outcomes
 from engine.executors.simulated import PendingExecutor
 from engine.reconciler import Reconciler
+from engine.storage.store import Store
+from engine.templates.catalog import Documents
 from registry.cli import BadInput
 
+UNFINISHED: Final = 3
+"""The exit code where workflows are not finished."""
+
+
+class Lost(click.ClickException):
+    """What a command went on with is gone: what it was to do is not done."""
+
+    exit_code = UNFINISHED
+
+
+class Parts(TypedDict, total=False):
+    """What an engine and a fleet are both made of."""
+
+    executor: Executor
+    workflow_templates: Documents
+    cluster_workflow_templates: Documents
+    config_maps: Documents
+    clock: Callable[[], float]
+    recorder: Recorder | None
+    store: Store
+
+
+def reconciler_of(options: EngineOptions, registry: Registry | None, **parts: Unpack[Parts]) -> Reconciler:
+    """An engine, or the fleet that is asked for. Raises `BadInput`."""
+    if options.shards is None:
+        if options.ray is not None:
+            raise BadInput("--ray: expected --shards as well: how many there are to be")
+        return Engine(registry, **parts)
+    from engine.cluster.fleet import Fleet  # and whoever needs no other processes does not wait for them
+
+    over: Literal["processes", "ray"] = "processes" if options.ray is None else "ray"
+    return Fleet(registry, shards=options.shards, over=over, address=options.ray, **parts)
+
+
+def no_shards(options: EngineOptions, error: TransportError) -> str:
+    """The line for what shards cannot be had, or not any more."""
+    return f"{'--shards' if options.ray is None else '--ray'}: {error}"
+
+
 if TYPE_CHECKING:
+    from engine.cluster.transport import TransportError
     from engine.recording.recorder import Recorder
     from registry import Registry
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.cli.options import Options, parameter, read_parameters, reconciling, text
+from engine.cli.options import Options, fleet, parameter, read_parameters, reconciling, text
 from engine.cli.reconciling import reconcile
 from registry.cli import BadInput, FileName
 from registry.terminal import tell
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @reconciling
+@fleet
 @parameter
 @click.option("--parameter-file", "-f", type=FileName(), help="Values for arguments: a mapping in YAML or JSON.")
 @click.option("--entrypoint", callback=text, help="The template to begin with, over what the spec says.")

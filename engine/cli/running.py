@@ -20,10 +20,10 @@ from engine.cli import INTERRUPTED
 from engine.cli.lacking import lacking
 from engine.cli.options import Options
 from engine.cli.outputs import hollow_when, made_up, read_outputs
-from engine.cli.parts import executor_of, read_registry, recorded, recorder_of
+from engine.cli.parts import UNFINISHED, executor_of, no_shards, read_registry, reconciler_of, recorded, recorder_of
 from engine.cli.semaphores import absent_sizes
 from engine.cli.unmatched import unmatched
-from engine.engine import Engine
+from engine.cluster.transport import TransportError
 from engine.executors.outcomes import Outcomes
 from engine.executors.simulated import SimulatedExecutor
 from engine.manifests import ManifestError, Manifests, UnknownFields, load, sources, workflow_from
@@ -44,7 +44,6 @@ if TYPE_CHECKING:  # without plugins there is no waiting for it
     from registry import Registry
 
 FAILED: Final = 1
-UNFINISHED: Final = 3
 
 MAX_WAYS: Final = 10
 """How many templates are listed where there is no workflow."""
@@ -87,7 +86,8 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
         for name, stand_in in absent_sizes(manifests).items():
             config_maps[name] = stand_in
             tell(f"warning: ConfigMap {name} is not given: its semaphores count as 1 in this simulation")
-    engine = Engine(
+    engine = reconciler_of(
+        options,
         registry,
         executor=executor,
         workflow_templates=templates,
@@ -100,6 +100,8 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
             interrupted = uvloop.run(_run(engine, registry, workflows, operation, options))
         except ConfigError as error:  # of a cluster
             raise BadInput(str(error)) from None
+        except TransportError as error:
+            raise BadInput(no_shards(options, error)) from None
         _write(workflows, options.output)
     if isinstance(executor, SimulatedExecutor):
         if options.output == "summary" and (line := made_up(executor, found)):
@@ -184,7 +186,10 @@ async def _run(
             if problem is not None:
                 raise BadInput(f"{options.config}: {problem}")
         with _progress(engine, len(workflows)), draining(engine) as received:
-            await engine.run(workflows, timeout=options.timeout)
+            try:
+                await engine.run(workflows, timeout=options.timeout)
+            except TransportError as error:  # there were some
+                tell(no_shards(options, error))
         if options.stats:
             from engine.cli.summary import show_statistics
 

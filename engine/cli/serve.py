@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from engine.cli.options import config, leaves, record, verbose
+from engine.cli.options import config, fleet, leaves, record, verbose
 from registry.cli import FileName
 
 
@@ -38,6 +38,7 @@ from registry.cli import FileName
 @click.option("--insecure", is_flag=True, help="Let everybody who can reach the address do anything.")
 @click.option("--tls-cert", type=FileName(), metavar="FILE", help="The certificate, for https.")
 @click.option("--tls-key", type=FileName(), metavar="FILE", help="Its key.")
+@fleet
 @record
 @verbose
 def serve(**given: Any) -> None:

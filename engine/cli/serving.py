@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import uvloop
 
 from engine.cli.options import EngineOptions
-from engine.cli.parts import executor_of, read_registry, recorded
-from engine.engine import Engine
+from engine.cli.parts import Lost, executor_of, no_shards, read_registry, reconciler_of, recorded
+from engine.cluster.transport import TransportError
 from engine.executors.executor import Executor
 from engine.executors.outcomes import Outcomes
 from engine.executors.simulated import SimulatedExecutor
@@ -45,7 +45,7 @@ from rpc.logs import get_logger
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options(EngineOptions):
     """The options of the command."""
 
@@ -74,12 +74,14 @@ def serve(options: Options) -> None:
     if listening.token is not None:
         recorder.hide(listening.token)
     # Time is what it is here, also where leaves are simulated: others wait with us.
-    engine = Engine(registry, executor=executor, store=store, clock=time.time, recorder=recorder)
+    engine = reconciler_of(options, registry, executor=executor, store=store, clock=time.time, recorder=recorder)
     try:
         with recorded(engine):
             uvloop.run(_serve(engine, store, listening, manifests, options))
     except (CannotListen, ConfigError, StoreError) as error:
         raise BadInput(str(error)) from None
+    except TransportError as error:
+        raise BadInput(no_shards(options, error)) from None
 
 
 async def _serve(
@@ -96,13 +98,22 @@ async def _serve(
         finally:
             await _close(engine.executor, end_leaves=options.store is None)
 
+    listens = False
+
     def told(url: str) -> None:
+        nonlocal listens
+        listens = True
         if listening.token is None and not listening.loopback:
             _log.warning("insecure: whoever can reach the address may do anything", address=url)
         _spare_the_collector()
         tell(f"listening on {url}")
 
-    await serve_engine(engine, store, listening, around, told)
+    try:
+        await serve_engine(engine, store, listening, around, told)
+    except TransportError as error:
+        if listens:
+            raise Lost(no_shards(options, error)) from None
+        raise
 
 
 def _spare_the_collector() -> None:

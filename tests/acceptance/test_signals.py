@@ -59,8 +59,8 @@ def holding() -> Iterator[Holding]:
         server.answer.set()
 
 
-@pytest.fixture
-def run(holding: Holding, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+@pytest.fixture(params=[(), ("--shards", "1")], ids=["engine", "fleet"])
+def run(holding: Holding, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """`oarlock run`, in the middle of the first pass over two workflows, whose plugin holds its calls."""
     (tmp_path / "plugins.toml").write_text(
         f'[engine]\nenabled = true\n[[plugins]]\nname = "holding"\naddress = "http://127.0.0.1:{holding.server_port}"\n'
@@ -69,7 +69,7 @@ def run(holding: Holding, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     (tmp_path / "work.yaml").write_text(yaml.safe_dump(workflow(loop(20), container("leaf")).to_dict()))
     command = [sys.executable, "-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--output", "json"]
     process = subprocess.Popen(
-        [*command, "--executor", "pending", "--stats"],
+        [*command, "--executor", "pending", "--stats", *request.param],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Page, expect
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine import Engine, PendingExecutor, Recorder, Result
+from engine import Engine, Fleet, PendingExecutor, Recorder, Result
 from engine.executors.local import LocalExecutor
 from registry import Config, EngineSettings, PluginConfig, Registry
 from tests.acceptance.peer import Peer
@@ -40,7 +40,7 @@ def task(name: str, template: str = "work", *after: str, **fields: Any) -> Docum
     return {"name": name, "template": template, "dependencies": list(after), **fields}
 
 
-async def report(engine: Engine, name: str, *nodes: str) -> None:
+async def report(engine: Engine | Fleet, name: str, *nodes: str) -> None:
     handle = engine.find(f"default/{name}")
     assert handle is not None
     for node in [each for each in handle.workflow.nodes.values() if each.display_name in nodes]:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.serving import inside
+
 TOKEN = "a-token-of-the-tests"
 
 
@@ -107,8 +109,24 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
+def sharded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server whose workflows are in two other processes, which have had some: a first one takes longer."""
+    server = start(tmp_path_factory.mktemp("sharded"), "--shards", "2")
+    for made in [server.submit(inside.workflow(), "first") for _ in range(4)]:
+        server.wait(made["metadata"]["name"], "first")
+    yield server
+    end(server)
+
+
+@pytest.fixture(scope="session")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server that wants a token."""
     server = start(tmp_path_factory.mktemp("guarded"), token=TOKEN)
     yield server
     end(server)
+
+
+@pytest.fixture(params=[False, True], ids=["engine", "fleet"])
+def engine_or_fleet(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `inside` serves: an engine, or a fleet of two shards."""
+    monkeypatch.setattr(inside, "sharded", request.param)

@@ -12,14 +12,18 @@ from typing import Any, NamedTuple
 
 from aiohttp import ClientSession, web
 
-from engine import Engine, Executor, MemoryStore, SimulatedExecutor, Store
+from engine import Engine, Executor, Fleet, MemoryStore, SimulatedExecutor, Store
 from engine.serving.connections import Connections
 from engine.serving.records import Records
 from engine.serving.server import Listening, answering
 from engine.serving.shelves import Shelves
+from tests.cluster.inside import Inside as InThisProcess
 
 Document = dict[str, Any]
 HERE = Listening("127.0.0.1", 0, None, True, None)
+
+sharded = False
+"""Whether workflows are in the shards of a fleet: see the fixture `engine_or_fleet`."""
 
 
 class Answer(NamedTuple):
@@ -40,7 +44,7 @@ class Answer(NamedTuple):
 class Inside:
     """The server, and a client of it."""
 
-    def __init__(self, engine: Engine, store: Store, records: Records, runner: web.AppRunner) -> None:
+    def __init__(self, engine: Engine | Fleet, store: Store, records: Records, runner: web.AppRunner) -> None:
         self.engine, self.store, self.records, self.runner = engine, store, records, runner
         self.port: int = runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -98,7 +102,8 @@ async def inside(
 ) -> AsyncIterator[Inside]:
     """Serve within this block; the engine is drained at its end."""
     store = store or MemoryStore()
-    engine = Engine(executor=executor or SimulatedExecutor(), store=store, clock=time.time, **options)
+    options |= {"executor": executor or SimulatedExecutor(), "store": store, "clock": time.time}
+    engine = Fleet(over=InThisProcess(), **options) if sharded else Engine(**options)
     async with (
         engine,
         Records(engine, store) as records,

@@ -25,7 +25,7 @@ from tests.serving.conftest import Served
 NAMESPACE = "client"
 
 
-@pytest.fixture(scope="module", params=["served", "guarded"])
+@pytest.fixture(scope="module", params=["served", "sharded", "guarded"])
 def client(request: pytest.FixtureRequest) -> Iterator[argo_workflows.ApiClient]:
     server: Served = request.getfixturevalue(request.param)
     configuration = argo_workflows.Configuration(host=server.url)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from engine import Outcome, Outcomes, SimulatedExecutor
 from tests.serving.inside import Document, Inside, inside, leaf, workflow
+
+pytestmark = pytest.mark.usefixtures("engine_or_fleet")
 
 
 async def events(server: Inside, query: str = "") -> list[Document]:

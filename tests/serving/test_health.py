@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from engine import MemoryStore, PendingExecutor, StoreError
 from engine.storage.store import Change
 from tests.serving.inside import inside, workflow
+
+pytestmark = pytest.mark.usefixtures("engine_or_fleet")
 
 PATH = "/api/v1/workflows/default"
 

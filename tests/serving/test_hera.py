@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload"),
 ]
 
-SOON: Any = 0.05
+SOON: Any = 0.1
 """Seconds between two looks at a workflow."""
 
 
@@ -44,7 +44,7 @@ def _namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(global_config, "namespace", "hera")
 
 
-@pytest.fixture(scope="module", params=["served", "guarded"])
+@pytest.fixture(scope="module", params=["served", "sharded", "guarded"])
 def server(request: pytest.FixtureRequest) -> Served:
     found: Served = request.getfixturevalue(request.param)
     return found

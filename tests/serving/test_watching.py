@@ -11,6 +11,8 @@ from engine import MemoryStore, PendingExecutor
 from engine.storage.store import StoreError
 from tests.serving.inside import Document, Inside, inside, workflow
 
+pytestmark = pytest.mark.usefixtures("engine_or_fleet")
+
 EVENTS = "/api/v1/workflow-events/"
 
 
@@ -31,6 +33,8 @@ async def test_a_watch_begins_with_what_there_is_or_after_a_revision() -> None:
     async with inside(PendingExecutor()) as server:
         await server.submit(workflow("a"))
         await server.submit(workflow("b"), "other")
+        await server.until("a", "Running")
+        await server.until("b", "Running", namespace="other")
         revision = (await server.ask("GET", "/api/v1/workflows/")).body["metadata"]["resourceVersion"]
         since = f"?listOptions.resourceVersion={revision}"
         everything, other, nothing = await asyncio.gather(*(events(server, query) for query in ("", "other", since)))
@@ -40,6 +44,7 @@ async def test_a_watch_begins_with_what_there_is_or_after_a_revision() -> None:
         await server.put("a", "suspend")
         await server.ask("DELETE", "/api/v1/workflows/other/b")
         await server.submit(workflow("c"))
+        await server.until("c", "Running")
         assert sorted(told(await events(server, since))) == [("ADDED", "c"), ("DELETED", "b"), ("MODIFIED", "a")]
 
 
@@ -62,6 +67,7 @@ async def test_a_watch_tells_what_happens_while_it_lasts() -> None:
 async def test_fields_of_events_are_chosen() -> None:
     async with inside(PendingExecutor()) as server:
         await server.submit(workflow("a"))
+        await server.until("a", "Running")
         chosen, left_out = "result.object.metadata.name,result.type", "-result.object.spec"
         (few,), (found,) = await asyncio.gather(
             *(events(server, f"default?fields={fields}") for fields in (chosen, left_out))

@@ -11,6 +11,8 @@ from engine import Outcome, Outcomes, PendingExecutor, SimulatedExecutor
 from engine.serving.requests import AT_A_TIME
 from tests.serving.inside import Inside, inside, leaf, workflow
 
+pytestmark = pytest.mark.usefixtures("engine_or_fleet")
+
 ALL = "/api/v1/workflows/"
 HERE = "/api/v1/workflows/default"
 

@@ -1,0 +1,85 @@
+"""`oarlock serve --shards`: shards are killed, the server is, and clients and leaves notice nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.serving.conftest import Served, end, start
+from tests.serving.inside import workflow
+
+MANY = 8
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Nothing of a server in it is left."""
+    yield tmp_path
+    for process in psutil.process_iter(["cmdline"]):
+        assert str(tmp_path) not in " ".join(process.info["cmdline"] or ())
+
+
+def _shards(served: Served) -> list[psutil.Process]:
+    children = psutil.Process(served.process.pid).children()
+    return [each for each in children if "engine.cluster.child" in each.cmdline()]
+
+
+def _writing(ledger: Path, name: str) -> dict[str, Any]:
+    """A workflow of two loops, each turn of which writes down that it was there."""
+    write = {
+        "name": "write",
+        "inputs": {"parameters": [{"name": "turn"}]},
+        "container": {
+            "image": "i",
+            "command": ["sh", "-c", f"echo {name} {{{{inputs.parameters.turn}}}} >> {ledger}; sleep 0.05"],
+        },
+    }
+    step = {"template": "write", "arguments": {"parameters": [{"name": "turn", "value": "{{item}}"}]}}
+    loops = [[{**step, "name": letter, "withItems": [f"{letter}{n}" for n in range(4)]}] for letter in ("a", "b")]
+    return workflow(name, {"name": "main", "steps": loops}, write)
+
+
+def test_shards_that_are_killed_are_not_noticed(folder: Path) -> None:
+    served, ledger = start(folder, "--shards", "2", "--parallel-leaves", "4"), folder / "ledger"
+    names = [f"w-{number}" for number in range(MANY)]
+    for name in names:
+        served.submit(_writing(ledger, name))
+    killed = set[int]()
+    for written in (8, 24, 40):
+        while not ledger.exists() or len(ledger.read_text().splitlines()) < written:
+            pass
+        while not (shards := [each for each in _shards(served) if each.pid not in killed]):
+            pass
+        killed.add(shards[0].pid)
+        shards[0].kill()
+    assert {served.wait(name)["status"]["phase"] for name in names} == {"Succeeded"}
+    turns = [f"{letter}{n}" for letter in ("a", "b") for n in range(4)]
+    assert sorted(ledger.read_text().splitlines()) == sorted(f"{name} {turn}" for name in names for turn in turns)
+    metrics = served.ask("GET", "/metrics").body.decode()
+    assert re.findall(r'^oarlock_shard_workflows\{shard="(\d)"\} 0.0$', metrics, re.MULTILINE) == ["0", "1"]
+    assert f'oarlock_workflows_finished_total{{phase="Succeeded"}} {MANY}.0' in metrics
+    end(served)
+
+
+def test_a_server_that_is_killed_takes_its_shards_with_it_and_the_next_goes_on(folder: Path) -> None:
+    served = start(folder, "--shards", "2", executor="pending")
+    uid = served.submit(workflow("one"))["metadata"]["uid"]
+    while served.ask("GET", "/api/v1/workflows/default/one").json()["status"].get("phase") != "Running":
+        pass
+    shards = _shards(served)
+    assert len(shards) == 2
+    served.process.kill()
+    served.process.communicate()
+    psutil.wait_procs(shards, timeout=60)
+    assert not any(each.is_running() for each in shards)
+    served = start(folder, "--shards", "2", executor="pending")
+    found = served.ask("GET", "/api/v1/workflows/default/one").json()
+    assert (found["metadata"]["uid"], found["status"]["phase"]) == (uid, "Running")
+    assert served.ask("PUT", "/api/v1/workflows/default/one/terminate", {}).status == 200
+    assert served.wait("one")["status"]["phase"] == "Failed"
+    end(served)

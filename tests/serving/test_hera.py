@@ -2,6 +2,7 @@
 
 # Hera reads annotations: they are not to be texts here.
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -101,6 +102,13 @@ def until(seen: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def waited(workflow: Workflow) -> Any:
+    """It, once it is over, as Hera waits for it: she takes it that one has begun when she looks for the first time."""
+    service: Any = workflow.workflows_service
+    until(lambda: phase_of(service.get_workflow(workflow.name)) not in ("", "None"))
+    return workflow.wait(poll_interval=SOON)
+
+
 def sleeper(service: WorkflowsService, name: str = "sleeper-") -> Workflow:
     with Workflow(generate_name=name, entrypoint="main", workflows_service=service) as workflow:
         Container(name="main", image="alpine", command=["sleep", "600"])
@@ -122,7 +130,8 @@ def test_scripts_hand_on_parameters_in_a_dag(service: WorkflowsService) -> None:
         three: Any = add(name="three", arguments={"a": 1, "b": 2})
         seven: Any = add(name="seven", arguments={"a": three.result, "b": 4})
         three >> seven
-    ended: Any = workflow.create(wait=True, poll_interval=SOON)
+    workflow.create()
+    ended = waited(workflow)
     assert phase_of(ended) == "Succeeded"
     nodes = nodes_of(ended)
     assert nodes["seven"].outputs.result == "7"
@@ -142,7 +151,8 @@ def test_artifacts_pass_between_steps_and_can_be_downloaded(service: WorkflowsSe
     with Workflow(generate_name="steps-", entrypoint="main", workflows_service=service) as workflow, Steps(name="main"):
         made: Any = write(arguments={"words": ["a", "b"]})
         read(arguments={"words": made.get_artifact("words")})
-    ended: Any = workflow.create(wait=True, poll_interval=SOON)
+    workflow.create()
+    ended = waited(workflow)
     nodes, name, uid = nodes_of(ended), ended.metadata.name, ended.metadata.uid
     assert nodes["read"].outputs.result == "a b"
     content = str(b'["a", "b"]')
@@ -190,11 +200,12 @@ def test_a_workflow_that_failed_is_retried_and_resubmitted(service: WorkflowsSer
         Steps(name="main"),
     ):
         fail_once(arguments={"marker": str(tmp_path / "marker")})
-    ended: Any = workflow.create(wait=True, poll_interval=SOON)
+    workflow.create()
+    ended = waited(workflow)
     assert phase_of(ended) == "Failed"
     name = ended.metadata.name
     service.retry_workflow(name, argo.WorkflowRetryRequest(name=name, namespace="hera"))
-    again: Any = workflow.wait(poll_interval=SOON)
+    again = waited(workflow)
     assert phase_of(again) == "Succeeded"
     resubmitted: Any = service.resubmit_workflow(name, argo.WorkflowResubmitRequest(name=name, namespace="hera"))
     assert resubmitted.metadata.name != name
@@ -209,7 +220,7 @@ def test_a_workflow_is_stopped_or_terminated(service: WorkflowsService) -> None:
     for operation in operations:
         workflow = sleeper(service)
         operation(str(workflow.create().metadata.name))
-        assert phase_of(workflow.wait(poll_interval=SOON)) == "Failed"
+        assert phase_of(waited(workflow)) == "Failed"
 
 
 def test_a_workflow_is_suspended_set_and_resumed(service: WorkflowsService) -> None:
@@ -230,7 +241,7 @@ def test_a_workflow_is_suspended_set_and_resumed(service: WorkflowsService) -> N
         ),
     )
     service.resume_workflow(name, argo.WorkflowResumeRequest())
-    ended: Any = workflow.wait(poll_interval=SOON)
+    ended = waited(workflow)
     assert nodes_of(ended)["say"].outputs.exit_code == "0"
 
     held = sleeper(service)
@@ -317,6 +328,12 @@ def test_a_stranger_is_refused(guarded: Served) -> None:
             service.get_info()
 
 
+async def begun(service: AsyncWorkflowsService, name: str) -> None:
+    if phase_of(await service.get_workflow(name)) in ("", "None"):
+        await asyncio.sleep(SOON)
+        await begun(service, name)
+
+
 async def test_the_async_client(server: Served) -> None:
     async with AsyncWorkflowsService(host=server.url, token=server.token, namespace="hera") as service:
         with (
@@ -325,7 +342,9 @@ async def test_the_async_client(server: Served) -> None:
         ):
             add(name="sum", arguments={"a": 20, "b": 22})
         await workflow.async_lint()
-        ended: Any = await workflow.async_create(wait=True, poll_interval=SOON)
+        await workflow.async_create(wait=False)
+        await begun(service, str(workflow.name))
+        ended: Any = await workflow.async_wait(poll_interval=SOON)
         assert nodes_of(ended)["sum"].outputs.result == "42"
         name = ended.metadata.name
         assert isinstance(await service.workflow_logs(name, tail_lines="1"), argo.V1alpha1LogEntry)

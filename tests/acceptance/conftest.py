@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 
 from engine import Engine, Executor
 from engine.cli import main
+from engine.model.pace import Pace
 from registry import Config, EngineSettings, PluginConfig, Registry
 from rpc.methods import Method, Spelling
 from tests.acceptance.fixtures import Ended, RunOarlock, RunPython, StartEngine, StartPlugin
@@ -103,3 +105,9 @@ def free_port() -> int:
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
     raise AssertionError("no free port")
+
+
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rest wherever they may: the smallest pass takes many turns of the event loop."""
+    monkeypatch.setattr("engine.reconciling.keeping.Pace", partial(Pace, 0.0))

@@ -19,6 +19,10 @@ run: install
 
 # Half as many processes again as there are cores: a third of the time tests wait for sockets, clocks and children. What
 # is in a group, as all that shares a cluster of Ray's, is run by one of them.
+# What pytest makes of the tests' modules is kept, also where Python is told to write no bytecode: each process would make
+# all of it again, which is more than half of what it takes to collect the tests.
+test coverage: export PYTHONDONTWRITEBYTECODE =
+
 test: install
 	$(BIN)/python -m pytest --dist loadgroup --numprocesses $$($(PYTHON) -c 'import os; print((os.cpu_count() * 3 + 1) // 2)')
 

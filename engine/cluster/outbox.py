@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -68,25 +68,44 @@ class Outbox:
     ) -> None:
         pass
 
-    async def commit(self, change: Change) -> int:
+    def commit(self, change: Change) -> Awaitable[int]:
         """Mail a change, and wait where too much is on its way."""
+        loop = asyncio.get_running_loop()
+        if sum(map(len, change.put.values())) > FEW:
+            return loop.create_task(self._commit_large(change))
+        done: asyncio.Future[int] = loop.create_future()
         try:
-            if sum(map(len, change.put.values())) <= FEW:
-                item = encode(committed(change))
-            else:
-                item = await asyncio.to_thread(lambda: encode(committed(change)))
+            done.set_result(self._say(change, encode(committed(change))))
+        except UNENCODABLE as error:
+            done.set_exception(refused(f"workflow {change.head.uid}", error))
+        return done if self._size <= MOST else loop.create_task(self._wait_for_room(done))
+
+    async def _commit_large(self, change: Change) -> int:
+        try:
+            item = await asyncio.to_thread(lambda: encode(committed(change)))
         except UNENCODABLE as error:
             raise refused(f"workflow {change.head.uid}", error) from error
+        number = self._say(change, item)
+        await self._wait()
+        return number
+
+    async def _wait_for_room(self, done: asyncio.Future[int]) -> int:
+        await self._wait()
+        return await done
+
+    async def _wait(self) -> None:
+        while self._size > MOST:
+            if self._room is None:
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+
+    def _say(self, change: Change, item: bytes) -> int:
         self._mail.put(item)
         if change.head.finished:
             self.over.add(change.head.uid)
         number = self._mail.said
         self._sizes.append((number, len(item)))
         self._size += len(item)
-        while self._size > MOST:
-            if self._room is None:
-                self._room = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._room)
         return number
 
     @property

@@ -104,6 +104,18 @@ class Sheet:
             if known is _NOTHING or _encode(value) != _encode(known):
                 self.write(kind, field, value)
 
+    def nodes(self, some: Iterable[tuple[Node, Node | None]]) -> Pieces:
+        """What to write of nodes, each with what is written of it."""
+        plain: dict[str, Node] | None = None
+        for number, (node, old) in enumerate(some):
+            if len(node.children or ()) > PART or (old is not None and len(old.children or ()) > PART):
+                self.node(node, old)
+            else:
+                plain = plain or self.put.setdefault(NODE, {})
+                plain[node.id] = node
+            if not number % PIECE:
+                yield
+
     def node(self, node: Node, old: Node | None) -> None:
         """What to write of a node of which ``old`` is written."""
         children, known = node.children or (), (old.children if old is not None else None) or ()

@@ -157,6 +157,8 @@ class Ledger:
         self._marks = marks(record)
         self._said: dict[tuple[str, str], None] = {}
         """Entries of the record that were changed from outside and are not written."""
+        self._reports = set(record.reports) if written else set[str]()
+        """Those that are written."""
         self._behind = False
         """Whether something was said that no write has taken up."""
         self._lock = asyncio.Lock()
@@ -179,6 +181,9 @@ class Ledger:
         `StoreError`, and then nothing was.
         """
         await self._lock.acquire()
+        said = [key for node_id in staged.taken if (key := (REPORT, node_id)) in self._said]
+        for key in said:  # what nobody has to know of any more
+            del self._said[key]
         try:
             graph, record = staged.graph, self._record
             at, shutdown, closing, why, _ = marks(record)
@@ -188,6 +193,7 @@ class Ledger:
             left = bool(record.stopping)  # of which a process before this one had not told the executor
             return await self._write(partial(self._of_pass, staged), staged.document, noted, left=left, patient=True)
         except BaseException:
+            self._said |= dict.fromkeys(said)
             self._lock.release()
             raise
 
@@ -203,13 +209,11 @@ class Ledger:
             yield from sheet.record(record)
             yield from self._nodes(self._workflow.nodes, sheet)
         elif graph is not None:
-            for number, (key, old) in enumerate(graph.store.undo.items()):
-                sheet.node(graph.store[key], old)
-                if not number % FEW:
-                    yield
+            yield from sheet.nodes((graph.store[key], old) for key, old in graph.store.undo.items())
         if graph is not None:
             for number, (key, visit) in enumerate(graph.visits()):
-                sheet.set(VISIT, key, visit)
+                if visit is not None or key in record.visits:
+                    sheet.set(VISIT, key, visit)
                 if not number % PIECE:
                     yield
             for number, (name, waiting) in enumerate(graph.room.noted()):
@@ -229,7 +233,7 @@ class Ledger:
         """What becomes of leaves: those that ended, those to stop, and those to start, which the executor is given."""
         record, graph, taken = self._record, staged.graph, staged.taken
         for number, (node_id, result) in enumerate(taken.items()):
-            if record.reports.get(node_id) is result:
+            if (sheet.whole or node_id in self._reports) and record.reports.get(node_id) is result:
                 sheet.set(REPORT, node_id, None)
             if result.ended:
                 sheet.set(LEAF, node_id, None)
@@ -246,15 +250,12 @@ class Ledger:
         if graph is not None and not finished:
             for number, invocation in enumerate(graph.starts):
                 if graph.is_open(invocation):
-                    sheet.set(LEAF, invocation.node_id, GIVEN)
-                if not number % FEW:
+                    sheet.write(LEAF, invocation.node_id, GIVEN)
+                if not number % PIECE:
                     yield
 
     def _nodes(self, nodes: Mapping[str, Node], sheet: Sheet) -> Pieces:
-        for number, node in enumerate(nodes.values()):
-            sheet.node(node, None)
-            if not number % FEW:
-                yield
+        yield from sheet.nodes((node, None) for node in nodes.values())
 
     # What is said from outside
 
@@ -364,7 +365,9 @@ class Ledger:
                 workflow, phase = self._workflow, document["status"].get("phase") or ""
                 finished = has_ended(document) and not left and not sheet.put.get(LEAF)
                 head = Head(workflow.uid, workflow.namespace, workflow.name, phase, finished)
+                reports = set(sheet.put.get(REPORT, ()))
                 cancelled = await self._commit(Change(head, sheet.put, sheet.gone, sheet.whole, patient))
+                self._reports = (set() if sheet.whole else self._reports - sheet.gone.get(REPORT, {}).keys()) | reports
         except BaseException:  # cancelled, or the store has failed
             self._said, self._all = said | self._said, self._all or sheet.whole
             self.say()

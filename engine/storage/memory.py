@@ -38,16 +38,26 @@ class MemoryStore:
     ) -> None:
         pass
 
-    async def commit(self, change: Change) -> int:
-        await self._turn()
-        uid = change.head.uid
+    def commit(self, change: Change) -> Awaitable[int]:
+        if self._writing is not None or sum(map(len, change.put.values())) > FEW or is_large(change.put):
+            return self._commit_large(change)
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         try:
-            if sum(map(len, change.put.values())) <= FEW and not is_large(change.put):
-                put = _encoded(change)
-            else:
-                put = await self._while_others_wait(asyncio.to_thread(_encoded, change))
+            done.set_result(self._keep(change, _encoded(change)))
         except UNENCODABLE as error:
-            raise refused(f"workflow {uid}", error) from error
+            done.set_exception(refused(f"workflow {change.head.uid}", error))
+        return done
+
+    async def _commit_large(self, change: Change) -> int:
+        await self._turn()
+        try:
+            put = await self._while_others_wait(asyncio.to_thread(_encoded, change))
+        except UNENCODABLE as error:
+            raise refused(f"workflow {change.head.uid}", error) from error
+        return self._keep(change, put)
+
+    def _keep(self, change: Change, put: dict[_Key, bytes]) -> int:
+        uid = change.head.uid
         entries = {} if change.whole else self._entries.get(uid, {})
         for kind, keys in change.gone.items():
             for key in keys:

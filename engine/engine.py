@@ -367,8 +367,8 @@ class Engine:
         self._active.report(self._workflow(workflow), node_id, result)
 
     def hear(self, workflow: Subject, node_ids: Iterable[str], result: Result) -> None:
-        """Have several leaves of a workflow come to the same, as reports that may have been made before: those that
-        ended otherwise, or are not there, are let pass."""
+        """Have several leaves of a workflow come to the same. Whoever says that keeps it, and may say it once more: of
+        those that have ended, or are not there, nothing is said."""
         self._active.hear_all(self._workflow(workflow), node_ids, result)
 
     def report_threadsafe(self, workflow: Subject, node_id: str, result: Result) -> concurrent.futures.Future[None]:

@@ -166,10 +166,16 @@ class Custody:
         state = kept.leaves.get(node_id) if kept is not None else None
         return state if isinstance(state, Result) else None
 
-    def note(self, uid: str, node_id: str, result: Result) -> int:
-        """Somebody has said something of a leaf that is not to be started, a suspended node: as `report`."""
-        self._workflows[uid].leaves[node_id] = result
-        return self._workflows[uid].epoch
+    def note(self, uid: str, node_ids: list[str], result: Result) -> list[str]:
+        """Somebody has said the same of several leaves, among which there may be some that are not to be started,
+        suspended nodes: those of which the shard is to hear. What has ended has."""
+        leaves, told = self._workflows[uid].leaves, list[str]()
+        for node_id in node_ids:
+            state = leaves.get(node_id)
+            if state is not _Leaf.STOPPED and state != result and not (isinstance(state, Result) and state.ended):
+                leaves[node_id] = result
+                told.append(node_id)
+        return told
 
     def report(self, uid: str, node_id: str, result: Result) -> int:
         """A leaf has something to say: the epoch of the shard to tell, `NOBODY` where that is to be told later or not

@@ -200,7 +200,7 @@ class Driver:
         reports = self.custody.give(uid, line.epoch)
         line.put(Take(uid, entries))
         for node_id, result in reports:
-            line.report(uid, node_id, result)
+            line.report(uid, [node_id], result)
         asked, held.asked = held.asked, []
         for each in asked:
             self._send(line, uid, each)
@@ -265,9 +265,9 @@ class Driver:
             kind = StoreError if name == StoreError.__name__ else getattr(errors, name, RuntimeError)
             asked.answer.set_exception(kind(message))
 
-    def _heard(self, epoch: int, uid: str, node_id: str, result: Result) -> None:
+    def _heard(self, epoch: int, uid: str, node_ids: list[str], result: Result) -> None:
         if epoch != NOBODY and (line := self.lines.get(epoch)) is not None:
-            line.report(uid, node_id, result)
+            line.report(uid, node_ids, result)
 
     # What they say
 
@@ -355,14 +355,25 @@ class Driver:
         if held is None:
             return
         workflow, template, start = held.workflow, line.templates[item.template], self.custody.start
+        alike: tuple[Result | None, list[str]] = None, []
         for node_id in item.node_ids:
             how = start(uid, line.epoch, node_id)
-            if how is not Start.KNOWN:
-                node = workflow.nodes[node_id]
-                self.roster.started(workflow, node_id)
-                result = self._started(workflow, template, node, found=how is Start.FOUND)
-                if result is not None:
-                    self.roster.note(held, node_id, result)
+            if how is Start.KNOWN:
+                continue
+            node = workflow.nodes[node_id]
+            self.roster.started(workflow, node_id)
+            result = self._started(workflow, template, node, found=how is Start.FOUND)
+            if result is None:
+                continue
+            if alike[0] != result:
+                self._report(held, *alike)
+                alike = result, []
+            alike[1].append(node_id)
+        self._report(held, *alike)
+
+    def _report(self, held: Held, result: Result | None, node_ids: list[str]) -> None:
+        if result is not None:
+            self.roster.note_all(held, node_ids, result)
 
     def _started(self, workflow: Workflow, template: Mapping[str, Any], node: Node, *, found: bool) -> Result | None:
         try:

@@ -20,6 +20,7 @@ from engine.cluster.actors import Actors
 from engine.cluster.configuring import packed
 from engine.cluster.driver import Driver
 from engine.cluster.holding import Held
+from engine.cluster.journal import Journal
 from engine.cluster.mail import Configure, Document, Hide
 from engine.cluster.processes import Processes
 from engine.cluster.shard import Settings
@@ -45,7 +46,6 @@ from engine.reconciling.promise import DONE, Promise
 from engine.reconciling.results import Commit
 from engine.reconciling.starting import check_executor
 from engine.recording.recorder import Recorder
-from engine.storage.memory import MemoryStore
 from engine.storage.store import WorkflowStore
 from engine.templates.catalog import Change, Documents, Templates
 from registry import Registry, Reload
@@ -136,7 +136,7 @@ class Fleet:
         self.templates.listeners.append(self._hand_on)
         self.archive = Archive(store) if store is not None else None
         """The workflows in the store, None without one."""
-        self._store: WorkflowStore = store if store is not None else MemoryStore()
+        self._store: WorkflowStore = store if store is not None else Journal()
         self._driver = Driver(
             self._store,
             self.executor,

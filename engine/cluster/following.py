@@ -56,7 +56,10 @@ def follow(workflow: Workflow, change: Committed) -> Collection[str] | None:
         workflow.nodes = {}
     changed = dict.fromkeys(put.get(NODE, ()))
     for key, value in put.get(NODE, {}).items():
-        _put(workflow.nodes, key, read_node(value))
+        node = read_node(value)
+        if node.children is not None and len(node.children) == PART:
+            _keep_others(node, workflow.nodes.get(key))
+        workflow.nodes[key] = node
     for part in gone.get(CHILDREN, ()):
         node, start = _part(workflow.nodes, part)
         node.children = list(node.children or ())[:start]
@@ -84,12 +87,10 @@ def _document(old: dict[str, Any], put: Entries) -> dict[str, Any]:
     return document
 
 
-def _put(nodes: dict[str, Node], key: str, node: Node) -> None:
+def _keep_others(node: Node, before: Node | None) -> None:
     """The children behind the first ones are entries of their own, and stay where nothing is said of them."""
-    known = nodes[key].children if key in nodes else None
-    if known is not None and len(known) > PART and node.children is not None and len(node.children) == PART:
-        node.children = [*node.children, *known[PART:]]
-    nodes[key] = node
+    if before is not None and before.children is not None and node.children is not None:
+        node.children = [*node.children, *before.children[PART:]]
 
 
 def _part(nodes: dict[str, Node], part: str) -> tuple[Node, int]:

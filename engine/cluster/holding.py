@@ -12,7 +12,6 @@ import msgspec
 from engine.cluster.custody import Custody
 from engine.executors.executor import Result
 from engine.model.workflow import Workflow
-from engine.operations.errors import UnknownLeaf
 from engine.reconciling.roll import Roll
 
 
@@ -63,7 +62,7 @@ class Roster(Roll[Held]):
         limit: int | None,
         custody: Custody,
         came: Callable[[Held], None],
-        heard: Callable[[int, str, str, Result], None],
+        heard: Callable[[int, str, list[str], Result], None],
     ) -> None:
         super().__init__(limit)
         self._custody = custody
@@ -84,12 +83,13 @@ class Roster(Roll[Held]):
 
     def note(self, run: Held, node_id: str, result: Result) -> None:
         """What became of a leaf: kept until that is taken up, and told to the shard that has the workflow."""
+        self.note_all(run, [node_id], result)
+
+    def note_all(self, run: Held, node_ids: list[str], result: Result) -> None:
+        """Likewise, of several that have come to the same."""
         uid, run.said = run.workflow.uid, True
-        try:
-            epoch = self._custody.report(uid, node_id, result)
-        except UnknownLeaf:
-            epoch = self._custody.note(uid, node_id, result)
-        self._heard(epoch, uid, node_id, result)
+        if told := self._custody.note(uid, node_ids, result):
+            self._heard(self._custody.holder(uid), uid, told, result)
 
     def drop(self, held: Held, *, parting: bool = False) -> None:
         """It is over, or to be known no more: whoever waits for it hears of that."""

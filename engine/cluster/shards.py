@@ -79,13 +79,13 @@ class Line:
             self._sending = True
             asyncio.get_running_loop().call_soon(self._send)
 
-    def report(self, uid: str, node_id: str, result: Result) -> None:
-        """Tell it what a leaf has come to, together with what comes to the same."""
+    def report(self, uid: str, node_ids: list[str], result: Result) -> None:
+        """Tell it what leaves have come to, together with others that have come to the same."""
         last = self._last
         if last.uid == uid and last.result == result and self.mailbox.is_open(last):
-            last.node_ids.append(node_id)
+            last.node_ids += node_ids
         else:
-            self._last = Report(uid, [node_id], result)
+            self._last = Report(uid, node_ids, result)
             self.mailbox.put_open(self._last)
             self._soon()
 

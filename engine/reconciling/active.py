@@ -83,7 +83,7 @@ class Active(Roll[Run]):
                 self.wake(key)
 
     def hear_all(self, workflow: Workflow, node_ids: Iterable[str], result: Result) -> None:
-        """What somebody says of leaves, perhaps once more. What has ended has."""
+        """What somebody says of leaves, perhaps once more, and keeps until that is taken up. What has ended has."""
         run = self.find(workflow)
         if run is None:
             return
@@ -91,7 +91,7 @@ class Active(Roll[Run]):
         for node_id in node_ids:
             node = undo[node_id] if node_id in undo else nodes.get(node_id)
             if node is not None and not node.fulfilled and not run.has_ended(node_id) and node_id not in stopped:
-                run.report(node_id, result)
+                run.report(node_id, result, kept=True)
         self.wake(workflow.key)
 
     def note(self, run: Run, node_id: str, result: Result) -> None:

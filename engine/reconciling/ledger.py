@@ -259,15 +259,16 @@ class Ledger:
 
     # What is said from outside
 
-    def say(self, kind: str = "", key: str = "") -> None:
-        """An entry of the record has changed, or the document: it is to be written soon."""
+    def say(self, kind: str = "", key: str = "", *, soon: bool = True) -> None:
+        """An entry of the record has changed, or the document: it is to be written soon, or else with the next pass, or
+        once somebody waits for that."""
         if self._retired:
             return
         if kind:
             self._said[kind, key] = None
         self._behind = True
         self._books.unwritten[self._workflow.uid] = self
-        if self._timer is None and self._books.is_open:
+        if soon and self._timer is None and self._books.is_open:
             self._timer = asyncio.get_running_loop().call_later(self._delay, self._begin)
 
     def say_all(self) -> None:

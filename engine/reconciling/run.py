@@ -158,11 +158,11 @@ class Run:
         self.workflow.document = with_spec(self.workflow.document, **fields)
         self.say()
 
-    def report(self, node_id: str, result: Result) -> None:
-        """A leaf has something to say."""
+    def report(self, node_id: str, result: Result, *, kept: bool = False) -> None:
+        """A leaf has something to say, which somebody else may have ``kept`` in case we lose it."""
         self.record.reports[node_id] = result
         if self.ledger is not None:
-            self.ledger.say(REPORT, node_id)
+            self.ledger.say(REPORT, node_id, soon=not kept)
 
     def reported(self, node_id: str) -> Result | None:
         """What was reported of a leaf and no committed pass has taken up."""

@@ -74,8 +74,8 @@ class Connection(asyncio.Protocol):
         self.lane = lane
         self.socket = connected
         self._is_tcp = connected.family != socket.AF_UNIX
-        self.take: Callable[[bytes], None] = self._read
-        """Who is given what was read from the socket itself."""
+        self.take: Callable[[bytes], None] | None = None
+        """Who is given what was read from the socket itself, where that is not we."""
         self.call: Waiting | None = None
         self.reader: Reader | None = Reader(lane.max_body)
         self.early: list[Callable[[], None]] | None = []
@@ -211,6 +211,7 @@ class Connection(asyncio.Protocol):
     def _salvage(self) -> None:
         """A failed write ends the connection at once, though a reply may have come before the reset: read it now."""
         self.uploading = True
+        take = self.take or self._read
         while self.call is not None:
             try:
                 data = self.socket.recv(65536)
@@ -218,7 +219,7 @@ class Connection(asyncio.Protocol):
                 return
             if not data:
                 return
-            self.take(data)
+            take(data)
 
     def _ended(self, reset: Exception | None) -> None:
         if self.gone:

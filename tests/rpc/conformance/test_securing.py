@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import trustme
 from rpc.address import Address
 from rpc.credentials import Credentials
 from rpc.lanes import Broken, LaneError, Response, Unreachable, Untrusted
+from rpc.lanes.connection import Connection
+from rpc.lanes.securing import Secured
 from rpc.lanes.wire import WireLane
 from rpc.tls import Tls
 from tests import threads
@@ -277,6 +280,27 @@ async def test_a_server_that_hangs_up_on_sessions_is_served_without(serve: Serve
         assert await outcome(post(it, "/", b"{}")) == EMPTY
     assert server.resumed == [False] * 4
     assert front.offered == [False, True, False, False, False]
+
+
+@pytest.mark.parametrize("secure", [True, False], ids=["tls", "plain"])
+async def test_a_connection_that_is_over_need_not_wait_for_the_garbage_collector(
+    secure: bool, serve: Serve, listen: Listen, lane: Lane
+) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(LAST)
+
+    address = (await serve()).address if secure else replace(await listen(plain), scheme="http")
+    it = lane(address)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            assert await outcome(post(it, "/", b"{}")) == EMPTY
+        await it.aclose()
+        assert not [each for each in gc.get_objects() if isinstance(each, (Connection, Secured))]
+    finally:
+        gc.enable()
 
 
 async def test_the_protocol_that_is_offered(serve: Serve, lane: Lane) -> None:

@@ -21,6 +21,7 @@ from rpc.tls import Tls, failure, foreign_protocol
 _RECORD: Final = 16 * 1024
 """Bytes that one record carries at most (RFC 8446, 5.1)."""
 _BUFFER: Final = 64 * 1024
+"""Bytes that are read, and that are encrypted, at a time."""
 _RESUMED_FOR: Final = 3600.0
 """Seconds for which a session may stand in for a look at the plugin's certificate."""
 _MOST_SESSIONS: Final = 256
@@ -134,7 +135,8 @@ class Secured(asyncio.Transport, asyncio.BufferedProtocol):
         self.shaken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.on_reply: Callable[[ssl.SSLObject], None] | None = None
         self._transport: asyncio.Transport | None = None
-        self._speaks = self._ended = False
+        self._unsent = memoryview(b"")
+        self._speaks = self._ended = self._paused = False
 
     # The socket's side
 
@@ -227,23 +229,38 @@ class Secured(asyncio.Transport, asyncio.BufferedProtocol):
         del self._connection  # which refers to us, and need not wait for the garbage collector
 
     def pause_writing(self) -> None:
+        self._paused = True
         if self._speaks:
             self._connection.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._speaks:
+        self._paused = False
+        self._go_on()
+        if self._speaks and not self._unsent:
             self._connection.resume_writing()
 
     # The connection's side
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        if len(data) > _RECORD:
+            self._unsent = memoryview(data)
+            self._go_on()
+            return
         try:
-            sent = self.spoken.write(data)
-            while sent < len(data):
-                sent += self.spoken.write(memoryview(data)[sent:])
+            self.spoken.write(data)
         except ssl.SSLError:
             return  # it is over, and whoever writes is told of that by an event
         self._send(self._outgoing.read())
+
+    def _go_on(self) -> None:
+        """Encrypt little more than the socket takes: a large request would hold up the loop, and be there twice."""
+        while self._unsent and not self._paused:
+            try:
+                sent = self.spoken.write(self._unsent[:_BUFFER])
+            except ssl.SSLError:
+                return
+            self._unsent = self._unsent[sent:]
+            self._send(self._outgoing.read())
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert self._transport is not None

@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import trustme
 
 from rpc.address import Address
-from rpc.lanes import Broken, Dark, LaneError, TimedOut, Unreachable
+from rpc.lanes import Broken, Dark, LaneError, TimedOut, Unreachable, Untrusted
 from tests.asking import post
+from tests.rpc.conformance.conftest import Trust
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, Peer, Script, outcome, serve_well
 
-NAME = "replicas.test"
+NAME = "plugin.test"
 SHORT = 0.5
 
 
 class Name:
-    """What ``replicas.test`` stands for: some of three peers, at one port. Hosts are 1, 2 and 3."""
+    """What ``plugin.test`` stands for: some of three peers, at one port. Hosts are 1, 2 and 3."""
 
-    def __init__(self) -> None:
+    def __init__(self, secure: ssl.SSLContext | None) -> None:
+        self._secure = secure
         self.peers: dict[int, Peer] = {}
         self.record: list[int] | OSError = []
         self.looked_up = 0
@@ -32,14 +36,21 @@ class Name:
 
     @property
     def address(self) -> Address:
-        return Address("http", NAME, self.port)
+        return Address("http" if self._secure is None else "https", NAME, self.port)
 
     async def serve(self, host: int, *scripts: Script) -> Peer:
         self.peers[host] = it = Peer(*(scripts or (serve_well,)))
-        server = await asyncio.start_server(it.accept, f"127.0.0.{host}", self.port)
+        await self.listen(it.accept, host, ssl=self._secure)
+        return it
+
+    async def hang_up(self, host: int) -> None:
+        """Have this one close each connection as soon as it is there."""
+        await self.listen(lambda _, writer: writer.close(), host)
+
+    async def listen(self, accept: Any, host: int, **options: Any) -> None:
+        server = await asyncio.start_server(accept, f"127.0.0.{host}", self.port, **options)
         self.port = server.sockets[0].getsockname()[1]
         self._servers.append(server)
-        return it
 
     async def serve_all(self, *scripts: Script) -> None:
         for host in (1, 2, 3):
@@ -72,9 +83,12 @@ class Name:
         assert not [failure for it in self.peers.values() for failure in it.failures]
 
 
+SECURE = pytest.mark.parametrize("name", [False, True], indirect=True, ids=["plain", "secure"])
+
+
 @pytest.fixture
-async def name(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Name]:
-    it = Name()
+async def name(request: pytest.FixtureRequest, trust: Trust, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Name]:
+    it = Name(trust.server if getattr(request, "param", False) else None)
     loop = asyncio.get_running_loop()
     resolve: Callable[..., Awaitable[Any]] = loop.getaddrinfo
 
@@ -110,6 +124,7 @@ async def closed(line: Line) -> None:
         await line.closed.wait()
 
 
+@SECURE
 async def test_connections_are_spread_over_all_addresses(lane: MakeLane, name: Name) -> None:
     await name.serve_all(together(6))
     under_test = lane(name.address, balance="all")
@@ -141,6 +156,7 @@ async def test_a_record_that_changes_is_followed_while_connections_are_in_use(la
     assert name.connections() == [1, 1, 0]
 
 
+@SECURE
 @pytest.mark.usefixtures("at_once")
 async def test_a_call_under_way_at_an_address_that_leaves_is_answered(lane: MakeLane, name: Name) -> None:
     left = asyncio.Event()
@@ -245,6 +261,7 @@ def goes_dark(calls: int) -> tuple[Script, asyncio.Event]:
     return script, dark
 
 
+@SECURE
 async def test_an_address_that_goes_dark_costs_the_calls_under_way_and_no_more(lane: MakeLane, name: Name) -> None:
     """However many idle connections there are to it."""
     script, dark = goes_dark(6)
@@ -320,6 +337,32 @@ async def test_a_replica_that_cuts_its_connections_off_is_not_dialled_again_befo
     assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     assert name.connections() == [1, 1]
+
+
+@pytest.mark.parametrize("name", [True], indirect=True)
+async def test_a_replica_that_hangs_up_in_the_handshake_is_left_for_the_others(lane: MakeLane, name: Name) -> None:
+    """As one may that is about to end."""
+    await name.hang_up(1)
+    await name.serve(2)
+    name.record = [1, 2]
+    under_test = lane(name.address)
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+    name.record = [1]
+    assert await outcome(post(lane(name.address), "/", b"{}")) is Unreachable
+
+
+@pytest.mark.parametrize("name", [True], indirect=True)
+async def test_a_replica_that_cannot_be_trusted_is_not_passed_over_in_silence(lane: MakeLane, name: Name) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(NAME).configure_cert(context)
+    await name.serve(2)
+    name.peers[1] = foreign = Peer(serve_well)
+    await name.listen(foreign.accept, 1, ssl=context)
+    name.record = [1, 2]
+    under_test = lane(name.address)
+    assert await outcome(post(under_test, "/", b"{}")) is Untrusted
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
 
 
 async def test_where_no_address_answers_it_is_unreachable_and_looked_up_anew(lane: MakeLane, name: Name) -> None:

@@ -1,6 +1,7 @@
 """Shards are killed at random moments, over and over: no leaf is lost, none is started twice, and all goes on.
 
-``python -m tests.cluster.kills --rounds 200`` is the long form of what the suite does with a few.
+``python -m tests.cluster.kills --rounds 200`` is the long form of what the suite does with a few, over child processes
+or with ``--over ray`` over actors.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Final, NamedTuple
 
@@ -19,6 +21,7 @@ import msgspec
 import uvloop
 
 from engine import Commit, Fleet, Node, Result, Workflow
+from engine.cluster.actors import Actors
 from engine.cluster.processes import Processes
 from engine.cluster.shard import Settings
 from engine.cluster.transport import Link, Transport
@@ -67,7 +70,7 @@ class Later(Leaves):
 
 
 class Outcome(NamedTuple):
-    """What came of all rounds; ``slowest`` is in seconds: from a kill to the next commit of a workflow there."""
+    """What came of all rounds; ``slowest`` is in seconds: from a kill to another shard's next commit of a workflow."""
 
     kills: int
     workflows: int
@@ -78,8 +81,8 @@ class Outcome(NamedTuple):
 
 
 def process_of(link: Link) -> int:
-    """The number of a child process, as its name has it."""
-    return int(link.name.partition("process ")[2].rstrip(")"))
+    """The number of a shard's process, as its name has it: ``shard 0 (actor process 4711 at 127.0.0.1)``."""
+    return int(link.name.partition("process ")[2].rstrip(")").split()[0])
 
 
 async def kill(
@@ -104,6 +107,9 @@ async def kill(
                 works.append(fan(f"w-{len(works)}", width=dice.randint(1, 6)))
                 fleet.submit(works[-1])
 
+        def is_gone(epoch: int) -> bool:
+            return fleet._lines.get(epoch) is None
+
         for _ in range(rounds):
             submit()
             await asyncio.sleep(dice.choice((0.0, 0.01, 0.05, 0.2)))
@@ -111,10 +117,11 @@ async def kill(
             await until(lambda: len(list(fleet._lines)) >= 2)
             line = dice.choice(list(fleet._lines))
             left = {work.uid for work in fleet.workflows if fleet._driver.custody.has(work.uid, line.epoch)}
-            commits.clear()
             began = time.monotonic()
             killing(killable.links[line.epoch], dice)
-            while left and left.isdisjoint(commits):
+            await until(partial(is_gone, line.epoch))
+            commits.clear()  # what comes now is of other shards
+            while left.isdisjoint(commits) and not left.isdisjoint(work.uid for work in fleet.workflows):
                 heard.clear()
                 await heard.wait()
             slowest = max(slowest, time.monotonic() - began)
@@ -138,5 +145,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--over", choices=("processes", "ray"), default="processes")
     given = parser.parse_args()
-    print(uvloop.run(kill(given.rounds, given.seed, Processes(), by_signal)))
+    transport = Actors() if given.over == "ray" else Processes()
+    print(uvloop.run(kill(given.rounds, given.seed, transport, by_signal)))

@@ -51,6 +51,17 @@ def cluster() -> Iterator[str]:
         runner.run(actors.__aexit__(None, None, None))
 
 
+@pytest.fixture
+def doomed(cluster: str) -> str:
+    """The cluster, for a test that ends it."""
+    return cluster
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What ends the cluster comes after all that needs it."""
+    items.sort(key=lambda item: isinstance(item, pytest.Function) and "doomed" in item.fixturenames)
+
+
 @pytest.fixture(scope="module", params=["processes", pytest.param("ray", marks=with_ray)])
 def over(request: pytest.FixtureRequest) -> Transport:
     """One of the transports, not entered yet."""

@@ -117,14 +117,14 @@ async def test_shards_of_a_node_that_is_killed_are_gone_and_start_on_another(
 
 
 async def test_a_cluster_without_its_control_service_goes_on_until_ray_gives_up_and_takes_shards_alone(
-    cluster: str,
+    doomed: str,
 ) -> None:
-    async with Actors(cluster, ECHO) as over:
+    async with Actors(doomed, ECHO) as over:
         link = await over.start(0, b"{}")
         processes("gcs_server")[0].kill()
         assert await link.exchange(b"goes on") == b"goes on"
         held = asyncio.create_task(link.exchange(b"hold"))
         with pytest.raises(Gone):
             await held
-        with pytest.raises(TransportError, match=f"no Ray cluster at {cluster}"):
+        with pytest.raises(TransportError, match=f"no Ray cluster at {doomed}"):
             await over.start(0, b"{}")

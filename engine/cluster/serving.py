@@ -33,14 +33,17 @@ async def serve(sock: socket, make: Callable[[bytes], Exchanging]) -> None:
     driver is told."""
     reader, writer = await asyncio.open_connection(sock=sock, limit=frames.LIMIT)
     mails = asyncio.Queue[bytes | None]()
-    async with asyncio.TaskGroup() as group:
-        hosting = group.create_task(_host(make, mails, writer))
-        while (frame := await frames.read(reader)) is not None and frame[0] != frames.KILL:
-            mails.put_nowait(frame[1] if frame[0] == frames.MAIL else None)
-        if frame is None:
-            mails.put_nowait(None)
-        else:
-            hosting.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            hosting = group.create_task(_host(make, mails, writer))
+            while (frame := await frames.read(reader)) is not None and frame[0] != frames.KILL:
+                mails.put_nowait(frame[1] if frame[0] == frames.MAIL else None)
+            if frame is None:
+                mails.put_nowait(None)
+            else:
+                hosting.cancel()
+    finally:
+        writer.close()
 
 
 async def serve_alone(sock: socket, factory: str) -> None:
@@ -59,9 +62,9 @@ async def _host(
     except Exception as error:
         frames.write(writer, frames.FAILED, reason(error).encode())
     finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+        with contextlib.suppress(OSError):  # the driver may be gone
+            if not writer.is_closing():
+                writer.write_eof()  # and no more, since what the driver has not read is lost once it writes in vain
 
 
 async def _exchanges(shard: Exchanging, mails: asyncio.Queue[bytes | None], writer: asyncio.StreamWriter) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import json
 
 from engine.cluster.custody import NOBODY, Custody, Start
 from engine.cluster.figures import Gathered
@@ -28,12 +29,14 @@ from engine.cluster.shards import Line
 from engine.cluster.watching import Watchers
 from engine.cluster.writing import Writing
 from engine.executors.executor import Adopting, Executor, Result
+from engine.executors.simulated import SimulatedExecutor
 from engine.graph.record import WalkRecord
 from engine.model.node import Node
 from engine.model.pace import FEW, Pace, Pieces
 from engine.model.workflow import Workflow
 from engine.operations import errors
 from engine.operations.errors import UnknownWorkflow
+from engine.reconciling.entries import MARKS, Marks
 from engine.reconciling.results import Commit
 from engine.reconciling.starting import failed, started, stop
 from engine.storage.store import Head, StoreError, WorkflowStore
@@ -334,6 +337,10 @@ class Driver:
             return
         workflow = held.workflow
         changed = follow(workflow, change)
+        if isinstance(self._executor, SimulatedExecutor) and MARKS in change.put:
+            at: float | None = json.decode(change.put[MARKS][""], type=Marks)[0]
+            if at is not None:
+                self._executor.clock.jump(at)  # the shard's was set forward
         if change.head.finished:
             self._leave(held)
             if not self._keeps:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
-import pickle
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -17,17 +15,16 @@ from typing import Any, Final, Literal, Self, TypedDict, Unpack
 from msgspec.structs import replace
 
 from engine.cluster.actors import Actors
-from engine.cluster.configuring import packed
 from engine.cluster.driver import Driver
+from engine.cluster.handing import Handing
 from engine.cluster.holding import Held
 from engine.cluster.journal import Journal
-from engine.cluster.mail import Configure, Document, Hide
 from engine.cluster.processes import Processes
 from engine.cluster.shard import Settings
 from engine.cluster.shards import Line, Owner, Shards
 from engine.cluster.transport import Transport
 from engine.cluster.turning import Turning
-from engine.cluster.watching import Watchers, level
+from engine.cluster.watching import Watchers
 from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.simulated import PendingExecutor, SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
@@ -47,9 +44,8 @@ from engine.reconciling.results import Commit
 from engine.reconciling.starting import check_executor
 from engine.recording.recorder import Recorder
 from engine.storage.store import WorkflowStore
-from engine.templates.catalog import Change, Documents, Templates
-from registry import Registry, Reload
-from rpc import Secret
+from engine.templates.catalog import Documents, Templates
+from registry import Registry
 from rpc.logs import get_logger
 
 SHARDS: Final = 2
@@ -133,7 +129,6 @@ class Fleet:
         if self.clock not in (simulated, time.time):
             raise ValueError("clock: expected time.time, or none: a shard can have no other one")
         self.templates = Templates(workflow_templates, cluster_workflow_templates, config_maps)
-        self.templates.listeners.append(self._hand_on)
         self.archive = Archive(store) if store is not None else None
         """The workflows in the store, None without one."""
         self._store: WorkflowStore = store if store is not None else Journal()
@@ -149,14 +144,26 @@ class Fleet:
         self._roster = self._driver.roster
         self.listeners: list[Callable[[Commit], None]] = self._roster.listeners
         """Called, in the event loop, with each `Commit`, as an engine's are."""
-        self._observed = observer is not None
         self.recorder = recorder
-        self._count = shards
-        self._deadline = deadline
+        self._handing = Handing(
+            self.executor,
+            self.templates,
+            registry,
+            recorder,
+            lambda epoch, number: Settings(
+                epoch,
+                number,
+                shards,
+                deadline,
+                workers,
+                max_nodes,
+                observed=observer is not None,
+                real_time=self.clock is time.time,
+            ),
+        )
         self._turning = Turning(self._driver, self._roster, self._is_silent)
-        owner = Owner(self._settings, self._joined, self._driver.gone, self._turning.failed)
+        owner = Owner(self._handing.settings, self._joined, self._driver.gone, self._turning.failed)
         self._lines = self._driver.lines = Shards(_transport(over, address), shards, deadline, owner)
-        self._options = workers, max_nodes
         self._parting: set[asyncio.Future[None]] = set()
         """What is left to be done of workflows that are known no more."""
         self._stack = AsyncExitStack()
@@ -173,8 +180,6 @@ class Fleet:
         async with AsyncExitStack() as stack:
             if self.recorder is not None:
                 stack.enter_context(self.recorder)
-                self.recorder.secrets.listeners.append(self._hide)
-                stack.callback(self.recorder.secrets.listeners.remove, self._hide)
             await stack.enter_async_context(opened(self._store))
             for head in await self._store.heads(finished=False):
                 workflow, record = await read(head.uid, await self._store.entries(head.uid))
@@ -183,8 +188,7 @@ class Fleet:
                 if self.recorder is not None:
                     self.registry.tell_secrets(self.recorder.secrets.add)
                 await stack.enter_async_context(self.registry)
-                self.registry.listeners.append(self._reloaded)
-                stack.callback(self.registry.listeners.remove, self._reloaded)
+            stack.enter_context(self._handing.to(self._lines.put))
             await stack.enter_async_context(self._lines)
             placing = asyncio.create_task(self._driver.place(), name="place workflows")
             stack.push_async_callback(_ended, placing)
@@ -439,32 +443,6 @@ class Fleet:
 
     # For the others
 
-    def _settings(self, epoch: int, number: int) -> bytes:
-        workers, max_nodes = self._options
-        documents = [
-            Document(kind, namespace, name, dict(document))
-            for (kind, namespace), shelf in self.templates.shelves.items()
-            for name, document in shelf.items()
-        ]
-        return Settings(
-            epoch,
-            number,
-            self._count,
-            self._deadline,
-            documents,
-            workers,
-            max_nodes,
-            packed(self.registry.config) if self.registry is not None else None,
-            pickle.dumps(self.executor) if isinstance(self.executor, SimulatedExecutor) else None,
-            observed=self._observed,
-            recorded=self.recorder is not None,
-            max_body=self.recorder.max_body if self.recorder is not None else None,
-            secrets=_others(self.recorder.secrets.known) if self.recorder is not None else [],
-            driver=os.getpid(),
-            level=level(),
-            real_time=self.clock is time.time,
-        ).encode()
-
     def _joined(self, line: Line) -> None:
         self._driver.joined(line)
         self._turning.joined(line)
@@ -476,17 +454,6 @@ class Fleet:
         if isinstance(self.executor, Hosted):
             return not self.executor.busy
         return isinstance(self.executor, SimulatedExecutor | PendingExecutor)
-
-    def _hand_on(self, change: Change) -> None:
-        document = dict(change.document) if change.document is not None else None
-        self._lines.put(Document(change.kind, change.namespace, change.name, document))
-
-    def _hide(self, secrets: list[str]) -> None:
-        self._lines.put(Hide(_others(secrets)))
-
-    def _reloaded(self, reload: Reload) -> None:
-        assert self.registry is not None
-        self._lines.put(Configure(packed(self.registry.config)))
 
     async def _ask_why(self, some: list[Held]) -> None:
         """Have it known why workflows do not go on."""
@@ -513,11 +480,6 @@ class Fleet:
     def _check_draining(self, subject: Workflow) -> None:
         if self._turning.draining:
             raise Draining(f"{subject.key}: the fleet is draining, and takes in no more workflows")
-
-
-def _others(secrets: list[str]) -> list[str]:
-    """Those that are nobody's credentials: these a shard reads itself."""
-    return [each for each in secrets if not isinstance(each, Secret)]
 
 
 def _refuse_finished(workflow: Workflow) -> None:

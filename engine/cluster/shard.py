@@ -69,9 +69,9 @@ class Settings(msgspec.Struct):
     number: int
     shards: int
     deadline: float
-    documents: list[Document]
     workers: int
     max_nodes: int
+    documents: list[Document] = []
     config: bytes | None = None
     simulated: bytes | None = None
     observed: bool = False

@@ -50,7 +50,7 @@ def serve(**given: Any) -> None:
 
     Elsewhere than on loopback nobody is let in without the token of --token-file, unless --insecure says so.
 
-    Exit code 0: it was told to end. 2: bad input, or an address that cannot be had.
+    Exit code 0: it was told to end. 2: bad input, or an address that cannot be had. 3: its shards are lost.
 
     \b
     Examples:

@@ -33,6 +33,7 @@ from engine.executors.simulated import SimulatedExecutor
 from engine.graph.record import WalkRecord
 from engine.model.node import Node
 from engine.model.pace import FEW, Pace, Pieces
+from engine.model.statistics import Counts
 from engine.model.workflow import Workflow
 from engine.operations import errors
 from engine.operations.errors import UnknownWorkflow
@@ -82,6 +83,8 @@ class Driver:
         self.writing = Writing(store)
         self.started = 0
         """How often the executor was given a leaf to start."""
+        self.counts = Counts()
+        """Of workflows that are over: a shard that is killed takes those with it that it has not told of."""
         self.lines: Lines
         self._store = store
         self._keeps = keeps
@@ -342,6 +345,7 @@ class Driver:
             if at is not None:
                 self._executor.clock.jump(at)  # the shard's was set forward
         if change.head.finished:
+            self.counts.finish(workflow.phase)
             self._leave(held)
             if not self._keeps:
                 self._over.append(uid)

@@ -208,9 +208,13 @@ class Fleet:
         """The figures of all shards together, those that are gone included, up to half a second old; and those of the
         driver, which are of this moment."""
         driver, stats = self._driver, self._driver.gathered.stats
-        simulated = isinstance(self.executor, SimulatedExecutor)
+        simulated, over = isinstance(self.executor, SimulatedExecutor), driver.counts
         return replace(
             stats,
+            workflows_finished=over.workflows_finished,
+            workflows_succeeded=over.workflows_succeeded,
+            workflows_failed=over.workflows_failed,
+            workflows_in_error=over.workflows_in_error,
             writes=driver.writing.writes,
             writes_failed=driver.writing.failures,
             leaves_started=stats.leaves_started if simulated else driver.started,

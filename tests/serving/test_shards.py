@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import psutil
 import pytest
 
+from engine.cli.program import run_program
+from tests.cluster.inside import Inside as InThisProcess
+from tests.cluster.inside import InsideLink
 from tests.serving.conftest import Served, end, start
 from tests.serving.inside import workflow
 
@@ -60,10 +64,30 @@ def test_shards_that_are_killed_are_not_noticed(folder: Path) -> None:
     assert {served.wait(name)["status"]["phase"] for name in names} == {"Succeeded"}
     turns = [f"{letter}{n}" for letter in ("a", "b") for n in range(4)]
     assert sorted(ledger.read_text().splitlines()) == sorted(f"{name} {turn}" for name in names for turn in turns)
-    metrics = served.ask("GET", "/metrics").body.decode()
-    assert re.findall(r'^oarlock_shard_workflows\{shard="(\d)"\} 0.0$', metrics, re.MULTILINE) == ["0", "1"]
+    there = re.compile(r'^oarlock_shard_workflows\{shard="(\d)"\} 0.0$', re.MULTILINE)
+    while there.findall(metrics := served.ask("GET", "/metrics").body.decode()) != ["0", "1"]:
+        pass  # the last one that was killed is replaced
     assert f'oarlock_workflows_finished_total{{phase="Succeeded"}} {MANY}.0' in metrics
     end(served)
+
+
+class _Losing(InThisProcess):
+    """All that there is to run on is lost soon."""
+
+    async def start(self, number: int, settings: bytes) -> InsideLink:
+        link = await super().start(number, settings)
+        self.refuses = True
+        asyncio.get_running_loop().call_later(0.1, lambda: asyncio.ensure_future(link.kill()))
+        return link
+
+
+def test_where_there_are_no_shards_any_more_it_ends_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("engine.cluster.fleet.Processes", _Losing)
+    store = tmp_path / "oarlock.db"
+    assert run_program(["serve", "--shards", "1", "--listen", "127.0.0.1:0", "--store", str(store)]) == 3
+    assert capsys.readouterr().err.splitlines()[-1] == "Error: --shards: shard 0: there is no room"
 
 
 def test_a_server_that_is_killed_takes_its_shards_with_it_and_the_next_goes_on(folder: Path) -> None:

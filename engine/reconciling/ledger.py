@@ -181,10 +181,9 @@ class Ledger:
         `StoreError`, and then nothing was.
         """
         await self._lock.acquire()
-        said = [key for node_id in staged.taken if (key := (REPORT, node_id)) in self._said]
-        for key in said:  # what nobody has to know of any more
-            del self._said[key]
+        said: list[tuple[str, str]] = []
         try:
+            await self._books.pace.through(self._unsay(staged.taken, said))
             graph, record = staged.graph, self._record
             at, shutdown, closing, why, _ = marks(record)
             if graph is not None:
@@ -196,6 +195,16 @@ class Ledger:
             self._said |= dict.fromkeys(said)
             self._lock.release()
             raise
+
+    def _unsay(self, taken: Iterable[str], said: list[tuple[str, str]]) -> Pieces:
+        """Nobody has to know any more of reports that were taken up; those that were to be written go into `said`."""
+        for number, node_id in enumerate(taken):
+            key = (REPORT, node_id)
+            if key in self._said:
+                del self._said[key]
+                said.append(key)
+            if not number % PIECE:
+                yield
 
     def committed(self) -> None:
         """What was written counts."""

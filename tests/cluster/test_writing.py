@@ -1,0 +1,75 @@
+"""Changes that are written as one come to what they come to one by one; and who follows them sees what a store has."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+import msgspec
+from hypothesis import given
+
+from engine import Engine, MemoryStore, SimulatedExecutor, Workflow
+from engine.cluster.following import entries_of, follow
+from engine.cluster.journal import Journal
+from engine.cluster.mail import Committed, committed, encode
+from engine.cluster.writing import one_of
+from engine.reconciling.entries import read
+from engine.storage.store import Change, Head
+from tests.cluster.doubles import fan
+
+HEAD = Head("u", "default", "w")
+keys = st.sampled_from(["a", "b", "c"])
+kinds = st.sampled_from(["node", "leaf"])
+puts = st.dictionaries(kinds, st.dictionaries(keys, st.integers(0, 9).map(lambda n: msgspec.Raw(b"%d" % n))))
+changes = st.builds(Committed, st.just(HEAD), puts, st.dictionaries(kinds, st.lists(keys)), st.booleans())
+
+
+@given(st.lists(changes, min_size=1))
+async def test_several_changes_as_one_are_the_same_in_any_store(some: list[Committed]) -> None:
+    merged = some[0]
+    for each in some[1:]:
+        merged = one_of(merged, each)
+    found = []
+    for store in (MemoryStore(), Journal()):
+        for written in (some, [merged]):
+            await store.delete("u")
+            for each in written:
+                await store.commit(Change(each.head, each.put, each.gone, each.whole))
+            entries = [tuple(entry) for entry in await store.entries("u")]
+            found.append({kind: [entry for entry in entries if entry[0] == kind] for kind in ("node", "leaf")})
+    assert all(each == found[0] for each in found)
+
+
+class Followed(MemoryStore):
+    """A workflow that is told of all that is written of another one."""
+
+    def __init__(self, follower: Workflow) -> None:
+        super().__init__()
+        self.follower = follower
+        self.seen: list[tuple[bytes, bytes]] = []
+
+    async def commit(self, change: Change) -> int:
+        revision = await super().commit(change)
+        follow(self.follower, msgspec.json.decode(encode(committed(change)), type=Committed))
+        stored, _ = await read(change.head.uid, await self.entries(change.head.uid))
+        self.seen.append((self.follower.encode(), stored.encode()))
+        return revision
+
+
+async def test_who_follows_what_is_committed_has_what_the_store_has() -> None:
+    work, follower = (Workflow({**fan("one", width=600).document}) for _ in range(2))
+    store = Followed(follower)
+    async with Engine(executor=SimulatedExecutor(), store=store) as engine:
+        await engine.run([work])
+    assert len(store.seen) > 2
+    assert all(followed == stored for followed, stored in store.seen)
+    assert len(follower.nodes) == 604
+    assert max(len(node.children or ()) for node in follower.nodes.values()) == 600
+
+
+async def test_a_workflow_that_begins_is_written_as_it_is() -> None:
+    work = fan("one")
+    await Engine().run([work])
+    journal = Journal()
+    await journal.commit(Change(HEAD, entries_of(work), whole=True))
+    again, record = await read("u", await journal.entries("u"))
+    assert again.encode() == work.encode()
+    assert record.leaves == set()

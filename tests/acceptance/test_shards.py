@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ TEMPLATE = {
         ],
     },
 }
+
+_WITH_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 
 GATE = {"name": "gate", "suspend": {}}
 
@@ -90,8 +93,16 @@ def test_what_is_not_finished_says_what_it_waits_for(oarlock: RunOarlock, tmp_pa
         (("--shards", "0"), "Error: Invalid value for '--shards': 0 is not in the range x>=1."),
         (("--shards", "two"), "Error: Invalid value for '--shards': 'two' is not a valid integer range."),
         (("--ray", "127.0.0.1:1"), "Error: --ray: expected --shards as well: how many there are to be"),
-        (("--shards", "1", "--ray", "somewhere"), "Error: --ray: address of a Ray cluster 'somewhere': expected"),
-        (("--shards", "1", "--ray", "127.0.0.1:1"), "Error: --ray: no Ray cluster at 127.0.0.1:1"),
+        pytest.param(
+            ("--shards", "1", "--ray", "somewhere"),
+            "Error: --ray: address of a Ray cluster 'somewhere': expected HOST:PORT",
+            marks=_WITH_RAY,
+        ),
+        pytest.param(
+            ("--shards", "1", "--ray", "127.0.0.1:1"),
+            "Error: --ray: no Ray cluster at 127.0.0.1:1",
+            marks=_WITH_RAY,
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(

@@ -208,6 +208,7 @@ def test_elsewhere_than_on_loopback_it_wants_a_token(start: Start, refused: Refu
         (("--store", "two"), "expected a SQLite database, this is none"),
         (("--config", "gone"), "gone"),
         (("--outcomes", "gone"), "gone"),
+        (("--ray", "auto"), "--ray: expected --shards as well"),
         (("--work-dir", "x"), "--work-dir: only the local executor has one"),
         (("--executor", "pending", "--outcomes", "x"), "x"),
         (("gone.yaml",), "gone.yaml: No such file or directory"),

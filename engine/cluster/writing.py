@@ -20,16 +20,22 @@ _log = get_logger(__name__)
 
 
 class Writing:
-    """A store that fails for a while is tried again; ``error`` says why it did, empty where it works."""
+    """A store that fails for a while is tried again."""
 
     def __init__(self, store: WorkflowStore) -> None:
-        self.error = ""
+        self._errors: dict[str, str] = {}
+        """Why there is something of a workflow that it has not taken, by uid."""
         self.writes = self.failures = 0
         self._store = store
-        self._failing: asyncio.Future[None] | None = None
-        """Done with the next failure, where somebody waits for that."""
+        self._failing: asyncio.Future[str] | None = None
+        """Done with the next failure, and why, where somebody waits for that."""
         self._hurry = asyncio.Event()
         """Set where somebody does: the store is tried again at once."""
+
+    @property
+    def error(self) -> str:
+        """Why the store has failed, empty where there is nothing that it has not taken."""
+        return next(iter(self._errors.values()), "")
 
     async def write(self, changes: Iterable[Committed], wanted: Callable[[str], bool]) -> None:
         """Have changes durable, as long as anybody wants those of a workflow. Several of one are written as one: what
@@ -46,13 +52,14 @@ class Writing:
                 try:
                     await writing
                     self.writes += 1
+                    self._errors.pop(each.head.uid, None)
                 except Exception as error:
                     self._failed(each.head.uid, error)
                     left.append(each)
             if left:
                 pause = await self._rest(pause)
-            else:
-                self.error = ""
+        for uid in merged:
+            self._errors.pop(uid, None)  # of those that nobody wants any more, too
 
     def _commit(self, each: Committed) -> Awaitable[int]:
         return self._store.commit(Change(each.head, each.put, each.gone, each.whole))
@@ -66,20 +73,20 @@ class Writing:
             except Exception as error:
                 self._failed(uid, error)
             else:
-                self.error = ""
+                self._errors.pop(uid, None)
                 return done
             pause = await self._rest(pause)
 
     async def unless_failing(self, done: asyncio.Future[_T]) -> _T:
         """Wait for what is to be written while the store works. Raises `StoreError`, and it is tried again all the
         same."""
-        self._failing = self._failing or asyncio.get_running_loop().create_future()
+        self._failing = failing = self._failing or asyncio.get_running_loop().create_future()
         self._hurry.set()
-        await asyncio.wait((done, self._failing), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((done, failing), return_when=asyncio.FIRST_COMPLETED)
         if done.done():
             return done.result()
         done.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # nobody waits any more
-        raise StoreError(self.error)
+        raise StoreError(failing.result())
 
     async def _rest(self, pause: float) -> float:
         """Wait until the store is to be tried again; for how long the next time."""
@@ -91,11 +98,12 @@ class Writing:
 
     def _failed(self, uid: str, error: Exception) -> None:
         self.failures += 1
-        self.error = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+        self._errors[uid] = reason
         if self._failing is not None:
-            self._failing.set_result(None)
+            self._failing.set_result(reason)
             self._failing = None
-        _log.warning("store failed", uid=uid, reason=self.error)
+        _log.warning("store failed", uid=uid, reason=reason)
 
 
 def _begun(writing: Awaitable[int]) -> Awaitable[int]:

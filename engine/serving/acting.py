@@ -66,8 +66,9 @@ class Acting:
     async def _done(self, record: Record, body: ActBody, act: Act) -> web.StreamResponse:
         workflow = await self._records.workflow(record)
         await act(workflow, body)
+        answer = await self._workflows.answer(record)
         await self._engine.saved(workflow)
-        return await self._workflows.answer(record)
+        return answer
 
     async def retry_record(self, record: Record, body: ActBody) -> web.StreamResponse:
         """Have a finished workflow go on from where it failed."""

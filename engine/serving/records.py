@@ -138,13 +138,22 @@ class Records:
 
     async def submit(self, workflow: Workflow) -> Record:
         """Take in a new workflow, and have it in the store. Raises `ApiError`, `OperationError` and `StoreError`."""
+        record = self.begin(workflow)
+        await self.kept(record, workflow)
+        return record
+
+    def begin(self, workflow: Workflow) -> Record:
+        """Take in a new workflow; `kept` is to be awaited before anybody relies on it. Raises what `submit` does."""
         self.check_name(workflow)
         self.stamp(workflow)
         try:
             self._engine.submit(workflow)
         except AlreadySubmitted:
             raise exists(WORKFLOWS, workflow.name) from None
-        record = self._add(Record(workflow.uid, workflow.document, self._next(), workflow))
+        return self._add(Record(workflow.uid, workflow.document, self._next(), workflow))
+
+    async def kept(self, record: Record, workflow: Workflow) -> None:
+        """Have a new workflow in the store. Raises `StoreError`: then there is none."""
         try:
             await self._engine.saved(workflow)
         except StoreError:
@@ -152,7 +161,6 @@ class Records:
                 self._engine.delete(workflow)
                 self._remove(record)
             raise
-        return record
 
     async def delete(self, record: Record) -> None:
         """Stop what runs of it, and forget it, with all that it has left. Raises `StoreError`."""

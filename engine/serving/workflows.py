@@ -73,7 +73,10 @@ class Workflows:
             self._records.check_name(workflow)
             self._records.stamp(workflow)
             return await answer_document(workflow.document)
-        return await self.answer(await self._records.submit(workflow))
+        record = self._records.begin(workflow)
+        answer = await self.answer(record)  # as it was made, whatever has become of it once the store has it
+        await self._records.kept(record, workflow)
+        return answer
 
     async def lint(self, request: web.Request) -> web.Response:
         """Refuse what Argo's lint refuses; else it is answered as it came."""

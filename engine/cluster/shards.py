@@ -17,7 +17,7 @@ from engine.cluster.transport import Gone, Link, Transport, TransportError
 from engine.executors.executor import Result
 from rpc.logs import get_logger
 
-PAUSES: Final = (0.1, 10.0)
+PAUSES: Final = (0.1, 2.0)
 """Seconds until a shard is started again that did not last, and the most they grow to."""
 
 LASTED: Final = 60.0

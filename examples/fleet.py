@@ -4,7 +4,7 @@ python examples/fleet.py --config examples/plugins.toml
 
 Without `--address HOST:PORT`, that of a Ray cluster's control service, it starts a cluster of its own. Whoever kills
 shards, as `pkill -KILL -f ray::Actor` does, loses nothing: their workflows go on in the others. `fleet/starts` has a
-line for each time that a leaf was started, which is once.
+line for each time that a leaf was started: once, as long as this program lives. The next one goes on with workflows.
 """
 
 import argparse

@@ -81,6 +81,8 @@ class Driver:
         self.roster = Roster(limit, self.custody, self._came, self._heard)
         self.gathered = Gathered()
         self.writing = Writing(store)
+        self.given_up: StoreError | None = None
+        """Why the store was given up."""
         self.started = 0
         """How often the executor was given a leaf to start."""
         self.counts = Counts()
@@ -170,7 +172,13 @@ class Driver:
     # Where they are
 
     async def place(self) -> None:
-        """Have workflows be where they are to be, until cancelled."""
+        """Have workflows be where they are to be, until cancelled, or the store is given up."""
+        try:
+            await self._place_all()
+        except StoreError as error:
+            self._give_up(error)
+
+    async def _place_all(self) -> None:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -256,6 +264,9 @@ class Driver:
         return asked.answer
 
     def _send(self, line: Line, uid: str, asked: Asked) -> None:
+        if self.given_up is not None:
+            asked.answer.set_exception(self.given_up)
+            return
         self._asks += 1
         self._asked[self._asks] = line.epoch, uid, asked
         line.put(Ask(self._asks, uid, asked.name, asked.arguments))
@@ -278,7 +289,22 @@ class Driver:
     # What they say
 
     async def _see_to(self, line: Line) -> None:
-        """Do what a shard says, in the order in which it says it."""
+        """Do what a shard says, in the order in which it says it; nothing any more once the store is given up."""
+        try:
+            await self._do_what_comes(line)
+        except StoreError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: StoreError) -> None:
+        """The store has not taken something, and will not be asked again: whoever waits for that is told."""
+        self.given_up = error
+        asked, self._asked = self._asked, {}
+        for _, _, each in asked.values():
+            if not each.answer.done():
+                each.answer.set_exception(error)
+        self._news()
+
+    async def _do_what_comes(self, line: Line) -> None:
         while line.came or not line.is_gone:
             if not line.came:
                 line.news.clear()

@@ -13,12 +13,17 @@ from engine.cluster.holding import Held, Roster
 from engine.cluster.mail import Down, Drain, Turn
 from engine.cluster.shards import Line
 from engine.cluster.transport import TransportError
+from engine.cluster.writing import Writing
+from engine.storage.store import StoreError
 
 
 class Driven(Protocol):
     """What is known of the shards."""
 
     lines: Lines
+    writing: Writing
+    given_up: StoreError | None
+    """Why the store was given up."""
 
     @property
     def is_still(self) -> bool:
@@ -137,14 +142,14 @@ class Turning:
         """Have none turn, and all be done that was said."""
         self._is_on = False
         resting = [self._driver.ask_shard(line, "rest", {}) for line in self._driver.lines]
-        if resting:
-            await asyncio.wait(resting)
+        await asyncio.gather(*resting, return_exceptions=True)
 
     def drain(self, grace: float) -> None:
         """Have no more passes begun, and those under way aborted after so many seconds."""
         by = self._now() + grace
         self._drain_by = by if self._drain_by is None else min(by, self._drain_by)
         self._driver.lines.put(self._order())
+        asyncio.get_running_loop().call_at(self._drain_by, self._driver.writing.end)
         self.look()
 
     def _end(self) -> None:
@@ -155,6 +160,7 @@ class Turning:
     async def close(self) -> None:
         """Turn no more; whoever it turns for goes on as if drained."""
         self._end()
+        self._driver.writing.end()
         await self._rest()
 
     def failed(self, error: TransportError) -> None:
@@ -165,7 +171,7 @@ class Turning:
         """Let go who has nothing to wait for any more."""
         if self.draining:
             turning = (line.state is not None and line.state.turning for line in self._driver.lines)
-            if not self._is_on or (self._driver.is_done and not any(turning)):
+            if not self._is_on or self._driver.given_up or (self._driver.is_done and not any(turning)):
                 self._end()
         elif not self._roster.runs:
             self._let_go(waiter for waiter in self._waiters if waiter.left is None and not waiter.stays)

@@ -20,7 +20,7 @@ _log = get_logger(__name__)
 
 
 class Writing:
-    """A store that fails for a while is tried again."""
+    """A store that fails for a while is tried again, until `end`: from then on what fails raises `StoreError`."""
 
     def __init__(self, store: WorkflowStore) -> None:
         self._errors: dict[str, str] = {}
@@ -29,8 +29,14 @@ class Writing:
         self._store = store
         self._failing: asyncio.Future[str] | None = None
         """Done with the next failure, and why, where somebody waits for that."""
+        self._ended = False
         self._hurry = asyncio.Event()
         """Set where somebody does: the store is tried again at once."""
+
+    def end(self) -> None:
+        """Try once more what the store has not taken, and then no more."""
+        self._ended = True
+        self._hurry.set()
 
     @property
     def error(self) -> str:
@@ -89,7 +95,10 @@ class Writing:
         raise StoreError(failing.result())
 
     async def _rest(self, pause: float) -> float:
-        """Wait until the store is to be tried again; for how long the next time."""
+        """Wait until the store is to be tried again; for how long the next time. Raises `StoreError` where it is not
+        to be."""
+        if self._ended:
+            raise StoreError(self.error)
         self._hurry.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):

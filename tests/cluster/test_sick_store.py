@@ -1,0 +1,44 @@
+"""A fleet whose store fails can be drained and left: what was not written is not acted upon."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine import Fleet, MemoryStore, StoreError
+from engine.storage.store import Change
+from tests.cluster.doubles import Leaves, fan
+from tests.cluster.inside import Inside
+
+
+class _Sick(MemoryStore):
+    is_sick = False
+
+    async def commit(self, change: Change) -> int:
+        if self.is_sick:
+            raise StoreError("the disk is full")
+        return await super().commit(change)
+
+
+@pytest.mark.parametrize("runs", [False, True], ids=["none before", "one before"])
+@pytest.mark.parametrize("drains", [False, True], ids=["left", "drained"])
+async def test_it_ends(runs: bool, drains: bool) -> None:
+    store, leaves = _Sick(), Leaves(at_once=False)
+    async with Fleet(over=Inside(), executor=leaves, store=store) as fleet:
+        serving = asyncio.create_task(fleet.serve())
+        if runs:
+            fleet.submit(fan("before"))
+            await leaves.runs.get()
+        store.is_sick = True
+        lost = fleet.submit(fan("lost"))
+        with pytest.raises(StoreError, match="the disk is full"):
+            await fleet.saved(lost)
+        if runs:
+            with pytest.raises(StoreError, match="the disk is full"):
+                await fleet.suspend(fleet.workflows[0])
+        if drains:
+            fleet.drain(0.1)
+            await serving
+    await serving
+    assert not [uid for uid, _ in leaves.started if uid == lost.workflow.uid]

@@ -236,7 +236,7 @@ class Secured(asyncio.Transport, asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._paused = False
         self._go_on()
-        if self._speaks and not self._unsent:
+        if self._speaks and not self._unsent and not self._paused:  # the rest may have filled the socket again
             self._connection.resume_writing()
 
     # The connection's side

@@ -177,7 +177,7 @@ class WireLane:
         connection.begin()
 
     async def _connect(self) -> Connection:
-        """A new connection, by the settings that count at its end."""
+        """A new connection, by the settings and to one of the addresses that count at its end."""
         while True:
             handshakes = self._handshakes
             try:
@@ -188,9 +188,9 @@ class WireLane:
                 continue
             if connection is None:
                 continue
-            if handshakes is self._handshakes:
+            if handshakes is self._handshakes and connection not in self._retired:
                 return connection
-            self._addresses.lost(connection)
+            self._forget(connection)
             connection.transport.abort()
 
     async def _connect_by(self, handshakes: Handshakes | None) -> Connection | None:
@@ -217,8 +217,12 @@ class WireLane:
                 raise
         finally:
             if not made:
-                self._addresses.lost(connection)
+                self._forget(connection)
         return connection if made else None
+
+    def _forget(self, connection: Connection) -> None:
+        self._retired.discard(connection)
+        self._addresses.lost(connection)
 
     def _refused(self, error: LaneError) -> None:
         self._pool.refused()
@@ -293,8 +297,7 @@ class WireLane:
         if connection.gone:
             return
         connection.gone = True
-        self._retired.discard(connection)
-        self._addresses.lost(connection)
+        self._forget(connection)
         prompt = self._clock() - (connection.deadline - self._timeout) < _PROMPT
         self._pool.lost(connection, silent=silent and prompt)
         self._reconsider()
@@ -349,9 +352,9 @@ class WireLane:
         connection.fail(error(f"no complete reply within {self._timeout:g} s"))
 
     def _retire(self, connections: Iterable[Connection]) -> None:
-        """Let no call more travel by these."""
+        """Let no call more travel by these, some of which may not have been made yet."""
         for connection in connections:
-            if connection.call is None:
+            if connection.call is None and connection in self._pool.connections:
                 self.drop(connection)
             else:
                 self._retired.add(connection)

@@ -187,6 +187,48 @@ async def test_a_call_under_way_at_an_address_that_leaves_is_answered(lane: Make
     assert name.connections() == [1, 1]
 
 
+async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+    writer.close()
+
+
+@pytest.mark.parametrize("name", [True], indirect=True)
+@pytest.mark.usefixtures("at_once")
+async def test_an_address_that_leaves_during_a_handshake_carries_one_call_at_most(lane: MakeLane, name: Name) -> None:
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await left.wait()
+        reading, writing = await asyncio.open_connection("127.0.0.3", name.port)
+        await asyncio.gather(relay(reader, writing), relay(reading, writer))
+
+    async def once(line: Line) -> None:
+        await line.request()
+        await line.send(GOOD)
+        await line.gone()
+
+    await name.listen(accept, 1)
+    await name.serve(2, once)
+    await name.serve(3)
+    name.record = [1]
+    under_test = lane(name.address, timeout=2 * SHORT)
+    call = asyncio.ensure_future(outcome(post(under_test, "/", b"{}")))
+    await begun.wait()
+    name.record = [2]
+    await name.is_looked_up(name.looked_up + 3)  # so the lane has acted upon the new record, too
+    left.set()
+    assert await call == GOOD_REPLY
+    calls = 1
+    while (came := await outcome(post(under_test, "/", b"{}"))) == GOOD_REPLY:
+        calls += 1
+    assert came is TimedOut
+    assert calls <= 2
+    assert name.connections() == [1, 1]
+
+
 @pytest.mark.usefixtures("at_once")
 async def test_connections_move_to_an_address_that_is_new(lane: MakeLane, name: Name) -> None:
     await name.serve(1, together(4))

@@ -12,7 +12,7 @@ from rpc.address import Address
 from rpc.destinations import ANYWHERE, Destinations
 from rpc.lanes import Forbidden, LaneError
 from rpc.lanes.dialing import Dialer
-from rpc.tls import Tls, failure, foreign_protocol
+from rpc.tls import Tls, foreign_protocol
 
 NOBODY: Final = "nobody answers at"
 """How a problem begins that is not with who answers."""
@@ -102,4 +102,4 @@ async def _shake_hands(
         if not silent:
             return None
         why = ssl.SSLEOFError()
-    return f"TLS with {address} failed: {failure(why, shown='cert_file' in settings.files)}"
+    return f"TLS with {address} failed: {settings.failure(why)}"

@@ -116,6 +116,31 @@ class Tls:
         """The name that the certificate must be for, of a plugin at that `host`, which may have DNS's last dot."""
         return self.server_name or host.rstrip(".")
 
+    def failure(self, error: OSError) -> str:
+        """What failed in a handshake, in one line, told from a plugin that is down."""
+        shown = "cert_file" in self.files
+        if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError):
+            # As servers on Python's asyncio do, whatever they have against us.
+            blamed = "does not take our client certificate" if shown else "asks for a client certificate"
+            return f"the plugin hung up in the handshake; perhaps it {blamed}"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"{_WHY.get(error.verify_code, 'the certificate cannot be trusted')}: {error.verify_message}"
+        reason = error.reason or str(error)
+        if _TAKES_OURS_NOT.search(reason):
+            said = reason.partition("ALERT_")[2].replace("_", " ").lower()
+            if shown:
+                return f"the plugin does not take our client certificate: {said}"
+            # In TLS 1.2 that is what is said to who has none, and to who has no cipher in common.
+            perhaps = ", perhaps" if "HANDSHAKE" in reason else ""
+            return f"a client certificate is asked for{perhaps}: {said}"
+        if "ALERT_PROTOCOL_VERSION" in reason or reason in ("UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"):
+            return "no version of TLS that both take"
+        if "no application protocol" in reason:  # which Python knows by no name
+            return f"the plugin does not take {_PROTOCOL}, which is all that is offered by ALPN"
+        if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
+            return "what answers does not speak TLS"
+        return reason.replace("_", " ").lower() if reason.isupper() else reason
+
     def check_dates(self) -> None:
         """Raise `BadTls` where what was read has expired since."""
         for field, end in self._ends.items():
@@ -196,31 +221,6 @@ class Tls:
             return [_validity(ssl.PEM_cert_to_DER_cert(each.decode("ascii"))) for each in found]
         except (ssl.SSLError, ValueError, LookupError, StopIteration):
             raise BadTls(field, f"expected certificates in PEM in {file}, got one that cannot be read") from None
-
-
-def failure(error: OSError, shown: bool) -> str:
-    """What failed in a handshake, in one line, told from a plugin that is down. ``shown``: our certificate was."""
-    if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError):
-        # As servers on Python's asyncio do, whatever they have against us.
-        blamed = "does not take our client certificate" if shown else "asks for a client certificate"
-        return f"the plugin hung up in the handshake; perhaps it {blamed}"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{_WHY.get(error.verify_code, 'the certificate cannot be trusted')}: {error.verify_message}"
-    reason = error.reason or str(error)
-    if _TAKES_OURS_NOT.search(reason):
-        said = reason.partition("ALERT_")[2].replace("_", " ").lower()
-        if shown:
-            return f"the plugin does not take our client certificate: {said}"
-        # In TLS 1.2 that is what is said to who has none, and to who has no cipher in common.
-        perhaps = ", perhaps" if "HANDSHAKE" in reason else ""
-        return f"a client certificate is asked for{perhaps}: {said}"
-    if "ALERT_PROTOCOL_VERSION" in reason or reason in ("UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"):
-        return "no version of TLS that both take"
-    if "no application protocol" in reason:  # which Python knows by no name
-        return f"the plugin does not take {_PROTOCOL}, which is all that is offered by ALPN"
-    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
-        return "what answers does not speak TLS"
-    return reason.replace("_", " ").lower() if reason.isupper() else reason
 
 
 def foreign_protocol(spoken: ssl.SSLObject) -> str | None:

@@ -20,7 +20,7 @@ from rpc.client import MAX_BODY, TIMEOUT
 from rpc.lanes import Broken, Malformed, Response, TooLarge
 from rpc.lanes.head import CHUNKED, Head, HeadReader
 from rpc.lanes.reading import Reader
-from rpc.tls import Tls, failure
+from rpc.tls import Tls
 
 _PAUSE: Final = 0.01
 """Seconds between the pieces of a request that is dribbled."""
@@ -61,7 +61,7 @@ class Exchanges:
         tls: Tls | None = None,
     ) -> None:
         self._address = address
-        self._tls = tls
+        self._tls = (tls or Tls()) if address.scheme == "https" else None
         self.timeout = timeout
         self.max_body = max_body
         self.count = 0
@@ -80,12 +80,11 @@ class Exchanges:
                 if address.scheme == "unix":
                     reader, writer = await asyncio.open_unix_connection(address.socket)
                 else:
-                    tls = self._tls or (Tls() if address.scheme == "https" else None)
-                    context = tls.context if tls is not None else None
+                    context = self._tls.context if self._tls is not None else None
                     reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
         except ssl.SSLError as error:
-            shown = self._tls is not None and "cert_file" in self._tls.files
-            raise NobodyHome(f"TLS with {address} failed: {failure(error, shown)}") from None
+            why = self._tls.failure(error) if self._tls is not None else error
+            raise NobodyHome(f"TLS with {address} failed: {why}") from None
         except TimeoutError:
             raise NobodyHome(f"nobody answers at {address} within {self.timeout:g} s") from None
         except OSError as error:

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from rpc.lanes import LaneError, Unreachable, Untrusted
+from rpc.lanes.addresses import SocketAddress
 from rpc.lanes.connection import Connection
-from rpc.tls import Tls, failure, foreign_protocol
+from rpc.lanes.dialing import address_of
+from rpc.tls import Tls, foreign_protocol
 
 _RECORD: Final = 16 * 1024
 """Bytes that one record carries at most (RFC 8446, 5.1)."""
@@ -47,11 +49,11 @@ class Handshakes:
     def __init__(self, tls: Tls | None, host: str, clock: Callable[[], float]) -> None:
         self.tls = tls
         settings = tls if tls is not None else Tls()
+        self.failure = settings.failure
         self._context = settings.context
         self._name = settings.name(host)
-        self._shown = "cert_file" in settings.files
         self._clock = clock
-        self._sessions: dict[object, _Kept] = {}
+        self._sessions: dict[SocketAddress | None, _Kept] = {}
         self.buffer = memoryview(bytearray(_BUFFER))
         """For what comes on any of the connections, since it is read at once."""
 
@@ -61,7 +63,7 @@ class Handshakes:
         False where a resumed session made it fail, which is not offered again: a new connection may do.
         """
         loop = asyncio.get_running_loop()
-        peer = _peer(connected)
+        peer = address_of(connected)
         kept = self._kept(peer)
         secured = Secured(self, connection, kept.session if kept is not None else None)
         try:
@@ -88,18 +90,14 @@ class Handshakes:
         spoken = self._context.wrap_bio(incoming, outgoing, server_hostname=self._name, session=session)
         return spoken, incoming, outgoing
 
-    def failure(self, error: OSError) -> str:
-        """What failed, in one line."""
-        return failure(error, shown=self._shown)
-
-    def _kept(self, peer: object) -> _Kept | None:
+    def _kept(self, peer: SocketAddress | None) -> _Kept | None:
         kept = self._sessions.get(peer)
         if kept is not None and kept.until <= self._clock():
             del self._sessions[peer]
             return None
         return kept
 
-    def _keep(self, peer: object, spoken: ssl.SSLObject) -> None:
+    def _keep(self, peer: SocketAddress | None, spoken: ssl.SSLObject) -> None:
         """Called with a reply, since in TLS 1.3 tickets come after the handshake."""
         session, lifetime = spoken.session, _RESUMED_FOR
         if session is not None and (session.has_ticket or (session.id and spoken.version() != "TLSv1.3")):
@@ -110,7 +108,7 @@ class Handshakes:
             self._sessions.clear()
         self._sessions[peer] = _Kept(session, self._clock() + lifetime)
 
-    def _judge(self, peer: object, kept: _Kept, resumed: bool) -> None:
+    def _judge(self, peer: SocketAddress | None, kept: _Kept, resumed: bool) -> None:
         """A session was `resumed`, or not: by a server that has begun anew, or by one that never does."""
         if resumed:
             kept.resumed = True
@@ -285,10 +283,3 @@ class Secured(asyncio.Transport, asyncio.BufferedProtocol):
     def _flush(self) -> None:
         if self._outgoing.pending:
             self._send(self._outgoing.read())
-
-
-def _peer(connected: socket.socket) -> object:
-    try:
-        return connected.getpeername()
-    except OSError:  # it has hung up already
-        return None

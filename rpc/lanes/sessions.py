@@ -18,7 +18,7 @@ from rpc.lanes import MAX_HEAD, MAX_HEADERS, MAX_NEWCOMERS, Unreachable, Untrust
 from rpc.lanes.dialing import Dialer, address_of
 from rpc.lanes.watched import WatchedProtocol
 from rpc.permits import Permits
-from rpc.tls import Tls, failure, foreign_protocol
+from rpc.tls import Tls, foreign_protocol
 
 
 class Stale(Exception):
@@ -92,6 +92,7 @@ class Sessions:
         settings = (tls or Tls()) if address.scheme == "https" else None
         self._context = settings.context if settings is not None else None
         self._host = settings.name(address.host) if settings is not None else None
+        self._failure = settings.failure if settings is not None else str
         self._timeout = timeout
         self._headers = headers
         # As many calls as connections that have replied before, and the newcomers. Those who wait here are not being
@@ -186,13 +187,10 @@ class Sessions:
             else:
                 protocol.force_close()
 
-    def _failure(self, error: OSError) -> str:
-        return failure(error, shown=self.tls is not None and "cert_file" in self.tls.files)
-
     async def blamed(self, error: BaseException) -> str | None:
         """What TLS made of it, if it was TLS: uvloop tells that only after a call has failed to be written for it."""
         blamed = _tls_error(error)
-        if blamed is None and isinstance(error, aiohttp.ClientOSError) and self.tls is not None:
+        if blamed is None and isinstance(error, aiohttp.ClientOSError) and self._context is not None:
             await asyncio.sleep(0)
             blamed, self._alert = self._alert, None
         return self._failure(blamed) if blamed is not None else None

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from registry.config import Config, PluginConfig
-from registry.registry import connect, enabled_by
+from registry.connecting import connect
+from registry.registry import enabled_by
 from rpc import Client, FatalError, Method, PluginError
 from rpc.address import parse_address
 from rpc.destinations import ANYWHERE, Destinations

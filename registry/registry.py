@@ -12,17 +12,16 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-import msgspec
-
 from registry.config import Config, KubernetesSettings, PluginConfig
+from registry.connecting import Route, connect, what_connects
 from registry.discovered import Discovered, cluster_of
 from registry.discovering import LONGEST_PAUSE, Manifests, follow
 from registry.errors import ConfigError
 from registry.generations import Generations, Plugin
 from registry.loading import load_config
 from registry.watching import changes
-from rpc import BadTls, BatchPolicy, BreakerPolicy, Budget, Client, RequestObserver, RetryPolicy
-from rpc.destinations import ANYWHERE, Destinations
+from rpc import BadTls, Budget, Client, RequestObserver
+from rpc.destinations import Destinations
 from rpc.logs import get_logger
 
 if TYPE_CHECKING:
@@ -60,43 +59,6 @@ class RegistryStats:
     draining: int
     reloads: int
     rejected: int
-
-
-_Route = tuple[PluginConfig, Destinations]
-
-
-def connect(
-    config: PluginConfig,
-    budget: Budget | None = None,
-    observer: RequestObserver | None = None,
-    destinations: Destinations = ANYWHERE,
-    processes: int = 1,
-) -> Client:
-    """A client for one plugin, to be opened with ``async with``. ``budget``: what its retries share with others'.
-
-    It is one of those that so many ``processes`` have, and a number of requests that may be under way is theirs.
-    """
-    concurrency = config.concurrency
-    return Client(
-        config.address,
-        name=config.name,
-        lane=config.lane,
-        protocol=config.protocol,
-        balance=config.balance,
-        timeout=config.timeout,
-        concurrency=max(concurrency // processes, 1) if isinstance(concurrency, int) else concurrency,
-        token=config.token,
-        headers=config.headers,
-        tls=config.tls,
-        max_body=config.max_body,
-        not_found_ttl=config.not_found_ttl,
-        retry=RetryPolicy(**msgspec.structs.asdict(config.retry)),
-        breaker=BreakerPolicy(**msgspec.structs.asdict(config.breaker)),
-        batch=BatchPolicy(**msgspec.structs.asdict(config.batch)),
-        budget=budget,
-        observer=observer,
-        destinations=destinations,
-    )
 
 
 def enabled_by(config: Config) -> str | None:
@@ -146,7 +108,7 @@ class Registry:
         self._on_secrets: Callable[[tuple[str, ...]], object] | None = None
         self._enabled_by: str | None = ""  # nothing said of it yet
         self._in_force: dict[str, PluginConfig] = {}
-        self._clients: dict[_Route, Client] = {}
+        self._clients: dict[Route, Client] = {}
         self._generations = Generations()
         self._processes = processes
         self.budget = Budget(time.monotonic(), 1 / processes)
@@ -267,11 +229,7 @@ class Registry:
                 self._tell_expired(config)
                 if config == self._read:
                     return Reload(self._generations.current.number)
-                record = await self._replace(self._discovered.added_to(config))
-                elsewhere = config.kubernetes != self._read.kubernetes
-                self._read = config
-                if elsewhere:
-                    await self._discover()
+                record = await self._take(config)
         self._tell(record)
         return record
 
@@ -282,10 +240,17 @@ class Registry:
         async with self._reloading:
             if not self._open:
                 raise RuntimeError("the registry is not open: use it inside `async with`")
-            self._read = config
-            record = await self._replace(self._discovered.added_to(config))
-            await self._discover()
+            record = await self._take(config)
         self._tell(record)
+        return record
+
+    async def _take(self, config: Config) -> Reload:
+        """Put in force what was read, or handed to us, and follow its cluster."""
+        record = await self._replace(self._discovered.added_to(config))
+        elsewhere = config.kubernetes != self._read.kubernetes
+        self._read = config
+        if elsewhere:
+            await self._discover()
         return record
 
     def _load(self, file: Path) -> Config:
@@ -395,7 +360,7 @@ class Registry:
             _log.info("loading plugin", name=name)
         for name in record.removed:
             _log.info("removing plugin", name=name)
-        routes = {name: (_route(plugin), config.destinations(plugin)) for name, plugin in after.items()}
+        routes = {name: (what_connects(plugin), config.destinations(plugin)) for name, plugin in after.items()}
         clients = await self._open_clients({routes[name]: plugin for name, plugin in after.items()})
         plugins = tuple(Plugin(plugin, clients[routes[name]]) for name, plugin in after.items())
         for plugin in plugins:
@@ -411,9 +376,9 @@ class Registry:
         self._tell_secrets(client)
         return await client.__aenter__()
 
-    async def _open_clients(self, routes: Mapping[_Route, PluginConfig]) -> dict[_Route, Client]:
+    async def _open_clients(self, routes: Mapping[Route, PluginConfig]) -> dict[Route, Client]:
         """The client of each plugin, those that there are and new ones; where one cannot be had, no new one stays."""
-        clients: dict[_Route, Client] = {}
+        clients: dict[Route, Client] = {}
         try:
             for route, plugin in routes.items():
                 clients[route] = self._clients.get(route) or await self._connect(plugin, route[1])
@@ -428,19 +393,3 @@ class Registry:
             task = asyncio.create_task(client.aclose(), name=f"registry: close {client.name}")
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
-
-
-def _route(plugin: PluginConfig) -> PluginConfig:
-    """What of `plugin` its client depends on: all but what is for the engine, and what a client can be told anew."""
-    return msgspec.structs.replace(
-        plugin,
-        token=None,
-        headers=None,
-        tls=None,
-        failure_policy="abort",
-        mode="apply",
-        payload="metadata",
-        cache="auto",
-        cache_ttl=None,
-        match=None,
-    )

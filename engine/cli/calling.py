@@ -17,7 +17,7 @@ from engine.verifying.setting import put, read_value
 from engine.verifying.verdicts import verdict_on
 from registry import PluginConfig
 from registry.cli import BadInput
-from registry.registry import connect
+from registry.connecting import connect
 from registry.terminal import ESCAPES, printable
 from rpc import Method, PluginError, Request
 from rpc.examples import example_of

@@ -22,7 +22,7 @@ from engine.recording.reading import Record
 from engine.recording.replaying import Compared, Replay
 from registry.cli import BadInput
 from registry.config import RetrySettings
-from registry.registry import connect
+from registry.connecting import connect
 from registry.terminal import console, printable, tell
 from rpc import Client
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from registry import Config, ConfigError, PluginConfig, Registry, Reload, load_config
+from registry import Config, ConfigError, PluginConfig, Registry, Reload, connecting, load_config
 from registry import registry as registry_module
 from registry.watching import changes
 from rpc import Client, PluginError
@@ -234,7 +234,7 @@ async def test_clients_of_a_list_that_cannot_be_put_in_force_are_closed_again(
         opened.append(registry_client := original(config, *more))
         return registry_client
 
-    original = registry_module.connect
+    original = connecting.connect
     async with Registry(toml(ON), watch=False) as registry:
         before = registry.snapshot()
         monkeypatch.setattr(registry_module, "connect", connect)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from registry import Config, ConfigError, EngineSettings, PluginConfig, Registry, Seconds, Token
-from registry.registry import connect
+from registry.connecting import connect
 from rpc import Method, TransientError
 
 ON = EngineSettings(enabled=True)

@@ -1,8 +1,8 @@
 """Which of a name's addresses is dialled, and which connections make way for others: decisions only.
 
-An address is *failing* from a dial that it lost, or a call of which nothing more was heard, until a connection to it
-gives its first reply; and *gone* once it is in the name's record no more. Nothing here awaits or touches a socket; the
-clock is told. ``C`` is a connection, opaque.
+An address is *failing* from a dial that it lost, a connection that it cut off, or a call of which nothing more was
+heard, until a connection to it gives its first reply; and *gone* once it is in the name's record no more. Nothing here
+awaits or touches a socket; the clock is told. ``C`` is a connection, opaque.
 """
 
 from __future__ import annotations

@@ -319,7 +319,7 @@ class Shard:
 
     def _operate(self, ask: Ask) -> Awaitable[Any]:
         if ask.name == "rest":
-            return self._rested()
+            return self._rested(self._turning)
         if ask.name == "look":
             self.put(self._teller.take(nodes=True))
             return DONE
@@ -335,9 +335,9 @@ class Shard:
             _OPERATIONS[ask.name](self._engine, workflow, **ask.arguments)
         return self._engine.saved(workflow)
 
-    async def _rested(self) -> None:
-        if self._turning is not None:
-            await _ended(self._turning)
+    async def _rested(self, turning: asyncio.Task[None] | None) -> None:
+        if turning is not None:  # somebody may want another one by now
+            await _ended(turning)
         await self._engine.saved()
         self.put(self._teller.take())
 

@@ -212,6 +212,33 @@ async def test_run_ends_where_nothing_can_change_any_more_and_says_why() -> None
         await fleet.run()
 
 
+async def test_a_run_that_begins_as_another_ends_has_its_passes() -> None:
+    one, two = fan("one"), fan("two")
+    then: list[asyncio.Task[None]] = []
+
+    def begin(commit: Commit) -> None:
+        if commit.finished and commit.workflow is one:
+            then.append(asyncio.create_task(fleet.run([two])))
+
+    async with Fleet(over=Inside(), executor=Leaves()) as fleet:
+        fleet.listeners.append(begin)
+        async with asyncio.timeout(10):
+            await fleet.run([one])
+            await then[0]
+    assert two.phase == "Succeeded"
+
+
+async def test_a_run_that_begins_as_another_is_cancelled_has_its_passes() -> None:
+    two = fan("two")
+    async with Fleet(over=Inside(), executor=Leaves()) as fleet:
+        first = asyncio.create_task(fleet.run([fan("one")]))
+        await asyncio.sleep(0)
+        first.cancel()
+        async with asyncio.timeout(10):
+            await fleet.run([two])
+    assert two.phase == "Succeeded"
+
+
 async def test_run_ends_in_time_and_goes_on_later() -> None:
     work = workflow({"name": "main", "suspend": {"duration": "1h"}})
     async with Fleet(over=Inside(), shards=1) as fleet:

@@ -118,7 +118,8 @@ class Turning:
         finally:
             self._waiters.discard(waiter)
             if not self._waiters:
-                await self._rest()
+                with suppress(StoreError):  # it is tried again all the same
+                    await self._driver.writing.unless_failing(self._rest())
 
     def _turn(self) -> None:
         """Have all turn, for as long as anybody wants that."""
@@ -138,11 +139,11 @@ class Turning:
         if self._is_on or self.draining:
             line.put(self._order())
 
-    async def _rest(self) -> None:
-        """Have none turn, and all be done that was said."""
+    def _rest(self) -> asyncio.Future[list[Any]]:
+        """Have none turn. Done once all is that was said."""
         self._is_on = False
         resting = [self._driver.ask_shard(line, "rest", {}) for line in self._driver.lines]
-        await asyncio.gather(*resting, return_exceptions=True)
+        return asyncio.gather(*resting, return_exceptions=True)
 
     def drain(self, grace: float) -> None:
         """Have no more passes begun, and those under way aborted after so many seconds."""

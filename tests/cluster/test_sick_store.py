@@ -1,4 +1,4 @@
-"""A fleet whose store fails can be drained and left: what was not written is not acted upon."""
+"""A fleet whose store fails can be stopped, drained and left: what was not written is not acted upon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from engine import Fleet, MemoryStore, StoreError
 from engine.storage.store import Change
-from tests.cluster.doubles import Leaves, fan
+from tests.cluster.doubles import Leaves, fan, until
 from tests.cluster.inside import Inside
 
 
@@ -42,3 +42,23 @@ async def test_it_ends(runs: bool, drains: bool) -> None:
             await serving
     await serving
     assert not [uid for uid, _ in leaves.started if uid == lost.workflow.uid]
+
+
+@pytest.mark.parametrize("cancelled", [False, True], ids=["in time", "cancelled"])
+async def test_whoever_it_turned_for_goes_on(cancelled: bool) -> None:
+    store, leaves = _Sick(), Leaves()
+    async with Fleet(over=Inside(), executor=leaves, store=store) as fleet:
+        work = fan("one")
+        handle = fleet.submit(work)
+        await fleet.saved(work)
+        store.is_sick = True
+        running = asyncio.create_task(fleet.run(timeout=None if cancelled else 0.05))
+        await until(lambda: bool(fleet.health.store))
+        if cancelled:
+            running.cancel()
+        await asyncio.wait((running,))
+        assert leaves.started == []
+        store.is_sick = False
+        await fleet.run()
+    assert handle.phase == "Succeeded"
+    assert leaves.twice == []

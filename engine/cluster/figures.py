@@ -6,7 +6,6 @@ What is mailed is what is new, so that the sums go on when a shard dies and anot
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -104,8 +103,8 @@ class Teller:
         told, news = self._told, self.take()
         return news if news != told else None
 
-    def take(self, *, nodes: bool = False) -> News:
-        """What there is to tell; with ``nodes`` these are counted, too, which takes its time where there are many."""
+    def take(self) -> News:
+        """What there is to tell."""
         figures = self._engine.figures
         stats, timings, registry = figures.stats, figures.timings, figures.registry
         self._told = news = News(
@@ -118,7 +117,6 @@ class Teller:
             spent=registry.spent - self._spent if registry is not None else 0,
             refused=registry.refused - self._refused if registry is not None else 0,
             plugins=[self._sum(plugin).since(plugin) for plugin in registry.plugins] if registry is not None else [],
-            nodes=dict(self._engine.nodes_by_phase()) if nodes else None,
         )
         self._told_at = self._clock()
         self._stats = stats
@@ -153,7 +151,6 @@ class Gathered:
         self._plugins: dict[str, _Sum] = {}
         self._now: dict[int, News] = {}
         """What the shards that are there have said last."""
-        self._nodes: dict[int, Mapping[str, int]] = {}
 
     def take(self, shard: int, news: News) -> None:
         """A shard has told."""
@@ -169,13 +166,10 @@ class Gathered:
             self._plugins.setdefault(plugin.name, _Sum(plugin.name)).take(plugin)
         called = {plugin.name for each in self._now.values() for plugin in each.plugins}
         self._plugins = {name: each for name, each in self._plugins.items() if name in called}
-        if news.nodes is not None:
-            self._nodes[shard] = news.nodes
 
     def gone(self, shard: int) -> None:
         """A shard is no more. What it had counted stays counted, what it did is done no more."""
         self._now.pop(shard, None)
-        self._nodes.pop(shard, None)
         if shard in self._by_shard:
             self._by_shard[shard] = _of_now(self._by_shard[shard], ())
 
@@ -188,10 +182,6 @@ class Gathered:
     def shards(self) -> Mapping[int, EngineStats]:
         """Of each shard, those included that had its number before."""
         return dict(sorted(self._by_shard.items()))
-
-    def nodes_by_phase(self) -> Counter[str]:
-        """As they were counted last."""
-        return sum(map(Counter[str], self._nodes.values()), Counter())
 
     def figures(self, stats: EngineStats | None = None, registry: RegistryStats | None = None) -> Figures:
         """All of them; `stats` and those of the `registry` are the driver's where it knows better."""

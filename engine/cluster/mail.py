@@ -152,8 +152,7 @@ class PluginNews(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class News(Item, tag="news"):
     """What has come to the figures of a shard. Of the ``stats`` what is no count is of now, as are durations.
 
-    ``spent`` and ``refused`` are what the retry budget was asked for. ``nodes`` are those of unfinished workflows by
-    phase, None where they were not counted.
+    ``spent`` and ``refused`` are what the retry budget was asked for.
     """
 
     stats: EngineStats
@@ -165,7 +164,6 @@ class News(Item, tag="news"):
     spent: int
     refused: int
     plugins: list[PluginNews]
-    nodes: dict[str, int] | None
 
 
 class Done(Item, tag="done"):

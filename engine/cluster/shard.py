@@ -321,7 +321,7 @@ class Shard:
         if ask.name == "rest":
             return self._rested(self._turning)
         if ask.name == "look":
-            self.put(self._teller.take(nodes=True))
+            self.put(self._teller.take())
             return DONE
         if ask.name == "waiting_for":
             return self._reasons(ask.arguments["uids"])

@@ -171,7 +171,6 @@ class Shards:
         self._stack = AsyncExitStack()
         self.exchanges = 0
         """With shards that are gone."""
-        self.started = 0
 
     def __iter__(self) -> Iterator[Line]:
         return iter([self._lines[epoch] for epoch in sorted(self._there)])
@@ -223,7 +222,6 @@ class Shards:
         except BaseException:
             del self._lines[line.epoch]
             raise
-        self.started += 1
         return line, link
 
     async def _keep(self, line: Line, link: Link) -> None:

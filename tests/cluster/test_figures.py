@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 
@@ -34,7 +35,7 @@ class _Fleet:
 
     def mail(self) -> None:
         for shard, teller in self.tellers.items():
-            self.gathered.take(shard, _mailed(msgspec.json.encode(teller.take(nodes=True))))
+            self.gathered.take(shard, _mailed(msgspec.json.encode(teller.take())))
 
     def dies(self, shard: int) -> None:
         self.gathered.gone(shard)
@@ -57,7 +58,7 @@ class _Fleet:
         return [workflow for engine in self.engines.values() for workflow in engine.workflows]
 
     def nodes_by_phase(self) -> Mapping[str, int]:
-        return self.gathered.nodes_by_phase()
+        return sum((engine.nodes_by_phase() for engine in self.engines.values()), Counter())
 
     async def look(self) -> None:
         self.mail()

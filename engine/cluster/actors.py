@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from engine.cluster import frames
-from engine.cluster.sockets import PATIENCE, SocketLink, completed, end, kill, spawn
+from engine.cluster.sockets import PATIENCE, SocketLink, completed, connected, end, kill, spawn
 from engine.cluster.transport import SHARD, Link, TransportError
 
 AUTO: Final = "auto"
@@ -180,7 +180,7 @@ class _Connection:
         await self._cluster.close()
 
     async def _streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        ours, theirs = socket.socketpair()
+        ours, theirs = connected()
         with theirs:
             try:
                 socket.send_fds(self._control, [b"\0"], [theirs.fileno()])

@@ -27,7 +27,7 @@ async def spawn(
 ) -> tuple[asyncio.subprocess.Process, socket.socket]:
     """Start a child that calls ``"module:callable"``, see `engine.cluster.child`, which finds modules as they are found
     here; the process, and our end of its socket. Raises `TransportError`."""
-    ours, theirs = socket.socketpair()
+    ours, theirs = connected()
     with theirs:
         try:
             process = await asyncio.create_subprocess_exec(
@@ -41,6 +41,14 @@ async def spawn(
             ours.close()
             raise TransportError(f"cannot start {sys.executable}: {error}") from error
     return process, ours
+
+
+def connected() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a socket. Raises `TransportError`."""
+    try:
+        return socket.socketpair()
+    except OSError as error:  # too many files are open
+        raise TransportError(f"cannot make a socket: {error}") from error
 
 
 async def completed(making: Coroutine[Any, Any, _T], undo: Callable[[_T], Awaitable[None]]) -> _T:

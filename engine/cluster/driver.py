@@ -81,8 +81,8 @@ class Driver:
         self.roster = Roster(limit, self.custody, self._came, self._heard)
         self.gathered = Gathered()
         self.writing = Writing(store)
-        self.given_up: StoreError | None = None
-        """Why the store was given up."""
+        self.given_up: Exception | None = None
+        """Why nothing more is done: the store was given up, or this has a mistake."""
         self.started = 0
         """How often the executor was given a leaf to start."""
         self.counts = Counts()
@@ -172,10 +172,10 @@ class Driver:
     # Where they are
 
     async def place(self) -> None:
-        """Have workflows be where they are to be, until cancelled, or the store is given up."""
+        """Have workflows be where they are to be, until cancelled, or all is given up."""
         try:
             await self._place_all()
-        except StoreError as error:
+        except Exception as error:
             self._give_up(error)
 
     async def _place_all(self) -> None:
@@ -289,14 +289,17 @@ class Driver:
     # What they say
 
     async def _see_to(self, line: Line) -> None:
-        """Do what a shard says, in the order in which it says it; nothing any more once the store is given up."""
+        """Do what a shard says, in the order in which it says it; nothing any more once all is given up."""
         try:
             await self._do_what_comes(line)
-        except StoreError as error:
+        except Exception as error:
             self._give_up(error)
 
-    def _give_up(self, error: StoreError) -> None:
-        """The store has not taken something, and will not be asked again: whoever waits for that is told."""
+    def _give_up(self, error: Exception) -> None:
+        """The store has not taken something, and will not be asked again, or a mistake was made, behind which nothing
+        is known for sure but what the store has: whoever waits is told."""
+        if not isinstance(error, StoreError):
+            _log.error("the fleet cannot go on", exc_info=error)
         self.given_up = error
         asked, self._asked = self._asked, {}
         for _, _, each in asked.values():
@@ -354,7 +357,10 @@ class Driver:
             case News():
                 self.gathered.take(line.number, item)
             case _:
-                self._watchers.see(item, line.number)
+                try:
+                    self._watchers.see(item, line.number)
+                except Exception:
+                    _log.exception("an observer failed")
 
     def _committed(self, line: Line, change: Committed) -> None:
         uid = change.head.uid

@@ -201,7 +201,9 @@ class Shards:
                 raise
             self._stack = stack.pop_all()
         for line, link in links:
-            self._keeping.append(asyncio.create_task(self._keep(line, link), name=f"shard {line.number}"))
+            keeping = asyncio.create_task(self._keep(line, link), name=f"shard {line.number}")
+            keeping.add_done_callback(_ended)
+            self._keeping.append(keeping)
         await asyncio.sleep(0)  # they are there once that has begun
         return self
 
@@ -263,3 +265,8 @@ class Shards:
             else:
                 del self._failed[number]
                 return line, link, pause
+
+
+def _ended(keeping: asyncio.Task[None]) -> None:
+    if not keeping.cancelled() and (error := keeping.exception()) is not None:
+        _log.error("shards of a number are not replaced any more", task=keeping.get_name(), exc_info=error)

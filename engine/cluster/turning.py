@@ -22,8 +22,8 @@ class Driven(Protocol):
 
     lines: Lines
     writing: Writing
-    given_up: StoreError | None
-    """Why the store was given up."""
+    given_up: Exception | None
+    """Why nothing more is done."""
 
     @property
     def is_still(self) -> bool:
@@ -174,6 +174,8 @@ class Turning:
             turning = (line.state is not None and line.state.turning for line in self._driver.lines)
             if not self._is_on or self._driver.given_up or (self._driver.is_done and not any(turning)):
                 self._end()
+        elif self._driver.given_up is not None:
+            self._let_go(self._waiters, self._driver.given_up)
         elif not self._roster.runs:
             self._let_go(waiter for waiter in self._waiters if waiter.left is None and not waiter.stays)
         elif any(not waiter.stays for waiter in self._waiters) and self._driver.is_still and self._silent():

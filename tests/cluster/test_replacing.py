@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from engine import Fleet
+from engine import Fleet, MemoryStore
+from engine.cluster.custody import Custody
+from engine.cluster.placement import Placement
 from engine.cluster.shards import TRIES
 from engine.cluster.transport import TransportError
 from tests.cluster.doubles import SUCCEEDED, Leaves, fan
@@ -49,3 +52,25 @@ async def test_where_none_can_be_started_any_more_whoever_waits_is_told() -> Non
             await link.kill()
         with pytest.raises(TransportError, match="there is no room"):
             await running
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Placement, "settle"), (Custody, "start")])
+async def test_a_mistake_of_ours_is_logged_and_whoever_waits_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, owner: type, name: str
+) -> None:
+    def mistaken(*given: Any) -> Any:
+        raise KeyError("a mistake of ours")
+
+    monkeypatch.setattr(owner, name, mistaken)
+    store, work = MemoryStore(), fan("one")
+    async with Fleet(over=Inside(), executor=Leaves(), store=store) as fleet:
+        with pytest.raises(KeyError, match="a mistake of ours"):
+            await fleet.run([work])
+        with pytest.raises(KeyError, match="a mistake of ours"):
+            await fleet.serve()
+    assert "the fleet cannot go on" in caplog.text
+    monkeypatch.undo()
+    async with Fleet(over=Inside(), executor=Leaves(), store=store) as fleet:
+        (work,) = fleet.workflows
+        await fleet.run()
+    assert work.phase == "Succeeded"

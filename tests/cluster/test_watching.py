@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from engine import Fleet, PassTold, Recorder, Told
+from engine import Fleet, PassEnd, PassTold, Recorder, Told
 from engine.cluster.configuring import packed, unpacked
 from engine.recording.format import Called
 from engine.recording.reading import Record
 from registry import load_config
+from rpc import Request
 from tests.acceptance.peer import Peer
 from tests.acceptance.test_observer import Seen
 from tests.cluster.doubles import Leaves, fan, until
@@ -95,3 +96,25 @@ async def test_what_a_shard_logs_is_logged_here(caplog: pytest.LogCaptureFixture
     assert (record.name, record.levelno) == ("engine.reconciling.run", logging.WARNING)
     assert "workflow=default/one" in record.getMessage()
     assert "shard=0" in record.getMessage()
+
+
+class _Broken:
+    """An observer."""
+
+    def requested(self, request: Request) -> None:
+        raise RuntimeError("it broke")
+
+    def pass_begun(self, workflow: str) -> None:
+        raise RuntimeError("it broke")
+
+    def pass_ended(self, ended: PassEnd) -> None:
+        raise RuntimeError("it broke")
+
+
+async def test_an_observer_that_fails_is_logged_and_nothing_else_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    work, inside = fan("one"), Inside()
+    async with Fleet(over=inside, executor=Leaves(), observer=_Broken()) as fleet:
+        await fleet.run([work])
+        assert len(inside.links) == 2
+    assert work.phase == "Succeeded"
+    assert "an observer failed" in caplog.text

@@ -214,8 +214,8 @@ class Engine:
         counted when this is asked."""
         return Counter(node.phase for each in self.workflows for node in list(each.nodes.values()))
 
-    async def look(self) -> None:
-        """Have `figures` and `nodes_by_phase` be of this moment: an engine's are, those of a fleet are a second old."""
+    async def look(self, *workflows: Subject) -> None:
+        """Have `figures`, and what `waiting_for` says of these workflows, be of this moment: an engine's are."""
 
     def waiting_for(self, workflow: Subject) -> str:
         """Why an unfinished workflow does not go on, in words."""

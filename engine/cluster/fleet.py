@@ -263,12 +263,15 @@ class Fleet:
         """How many nodes of unfinished workflows there are, as they were committed last."""
         return Counter(node.phase for each in self.workflows for node in list(each.nodes.values()))
 
-    async def look(self) -> None:
-        """Have all figures be of this moment."""
+    async def look(self, *workflows: Subject) -> None:
+        """Have all figures be of this moment, and what `waiting_for` says of these workflows."""
         await self._ask_all("look")
+        found = map(self._roster.find, map(self._workflow, workflows))
+        await self._ask_why([held for held in found if held is not None])
 
     def waiting_for(self, workflow: Subject) -> str:
-        """Why an unfinished workflow does not go on, in words: as of the end of the last `run`, or of `look`."""
+        """Why an unfinished workflow does not go on, in words: as of the end of the last `run`, or of `look`
+        at it."""
         held = self._roster.find(self._workflow(workflow))
         if held is None:
             return "nothing was started"

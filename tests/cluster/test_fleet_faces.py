@@ -239,6 +239,16 @@ async def test_a_run_that_begins_as_another_is_cancelled_has_its_passes() -> Non
     assert two.phase == "Succeeded"
 
 
+async def test_why_a_workflow_waits_is_known_to_who_looks_at_it() -> None:
+    leaves = Leaves(at_once=False)
+    async with serving(executor=leaves) as fleet:
+        handle = fleet.submit(fan("one", 1))
+        await leaves.runs.get()
+        assert fleet.waiting_for(handle) == "a shard has it"
+        await fleet.look(handle)
+        assert fleet.waiting_for(handle).startswith("1 running")
+
+
 async def test_run_ends_in_time_and_goes_on_later() -> None:
     work = workflow({"name": "main", "suspend": {"duration": "1h"}})
     async with Fleet(over=Inside(), shards=1) as fleet:

@@ -122,7 +122,7 @@ async def opened(store: WorkflowStore) -> AsyncIterator[None]:
 
 
 _kept: Final[set[int]] = set()
-"""The stores, by `id`, that an engine has open: of all engines, as `engine.reconciling.active` has it of workflows."""
+"""The stores, by `id`, that an engine has open: of all engines, as `engine.reconciling.roll` has it of workflows."""
 
 
 class Staged(msgspec.Struct, frozen=True):

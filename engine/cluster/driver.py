@@ -104,8 +104,6 @@ class Driver:
         self._asks = 0
         self._asked: dict[int, tuple[int, str, Asked]] = {}
         """By number what was asked: of the shard of which epoch, about which workflow."""
-        self._untold: list[Commit] = []
-        """What listeners hear once the leaves that it starts are started."""
         self._last: dict[str, list[str]] = {}
         """By uid the nodes that the last pass has changed, of workflows that have leaves to be stopped yet."""
         self._over: list[str] = []
@@ -135,6 +133,7 @@ class Driver:
         line = self.lines.get(self.custody.holder(workflow.uid))
         self._leave(held, parting=True)
         self.custody.forget(workflow.uid)
+        self._last.pop(workflow.uid, None)
         self._fresh = [each for each in self._fresh if each[0] is not held]
         left = Asked("forget", {}, asyncio.get_running_loop().create_future())
         if line is None:
@@ -333,12 +332,12 @@ class Driver:
             self._do(line, item)
             if not number % FEW:
                 yield
-        self._tell()
+        self._tell(line)
 
     def _do(self, line: Line, item: Up) -> None:
         match item:
             case Committed():
-                self._tell()
+                self._tell(line)
                 self._committed(line, item)
             case Starting():
                 self._start(line, item)
@@ -381,14 +380,14 @@ class Driver:
             self._leave(held)
             if not self._keeps:
                 self._over.append(uid)
-            self._untold.append(Commit(workflow, [*self._last.pop(uid, ()), *(changed or ())]))
+            line.untold.append(Commit(workflow, [*self._last.pop(uid, ()), *(changed or ())]))
         elif workflow.finished:
             self._last.setdefault(uid, []).extend(changed or ())
         elif changed is not None and self.roster.listeners:
-            self._untold.append(Commit(workflow, changed))
+            line.untold.append(Commit(workflow, changed))
 
-    def _tell(self) -> None:
-        untold, self._untold = self._untold, []
+    def _tell(self, line: Line) -> None:
+        untold, line.untold = line.untold, []
         for commit in untold:
             self.roster.tell(commit)
 

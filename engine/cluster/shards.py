@@ -15,6 +15,7 @@ from engine.cluster.mail import Down, Report, State, Up, read_up
 from engine.cluster.mailbox import Mailbox
 from engine.cluster.transport import Gone, Link, Transport, TransportError
 from engine.executors.executor import Result
+from engine.reconciling.results import Commit
 from rpc.logs import get_logger
 
 PAUSES: Final = (0.1, 2.0)
@@ -52,6 +53,8 @@ class Line:
         """Whether what it has said is being seen to."""
         self.templates: dict[int, dict[str, Any]] = {}
         """Those that it has sent last, by number."""
+        self.untold: list[Commit] = []
+        """What listeners hear once the leaves that it starts are started."""
         self.exchanges = 0
         self.answered = 0.0
         """When it answered last, by the loop's clock; 0 before it did."""

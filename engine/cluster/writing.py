@@ -86,6 +86,8 @@ class Writing:
     async def unless_failing(self, done: asyncio.Future[_T]) -> _T:
         """Wait for what is to be written while the store works. Raises `StoreError`, and it is tried again all the
         same."""
+        if self._ended and self.error and not done.done():  # nobody will try it again
+            raise StoreError(self.error)
         self._failing = failing = self._failing or asyncio.get_running_loop().create_future()
         self._hurry.set()
         await asyncio.wait((done, failing), return_when=asyncio.FIRST_COMPLETED)

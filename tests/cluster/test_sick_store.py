@@ -40,6 +40,8 @@ async def test_it_ends(runs: bool, drains: bool) -> None:
         if drains:
             fleet.drain(0.1)
             await serving
+            with pytest.raises(StoreError, match="the disk is full"):
+                await fleet.saved(lost)
     await serving
     assert not [uid for uid, _ in leaves.started if uid == lost.workflow.uid]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from tests.serving.inside import workflow
 
 MANY = 8
 
+POLL = 0.01
+"""Seconds between two looks at what another process does."""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
@@ -29,8 +33,14 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def _shards(served: Served) -> list[psutil.Process]:
-    children = psutil.Process(served.process.pid).children()
-    return [each for each in children if "engine.cluster.child" in each.cmdline()]
+    return [each for each in psutil.Process(served.process.pid).children() if _is_shard(each)]
+
+
+def _is_shard(process: psutil.Process) -> bool:
+    try:
+        return "engine.cluster.child" in process.cmdline()
+    except psutil.NoSuchProcess:  # it has ended meanwhile, and may not have been reaped yet
+        return False
 
 
 def _writing(ledger: Path, name: str) -> dict[str, Any]:
@@ -56,9 +66,9 @@ def test_shards_that_are_killed_are_not_noticed(folder: Path) -> None:
     killed = set[int]()
     for written in (8, 24, 40):
         while not ledger.exists() or len(ledger.read_text().splitlines()) < written:
-            pass
+            time.sleep(POLL)
         while not (shards := [each for each in _shards(served) if each.pid not in killed]):
-            pass
+            time.sleep(POLL)
         killed.add(shards[0].pid)
         shards[0].kill()
     assert {served.wait(name)["status"]["phase"] for name in names} == {"Succeeded"}
@@ -66,7 +76,7 @@ def test_shards_that_are_killed_are_not_noticed(folder: Path) -> None:
     assert sorted(ledger.read_text().splitlines()) == sorted(f"{name} {turn}" for name in names for turn in turns)
     there = re.compile(r'^oarlock_shard_workflows\{shard="(\d)"\} 0.0$', re.MULTILINE)
     while there.findall(metrics := served.ask("GET", "/metrics").body.decode()) != ["0", "1"]:
-        pass  # the last one that was killed is replaced
+        time.sleep(POLL)  # the last one that was killed is replaced
     assert f'oarlock_workflows_finished_total{{phase="Succeeded"}} {MANY}.0' in metrics
     end(served)
 

@@ -106,7 +106,8 @@ async def test_a_peer_that_never_reads_costs_what_is_in_flight_and_that_is_let_g
     after, most = traced()
     # asyncio's own transport keeps what it could not send at once as a copy, while the lane has the whole.
     assert most - before < 2 * MAX_NEWCOMERS * len(body) + SLACK
-    assert after - before < SLACK
+    # Not one of the bodies; the peer has half a MiB of each at most, read before it paused.
+    assert after - before < len(body)
 
 
 @pytest.mark.parametrize("lane_name", ["aiohttp", "wire"])

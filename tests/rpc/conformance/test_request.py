@@ -84,7 +84,7 @@ async def test_peer_that_never_reads_is_timed_out(lane: MakeLane, peer: MakePeer
         await asyncio.Event().wait()
 
     it = await peer(script)
-    assert await outcome(post(lane(it.address, timeout=0.5), "/", MUCH)) is TimedOut
+    assert await outcome(post(lane(it.address, timeout=1.0), "/", MUCH)) is TimedOut
 
 
 @pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])

@@ -293,6 +293,9 @@ class Driver:
             await self._do_what_comes(line)
         except Exception as error:
             self._give_up(error)
+        except asyncio.CancelledError:  # the event loop is torn down, with whoever waits for an answer
+            self._give_up(StoreError("the driver was ended"))
+            raise
 
     def _give_up(self, error: Exception) -> None:
         """The store has not taken something, and will not be asked again, or a mistake was made, behind which nothing

@@ -64,3 +64,13 @@ async def test_whoever_it_turned_for_goes_on(cancelled: bool) -> None:
         await fleet.run()
     assert handle.phase == "Succeeded"
     assert leaves.twice == []
+
+
+def test_an_event_loop_that_is_torn_down_does_not_wait_for_it() -> None:
+    async def main() -> None:
+        async with Fleet(over=Inside()) as fleet:
+            asyncio.get_running_loop().call_later(0.05, asyncio.get_running_loop().stop)
+            await fleet.serve()
+
+    with pytest.raises(RuntimeError, match="Event loop stopped before Future completed"):
+        asyncio.run(main())

@@ -14,7 +14,7 @@ from tests.local.conftest import Machine, named, python, shell, steps, until, wo
 def is_alive(pid: int) -> bool:
     try:
         status = Path(f"/proc/{pid}/stat").read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # before it was opened, or since
         return False
     return status.rpartition(b")")[2].split()[0] != b"Z"
 

@@ -20,6 +20,9 @@ START_SECONDS: Final = 30.0
 _PORTS: Final = range(20_000, 32_000)
 """Below the ports that Linux gives to the client's end of a connection, which could take that of a dead plugin."""
 
+_LOTS: Final = random.SystemRandom()
+"""Of ports: two soaks of one seed that run beside each other would take those of each other's dead plugins."""
+
 
 @dataclass
 class Process:
@@ -92,9 +95,8 @@ class Process:
 class Processes:
     """All of them, by name; a context manager that leaves none behind."""
 
-    def __init__(self, folder: Path, dice: random.Random) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._dice = dice
         self._by_name: dict[str, Process] = {}
 
     def __enter__(self) -> Processes:
@@ -124,7 +126,7 @@ class Processes:
     def _free_port(self) -> int:
         taken = {urlsplit(process.address).port for process in self}
         while True:
-            port = self._dice.choice(_PORTS)
+            port = _LOTS.choice(_PORTS)
             with socket.socket() as probe, suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 if port not in taken:

@@ -42,7 +42,7 @@ async def soak(settings: Settings, folder: Path, say: Callable[[str], None]) -> 
     import_module("rpc.lanes.aiohttp")  # else that is done when a plugin first travels so, and counts as growth
     report, dice = Report(settings), random.Random(f"{settings.seed} setting")
     began, gauges = monotonic(), Gauges()
-    with overseen(report.ledger, report.said), Processes(folder, dice) as processes:
+    with overseen(report.ledger, report.said), Processes(folder) as processes:
         listed, lanes = plugins(processes, settings.seed, settings.methods), settings.lanes
         configuration = Configuration(folder, listed, dice, lanes)
         for process in processes:

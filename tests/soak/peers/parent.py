@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 
 
@@ -11,7 +10,8 @@ def exit_with_parent() -> None:
     """End this process when its standard input does, whose other end the parent holds and never writes to."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # the lock of `sys.stdin` would be in the way of an interpreter that ends
+            pass
         os._exit(0)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -339,6 +339,13 @@ class Ledger:
                 if cancelled is not None:
                     raise cancelled
 
+    def _of_outside(self, said: Iterable[tuple[str, str]], sheet: Sheet) -> Pieces:
+        """What was said from outside, as it is by now: the reports of a loop's leaves may be a hundred thousand."""
+        for number, (kind, key) in enumerate(said):
+            sheet.set(kind, key, self._current(kind, key))
+            if not number % PIECE:
+                yield
+
     def _of_said(self, sheet: Sheet) -> Pieces:
         if sheet.whole:
             yield from sheet.record(self._record)
@@ -364,12 +371,10 @@ class Ledger:
         self.rest()
         cancelled = None
         try:
-            for kind, key in said:
-                sheet.set(kind, key, self._current(kind, key))
             if sheet.whole or noted != self._marks:
                 sheet.set(MARKS, "", noted)
             sheet.document(document, None if sheet.whole else self._document)
-            await pace.through(changed(sheet))
+            await pace.through(chain(self._of_outside(said, sheet), changed(sheet)))
             if sheet:
                 # A workflow that has leaves to stop needs somebody to do that.
                 workflow, phase = self._workflow, document["status"].get("phase") or ""

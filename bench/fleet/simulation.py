@@ -175,15 +175,15 @@ def _show(console: Console, scales: Sequence[Scale], workflows: int) -> None:
     columns: dict[str, Callable[[Scale], str]] = {
         "shards": lambda each: f"{each.shards:,}",
         "leaves/s": lambda each: f"{each.leaves_per_second:,.0f}",
-        "driver busy": lambda each: f"{each.driver:.0%}",
-        "shards busy": lambda each: f"{each.shard:.0%}",
-        "exchanges/s": lambda each: f"{each.exchanges_per_second:,.0f}",
+        "driver": lambda each: f"{each.driver:.0%}",
+        "shard": lambda each: f"{each.shard:.0%}",
+        "mails/s": lambda each: f"{each.exchanges_per_second:,.0f}",
         "MiB/s": lambda each: f"{each.mib_per_second:,.1f}",
-        "commit to start, s": lambda each: f"{each.waits:.2f}",
-        "all done, h": lambda each: f"{workflows * _SHAPE.steps * _SHAPE.leaves / each.leaves_per_second / 3600:,.1f}",
+        "until started, s": lambda each: f"{each.waits:.2f}",
+        "all, h": lambda each: f"{workflows * _SHAPE.steps * _SHAPE.leaves / each.leaves_per_second / 3600:,.1f}",
     }
     for heading in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
     for each in scales:
         table.add_row(*(shown(each) for shown in columns.values()))
     console.print(table)

@@ -99,12 +99,16 @@ async def test_of_a_workflow_what_has_changed_is_told() -> None:
                 message = await anext(stream)
                 if "nodes" in message:
                     known.hear(message)
-            leaf_id = next(key for key, name in known.names.items() if name == "loop(7:7)")
-            server.engine.report(handle.workflow, leaf_id, Result("Failed", "a word"))
-            while known.phases[leaf_id] != "Failed":
-                message = await anext(stream)
-                if "nodes" in message:
-                    known.hear(message)
+            for leaf_name in (
+                "loop(7:7)",
+                "loop(8:8)",
+            ):  # with the first one there may be what is left of the beginning
+                leaf_id = next(key for key, name in known.names.items() if name == leaf_name)
+                server.engine.report(handle.workflow, leaf_id, Result("Failed", "a word"))
+                while known.phases[leaf_id] != "Failed":
+                    message = await anext(stream)
+                    if "nodes" in message:
+                        known.hear(message)
             assert len(known.last) == 1
             assert known.last[0][1:3] == ["Failed", "a word"]
             assert len(known.last[0]) == 6

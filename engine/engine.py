@@ -212,7 +212,7 @@ class Engine:
     def nodes_by_phase(self) -> Counter[str]:
         """How many nodes of unfinished workflows there are, those that a pass under way has made included. They are
         counted when this is asked."""
-        return Counter(node.phase for each in self.workflows for node in list(each.nodes.values()))
+        return self._active.nodes_by_phase()
 
     async def look(self, *workflows: Subject) -> None:
         """Have `figures`, and what `waiting_for` says of these workflows, be of this moment: an engine's are."""
@@ -227,7 +227,7 @@ class Engine:
     @property
     def workflows(self) -> list[Workflow]:
         """Those that the engine has and are not finished: once it is entered, those that its store had."""
-        return [run.workflow for run in list(self._active.runs.values())]
+        return self._active.workflows
 
     def find(self, key: str) -> WorkflowHandle | None:
         """The handle of the unfinished workflow of a key, ``namespace/name``; None where the engine has none."""
@@ -291,16 +291,8 @@ class Engine:
         """
         self._active.bind()
         subjects = [self._workflow(each) for each in workflows]
-        unfinished = [each for each in subjects if not each.finished]
-        self._active.check(unfinished)
-        mine = [each for each in unfinished if not self._active.is_claimed(each)]
-        for each in mine:
-            self._active.claim(each)
-        try:
+        with self._active.claimed(subjects) as unfinished:
             await self._loop.run(map(self._active.know, unfinished) if subjects else None, timeout)
-        finally:
-            for each in mine:
-                self._active.release(each)
 
     async def take_in(self, uid: str, entries: Iterable[Entry]) -> Workflow:
         """Go on with a workflow of which a store of another engine has these entries, as if it had been in this one's.

@@ -26,7 +26,7 @@ from engine.cluster.transport import Transport
 from engine.cluster.turning import Turning
 from engine.cluster.watching import Watchers
 from engine.executors.executor import Executor, Hosted, Result
-from engine.executors.simulated import PendingExecutor, SimulatedExecutor
+from engine.executors.simulated import SimulatedExecutor, is_silent
 from engine.graph.nodes import MAX_NODES
 from engine.model.figures import Figures
 from engine.model.statistics import EngineHealth, EngineStats, EngineTimings
@@ -161,7 +161,7 @@ class Fleet:
                 real_time=self.clock is time.time,
             ),
         )
-        self._turning = Turning(self._driver, self._roster, self._is_silent)
+        self._turning = Turning(self._driver, self._roster, lambda: is_silent(self.executor))
         owner = Owner(self._handing.settings, self._joined, self._driver.gone, self._turning.failed)
         self._lines = self._driver.lines = Shards(_transport(over, address), shards, deadline, owner)
         self._parting: set[asyncio.Future[None]] = set()
@@ -261,7 +261,7 @@ class Fleet:
 
     def nodes_by_phase(self) -> Counter[str]:
         """How many nodes of unfinished workflows there are, as they were committed last."""
-        return Counter(node.phase for each in self.workflows for node in list(each.nodes.values()))
+        return self._roster.nodes_by_phase()
 
     async def look(self, *workflows: Subject) -> None:
         """Have all figures be of this moment, and what `waiting_for` says of these workflows."""
@@ -280,7 +280,7 @@ class Fleet:
     @property
     def workflows(self) -> list[Workflow]:
         """Those that the fleet has and are not finished: once it is entered, those that its store had."""
-        return [held.workflow for held in list(self._roster.runs.values())]
+        return self._roster.workflows
 
     def find(self, key: str) -> WorkflowHandle | None:
         """The handle of the unfinished workflow of a key, ``namespace/name``; None where the fleet has none."""
@@ -315,17 +315,9 @@ class Fleet:
         where no shard is left, and none can be started."""
         self._roster.bind()
         subjects = [self._workflow(each) for each in workflows]
-        unfinished = [each for each in subjects if not each.finished]
-        self._roster.check(unfinished)
-        mine = [each for each in unfinished if not self._roster.is_claimed(each)]
-        for each in mine:
-            self._roster.claim(each)
-        some = list(map(self._roster.know, unfinished))
-        try:
+        with self._roster.claimed(subjects) as unfinished:
+            some = list(map(self._roster.know, unfinished))
             await self._turning.run(some if subjects else None, timeout)
-        finally:
-            for each in mine:
-                self._roster.release(each)
         await self._ask_why([each for each in some if not each.workflow.finished])
 
     async def serve(self) -> None:
@@ -456,11 +448,6 @@ class Fleet:
 
     def _news(self) -> None:
         self._turning.look()
-
-    def _is_silent(self) -> bool:
-        if isinstance(self.executor, Hosted):
-            return not self.executor.busy
-        return isinstance(self.executor, SimulatedExecutor | PendingExecutor)
 
     async def _ask_why(self, some: list[Held]) -> None:
         """Have it known why workflows do not go on."""

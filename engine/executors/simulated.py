@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from engine.executors.executor import Result
+from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.outcomes import SUCCESS, Outcome, Outcomes, outputs_of
 from engine.model.clock import SimulatedClock
 from engine.model.node import ERROR, FAILED, RUNNING, SUCCEEDED, Node
@@ -192,6 +192,13 @@ class SimulatedExecutor:
                 results[name] = Result(ERROR, message, {"exitCode": EMISSARY_FAILED})
                 return name
         return ""
+
+
+def is_silent(executor: Executor) -> bool:
+    """Whether it is one that will say nothing more of itself: of one of an embedder's nobody knows."""
+    if isinstance(executor, Hosted):
+        return not executor.busy
+    return isinstance(executor, SimulatedExecutor | PendingExecutor)
 
 
 def _exit_message(container: str, exit_code: str) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final
 
-from engine.executors.executor import Executor, Hosted
-from engine.executors.simulated import PendingExecutor, SimulatedExecutor
+from engine.executors.executor import Executor
+from engine.executors.simulated import SimulatedExecutor, is_silent
 from engine.model.clock import SimulatedClock
 from engine.model.pace import FEW, Pieces
 from engine.model.workflow import Workflow
@@ -307,7 +307,7 @@ class Loop:
         if len(self._active.queue):
             return
         limit, due = self._limit, self.next_due
-        if due is None and self._is_silent():
+        if due is None and is_silent(self._executor):
             await self._stall(limit)
         elif (
             due is None or not isinstance(self._clock, SimulatedClock) or (self._clock.for_plugins and self._is_real())
@@ -328,12 +328,6 @@ class Loop:
     def _rest(self) -> None:
         for tell in self.resting:
             tell()
-
-    def _is_silent(self) -> bool:
-        """Whether the executor is one that will say nothing more of itself."""
-        if isinstance(self._executor, Hosted):
-            return not self._executor.busy
-        return isinstance(self._executor, SimulatedExecutor | PendingExecutor)
 
     def _is_real(self) -> bool:
         """Whether something is awaited that is of the world outside: a plugin's requeue, or the backoff of a pass."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary, WeakSet, ref
 
@@ -101,6 +103,15 @@ class Roll(Generic[R]):
 
     # Which they are
 
+    @property
+    def workflows(self) -> list[Workflow]:
+        """All of them."""
+        return [run.workflow for run in list(self.runs.values())]
+
+    def nodes_by_phase(self) -> Counter[str]:
+        """How many nodes they have, counted now."""
+        return Counter(node.phase for each in self.workflows for node in list(each.nodes.values()))
+
     def find(self, workflow: Workflow) -> R | None:
         """The run of this very workflow, if it is known."""
         run = self.runs.get(workflow.key)
@@ -180,6 +191,21 @@ class Roll(Generic[R]):
         _claims[workflow] = ref(self)
         self.wake(workflow.key)
         return run
+
+    @contextmanager
+    def claimed(self, workflows: Iterable[Workflow]) -> Iterator[list[Workflow]]:
+        """Have those that are not finished for a while, which are given. Raises what `check` does, with none taken in;
+        what others have is theirs."""
+        unfinished = [each for each in workflows if not each.finished]
+        self.check(unfinished)
+        mine = [each for each in unfinished if not self.is_claimed(each)]
+        for each in mine:
+            self.claim(each)
+        try:
+            yield unfinished
+        finally:
+            for each in mine:
+                self.release(each)
 
     def release(self, workflow: Workflow) -> None:
         """Nobody has it any more; it is still known."""

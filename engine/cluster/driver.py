@@ -17,11 +17,12 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import json
 
+from engine.cluster.asking import Asked, Asking
 from engine.cluster.custody import NOBODY, Custody, Start
 from engine.cluster.figures import Gathered
 from engine.cluster.following import entries_of, follow
-from engine.cluster.holding import Asked, Held, Roster
-from engine.cluster.mail import Ask, Committed, Done, Down, Entries, Kept, News, State, Stop, Take, Template, Up
+from engine.cluster.holding import Held, Roster
+from engine.cluster.mail import Committed, Done, Down, Entries, Kept, News, State, Stop, Take, Template, Up
 from engine.cluster.mail import Start as Starting
 from engine.cluster.outbox import TEMPLATES
 from engine.cluster.placement import Placement, groups_of
@@ -35,7 +36,6 @@ from engine.model.node import Node
 from engine.model.pace import FEW, Pace, Pieces
 from engine.model.statistics import Counts
 from engine.model.workflow import Workflow
-from engine.operations import errors
 from engine.operations.errors import UnknownWorkflow
 from engine.reconciling.entries import MARKS, Marks
 from engine.reconciling.results import Commit
@@ -81,8 +81,6 @@ class Driver:
         self.roster = Roster(limit, self.custody, self._came, self._heard)
         self.gathered = Gathered()
         self.writing = Writing(store)
-        self.given_up: Exception | None = None
-        """Why nothing more is done: the store was given up, or this has a mistake."""
         self.started = 0
         """How often the executor was given a leaf to start."""
         self.counts = Counts()
@@ -101,13 +99,16 @@ class Driver:
         self._wanted = asyncio.Event()
         """Set where a workflow may have to be placed."""
         self._is_placing = False
-        self._asks = 0
-        self._asked: dict[int, tuple[int, str, Asked]] = {}
-        """By number what was asked: of the shard of which epoch, about which workflow."""
+        self._asking = Asking()
         self._last: dict[str, list[str]] = {}
         """By uid the nodes that the last pass has changed, of workflows that have leaves to be stopped yet."""
         self._over: list[str] = []
         """Workflows that the store is to forget."""
+
+    @property
+    def given_up(self) -> Exception | None:
+        """Why nothing more is done: the store was given up, or this has a mistake."""
+        return self._asking.given_up
 
     # Workflows
 
@@ -135,11 +136,11 @@ class Driver:
         self.custody.forget(workflow.uid)
         self._last.pop(workflow.uid, None)
         self._fresh = [each for each in self._fresh if each[0] is not held]
-        left = Asked("forget", {}, asyncio.get_running_loop().create_future())
+        left = Asked.of("forget", {})
         if line is None:
             left.answer.set_result(None)
         else:
-            self._send(line, workflow.uid, left)
+            self._asking.ask(line, workflow.uid, left)
 
         async def forgotten() -> None:
             with suppress(UnknownWorkflow):  # its last pass was committed there meanwhile
@@ -216,7 +217,7 @@ class Driver:
             line.report(uid, [node_id], result)
         asked, held.asked = held.asked, []
         for each in asked:
-            self._send(line, uid, each)
+            self._asking.ask(line, uid, each)
 
     def joined(self, line: Line) -> None:
         """A shard is there."""
@@ -232,14 +233,12 @@ class Driver:
         self.custody.gone(line.epoch)
         self.placement.gone(line.number)
         self.gathered.gone(line.number)
-        for number, (epoch, uid, asked) in list(self._asked.items()):
-            if epoch == line.epoch:
-                del self._asked[number]
-                held = self.roster.by_uid(uid)
-                if held is not None:
-                    held.asked.append(asked)
-                elif not asked.answer.done():
-                    asked.answer.set_result(None)
+        for uid, asked in self._asking.gone(line.epoch):
+            held = self.roster.by_uid(uid)
+            if held is not None:
+                held.asked.append(asked)
+            elif not asked.answer.done():
+                asked.answer.set_result(None)
         self._wanted.set()
         self._news()
 
@@ -247,39 +246,20 @@ class Driver:
 
     def ask(self, held: Held, name: str, arguments: Mapping[str, Any]) -> asyncio.Future[Any]:
         """Have a shard do something with a workflow: what it says, once what that has changed is durable."""
-        asked = Asked(name, dict(arguments), asyncio.get_running_loop().create_future())
+        asked = Asked.of(name, arguments)
         held.said = True
         line = self.lines.get(self.custody.holder(held.workflow.uid))
         if line is None:
             held.asked.append(asked)
         else:
-            self._send(line, held.workflow.uid, asked)
+            self._asking.ask(line, held.workflow.uid, asked)
         return asked.answer
 
     def ask_shard(self, line: Line, name: str, arguments: Mapping[str, Any]) -> asyncio.Future[Any]:
         """Have a shard do something; None where it is gone before it has."""
-        asked = Asked(name, dict(arguments), asyncio.get_running_loop().create_future())
-        self._send(line, "", asked)
+        asked = Asked.of(name, arguments)
+        self._asking.ask(line, "", asked)
         return asked.answer
-
-    def _send(self, line: Line, uid: str, asked: Asked) -> None:
-        if self.given_up is not None:
-            asked.answer.set_exception(self.given_up)
-            return
-        self._asks += 1
-        self._asked[self._asks] = line.epoch, uid, asked
-        line.put(Ask(self._asks, uid, asked.name, asked.arguments))
-
-    def _answered(self, done: Done) -> None:
-        _, _, asked = self._asked.pop(done.number)
-        if asked.answer.done():  # whoever asked waits no more
-            return
-        if done.error is None:
-            asked.answer.set_result(done.value)
-        else:
-            name, message = done.error
-            kind = StoreError if name == StoreError.__name__ else getattr(errors, name, RuntimeError)
-            asked.answer.set_exception(kind(message))
 
     def _heard(self, epoch: int, uid: str, node_ids: list[str], result: Result) -> None:
         if epoch != NOBODY and (line := self.lines.get(epoch)) is not None:
@@ -302,11 +282,7 @@ class Driver:
         is known for sure but what the store has: whoever waits is told."""
         if not isinstance(error, StoreError):
             _log.error("the fleet cannot go on", exc_info=error)
-        self.given_up = error
-        asked, self._asked = self._asked, {}
-        for _, _, each in asked.values():
-            if not each.answer.done():
-                each.answer.set_exception(error)
+        self._asking.give_up(error)
         self._news()
 
     async def _do_what_comes(self, line: Line) -> None:
@@ -355,7 +331,7 @@ class Driver:
             case State():
                 line.state = item
             case Done():
-                self._answered(item)
+                self._asking.answered(item)
             case News():
                 self.gathered.take(line.number, item)
             case _:

@@ -5,22 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
-import msgspec
-
+from engine.cluster.asking import Asked
 from engine.cluster.custody import Custody
 from engine.executors.executor import Result
 from engine.model.workflow import Workflow
 from engine.reconciling.roll import Roll
-
-
-class Asked(msgspec.Struct, eq=False):
-    """An operation that a shard is asked for: by the next one, too, if it is gone before it answers."""
-
-    name: str
-    arguments: dict[str, Any]
-    answer: asyncio.Future[Any]
 
 
 class Held:

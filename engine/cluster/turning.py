@@ -22,8 +22,11 @@ class Driven(Protocol):
 
     lines: Lines
     writing: Writing
-    given_up: Exception | None
-    """Why nothing more is done."""
+
+    @property
+    def given_up(self) -> Exception | None:
+        """Why nothing more is done."""
+        ...
 
     @property
     def is_still(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 import subprocess
@@ -17,7 +16,7 @@ import yaml
 
 from tests.acceptance.fixtures import Ended, RunOarlock
 from tests.acceptance.manifests import container
-from tests.cluster.inside import Inside, InsideLink
+from tests.cluster.inside import Losing
 
 TEMPLATE = {
     "kind": "WorkflowTemplate",
@@ -121,20 +120,10 @@ def test_without_ray_it_says_what_to_install(
     assert (done.code, done.err) == (2, "Error: --ray: ray is not installed: pip install 'oarlock[ray]'\n")
 
 
-class _Losing(Inside):
-    """All that there is to run on is lost when a first shard has something to do."""
-
-    async def start(self, number: int, settings: bytes) -> InsideLink:
-        link = await super().start(number, settings)
-        self.refuses = True
-        asyncio.get_running_loop().call_later(0.1, lambda: asyncio.ensure_future(link.kill()))
-        return link
-
-
 def test_what_is_lost_on_the_way_is_told_and_nothing_that_was_done(
     oarlock: RunOarlock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.cluster.fleet.Processes", _Losing)
+    monkeypatch.setattr("engine.cluster.fleet.Processes", Losing)
     document = {"kind": "Workflow", "metadata": {"name": "one"}}
     document |= {"spec": {"entrypoint": "main", "templates": [container("main", "sleep", "60")]}}
     (tmp_path / "one.yaml").write_text(yaml.safe_dump(document))

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from engine import Engine, Fleet, MemoryStore, Node, Result, SqliteStore, Store, StoreError, Workflow
+from engine import Engine, Fleet, MemoryStore, Node, Result, StoreError, Workflow
 from engine.cluster import outbox
 from engine.reconciling.entries import LEAF
 from engine.storage.store import Change
 from tests.acceptance.manifests import container, workflow
 from tests.cluster.doubles import SUCCEEDED, Document, Lasting, Leaves, fan, until
 from tests.cluster.inside import Inside
-from tests.storage.doubles import Failing
-
-Making = Callable[[], Store]
+from tests.storage.doubles import Failing, Making, making
 
 
 @pytest.fixture(params=["sqlite", "memory"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Making:
-    if request.param == "sqlite":
-        return lambda: SqliteStore(tmp_path / "oarlock.db")
-    store = MemoryStore()
-    return lambda: store
+    return making(request.param, tmp_path)
 
 
 async def begun(make: Making, leaves: Leaves, *works: Workflow) -> None:

@@ -6,25 +6,16 @@ import asyncio
 
 import pytest
 
-from engine import Fleet, MemoryStore, StoreError
-from engine.storage.store import Change
+from engine import Fleet, StoreError
 from tests.cluster.doubles import Leaves, fan, until
 from tests.cluster.inside import Inside
-
-
-class _Sick(MemoryStore):
-    is_sick = False
-
-    async def commit(self, change: Change) -> int:
-        if self.is_sick:
-            raise StoreError("the disk is full")
-        return await super().commit(change)
+from tests.storage.doubles import Sick
 
 
 @pytest.mark.parametrize("runs", [False, True], ids=["none before", "one before"])
 @pytest.mark.parametrize("drains", [False, True], ids=["left", "drained"])
 async def test_it_ends(runs: bool, drains: bool) -> None:
-    store, leaves = _Sick(), Leaves(at_once=False)
+    store, leaves = Sick(), Leaves(at_once=False)
     async with Fleet(over=Inside(), executor=leaves, store=store) as fleet:
         serving = asyncio.create_task(fleet.serve())
         if runs:
@@ -48,7 +39,7 @@ async def test_it_ends(runs: bool, drains: bool) -> None:
 
 @pytest.mark.parametrize("cancelled", [False, True], ids=["in time", "cancelled"])
 async def test_whoever_it_turned_for_goes_on(cancelled: bool) -> None:
-    store, leaves = _Sick(), Leaves()
+    store, leaves = Sick(), Leaves()
     async with Fleet(over=Inside(), executor=leaves, store=store) as fleet:
         work = fan("one")
         handle = fleet.submit(work)

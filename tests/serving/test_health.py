@@ -6,38 +6,27 @@ import asyncio
 
 import pytest
 
-from engine import MemoryStore, PendingExecutor, StoreError
-from engine.storage.store import Change
+from engine import PendingExecutor
 from tests.serving.inside import inside, workflow
+from tests.storage.doubles import Sick
 
 pytestmark = pytest.mark.usefixtures("engine_or_fleet")
 
 PATH = "/api/v1/workflows/default"
 
 
-class Sick(MemoryStore):
-    """Cannot be written for as long as it is sick."""
-
-    sick = False
-
-    async def commit(self, change: Change) -> int:
-        if self.sick:
-            raise StoreError("oarlock.db: the disk is full")
-        return await super().commit(change)
-
-
 async def test_a_store_that_cannot_be_written_is_told_and_takes_in_nothing() -> None:
     store = Sick()
     async with inside(PendingExecutor(), store) as server:
         await server.submit(workflow("before"))
-        store.sick = True
+        store.is_sick = True
         answer = await server.ask("POST", PATH, {"workflow": workflow("lost")})
         assert answer.error == (503, 14, "oarlock.db: the disk is full")
         assert (await server.ask("GET", f"{PATH}/lost")).error[:2] == (404, 5)
         for probe in ("/healthz", "/readyz"):
             status, body = await server.ask("GET", probe)
             assert (status, body["status"]) == (503, "the store failed: oarlock.db: the disk is full")
-        store.sick = False
+        store.is_sick = False
         await server.submit(workflow("lost"))
         assert (await server.ask("GET", "/healthz")).status == 200
 

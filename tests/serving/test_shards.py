@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Iterator
@@ -13,8 +12,7 @@ import psutil
 import pytest
 
 from engine.cli.program import run_program
-from tests.cluster.inside import Inside as InThisProcess
-from tests.cluster.inside import InsideLink
+from tests.cluster.inside import Losing
 from tests.serving.conftest import Served, end, start
 from tests.serving.inside import workflow
 
@@ -81,20 +79,10 @@ def test_shards_that_are_killed_are_not_noticed(folder: Path) -> None:
     end(served)
 
 
-class _Losing(InThisProcess):
-    """All that there is to run on is lost soon."""
-
-    async def start(self, number: int, settings: bytes) -> InsideLink:
-        link = await super().start(number, settings)
-        self.refuses = True
-        asyncio.get_running_loop().call_later(0.1, lambda: asyncio.ensure_future(link.kill()))
-        return link
-
-
 def test_where_there_are_no_shards_any_more_it_ends_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("engine.cluster.fleet.Processes", _Losing)
+    monkeypatch.setattr("engine.cluster.fleet.Processes", Losing)
     store = tmp_path / "oarlock.db"
     assert run_program(["serve", "--shards", "1", "--listen", "127.0.0.1:0", "--store", str(store)]) == 3
     assert capsys.readouterr().err.splitlines()[-1] == "Error: --shards: shard 0: there is no room"

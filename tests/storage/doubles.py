@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from engine import MemoryStore, Node, Result, StoreError, Workflow
+from engine import MemoryStore, Node, Result, SqliteStore, Store, StoreError, Workflow
 from engine.storage.store import Change
 
 Document = Mapping[str, Any]
@@ -64,3 +65,25 @@ class Failing(MemoryStore):
             self.failures -= 1
             raise StoreError("disk: it is slow")
         return revision
+
+
+class Sick(MemoryStore):
+    """Cannot be written for as long as it is sick."""
+
+    is_sick = False
+
+    async def commit(self, change: Change) -> int:
+        if self.is_sick:
+            raise StoreError("oarlock.db: the disk is full")
+        return await super().commit(change)
+
+
+Making = Callable[[], Store]
+
+
+def making(kind: str, folder: Path) -> Making:
+    """What opens the same store, ``sqlite`` or ``memory``, again and again."""
+    if kind == "sqlite":
+        return lambda: SqliteStore(folder / "oarlock.db")
+    store = MemoryStore()
+    return lambda: store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,16 @@ from engine import (
     PendingExecutor,
     Result,
     SqliteStore,
-    Store,
     StoreError,
     Workflow,
 )
 from tests.acceptance.manifests import WHOLE, container, loop, workflow
-from tests.storage.doubles import Leaves
-
-Making = Callable[[], Store]
+from tests.storage.doubles import Leaves, Making, making
 
 
 @pytest.fixture(params=["sqlite", "memory"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Making:
-    if request.param == "sqlite":
-        return lambda: SqliteStore(tmp_path / "oarlock.db")
-    store = MemoryStore()
-    return lambda: store
+    return making(request.param, tmp_path)
 
 
 def two_steps(**spec: Any) -> Workflow:

@@ -14,17 +14,12 @@ from hypothesis import strategies as st
 
 from engine import MemoryStore, SqliteStore, Store, StoreError
 from engine.storage.store import Change, Head
-
-Making = Callable[[], Store]
+from tests.storage.doubles import Making, making
 
 
 @pytest.fixture(params=["sqlite", "memory"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Making:
-    """Opens the same store again and again."""
-    if request.param == "sqlite":
-        return lambda: SqliteStore(tmp_path / "oarlock.db")
-    store = MemoryStore()
-    return lambda: store
+    return making(request.param, tmp_path)
 
 
 def head(uid: str = "u1", name: str = "w", namespace: str = "default", **fields: Any) -> Head:

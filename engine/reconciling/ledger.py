@@ -15,30 +15,22 @@ from functools import partial
 from itertools import chain
 from typing import Any, Final
 
-import msgspec
-
-from engine.executors.executor import Result
-from engine.graph import Graph
-from engine.graph.record import Job, WalkRecord
-from engine.model.node import Node
-from engine.model.pace import FEW, PIECE, Pace, Pieces, used_up
+from engine.graph.record import WalkRecord
+from engine.model.pace import PIECE, Pace, Pieces, used_up
 from engine.model.statistics import Counts
 from engine.model.workflow import Workflow, has_ended
 from engine.reconciling.entries import (
-    FREED,
     GIVEN,
-    JOB,
     LEAF,
     MARKS,
     PRESUMED,
     REPORT,
     STOPPING,
-    VISIT,
-    WAITING,
     Marks,
     Sheet,
     marks,
 )
+from engine.reconciling.staging import Staged
 from engine.storage.store import Change, Head, StoreError, WorkflowStore
 from rpc.logs import get_logger
 
@@ -125,17 +117,6 @@ _kept: Final[set[int]] = set()
 """The stores, by `id`, that an engine has open: of all engines, as `engine.reconciling.roll` has it of workflows."""
 
 
-class Staged(msgspec.Struct, frozen=True):
-    """A pass that is about to be committed: the document, the graph if it came that far, the reports it took, and what
-    plugins were asked to execute, or execute no more."""
-
-    document: dict[str, Any]
-    graph: Graph | None
-    taken: Mapping[str, Result]
-    plugins: str
-    jobs: Iterable[tuple[str, Job | None]]
-
-
 class Ledger:
     """One workflow's. ``written`` says whether the store has it as it is."""
 
@@ -184,13 +165,10 @@ class Ledger:
         said: list[tuple[str, str]] = []
         try:
             await self._books.pace.through(self._unsay(staged.taken, said))
-            graph, record = staged.graph, self._record
-            at, shutdown, closing, why, _ = marks(record)
-            if graph is not None:
-                at, shutdown, closing = graph.moved_at, graph.closing.shutdown, graph.closing.message
-            noted = (at, shutdown, closing, why, staged.plugins)
+            record = self._record
+            changed = partial(staged.changes, record, self._workflow.nodes, self._reports)
             left = bool(record.stopping)  # of which a process before this one had not told the executor
-            return await self._write(partial(self._of_pass, staged), staged.document, noted, left=left, patient=True)
+            return await self._write(changed, staged.document, staged.marks(record), left=left, patient=True)
         except BaseException:
             self._said |= dict.fromkeys(said)
             self._lock.release()
@@ -211,60 +189,6 @@ class Ledger:
         self._lock.release()
         if self._workflow.document["spec"] is not self._document["spec"]:  # changed from outside while it was written
             self.say()
-
-    def _of_pass(self, staged: Staged, sheet: Sheet) -> Pieces:
-        graph, record = staged.graph, self._record
-        if sheet.whole:
-            yield from sheet.record(record)
-            yield from self._nodes(self._workflow.nodes, sheet)
-        elif graph is not None:
-            yield from sheet.nodes((graph.store[key], old) for key, old in graph.store.undo.items())
-        if graph is not None:
-            for number, (key, visit) in enumerate(graph.visits()):
-                if visit is not None or key in record.visits:
-                    sheet.set(VISIT, key, visit)
-                if not number % PIECE:
-                    yield
-            for number, (name, waiting) in enumerate(graph.room.noted()):
-                sheet.set(WAITING, name, None)  # it loses the place that it had
-                sheet.set(WAITING, name, waiting)
-                if not number % FEW:
-                    yield
-            if (freed := graph.room.freed()) != record.freed:
-                sheet.set(FREED, "", freed)
-        for number, (key, job) in enumerate(staged.jobs):
-            sheet.set(JOB, key, job)
-            if not number % PIECE:
-                yield
-        yield from self._of_leaves(staged, sheet)
-
-    def _of_leaves(self, staged: Staged, sheet: Sheet) -> Pieces:
-        """What becomes of leaves: those that ended, those to stop, and those to start, which the executor is given."""
-        record, graph, taken = self._record, staged.graph, staged.taken
-        for number, (node_id, result) in enumerate(taken.items()):
-            if (sheet.whole or node_id in self._reports) and record.reports.get(node_id) is result:
-                sheet.set(REPORT, node_id, None)
-            if result.ended:
-                sheet.set(LEAF, node_id, None)
-            if not number % FEW:
-                yield
-        finished = has_ended(staged.document)
-        stops: Iterable[str] = graph.stops if graph is not None else ()
-        for number, node_id in enumerate(chain(record.leaves, record.presumed) if finished else stops):
-            ended = node_id in taken and taken[node_id].ended
-            if not ended and (node_id in record.leaves or node_id in record.presumed):
-                sheet.set(LEAF, node_id, STOPPING)
-            if not number % FEW:
-                yield
-        if graph is not None and not finished:
-            for number, invocation in enumerate(graph.starts):
-                if graph.is_open(invocation):
-                    sheet.write(LEAF, invocation.node_id, GIVEN)
-                if not number % PIECE:
-                    yield
-
-    def _nodes(self, nodes: Mapping[str, Node], sheet: Sheet) -> Pieces:
-        yield from sheet.nodes((node, None) for node in nodes.values())
 
     # What is said from outside
 
@@ -349,7 +273,7 @@ class Ledger:
     def _of_said(self, sheet: Sheet) -> Pieces:
         if sheet.whole:
             yield from sheet.record(self._record)
-            yield from self._nodes(self._workflow.committed(), sheet)
+            yield from sheet.nodes((node, None) for node in self._workflow.committed().values())
 
     # Both
 

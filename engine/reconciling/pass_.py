@@ -19,7 +19,8 @@ from engine.operations import with_spec
 from engine.plugins import NodeHooks, Patience, Stopping, WorkflowHooks, may_fail
 from engine.reconciling.building import build, enter
 from engine.reconciling.keeping import Kept, digest
-from engine.reconciling.ledger import Ledger, Staged
+from engine.reconciling.ledger import Ledger
+from engine.reconciling.staging import Staged
 from engine.reconciling.walking import Walk
 from engine.substitution.variables import MissingParameter
 from engine.templates.specification import InvalidMetadata, InvalidSpec, UnknownTemplate

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import orjson
 import pytest
 
-from engine import Engine, MemoryStore, Result, SimulatedExecutor, Workflow
+from engine import Engine, Result, SimulatedExecutor, Workflow
 from engine.executors.outcomes import Outcome, Outcomes
 from engine.executors.simulated import PendingExecutor
 from engine.expressions.gotext import go_json
@@ -19,10 +19,9 @@ from engine.graph.outputs import loop_variables
 from engine.graph.record import WalkRecord
 from engine.model.node import Node
 from engine.model.pace import FEW, Pace, Pieces, in_order, used_up
-from engine.model.statistics import Counts
 from engine.operations.errors import AlreadySubmitted
 from engine.reconciling.entries import Sheet
-from engine.reconciling.ledger import Books, Ledger, Staged
+from engine.reconciling.staging import Staged
 
 _T = TypeVar("_T")
 
@@ -222,10 +221,10 @@ async def test_an_engine_that_is_left_has_stopped_what_was_deleted() -> None:
 
 def test_what_becomes_of_very_many_leaves_is_written_in_pieces() -> None:
     work, leaves = workflow("steps"), [str(number) for number in range(1000)]
-    ledger = Ledger(Books(MemoryStore(), Counts(), Pace()), work, WalkRecord(leaves=set(leaves)))
+    record = WalkRecord(leaves=set(leaves))
     ended = {**work.document, "status": {"phase": "Succeeded"}}
     staged = Staged(ended, None, dict.fromkeys(leaves, Result("Succeeded")), "", ())
-    assert len(list(ledger._of_leaves(staged, Sheet(whole=False)))) >= 2 * 1000 // FEW
+    assert len(list(staged.changes(record, work.nodes, set(), Sheet(whole=False)))) >= 2 * 1000 // FEW
 
 
 async def test_leaves_that_end_at_one_time_are_heard_in_many_turns() -> None:

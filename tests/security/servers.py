@@ -38,13 +38,15 @@ class SecureServer(ThreadingHTTPServer):
         """In its thread: a handshake takes as long as the client likes."""
         self.connections += 1
         if self.context is not None:
+            request = self.context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
             try:
-                request = self.context.wrap_socket(request, server_side=True)
+                request.do_handshake()
             except OSError:
-                with contextlib.suppress(OSError):  # what it was told is read, or a reset would take its place
-                    request.shutdown(socket.SHUT_WR)
-                    request.settimeout(1)
-                    while request.recv(4096):
+                # What it was told is read before the end, or a reset would take its place.
+                with contextlib.suppress(OSError), socket.socket(fileno=request.detach()) as plain:
+                    plain.shutdown(socket.SHUT_WR)
+                    plain.settimeout(1)
+                    while plain.recv(4096):
                         pass
                 return
         with contextlib.suppress(OSError), request:

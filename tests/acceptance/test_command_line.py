@@ -20,6 +20,7 @@ import yaml
 from engine.cli.program import oarlock as main
 from tests.acceptance.fixtures import RunOarlock, RunPython, WriteWorkflow
 from tests.acceptance.manifests import container, loop, steps, workflow
+from tests.processes import started
 from tests.threads import serving
 
 WriteOutcomes = Callable[[Mapping[str, Any]], str]
@@ -123,20 +124,16 @@ def test_json_of_several_workflows_is_a_list_in_their_order(wf: WriteWorkflow, o
 
 def test_a_reader_that_takes_its_time_gets_all_of_it(wf: WriteWorkflow, tmp_path: Path) -> None:
     """Unbuffered, a write to a pipe ends in the middle where the process was stopped meanwhile (a frozen container)."""
-    run = subprocess.Popen(
-        [sys.executable, "-m", "engine", "run", wf(loop(400), container("leaf")), "--output", "json"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert run.stdout is not None
-    head = run.stdout.read(1)  # it is writing, and the pipe will be full
-    run.send_signal(signal.SIGSTOP)
-    os.waitpid(run.pid, os.WUNTRACED)
-    run.send_signal(signal.SIGCONT)
-    rest = run.stdout.read()
-    run.stdout.close()
-    assert run.wait(timeout=240) == 0
+    command = (sys.executable, "-m", "engine", "run", wf(loop(400), container("leaf")), "--output", "json")
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with started(*command, cwd=tmp_path, stdout=subprocess.PIPE, env=environment) as run:
+        assert run.stdout is not None
+        head = run.stdout.read(1)  # it is writing, and the pipe will be full
+        run.send_signal(signal.SIGSTOP)
+        os.waitpid(run.pid, os.WUNTRACED)
+        run.send_signal(signal.SIGCONT)
+        rest = run.stdout.read()
+        assert run.wait(timeout=240) == 0
     assert len(json.loads(head + rest)["status"]["nodes"]) == 402
 
 
@@ -331,18 +328,12 @@ def test_templates_are_found_in_further_files(wf: WriteWorkflow, oarlock: RunOar
 
 
 def test_interrupted_it_stops_without_a_traceback(wf: WriteWorkflow, sick_plugin: str, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "engine", "run", wf(container("main")), "--config", sick_plugin],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    while "pass aborted" not in process.stderr.readline():
-        pass
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=240)
+    command = (sys.executable, "-m", "engine", "run", wf(container("main")), "--config", sick_plugin)
+    with started(*command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert any("pass aborted" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=240)
     assert process.returncode != 0
     assert "Traceback" not in told
 

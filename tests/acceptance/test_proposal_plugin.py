@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import yaml
 from rpc.methods import PATHS, Method
 from tests.acceptance.fixtures import RunPython
 from tests.acceptance.manifests import container, loop, workflow
+from tests.processes import started
 
 SOURCE = """
 import json
@@ -40,15 +42,13 @@ if __name__ == "__main__":
 class Running:
     """The plugin as a process; its access log tells what it was asked."""
 
-    def __init__(self, path: str, folder: Path) -> None:
+    def __init__(self, path: str, folder: Path, stack: ExitStack) -> None:
         file = folder / "plugin.py"
         file.write_text(SOURCE.format(path=path))
-        self._log = (folder / "access.log").open("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, str(file)], stdout=subprocess.PIPE, stderr=self._log, text=True
-        )
-        assert self._process.stdout is not None
-        self.address = f"http://localhost:{int(self._process.stdout.readline())}"
+        self._log = stack.enter_context((folder / "access.log").open("w+"))
+        process = stack.enter_context(started(sys.executable, file, stdout=subprocess.PIPE, stderr=self._log))
+        assert process.stdout is not None
+        self.address = f"http://localhost:{int(process.stdout.readline())}"
 
     def asked(self) -> Counter[tuple[str, str]]:
         """How often each path was answered with which status."""
@@ -56,23 +56,11 @@ class Running:
         lines = [line.split('"') for line in self._log]
         return Counter((request.split()[1], status.split()[0]) for _, request, status in lines)
 
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.communicate()
-        self._log.close()
-
 
 @pytest.fixture
 def proposal_plugin(tmp_path: Path) -> Iterator[Callable[[str], Running]]:
-    started: list[Running] = []
-
-    def start(path: str) -> Running:
-        started.append(Running(path, tmp_path))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.close()
+    with ExitStack() as stack:
+        yield lambda path: Running(path, tmp_path, stack)
 
 
 @pytest.mark.parametrize("path", ["/workflow.preOperate", "/WorkflowLifecycleHook.WorkflowPreOperate"])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
 from tests.acceptance.manifests import container, loop, workflow
+from tests.processes import started
 
 PLUGIN = """
 import os, sys
@@ -30,15 +33,15 @@ plugin.run(port=int(sys.argv[1]))
 """
 
 
-def start(folder: Path, port: int, lives: int) -> subprocess.Popen[str]:
-    """The plugin, listening."""
+@contextmanager
+def listening(folder: Path, port: int, lives: int) -> Iterator[subprocess.Popen[str]]:
+    """The plugin."""
     (folder / "plugin.py").write_text(PLUGIN)
-    process = subprocess.Popen(
-        [sys.executable, "plugin.py", str(port), str(lives)], cwd=folder, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    assert "listening" in process.stderr.readline()
-    return process
+    command = (sys.executable, "plugin.py", str(port), str(lives))
+    with started(*command, cwd=folder, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert "listening" in process.stderr.readline()
+        yield process
 
 
 def test_killing_a_plugin_in_mid_run_and_restarting_it_ends_in_a_finished_run(tmp_path: Path, free_port: int) -> None:
@@ -47,20 +50,14 @@ def test_killing_a_plugin_in_mid_run_and_restarting_it_ends_in_a_finished_run(tm
         'breaker = { open_for = "100ms" }\n'
     )
     (tmp_path / "work.yaml").write_text(yaml.safe_dump(workflow(loop(300), container("leaf")).to_dict()))
-    first = start(tmp_path, free_port, lives=100)
-    run = subprocess.Popen(
-        [sys.executable, "-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--output", "json"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert first.wait(timeout=240) == 9
-    first.communicate()
-    second = start(tmp_path, free_port, lives=0)
-    out, err = run.communicate(timeout=240)
-    second.terminate()
-    second.communicate()
+    command = (sys.executable, "-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--output", "json")
+    with (
+        listening(tmp_path, free_port, lives=100) as first,
+        started(*command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run,
+    ):
+        assert first.wait(timeout=240) == 9
+        with listening(tmp_path, free_port, lives=0):
+            out, err = run.communicate(timeout=240)
     assert run.returncode == 0, err
     assert "Traceback" not in err
     ended = json.loads(out)

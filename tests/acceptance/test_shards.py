@@ -10,13 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 
 from tests.acceptance.fixtures import Ended, RunOarlock
 from tests.acceptance.manifests import container
 from tests.cluster.inside import Losing
+from tests.processes import PATIENCE, beneath, started, surviving
 
 TEMPLATE = {
     "kind": "WorkflowTemplate",
@@ -137,25 +137,14 @@ def test_ctrl_c_ends_all_of_its_processes(tmp_path: Path) -> None:
     document = {"kind": "Workflow", "metadata": {"name": "one"}}
     document |= {"spec": {"entrypoint": "main", "templates": [container("main", "sleep", "60")]}}
     (tmp_path / "one.yaml").write_text(yaml.safe_dump(document))
-    command = [
-        sys.executable,
-        "-m",
-        "engine",
-        "run",
-        "one.yaml",
-        "--shards",
-        "1",
-        "--executor",
-        "local",
-        "--work-dir",
-        "runs",
-    ]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        while not [each for each in psutil.Process(run.pid).children(recursive=True) if each.name() == "sleep"]:
+    command = [sys.executable, "-m", "engine", "run", "one.yaml", "--shards", "1"]
+    command += ["--executor", "local", "--work-dir", "runs"]
+    with started(*command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        while not beneath(run.pid, "sleep"):
             pass
-        children = psutil.Process(run.pid).children(recursive=True)
+        children = beneath(run.pid)
         run.send_signal(signal.SIGINT)
-        _, err = run.communicate(timeout=60)
+        _, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 130, err
     assert "Traceback" not in err
-    assert not [each for each in children if each.is_running()]
+    assert not surviving(children)

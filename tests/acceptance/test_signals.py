@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.acceptance.manifests import container, loop, workflow
+from tests.processes import PATIENCE, started
 from tests.threads import serving
 
 
@@ -68,17 +69,10 @@ def run(holding: Holding, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
     )
     (tmp_path / "work.yaml").write_text(yaml.safe_dump(workflow(loop(20), container("leaf")).to_dict()))
     command = [sys.executable, "-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--output", "json"]
-    process = subprocess.Popen(
-        [*command, "--executor", "pending", "--stats", *request.param],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert holding.asked.wait(30)
-    yield process
-    process.kill()
-    process.communicate()
+    command += ["--executor", "pending", "--stats", *request.param]
+    with started(*command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert holding.asked.wait(PATIENCE)
+        yield process
 
 
 def stopping(run: subprocess.Popen[str]) -> str:

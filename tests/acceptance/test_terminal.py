@@ -17,6 +17,7 @@ import yaml
 from registry.terminal import printable
 from tests.acceptance.fixtures import RunOarlock, RunPython
 from tests.acceptance.manifests import container, workflow
+from tests.processes import started
 
 HOSTILE = "\x1b[2Jgone \x9b31m\u202etxt\x07\x7f\nforged"
 
@@ -118,12 +119,12 @@ class TestInterrupting:
 
     def test_while_a_manifest_is_read(self, file: Path) -> None:
         reading, writing = os.pipe()
-        command = [sys.executable, "-m", "engine", "run", "-"]
-        process = subprocess.Popen(command, stdin=reading, stderr=subprocess.PIPE)
-        os.write(writing, b"# a line\n" * 20_000)  # more than a pipe holds: it is being read
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate()
-        assert told == b""
+        command = (sys.executable, "-m", "engine", "run", "-")
+        with started(*command, stdin=reading, stderr=subprocess.PIPE) as process:
+            os.write(writing, b"# a line\n" * 20_000)  # more than a pipe holds: it is being read
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate()
+        assert told == ""
         assert process.returncode == 130
         os.close(reading)
         os.close(writing)
@@ -134,12 +135,14 @@ class TestInterrupting:
                 '[engine]\nenabled = true\n[[plugins]]\nname = "dark"\n'
                 f'address = "http://127.0.0.1:{server.getsockname()[1]}"\ntimeout = "60s"\n'
             )
-            command = [sys.executable, "-m", "engine", "check", "--config", "plugins.toml"]
-            process = subprocess.Popen(command, cwd=file.parent, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-            with server.accept()[0] as connection:
+            command = (sys.executable, "-m", "engine", "check", "--config", "plugins.toml")
+            with (
+                started(*command, cwd=file.parent, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process,
+                server.accept()[0] as connection,
+            ):
                 connection.recv(1)
                 process.send_signal(signal.SIGINT)
-                assert process.communicate() == (b"", b"")
+                assert process.communicate() == ("", "")
             assert process.returncode == 130
 
     def test_nothing_that_takes_time_is_imported_before_it_is_provided_for(self, process: RunPython) -> None:

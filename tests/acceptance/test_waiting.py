@@ -19,6 +19,7 @@ from engine import Engine, Node, PendingExecutor, Result, Workflow
 from engine.cli.progress import waiting_for
 from registry.config import BreakerSettings, RetrySettings
 from tests.acceptance.manifests import container, loop, workflow
+from tests.processes import started_here
 
 _ONCE = {"retry": RetrySettings(attempts=1)}
 
@@ -148,20 +149,11 @@ async def test_progress_says_what_is_waited_for(plugin: Any, tmp_path: Path, ter
     (tmp_path / "work.yaml").write_text(yaml.safe_dump(workflow(container("leaf")).to_dict()))
     writing, reading = terminal
     command = [sys.executable, "-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--executor", "pending"]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=writing,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "24"},
-    )
-    os.close(writing)
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "24"}
     shown = b""
-    try:
+    async with started_here(*command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=writing, env=environment):
+        os.close(writing)
         while b"requeued by a plugin (work)" not in shown:
             shown += await asyncio.to_thread(os.read, reading, 65536)
-    finally:
-        process.kill()
-        await process.wait()
     assert b"0 of 1 workflows" in shown
     assert b"; default/work: 1 requeued by a plugin (work)" in shown

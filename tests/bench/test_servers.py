@@ -16,6 +16,7 @@ from bench import servers
 from bench.plugin_server import Behaviour
 from bench.servers import Missing
 from rpc.methods import Method
+from tests.processes import started
 
 needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 
@@ -118,10 +119,8 @@ with ExitStack() as stack:
     print(*addresses, flush=True)
     time.sleep(60)
 """
-    bench = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    with bench:
+    command = (sys.executable, "-c", program)
+    with started(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as bench:
         assert bench.stdout is not None
         addresses = bench.stdout.readline().split()
         assert addresses

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,13 +17,9 @@ from engine.cluster import actors
 from engine.cluster.actors import Actors
 from engine.cluster.transport import Gone, Link, TransportError
 from tests.cluster.conftest import ECHO, refused, with_ray
+from tests.processes import beneath, started
 
 pytestmark = with_ray
-
-
-def processes(name: str) -> list[psutil.Process]:
-    """Those of the cluster that are called like that."""
-    return [each for each in psutil.Process().children(recursive=True) if name in each.name()]
 
 
 async def runs_on(link: Link, raylet: psutil.Process) -> bool:
@@ -30,13 +27,11 @@ async def runs_on(link: Link, raylet: psutil.Process) -> bool:
 
 
 def test_a_cluster_of_our_own_listens_on_loopback_alone(cluster: str) -> None:
-    places = {
-        each.laddr.ip.removeprefix("::ffff:")
-        for process in processes("")
-        for each in process.net_connections("inet")
-        if each.status == psutil.CONN_LISTEN
-    }
-    assert places == {"127.0.0.1"}
+    places = set[str]()
+    for process in beneath():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # it ends just now
+            places |= {each.laddr.ip for each in process.net_connections("inet") if each.status == psutil.CONN_LISTEN}
+    assert {place.removeprefix("::ffff:") for place in places} == {"127.0.0.1"}
 
 
 def test_nothing_of_ray_is_in_the_drivers_process(cluster: str) -> None:
@@ -78,10 +73,10 @@ async def test_where_what_speaks_with_ray_is_stuck_it_is_killed_with_a_shard_and
     cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(actors, "PATIENCE", 0.1)
-    others = psutil.Process().children()
+    others = beneath()
     async with Actors(cluster, ECHO) as over:
         link, another = await over.start(0, b"{}"), await over.start(1, b"{}")
-        for speaker in set(psutil.Process().children()) - set(others):
+        for speaker in set(beneath(what="engine.cluster.ray")) - set(others):
             speaker.suspend()
         await link.kill()
         with pytest.raises(Gone):
@@ -94,10 +89,9 @@ async def test_where_what_speaks_with_ray_is_stuck_it_is_killed_with_a_shard_and
 def node(cluster: str) -> Iterator[psutil.Process]:
     """The raylet of another node, with as many CPUs as the first."""
     command = (sys.executable, "-m", "tests.cluster.node", cluster)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
-        assert started.stdout is not None
-        yield psutil.Process(int(started.stdout.readline()))
-        started.kill()
+    with started(*command, stdout=subprocess.PIPE) as another:
+        assert another.stdout is not None
+        yield psutil.Process(int(another.stdout.readline()))
 
 
 async def test_shards_of_a_node_that_is_killed_are_gone_and_start_on_another(
@@ -121,7 +115,7 @@ async def test_a_cluster_without_its_control_service_goes_on_until_ray_gives_up_
 ) -> None:
     async with Actors(doomed, ECHO) as over:
         link = await over.start(0, b"{}")
-        processes("gcs_server")[0].kill()
+        beneath(what="gcs_server")[0].kill()
         assert await link.exchange(b"goes on") == b"goes on"
         held = asyncio.create_task(link.exchange(b"hold"))
         with pytest.raises(Gone):

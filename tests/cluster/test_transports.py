@@ -19,6 +19,7 @@ from engine.cluster.actors import Actors
 from engine.cluster.transport import Gone, Link, Transport, TransportError
 from tests.cluster.conftest import Begin
 from tests.cluster.echo import Settings
+from tests.processes import beneath, started_here
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -41,7 +42,7 @@ async def ended(pid: int) -> None:
 
 
 def stopped(pid: int) -> None:
-    """Returns once the process is stopped."""
+    """Returns once the process is stopped. Raises `psutil.NoSuchProcess` where it has ended instead."""
     while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
         time.sleep(0.01)
 
@@ -51,14 +52,9 @@ async def driver(over: Transport, *more: str) -> AsyncIterator[tuple[Process, in
     """A process that drives a shard, in a session of its own; the shard's process, and what the driver says."""
     address = over.address if isinstance(over, Actors) else None
     command = (sys.executable, "-m", "tests.cluster.driving", address or "", *more)
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, start_new_session=True)
-    assert process.stdout is not None
-    try:
+    async with started_here(*command, stdout=asyncio.subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
         yield process, int(await process.stdout.readline()), process.stdout
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 async def test_a_shard_answers_mail_of_any_size(link: Link) -> None:
@@ -175,9 +171,10 @@ async def test_a_shard_that_cannot_be_made_says_why_in_one_line(begin: Begin) ->
 async def test_signals_are_for_the_driver_alone_and_shards_are_gone_with_it(over: Transport) -> None:
     async with driver(over) as (process, pid, lines):
         os.killpg(process.pid, signal.SIGINT)
-        for child in psutil.Process(process.pid).children():
-            child.send_signal(signal.SIGINT)
-            child.send_signal(signal.SIGTERM)
+        for child in beneath(process.pid):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.send_signal(number)
         assert await lines.readline() == b"after SIGINT\n"
         process.kill()
         await ended(pid)

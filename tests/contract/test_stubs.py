@@ -13,6 +13,7 @@ import pytest
 from engine import Engine, Workflow
 from registry import Config, EngineSettings, PluginConfig, Registry
 from tests.contract.conftest import OPENAPI
+from tests.processes import started_here
 
 HERE = Path(__file__).parent
 NODE_MODULES = Path(sys.prefix) / "contract"
@@ -61,8 +62,7 @@ def run(*command: str | Path, folder: Path) -> None:
 
 async def answered_by(*command: str | Path) -> tuple[str, str]:
     """Phase and message of a workflow's node by the plugin that the command starts, which says its port."""
-    plugin = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    try:
+    async with started_here(*command, stdout=asyncio.subprocess.PIPE) as plugin:
         assert plugin.stdout is not None
         port = int(await asyncio.wait_for(plugin.stdout.readline(), 60))
         config = PluginConfig(name="stub", address=f"http://127.0.0.1:{port}")
@@ -72,9 +72,6 @@ async def answered_by(*command: str | Path) -> tuple[str, str]:
             await engine.run([workflow])
         (node,) = workflow.nodes.values()
         return node.phase, node.message
-    finally:
-        plugin.kill()
-        await plugin.wait()
 
 
 async def test_a_plugin_on_models_for_python_answers(tmp_path: Path) -> None:

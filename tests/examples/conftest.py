@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import PATIENCE, started
+
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = ("4355", "4356", "8080", "2746")
 """Those that the examples and the documents name."""
@@ -26,7 +28,7 @@ class Checkout:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-        self._left_running: list[subprocess.Popen[str]] = []
+        self._left_running = contextlib.ExitStack()
         (folder / ".venv").symlink_to(sys.prefix)
         for file in (ROOT / "examples").rglob("*"):
             if file.is_file() and "__pycache__" not in file.parts:
@@ -43,16 +45,17 @@ class Checkout:
         """Start what one would start in another terminal, and wait until it says that it is listening."""
         if "oarlock serve" in command and "--listen" not in command:
             command += " --listen 127.0.0.1:2746"  # its default, as a port that is replaced, too
-        process = subprocess.Popen(
-            ["bash", "-c", f"exec {self.translate(command)}"],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, "HOME": str(self.folder)},
+        process = self._left_running.enter_context(
+            started(
+                *("bash", "-c", f"exec {self.translate(command)}"),
+                cwd=self.folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "HOME": str(self.folder)},
+            )
         )
-        self._left_running.append(process)
+        self._left_running.callback(_end, process)
         assert process.stdout is not None
         said = ""
         for line in process.stdout:
@@ -76,10 +79,14 @@ class Checkout:
         return done.stdout
 
     def close(self) -> None:
-        for process in self._left_running:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-            process.communicate(timeout=60)
+        self._left_running.close()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Have it and what it has started end in good order."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+    process.communicate(timeout=PATIENCE)
 
 
 def free_ports(count: int) -> list[str]:

@@ -11,12 +11,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from tests.examples.conftest import ROOT, Checkout
+from tests.processes import is_alive, started
 
 PAGE = (ROOT / "docs/embedding.md").read_text()
 BLOCKS = re.findall(r"(?ms)^```(\w+)\n(.*?)^```", PAGE)
@@ -58,18 +59,19 @@ spec:
 class Controller:
     """A controller's process, and a way to ask it."""
 
-    def __init__(self, checkout: Checkout) -> None:
+    def __init__(self, checkout: Checkout, stack: ExitStack) -> None:
+        self.stack = stack
         self.folder = checkout.folder
+        self.process: subprocess.Popen[str]
         self.go_on, self.begun = self.folder / "go-on", self.folder / "begun"
         self._port = int(checkout.translate("8080"))
-        self.process = self.start()
+        self.start()
 
-    def start(self, *options: str) -> subprocess.Popen[str]:
-        command = [".venv/bin/python", "examples/controller.py", "--port", str(self._port), *options]
-        self.process = subprocess.Popen(command, cwd=self.folder, stderr=subprocess.PIPE, text=True)
+    def start(self, *options: str) -> None:
+        command = (".venv/bin/python", "examples/controller.py", "--port", str(self._port), *options)
+        self.process = self.stack.enter_context(started(*command, cwd=self.folder, stderr=subprocess.PIPE))
         assert self.process.stderr is not None
         assert any("listening" in line for line in self.process.stderr)
-        return self.process
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
@@ -104,15 +106,12 @@ class Controller:
 
 @pytest.fixture
 def controller(checkout: Checkout) -> Iterator[Controller]:
-    made = Controller(checkout)
-    try:
+    with ExitStack() as stack:
+        made = Controller(checkout, stack)
         yield made
-    finally:
         made.go_on.touch()
         if made.process.poll() is None:
             assert made.end(signal.SIGTERM) == 0
-        assert made.process.stderr is not None
-        made.process.stderr.close()
 
 
 def result(status: dict[str, Any]) -> tuple[str, str]:
@@ -156,13 +155,6 @@ def test_what_is_deleted_is_stopped_and_makes_room_for_one_of_its_name(controlle
     controller.go_on.touch()
     status, (again,) = controller.ask("POST", "/manifests?wait", SLOW % (controller.begun, controller.go_on))
     assert (status, again["phase"], again["uid"] != uid) == (202, "Succeeded", True)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_template_that_changed_counts_for_the_next_workflow_and_is_kept(controller: Controller) -> None:

@@ -8,12 +8,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
 from engine import SqliteStore, Workflow
 from engine.model.node import POD
 from engine.reconciling.entries import read
+from tests.processes import started
 
 LONGEST = 0.4
 """Seconds, at most, that a process has from opening its store to its end."""
@@ -27,14 +29,12 @@ def kill(folder: Path, rounds: int, seed: int) -> Iterator[str]:
     """Kill a process again and again, let the last one finish; yields what there was after each. Raises `Lost`."""
     dice = Random(seed)
     for number in range(1, rounds + 1):
-        process = _start(folder, f"{seed} {number}")
-        time.sleep(dice.random() * LONGEST)
-        process.kill()
-        process.communicate()
+        with _started(folder, f"{seed} {number}"):
+            time.sleep(dice.random() * LONGEST)
         works = [work for work in asyncio.run(check_seen(folder)) if not work.finished]
         yield f"round {number}: {len(works)} workflows under way, {len(_starts(folder))} leaves started"
-    last = _start(folder, "finish")
-    _, err = last.communicate()
+    with _started(folder, "finish") as last:
+        _, err = last.communicate()
     if last.returncode:
         raise Lost(f"the last process ended with {last.returncode}: {err}")
     works = asyncio.run(check_seen(folder))
@@ -42,13 +42,14 @@ def kill(folder: Path, rounds: int, seed: int) -> Iterator[str]:
     yield f"{len(works)} workflows finished, {len(_starts(folder))} leaves started once each"
 
 
-def _start(folder: Path, seed: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.kill.victim", str(folder), seed]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    if process.stdout.readline() != "ready\n":
-        raise Lost(f"a process did not go on with what was left: {process.communicate()[1]}")
-    return process
+@contextmanager
+def _started(folder: Path, seed: str) -> Iterator[subprocess.Popen[str]]:
+    command = (sys.executable, "-m", "tests.kill.victim", folder, seed)
+    with started(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            raise Lost(f"a process did not go on with what was left: {process.communicate()[1]}")
+        yield process
 
 
 def _starts(folder: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import re
@@ -20,6 +19,7 @@ from engine.cli.local import local_executor
 from registry.cli import BadInput
 from tests.local.conftest import shell, steps, until, workflow_of
 from tests.local.test_lifetime import until_gone
+from tests.processes import started_here
 
 OARLOCK = Path(sys.executable).with_name("oarlock")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "local.yaml"
@@ -102,10 +102,10 @@ async def test_ctrl_c_ends_the_process_groups(tmp_path: Path) -> None:
     note = tmp_path / "pids"
     path = written(tmp_path, workflow_of(shell("main", f"sleep 1000 & echo $$ $! > {note}; wait")).document)
     command = (str(OARLOCK), "run", path, "--executor", "local", "--work-dir", str(tmp_path / "runs"))
-    running = await asyncio.create_subprocess_exec(*command)
-    pids = (await until(note, text="\n")).split()
-    running.send_signal(signal.SIGINT)
-    assert await running.wait() == 130
+    async with started_here(*command) as running:
+        pids = (await until(note, text="\n")).split()
+        running.send_signal(signal.SIGINT)
+        assert await running.wait() == 130
     for pid in pids:
         await until_gone(int(pid))
 

@@ -14,6 +14,7 @@ import pytest
 from engine import Engine, Node, Result, SqliteStore, Workflow
 from tests.local.conftest import Machine, named, shell, steps, until, workflow_of
 from tests.local.test_lifetime import until_gone
+from tests.processes import started_here
 
 ENGINE = """
 import asyncio, sys
@@ -35,13 +36,9 @@ NODE = Node(id="w", name="w", display_name="w", type="Pod")
 
 async def crash(runs: Path, workflow: Workflow, note: Path, *store: str) -> int:
     """Have another process run the workflow, and kill it once its leaf has noted its process id, which is returned."""
-    engine = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", ENGINE, str(runs), orjson.dumps(workflow.to_dict()).decode(), *store
-    )
-    pid = int((await until(note, text="\n")).split()[0])
-    engine.kill()
-    await engine.wait()
-    return pid
+    document = orjson.dumps(workflow.to_dict()).decode()
+    async with started_here(sys.executable, "-c", ENGINE, str(runs), document, *store):
+        return int((await until(note, text="\n")).split()[0])
 
 
 async def begin(machine: Machine, workflow: Workflow) -> dict[str, Result]:

@@ -9,14 +9,7 @@ import pytest
 
 from engine import LocalExecutor, Workflow
 from tests.local.conftest import Machine, named, python, shell, steps, until, workflow_of
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):  # before it was opened, or since
-        return False
-    return status.rpartition(b")")[2].split()[0] != b"Z"
+from tests.processes import is_alive
 
 
 def _is_there(path: Path) -> bool:

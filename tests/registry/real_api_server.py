@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import trustme
 
+from tests.processes import started_here
 from tests.registry.api_server import configmap, write_kubeconfig
 
 TOKEN = "a-token"
@@ -43,15 +44,15 @@ async def real_api_server(folder: Path) -> AsyncIterator[RealApiServer]:
     (folder / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n")
     etcd, peer, api = (_free_port() for _ in range(3))
     store, address = f"http://127.0.0.1:{etcd}", f"https://127.0.0.1:{api}"
-    processes = [
-        await asyncio.create_subprocess_exec(
+    async with (
+        started_here(
             "etcd",
             f"--data-dir={folder / 'etcd'}",
             f"--listen-client-urls={store}",
             f"--advertise-client-urls={store}",
             f"--listen-peer-urls=http://127.0.0.1:{peer}",
         ),
-        await asyncio.create_subprocess_exec(
+        started_here(
             "kube-apiserver",
             f"--etcd-servers={store}",
             f"--secure-port={api}",
@@ -65,8 +66,7 @@ async def real_api_server(folder: Path) -> AsyncIterator[RealApiServer]:
             "--service-cluster-ip-range=10.0.0.0/24",
             "--disable-admission-plugins=ServiceAccount",
         ),
-    ]
-    try:
+    ):
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(ssl=_unverified())) as session:
             await _ready(session, address)
@@ -75,11 +75,6 @@ async def real_api_server(folder: Path) -> AsyncIterator[RealApiServer]:
                 assert reply.status == 201, await reply.text()
             _write_kubeconfig(folder, address)
             yield RealApiServer(session, address)
-    finally:
-        for process in reversed(processes):
-            with suppress(ProcessLookupError):
-                process.terminate()
-            await process.wait()
 
 
 def _free_port() -> int:

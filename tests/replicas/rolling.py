@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -94,7 +94,8 @@ class Replica:
     async def end(self, number: signal.Signals) -> None:
         """Returns once it is gone."""
         if self._process is not None:
-            self._process.send_signal(number)
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
             await self._process.communicate()
             self._process = None
 
@@ -113,8 +114,9 @@ async def replicas() -> AsyncIterator[tuple[list[Replica], int]]:
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (each, port)) for each in HOSTS]
 
     all_of_them = [Replica(host, port) for host in HOSTS]
-    await asyncio.gather(*(each.start() for each in all_of_them))
     try:
+        for each in all_of_them:
+            await each.start()
         with patch.object(loop, "getaddrinfo", getaddrinfo):
             yield all_of_them, port
     finally:

@@ -17,6 +17,7 @@ import pytest
 from rpc import Client, FatalError, Method, TransientError
 from rpc.methods import SPELLINGS, Spelling
 from rpc.plugin import Plugin, Unavailable
+from tests.processes import started_here
 
 
 @pytest.fixture
@@ -298,8 +299,7 @@ async def test_run_serves_until_a_signal(tmp_path: Path, number: signal.Signals)
         plugin.on("workflow.preOperate")(lambda args: {"workflow": {"a": 1}})
         plugin.run(port=0)
     """)
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stderr=asyncio.subprocess.PIPE)
-    try:
+    async with started_here(sys.executable, "-c", script, stderr=asyncio.subprocess.PIPE) as process:
         assert process.stderr is not None
         line = (await process.stderr.readline()).decode()
         assert line.startswith('level=INFO msg="plugin is listening" name=p address=http://127.0.0.1:')
@@ -309,7 +309,3 @@ async def test_run_serves_until_a_signal(tmp_path: Path, number: signal.Signals)
         _, rest = await process.communicate()
         assert process.returncode == 0
         assert rest == b""
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()

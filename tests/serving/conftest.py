@@ -8,11 +8,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from tests.processes import started
 from tests.serving import inside
 
 TOKEN = "a-token-of-the-tests"
@@ -73,8 +75,9 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
 
-def start(folder: Path, *options: str, token: str | None = None, executor: str = "local") -> Served:
-    """Start a server on a free port, in a folder of its own."""
+@contextmanager
+def serving(folder: Path, *options: str, token: str | None = None, executor: str = "local") -> Iterator[Served]:
+    """A server on a free port, in a folder of its own. It is killed at the end: who wants more of it has `end`."""
     folder.mkdir(exist_ok=True)
     if token is not None:
         (folder / "token").write_text(token)
@@ -83,13 +86,13 @@ def start(folder: Path, *options: str, token: str | None = None, executor: str =
     command = [sys.executable, "-m", "engine", "serve", "--listen", "127.0.0.1:0", "--executor", executor]
     command += ["--store", str(folder / "oarlock.db"), *options]
     command += ["--work-dir", str(folder / "runs")] if executor == "local" else []
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    if "listening on " not in line:
-        process.terminate()
-        raise AssertionError(line + process.communicate(timeout=60)[1])
-    return Served(line.rpartition("listening on ")[2].strip(), token, folder / "runs", process)
+    with started(*command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        if "listening on " not in line:
+            process.terminate()
+            raise AssertionError(line + process.communicate(timeout=60)[1])
+        yield Served(line.rpartition("listening on ")[2].strip(), token, folder / "runs", process)
 
 
 def end(served: Served) -> None:
@@ -103,27 +106,27 @@ def end(served: Served) -> None:
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server of this machine's, which asks nobody who they are."""
-    server = start(tmp_path_factory.mktemp("served"))
-    yield server
-    end(server)
+    with serving(tmp_path_factory.mktemp("served")) as server:
+        yield server
+        end(server)
 
 
 @pytest.fixture(scope="session")
 def sharded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server whose workflows are in two other processes, which have had some: a first one takes longer."""
-    server = start(tmp_path_factory.mktemp("sharded"), "--shards", "2")
-    for made in [server.submit(inside.workflow(), "first") for _ in range(4)]:
-        server.wait(made["metadata"]["name"], "first")
-    yield server
-    end(server)
+    with serving(tmp_path_factory.mktemp("sharded"), "--shards", "2") as server:
+        for made in [server.submit(inside.workflow(), "first") for _ in range(4)]:
+            server.wait(made["metadata"]["name"], "first")
+        yield server
+        end(server)
 
 
 @pytest.fixture(scope="session")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server that wants a token."""
-    server = start(tmp_path_factory.mktemp("guarded"), token=TOKEN)
-    yield server
-    end(server)
+    with serving(tmp_path_factory.mktemp("guarded"), token=TOKEN) as server:
+        yield server
+        end(server)
 
 
 @pytest.fixture(params=[False, True], ids=["engine", "fleet"])

@@ -14,7 +14,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-from tests.serving.conftest import Served, end, start
+from tests.serving.conftest import Served, end, serving
 from tests.serving.openapi import THERE, document
 
 EXAMPLES = int(os.environ.get("OARLOCK_REQUESTS", "3"))
@@ -29,17 +29,17 @@ schema = schemathesis.openapi.from_dict(
 @pytest.fixture(scope="session")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server that runs nothing: what is made up is better not begun."""
-    server = start(tmp_path_factory.mktemp("asked"), executor="simulated")
-    spec = {"entrypoint": "main", "templates": [{"name": "main", "container": {"image": "a", "command": ["a"]}}]}
-    kept = {"metadata": {"name": THERE}, "spec": spec}
-    server.submit(kept)
-    server.wait(THERE)
-    server.ask("POST", "/api/v1/workflow-templates/default", {"template": kept})
-    server.ask("POST", "/api/v1/cluster-workflow-templates", {"template": kept})
-    cron = {"metadata": {"name": THERE}, "spec": {"schedule": "0 0 1 1 *", "workflowSpec": spec}}
-    server.ask("POST", "/api/v1/cron-workflows/default", {"cronWorkflow": cron})
-    yield server
-    end(server)
+    with serving(tmp_path_factory.mktemp("asked"), executor="simulated") as server:
+        spec = {"entrypoint": "main", "templates": [{"name": "main", "container": {"image": "a", "command": ["a"]}}]}
+        kept = {"metadata": {"name": THERE}, "spec": spec}
+        server.submit(kept)
+        server.wait(THERE)
+        server.ask("POST", "/api/v1/workflow-templates/default", {"template": kept})
+        server.ask("POST", "/api/v1/cluster-workflow-templates", {"template": kept})
+        cron = {"metadata": {"name": THERE}, "spec": {"schedule": "0 0 1 1 *", "workflowSpec": spec}}
+        server.ask("POST", "/api/v1/cron-workflows/default", {"cronWorkflow": cron})
+        yield server
+        end(server)
 
 
 @schema.parametrize()

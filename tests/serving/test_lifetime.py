@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import trustme
 import yaml
 
 from engine.cli.program import run_program
+from tests.processes import started
 from tests.serving.inside import workflow
 
 Start = Callable[..., "Process"]
@@ -28,9 +30,8 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Process:
     """A server, and what it said until it listened."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "engine", "serve", "--listen", "127.0.0.1:0", *options]
-        self.process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
         assert self.process.stderr is not None
         self.said: list[str] = []
         for line in self.process.stderr:
@@ -61,16 +62,11 @@ class Process:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start a server in a folder of the test's."""
-    begun: list[Process] = []
-
-    def begin(*options: str) -> Process:
-        begun.append(Process(tmp_path, *options))
-        return begun[-1]
-
-    yield begin
-    for each in begun:
-        each.process.kill()
-        each.process.communicate()
+    command = (sys.executable, "-m", "engine", "serve", "--listen", "127.0.0.1:0")
+    with ExitStack() as begun:
+        yield lambda *options: Process(
+            begun.enter_context(started(*command, *options, cwd=tmp_path, stderr=subprocess.PIPE))
+        )
 
 
 Refused = Callable[..., str]

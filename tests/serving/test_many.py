@@ -12,7 +12,7 @@ import pytest
 import requests
 from hera.workflows import DAG, Container, Task, Workflow, WorkflowsService
 
-from tests.serving.conftest import Served, end, start
+from tests.serving.conftest import Served, end, serving
 
 WORKFLOWS = int(os.environ.get("OARLOCK_WORKFLOWS", "30"))
 """How many there are; docs/serving.md says what came of 1,000."""
@@ -42,24 +42,24 @@ class Watcher(threading.Thread):
 
 @pytest.mark.filterwarnings("ignore:The `json` method is deprecated")
 def test_all_of_many_end_and_are_seen_once(tmp_path: Path) -> None:
-    served = start(tmp_path / "many", executor="simulated")
-    watcher = Watcher(served, "many")
-    watcher.start()
-    with WorkflowsService(host=served.url, namespace="many") as service:
-        for number in range(WORKFLOWS):
-            with Workflow(
-                name=f"w{number}", namespace="many", entrypoint="main", workflows_service=service
-            ) as workflow:
-                leaf = Container(name="leaf", image="a", command=["true"])
-                with DAG(name="main"):
-                    first, last = (Task(name=name, template=leaf) for name in ("first", "last"))
-                    for each in range(7):
-                        middle = Task(name=f"m{each}", template=leaf)
-                        first.next(middle).next(last)
-            workflow.create()
-    watcher.join(timeout=120)
-    names = {f"w{number}" for number in range(WORKFLOWS)}
-    assert watcher.added == watcher.ended == dict.fromkeys(names, 1)
-    shown = served.ask("GET", "/api/v1/workflows/many/w0").json()
-    assert len(shown["status"]["nodes"]) == 10
-    end(served)
+    with serving(tmp_path / "many", executor="simulated") as served:
+        watcher = Watcher(served, "many")
+        watcher.start()
+        with WorkflowsService(host=served.url, namespace="many") as service:
+            for number in range(WORKFLOWS):
+                with Workflow(
+                    name=f"w{number}", namespace="many", entrypoint="main", workflows_service=service
+                ) as workflow:
+                    leaf = Container(name="leaf", image="a", command=["true"])
+                    with DAG(name="main"):
+                        first, last = (Task(name=name, template=leaf) for name in ("first", "last"))
+                        for each in range(7):
+                            middle = Task(name=f"m{each}", template=leaf)
+                            first.next(middle).next(last)
+                workflow.create()
+        watcher.join(timeout=120)
+        names = {f"w{number}" for number in range(WORKFLOWS)}
+        assert watcher.added == watcher.ended == dict.fromkeys(names, 1)
+        shown = served.ask("GET", "/api/v1/workflows/many/w0").json()
+        assert len(shown["status"]["nodes"]) == 10
+        end(served)

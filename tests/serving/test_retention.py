@@ -17,7 +17,7 @@ from engine.serving.hub import DELETED
 from engine.serving.records import Records
 from engine.serving.removal import KIND
 from engine.serving.retention import Retention, time_to_live
-from tests.serving.conftest import Served, end, start
+from tests.serving.conftest import Served, end, serving
 
 
 def document(phase: str = "", **spec: Any) -> dict[str, Any]:
@@ -187,9 +187,9 @@ async def test_what_was_not_removed_is_removed_after_a_restart() -> None:
 
 @pytest.fixture
 def keeping_two(tmp_path: Path) -> Iterator[Served]:
-    served = start(tmp_path / "served", "--keep-finished", "2")
-    yield served
-    end(served)
+    with serving(tmp_path / "served", "--keep-finished", "2") as served:
+        yield served
+        end(served)
 
 
 def test_served_workflows_go_with_their_folders(keeping_two: Served) -> None:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.serving.conftest import Served, end, start
+from tests.serving.conftest import Served, end, serving
 
 MANIFESTS = """
 kind: CronWorkflow
@@ -43,20 +43,16 @@ def until_succeeded(served: Served, count: int) -> None:
 def test_what_files_have_is_kept_and_fires_across_a_death(tmp_path: Path) -> None:
     file = tmp_path / "manifests.yaml"
     file.write_text(MANIFESTS)
-    served = start(tmp_path / "served", str(file))
-    until_succeeded(served, 1)
-    before = names(served)
-    served.process.kill()
-    served.process.communicate()
-    served = start(tmp_path / "served")
-    try:
+    with serving(tmp_path / "served", str(file)) as served:
+        until_succeeded(served, 1)
+        before = names(served)
+    with serving(tmp_path / "served") as served:
         assert set(before) <= set(names(served))
         until_succeeded(served, len(before) + 1)
         found = names(served)
         assert len(set(found)) == len(found)
         for path in ("workflow-templates/default/build", "cluster-workflow-templates/common"):
             assert served.ask("GET", f"/api/v1/{path}").status == 200
-    finally:
         end(served)
 
 
@@ -64,9 +60,9 @@ def test_a_file_takes_the_place_of_what_was_kept(tmp_path: Path) -> None:
     file = tmp_path / "manifests.yaml"
     for suspended in ("false", "true"):
         file.write_text(MANIFESTS.replace("successfulJobsHistoryLimit: 100", f"suspend: {suspended}"))
-        served = start(tmp_path / "served", str(file))
-        found = served.ask("GET", "/api/v1/cron-workflows/default/every").json()
-        end(served)
+        with serving(tmp_path / "served", str(file)) as served:
+            found = served.ask("GET", "/api/v1/cron-workflows/default/every").json()
+            end(served)
         assert found["spec"]["suspend"] is (suspended == "true")
         assert found["metadata"]["labels"] == {"from": "file"}
     assert found["metadata"]["generation"] == 2

@@ -14,6 +14,7 @@ import pytest
 from engine import SqliteStore, StoreError
 from engine.storage.file import VERSION
 from engine.storage.store import Change, Head
+from tests.processes import started_here
 
 
 def node(key: str, value: object, uid: str = "u1") -> Change:
@@ -127,10 +128,9 @@ async def test_a_second_one_is_refused_and_told_who_has_the_file(path: Path) -> 
             "import asyncio, sys; from engine import SqliteStore\nasync def main():\n"
             "    async with SqliteStore(sys.argv[1]): pass\nasyncio.run(main())"
         )
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", other, str(path), stderr=subprocess.PIPE, cwd=Path(__file__).parents[2]
-        )
-        _, err = await process.communicate()
+        command = (sys.executable, "-c", other, str(path))
+        async with started_here(*command, stderr=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
+            _, err = await process.communicate()
         assert told in err.decode()
         await store.commit(node("a", 1))
     async with SqliteStore(path):

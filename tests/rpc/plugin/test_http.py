@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rpc.plugin import Plugin, Unavailable
+from tests.processes import started_here
 from tests.rpc.plugin.peers import Peer, echo, request, talk
 
 CLOSE = "Connection: close"
@@ -129,11 +130,9 @@ async def test_http_2_without_an_offer_is_refused_in_http_1_1(plugin: Plugin) ->
 async def test_curl_is_served_whatever_it_offers(plugin: Plugin, options: list[str], size: int) -> None:
     body = b'{"a":"%b"}' % (b"x" * size)
     async with plugin.serve() as address:
-        curl = await asyncio.create_subprocess_exec(
-            "curl", "-sS", *options, "--data-binary", "@-", f"{address}/workflow.postOperate",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, _ = await curl.communicate(body)
+        command = ("curl", "-sS", *options, "--data-binary", "@-", f"{address}/workflow.postOperate")
+        async with started_here(*command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE) as curl:
+            out, _ = await curl.communicate(body)
     assert (curl.returncode, out) == (0, b'{"workflow":' + body + b"}")
 
 

@@ -21,6 +21,7 @@ _HIDDEN: Final = (
     *range(0x2066, 0x206A),
     *range(0xD800, 0xE000),
     *range(0xFFF9, 0xFFFC),
+    *(0xFFFE, 0xFFFF),  # which XML does not have
 )
 ESCAPES: Final = {code: chr(code).encode("unicode_escape", "surrogatepass").decode() for code in _HIDDEN}
 """Control characters by their code, and what is shown in their place: `\\x1b`, `\\u202e`."""

@@ -30,6 +30,8 @@ MOST_ROWS: Final = 100
 """Differences that are shown; the rest are counted."""
 _MOST: Final = 120
 """Characters of a value that are shown."""
+_BEFORE: Final = 20
+"""Of those, how many are shown of what two values have in common."""
 
 
 async def run(record: Path, plugins: dict[str, str], terms: Terms, report: Report) -> None:
@@ -85,7 +87,7 @@ class Report:
             self.different += bool(compared.differences)
         lines = []
         for field, *values in compared.differences:
-            recorded, now = map(_shown, values)
+            recorded, now = _shown(*values)
             lines.append(f"{field}: recorded {recorded}, now {now}")
             self._found += 1
             if len(self._rows) < MOST_ROWS:
@@ -151,6 +153,12 @@ def _attribute(text: str) -> str:
     return quoteattr(printable(text))
 
 
-def _shown(value: Any) -> str:
-    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _MOST else f"{text[:_MOST]}…"
+def _shown(*values: Any) -> list[str]:
+    """Two values, each cut to what fits; where they begin alike for long, from shortly before they differ."""
+    old, new = ("nothing" if value is None else json.dumps(value, ensure_ascii=False) for value in values)
+    alike = next((at for at, each in enumerate(old) if not new.startswith(each, at)), len(old))
+    begin = alike - _BEFORE if alike > _MOST - _BEFORE else 0
+    return [
+        f"{'…' if begin else ''}{text[begin : begin + _MOST]}{'…' if len(text) > begin + _MOST else ''}"
+        for text in (old, new)
+    ]

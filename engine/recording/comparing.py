@@ -1,8 +1,8 @@
 """What two replies mean, and where that differs: as the protocol reads them, not by their bytes.
 
 What is left out, null, or an empty object where nothing is said means the same; so do two spellings of a duration, a
-number and its text as the value of an output parameter, and a 404 and `{}`. Keys have no order, and those that the
-protocol does not know mean nothing.
+number and its text as the value of an output parameter, and a 404 and `{}`. Keys have no order, nor have the
+parameters and artifacts of a node's outputs, and keys that the protocol does not know mean nothing.
 """
 
 from __future__ import annotations
@@ -75,10 +75,14 @@ def _alike(recorded: Any, now: Any) -> bool:
 
 
 def _outputs(outputs: dict[str, Any]) -> dict[str, Any]:
-    if not outputs.get("parameters"):
-        return outputs
-    values = [
+    """With their parameters and artifacts in the order of their names, by which they are found."""
+    parameters = [
         each if each.get("value") is None else {**each, "value": text_of(each["value"])}
-        for each in outputs["parameters"]
+        for each in outputs.get("parameters") or ()
     ]
-    return {**outputs, "parameters": values}
+    named = {"parameters": parameters, "artifacts": outputs.get("artifacts") or ()}
+    return {**outputs, **{key: sorted(found, key=_name_of) for key, found in named.items() if found}}
+
+
+def _name_of(output: dict[str, Any]) -> str:
+    return str(output.get("name"))

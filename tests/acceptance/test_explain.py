@@ -159,7 +159,7 @@ async def test_an_aborted_pass_is_told_with_its_reason(
 async def test_nothing_that_a_plugin_says_steers_the_terminal(
     plugin: StartPlugin, engine: StartEngine, oarlock: RunOarlock, record: Path
 ) -> None:
-    evil = "\x1b[31mred\x1b]8;;http://evil\x07\u202e\x9b1m\n<script>"
+    evil = "\x1b[31mred\x1b]8;;http://evil\x07\u202e\x9b1m\uffff\ufffe\n<script>"
     peer = await plugin({"node.preExecute": {"node": {"phase": "Failed", "message": evil}}})
     await _recorded(engine, record, peer, work=workflow(container("main")))
     other = await plugin({"node.preExecute": {"node": {"phase": "Failed", "message": f"other {evil}"}}})
@@ -211,7 +211,11 @@ async def test_replies_are_compared_by_what_they_mean(
 ) -> None:
     old: dict[str, Answer] = {
         Method.NODE_PRE_EXECUTE: {
-            "node": {"message": "m", "phase": None, "outputs": {"parameters": [{"name": "a", "value": 1}]}},
+            "node": {
+                "message": "m",
+                "phase": None,
+                "outputs": {"parameters": [{"name": "a", "value": 1}, {"name": "b", "value": "2"}]},
+            },
             "requeue": "60s",
         },
         Method.PARAMETERS_ADD: {"parameters": {}},
@@ -221,7 +225,10 @@ async def test_replies_are_compared_by_what_they_mean(
         Method.NODE_PRE_EXECUTE: {
             "requeue": "1m",
             "unknown": 1,
-            "node": {"outputs": {"parameters": [{"value": "1", "name": "a"}]}, "message": "m"},
+            "node": {
+                "outputs": {"parameters": [{"name": "b", "value": 2}, {"value": "1", "name": "a"}]},
+                "message": "m",
+            },
         },
         Method.PARAMETERS_ADD: {},
         Method.WORKFLOW_POST_OPERATE: {"workflow": {}},
@@ -257,6 +264,22 @@ async def test_replies_that_differ_are_listed_and_end_in_1(
     ended = await _replay(oarlock, record, "--plugin", f"plugin-1={peer.address}")
     assert ended.code == 1
     assert "bad_status, status 500" in ended.out
+
+
+async def test_values_that_begin_alike_for_long_are_shown_from_where_they_differ(
+    plugin: StartPlugin, engine: StartEngine, oarlock: RunOarlock, record: Path
+) -> None:
+    peer = await plugin({"node.preExecute": {"node": {"message": f"{'m' * 1000}old{'m' * 1000}"}}})
+    await _recorded(engine, record, peer, work=workflow(container("main")))
+    peer.answers["node.preExecute"] = {"node": {"message": f"{'m' * 1000}new{'m' * 1000}"}}
+    replay = "--plugin", f"plugin-1={peer.address}", "--junit", "junit.xml"
+    shown = (await _replay(oarlock, record, *replay)).out
+    assert "mold" in shown
+    assert "mnew" in shown
+    junit = _text(record.with_name("junit.xml"))
+    assert "mold" in junit
+    assert "mnew" in junit
+    assert max(map(len, (shown, junit))) < 2000
 
 
 async def test_what_was_not_kept_or_not_answered_is_left_out_and_counted(

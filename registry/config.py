@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -164,13 +164,17 @@ class TlsSettings(Settings, frozen=True):
     min_version: Annotated[MinVersion, Meta(description='"1.2" or "1.3"')] = "1.2"
     verify: Annotated[bool, Meta(description="true or false")] = True
 
+    def files(self, folder: Path) -> dict[str, Any]:
+        """By their keys; names are relative to `folder`."""
+        names = {key: getattr(self, key) for key in ("ca_file", "cert_file", "key_file", "key_password_file")}
+        return {key: folder / name for key, name in names.items() if name is not None}
+
     def read(self, folder: Path, known: Iterable[Tls] = ()) -> Tls:
-        """With its files, whose names are relative to `folder`. Raises `rpc.BadTls`.
+        """With what is in its files. Raises `rpc.BadTls`.
 
         Of those in force, which are `known`, one is taken again that is like this: it may have expired since.
         """
-        names = {key: getattr(self, key) for key in ("ca_file", "cert_file", "key_file", "key_password_file")}
-        files = {key: folder / name for key, name in names.items() if name is not None}
+        files = self.files(folder)
         settings = files, self.server_name, self.min_version, self.verify
         for tls in known:
             if (tls.files, tls.server_name, tls.min_version, tls.verify) == settings:

@@ -60,47 +60,60 @@ def renamed(plugin: dict[str, Any], *, file: Path, at: str) -> dict[str, Any]:
 
 
 def decode(
-    document: object, into: type[S], *, file: Path, at: str = "", lax: bool = False, known: Collection[Tls] = ()
+    document: object,
+    into: type[S],
+    *,
+    file: Path,
+    at: str = "",
+    lax: bool = False,
+    known: Collection[Tls] = (),
+    looked_at: Callable[[Path], object] = bool,
 ) -> S:
     """`document`, found in `file` at the key path `at`, as a struct.
 
     Relative names of other files in it are taken from `file`'s folder. `lax` reads numbers and booleans from strings,
-    for documents whose values can only be strings. `known` is what is in force of TLS. Raises `ConfigError`.
+    for documents whose values can only be strings. `known` is what is in force of TLS. `looked_at` is told of each of
+    these files before it is read. Raises `ConfigError`.
     """
     try:
-        return msgspec.convert(document, into, strict=not lax, dec_hook=_hook(file.parent, known))
+        return msgspec.convert(document, into, strict=not lax, dec_hook=_hook(file.parent, known, looked_at))
     except msgspec.ValidationError as error:
         place, reason = _explain(error, document, into)
         raise ConfigError(file, _join(at, place), reason) from None
 
 
-def _hook(folder: Path, known: Collection[Tls]) -> Callable[[type, object], object]:
+def _hook(
+    folder: Path, known: Collection[Tls], looked_at: Callable[[Path], object]
+) -> Callable[[type, object], object]:
     def hook(type_: type, value: object) -> object:
         if type_ is Seconds:
             return Seconds.parse(value)
         if type_ is Tls:
-            return _tls(value, folder, known)
+            return _tls(_convert(value, TlsSettings), folder, known, looked_at)
         if type_ is Secret:
             if not isinstance(value, dict):  # a value itself would be read by whoever reads the configuration
                 raise ValueError('expected the name of a file, as in { "X-Api-Key" = { file = "key" } }')
-            return _read(Secret, _convert(value, HeaderSettings).file, folder)
+            return _read(Secret, folder / _convert(value, HeaderSettings).file, looked_at)
         if not isinstance(value, str) or not value:
             raise ValueError(f"expected the name of a file, got {show(value)}")
         assert type_ is Token
-        return _read(Token, value, folder)
+        return _read(Token, folder / value, looked_at)
 
     return hook
 
 
-def _read(kind: type[Secret], name: str, folder: Path) -> Secret:
-    secret = kind.read(folder / name)
-    warn_of_readers(folder / name)
+def _read(kind: type[Secret], file: Path, looked_at: Callable[[Path], object]) -> Secret:
+    looked_at(file)
+    secret = kind.read(file)
+    warn_of_readers(file)
     return secret
 
 
-def _tls(value: object, folder: Path, known: Collection[Tls]) -> Tls:
+def _tls(settings: TlsSettings, folder: Path, known: Collection[Tls], looked_at: Callable[[Path], object]) -> Tls:
+    for file in settings.files(folder).values():
+        looked_at(file)
     try:
-        tls = _convert(value, TlsSettings).read(folder, known)
+        tls = settings.read(folder, known)
     except BadTls as error:
         raise FieldError(error.field, error.reason) from None
     for key in ("key_file", "key_password_file"):

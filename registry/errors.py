@@ -11,8 +11,11 @@ class ConfigError(Exception):
     """A configuration that cannot be used; its text is one line: ``plugins.toml: plugins[2].address: expected ...``.
 
     Attributes: ``file`` as it was named, ``path`` the place in it (a key path, a line and column, or both; empty where
-    the file as a whole is meant), ``reason`` what was expected and what was found.
+    the file as a whole is meant), ``reason`` what was expected and what was found. ``sources`` are the files and
+    folders that were looked at until then: a change of one may mend it.
     """
+
+    sources: tuple[Path, ...] = ()
 
     def __init__(self, file: Path | str, path: str, reason: str) -> None:
         super().__init__(file, path, reason)

@@ -40,7 +40,16 @@ def load_config(path: str | PathLike[str], known: Config | None = None) -> Confi
     Relative names in it start from its own folder. Reads files, opens no connection. Raises `ConfigError`, for the
     first fault found. A certificate of the configuration in force, if that is `known`, is no fault for having expired.
     """
-    file = Path(path)
+    sources = [Path(path)]
+    try:
+        return _load(sources[0], known, sources)
+    except ConfigError as error:
+        error.sources = tuple(sources)
+        raise
+
+
+def _load(file: Path, known: Config | None, sources: list[Path]) -> Config:
+    """The configuration in `file`; what it is read from besides is added to `sources`."""
     tables = _parse(file)
     if isinstance(plugins := tables.get("plugins"), list):
         tables["plugins"] = [
@@ -48,7 +57,7 @@ def load_config(path: str | PathLike[str], known: Config | None = None) -> Confi
             for index, table in enumerate(plugins)
         ]
     in_force = [plugin.tls for plugin in known.plugins if plugin.tls is not None] if known is not None else ()
-    document = decode(tables, _Document, file=file, known=in_force)
+    document = decode(tables, _Document, file=file, known=in_force, looked_at=sources.append)
     kubernetes = document.kubernetes
     if kubernetes is not None and kubernetes.kubeconfig is not None:
         kubeconfig = str(file.parent / Path(kubernetes.kubeconfig).expanduser())
@@ -58,8 +67,8 @@ def load_config(path: str | PathLike[str], known: Config | None = None) -> Confi
         if refusal := Destinations(allowed).refusal_unseen(parse_address(plugin.address).host):
             raise ConfigError(file, f"plugins[{index}].address", refusal)
     found = [Found(file, f"plugins[{index}].name", plugin) for index, plugin in enumerate(document.plugins)]
-    folders_and_files = [file.parent / name for name in document.configmaps]
-    for index, source in enumerate(folders_and_files):
+    for index, name in enumerate(document.configmaps):
+        sources.append(source := file.parent / name)
         try:
             manifests = manifest_files(source)
         except (OSError, ValueError) as error:  # ValueError: a name with a null character
@@ -70,13 +79,12 @@ def load_config(path: str | PathLike[str], known: Config | None = None) -> Confi
             found += plugins_in(manifest, allowed)
     _refuse_duplicates(found)
     every = tuple(plugin for _, _, plugin in found)
-    secrets = [file for plugin in every for file in plugin.credentials.files]
     return Config(
         engine=document.engine,
         kubernetes=kubernetes,
         plugins=every,
         discovered=frozenset(plugin.name for plugin in every[len(document.plugins) :]),
-        sources=(file, *folders_and_files, *secrets),
+        sources=tuple(sources),
     )
 
 

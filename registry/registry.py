@@ -120,7 +120,7 @@ class Registry:
         self._closing: set[asyncio.Task[None]] = set()
         self._open = False
         self._reloads = self._rejected = 0
-        self._last_error = ""
+        self._last_error: ConfigError | None = None
         self._expired: set[tuple[str, str]] = set()
         """What was said of plugins whose certificates have expired."""
 
@@ -219,13 +219,13 @@ class Registry:
                 config = await asyncio.to_thread(self._load, self._file)
             except ConfigError as error:
                 record = Reload(self._generations.current.number, error=error)
-                if str(error) == self._last_error:
+                last, self._last_error = self._last_error, error
+                if str(error) == str(last):
                     return record
-                self._last_error = str(error)
                 self._rejected += 1
                 _log.error("configuration rejected, keeping the old one", error=str(error))
             else:
-                self._last_error = ""
+                self._last_error = None
                 self._tell_expired(config)
                 if config == self._read:
                     return Reload(self._generations.current.number)
@@ -326,12 +326,16 @@ class Registry:
         ):  # the latter from a future that it asked
             _log.exception("on_reload failed", generation=record.generation)
 
+    def _sources(self) -> tuple[Path, ...]:
+        """What to watch: that of what is in force, and of what was refused, which may only lack a file yet."""
+        return self._read.sources + (self._last_error.sources if self._last_error is not None else ())
+
     async def _follow(self) -> None:
         """Goes on whatever fails: a new watch says once that there may be changes, so none is missed meanwhile."""
         last = ""
         while True:
             try:
-                async for _ in changes(lambda: self._read.sources):
+                async for _ in changes(self._sources):
                     await self.reload()
                     last = ""
             except Exception as error:

@@ -6,6 +6,7 @@ watched and not files, and the watch is set up anew when what it looks at became
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -35,10 +36,10 @@ class Places:
     @classmethod
     def of(cls, sources: Iterable[Path]) -> Places:
         """Where `sources` are to be found now."""
-        named = [source.absolute() for source in sources]
-        targets = frozenset(named) | {source.resolve() for source in named}
-        folders = frozenset(target for target in targets if target.is_dir())
-        watched = folders | {next(parent for parent in target.parents if parent.is_dir()) for target in targets}
+        named = [source.absolute() for source in sources if "\0" not in str(source)]
+        targets = frozenset(named) | {Path(os.path.realpath(source)) for source in named}
+        folders = frozenset(filter(_can_be_watched, targets))
+        watched = folders | {next(filter(_can_be_watched, target.parents)) for target in targets}
         return cls(targets, folders, frozenset((folder, _identity(folder)) for folder in watched))
 
     def matter(self, _change: Change, name: str) -> bool:
@@ -85,6 +86,11 @@ async def changes(sources: Callable[[], Iterable[Path]]) -> AsyncIterator[None]:
                 raise
             _log.warning("cannot watch the configuration, polling it", error=str(error))
             polling = True
+
+
+def _can_be_watched(path: Path) -> bool:
+    """Whether it is a folder that we may look into; whatever else is wrong with its name, it is none."""
+    return os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK)
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import watchfiles
 
 from registry import Config, Registry, Reload, load_config, watching
@@ -153,6 +154,64 @@ async def test_a_folder_that_is_named_later_is_followed_too(
         (folder / "c.yaml").write_text(manifest("c"))
         assert (await records.get()).added == ("c",)
         assert names(registry) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("named", "file"),
+    [
+        ('token_file = "mounted/secret"', "mounted/secret"),
+        ('headers = { X-Key = { file = "secret" } }', "secret"),
+        ('address = "https://localhost:1"\ntls = { ca_file = "mounted/later/ca.pem" }', "mounted/later/ca.pem"),
+    ],
+)
+async def test_a_file_that_is_there_later_than_its_name_counts_then(
+    toml: Callable[[str], Path], follow: Follow, records: asyncio.Queue[Reload], tmp_path: Path, named: str, file: str
+) -> None:
+    """As in a cluster, whose ConfigMaps and secrets reach a pod one after the other."""
+    async with follow(toml(enabled())) as registry:
+        address = "" if "address" in named else 'address = "http://localhost:1"\n'
+        toml(enabled() + f'[[plugins]]\nname = "a"\n{address}{named}\n')
+        assert "No such file" in str((await records.get()).error)
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        content = trustme.CA().cert_pem.bytes() if file.endswith(".pem") else b"a-secret"
+        (tmp_path / "new").write_bytes(content)
+        os.replace(tmp_path / "new", tmp_path / file)
+        assert (await records.get()).added == ("a",)
+        assert names(registry) == ["a"]
+
+
+async def test_what_was_refused_for_another_file_counts_once_that_is_mended(
+    toml: Callable[[str], Path], follow: Follow, records: asyncio.Queue[Reload], tmp_path: Path
+) -> None:
+    (folder := tmp_path / "manifests").mkdir()
+    (folder / "b.yaml").write_text("kind: [")
+    async with follow(toml(enabled())) as registry:
+        toml('configmaps = ["manifests"]\n' + enabled())
+        assert "not YAML" in str((await records.get()).error)
+        (folder / "b.yaml").write_text(manifest("b"))
+        assert (await records.get()).added == ("b",)
+        one, other = (trustme.CA().issue_cert("localhost") for _ in range(2))
+        one.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+        other.private_key_pem.write_to_path(tmp_path / "key.pem")
+        tls = 'tls = { cert_file = "cert.pem", key_file = "key.pem" }'
+        toml(enabled(plugin("c", "https://localhost:1", tls)))
+        assert "does not fit" in str((await records.get()).error)
+        one.private_key_pem.write_to_path(tmp_path / "key.pem")
+        assert (await records.get()).added == ("c",)
+        assert names(registry) == ["c"]
+
+
+@pytest.mark.parametrize("name", ["a\\u0000b", "n" * 300, "loop/secret"])
+async def test_a_name_that_cannot_be_one_keeps_nobody_from_mending_it(
+    toml: Callable[[str], Path], follow: Follow, records: asyncio.Queue[Reload], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    async with follow(toml(enabled())) as registry:
+        toml(enabled(plugin("a", more=f'token_file = "{name}"')))
+        assert "token_file" in str((await records.get()).error)
+        toml(enabled(plugin("a")))
+        assert (await records.get()).added == ("a",)
+        assert names(registry) == ["a"]
 
 
 async def test_a_folder_that_is_deleted_and_made_again(

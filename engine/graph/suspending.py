@@ -91,10 +91,15 @@ def supply(graph: Graph, invocation: Invocation, given: Document) -> None:
     node = graph.store.touch(invocation.node_id)
     outputs = node.outputs or {}
     parameters = [
-        {**each, "value": values[each["name"]]} if each["name"] in values else each
+        {**_without_source(each), "value": values[each["name"]]} if each["name"] in values else each
         for each in outputs.get("parameters") or ()
     ]
     node.outputs = {**outputs, "parameters": parameters}
+
+
+def _without_source(parameter: Document) -> Document:
+    """It needs none any more: it has its value."""
+    return {key: field for key, field in parameter.items() if key != "valueFrom"}
 
 
 def _resume(
@@ -115,8 +120,7 @@ def _resume(
             problem = f"raw output parameter '{name}' has not been set and does not have a default value"
             finish(graph, invocation, ERROR if in_time else FAILED, problem, raised=in_time)
             return
-        kept = {key: field for key, field in parameter.items() if key != "valueFrom"}
-        parameters.append({**kept, "value": value})
+        parameters.append({**_without_source(parameter), "value": value})
     if parameters:
         outputs["parameters"] = parameters
     finish(graph, invocation, SUCCEEDED, message, outputs=outputs or None)

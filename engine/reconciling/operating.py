@@ -30,13 +30,13 @@ class Operations:
     def stop(self, workflow: Workflow, selector: str, message: str) -> None:
         """As Failed, with exit handlers; or only the suspended nodes that match."""
         if selector:
-            self._answer(workflow, answers(self._nodes(workflow), selector, FAILED, message))
+            self._answer(workflow, self._answers(workflow, selector, FAILED, message))
         else:
             self.amend(workflow, message, shutdown="Stop")
 
     def resume(self, workflow: Workflow, selector: str, parameters: Mapping[str, str] | None) -> None:
         """The workflow and its suspended nodes, or those that match."""
-        told = answers(self._nodes(workflow), selector, SUCCEEDED, parameters=parameters)
+        told = self._answers(workflow, selector, SUCCEEDED, parameters=parameters)
         if not selector:
             self.amend(workflow, suspend=None)
         elif is_suspended(workflow.document):
@@ -51,7 +51,7 @@ class Operations:
             raise OperationError(f"{workflow.key}: expected a node field selector that says which nodes are meant")
         if phase and phase not in FULFILLED:
             raise OperationError(f"{workflow.key}: expected one of {', '.join(sorted(FULFILLED))}, got {phase!r}")
-        told = answers(self._nodes(workflow), selector, phase or RUNNING, message, parameters)
+        told = self._answers(workflow, selector, phase or RUNNING, message, parameters)
         if phase:
             self._answer(workflow, told)
             return
@@ -80,10 +80,19 @@ class Operations:
         self._active.wake(workflow.key)
         self._active.tell(Commit(workflow, tuple(nodes)))
 
-    def _nodes(self, workflow: Workflow) -> list[Node]:
-        """The nodes of an unfinished workflow, without what a pass under way has made of them."""
+    def _answers(
+        self,
+        workflow: Workflow,
+        selector: str,
+        phase: str,
+        message: str = "",
+        parameters: Mapping[str, str] | None = None,
+    ) -> dict[str, Result]:
+        """What suspended nodes are told, whatever a pass under way has made of them."""
         _refuse_finished(workflow)
-        return list(workflow.committed().values())
+        run = self._active.find(workflow)
+        said = run.record.reports if run is not None else {}
+        return answers(workflow.committed().values(), said, selector, phase, message, parameters)
 
     def _answer(self, workflow: Workflow, told: Mapping[str, Result]) -> None:
         """Report on suspended nodes. A simulated executor may have meant to do that later, and need not."""

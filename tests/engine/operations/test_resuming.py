@@ -163,3 +163,55 @@ class TestSuppliedParameters:
         work = run("suspend: true\ntemplates: [{name: main, steps: [[{name: a, template: leaf}]]}]").workflow
         with pytest.raises(OperationError, match="no node is suspended that could be given 'answer'"):
             Engine().resume(work, parameters={"answer": "yes"})
+
+    TWICE = """
+    templates:
+    - name: main
+      steps:
+      - - {name: ask, template: ask}
+      - - name: say
+          template: echo
+          arguments:
+            parameters:
+            - {name: text, value: "{{steps.ask.outputs.parameters.a}}{{steps.ask.outputs.parameters.b}}"}
+    - name: ask
+      suspend: {}
+      outputs: {parameters: [{name: a, valueFrom: {supplied: {}}}, {name: b, valueFrom: {supplied: {}}}]}
+    """
+
+    def test_are_kept_whatever_else_is_said_before_a_pass_has_taken_them_up(self) -> None:
+        def operate(engine: Engine, work: Workflow) -> None:
+            engine.set(work, node_field_selector="displayName=ask", parameters={"a": "o"}, message="first")
+            engine.set(work, node_field_selector="displayName=ask", parameters={"b": "ar"})
+            engine.resume(work, node_field_selector="displayName=ask")
+
+        ran = drive(self.TWICE, "{}", operate)
+        assert (ran.phase, ran.text("say"), ran["ask"].message) == ("Succeeded", "oar", "first")
+
+    def test_are_shown_as_what_they_are_once_given(self) -> None:
+        def give(engine: Engine, work: Workflow) -> None:
+            engine.set(work, node_field_selector="displayName=ask", parameters={"a": "o"})
+
+        ran = drive(self.TWICE, "{}", give)
+        asked = ran["ask"].outputs
+        assert asked == {"parameters": [{"name": "a", "value": "o"}, {"name": "b", "valueFrom": {"supplied": {}}}]}
+
+    def test_are_given_once(self) -> None:
+        def give(engine: Engine, work: Workflow) -> None:
+            engine.set(work, node_field_selector="displayName=ask", parameters={"a": "o"})
+
+        def give_twice(engine: Engine, work: Workflow) -> None:
+            give(engine, work)
+            give(engine, work)
+
+        for operations in ((give_twice,), (give, give)):  # before a pass, and after one
+            with pytest.raises(OperationError, match="node 'ask' was given output parameter 'a' already"):
+                drive(self.TWICE, "{}", *operations)
+
+    def test_a_node_that_was_told_to_end_is_suspended_no_more(self) -> None:
+        def operate(engine: Engine, work: Workflow) -> None:
+            engine.resume(work, node_field_selector="displayName=a")
+            engine.stop(work, node_field_selector="displayName=a")
+
+        with pytest.raises(OperationError, match="no suspended node matches 'displayName=a'; suspended: b"):
+            drive(TestSuspendedNodes.SPEC, "{}", operate)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 from xxhash import xxh3_128_digest
@@ -28,71 +27,76 @@ _SEED: Final = secrets.randbits(64)
 """So that nobody can look for two questions with one digest."""
 
 
-@lru_cache(maxsize=4096)
-def _digest(head: bytes) -> bytes:
+def digest(about: str, call: Call) -> bytes:
+    """128 bits that tell a question from any other: its arguments, and the id of the node that it is about."""
+    return _digest(about, _digest_of(call.head), call.rest)
+
+
+def _digest(about: str, head: bytes, rest: bytes) -> bytes:
+    """As above, ``head`` being its digest: that of what very many have in common is found once."""
+    return xxh3_128_digest(b"".join((head, rest, about.encode())), _SEED)
+
+
+def _digest_of(head: bytes) -> bytes:
     return xxh3_128_digest(head, _SEED)
 
 
-def digest(about: str, call: Call) -> bytes:
-    """128 bits that tell a question from any other: its arguments, and the id of the node that it is about."""
-    return xxh3_128_digest(b"".join((_digest(call.head), call.rest, about.encode())), _SEED)
+class Head(NamedTuple):
+    """What a template's nodes have in common, ``{"workflow":…,"template":…``; its template alone; and its digest."""
+
+    text: bytes
+    template: bytes
+    digest: bytes
 
 
 class Arguments:
-    """The arguments of the calls of one pass. A ``payload`` is how much a plugin is to be sent of the workflow."""
+    """The arguments of the calls of one pass."""
 
     def __init__(self, graph: Graph, document: dict[str, Any], plugins: Sequence[Plugin]) -> None:
         self._graph = graph
         self.workflows = workflows(document, plugins)
-        self._heads: dict[str, dict[Template | None, tuple[bytes, bytes]]] = {"metadata": {}, "full": {}}
-
-    def node(self, payload: str, invocation: Invocation, node: Node, before: Node | None = None) -> Call:
-        """About a node, and what it was `before`. Raises `SubstitutionError` where its template cannot be filled in."""
-        template = invocation.template
-        head = self._heads[payload].get(template) or self._head(payload, invocation)
-        if before is None:
-            rest = b',"node":' + encode(node) + b"}"
-        else:
-            rest = b"".join((b',"old":', encode(before), b',"new":', encode(node), b"}"))
-        return Call(head[0], invocation.resolved.name, head[1], rest)
+        self._heads: dict[str, dict[Template, Head]] = {"metadata": {}, "full": {}}
 
     def renew(self, payload: str, questions: Iterable[Question]) -> list[tuple[Question, SubstitutionError]]:
-        """Make the calls of all these questions, as things are now; returns those that cannot be asked, and why."""
+        """Make the calls of all these questions, as things are now; returns those that cannot be asked, and why.
+
+        A ``payload`` is how much a plugin is to be sent of the workflow.
+        """
         nodes, heads, failed = self._graph.store.nodes, self._heads[payload], []
         for question in questions:
-            invocation = question.invocation
+            invocation, rest = question.invocation, b"}"
+            template, node_id = invocation.resolved, invocation.node_id
             try:
                 if question.text is not None:
-                    call = self.template(payload, invocation, question.text)
-                elif question.before is not None:
-                    call = self.node(payload, invocation, nodes[invocation.node_id], question.before)
-                else:  # as `node` does it, without a call for each of very many
-                    template = invocation.resolved
-                    head, text = heads.get(template) or self._head(payload, invocation)
-                    call = Call(head, template.name, text, b',"node":' + encode(nodes[invocation.node_id]) + b"}")
+                    head = self._headed(payload, question.text)
+                else:
+                    head = heads.get(template) or self._head(payload, invocation)
+                    node = encode(nodes[node_id])
+                    if question.before is None:
+                        rest = b',"node":' + node + b"}"
+                    else:
+                        rest = b"".join((b',"old":', encode(question.before), b',"new":', node, b"}"))
             except SubstitutionError as error:
                 failed.append((question, error))
                 continue
-            question.call, question.payload = call, payload
-            question.digest = digest(invocation.node_id, call)
+            question.call, question.payload = Call(head.text, template.name, head.template, rest), payload
+            question.digest = _digest(node_id, head.digest, rest)
         return failed
-
-    def template(self, payload: str, invocation: Invocation, text: bytes) -> Call:
-        """About a template alone; ``text`` is its JSON."""
-        return Call(_join(self.workflows[payload], text), invocation.resolved.name, text, b"}")
 
     def job(self, payload: str, invocation: Invocation, text: bytes, node: Node) -> Call:
         """About a template that is to be executed, and the node that this is for."""
         return job_call(self.workflows[payload], text, node, attempt_of(invocation))
 
-    def _head(self, payload: str, invocation: Invocation) -> tuple[bytes, bytes]:
-        """``{"workflow":…,"template":…``, what a template's nodes have in common, and the template's text alone."""
+    def _head(self, payload: str, invocation: Invocation) -> Head:
         template = invocation.resolved
-        text = self._graph.render(invocation)
-        head = _join(self.workflows[payload], text), text
+        head = self._headed(payload, self._graph.render(invocation))
         if not template.text.tags:
             self._heads[payload][template] = head
         return head
+
+    def _headed(self, payload: str, template: bytes) -> Head:
+        text = _join(self.workflows[payload], template)
+        return Head(text, template, _digest_of(text))
 
 
 def workflows(document: Mapping[str, Any], plugins: Iterable[Plugin]) -> dict[str, bytes]:

@@ -1,9 +1,10 @@
-"""What plugins were asked goes with the last answer: none of it waits for the garbage collector to come by."""
+"""What plugins were asked goes with the last answer: nothing keeps it, and none of it waits for the garbage collector."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,28 @@ async def test_what_was_asked_is_in_no_cycle(
     left = await _left_by(subject.reconcile(work))
     ours = ("engine.plugins.", "engine.recording.", "rpc.")
     assert not {name: count for name, count in left.items() if name.startswith(ours)}
+
+
+@pytest.mark.parametrize("batches", [False, True])
+async def test_what_was_sent_is_kept_by_nobody(plugin: StartPlugin, engine: StartEngine, *, batches: bool) -> None:
+    peer = await plugin({"workflow.preOperate": {}, "workflow.postOperate": {}, "node.preExecute": {}})
+    peer.batches = batches
+    subject = await engine((peer, {"payload": "full"}), executor=PendingExecutor())
+    work = workflow(container("main"))
+    work.document["metadata"]["annotations"] = {"large": "x" * 1_000_000}
+    held = []
+    tracemalloc.start()
+    try:
+        for number in range(12):
+            work.document["metadata"]["annotations"]["number"] = str(number)
+            assert (await subject.reconcile(work)).aborted is None
+            peer.asked.clear()
+            peer.bodies.clear()
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert held[-1] - held[1] < 3_000_000, "ten passes, with three questions of a megabyte and more each"
 
 
 async def _left_by(doing: Any) -> Counter[str]:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from rpc.stats import Histogram
@@ -134,6 +135,13 @@ def used_up(some: dict[Any, Any] | list[Any]) -> Pieces:
         for _ in range(min(PIECE, len(some))):
             take()
         yield
+
+
+def batched(some: Iterable[_T], size: int = PIECE) -> Iterator[list[_T]]:
+    """They, so many at a time."""
+    rest = iter(some)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def in_order(some: list[_T], key: Callable[[_T], Any] | None = None) -> Generator[None, None, list[_T]]:

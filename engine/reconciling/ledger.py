@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any, Final
 
 from engine.graph.record import WalkRecord
-from engine.model.pace import PIECE, Pace, Pieces, used_up
+from engine.model.pace import PIECE, Pace, Pieces, batched, used_up
 from engine.model.statistics import Counts
 from engine.model.workflow import Workflow, has_ended
 from engine.reconciling.entries import (
@@ -304,20 +304,34 @@ class Ledger:
                 workflow, phase = self._workflow, document["status"].get("phase") or ""
                 finished = has_ended(document) and not left and not sheet.put.get(LEAF)
                 head = Head(workflow.uid, workflow.namespace, workflow.name, phase, finished)
-                reports = set(sheet.put.get(REPORT, ()))
                 cancelled = await self._commit(Change(head, sheet.put, sheet.gone, sheet.whole, patient))
-                self._reports = (set() if sheet.whole else self._reports - sheet.gone.get(REPORT, {}).keys()) | reports
+                cancelled = await self._reported(sheet) or cancelled
         except BaseException:  # cancelled, or the store has failed
             self._said, self._all = said | self._said, self._all or sheet.whole
             self.say()
             raise
         finally:
-            for some in sheet.put.values():
+            made: tuple[dict[Any, Any], ...] = (*sheet.put.values(), *sheet.gone.values(), said)
+            for some in made:
                 if len(some) > PIECE:
-                    await pace.through(used_up(some))
+                    cancelled = await pace.to_the_end(used_up(some)) or cancelled
         self._document, self._marks = document, noted
         if not self._behind:
             self._settle()
+        return cancelled
+
+    async def _reported(self, sheet: Sheet) -> asyncio.CancelledError | None:
+        """Know which reports are written now."""
+        if sheet.whole:
+            self._reports = set()
+        cancelled, reports = None, self._reports
+        for change, of in ((reports.difference_update, sheet.gone), (reports.update, sheet.put)):
+            keys = of.get(REPORT, {})
+            if len(keys) <= PIECE:
+                change(keys)
+            else:
+                pieces = (change(some) for some in batched(keys))
+                cancelled = await self._books.pace.to_the_end(pieces) or cancelled
         return cancelled
 
     def _settle(self) -> None:

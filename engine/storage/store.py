@@ -45,7 +45,8 @@ class Change(msgspec.Struct, frozen=True):
     """What is to become of a workflow: it loses those of its entries whose keys are in ``gone``, by kind, or with
     ``whole`` all that it had; then it has what is in ``put``, in place of what it had of that kind and key.
 
-    One that is ``patient`` may be put off for some milliseconds, so that others are written with it."""
+    One that is ``patient`` may be put off for some milliseconds, so that others are written with it. Once it is written
+    it is the engine's again, which empties what is large: a store copies what it keeps."""
 
     head: Head
     put: Values = {}

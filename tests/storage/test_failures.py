@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 import pytest
 
 from engine import Engine, Result, StoreError
+from engine.model.pace import Pace
 from engine.storage.store import Change
 from tests.acceptance.manifests import container, loop, workflow
 from tests.storage.doubles import Failing, Leaves
@@ -151,6 +153,25 @@ async def test_a_pass_cancelled_while_it_is_written_is_committed_as_the_store_ha
         with pytest.raises(asyncio.CancelledError):
             await making
         assert leaves.started == ["work"]
+        assert work.phase == "Running"
+
+
+@pytest.mark.parametrize("turns", range(10))
+async def test_a_pass_cancelled_at_any_time_once_it_is_written_is_committed(
+    turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.reconciling.keeping.Pace", partial(Pace, 0.0))
+    store, leaves = Failing(), Leaves()
+    async with Engine(executor=leaves, store=store) as engine:
+        work = workflow(loop(200), container("leaf"))
+        making = asyncio.ensure_future(engine.reconcile(work))
+        await store.written.wait()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        making.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await making
+        assert len(leaves.started) == 200
         assert work.phase == "Running"
 
 

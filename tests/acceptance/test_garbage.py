@@ -1,4 +1,4 @@
-"""What plugins were asked goes with the last answer: nothing keeps it, and none of it waits for the garbage collector."""
+"""What plugins were asked goes with the last answer: nobody keeps it, and none of it waits for the collector."""
 
 from __future__ import annotations
 

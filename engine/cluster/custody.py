@@ -10,25 +10,16 @@ A leaf is known from its start until then. Behind that, the same start is anothe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Final
 
-from engine.cluster.mail import Committed
+from engine.cluster.mail import Committed, of_kind
 from engine.executors.executor import Result
-from engine.operations.errors import LeafEnded, UnknownLeaf
 from engine.reconciling.entries import LEAF
 
 NOBODY: Final = 0
 """The epoch of no shard."""
-
-
-class Start(Enum):
-    """What to do where a shard wants a leaf to be started."""
-
-    NEW = "start it"
-    FOUND = "an earlier process may have started it: adopt it, or start it"
-    KNOWN = "nothing: it was started, or the workflow is another shard's by now"
 
 
 class _Leaf(Enum):
@@ -39,12 +30,42 @@ class _Leaf(Enum):
     STOPPED = "stopped"
 
 
-class _Kept:
-    __slots__ = ("epoch", "leaves")
+_FOUND: Final = _Leaf.FOUND
+_STARTED: Final = _Leaf.STARTED
+_STOPPED: Final = _Leaf.STOPPED
 
-    def __init__(self, found: Iterable[str]) -> None:
+
+class Leaves:
+    """Those of one workflow, and the ``epoch`` of the shard that has it, `NOBODY` where none has."""
+
+    __slots__ = ("epoch", "states")
+
+    def __init__(self, found: Iterable[str] = ()) -> None:
         self.epoch = NOBODY
-        self.leaves: dict[str, _Leaf | Result] = dict.fromkeys(found, _Leaf.FOUND)
+        self.states: dict[str, _Leaf | Result] = dict.fromkeys(found, _FOUND)
+
+    def reported(self, node_id: str) -> Result | None:
+        """What a leaf has said last that no durable change has taken up."""
+        state = self.states.get(node_id)
+        return state if isinstance(state, Result) else None
+
+    def first(self, node_id: str, result: Result) -> bool:
+        """Somebody has said something of a leaf: whether it was started, and that is the first that is said of it."""
+        if self.states.get(node_id) is not _STARTED:
+            return False
+        self.states[node_id] = result
+        return True
+
+    def note(self, node_ids: list[str], result: Result) -> list[str]:
+        """Somebody has said the same of several leaves, among which there may be some that are not to be started,
+        suspended nodes: those of which the shard is to hear. What has ended has."""
+        states, told = self.states, list[str]()
+        for node_id in node_ids:
+            state = states.get(node_id)
+            if not (state is _STOPPED or state == result or _has_ended(state)):
+                states[node_id] = result
+                told.append(node_id)
+        return told
 
 
 class Custody:
@@ -55,7 +76,7 @@ class Custody:
     """
 
     def __init__(self) -> None:
-        self._workflows: dict[str, _Kept] = {}
+        self._workflows: dict[str, Leaves] = {}
         self._shards: dict[int, set[str]] = {}
 
     def __contains__(self, uid: str) -> bool:
@@ -66,10 +87,11 @@ class Custody:
 
     # Workflows
 
-    def take_in(self, uid: str, found: Iterable[str] = ()) -> None:
+    def take_in(self, uid: str, found: Iterable[str] = ()) -> Leaves:
         """Know a workflow, which no shard has yet. ``found`` are the leaves that it has in a store which was opened
         again: their ids are the keys of the `LEAF` entries."""
-        self._workflows[uid] = _Kept(found)
+        leaves = self._workflows[uid] = Leaves(found)
+        return leaves
 
     def give(self, uid: str, epoch: int) -> list[tuple[str, Result]]:
         """A shard has the workflow from now on: it is sent `Take` with what the store has, then these reports.
@@ -77,20 +99,20 @@ class Custody:
         What the shard before it has said is either asked of the store by now, and so in what is read for `Take`, or is
         never to be.
         """
-        kept = self._workflows[uid]
-        kept.epoch = epoch
+        leaves = self._workflows[uid]
+        leaves.epoch = epoch
         self._shards.setdefault(epoch, set()).add(uid)
-        return [(node_id, state) for node_id, state in kept.leaves.items() if isinstance(state, Result)]
+        return [(node_id, state) for node_id, state in leaves.states.items() if isinstance(state, Result)]
 
     def has(self, uid: str, epoch: int) -> bool:
         """Whether that shard has the workflow. Before a change is handed to the store: else it does not count."""
-        kept = self._workflows.get(uid)
-        return kept is not None and kept.epoch == epoch
+        leaves = self._workflows.get(uid)
+        return leaves is not None and leaves.epoch == epoch
 
     def holder(self, uid: str) -> int:
         """The epoch of the shard that has the workflow; `NOBODY`, also of one that is not known."""
-        kept = self._workflows.get(uid)
-        return NOBODY if kept is None else kept.epoch
+        leaves = self._workflows.get(uid)
+        return NOBODY if leaves is None else leaves.epoch
 
     def gone(self, epoch: int) -> list[str]:
         """A shard is no more: the workflows that it had, which nobody has now. What it says is not heard any more."""
@@ -101,9 +123,9 @@ class Custody:
 
     def forget(self, uid: str) -> None:
         """The workflow is over, forgotten or deleted; what is still said of it does not count."""
-        kept = self._workflows.pop(uid, None)
-        if kept is not None and kept.epoch:
-            self._shards[kept.epoch].discard(uid)
+        leaves = self._workflows.pop(uid, None)
+        if leaves is not None and leaves.epoch:
+            self._shards[leaves.epoch].discard(uid)
 
     # What a shard says
 
@@ -111,31 +133,33 @@ class Custody:
         """A change is durable, whoever has the workflow by now. What it says has ended is not known any more, be it a
         leaf or, where nothing is left to be done, the workflow."""
         uid = change.head.uid
-        kept = self._workflows.get(uid)
-        if kept is None:
+        leaves = self._workflows.get(uid)
+        if leaves is None:
             return
         if change.head.finished:
             self.forget(uid)
         elif change.whole:
-            left = change.put.get(LEAF, {})
-            kept.leaves = {node_id: state for node_id, state in kept.leaves.items() if node_id in left}
+            left = of_kind(change.put, LEAF)
+            leaves.states = {node_id: state for node_id, state in leaves.states.items() if node_id in left}
         else:
+            pop = leaves.states.pop
             for node_id in change.gone.get(LEAF, ()):
-                kept.leaves.pop(node_id, None)
+                pop(node_id, None)
 
-    def start(self, uid: str, epoch: int, node_id: str) -> Start:
-        """A shard wants a leaf to be started, and all that it said before is durable; see `Start`."""
-        kept = self._workflows.get(uid)
-        if kept is None or kept.epoch != epoch:
-            return Start.KNOWN
-        state = kept.leaves.get(node_id, _Leaf.STOPPED)
-        if state is _Leaf.STOPPED:
-            kept.leaves[node_id] = _Leaf.STARTED
-            return Start.NEW
-        if state is _Leaf.FOUND:
-            kept.leaves[node_id] = _Leaf.STARTED
-            return Start.FOUND
-        return Start.KNOWN
+    def start(self, uid: str, epoch: int, node_ids: Iterable[str]) -> Iterator[tuple[str, bool]]:
+        """A shard wants leaves to be started, and all that it said before is durable: those that are to be, one after
+        the other, and of each whether an earlier process may have started it, so that it may be adopted.
+
+        The others were started, or the workflow is another shard's by now, be it since the one before was started.
+        """
+        for node_id in node_ids:
+            leaves = self._workflows.get(uid)
+            if leaves is None or leaves.epoch != epoch:
+                return
+            state = leaves.states.get(node_id, _STOPPED)
+            if state is _STOPPED or state is _FOUND:
+                leaves.states[node_id] = _STARTED
+                yield node_id, state is _FOUND
 
     def stop(self, uid: str, epoch: int, node_id: str) -> bool:
         """A shard wants a leaf to be stopped; whether the executor is to be told.
@@ -143,57 +167,20 @@ class Custody:
         It need not where the leaf has said that it ended, and the shard has not heard of that. One that is not known is
         stopped: `Engine.retry` says so of leaves that ended long ago.
         """
-        kept = self._workflows.get(uid)
-        if kept is None or kept.epoch != epoch:
+        leaves = self._workflows.get(uid)
+        if leaves is None or leaves.epoch != epoch:
             return False
-        state = kept.leaves.get(node_id)
-        if state is _Leaf.STOPPED or (isinstance(state, Result) and state.ended):
+        state = leaves.states.get(node_id)
+        if state is _STOPPED or _has_ended(state):
             return False
-        kept.leaves[node_id] = _Leaf.STOPPED
+        leaves.states[node_id] = _STOPPED
         return True
 
-    # What leaves say
-
     def running(self, uid: str) -> list[str]:
-        """The leaves of a workflow that were started and have not said that they ended."""
-        leaves = self._workflows[uid].leaves.items() if uid in self._workflows else ()
-        ended = (_Leaf.STOPPED,)
-        return [key for key, state in leaves if state not in ended and not (isinstance(state, Result) and state.ended)]
+        """The leaves of a workflow that may run: started, now or by an earlier process, and not said to have ended."""
+        states = self._workflows[uid].states.items() if uid in self._workflows else ()
+        return [node_id for node_id, state in states if not (state is _STOPPED or _has_ended(state))]
 
-    def reported(self, uid: str, node_id: str) -> Result | None:
-        """What a leaf has said last that no durable change has taken up."""
-        kept = self._workflows.get(uid)
-        state = kept.leaves.get(node_id) if kept is not None else None
-        return state if isinstance(state, Result) else None
 
-    def note(self, uid: str, node_ids: list[str], result: Result) -> list[str]:
-        """Somebody has said the same of several leaves, among which there may be some that are not to be started,
-        suspended nodes: those of which the shard is to hear. What has ended has."""
-        leaves, told = self._workflows[uid].leaves, list[str]()
-        for node_id in node_ids:
-            state = leaves.get(node_id)
-            if state is not _Leaf.STOPPED and state != result and not (isinstance(state, Result) and state.ended):
-                leaves[node_id] = result
-                told.append(node_id)
-        return told
-
-    def report(self, uid: str, node_id: str, result: Result) -> int:
-        """A leaf has something to say: the epoch of the shard to tell, `NOBODY` where that is to be told later or not
-        at all, since it was said before or the leaf was stopped.
-
-        Raises `LeafEnded` where the leaf has said that it ended otherwise, and `UnknownLeaf` for one that was not
-        started or has ended, a suspended node for instance: what to make of that only the shard knows.
-        """
-        kept = self._workflows.get(uid)
-        state = kept.leaves.get(node_id) if kept is not None else None
-        if kept is None or state is None:
-            raise UnknownLeaf(f"{uid}: node {node_id!r}: expected the id of a leaf that was started and has not ended")
-        if isinstance(state, Result):
-            if state == result:
-                return NOBODY
-            if state.ended:
-                raise LeafEnded(f"{uid}: node {node_id!r} was reported before, as {state.phase}")
-        elif state is _Leaf.STOPPED:
-            return NOBODY
-        kept.leaves[node_id] = result
-        return kept.epoch
+def _has_ended(state: _Leaf | Result | None) -> bool:
+    return isinstance(state, Result) and state.ended

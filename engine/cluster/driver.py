@@ -11,19 +11,31 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any, Protocol
 
-import msgspec
 from msgspec import json
 
 from engine.cluster.asking import Asked, Asking
-from engine.cluster.custody import NOBODY, Custody, Start
+from engine.cluster.custody import Custody
 from engine.cluster.figures import Gathered
-from engine.cluster.following import entries_of, follow
+from engine.cluster.following import changed_nodes, entries_of
 from engine.cluster.holding import Held, Roster
-from engine.cluster.mail import Committed, Done, Down, Entries, Kept, News, State, Stop, Take, Template, Up
-from engine.cluster.mail import Start as Starting
+from engine.cluster.journal import Journal
+from engine.cluster.mail import (
+    Committed,
+    Done,
+    Down,
+    Kept,
+    News,
+    Sealed,
+    Start,
+    State,
+    Stop,
+    Take,
+    Template,
+    Up,
+    of_kind,
+)
 from engine.cluster.outbox import TEMPLATES
 from engine.cluster.placement import Placement, groups_of
 from engine.cluster.shards import Line
@@ -40,7 +52,7 @@ from engine.operations.errors import UnknownWorkflow
 from engine.reconciling.entries import MARKS, Marks
 from engine.reconciling.results import Commit
 from engine.reconciling.starting import failed, started, stop
-from engine.storage.store import Head, StoreError, WorkflowStore
+from engine.storage.store import Head, StoreError
 from engine.templates.catalog import Templates
 from rpc.logs import get_logger
 
@@ -60,41 +72,36 @@ class Lines(Protocol):
 
 
 class Driver:
-    """All but who waits for what: `news` is called whenever something may be over.
-
-    A store that ``keeps`` nothing forgets workflows that are over.
-    """
+    """All but who waits for what: `news` is called whenever something may be over."""
 
     def __init__(
         self,
-        store: WorkflowStore,
+        journal: Journal,
         executor: Executor,
         templates: Templates,
         limit: int | None,
         *,
-        keeps: bool,
         news: Callable[[], None],
         watchers: Watchers,
     ) -> None:
         self.custody = Custody()
         self.placement = Placement()
-        self.roster = Roster(limit, self.custody, self._came, self._heard)
+        self.roster = Roster(limit, self._came, self._heard)
         self.gathered = Gathered()
-        self.writing = Writing(store)
+        self.writing = Writing(journal)
         self.started = 0
         """How often the executor was given a leaf to start."""
         self.counts = Counts()
         """Of workflows that are over: a shard that is killed takes those with it that it has not told of."""
         self.lines: Lines
-        self._store = store
-        self._keeps = keeps
+        self._journal = journal
         self._executor = executor
         self._adopting = executor if isinstance(executor, Adopting) else None
         self._templates = templates
         self._news = news
         self._watchers = watchers
         self._pace = Pace()
-        self._fresh: list[tuple[Held, Entries]] = []
+        self._fresh: list[tuple[Held, Sealed]] = []
         """Those that the store does not have yet."""
         self._wanted = asyncio.Event()
         """Set where a workflow may have to be placed."""
@@ -102,8 +109,6 @@ class Driver:
         self._asking = Asking()
         self._last: dict[str, list[str]] = {}
         """By uid the nodes that the last pass has changed, of workflows that have leaves to be stopped yet."""
-        self._over: list[str] = []
-        """Workflows that the store is to forget."""
 
     @property
     def given_up(self) -> Exception | None:
@@ -112,18 +117,18 @@ class Driver:
 
     # Workflows
 
-    def _came(self, held: Held) -> None:
+    def _came(self, workflow: Workflow) -> Held:
         """There is another one. Raises `StoreError` for what is no JSON."""
-        uid = held.workflow.uid
-        self._fresh.append((held, entries_of(held.workflow)))
-        self.custody.take_in(uid)
+        entries = entries_of(workflow)
+        held = Held(workflow, self.custody.take_in(workflow.uid))
+        self._fresh.append((held, entries))
         self._wanted.set()
+        return held
 
     def restored(self, workflow: Workflow, record: WalkRecord) -> None:
         """The store had it when it was opened."""
-        held = Held(workflow, self.custody)
+        held = Held(workflow, self.custody.take_in(workflow.uid, record.leaves))
         held.written.set_result(None)
-        self.custody.take_in(workflow.uid, record.leaves)
         self.roster.restored(held)
         self.placement.add(workflow.uid, self._groups(workflow), live=bool(workflow.phase))
         self._wanted.set()
@@ -145,7 +150,7 @@ class Driver:
         async def forgotten() -> None:
             with suppress(UnknownWorkflow):  # its last pass was committed there meanwhile
                 await left.answer
-            await self.writing.until_done(workflow.uid, lambda: self._store.delete(workflow.uid))
+            await self.writing.until_done(workflow.uid, lambda: self._journal.delete(workflow.uid))
             self.roster.parted(workflow)
 
         return forgotten()
@@ -202,12 +207,10 @@ class Driver:
         except Exception:  # what is wrong with it its first pass will say
             return frozenset((workflow.namespace,))
 
-    async def _give(self, uid: str, number: int, entries: Entries | None) -> None:
+    async def _give(self, uid: str, number: int, entries: Sealed | None) -> None:
         """Send a workflow to a shard, as the store has it."""
         if entries is None:
-            entries = {}
-            for kind, key, value in await self.writing.until_done(uid, lambda: self._store.entries(uid)):
-                entries.setdefault(kind, {})[key] = msgspec.Raw(value)
+            entries = await self.writing.until_done(uid, lambda: self._journal.entries(uid))
         line, held = self.lines.of(number), self.roster.by_uid(uid)
         if line is None or held is None or self.placement.shard_of(uid) != number:
             return  # it is gone meanwhile, or where it was to go is
@@ -262,7 +265,7 @@ class Driver:
         return asked.answer
 
     def _heard(self, epoch: int, uid: str, node_ids: list[str], result: Result) -> None:
-        if epoch != NOBODY and (line := self.lines.get(epoch)) is not None:
+        if (line := self.lines.get(epoch)) is not None:
             line.report(uid, node_ids, result)
 
     # What they say
@@ -295,11 +298,10 @@ class Driver:
             items = _together(line.came)
             changes = [item for item in items if isinstance(item, Committed)]
             if changes:
+                for change in changes:  # the letter is not kept for what is kept of them
+                    change.put = {kind: some.copy() for kind, some in change.put.items()}
                 await self.writing.write(changes, lambda uid: self.custody.has(uid, line.epoch))
             await self._pace.through(self._do_all(line, items))
-            over, self._over = self._over, []
-            for uid in over:
-                await self.writing.until_done(uid, partial(self._store.delete, uid))
             line.done += len(items)
             if line.mailbox.waiting or (line.state is not None and line.state.held_up):
                 line.put(Kept(line.done))
@@ -318,7 +320,7 @@ class Driver:
             case Committed():
                 self._tell(line)
                 self._committed(line, item)
-            case Starting():
+            case Start():
                 self._start(line, item)
             case Stop():
                 held = self.roster.by_uid(item.uid)
@@ -349,20 +351,22 @@ class Driver:
         if held is None:
             return
         workflow = held.workflow
-        changed = follow(workflow, change)
+        seen = held.following.follow(change)
         if isinstance(self._executor, SimulatedExecutor) and MARKS in change.put:
-            at: float | None = json.decode(change.put[MARKS][""], type=Marks)[0]
+            at: float | None = json.decode(of_kind(change.put, MARKS)[""], type=Marks)[0]
             if at is not None:
                 self._executor.clock.jump(at)  # the shard's was set forward
         if change.head.finished:
             self.counts.finish(workflow.phase)
             self._leave(held)
-            if not self._keeps:
-                self._over.append(uid)
-            line.untold.append(Commit(workflow, [*self._last.pop(uid, ()), *(changed or ())]))
+        if not self.roster.listeners:
+            return
+        changed = changed_nodes(change)
+        if change.head.finished:
+            line.untold.append(Commit(workflow, [*self._last.pop(uid, ()), *changed]))
         elif workflow.finished:
-            self._last.setdefault(uid, []).extend(changed or ())
-        elif changed is not None and self.roster.listeners:
+            self._last.setdefault(uid, []).extend(changed)
+        elif seen:
             line.untold.append(Commit(workflow, changed))
 
     def _tell(self, line: Line) -> None:
@@ -370,40 +374,25 @@ class Driver:
         for commit in untold:
             self.roster.tell(commit)
 
-    def _start(self, line: Line, item: Starting) -> None:
+    def _start(self, line: Line, item: Start) -> None:
         """Start leaves, unless they were started before; those of an earlier process may be adopted."""
         uid, held = item.uid, self.roster.by_uid(item.uid)
         if held is None:
             return
-        workflow, template, start = held.workflow, line.templates[item.template], self.custody.start
-        alike: tuple[Result | None, list[str]] = None, []
-        for node_id in item.node_ids:
-            how = start(uid, line.epoch, node_id)
-            if how is Start.KNOWN:
-                continue
-            node = workflow.nodes[node_id]
-            self.roster.started(workflow, node_id)
-            result = self._started(workflow, template, node, found=how is Start.FOUND)
-            if result is None:
-                continue
-            if alike[0] != result:
-                self._report(held, *alike)
-                alike = result, []
-            alike[1].append(node_id)
-        self._report(held, *alike)
-
-    def _report(self, held: Held, result: Result | None, node_ids: list[str]) -> None:
-        if result is not None:
-            self.roster.note_all(held, node_ids, result)
-
-    def _started(self, workflow: Workflow, template: Mapping[str, Any], node: Node, *, found: bool) -> Result | None:
-        try:
-            if found and self._adopting is not None and self._adopting.adopt(workflow, template, node):
-                return None
-            self.started += 1
-            return started(self._executor, workflow, template, node)
-        except Exception as error:
-            return failed(error, node, _log.bind(workflow=workflow.key))
+        workflow, template, adopting = held.workflow, line.templates[item.template], self._adopting
+        nodes, executor = workflow.nodes, self._executor
+        self.roster.started(workflow, *item.node_ids)
+        for node_id, found in self.custody.start(uid, line.epoch, item.node_ids):
+            node = nodes[node_id]
+            try:
+                if found and adopting is not None and adopting.adopt(workflow, template, node):
+                    continue
+                self.started += 1
+                result = started(executor, workflow, template, node)
+            except Exception as error:
+                result = failed(error, node, _log.bind(workflow=workflow.key))
+            if result is not None:
+                self.roster.note_all(held, [node_id], result)
 
     @property
     def is_done(self) -> bool:

@@ -18,7 +18,7 @@ from engine.cluster.actors import Actors
 from engine.cluster.driver import Driver
 from engine.cluster.handing import Handing
 from engine.cluster.holding import Held
-from engine.cluster.journal import Journal
+from engine.cluster.journal import Remembered, Stored
 from engine.cluster.processes import Processes
 from engine.cluster.shard import Settings
 from engine.cluster.shards import Line, Owner, Shards
@@ -131,13 +131,12 @@ class Fleet:
         self.templates = Templates(workflow_templates, cluster_workflow_templates, config_maps)
         self.archive = Archive(store) if store is not None else None
         """The workflows in the store, None without one."""
-        self._store: WorkflowStore = store if store is not None else Journal()
+        self._store = store
         self._driver = Driver(
-            self._store,
+            Stored(store) if store is not None else Remembered(),
             self.executor,
             self.templates,
             max_workflows,
-            keeps=store is not None,
             news=self._news,
             watchers=Watchers(observer, recorder),
         )
@@ -180,10 +179,11 @@ class Fleet:
         async with AsyncExitStack() as stack:
             if self.recorder is not None:
                 stack.enter_context(self.recorder)
-            await stack.enter_async_context(opened(self._store))
-            for head in await self._store.heads(finished=False):
-                workflow, record = await read(head.uid, await self._store.entries(head.uid))
-                self._driver.restored(workflow, record)
+            if (store := self._store) is not None:
+                await stack.enter_async_context(opened(store))
+                for head in await store.heads(finished=False):
+                    workflow, record = await read(head.uid, await store.entries(head.uid))
+                    self._driver.restored(workflow, record)
             if self.registry is not None:
                 if self.recorder is not None:
                     self.registry.tell_secrets(self.recorder.secrets.add)
@@ -344,7 +344,7 @@ class Fleet:
     def report(self, workflow: Subject, node_id: str, result: Result) -> None:
         """Say what became of a leaf that the executor started, as to an engine: it is kept until the workflow's shard
         has taken it up, whatever becomes of that."""
-        self._roster.report(self._workflow(workflow), node_id, result)
+        self._roster.report(workflow_of(workflow, self._roster), node_id, result)
 
     def report_threadsafe(self, workflow: Subject, node_id: str, result: Result) -> concurrent.futures.Future[None]:
         """`report` from any thread, soon, as `Engine.report_threadsafe`."""

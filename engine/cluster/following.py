@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 import orjson
 
-from engine.cluster.mail import Committed, Entries
+from engine.cluster.mail import Committed, Sealed, of_kind, seal
 from engine.model.node import Node
 from engine.model.workflow import Workflow
 from engine.reconciling.entries import (
@@ -21,13 +21,19 @@ from engine.reconciling.entries import (
     STATUS,
     Sheet,
     marks,
-    read_node,
+    read_nodes,
 )
 from engine.reconciling.keeping import found_record
-from engine.storage.store import UNENCODABLE, encode, refused
+from engine.storage.store import UNENCODABLE, refused
+
+_NODES: Final[tuple[str, ...]] = (NODE, CHILDREN)
+
+UNREAD: Final = 16
+"""Changes of a workflow's nodes that are kept as they came until somebody looks: what was changed often is there
+often."""
 
 
-def entries_of(workflow: Workflow) -> Entries:
+def entries_of(workflow: Workflow) -> Sealed:
     """A workflow that begins, or was found somewhere, as a store is to have it. Raises `StoreError` for what is no
     JSON."""
     record, sheet = found_record(workflow), Sheet(whole=True)
@@ -38,53 +44,83 @@ def entries_of(workflow: Workflow) -> Entries:
     for node in workflow.nodes.values():
         sheet.node(node, None)
     try:
-        return {
-            kind: {key: msgspec.Raw(encode(value)) for key, value in some.items()} for kind, some in sheet.put.items()
-        }
+        return seal(sheet.put)
     except UNENCODABLE as error:
         raise refused(f"workflow {workflow.key}", error) from error
 
 
-def follow(workflow: Workflow, change: Committed) -> Collection[str] | None:
-    """Have a workflow be what a shard has committed: the ids of the nodes that have changed, None where nothing has
-    that anybody can see."""
-    put, gone = change.put, change.gone
-    seen = DOCUMENT in put or STATUS in put or LAYOUT in put
-    if seen:
-        workflow.document = _document(workflow.document, put)
-    if change.whole:
-        workflow.nodes = {}
-    changed = dict.fromkeys(put.get(NODE, ()))
-    for key, value in put.get(NODE, {}).items():
-        node = read_node(value)
-        if node.children is not None and len(node.children) == PART:
-            _keep_others(node, workflow.nodes.get(key))
-        workflow.nodes[key] = node
-    for part in gone.get(CHILDREN, ()):
-        node, start = _part(workflow.nodes, part)
-        node.children = list(node.children or ())[:start]
-        changed[node.id] = None
-    for part, value in put.get(CHILDREN, {}).items():
-        node, start = _part(workflow.nodes, part)
-        children = list(node.children or ())
-        children[start : start + PART] = orjson.loads(bytes(value))
-        node.children = children
-        changed[node.id] = None
-    for key in gone.get(NODE, ()):
-        workflow.nodes.pop(key, None)
-        changed[key] = None
-    return list(changed) if seen or changed else None
+class Following:
+    """Has a workflow be what a shard has committed: its document at once, its nodes when somebody looks at them."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+        self._unread: list[Committed] = []
+
+    def follow(self, change: Committed) -> bool:
+        """Whether anything has changed that can be seen."""
+        workflow, put = self._workflow, change.put
+        seen = DOCUMENT in put or STATUS in put or LAYOUT in put
+        if seen:
+            workflow.document = _document(workflow.document, put)
+        nodes = {kind: put[kind] for kind in _NODES if kind in put}
+        gone = {kind: change.gone[kind] for kind in _NODES if kind in change.gone}
+        if not (nodes or gone or change.whole):
+            return seen
+        self._unread.append(Committed(change.head, nodes, gone, change.whole))
+        workflow.behind = self._catch_up
+        if len(self._unread) > UNREAD:
+            self._catch_up()
+        return True
+
+    def _catch_up(self) -> None:
+        workflow, unread = self._workflow, self._unread
+        workflow.behind, self._unread = None, []
+        for change in unread:
+            if change.whole:
+                workflow.nodes = {}
+            _follow(workflow.nodes, change)
 
 
-def _document(old: dict[str, Any], put: Entries) -> dict[str, Any]:
-    fields = {key: orjson.loads(bytes(value)) for key, value in put.get(DOCUMENT, {}).items()}
-    status = {key: orjson.loads(bytes(value)) for key, value in put.get(STATUS, {}).items()}
+def changed_nodes(change: Committed) -> list[str]:
+    """The ids of the nodes that a change is about."""
+    changed = dict.fromkeys(of_kind(change.put, NODE))
+    for part in (*change.gone.get(CHILDREN, ()), *of_kind(change.put, CHILDREN)):
+        changed[_part(part)[0]] = None
+    return [*changed | dict.fromkeys(change.gone.get(NODE, ()))]
+
+
+def _follow(nodes: dict[str, Node], change: Committed) -> None:
+    if NODE in change.put:
+        read = read_nodes(change.put[NODE])
+        for key, node in read.items():
+            if node.children is not None and len(node.children) == PART:
+                _keep_others(node, nodes.get(key))
+        nodes |= read
+    for part in change.gone.get(CHILDREN, ()):
+        node_id, start = _part(part)
+        nodes[node_id].children = list(nodes[node_id].children or ())[:start]
+    for part, value in of_kind(change.put, CHILDREN).items():
+        node_id, start = _part(part)
+        children = list(nodes[node_id].children or ())
+        children[start : start + PART] = msgspec.json.decode(value)
+        nodes[node_id].children = children
+    for key in change.gone.get(NODE, ()):
+        nodes.pop(key, None)
+
+
+def _document(old: Mapping[str, Any], put: Sealed) -> dict[str, Any]:
+    fields, status = _fields(put, DOCUMENT), _fields(put, STATUS)
     if LAYOUT not in put:
         return {**old, **fields, "status": {**old["status"], **status}}
-    of_document, of_status = orjson.loads(bytes(put[LAYOUT][""]))
+    of_document, of_status = _fields(put, LAYOUT)[""]
     document = {key: fields[key] if key in fields else old.get(key) for key in of_document}
     document["status"] = {key: status[key] if key in status else old["status"].get(key) for key in of_status}
     return document
+
+
+def _fields(put: Sealed, kind: str) -> dict[str, Any]:
+    fields: dict[str, Any] = orjson.loads(memoryview(put[kind])) if kind in put else {}
+    return fields
 
 
 def _keep_others(node: Node, before: Node | None) -> None:
@@ -93,6 +129,6 @@ def _keep_others(node: Node, before: Node | None) -> None:
         node.children = [*node.children, *before.children[PART:]]
 
 
-def _part(nodes: dict[str, Node], part: str) -> tuple[Node, int]:
+def _part(part: str) -> tuple[str, int]:
     node_id, _, start = part.rpartition(" ")
-    return nodes[node_id], int(start)
+    return node_id, int(start)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import cached_property
 
 from engine.cluster.asking import Asked
-from engine.cluster.custody import Custody
+from engine.cluster.custody import Leaves
+from engine.cluster.following import Following
 from engine.executors.executor import Result
 from engine.model.workflow import Workflow
 from engine.reconciling.roll import Roll
@@ -16,8 +17,10 @@ from engine.reconciling.roll import Roll
 class Held:
     """One workflow, until it is over."""
 
-    def __init__(self, workflow: Workflow, custody: Custody) -> None:
+    def __init__(self, workflow: Workflow, leaves: Leaves) -> None:
         self.workflow = workflow
+        self.leaves = leaves
+        self.following = Following(workflow)
         self.waiting: dict[object, Callable[[], None]] = {}
         self.asked: list[Asked] = []
         """What the shard is to be asked that has it next."""
@@ -25,7 +28,6 @@ class Held:
         """Whether anything was said of it but that it is there."""
         self.why = ""
         """Why it did not go on when somebody asked last."""
-        self._custody = custody
 
     @cached_property
     def written(self) -> asyncio.Future[None]:
@@ -34,7 +36,7 @@ class Held:
 
     def reported(self, node_id: str) -> Result | None:
         """What was reported of a leaf and no durable change has taken up."""
-        return self._custody.reported(self.workflow.uid, node_id)
+        return self.leaves.reported(node_id)
 
     def tell_waiting(self) -> None:
         """The workflow is over, or will not be here."""
@@ -44,18 +46,16 @@ class Held:
 
 
 class Roster(Roll[Held]):
-    """Those that are not finished. ``came`` is told of each new one, ``heard`` of what a shard is to hear of a leaf:
-    its epoch, and that."""
+    """Those that are not finished. ``came`` makes what is kept of a new one, ``heard`` is told what a shard is to hear
+    of leaves: its epoch, and that."""
 
     def __init__(
         self,
         limit: int | None,
-        custody: Custody,
-        came: Callable[[Held], None],
+        came: Callable[[Workflow], Held],
         heard: Callable[[int, str, list[str], Result], None],
     ) -> None:
         super().__init__(limit)
-        self._custody = custody
         self._came = came
         self._heard = heard
 
@@ -64,12 +64,19 @@ class Roster(Roll[Held]):
         return self._by_uid.get(uid)
 
     def _new(self, workflow: Workflow) -> Held:
-        held = Held(workflow, self._custody)
-        self._came(held)
-        return held
+        return self._came(workflow)
 
     def wake(self, key: str) -> None:
         """Its shard knows by itself."""
+
+    def report(self, workflow: Workflow, node_id: str, result: Result) -> None:
+        """As of any roll. Of what is said first of a leaf that was started nothing is to be asked."""
+        held = self.find(workflow)
+        if held is not None and type(result) is Result and held.leaves.first(node_id, result):
+            held.said = True
+            self._heard(held.leaves.epoch, workflow.uid, [node_id], result)
+        else:
+            super().report(workflow, node_id, result)
 
     def note(self, run: Held, node_id: str, result: Result) -> None:
         """What became of a leaf: kept until that is taken up, and told to the shard that has the workflow."""
@@ -77,9 +84,9 @@ class Roster(Roll[Held]):
 
     def note_all(self, run: Held, node_ids: list[str], result: Result) -> None:
         """Likewise, of several that have come to the same."""
-        uid, run.said = run.workflow.uid, True
-        if told := self._custody.note(uid, node_ids, result):
-            self._heard(self._custody.holder(uid), uid, told, result)
+        run.said = True
+        if told := run.leaves.note(node_ids, result):
+            self._heard(run.leaves.epoch, run.workflow.uid, told, result)
 
     def drop(self, held: Held, *, parting: bool = False) -> None:
         """It is over, or to be known no more: whoever waits for it hears of that."""

@@ -1,58 +1,126 @@
-"""What a fleet remembers of its workflows where it was given no store: as long as it has them, in case a shard dies."""
+"""Where a driver writes what shards have committed: a user's store, or none."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection
-from types import TracebackType
-from typing import Self
+from collections.abc import Awaitable, Sequence
+from typing import Final, Protocol
 
-from engine.storage.store import Change, Entry, Head
+import msgspec
+
+from engine.cluster.mail import Committed, Entries, Sealed, seal, unseal
+from engine.storage.store import Change, WorkflowStore
+
+LEAST: Final = 64 * 1024
+MORE: Final = 4
+"""Changes of a workflow are kept as they came up to so many bytes, or so many times what they came to last."""
 
 
-class Journal:
-    """A `WorkflowStore` for changes whose values are JSON already: nothing is encoded, everything copied once."""
+class Journal(Protocol):
+    """What a driver needs of a store."""
+
+    def commit(self, change: Committed) -> Awaitable[object]:
+        """Write a change."""
+        ...
+
+    async def entries(self, uid: str) -> Sealed:
+        """What it has of a workflow."""
+        ...
+
+    async def delete(self, uid: str) -> object:
+        """Forget a workflow."""
+        ...
+
+
+class Stored:
+    """A user's store."""
+
+    def __init__(self, store: WorkflowStore) -> None:
+        self._store = store
+
+    def commit(self, change: Committed) -> Awaitable[object]:
+        return self._store.commit(Change(change.head, unseal(change.put), change.gone, change.whole))
+
+    async def entries(self, uid: str) -> Sealed:
+        entries: Entries = {}
+        for kind, key, value in await self._store.entries(uid):
+            entries.setdefault(kind, {})[key] = msgspec.Raw(value)
+        return seal(entries)
+
+    async def delete(self, uid: str) -> object:
+        return await self._store.delete(uid)
+
+
+class _Kept:
+    """Changes of a workflow, as they came: what they come to is asked when a shard dies, which is seldom. When they are
+    too many they are made one."""
+
+    __slots__ = ("changes", "limit", "size")
 
     def __init__(self) -> None:
-        self._kept: dict[str, dict[str, dict[str, bytes]]] = {}
-        self._revision = 0
+        self.changes: list[Committed] = []
+        self.size, self.limit = 0, LEAST
 
-    async def __aenter__(self) -> Self:
-        return self
+    def add(self, change: Committed) -> None:
+        if change.whole:
+            self.changes.clear()
+            self.size = 0
+        self.changes.append(change)
+        self.size += _size(change)
+        if self.size > self.limit:
+            self.limit = max(LEAST, MORE * _size(self.one()))
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
+    def one(self) -> Committed:
+        """All of them."""
+        change = merged(self.changes)
+        self.changes, self.size = [change], _size(change)
+        return change
 
-    def commit(self, change: Change) -> Awaitable[int]:
+
+class Remembered:
+    """Without a store: what is remembered of workflows that are not over, in case a shard dies."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+
+    def commit(self, change: Committed) -> Awaitable[object]:
         uid = change.head.uid
-        kept = {} if change.whole else self._kept.get(uid, {})
-        self._kept[uid] = kept
-        for kind, keys in change.gone.items():
-            if (some := kept.get(kind)) is not None:
-                for key in keys:
-                    some.pop(key, None)
-        for kind, values in change.put.items():
-            kept.setdefault(kind, {}).update(zip(values, map(bytes, values.values()), strict=True))
-        self._revision += 1
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        done.set_result(self._revision)
+        if change.head.finished:
+            self._kept.pop(uid, None)
+        else:
+            self._kept.setdefault(uid, _Kept()).add(change)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
         return done
 
-    async def heads(
-        self, *, finished: bool | None = None, namespace: str | None = None, name: str | None = None
-    ) -> list[Head]:
-        return []  # when it is opened
+    async def entries(self, uid: str) -> Sealed:
+        kept = self._kept.get(uid)
+        return kept.one().put if kept is not None else {}
 
-    async def entries(self, uid: str, kinds: Collection[str] | None = None) -> list[Entry]:
-        kept = self._kept.get(uid, {}).items()
-        return [
-            Entry(kind, key, value)
-            for kind, some in kept
-            if kinds is None or kind in kinds
-            for key, value in some.items()
-        ]
+    async def delete(self, uid: str) -> object:
+        return self._kept.pop(uid, None)
 
-    async def delete(self, uid: str) -> bool:
-        return self._kept.pop(uid, None) is not None
+
+def merged(changes: Sequence[Committed]) -> Committed:
+    """Changes of a workflow, one after the other, as one."""
+    if len(changes) == 1:
+        return changes[0]
+    put: Entries = {}
+    gone: dict[str, dict[str, None]] = {}
+    whole = False
+    for change in changes:
+        if change.whole:
+            put, gone, whole = {}, {}, True
+        for kind, keys in change.gone.items():
+            some = put.get(kind, {})
+            for key in keys:
+                some.pop(key, None)
+            if not whole:
+                gone.setdefault(kind, {}).update(dict.fromkeys(keys))
+        for kind, some in unseal(change.put).items():
+            put.setdefault(kind, {}).update(some)
+    return Committed(changes[-1].head, seal(put), {kind: [*keys] for kind, keys in gone.items()}, whole)
+
+
+def _size(change: Committed) -> int:
+    return sum(map(len, change.put.values()))

@@ -1,8 +1,8 @@
 """What the driver of a fleet and its shards write to each other: items, in letters, in JSON.
 
 JSON, since what passes through is JSON already: the entries of a workflow are written to the store as they came
-(`msgspec.Raw`), and no node is read that nobody asks for. A `Raw` is a view of its letter: what is to outlive that is
-copied.
+(`msgspec.Raw`), and none of them is read that nobody asks for. A `Raw` is a view of its letter: what is to outlive that
+is copied.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from rpc.breaker import BreakerState
 from rpc.stats import Outcome, Spread
 from rpc.tally import Growth
 
+Sealed = dict[str, msgspec.Raw]
+"""Entries of a workflow by kind, those of a kind as one piece of JSON: an object, by key."""
+
 Entries = dict[str, dict[str, msgspec.Raw]]
 """The entries of a workflow, by kind and key, as `engine.reconciling.entries` has them."""
 
@@ -37,7 +40,7 @@ class Take(Item, tag="take"):
     """Have a workflow: what the store has of it. That is a new one as well as one of a shard that is gone."""
 
     uid: str
-    values: Entries
+    values: Sealed
 
 
 class Report(Item, tag="report"):
@@ -106,7 +109,7 @@ class Committed(Item, tag="committed"):
     behind it is to be done only then. The last one of a workflow has a head that is finished: nothing is left to do."""
 
     head: Head
-    put: Entries = {}
+    put: Sealed = {}
     gone: dict[str, list[str]] = {}
     whole: bool = False
 
@@ -264,11 +267,23 @@ read_up: Final = msgspec.json.Decoder(Letter[Up]).decode
 
 
 def committed(change: Change) -> Committed:
-    """A change as it is mailed. Its nodes are still the engine's, which goes on to change them: encode it at once."""
-    return Committed(
-        change.head, _entries(change.put), {kind: [*keys] for kind, keys in change.gone.items()}, change.whole
-    )
+    """A change as it is mailed. Raises what `encode` does."""
+    return Committed(change.head, seal(change.put), {kind: [*keys] for kind, keys in change.gone.items()}, change.whole)
 
 
-def _entries(values: Values) -> Entries:
-    return {kind: dict(some) for kind, some in values.items()}
+def seal(values: Values) -> Sealed:
+    """Entries as they are mailed. Raises what `encode` does."""
+    return {kind: msgspec.Raw(encode(some)) for kind, some in values.items()}
+
+
+def unseal(sealed: Sealed) -> Entries:
+    """And read again."""
+    return {kind: _by_key(some) for kind, some in sealed.items()}
+
+
+def of_kind(sealed: Sealed, kind: str) -> dict[str, msgspec.Raw]:
+    """Those of one kind, by key."""
+    return _by_key(sealed[kind]) if kind in sealed else {}
+
+
+_by_key: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -35,6 +35,7 @@ from engine.cluster.mail import (
     Turn,
     Up,
     read_down,
+    unseal,
 )
 from engine.cluster.mailbox import Mailbox
 from engine.cluster.outbox import Mailing, Outbox
@@ -267,7 +268,8 @@ class Shard:
                 self._outbox.kept(item.count)
 
     async def _take(self, item: Take) -> None:
-        entries = (Entry(kind, key, bytes(value)) for kind, some in item.values.items() for key, value in some.items())
+        values = unseal(item.values).items()
+        entries = (Entry(kind, key, bytes(value)) for kind, some in values for key, value in some.items())
         try:
             workflow = await self._engine.take_in(item.uid, entries)
         except StoreError as error:

@@ -8,8 +8,9 @@ from contextlib import suppress
 from inspect import iscoroutine
 from typing import Final, TypeVar
 
-from engine.cluster.mail import Committed, Entries
-from engine.storage.store import Change, StoreError, WorkflowStore
+from engine.cluster.journal import Journal, merged
+from engine.cluster.mail import Committed
+from engine.storage.store import StoreError
 from rpc.logs import get_logger
 
 PAUSES: Final = (0.1, 30.0)
@@ -22,11 +23,11 @@ _log = get_logger(__name__)
 class Writing:
     """A store that fails for a while is tried again, until `end`: from then on what fails raises `StoreError`."""
 
-    def __init__(self, store: WorkflowStore) -> None:
+    def __init__(self, journal: Journal) -> None:
         self._errors: dict[str, str] = {}
         """Why there is something of a workflow that it has not taken, by uid."""
         self.writes = self.failures = 0
-        self._store = store
+        self._journal = journal
         self._failing: asyncio.Future[str] | None = None
         """Done with the next failure, and why, where somebody waits for that."""
         self._ended = False
@@ -46,13 +47,12 @@ class Writing:
     async def write(self, changes: Iterable[Committed], wanted: Callable[[str], bool]) -> None:
         """Have changes durable, as long as anybody wants those of a workflow. Several of one are written as one: what
         was asked for last may not be taken back by one that was tried again."""
-        merged: dict[str, Committed] = {}
+        by_uid: dict[str, list[Committed]] = {}
         for change in changes:
-            uid = change.head.uid
-            merged[uid] = one_of(merged[uid], change) if uid in merged else change
-        left, pause = list(merged.values()), PAUSES[0]
+            by_uid.setdefault(change.head.uid, []).append(change)
+        left, pause = list(map(merged, by_uid.values())), PAUSES[0]
         while left := [each for each in left if wanted(each.head.uid)]:
-            asked = [(each, _begun(self._commit(each))) for each in left]
+            asked = [(each, _begun(self._journal.commit(each))) for each in left]
             left = []
             for each, writing in asked:
                 try:
@@ -64,11 +64,8 @@ class Writing:
                     left.append(each)
             if left:
                 pause = await self._rest(pause)
-        for uid in merged:
+        for uid in by_uid:
             self._errors.pop(uid, None)  # of those that nobody wants any more, too
-
-    def _commit(self, each: Committed) -> Awaitable[int]:
-        return self._store.commit(Change(each.head, each.put, each.gone, each.whole))
 
     async def until_done(self, uid: str, what: Callable[[], Awaitable[_T]]) -> _T:
         """Something else that is asked of the store, likewise."""
@@ -117,22 +114,6 @@ class Writing:
         _log.warning("store failed", uid=uid, reason=reason)
 
 
-def _begun(writing: Awaitable[int]) -> Awaitable[int]:
+def _begun(writing: Awaitable[object]) -> Awaitable[object]:
     """All are asked for before any is waited for."""
     return asyncio.ensure_future(writing) if iscoroutine(writing) else writing
-
-
-def one_of(before: Committed, after: Committed) -> Committed:
-    """Two changes of a workflow as one."""
-    if after.whole:
-        return after
-    put: Entries = {kind: dict(some) for kind, some in before.put.items()}
-    gone = {kind: dict.fromkeys(keys) for kind, keys in before.gone.items()}
-    for kind, keys in after.gone.items():
-        for key in keys:
-            put.get(kind, {}).pop(key, None)
-        if not before.whole:
-            gone.setdefault(kind, {}).update(dict.fromkeys(keys))
-    for kind, some in after.put.items():
-        put.setdefault(kind, {}).update(some)
-    return Committed(after.head, put, {kind: [*keys] for kind, keys in gone.items()}, before.whole)

@@ -44,7 +44,7 @@ class Workflow:
     replaced by a new dict that shares what did not change. Unknown fields survive untouched.
     """
 
-    __slots__ = ("__weakref__", "document", "key", "name", "namespace", "nodes", "uid", "undo")
+    __slots__ = ("__weakref__", "_nodes", "behind", "document", "key", "name", "namespace", "uid", "undo")
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         """Take a Workflow as Argo writes it, `status.nodes` included. Raises `InvalidWorkflow`."""
@@ -73,7 +73,9 @@ class Workflow:
         nodes = status.get("nodes") or {}
         status = {field: value for field, value in status.items() if field != "nodes"}
         self.document: dict[str, Any] = {**document, "metadata": metadata, "spec": spec, "status": status}
-        self.nodes = _whole({node_id: _node(node_id, node) for node_id, node in nodes.items()})
+        self._nodes = _whole({node_id: _node(node_id, node) for node_id, node in nodes.items()})
+        self.behind: Callable[[], None] | None = None
+        """What has the nodes be as another process has left them, where nobody has looked at them since."""
         self.undo: dict[str, Node | None] = {}
         """The nodes that a pass under way has changed, as they were before it; None for those that are new."""
 
@@ -106,6 +108,17 @@ class Workflow:
         workflow = cls(document)
         workflow.nodes = _whole(nodes)
         return workflow
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """The nodes by id."""
+        if self.behind is not None:
+            self.behind()
+        return self._nodes
+
+    @nodes.setter
+    def nodes(self, nodes: dict[str, Node]) -> None:
+        self._nodes = nodes
 
     def committed(self) -> dict[str, Node]:
         """The nodes as the last committed pass left them, whatever one under way has made of them."""

@@ -215,11 +215,15 @@ class _WithInputs(Node):
 
 
 _node: Final = msgspec.json.Decoder(_WithInputs).decode
+_nodes: Final = msgspec.json.Decoder(dict[str, _WithInputs]).decode
 
 
-def read_node(value: bytes | msgspec.Raw) -> Node:
-    """A node as `Sheet.node` has written it, but for the children that are entries of their own."""
-    read = _node(value)
+def read_nodes(value: msgspec.Raw) -> dict[str, Node]:
+    """Nodes as `Sheet.node` has written them, by id, but for the children that are entries of their own."""
+    return {key: _plain(node) for key, node in _nodes(value).items()}
+
+
+def _plain(read: _WithInputs) -> Node:
     node = Node(*msgspec.structs.astuple(read))
     # A view would keep all of the entry.
     node.inputs = None if read.inputs is _NO_INPUTS else read.inputs.copy()
@@ -266,7 +270,7 @@ class _Reading:
             self._kinds[entry.kind](entry.key, entry.value)
 
     def _node(self, key: str, value: bytes) -> None:
-        self.nodes[key] = read_node(value)
+        self.nodes[key] = _plain(_node(value))
 
     def _children(self, key: str, value: bytes) -> None:
         node_id, _, start = key.rpartition(" ")

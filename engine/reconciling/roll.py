@@ -286,10 +286,10 @@ class Roll(Generic[R]):
         loop.call_soon_threadsafe(take_in)
         return future
 
-    def started(self, workflow: Workflow, node_id: str) -> None:
-        """The executor is given a leaf, perhaps once more: what it says counts."""
+    def started(self, workflow: Workflow, *node_ids: str) -> None:
+        """The executor is given leaves, perhaps once more: what it says of them counts."""
         if workflow in self._stopped:
-            self._stopped[workflow].discard(node_id)
+            self._stopped[workflow].difference_update(node_ids)
 
     def stopped(self, workflow: Workflow, node_id: str) -> None:
         """The executor is told to stop a leaf: what it says of it does not count any more."""

@@ -12,22 +12,23 @@ from itertools import count
 
 import msgspec
 
-from engine.cluster.custody import Custody
-from engine.cluster.custody import Start as Verdict
+from engine.cluster.custody import Custody, Leaves
 from engine.cluster.mail import (
     Ask,
     Committed,
     Done,
     Down,
-    Entries,
     Report,
     Start,
     Stop,
     Take,
     Up,
     encode,
+    of_kind,
     read_down,
     read_up,
+    seal,
+    unseal,
 )
 from engine.cluster.mailbox import Mailbox
 from engine.cluster.placement import Groups, Placement
@@ -90,10 +91,10 @@ class Disk:
         for kind, keys in change.gone.items():
             for key in keys:
                 entries.get(kind, {}).pop(key, None)
-        for kind, values in change.put.items():
+        for kind, values in unseal(change.put).items():
             entries.setdefault(kind, {}).update({key: bytes(value) for key, value in values.items()})
-        self.taken_up.update((uid, node_id) for node_id in change.put.get(NODE, {}))
-        leaves = change.put.get(LEAF, {}).items()
+        self.taken_up.update((uid, node_id) for node_id in of_kind(change.put, NODE))
+        leaves = of_kind(change.put, LEAF).items()
         self.stopping.update((uid, node_id) for node_id, state in leaves if bytes(state) == encode(STOPPING))
         self.heads[uid] = change.head
         self.written += 1
@@ -180,7 +181,7 @@ class Work:
         at = {"stage": self.stage, "phase": self.phase, "shutdown": self.shutdown}
         finished = self.phase not in ("", "Running") and not self.stopping and not put.get(LEAF)
         head = Head(self.uid, "default", self.uid, self.phase, finished)
-        return Committed(head, encoded({**put, STATUS: {"at": at}}), gone)
+        return Committed(head, seal({**put, STATUS: {"at": at}}), gone)
 
 
 class Shard:
@@ -197,7 +198,7 @@ class Shard:
             match item:
                 case Take():
                     assert item.uid not in self.works, "it was given twice to one shard"
-                    self.works[item.uid] = Work(item.uid, item.values)
+                    self.works[item.uid] = Work(item.uid, unseal(item.values))
                 case Report():
                     for node_id in item.node_ids:
                         self.works[item.uid].report(node_id, item.result)
@@ -231,6 +232,7 @@ class Driver:
     def __init__(self, world: World, disk: Disk) -> None:
         self.world, self.disk = world, disk
         self.custody = Custody()
+        self.leaves: dict[str, Leaves] = {}
         self.placement = Placement()
         self.shards: dict[int, Held] = {}
         """By number, those that the driver takes to be alive."""
@@ -243,7 +245,7 @@ class Driver:
         self.numbers = count(1)
         for uid, head in disk.heads.items():
             if not head.finished:
-                self.custody.take_in(uid, disk.leaves(uid))
+                self.leaves[uid] = self.custody.take_in(uid, disk.leaves(uid))
                 self.placement.add(uid, groups_of(uid), live=True)
 
     # Shards
@@ -279,7 +281,7 @@ class Driver:
                 continue
             entries = self.disk.entries[uid]
             values = {kind: {key: msgspec.Raw(value) for key, value in some.items()} for kind, some in entries.items()}
-            held.mailbox.put(Take(uid, values))
+            held.mailbox.put(Take(uid, seal(values)))
             for node_id, result in self.custody.give(uid, epoch):
                 held.mailbox.put(Report(uid, [node_id], result))
             for ask in self.asks.values():
@@ -291,8 +293,8 @@ class Driver:
     def submit(self, uid: str, width: int, depth: int) -> None:
         at = {"stage": -1, "phase": "", "shutdown": False}
         values: Values = {DOCUMENT: {"spec": {"width": width, "depth": depth}}, STATUS: {"at": at}}
-        self.disk.ask(Committed(Head(uid, "default", uid), encoded(values), {}, True))
-        self.custody.take_in(uid)
+        self.disk.ask(Committed(Head(uid, "default", uid), seal(values), {}, True))
+        self.leaves[uid] = self.custody.take_in(uid)
         self.placement.add(uid, groups_of(uid))
         self.settle()
 
@@ -304,10 +306,12 @@ class Driver:
                 held.mailbox.put(ask)
 
     def report(self, key: Key, result: Result) -> None:
-        epoch = self.custody.report(*key, result)
+        uid, node_id = key
+        leaves = self.leaves[uid]
+        told = leaves.first(node_id, result) or leaves.note([node_id], result)
         for held in self.shards.values():
-            if held.mailbox.epoch == epoch:
-                held.mailbox.put(Report(key[0], [key[1]], result))
+            if told and held.mailbox.epoch == leaves.epoch:
+                held.mailbox.put(Report(uid, [node_id], result))
 
     # What shards say
 
@@ -342,13 +346,10 @@ class Driver:
                 self.asks.pop(item.number, None)
 
     def _start(self, item: Start, epoch: int) -> None:
-        for node_id in item.node_ids:
+        for node_id, found in self.custody.start(item.uid, epoch, item.node_ids):
             key = item.uid, node_id
-            verdict = self.custody.start(item.uid, epoch, node_id)
-            if verdict is Verdict.KNOWN:
-                continue
             assert self.disk.leaves(item.uid).get(node_id) == GIVEN, "it was started before that was durable"
-            if verdict is Verdict.NEW or key not in self.world.running | self.world.ended.keys():
+            if not found or key not in self.world.running | self.world.ended.keys():
                 self.world.start(key)
             elif key in self.world.ended:  # adopted: it says again what came of it
                 self.report(key, self.world.ended[key])
@@ -363,10 +364,6 @@ class Driver:
                 self.asks = {number: ask for number, ask in self.asks.items() if ask.uid != change.head.uid}
                 self.settle()
         self._give()
-
-
-def encoded(values: Values) -> Entries:
-    return {kind: {key: msgspec.Raw(encode(each)) for key, each in some.items()} for kind, some in values.items()}
 
 
 def groups_of(uid: str) -> Groups:

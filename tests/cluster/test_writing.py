@@ -7,10 +7,9 @@ import msgspec
 from hypothesis import given
 
 from engine import Engine, MemoryStore, SimulatedExecutor, Workflow
-from engine.cluster.following import entries_of, follow
-from engine.cluster.journal import Journal
-from engine.cluster.mail import Committed, committed, encode
-from engine.cluster.writing import one_of
+from engine.cluster.following import Following, entries_of
+from engine.cluster.journal import LEAST, Remembered, Stored, merged
+from engine.cluster.mail import Committed, committed, encode, seal, unseal
 from engine.reconciling.entries import read
 from engine.storage.store import Change, Head
 from tests.cluster.doubles import fan
@@ -18,24 +17,31 @@ from tests.cluster.doubles import fan
 HEAD = Head("u", "default", "w")
 keys = st.sampled_from(["a", "b", "c"])
 kinds = st.sampled_from(["node", "leaf"])
-puts = st.dictionaries(kinds, st.dictionaries(keys, st.integers(0, 9).map(lambda n: msgspec.Raw(b"%d" % n))))
+puts = st.dictionaries(kinds, st.dictionaries(keys, st.integers(0, 9))).map(seal)
 changes = st.builds(Committed, st.just(HEAD), puts, st.dictionaries(kinds, st.lists(keys)), st.booleans())
 
 
 @given(st.lists(changes, min_size=1))
 async def test_several_changes_as_one_are_the_same_in_any_store(some: list[Committed]) -> None:
-    merged = some[0]
-    for each in some[1:]:
-        merged = one_of(merged, each)
     found = []
-    for store in (MemoryStore(), Journal()):
-        for written in (some, [merged]):
-            await store.delete("u")
+    for journal in (Stored(MemoryStore()), Remembered()):
+        for written in (some, [merged(some)]):
+            await journal.delete("u")
             for each in written:
-                await store.commit(Change(each.head, each.put, each.gone, each.whole))
-            entries = [tuple(entry) for entry in await store.entries("u")]
-            found.append({kind: [entry for entry in entries if entry[0] == kind] for kind in ("node", "leaf")})
+                await journal.commit(each)
+            entries = unseal(await journal.entries("u"))
+            found.append({kind: [*entries.get(kind, {}).items()] for kind in ("node", "leaf")})
     assert all(each == found[0] for each in found)
+
+
+async def test_what_changes_often_is_kept_a_few_times_and_what_is_over_not_at_all() -> None:
+    journal, text = Remembered(), "x" * 1000
+    for number in range(1000):
+        await journal.commit(Committed(HEAD, seal({"node": {"a": f"{number} {text}", "b": text}})))
+    assert journal._kept["u"].size < 2 * LEAST
+    assert await journal.entries("u") == seal({"node": {"a": f"999 {text}", "b": text}})
+    await journal.commit(Committed(msgspec.structs.replace(HEAD, finished=True)))
+    assert await journal.entries("u") == {}
 
 
 class Followed(MemoryStore):
@@ -44,11 +50,12 @@ class Followed(MemoryStore):
     def __init__(self, follower: Workflow) -> None:
         super().__init__()
         self.follower = follower
+        self.following = Following(follower)
         self.seen: list[tuple[bytes, bytes]] = []
 
     async def commit(self, change: Change) -> int:
         revision = await super().commit(change)
-        follow(self.follower, msgspec.json.decode(encode(committed(change)), type=Committed))
+        self.following.follow(msgspec.json.decode(encode(committed(change)), type=Committed))
         stored, _ = await read(change.head.uid, await self.entries(change.head.uid))
         self.seen.append((self.follower.encode(), stored.encode()))
         return revision
@@ -68,8 +75,8 @@ async def test_who_follows_what_is_committed_has_what_the_store_has() -> None:
 async def test_a_workflow_that_begins_is_written_as_it_is() -> None:
     work = fan("one")
     await Engine().run([work])
-    journal = Journal()
-    await journal.commit(Change(HEAD, entries_of(work), whole=True))
-    again, record = await read("u", await journal.entries("u"))
+    store = MemoryStore()
+    await Stored(store).commit(Committed(HEAD, entries_of(work), whole=True))
+    again, record = await read("u", await store.entries("u"))
     assert again.encode() == work.encode()
     assert record.leaves == set()

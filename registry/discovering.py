@@ -82,9 +82,9 @@ async def follow(
 ) -> None:
     """Tell `found` of what there is, now and after each change, until cancelled.
 
-    A failure is said once, as is its end.
+    Each reason of a failure is said once until that is over, which is said as well.
     """
-    failures, said = 0, ""
+    failures, said = 0, set[str]()
     while True:
         try:
             async with cluster.session() as session:
@@ -94,13 +94,13 @@ async def follow(
                     began = clock()
                     async with aclosing(session.watch(version)) as events:
                         async for event in events:
-                            failures, said = 0, _over(said)
+                            failures = _over(said)
                             version = event.version or version
                             if event.kind != "BOOKMARK":
                                 known = _after(known, event)
                                 await found(known)
                     if clock() - began >= _LASTING:
-                        failures, said = 0, _over(said)
+                        failures = _over(said)
                     else:
                         failures += 1
                         await sleep(_pause(failures))
@@ -110,9 +110,9 @@ async def follow(
                 continue
         except ClusterError as error:
             failures += 1
-            if str(error) != said:
-                said = str(error)
-                _log.error("cannot follow configmaps, keeping what was found", problem=said)
+            if str(error) not in said:
+                said.add(str(error))
+                _log.error("cannot follow configmaps, keeping what was found", problem=str(error))
         await sleep(_pause(failures))
 
 
@@ -121,10 +121,12 @@ def _after(known: Manifests, event: Event) -> Manifests:
     return others if event.kind == "DELETED" else {**others, event.name: event.manifest}
 
 
-def _over(said: str) -> str:
+def _over(said: set[str]) -> int:
+    """Say so, where a failure was said; how many there are then."""
     if said:
         _log.info("configmaps are followed again")
-    return ""
+        said.clear()
+    return 0
 
 
 def _pause(failures: int) -> float:

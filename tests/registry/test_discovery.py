@@ -265,15 +265,15 @@ async def test_while_the_server_is_away_what_was_found_stays(
 class Away:
     """A cluster whose API server is away until that moment."""
 
-    def __init__(self, until: float, time: Time) -> None:
-        self.until, self.time = until, time
+    def __init__(self, until: float, time: Time, reasons: tuple[str, ...] = ("nobody there",)) -> None:
+        self.until, self.time, self.reasons = until, time, reasons
         self.tried = 0
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Away]:
         self.tried += 1
         if self.time.now < self.until:
-            raise ClusterError("nobody there")
+            raise ClusterError(self.reasons[self.tried % len(self.reasons) - 1])
         yield self
 
     async def list(self) -> Listing:
@@ -282,6 +282,20 @@ class Away:
     async def watch(self, version: str) -> AsyncGenerator[Event, None]:
         yield Event("BOOKMARK", "", {}, version)
         await asyncio.Event().wait()
+
+
+async def test_reasons_that_come_and_go_are_said_once_each(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    time, found = Time(), asyncio.Queue[Manifests]()
+    reasons = "nobody there", "status 503", "no answer in time"
+    away = Away(3600, time, reasons)
+    task = asyncio.create_task(follow(away, found.put, sleep=time.sleep, clock=time.clock))
+    assert await found.get() == {}
+    task.cancel()
+    await asyncio.wait([task])
+    assert away.tried > 100
+    problems = [each.__dict__["problem"] for each in caplog.records if each.levelno == logging.ERROR]
+    assert problems == list(reasons)
 
 
 async def test_a_server_that_is_away_for_an_hour_is_asked_now_and_then_and_found_soon() -> None:

@@ -24,7 +24,7 @@ _SHARE: Final = 0.02
 
 @contextlib.contextmanager
 def showing_progress(engine: Reconciler, total: int) -> Iterator[None]:
-    """A line on standard error while it is a terminal, nothing otherwise; within the engine's event loop."""
+    """Two lines on standard error while it is a terminal, nothing otherwise; within the engine's event loop."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
@@ -64,16 +64,14 @@ class _Seen(ProgressColumn):
     def render(self, task: Task) -> Text:
         stats = self._engine.stats
         aborted = f", {stats.aborted:,} passes aborted" if stats.aborted else ""
-        return Text(
-            f"{stats.workflows_finished} of {self._total} workflows, {stats.nodes_visited:,} node visits{aborted}"
-            + self._waiting
-        )
+        counts = f"{stats.workflows_finished} of {self._total} workflows, {stats.nodes_visited:,} node visits{aborted}"
+        return Text(f"{counts}\n{self._waiting}")  # a line of its own, since a terminal may have 80 columns
 
 
 def waiting_for(engine: Reconciler) -> str:
-    """What the first of the unfinished workflows waits for, to be put behind something else, and how many others do."""
+    """What the first of the unfinished workflows waits for, and how many others do."""
     unfinished = engine.workflows
     if not unfinished:
         return ""
     others = f" (and {len(unfinished) - 1:,} more)" if len(unfinished) > 1 else ""
-    return printable(f"; {unfinished[0].key}{others}: {engine.waiting_for(unfinished[0])}")
+    return printable(f"{unfinished[0].key}{others}: {engine.waiting_for(unfinished[0])}")

@@ -130,7 +130,7 @@ async def test_the_first_of_several_is_told_in_one_line_that_steers_no_terminal(
             await oarlock.reconcile(work)
         (leaf,) = (each for each in oarlock.workflows[0].nodes.values() if each.display_name == "a")
         leaf.display_name = "\x1b[2J\n"
-        assert waiting_for(oarlock) == "; default/one (and 2 more): 1 running (\\x1b[2J\\n)"
+        assert waiting_for(oarlock) == "default/one (and 2 more): 1 running (\\x1b[2J\\n)"
 
 
 @pytest.fixture
@@ -149,11 +149,11 @@ async def test_progress_says_what_is_waited_for(plugin: Any, tmp_path: Path, ter
     (tmp_path / "work.yaml").write_text(yaml.safe_dump(workflow(container("leaf")).to_dict()))
     writing, reading = terminal
     command = [sys.executable, "-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--executor", "pending"]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "24"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     shown = b""
     async with started_here(*command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=writing, env=environment):
         os.close(writing)
         while b"requeued by a plugin (work)" not in shown:
             shown += await asyncio.to_thread(os.read, reading, 65536)
     assert b"0 of 1 workflows" in shown
-    assert b"; default/work: 1 requeued by a plugin (work)" in shown
+    assert b"  default/work: 1 requeued by a plugin (work)" in shown

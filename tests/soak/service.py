@@ -24,6 +24,7 @@ import click
 import uvloop
 
 from engine import Engine, Node, NotFinished, OperationError, Result, SqliteStore, Workflow, WorkflowHandle
+from engine.model.sharing import Shared
 from tests.soak.gauges import Gauges
 from tests.soak.storm import becomes_true
 
@@ -217,6 +218,10 @@ class Service:
         for engine, executor in zip(self._engines, self._executors, strict=True):
             assert engine.stats.workflows == engine.stats.queued == engine.stats.in_flight == 0
             await becomes_true(partial(_none, executor.running))  # of what was forgotten
+        for each in gc.get_objects():
+            if isinstance(each, Shared):  # it is bounded, and what it has depends on who came when
+                each._kept.clear()
+                each._size = 0
         gc.collect()
         objects = Counter(
             type(each) for each in gc.get_objects() if str(type(each).__module__).partition(".")[0] in OURS

@@ -129,6 +129,17 @@ def is_located(artifact: Document) -> bool:
     )
 
 
+def keyed(artifact: Document, key: str) -> Document:
+    """The artifact at another key, of where it lies or of the artifact repository (Argo's SetKey).
+
+    Raises `BindingError` for one that lies at none.
+    """
+    if artifact.get("raw") is not None or artifact.get("git") is not None:
+        raise BindingError(f"artifact {artifact['name']!r} lies at no key")
+    store = next((each for each in _LOCATIONS if isinstance(artifact.get(each), Mapping)), "s3")
+    return {**artifact, store: {**(artifact.get(store) or {}), _LOCATIONS[store][0]: key}}
+
+
 def _artifact(artifact: Document, argument: Document | None) -> Document:
     name = artifact["name"]
     if not artifact.get("optional") and not is_located(artifact):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import msgspec
 import orjson
 
 from engine.manifests.fields import unknown_fields
@@ -15,6 +16,7 @@ from engine.model.naming import InvalidName, check_namespace
 from engine.model.workflow import InvalidWorkflow, Workflow
 from engine.serving.errors import ApiError, Code, invalid
 from engine.serving.selectors import check_labels
+from engine.shape import explain
 from engine.templates.catalog import Templates
 from engine.templates.library import Library
 from engine.templates.specification import InvalidSpec, UnknownTemplate, spec_in_force
@@ -28,6 +30,24 @@ _SERVERS: Final = frozenset(
     {"uid", "resourceVersion", "creationTimestamp", "generation", "selfLink", "managedFields", "deletionTimestamp"}
 )
 """Metadata that is for the server to give."""
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    """Kubernetes' ObjectMeta, as far as it is not for the server to give."""
+
+    name: str | None = None
+    generate_name: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    labels: dict[str, str | None] | None = None
+    annotations: dict[str, str | None] | None = None
+    finalizers: list[str] | None = None
+    owner_references: list[Document] | None = None
+
+
+class _Named(msgspec.Struct):
+    metadata: _Metadata | None = None
 
 
 def check_path_namespace(namespace: str, *, all_will_do: bool = False) -> None:
@@ -44,15 +64,12 @@ def manifest_of(body: Any, field: str, namespace: str, kind: str = "Workflow") -
     """What a body has in `field`, of that kind and in that namespace, empty for what has none. Raises `ApiError`."""
     if body is None:
         raise invalid(f"{field} body not specified")
-    metadata = body.get("metadata")
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise invalid(f"{field}.metadata: expected a mapping, got {metadata!r}")
-    metadata = dict(metadata or {})
-    for name in ("name", "generateName", "namespace", "uid", "resourceVersion"):
-        if not isinstance(metadata.get(name) or "", str):
-            raise invalid(f"{field}.metadata.{name}: expected a string, got {metadata[name]!r}")
-    if isinstance(metadata.get("labels"), Mapping):
-        check_labels(f"{field}.metadata.labels", metadata["labels"])
+    try:
+        given = msgspec.convert(body, _Named).metadata or _Metadata()
+    except msgspec.ValidationError as error:
+        raise invalid(f"{field}.{explain(str(error))}") from None
+    check_labels(f"{field}.metadata.labels", given.labels or {})
+    metadata = dict(body.get("metadata") or {})
     if namespace and metadata.get("namespace") not in (None, "", namespace):
         raise invalid(
             "the namespace of the provided object does not match the namespace sent on the request:"

@@ -11,7 +11,7 @@ from engine.serving.admission import check_path_namespace, manifest_of
 from engine.serving.answers import answer_document, answer_json
 from engine.serving.errors import invalid
 from engine.serving.guard import Handler
-from engine.serving.requests import Body, Document, list_options, read_body, wants_deletion
+from engine.serving.requests import Body, Document, list_options, read_body, revision_of, wants_deletion
 from engine.serving.selectors import field_selector, label_selector
 from engine.serving.shelf import Key, Shelf
 
@@ -70,7 +70,8 @@ class Catalog:
         return await answer_document(document)
 
     async def get(self, request: web.Request) -> web.Response:
-        """One of them."""
+        """One of them, as it is now."""
+        revision_of(request, "getOptions")
         return await answer_document(self._shelf.get(self._key(request)))
 
     async def list(self, request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from http import HTTPStatus
 from typing import Final
 
 import orjson
@@ -74,6 +75,12 @@ class ApiError(Exception):
     def body(self) -> dict[str, object]:
         """As the gateway's `runtime.Error` has it."""
         return {"code": int(self.code), "message": str(self)}
+
+    @property
+    def in_stream(self) -> dict[str, object]:
+        """As the gateway's `runtime.StreamError` has it: an answer that has begun has its status already."""
+        status = HTTPStatus(self.status)
+        return {"grpc_code": int(self.code), "http_code": status, "message": str(self), "http_status": status.phrase}
 
 
 def invalid(message: str) -> ApiError:

@@ -36,8 +36,8 @@ class Events:
         options, namespace = list_options(request), request.match_info["namespace"]
         check_path_namespace(namespace, all_will_do=True)
         labels, fields = label_selector(options.labels), field_selector(options.fields, _FIELDS)
-        since = int(options.revision or 0)
-        self._records.hub.check(since)
+        since = options.since
+        self._records.check(since)
         messages = self._events(since, namespace, lambda event: labels({}) and fields(event))  # they have no labels
         return await stream(request, messages, options.seconds)
 

@@ -54,6 +54,12 @@ def selected(request: web.Request, options: ListOptions, namespace: str) -> Sele
     )
 
 
+def name_of(options: ListOptions) -> str:
+    """The one workflow that the field selector names, empty where it is about more. Raises `ApiError`."""
+    found = _field_requirements(options.fields)
+    return next((value for field, operator, value in found if field == _NAME and operator != "!="), "")
+
+
 def _field_requirements(text: str) -> list[FieldRequirement]:
     found = field_requirements(text, _FIELDS, _OPERATORS)
     for field, operator, _ in found:

@@ -25,7 +25,7 @@ from engine.serving.errors import invalid, not_found
 from engine.serving.guard import Handler
 from engine.serving.hub import DELETED
 from engine.serving.records import Record, Records
-from engine.serving.requests import flag
+from engine.serving.requests import flag, number
 from engine.serving.selectors import Selector, label_selector
 from engine.serving.streams import stream
 
@@ -93,7 +93,8 @@ def wanted(request: web.Request) -> Wanted:
         raise invalid(f"grep: failed to compile {query['grep']!r}: {error}") from None
     if query.get("logOptions.stream", "All") not in ("All", ""):
         raise invalid("logOptions.stream: expected All: what a container writes to both streams is one log here")
-    ago, moment = _number(request, "sinceSeconds", 1), _number(request, "sinceTime.seconds", 0)
+    ago, moment = number(request, "logOptions.sinceSeconds", 1), number(request, "logOptions.sinceTime.seconds")
+    fraction = (number(request, "logOptions.sinceTime.nanos") or 0) / 1e9
     if ago is not None and moment is not None:
         raise invalid("logOptions: at most one of sinceTime or sinceSeconds may be specified")
     return Wanted(
@@ -102,21 +103,12 @@ def wanted(request: web.Request) -> Wanted:
         previous=flag(request, "logOptions.previous"),
         follow=flag(request, "logOptions.follow"),
         timestamps=flag(request, "logOptions.timestamps"),
-        tail=_number(request, "tailLines", 0),
-        since=float(moment) if moment is not None else None if ago is None else time.time() - ago,
-        most=_number(request, "limitBytes", 1),
+        tail=number(request, "logOptions.tailLines"),
+        since=moment + fraction if moment is not None else None if ago is None else time.time() - ago,
+        most=number(request, "logOptions.limitBytes", 1),
         matches=matches,
         selector=label_selector(query["selector"]) if query.get("selector") else None,
     )
-
-
-def _number(request: web.Request, name: str, least: int) -> int | None:
-    text = request.query.get(f"logOptions.{name}", "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) >= least):
-        raise invalid(f"logOptions.{name}: expected a number of {least} or more, got {text!r}")
-    return int(text)
 
 
 class _Pod:

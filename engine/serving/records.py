@@ -13,7 +13,7 @@ from engine.operations.errors import AlreadySubmitted
 from engine.reconciler import Reconciler
 from engine.reconciling.archive import Archive
 from engine.reconciling.results import Commit
-from engine.serving.errors import exists, not_found
+from engine.serving.errors import ApiError, Code, exists, not_found
 from engine.serving.hub import Hub
 from engine.serving.removal import Removals
 from engine.storage.store import Store, StoreError
@@ -118,6 +118,12 @@ class Records:
         if found is None:
             raise not_found(WORKFLOWS, record.key[1])
         return found
+
+    def check(self, since: int) -> None:
+        """Raises `ApiError` (410) for a revision from which nobody can watch: too old, or not told by this server."""
+        if since > self.revision:
+            raise ApiError(Code.OUT_OF_RANGE, f"resource version: {since} was never told by this server", status=410)
+        self.hub.check(since)
 
     def shown(self, record: Record, document: Document | None = None) -> Document:
         """The document as clients see it, by default all but the nodes."""

@@ -127,35 +127,29 @@ class ListOptions(msgspec.Struct, frozen=True):
     fields: str = ""
     limit: int = 0
     token: str = ""
-    revision: str = ""
+    since: int = 0
+    """The ``resourceVersion``."""
     seconds: float | None = None
 
 
 def list_options(request: web.Request) -> ListOptions:
     """Those in the query, as ``listOptions.limit=10``. Raises `ApiError`."""
     query = request.query
-
-    def number(name: str) -> int:
-        text = query.get(f"listOptions.{name}", "")
-        if not text:
-            return 0
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise invalid(f"listOptions.{name}: expected a number of 0 or more, got {text!r}")
-        return int(text)
-
-    revision = query.get("listOptions.resourceVersion", "")
-    if revision and not (revision.isascii() and revision.isdigit() and len(revision) < 19):
-        raise invalid(
-            f"listOptions.resourceVersion: expected a number that a list or an event has told, got {revision!r}"
-        )
+    for name in ("watch", "allowWatchBookmarks", "sendInitialEvents"):  # which change nothing here
+        flag(request, f"listOptions.{name}")
     return ListOptions(
         labels=query.get("listOptions.labelSelector", ""),
         fields=query.get("listOptions.fieldSelector", ""),
-        limit=min(number("limit"), MAX_LIMIT),
+        limit=min(number(request, "listOptions.limit") or 0, MAX_LIMIT),
         token=query.get("listOptions.continue", ""),
-        revision=revision,
-        seconds=float(number("timeoutSeconds")) or None,
+        since=revision_of(request, "listOptions"),
+        seconds=float(number(request, "listOptions.timeoutSeconds") or 0) or None,
     )
+
+
+def revision_of(request: web.Request, options: str) -> int:
+    """The ``resourceVersion`` of the ``options``, 0 where there is none. Raises `ApiError` for what can be none."""
+    return number(request, f"{options}.resourceVersion", what="a number that a list or an event has told") or 0
 
 
 def wants_deletion(request: web.Request, uid: str, revision: str) -> bool:
@@ -164,11 +158,23 @@ def wants_deletion(request: web.Request, uid: str, revision: str) -> bool:
     Raises `ApiError` where a precondition does not hold for what has that ``uid`` and is of that ``revision``.
     """
     query = request.query
+    number(request, "deleteOptions.gracePeriodSeconds")
+    flag(request, "deleteOptions.orphanDependents")
     for field, what, found in (("uid", "UID", uid), ("resourceVersion", "ResourceVersion", revision)):
         wanted = query.get(f"deleteOptions.preconditions.{field}")
         if wanted and wanted != found:
             raise ApiError(Code.ABORTED, f"Precondition failed: {what} in precondition: {wanted}, it is {found}")
     return not query.get("deleteOptions.dryRun")
+
+
+def number(request: web.Request, name: str, least: int = 0, *, what: str = "") -> int | None:
+    """A whole number of the query, None where it is not given. Raises `ApiError`, with ``what`` was expected."""
+    text = request.query.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) >= least):
+        raise invalid(f"{name}: expected {what or f'a number of {least} or more'}, got {text!r}")
+    return int(text)
 
 
 def flag(request: web.Request, name: str) -> bool:

@@ -48,12 +48,12 @@ Selector = Callable[[Mapping[str, str]], bool]
 """Whether these labels, or fields, are selected."""
 
 
-def check_labels(field: str, labels: Mapping[str, object]) -> None:
-    """Raise `ApiError` for labels that no selector could name, and Kubernetes refuses; texts only are looked at."""
+def check_labels(field: str, labels: Mapping[str, str | None]) -> None:
+    """Raise `ApiError` for labels that no selector could name, and Kubernetes refuses."""
     for key, value in labels.items():
         if not _ONE_KEY.fullmatch(key):
             raise invalid(f"{field}: expected keys such as example.com/name, of at most 63 characters, got {key!r}")
-        if isinstance(value, str) and not _ONE_VALUE.fullmatch(value):
+        if not _ONE_VALUE.fullmatch(value or ""):
             raise invalid(
                 f"{field}.{key}: expected at most 63 letters, digits, '-', '_' and '.', of which the first and the last"
                 f" are a letter or digit, got {value!r}"
@@ -113,7 +113,7 @@ def field_requirements(
     found = list[FieldRequirement]()
     by_length = sorted(operators, key=len, reverse=True)
     split = re.compile(rf"([^=!<>]+?)\s*({'|'.join(map(re.escape, by_length))})(.*)", re.DOTALL)
-    for part in (each.strip() for each in text.split(",")) if text.strip() else ():
+    for part in filter(None, map(str.strip, text.split(","))):  # an empty one says nothing, to Kubernetes either
         match = split.fullmatch(part)
         if match is None:
             raise invalid(f"fieldSelector: expected FIELD=VALUE or FIELD!=VALUE, got {part!r}")

@@ -93,10 +93,10 @@ class Shelves:
 
 def _check_template(document: Document, library: Library) -> None:
     check_fields(document)
-    if not isinstance(document.get("spec"), Mapping):
-        raise invalid(f"template.spec: expected a mapping, got {document.get('spec')!r}")
     try:
         check_shape(document)
+        if document.get("spec") is None:
+            raise InvalidSpec("spec: expected a mapping, got nothing")
         validate_template(document, library.local(spec_in_force(document, library)))
     except (WrongType, InvalidSpec) as error:
         raise invalid(str(error)) from None

@@ -50,7 +50,7 @@ async def stream(
             except Exception as error:
                 if not is_gone(request):
                     told = api_error(error, request)
-                    await _write(response, [{"error": told.body | {"http_code": told.status}}], events=events)
+                    await _write(response, [{"error": told.in_stream}], events=events)
         await response.write_eof()
     return response
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
+from engine.graph.arguments import BindingError, keyed
 from engine.manifests.cron import one_run
 from engine.manifests.sources import kind_of, run_of
 from engine.model.ids import node_id
@@ -16,7 +17,7 @@ from engine.model.workflow import Workflow
 from engine.operations import retried, with_parameters, with_spec
 from engine.reconciler import Reconciler
 from engine.serving.admission import admitted, check_path_namespace
-from engine.serving.errors import ApiError, Code, invalid, not_found
+from engine.serving.errors import invalid, not_found
 from engine.serving.guard import Handler
 from engine.serving.records import Record, Records
 from engine.serving.requests import Body, Document, read_body
@@ -24,6 +25,7 @@ from engine.serving.selectors import check_labels
 from engine.serving.workflows import Workflows
 from engine.storage.store import Store
 from engine.templates.catalog import CLUSTER_WORKFLOW_TEMPLATE, WORKFLOW_TEMPLATE
+from engine.templates.specification import spec_in_force
 
 CRON_WORKFLOW: Final = "CronWorkflow"
 RESUBMITTED: Final = "workflows.argoproj.io/resubmitted-from-workflow"
@@ -98,7 +100,11 @@ class Submitting:
         body = await read_body(request, SubmitBody)
         options = body.submit_options or SubmitOptions()
         document = await self._made_from(body.resource_kind, body.resource_name, namespace)
-        workflow = await admitted(with_options(document, options), self._engine.templates)
+        document = with_options(document, options)
+        if options.artifacts:
+            library = self._engine.templates.library(namespace)
+            document = with_artifacts(document, spec_in_force(document, library), options.artifacts)
+        workflow = await admitted(document, self._engine.templates)
         return await self._workflows.submit(workflow, dry_run=options.dry_run or options.server_dry_run)
 
     async def _made_from(self, resource: str, name: str, namespace: str) -> Document:
@@ -141,8 +147,6 @@ class Submitting:
 
 def with_options(document: Document, options: SubmitOptions) -> Document:
     """The workflow with these options (Argo's ApplySubmitOpts). Raises `ApiError`."""
-    if options.artifacts:
-        raise ApiError(Code.UNIMPLEMENTED, "submitOptions.artifacts: not implemented")
     metadata = dict(document["metadata"])
     metadata |= {"name": options.name} if options.name else {}
     metadata |= {"generateName": options.generate_name} if options.generate_name else {}
@@ -165,13 +169,30 @@ def with_options(document: Document, options: SubmitOptions) -> Document:
     return with_parameters(document, assignments(options.parameters))
 
 
-def assignments(parameters: Iterable[str] | None) -> dict[str, str]:
-    """What ``NAME=VALUE`` say. Raises `ApiError`."""
+def with_artifacts(document: Document, in_force: Mapping[str, Any], keys: Iterable[str]) -> Document:
+    """The workflow with artifacts among its arguments, its own or its template's, at other keys, ``NAME=KEY`` each
+    (Argo's overrideArtifacts). ``in_force`` is its spec, over that of its template. Raises `ApiError`.
+    """
+    given = assignments(keys, "artifact", "KEY")
+    declared = {each["name"]: each for each in (in_force.get("arguments") or {}).get("artifacts") or ()}
+    if unknown := sorted(given.keys() - declared.keys()):
+        raise invalid(f"artifact override(s) matched no artifact: {', '.join(unknown)}")
+    try:
+        overridden = [keyed(declared[name], key) for name, key in given.items()]
+    except BindingError as error:
+        raise invalid(str(error)) from None
+    arguments = document["spec"].get("arguments") or {}
+    kept = [each for each in arguments.get("artifacts") or () if each["name"] not in given]
+    return with_spec(document, arguments={**arguments, "artifacts": [*kept, *overridden]})
+
+
+def assignments(texts: Iterable[str] | None, what: str = "parameter", value_is: str = "VALUE") -> dict[str, str]:
+    """What ``NAME=VALUE`` say; a ``KEY`` may not be empty. Raises `ApiError`."""
     given: dict[str, str] = {}
-    for each in parameters or ():
+    for each in texts or ():
         name, equals, value = each.partition("=")
-        if not equals or not name:
-            raise invalid(f"expected parameter of the form: NAME=VALUE. Received: {each}")
+        if not equals or not name or (value_is == "KEY" and not value):
+            raise invalid(f"expected {what} of the form: NAME={value_is}. Received: {each}")
         given[name] = value
     return given
 

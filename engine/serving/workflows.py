@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, Final
 
+import msgspec
 import orjson
 from aiohttp import web
 
@@ -14,12 +15,21 @@ from engine.model.workflow import Workflow
 from engine.reconciler import Reconciler
 from engine.serving.admission import admitted, anew, check_path_namespace, manifest_of
 from engine.serving.answers import answer, answer_document, answer_json
-from engine.serving.errors import ApiError, Code
+from engine.serving.errors import ApiError
 from engine.serving.fields import ALL, NODES, Fields, fields_of
 from engine.serving.guard import Handler
-from engine.serving.listing import Selected, page, selected
-from engine.serving.records import Record, Records
-from engine.serving.requests import PACE, Body, Document, flag, list_options, read_body, wants_deletion
+from engine.serving.listing import Selected, name_of, page, selected
+from engine.serving.records import LATEST, Record, Records
+from engine.serving.requests import (
+    PACE,
+    Body,
+    Document,
+    flag,
+    list_options,
+    read_body,
+    revision_of,
+    wants_deletion,
+)
 from engine.serving.streams import stream
 
 FEW: Final = 256
@@ -92,7 +102,8 @@ class Workflows:
         return body, {field: value for field, value in document.items() if field != "status"}  # it is a new one
 
     async def get(self, request: web.Request) -> web.Response:
-        """One workflow, or the parts of it that ``fields`` names."""
+        """One workflow as it is now, or the parts of it that ``fields`` names."""
+        revision_of(request, "getOptions")
         return await self.answer(self.find(request), fields_of(request.query.get("fields", "")))
 
     async def list(self, request: web.Request) -> web.Response:
@@ -113,21 +124,22 @@ class Workflows:
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
         """What happens to workflows, from a revision on, as a stream."""
-        options = list_options(request)
-        wanted = selected(request, options, request.match_info["namespace"])
-        since = int(options.revision or 0)
-        if since > self._records.revision:
-            raise ApiError(Code.OUT_OF_RANGE, f"resource version: {since} was never told by this server", status=410)
-        fields = fields_of(request.query.get("fields", "")).below("result")
-        self._records.hub.check(since)
-        return await stream(request, self._events(since, wanted, fields), options.seconds)
+        options, namespace = list_options(request), request.match_info["namespace"]
+        name = name_of(options)
+        if name == LATEST or (name and namespace and not options.since):  # whose end a watcher that was away is told
+            found = self._records.find(namespace, name)
+            options = msgspec.structs.replace(options, fields=options.fields.replace(LATEST, found.key[1]))
+        wanted = selected(request, options, namespace)
+        self._records.check(options.since)
+        fields = fields_of(request.query.get("fields", ""))
+        fields = fields.below("result", "object") if "result" in fields.tree else fields
+        return await stream(request, self._events(options.since, wanted, fields), options.seconds)
 
     async def _events(self, since: int, wanted: Selected, fields: Fields) -> AsyncGenerator[Any]:
-        told = fields.below("object")
         async with aclosing(self._records.hub.watch(since, wanted)) as events:
             async for event in events:
-                encoded = orjson.Fragment(await self._encoded(event.item, told))
-                yield fields.of({"type": event.type}) | ({} if told.none else {"object": encoded})
+                encoded = orjson.Fragment(await self._encoded(event.item, fields))
+                yield {"type": event.type} | ({} if fields.none else {"object": encoded})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Stop what runs of a workflow and forget it, with all that the store has of it."""

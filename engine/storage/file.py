@@ -49,6 +49,7 @@ _SCHEMA: Final = (
 
 _REASONS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full, or the file may not grow",
+    sqlite3.SQLITE_IOERR: "it cannot be read or written, be it that it may not grow or that the disk fails",
     sqlite3.SQLITE_BUSY: f"another program has had it locked for {BUSY:g} s",
     sqlite3.SQLITE_CORRUPT: "expected an intact database, this one is damaged",
     sqlite3.SQLITE_NOTADB: "expected a SQLite database, this is none",

@@ -217,3 +217,54 @@ def test_an_archive_that_cannot_be_ended_is_cut_off(run: Run) -> None:
                 answer.read()
     finally:
         large.unlink()
+
+
+TAKING = {
+    "entrypoint": "main",
+    "arguments": {
+        "artifacts": [{"name": "in", "s3": {"bucket": "mine", "key": "usual"}}, {"name": "raw", "raw": {"data": "r"}}]
+    },
+    "templates": [
+        {
+            "name": "main",
+            "inputs": {"artifacts": [{"name": "in", "path": "/tmp/in"}]},
+            "container": {"image": "a", "command": ["cat", "/tmp/in"]},
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", ["WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow"])
+def test_a_template_is_submitted_with_what_another_workflow_has_left(run: Run, kind: str) -> None:
+    served, name = run.served, f"taking-{kind.lower()}"
+    path, field, spec = {
+        "WorkflowTemplate": ("workflow-templates/default", "template", TAKING),
+        "ClusterWorkflowTemplate": ("cluster-workflow-templates", "template", TAKING),
+        "CronWorkflow": (
+            "cron-workflows/default",
+            "cronWorkflow",
+            {"schedules": ["0 0 1 1 *"], "workflowSpec": TAKING},
+        ),
+    }[kind]
+    answer = served.ask("POST", f"/api/v1/{path}", {field: {"metadata": {"name": name}, "spec": spec}})
+    assert answer.status == 200, answer.body
+
+    def submit(*artifacts: str) -> Answer:
+        body = {"resourceKind": kind, "resourceName": name, "submitOptions": {"artifacts": artifacts}}
+        return served.ask("POST", "/api/v1/workflows/default/submit", body)
+
+    made = submit(f"in={run.uid}/keyed/file.txt").json()
+    ended = served.wait(made["metadata"]["name"])
+    (node,) = ended["status"]["nodes"].values()
+    assert (node["phase"], node["outputs"]["result"]) == ("Succeeded", "plain")
+    (taken,) = (each for each in made["spec"]["arguments"]["artifacts"] if each["name"] == "in")
+    assert taken["s3"] == {"bucket": "mine", "key": f"{run.uid}/keyed/file.txt"}
+    for given, message in (
+        (("in",), "expected artifact of the form: NAME=KEY. Received: in"),
+        (("in=",), "expected artifact of the form: NAME=KEY. Received: in="),
+        (("in=a", "out=a"), "artifact override(s) matched no artifact: out"),
+        (("raw=a",), "artifact 'raw' lies at no key"),
+    ):
+        answer = submit(*given)
+        assert (answer.status, answer.json()) == (400, {"code": 3, "message": message})
+    assert served.ask("DELETE", f"/api/v1/{path}/{name}").status == 200

@@ -42,3 +42,5 @@ async def test_events_of_nonsense_are_refused() -> None:
         for query in ("listOptions.fieldSelector=colour=red", "listOptions.resourceVersion=x"):
             answer = await server.ask("GET", f"/api/v1/stream/events/default?{query}")
             assert answer.error[:2] == (400, 3)
+        answer = await server.ask("GET", f"/api/v1/stream/events/default?listOptions.resourceVersion={1 << 58}")
+        assert answer.error[:2] == (410, 11)

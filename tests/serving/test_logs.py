@@ -177,6 +177,7 @@ def test_who_goes_away_leaves_the_server_well(served: Served) -> None:
         ("podName={name}&logOptions.container=..%2Fmain", 404, "not found"),
         ("logOptions.tailLines=-1", 400, "logOptions.tailLines: expected a number of 0 or more, got '-1'"),
         ("logOptions.limitBytes=0", 400, "logOptions.limitBytes: expected a number of 1 or more, got '0'"),
+        ("logOptions.sinceTime.seconds=1&logOptions.sinceTime.nanos=x", 400, "logOptions.sinceTime.nanos: expected"),
         ("logOptions.sinceSeconds=x", 400, "logOptions.sinceSeconds: expected a number"),
         ("logOptions.sinceSeconds=1&logOptions.sinceTime.seconds=1", 400, "at most one of"),
         ("logOptions.follow=perhaps", 400, "logOptions.follow: expected true or false, got 'perhaps'"),

@@ -153,8 +153,8 @@ async def test_lists_are_selected_and_go_by_pages() -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"metadata": {"name": "a"}}, "template.spec: expected a mapping, got None"),
-        ({"metadata": {"name": "a"}, "spec": []}, "template.spec: expected a mapping, got []"),
+        ({"metadata": {"name": "a"}}, "spec: expected a mapping, got nothing"),
+        ({"metadata": {"name": "a"}, "spec": []}, "spec: expected a mapping, got a list"),
         ({"metadata": {"name": "a"}, "spec": {"templates": {}}}, "spec.templates: expected a list, got a mapping"),
         (
             {"metadata": {"name": "a"}, "spec": {"templates": [LEAF, LEAF]}},
@@ -162,9 +162,12 @@ async def test_lists_are_selected_and_go_by_pages() -> None:
         ),
         ({"metadata": {"name": "a"}, "spec": {**SPEC, "entrypoint": "gone"}}, "template name 'gone' undefined"),
         ({"metadata": {"name": "A!"}, "spec": SPEC}, "template.metadata.name: expected a DNS-1123 subdomain"),
-        ({"metadata": {"name": 5}, "spec": SPEC}, "template.metadata.name: expected a string, got 5"),
-        ({"metadata": {"name": "a", "labels": []}, "spec": SPEC}, "metadata.labels: expected a mapping, got a list"),
-        ({"metadata": [], "spec": SPEC}, "template.metadata: expected a mapping, got []"),
+        ({"metadata": {"name": 5}, "spec": SPEC}, "template.metadata.name: expected a string, got a whole number"),
+        (
+            {"metadata": {"name": "a", "labels": []}, "spec": SPEC},
+            "template.metadata.labels: expected a mapping, got a list",
+        ),
+        ({"metadata": [], "spec": SPEC}, "template.metadata: expected a mapping, got a list"),
         ({"spec": SPEC}, "template.metadata.name: expected a DNS-1123 subdomain"),
         ({"kind": "Workflow", "metadata": {"name": "a"}, "spec": SPEC}, "template.kind: expected"),
         (

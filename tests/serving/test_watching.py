@@ -68,13 +68,28 @@ async def test_fields_of_events_are_chosen() -> None:
     async with inside(PendingExecutor()) as server:
         await server.submit(workflow("a"))
         await server.until("a", "Running")
-        chosen, left_out = "result.object.metadata.name,result.type", "-result.object.spec"
-        (few,), (found,) = await asyncio.gather(
-            *(events(server, f"default?fields={fields}") for fields in (chosen, left_out))
+        chosen = ("result.object.metadata.name,result.type", "result.object.metadata.name", "metadata.name")
+        *few, (found,) = await asyncio.gather(
+            *(events(server, f"default?fields={fields}") for fields in (*chosen, "-result.object.spec"))
         )
-        assert few == {"type": "ADDED", "object": {"metadata": {"name": "a"}}}
+        assert few == 3 * [[{"type": "ADDED", "object": {"metadata": {"name": "a"}}}]]  # Argo tells the type always
         assert "spec" not in found["object"]
         assert found["object"]["metadata"]["name"] == "a"
+
+
+async def test_one_workflow_is_watched_by_its_name_or_as_the_latest() -> None:
+    async with inside(PendingExecutor()) as server:
+        field, none = "default?listOptions.fieldSelector=metadata.name=", 'workflows.argoproj.io "{}" not found'
+        for name in ("gone", "@latest"):
+            assert (await server.ask("GET", f"{EVENTS}{field}{name}")).error == (404, 5, none.format(name))
+        await server.submit(workflow("a"))
+        await server.submit(workflow("b"))
+        now = server.records.revision
+        for selector, name in (("a", "a"), ("@latest", "b")):
+            assert {each for _, each in told(await events(server, f"{field}{selector}"))} == {name}
+        await server.ask("DELETE", "/api/v1/workflows/default/a")
+        found = await events(server, f"{field}a&listOptions.resourceVersion={now}")
+        assert told(found)[-1] == ("DELETED", "a")  # who was away for a moment is told
 
 
 async def test_server_sent_events_are_what_a_browser_wants() -> None:
@@ -116,11 +131,15 @@ async def test_a_watcher_that_leaves_is_forgotten() -> None:
             await server.put("a", "resume")
 
 
+STORE = {"grpc_code": 14, "http_code": 503, "http_status": "Service Unavailable", "message": "disk: full"}
+INTERNAL = {"grpc_code": 13, "http_code": 500, "http_status": "Internal Server Error", "message": "internal error"}
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (StoreError("disk: full"), {"code": 14, "http_code": 503, "message": "disk: full"}),
-        (KeyError("x"), {"code": 13, "http_code": 500, "message": "internal error"}),
+        (StoreError("disk: full"), STORE),
+        (KeyError("x"), INTERNAL),
     ],
 )
 async def test_what_fails_while_somebody_watches_is_the_last_line(

@@ -108,6 +108,18 @@ BAD = {
         {"workflow": {**workflow(), "metadata": {"name": "a", "labels": {"x/a": "c" * 64}}}}, 400, 3,
         "workflow.metadata.labels.x/a: expected at most 63 letters",
     ),
+    "a label that is a number": (
+        {"workflow": {**workflow(), "metadata": {"name": "a", "labels": {"a": 5}}}}, 400, 3,
+        "workflow.metadata.labels[...]: expected a string, got a whole number",
+    ),
+    "an annotation that is a list": (
+        {"workflow": {**workflow(), "metadata": {"name": "a", "annotations": {"a": []}}}}, 400, 3,
+        "workflow.metadata.annotations[...]: expected a string, got a list",
+    ),
+    "an owner that is a text": (
+        {"workflow": {**workflow(), "metadata": {"name": "a", "ownerReferences": ["a"]}}}, 400, 3,
+        "workflow.metadata.ownerReferences[0]: expected a mapping, got a string",
+    ),
     "a number beyond 64 bits": ({"workflow": workflow("a", priority=1 << 70)}, 400, 3, "body: "),
     "a dry run that is none": ({"workflow": workflow(), "serverDryRun": "maybe"}, 400, 3, "body: "),
 }  # fmt: skip
@@ -195,6 +207,15 @@ async def test_the_latest_and_one_of_a_uid_are_found() -> None:
         assert (await server.ask("GET", f"{ALL}empty/@latest")).error[:2] == (404, 5)
 
 
+async def test_one_is_shown_as_it_is_now_whatever_revision_is_asked_for() -> None:
+    async with inside() as server:
+        await server.submit(workflow("a"))
+        for revision in ("", "0", "1"):
+            assert (await server.get("a", query=f"?getOptions.resourceVersion={revision}"))["metadata"]["name"] == "a"
+        answer = await server.ask("GET", f"{HERE}/a?getOptions.resourceVersion=abc")
+        assert answer.error[:2] == (400, 3)
+
+
 async def test_fields_are_chosen_or_left_out() -> None:
     async with inside() as server:
         await server.submit(workflow("one"))
@@ -274,6 +295,7 @@ async def test_lists_are_selected() -> None:
         "listOptions.continue=x",
         "listOptions.resourceVersion=abc",
         "listOptions.timeoutSeconds=x",
+        "listOptions.allowWatchBookmarks=x",
         "nameFilter=Nearly",
         "createdAfter=yesterday",
         "finishedBefore=1",
@@ -339,7 +361,8 @@ async def test_deleting_holds_to_its_preconditions() -> None:
         status, code, message = (await server.ask("DELETE", f"{path}other")).error
         assert (status, code) == (409, 10)
         assert made["metadata"]["uid"] in message
-        assert (await server.ask("DELETE", f"{HERE}/one?force=perhaps")).error[:2] == (400, 3)
+        for wrong in ("force=perhaps", "deleteOptions.gracePeriodSeconds=x", "deleteOptions.orphanDependents=x"):
+            assert (await server.ask("DELETE", f"{HERE}/one?{wrong}")).error[:2] == (400, 3)
         assert await server.ask("DELETE", f"{HERE}/one?deleteOptions.dryRun=All") == (200, {})
         assert await server.ask("DELETE", path + made["metadata"]["uid"]) == (200, {})
 

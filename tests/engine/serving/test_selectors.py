@@ -74,9 +74,10 @@ def test_a_field_selector_reads_names_and_namespaces() -> None:
     assert selected({"metadata.name": "w", "metadata.namespace": "red"})
     assert not selected({"metadata.name": "w", "metadata.namespace": "blue"})
     assert not selected({"metadata.name": "v", "metadata.namespace": "red"})
+    assert field_selector(",metadata.name=w,", ("metadata.name",))({"metadata.name": "w"})  # as Kubernetes has it
 
 
-@pytest.mark.parametrize("selector", ["spec.size=3", "metadata.name", "metadata.name=w,", "=w"])
+@pytest.mark.parametrize("selector", ["spec.size=3", "metadata.name", "metadata.name=w,=", "=w"])
 def test_a_field_that_nobody_selects_by_is_refused(selector: str) -> None:
     with pytest.raises(ApiError, match="fieldSelector: ") as raised:
         field_selector(selector, ("metadata.name",))

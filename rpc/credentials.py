@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Final, Self
+from typing import AnyStr, Final, Self
 
 from rpc.tls import Tls
 
@@ -25,6 +26,8 @@ _OTHERS: Final = frozenset(
     }
 )
 _MAX_BYTES: Final = 64 * 1024
+HIDDEN: Final = "***"
+"""Stands for a secret where something is shown."""
 
 
 class Secret(str):
@@ -131,6 +134,17 @@ def check_names(names: Mapping[str, object], *, token: bool) -> None:
         if lower in seen:
             raise ValueError(f"{name} is there twice: upper and lower case are the same")
         seen.add(lower)
+
+
+def without(text: AnyStr, secrets: Iterable[str]) -> AnyStr:
+    """`text` with ``***`` for each of the `secrets`, be it in JSON or not."""
+    for secret in secrets:
+        for written in dict.fromkeys((secret, json.dumps(secret)[1:-1])):
+            if isinstance(text, str):
+                text = text.replace(written, HIDDEN)
+            else:
+                text = text.replace(written.encode(), HIDDEN.encode())
+    return text
 
 
 def _again(text: str) -> str:

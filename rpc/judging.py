@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from rpc.credentials import without
 from rpc.errors import FatalError, NotSent, TransientError
 from rpc.lanes import (
     Broken,
@@ -33,8 +34,6 @@ T = TypeVar("T")
 Reading = Callable[[bytes], tuple[T, Unknown]]
 """What a good reply's body says, and the unknown keys in it. Raises `rpc.replies.IllegalReply`."""
 
-HIDDEN: Final = "***"
-"""What stands for a secret."""
 MAX_TOLD: Final = 32
 """Unknown keys of one plugin of which anybody is told."""
 
@@ -101,7 +100,7 @@ class Judge:
         plugin might make up new ones for ever."""
         told = self._told
         name = method.method if isinstance(method, BatchMethod) else method
-        for key in (self._without_secrets(each)[:LONGEST_KEY] for each in unknown):
+        for key in (without(each, self.secrets)[:LONGEST_KEY] for each in unknown):
             misplaced = key == REQUEUE and not name.requeues
             about = f"{name} {key}" if misplaced else key
             if len(told) > MAX_TOLD:
@@ -138,20 +137,13 @@ class Judge:
         raise refusal(self.name, method, self._shown(response))
 
     def _illegal(self, method: Route, response: Response, why: IllegalReply) -> FatalError:
-        why.args = (self._without_secrets(str(why)),)
+        why.args = (without(str(why), self.secrets),)
         return illegal(self.name, method, self._shown(response), why)
 
     def _shown(self, response: Response) -> Response:
         """What may be shown of it. The whole is looked through, not what will be shown: that may end in a secret."""
-        body = response.body
-        for secret in self.secrets:
-            body = body.replace(secret.encode(), HIDDEN.encode())
+        body = without(response.body, self.secrets)
         return response if body is response.body else msgspec.structs.replace(response, body=body)
-
-    def _without_secrets(self, text: str) -> str:
-        for secret in self.secrets:
-            text = text.replace(secret, HIDDEN)
-        return text
 
     def failed(self, method: Route, error: LaneError, *, calls: int = 1) -> TransientError | FatalError:
         """The error for a reply that did not arrive."""
@@ -165,7 +157,7 @@ class Judge:
             return NotSent(self.name, method, "the client was closed", outcome=Outcome.CANCELLED)
         if isinstance(error, Malformed):
             self._ledger.lose(method, Outcome.MALFORMED, calls)
-            return FatalError(self.name, method, self._without_secrets(str(error)), outcome=Outcome.MALFORMED)
+            return FatalError(self.name, method, without(str(error), self.secrets), outcome=Outcome.MALFORMED)
         if isinstance(error, Forbidden):
             # To try again would not help before somebody has changed something: names may come to lead elsewhere.
             self._ledger.lose(method, Outcome.FORBIDDEN, calls)

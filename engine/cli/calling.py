@@ -20,6 +20,7 @@ from registry.cli import BadInput
 from registry.connecting import connect
 from registry.terminal import ESCAPES, printable
 from rpc import Method, PluginError, Request
+from rpc.credentials import without
 from rpc.examples import example_of
 from rpc.methods import path
 from rpc.replies import EMPTY, decode
@@ -82,15 +83,16 @@ async def _call(method: Method, plugin: PluginConfig, arguments: Arguments) -> b
         where = f"{client.address}{path(method, client.spelling(method) or 'short')}"
     request = seen.request
     assert request is not None, "it was sent, or could not be"
+    reply = without(request.reply, plugin.credentials.secrets)
     if has_it:
-        verdict = verdict_on(plugin.name, method, arguments, *decode(method, request.reply))
+        verdict = verdict_on(plugin.name, method, arguments, *decode(method, reply))
     else:
         verdict = verdict_on(plugin.name, method, arguments, failure)
     click.echo(f"POST {printable(where)}")
     click.echo(_pretty(json.dumps(arguments).encode()))
     status = failure.status if failure is not None else 200 if has_it else 404
     click.echo(f"\n{status or 'no reply'}, {request.travelled * 1000:.1f} ms")
-    click.echo(_pretty(request.reply) if has_it else _plain(request.reply.decode("utf-8", "backslashreplace")))
+    click.echo(_pretty(reply) if has_it else _plain(reply.decode("utf-8", "backslashreplace")))
     for line in ("", *verdict.lines):
         click.echo(printable(line))
     return not verdict.faulty

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from engine.recording.secrets import HIDDEN
 from engine.substitution.variables import text_of
 from rpc import Method, PluginError
+from rpc.credentials import HIDDEN
 from rpc.replies import NodeReply, ParametersReply, Reply, WorkflowReply, validate
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 import re2
 
-HIDDEN: Final = "***"
+from rpc.credentials import HIDDEN
 
 _NAMES: Final = (
     r"(?:authorization|passw(?:or)?d|passphrase|token|secret|credentials?|cookie|(?:api|access|private|secret)[-_]?key)"

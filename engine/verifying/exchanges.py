@@ -13,10 +13,11 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import AnyStr, Final, NamedTuple
 
 from rpc.address import Address
 from rpc.client import MAX_BODY, TIMEOUT
+from rpc.credentials import without
 from rpc.lanes import Broken, Malformed, Response, TooLarge
 from rpc.lanes.head import CHUNKED, Head, HeadReader
 from rpc.lanes.reading import Reader
@@ -27,7 +28,10 @@ _PAUSE: Final = 0.01
 
 
 class Answer(NamedTuple):
-    """A complete reply, and the seconds until it was. ``kept``: it says that the connection may be used again."""
+    """A complete reply, and the seconds until it was. ``kept``: it says that the connection may be used again.
+
+    In the ``body`` ``***`` stands for our token: what is found wrong with it is shown.
+    """
 
     status: int
     body: bytes
@@ -66,6 +70,7 @@ class Exchanges:
         self.max_body = max_body
         self.count = 0
         """Requests so far."""
+        self._secrets = () if token is None else (token,)
         lines = [f"Host: {address.authority}", "Content-Type: application/json", "Accept-Encoding: identity"]
         if token is not None:
             lines.append(f"Authorization: Bearer {token}")
@@ -105,6 +110,10 @@ class Exchanges:
         except NobodyHome as error:
             raise Failed("no-reply", str(error)) from None
 
+    def shown(self, text: AnyStr) -> AnyStr:
+        """What came back, with nothing in it that nobody should see."""
+        return without(text, self._secrets)
+
     def request(self, path: str, body: bytes) -> bytes:
         """The bytes of a request."""
         head = f"POST {self._address.prefix}{path} HTTP/1.1\r\n{self._lines}Content-Length: {len(body)}\r\n\r\n"
@@ -143,17 +152,19 @@ class Connection:
         except TooLarge as error:
             raise Failed("too-large", str(error)) from None
         except Malformed as error:
-            raise Failed("compressed" if "Content-Encoding" in str(error) else "bad-framing", str(error)) from None
+            kind = "compressed" if "Content-Encoding" in str(error) else "bad-framing"
+            raise Failed(kind, self._exchanges.shown(str(error))) from None
         except Broken as error:
             head, _ = _head(bytes(raw))
             if head is not None and head.length != CHUNKED:
                 raise Failed("wrong-length", f"{_length(bytes(raw))} before the connection was closed") from None
-            raise Failed("bad-framing" if head is not None else "no-reply", str(error)) from None
+            kind = "bad-framing" if head is not None else "no-reply"
+            raise Failed(kind, self._exchanges.shown(str(error))) from None
         seconds = perf_counter() - start
         head, rest = _head(bytes(raw))
         if head is not None and 0 <= head.length < len(rest):
             raise Failed("wrong-length", _length(bytes(raw)))
-        return Answer(response.status, response.body, seconds, kept)
+        return Answer(response.status, self._exchanges.shown(response.body), seconds, kept)
 
     async def _write(self, pieces: Sequence[bytes]) -> None:
         with contextlib.suppress(OSError):  # what became of the request is read from the reply

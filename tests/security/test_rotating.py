@@ -18,6 +18,7 @@ from registry import ConfigError, Registry, load_config
 from rpc import BatchPolicy, Client, FatalError, Method, Secret, Tls, Token
 from rpc.batches import Call, CallBatch
 from rpc.client import LaneName
+from rpc.credentials import without
 from rpc.replies import EMPTY
 from rpc.window import Outcomes
 from tests.acceptance.manifests import container, workflow
@@ -137,6 +138,12 @@ async def test_nothing_shows_a_secret(
         assert "***" in str(caught.value)
         for shown in (str(caught.value), str(again.value), repr(again.value), repr(client), caplog.text):
             assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize("text", ['no "s3cret\\1"', r'{"got": "\"s3cret\\1\""}'])
+def test_a_secret_is_found_in_json_too(text: str) -> None:
+    assert "s3cret" not in without(text, ['"s3cret\\1"'])
+    assert b"s3cret" not in without(text.encode(), ['"s3cret\\1"'])
 
 
 async def test_a_client_certificate_is_replaced_without_losing_a_call(

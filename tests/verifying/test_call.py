@@ -42,6 +42,15 @@ def replying(reply: object, status: int = 200, *lines: str) -> Any:
     return answer
 
 
+@pytest.mark.parametrize("status", [200, 500, 503])
+def test_a_token_that_the_plugin_sends_back_is_not_shown(serve: Serve, tmp_path: Path, status: int) -> None:
+    reply = {"node": {"message": "who is s3cret-token?"}, "s3cret-token": 1}
+    (tmp_path / "token").write_text("s3cret-token")
+    result = call(PRE, serve(replying(reply, status)), "--token-file", str(tmp_path / "token"))
+    assert "***" in result.stdout
+    assert "s3cret" not in result.output
+
+
 @pytest.mark.parametrize("method", list(Method))
 def test_it_is_called_with_the_example_and_the_reply_is_shown(serve: Serve, method: Method) -> None:
     asked: list[Request] = []

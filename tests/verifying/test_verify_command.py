@@ -13,7 +13,7 @@ from engine.cli.program import oarlock
 from rpc.plugin import Plugin
 from tests.verifying.conftest import Serve
 from tests.verifying.mutants import ADD, PRE, add, fails_where, plugin, seen
-from tests.verifying.peers import response, served
+from tests.verifying.peers import Request, response, served
 
 
 def verify(*arguments: str) -> Result:
@@ -50,6 +50,23 @@ def test_a_warning_is_exit_code_0(serve: Serve) -> None:
     result = verify(serve(plugin({PRE: lambda args: {"node": {"mesage": "x"}}})))
     assert result.exit_code == 0
     assert "warning: unknown-keys at /node.preExecute\n  node.mesage; did you mean message?" in result.stdout
+
+
+def test_a_token_that_a_plugin_sends_back_is_not_shown(serve: Serve, tmp_path: Path) -> None:
+    async def answer(request: Request) -> bytes:
+        said = request.headers["authorization"]
+        if request.path == PRE:
+            return response(200, json.dumps({"node": {"message": said}, said: 1}).encode())
+        if request.path == ADD:
+            return f"{said}\r\n\r\n".encode()
+        return response(404, said.encode())
+
+    (tmp_path / "token").write_text("s3cret-token")
+    arguments = serve(answer), "--token-file", str(tmp_path / "token"), "--junit", str(tmp_path / "report.xml")
+    shown = [verify(*arguments).output, verify(*arguments, "--json").output, (tmp_path / "report.xml").read_text()]
+    for text in shown:
+        assert "***" in text
+        assert "s3cret" not in text
 
 
 def test_what_a_plugin_says_steers_no_terminal(serve: Serve, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from engine.recording.secrets import HIDDEN, Secrets
+from engine.recording.secrets import Secrets
+from rpc.credentials import HIDDEN
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import threading
@@ -35,6 +36,11 @@ def reason(error: BaseException) -> str:
     return in_one_line(said if isinstance(error, Gone) else f"{kind}: {said}" if said else kind)
 
 
+YOUNG: Final = 5_000
+"""Objects that may become more before the garbage collector looks for those that nobody has: a small workflow comes and
+goes with a thousand, of which few are left to it."""
+
+
 class Hosted:
     """The shard of this process, which the factory makes of its settings: an async context manager; whose deadline is
     kept from there on."""
@@ -49,6 +55,8 @@ class Hosted:
         make: Callable[[bytes], Served] = named(self._factory)
         self._shard = await self._stack.enter_async_context(make(self._settings))
         self._deadline = Deadline(self._shard.deadline)
+        gc.freeze()  # what is here for good need not be gone through
+        gc.set_threshold(YOUNG)
         return self
 
     async def __aexit__(

@@ -21,8 +21,9 @@ from engine.storage.store import UNENCODABLE, Change, Entry, Head, refused
 MOST: Final = 8 * 1024 * 1024
 """Bytes of changes that may be on their way until they are durable; beyond that passes wait before they commit."""
 
-FEW: Final = 256
-"""Entries that are encoded in one turn of the event loop; what is more than that is for another thread."""
+FEW: Final = 2048
+"""Entries that are encoded in one turn of the event loop, which takes a millisecond; what is more than that is for
+another thread."""
 
 TEMPLATES: Final = 256
 """So many templates are known at both ends: the last ones that were sent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
@@ -22,7 +22,7 @@ from engine.graph.room import Room
 from engine.graph.turns import Timers, Turns
 from engine.model.clock import timestamp
 from engine.model.node import FAILED, FULFILLED, PLUGIN, RUNNING, UNSUCCESSFUL, Node
-from engine.model.pace import PIECE, Pieces, in_order, used_up
+from engine.model.pace import PIECE, Pieces, batched, in_order, used_up
 from engine.substitution.scope import Scope
 from engine.templates.template import Condition, Resolving, Template
 
@@ -82,6 +82,8 @@ class Graph:
         self._own_scope = f"local/{store.workflow}"
         self._touched: list[Invocation] = []
         """Invocations of which the record may have to say something else than it does."""
+        self.noted: dict[str, Visit | None] = {}
+        """What it is to say of nodes, None where nothing, as it was found when `note` was called."""
 
     def set_time(self, now: float, stamp: float) -> None:
         """When this pass happens, and when it is dated by what it writes to nodes, in seconds since the epoch.
@@ -278,41 +280,40 @@ class Graph:
         """As `used_up`, but at once, and of all that a `Turn` may be in: this graph is good for nothing any more."""
         vars(self).clear()
 
-    def visits(self) -> Iterator[tuple[str, Visit | None]]:
-        """What the record is to say of nodes from now on, None where nothing."""
+    def note(self) -> Pieces:
+        """Find out what the record is to say from now on of nodes: `noted`."""
         shared: dict[tuple[float | None, float | None, bool], Visit] = {}
-        for invocation in self._touched:
-            key = invocation.node_id
-            if key not in self.live:
-                yield key, None
-                continue
-            extra, since, requeue_at = invocation.extra, invocation.since, invocation.requeue_at
-            if since is None and extra is None and requeue_at is None:
-                yield key, None
-            elif extra:
-                yield key, Visit(since, extra, requeue_at)
-            else:  # most nodes are like others, and share what is to be said of them
-                about = since, requeue_at, extra is None
-                visit = shared.get(about)
-                if visit is None:
-                    visit = shared[about] = Visit(since, extra, requeue_at)
-                yield key, visit
+        noted, live = self.noted, self.live
+        touched, self._touched = self._touched, []
+        touched.reverse()
+        while touched:
+            for invocation in reversed(touched[-PIECE:]):
+                invocation.touched = False
+                key, extra = invocation.node_id, invocation.extra
+                since, requeue_at = invocation.since, invocation.requeue_at
+                if key not in live or (since is None and extra is None and requeue_at is None):
+                    noted[key] = None
+                elif extra:
+                    noted[key] = Visit(since, extra, requeue_at)
+                else:  # most nodes are like others, and share what is to be said of them
+                    about = since, requeue_at, extra is None
+                    visit = shared.get(about)
+                    if visit is None:
+                        visit = shared[about] = Visit(since, extra, requeue_at)
+                    noted[key] = visit
+            del touched[-PIECE:]
+            yield
 
     def write_down(self) -> Pieces:
         """Write down what cannot be told from nodes: the pass is about to commit, whatever happens."""
-        record = self.record
-        for number, (key, visit) in enumerate(self.visits()):
-            if not number % PIECE:
-                yield
-            if visit is None:
-                record.visits.pop(key, None)
-            else:
-                record.visits[key] = visit
-        touched, self._touched = self._touched, []
-        while touched:
-            for invocation in touched[-PIECE:]:
-                invocation.touched = False
-            del touched[-PIECE:]
+        yield from self.note()
+        record, noted, self.noted = self.record, self.noted, {}
+        for batch in batched(noted.items()):
+            for key, visit in batch:
+                if visit is None:
+                    record.visits.pop(key, None)
+                else:
+                    record.visits[key] = visit
             yield
         record.at = self.moved_at
         self.closing.save(record)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from engine.executors.executor import Result
 from engine.graph.record import WalkRecord
+from engine.model.node import FULFILLED
 from engine.model.workflow import Workflow
 from engine.reconciling.keeping import Surroundings
 from engine.reconciling.queueing import Queue
@@ -88,13 +89,16 @@ class Active(Roll[Run]):
         if run is None:
             return
         stopped, undo, nodes = self._stopped.get(workflow, ()), workflow.undo, workflow.nodes
+        reports, told = run.record.reports, []
         for node_id in node_ids:
-            node = undo[node_id] if node_id in undo else nodes.get(node_id)
-            if node is not None and not node.fulfilled and not run.has_ended(node_id) and node_id not in stopped:
-                run.report(node_id, result, kept=True)
+            node, said = undo[node_id] if node_id in undo else nodes.get(node_id), reports.get(node_id)
+            is_open = node is not None and node.phase not in FULFILLED and (said is None or not said.ended)
+            if is_open and node_id not in stopped:
+                told.append(node_id)
+        run.report(told, result, kept=True)
         self.wake(workflow.key)
 
     def note(self, run: Run, node_id: str, result: Result) -> None:
         """What became of a leaf, to be taken up by the next pass."""
-        run.report(node_id, result)
+        run.report((node_id,), result)
         self.wake(run.workflow.key)

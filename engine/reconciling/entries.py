@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +17,7 @@ import orjson
 from engine.executors.executor import Result
 from engine.graph.record import Job, Visit, Waiting, WalkRecord
 from engine.model.node import Node
-from engine.model.pace import PIECE, Pieces
+from engine.model.pace import Pieces, batched
 from engine.model.workflow import Workflow
 from engine.storage.store import Entry, StoreError
 
@@ -64,23 +63,29 @@ class Sheet:
 
     def write(self, kind: str, key: str, value: Any) -> None:
         """Have an entry, in the place that it has."""
-        some = self.put.get(kind)
-        if some is None:
-            self.put[kind] = {key: value}
-        else:
-            some[key] = value
+        self.write_all(kind, {key: value})
 
-    def lose(self, kind: str, key: str) -> None:
-        """Have an entry no more; if it is written again, it is the last of its kind."""
-        if (some := self.put.get(kind)) is not None:
-            some.pop(key, None)
+    def write_all(self, kind: str, values: dict[str, Any]) -> None:
+        """Likewise of several."""
+        if kind in self.put:
+            self.put[kind].update(values)
+        elif values:
+            self.put[kind] = values
+
+    def lose_all(self, kind: str, keys: Collection[str]) -> None:
+        """Have entries no more; those that are written again are the last of their kind."""
+        if not keys:
+            return
+        if kind in self.put:
+            for key in keys:
+                self.put[kind].pop(key, None)
         if not self.whole:
-            self.gone.setdefault(kind, {})[key] = None
+            self.gone.setdefault(kind, {}).update(dict.fromkeys(keys))
 
     def set(self, kind: str, key: str, value: Any) -> None:
-        """`write`, or `lose` where there is none."""
+        """Have an entry, or none where there is no value."""
         if value is None:
-            self.lose(kind, key)
+            self.lose_all(kind, (key,))
         else:
             self.write(kind, key, value)
 
@@ -104,17 +109,16 @@ class Sheet:
             if known is _NOTHING or _encode(value) != _encode(known):
                 self.write(kind, field, value)
 
-    def nodes(self, some: Iterable[tuple[Node, Node | None]]) -> Pieces:
-        """What to write of nodes, each with what is written of it."""
-        plain: dict[str, Node] | None = None
-        for number, (node, old) in enumerate(some):
-            if len(node.children or ()) > PART or (old is not None and len(old.children or ()) > PART):
-                self.node(node, old)
-            else:
-                plain = plain or self.put.setdefault(NODE, {})
-                plain[node.id] = node
-            if not number % PIECE:
-                yield
+    def nodes(self, nodes: Mapping[str, Node], changed: Mapping[str, Node | None]) -> Pieces:
+        """What to write of nodes that have ``changed``, each with what is written of it."""
+        for keys in batched(changed):
+            some = {key: nodes[key] for key in keys}
+            self.write_all(NODE, some)
+            for key, node in some.items():
+                old = changed[key]
+                if len(node.children or ()) > PART or (old is not None and len(old.children or ()) > PART):
+                    self.node(node, old)
+            yield
 
     def node(self, node: Node, old: Node | None) -> None:
         """What to write of a node of which ``old`` is written."""
@@ -128,7 +132,7 @@ class Sheet:
         for start in range(PART, max(len(children), len(known)), PART):
             part = children[start : start + PART]
             if not part:
-                self.lose(CHILDREN, f"{node.id} {start}")
+                self.lose_all(CHILDREN, (f"{node.id} {start}",))
             elif part != known[start : start + PART]:
                 self.write(CHILDREN, f"{node.id} {start}", part)
 
@@ -142,14 +146,12 @@ class Sheet:
             (JOB, record.jobs),
         )
         for kind, values in kinds:
-            yield from self._all(kind, values.items())
+            for some in batched(values.items()):
+                self.write_all(kind, dict(some))
+                yield
         for state, leaves in ((GIVEN, record.leaves), (PRESUMED, record.presumed), (STOPPING, record.stopping)):
-            yield from self._all(LEAF, ((node_id, state) for node_id in leaves))
-
-    def _all(self, kind: str, some: Iterable[tuple[str, Any]]) -> Pieces:
-        for number, (key, value) in enumerate(some):
-            self.write(kind, key, value)
-            if not number % PIECE:
+            for keys in batched(leaves):
+                self.write_all(LEAF, dict.fromkeys(keys, state))
                 yield
 
 
@@ -245,34 +247,18 @@ class _Reading:
         self.nodes: dict[str, Node] = {}
         self.description: list[Entry] = []
         """What the document is read from."""
-        self._leaves = {
-            GIVEN: self.record.leaves.add,
-            PRESUMED: self.record.presumed.add,
-            STOPPING: self.record.stopping.add,
-        }
-        self._kinds: dict[str, Callable[[str, bytes], None]] = {
-            NODE: self._node,
-            CHILDREN: self._children,
-            MARKS: self._marks,
-            FREED: lambda key, value: self.record.freed.extend(orjson.loads(value)),
-            VISIT: partial(_into, self.record.visits, _visit),
-            WAITING: partial(_into, self.record.waiting, _waiting),
-            REPORT: partial(_into, self.record.reports, _result),
-            JOB: partial(_into, self.record.jobs, _job),
-            LEAF: lambda key, value: self._leaves[orjson.loads(value)](key),
-        }
 
     def take(self, entry: Entry) -> None:
         """Raises `ValueError` or `KeyError` for what nobody has written."""
         if entry.kind in DESCRIPTION:
             self.description.append(entry)
         else:
-            self._kinds[entry.kind](entry.key, entry.value)
+            _KINDS[entry.kind](self, entry.key, entry.value)
 
-    def _node(self, key: str, value: bytes) -> None:
+    def node(self, key: str, value: bytes) -> None:
         self.nodes[key] = _plain(_node(value))
 
-    def _children(self, key: str, value: bytes) -> None:
+    def children(self, key: str, value: bytes) -> None:
         node_id, _, start = key.rpartition(" ")
         children = self.nodes[node_id].children
         if not isinstance(children, list):
@@ -280,10 +266,38 @@ class _Reading:
         children[int(start) :] = orjson.loads(value)
         self.nodes[node_id].children = children
 
-    def _marks(self, key: str, value: bytes) -> None:
+    def marks(self, key: str, value: bytes) -> None:
         record = self.record
         record.at, record.shutdown, record.closing, record.why, record.plugins = _marks(value)
 
+    def freed(self, key: str, value: bytes) -> None:
+        self.record.freed.extend(orjson.loads(value))
 
-def _into(values: dict[str, Any], decode: Callable[[bytes], Any], key: str, value: bytes) -> None:
-    values[key] = decode(value)
+    def visit(self, key: str, value: bytes) -> None:
+        self.record.visits[key] = _visit(value)
+
+    def waiting(self, key: str, value: bytes) -> None:
+        self.record.waiting[key] = _waiting(value)
+
+    def report(self, key: str, value: bytes) -> None:
+        self.record.reports[key] = _result(value)
+
+    def job(self, key: str, value: bytes) -> None:
+        self.record.jobs[key] = _job(value)
+
+    def leaf(self, key: str, value: bytes) -> None:
+        record, state = self.record, orjson.loads(value)
+        {GIVEN: record.leaves, PRESUMED: record.presumed, STOPPING: record.stopping}[state].add(key)
+
+
+_KINDS: Final[Mapping[str, Callable[[_Reading, str, bytes], None]]] = {
+    NODE: _Reading.node,
+    CHILDREN: _Reading.children,
+    MARKS: _Reading.marks,
+    FREED: _Reading.freed,
+    VISIT: _Reading.visit,
+    WAITING: _Reading.waiting,
+    REPORT: _Reading.report,
+    JOB: _Reading.job,
+    LEAF: _Reading.leaf,
+}

@@ -71,6 +71,13 @@ class Surroundings:
         self.pace = Pace()
         self.books = Books(store, self.counts, self.pace) if store is not None else None
         self.recorder = recorder
+        self._digested: tuple[Sequence[Plugin], str] = (), digest(())
+
+    def digest(self, plugins: Sequence[Plugin]) -> str:
+        """See `digest`: each workflow that was found asks."""
+        if plugins is not self._digested[0]:
+            self._digested = plugins, digest(plugins)
+        return self._digested[1]
 
 
 class Kept:
@@ -113,7 +120,9 @@ class Kept:
 
     def has_plugins(self, plugins: Sequence[Plugin]) -> bool:
         """Whether these are those of the last committed pass."""
-        return self.record.plugins == digest(plugins) if self.plugins is None else self.plugins == plugins
+        if self.plugins is None:
+            return self.record.plugins == self.surroundings.digest(plugins)
+        return self.plugins == plugins
 
     def staged(self, document: dict[str, Any]) -> dict[str, Any]:
         """The document with what only a commit knows."""

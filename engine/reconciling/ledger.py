@@ -9,14 +9,15 @@ pass or, where none comes, a moment later; `saved` waits for that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import chain
 from typing import Any, Final
 
+from engine.executors.executor import Result
 from engine.graph.record import WalkRecord
-from engine.model.pace import PIECE, Pace, Pieces, batched, used_up
+from engine.model.pace import Pace, Pieces, batched, used_up
 from engine.model.statistics import Counts
 from engine.model.workflow import Workflow, has_ended
 from engine.reconciling.entries import (
@@ -35,6 +36,8 @@ from engine.storage.store import Change, Head, StoreError, WorkflowStore
 from rpc.logs import get_logger
 
 Document = Mapping[str, Any]
+Said = dict[str, dict[str, None]]
+"""Keys by kind."""
 
 LINGER: Final = 0.1
 """Seconds for which what was said from outside may wait for a pass that writes it along."""
@@ -42,8 +45,13 @@ LINGER: Final = 0.1
 LONGEST: Final = 30.0
 """Seconds, at most, to wait until what could not be written is tried again; the first time it is `LINGER`."""
 
+MANY: Final = 4096
+"""Entries of a kind that are let go of at once: nearly all are kept elsewhere as well, so that takes 0.1 ms."""
+
 LAST: Final = 1.0
 """Seconds that an engine that is left waits, at most, until workflows are forgotten."""
+
+_NONE: Final[Mapping[str, Result]] = {}
 
 _log = get_logger(__name__)
 
@@ -136,7 +144,7 @@ class Ledger:
         self._document: Document = workflow.document
         """What is written of the document."""
         self._marks = marks(record)
-        self._said: dict[tuple[str, str], None] = {}
+        self._said: Said = {REPORT: {}, LEAF: {}}
         """Entries of the record that were changed from outside and are not written."""
         self._reports = set(record.reports) if written else set[str]()
         """Those that are written."""
@@ -162,27 +170,15 @@ class Ledger:
         `StoreError`, and then nothing was.
         """
         await self._lock.acquire()
-        said: list[tuple[str, str]] = []
+        record = self._record
         try:
-            await self._books.pace.through(self._unsay(staged.taken, said))
-            record = self._record
             changed = partial(staged.changes, record, self._workflow.nodes, self._reports)
             left = bool(record.stopping)  # of which a process before this one had not told the executor
-            return await self._write(changed, staged.document, staged.marks(record), left=left, patient=True)
+            noted = staged.marks(record)
+            return await self._write(changed, staged.document, noted, staged.taken, left=left, patient=True)
         except BaseException:
-            self._said |= dict.fromkeys(said)
             self._lock.release()
             raise
-
-    def _unsay(self, taken: Iterable[str], said: list[tuple[str, str]]) -> Pieces:
-        """Nobody has to know any more of reports that were taken up; those that were to be written go into `said`."""
-        for number, node_id in enumerate(taken):
-            key = (REPORT, node_id)
-            if key in self._said:
-                del self._said[key]
-                said.append(key)
-            if not number % PIECE:
-                yield
 
     def committed(self) -> None:
         """What was written counts."""
@@ -192,13 +188,13 @@ class Ledger:
 
     # What is said from outside
 
-    def say(self, kind: str = "", key: str = "", *, soon: bool = True) -> None:
-        """An entry of the record has changed, or the document: it is to be written soon, or else with the next pass, or
+    def say(self, kind: str = LEAF, keys: Collection[str] = (), *, soon: bool = True) -> None:
+        """Entries of the record have changed, or the document: it is to be written soon, or else with the next pass, or
         once somebody waits for that."""
         if self._retired:
             return
-        if kind:
-            self._said[kind, key] = None
+        if keys:
+            self._said[kind].update(dict.fromkeys(keys))
         self._behind = True
         self._books.unwritten[self._workflow.uid] = self
         if soon and self._timer is None and self._books.is_open:
@@ -263,17 +259,24 @@ class Ledger:
                 if cancelled is not None:
                     raise cancelled
 
-    def _of_outside(self, said: Iterable[tuple[str, str]], sheet: Sheet) -> Pieces:
-        """What was said from outside, as it is by now: the reports of a loop's leaves may be a hundred thousand."""
-        for number, (kind, key) in enumerate(said):
-            sheet.set(kind, key, self._current(kind, key))
-            if not number % PIECE:
-                yield
+    def _of_outside(self, said: Said, taken: Mapping[str, Result], sheet: Sheet) -> Pieces:
+        """What was said from outside, as it is by now: the reports of a loop's leaves may be a hundred thousand. Nobody
+        has to know any more of those that were taken up."""
+        reports = self._record.reports
+        for some in batched(said[REPORT]):
+            for key in [key for key in some if key not in taken or reports.get(key) is not taken[key]]:
+                sheet.set(REPORT, key, reports.get(key))
+            yield
+        for some in batched(said[LEAF]):
+            for key in some:
+                sheet.set(LEAF, key, self._state(key))
+            yield
 
     def _of_said(self, sheet: Sheet) -> Pieces:
         if sheet.whole:
             yield from sheet.record(self._record)
-            yield from sheet.nodes((node, None) for node in self._workflow.committed().values())
+            nodes = self._workflow.committed()
+            yield from sheet.nodes(nodes, dict.fromkeys(nodes))
 
     # Both
 
@@ -282,14 +285,15 @@ class Ledger:
         changed: Callable[[Sheet], Pieces],
         document: Document,
         noted: Marks,
+        taken: Mapping[str, Result] = _NONE,
         *,
         left: bool = False,
         patient: bool = False,
     ) -> asyncio.CancelledError | None:
-        """Write what changed, with what was said by now; ``left`` is whether the executor has leaves besides those of
-        which that says so, ``patient`` whether it may be put off for a moment."""
+        """Write what changed, with what was said by now but for reports that were ``taken`` up; ``left`` is whether the
+        executor has leaves besides those of which that says so, ``patient`` whether it may be put off for a moment."""
         pace = self._books.pace
-        said, self._said = self._said, {}
+        said, self._said = self._said, {REPORT: {}, LEAF: {}}
         sheet, self._all = Sheet(whole=self._all), False
         self._behind = False
         self.rest()
@@ -298,22 +302,24 @@ class Ledger:
             if sheet.whole or noted != self._marks:
                 sheet.set(MARKS, "", noted)
             sheet.document(document, None if sheet.whole else self._document)
-            await pace.through(chain(self._of_outside(said, sheet), changed(sheet)))
+            await pace.through(chain(self._of_outside(said, taken, sheet), changed(sheet)))
             if sheet:
                 # A workflow that has leaves to stop needs somebody to do that.
                 workflow, phase = self._workflow, document["status"].get("phase") or ""
                 finished = has_ended(document) and not left and not sheet.put.get(LEAF)
                 head = Head(workflow.uid, workflow.namespace, workflow.name, phase, finished)
                 cancelled = await self._commit(Change(head, sheet.put, sheet.gone, sheet.whole, patient))
-                cancelled = await self._reported(sheet) or cancelled
+                if sheet.whole or REPORT in sheet.put or REPORT in sheet.gone:
+                    cancelled = await self._reported(sheet) or cancelled
         except BaseException:  # cancelled, or the store has failed
-            self._said, self._all = said | self._said, self._all or sheet.whole
+            self._said = {kind: keys | self._said[kind] for kind, keys in said.items()}
+            self._all = self._all or sheet.whole
             self.say()
             raise
         finally:
-            made: tuple[dict[Any, Any], ...] = (*sheet.put.values(), *sheet.gone.values(), said)
+            made: tuple[dict[Any, Any], ...] = (*sheet.put.values(), *sheet.gone.values(), *said.values())
             for some in made:
-                if len(some) > PIECE:
+                if len(some) > MANY:
                     cancelled = await pace.to_the_end(used_up(some)) or cancelled
         self._document, self._marks = document, noted
         if not self._behind:
@@ -327,7 +333,7 @@ class Ledger:
         cancelled, reports = None, self._reports
         for change, of in ((reports.difference_update, sheet.gone), (reports.update, sheet.put)):
             keys = of.get(REPORT, {})
-            if len(keys) <= PIECE:
+            if len(keys) <= MANY:
                 change(keys)
             else:
                 pieces = (change(some) for some in batched(keys))
@@ -369,9 +375,8 @@ class Ledger:
         """Seconds until what is to be written is tried by itself."""
         return min(LINGER * float(2 ** min(self._failures, 16)), LONGEST)
 
-    def _current(self, kind: str, key: str) -> Any:
+    def _state(self, key: str) -> str | None:
+        """That of a leaf."""
         record = self._record
-        if kind == REPORT:
-            return record.reports.get(key)
         states = ((record.leaves, GIVEN), (record.presumed, PRESUMED), (record.stopping, STOPPING))
         return next((state for leaves, state in states if key in leaves), None)

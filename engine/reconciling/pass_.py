@@ -18,7 +18,7 @@ from engine.model.workflow import has_ended
 from engine.operations import with_spec
 from engine.plugins import NodeHooks, Patience, Stopping, WorkflowHooks, may_fail
 from engine.reconciling.building import build, enter
-from engine.reconciling.keeping import Kept, digest
+from engine.reconciling.keeping import Kept
 from engine.reconciling.ledger import Ledger
 from engine.reconciling.staging import Staged
 from engine.reconciling.walking import Walk
@@ -227,7 +227,7 @@ class Pass:
     def _digest(self) -> str:
         """By which the next process knows its plugins."""
         kept = self._kept
-        return kept.record.plugins if self._plugins == kept.plugins else digest(self._plugins)
+        return kept.record.plugins if self._plugins == kept.plugins else kept.surroundings.digest(self._plugins)
 
     def _amended(self, document: dict[str, Any]) -> dict[str, Any]:
         return with_spec(document, **self.amended) if self.amended else document

@@ -158,11 +158,11 @@ class Run:
         self.workflow.document = with_spec(self.workflow.document, **fields)
         self.say()
 
-    def report(self, node_id: str, result: Result, *, kept: bool = False) -> None:
-        """A leaf has something to say, which somebody else may have ``kept`` in case we lose it."""
-        self.record.reports[node_id] = result
+    def report(self, node_ids: Collection[str], result: Result, *, kept: bool = False) -> None:
+        """Leaves have something to say, all the same, which somebody else may have ``kept`` in case we lose it."""
+        self.record.reports.update(dict.fromkeys(node_ids, result))
         if self.ledger is not None:
-            self.ledger.say(REPORT, node_id, soon=not kept)
+            self.ledger.say(REPORT, node_ids, soon=not kept)
 
     def reported(self, node_id: str) -> Result | None:
         """What was reported of a leaf and no committed pass has taken up."""
@@ -177,12 +177,12 @@ class Run:
         """The executor has nothing to do with that leaf any more."""
         self.record.leaves.discard(node_id)
         self.record.presumed.discard(node_id)
-        self.say(LEAF, node_id)
+        self.say(node_id)
 
-    def say(self, kind: str = "", key: str = "") -> None:
-        """An entry of the record, or the document, is to be written soon, where there is a store."""
+    def say(self, *leaves: str) -> None:
+        """The document, or what is said of leaves, is to be written soon, where there is a store."""
         if self.ledger is not None:
-            self.ledger.say(kind, key)
+            self.ledger.say(LEAF, leaves)
 
     def leave(self) -> None:
         """Give back all locks, and wait for none: between passes, by who knows the workflow no more."""
@@ -273,7 +273,7 @@ class Run:
                 if not self.has_ended(node_id):
                     yield node_id
                 record.stopping.discard(node_id)
-                self.say(LEAF, node_id)
+                self.say(node_id)
             yield None
 
     def over(self) -> Pieces:

@@ -12,7 +12,7 @@ from engine.executors.executor import Result
 from engine.graph import Graph
 from engine.graph.record import Job, WalkRecord
 from engine.model.node import Node
-from engine.model.pace import FEW, PIECE, Pieces
+from engine.model.pace import FEW, PIECE, Pieces, batched
 from engine.model.workflow import has_ended
 from engine.reconciling.entries import (
     FREED,
@@ -51,15 +51,15 @@ class Staged(msgspec.Struct, frozen=True):
         graph = self.graph
         if sheet.whole:
             yield from sheet.record(record)
-            yield from sheet.nodes((node, None) for node in nodes.values())
+            yield from sheet.nodes(nodes, dict.fromkeys(nodes))
         elif graph is not None:
-            yield from sheet.nodes((graph.store[key], old) for key, old in graph.store.undo.items())
+            yield from sheet.nodes(graph.store.nodes, graph.store.undo)
         if graph is not None:
-            for number, (key, visit) in enumerate(graph.visits()):
-                if visit is not None or key in record.visits:
-                    sheet.set(VISIT, key, visit)
-                if not number % PIECE:
-                    yield
+            yield from graph.note()
+            for some in batched(graph.noted.items()):
+                sheet.write_all(VISIT, {key: visit for key, visit in some if visit is not None})
+                sheet.lose_all(VISIT, [key for key, visit in some if visit is None and key in record.visits])
+                yield
             for number, (name, waiting) in enumerate(graph.room.noted()):
                 sheet.set(WAITING, name, None)  # it loses the place that it had
                 sheet.set(WAITING, name, waiting)
@@ -76,13 +76,12 @@ class Staged(msgspec.Struct, frozen=True):
     def _of_leaves(self, record: WalkRecord, reports: Set[str], sheet: Sheet) -> Pieces:
         """What becomes of leaves: those that ended, those to stop, and those to start, which the executor is given."""
         graph, taken = self.graph, self.taken
-        for number, (node_id, result) in enumerate(taken.items()):
-            if (sheet.whole or node_id in reports) and record.reports.get(node_id) is result:
-                sheet.set(REPORT, node_id, None)
-            if result.ended:
-                sheet.set(LEAF, node_id, None)
-            if not number % FEW:
-                yield
+        for some in batched(taken.items()):
+            if sheet.whole or reports:
+                written = ((key, result) for key, result in some if sheet.whole or key in reports)
+                sheet.lose_all(REPORT, [key for key, result in written if record.reports.get(key) is result])
+            sheet.lose_all(LEAF, [key for key, result in some if result.ended])
+            yield
         finished = has_ended(self.document)
         stops: Iterable[str] = graph.stops if graph is not None else ()
         for number, node_id in enumerate(chain(record.leaves, record.presumed) if finished else stops):
@@ -92,8 +91,6 @@ class Staged(msgspec.Struct, frozen=True):
             if not number % FEW:
                 yield
         if graph is not None and not finished:
-            for number, invocation in enumerate(graph.starts):
-                if graph.is_open(invocation):
-                    sheet.write(LEAF, invocation.node_id, GIVEN)
-                if not number % PIECE:
-                    yield
+            for starts in batched(graph.starts):
+                sheet.write_all(LEAF, {each.node_id: GIVEN for each in starts if graph.is_open(each)})
+                yield

@@ -91,7 +91,7 @@ class Leaves:
         except Exception as error:
             result = failed(error, node, run.log)
         if result is not None:
-            run.report(node.id, result)
+            run.report((node.id,), result)
         return result is not None
 
     def stop(self, workflow: Workflow, node: Node, log: Logger) -> None:

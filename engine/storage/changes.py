@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
+from engine.model.pace import batched
 from engine.storage.store import Change, Entry, Head, Values, encode
-
-_T = TypeVar("_T")
 
 FEW: Final = 64
 """Entries in a row at most."""
@@ -49,15 +47,9 @@ def rows_of(change: Change) -> Iterable[bytes]:
 
 def _rows(put: Values, gone: Mapping[str, Collection[str]]) -> Iterator[bytes]:
     for kind, keys in gone.items():
-        yield from (encode(({kind: some}, {})) for some in _by_few(keys))
+        yield from (encode(({kind: some}, {})) for some in batched(keys, FEW))
     for kind, values in put.items():
-        yield from (encode(({}, {kind: dict(some)})) for some in _by_few(values.items()))
-
-
-def _by_few(some: Iterable[_T]) -> Iterator[list[_T]]:
-    rest = iter(some)
-    while few := list(islice(rest, FEW)):
-        yield few
+        yield from (encode(({}, {kind: dict(some)})) for some in batched(values.items(), FEW))
 
 
 class _Log(msgspec.Struct):

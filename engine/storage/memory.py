@@ -9,14 +9,14 @@ from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
-from engine.model.large import is_large
 from engine.storage.store import UNENCODABLE, Change, Entry, Head, Item, encode, refused
 
-_Key = tuple[str, str]
+_Values = dict[str, dict[str, bytes]]
 _T = TypeVar("_T")
 
-FEW: Final = 256
-"""Entries that are encoded in one turn of the event loop; what is more than that is for another thread."""
+FEW: Final = 2048
+"""Entries that are encoded in one turn of the event loop, which takes a millisecond; what is more than that is for
+another thread."""
 
 
 class MemoryStore:
@@ -25,7 +25,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.revision = 0
         self._heads: dict[str, Head] = {}
-        self._entries: dict[str, dict[_Key, bytes]] = {}
+        self._entries: dict[str, _Values] = {}
         self._items: dict[tuple[str, str, str], tuple[bytes, int]] = {}
         self._writing: asyncio.Future[None] | None = None
         """Done once the large change is written that is being written."""
@@ -39,7 +39,7 @@ class MemoryStore:
         pass
 
     def commit(self, change: Change) -> Awaitable[int]:
-        if self._writing is not None or sum(map(len, change.put.values())) > FEW or is_large(change.put):
+        if self._writing is not None or sum(map(len, change.put.values())) > FEW:
             return self._commit_large(change)
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         try:
@@ -56,13 +56,16 @@ class MemoryStore:
             raise refused(f"workflow {change.head.uid}", error) from error
         return self._keep(change, put)
 
-    def _keep(self, change: Change, put: dict[_Key, bytes]) -> int:
+    def _keep(self, change: Change, put: _Values) -> int:
         uid = change.head.uid
         entries = {} if change.whole else self._entries.get(uid, {})
         for kind, keys in change.gone.items():
-            for key in keys:
-                entries.pop((kind, key), None)
-        entries |= put
+            if (some := entries.get(kind)) is not None:
+                for key in keys:
+                    some.pop(key, None)
+        for kind, values in put.items():
+            if (some := entries.setdefault(kind, values)) is not values:
+                some.update(values)
         self.revision += 1
         self._entries[uid] = entries
         self._heads[uid] = msgspec.structs.replace(change.head, revision=self.revision)
@@ -81,7 +84,8 @@ class MemoryStore:
     async def entries(self, uid: str, kinds: Collection[str] | None = None) -> list[Entry]:
         await self._turn()
         entries = self._entries.get(uid, {})
-        return [Entry(kind, key, value) for (kind, key), value in entries.items() if kinds is None or kind in kinds]
+        wanted = (each for each in entries.items() if kinds is None or each[0] in kinds)
+        return [Entry(kind, key, value) for kind, some in wanted for key, value in some.items()]
 
     async def delete(self, uid: str) -> bool:
         await self._turn()
@@ -131,5 +135,5 @@ class MemoryStore:
             writing.set_result(None)
 
 
-def _encoded(change: Change) -> dict[_Key, bytes]:
-    return {(kind, key): encode(value) for kind, some in change.put.items() for key, value in some.items()}
+def _encoded(change: Change) -> _Values:
+    return {kind: dict(zip(some, map(encode, some.values()), strict=True)) for kind, some in change.put.items()}

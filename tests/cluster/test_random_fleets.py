@@ -50,7 +50,7 @@ class Leaves:
         key = workflow.uid, node.id
         if key in self.world.running or key in self.world.ended:
             self.world.wrong.append(f"{node.name} was started twice")
-        if (LEAF, node.id) not in self.store._entries[workflow.uid]:
+        if node.id not in self.store._entries[workflow.uid].get(LEAF, {}):
             self.world.wrong.append(f"{node.name} was started before that was durable")
         if self.world.choice.random() < 0.2:
             self.world.ended[key] = Result("Succeeded", message=f"{key}")

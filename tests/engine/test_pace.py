@@ -18,7 +18,7 @@ from engine.graph.items import items
 from engine.graph.outputs import loop_variables
 from engine.graph.record import WalkRecord
 from engine.model.node import Node
-from engine.model.pace import FEW, Pace, Pieces, in_order, used_up
+from engine.model.pace import PIECE, Pace, Pieces, in_order, used_up
 from engine.operations.errors import AlreadySubmitted
 from engine.reconciling.entries import Sheet
 from engine.reconciling.staging import Staged
@@ -224,7 +224,7 @@ def test_what_becomes_of_very_many_leaves_is_written_in_pieces() -> None:
     record = WalkRecord(leaves=set(leaves))
     ended = {**work.document, "status": {"phase": "Succeeded"}}
     staged = Staged(ended, None, dict.fromkeys(leaves, Result("Succeeded")), "", ())
-    assert len(list(staged.changes(record, work.nodes, set(), Sheet(whole=False)))) >= 2 * 1000 // FEW
+    assert len(list(staged.changes(record, work.nodes, set(), Sheet(whole=False)))) >= 2 * 1000 // PIECE
 
 
 async def test_leaves_that_end_at_one_time_are_heard_in_many_turns() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -43,7 +44,7 @@ from engine.reconciling.promise import DONE, Promise
 from engine.reconciling.results import Commit
 from engine.reconciling.starting import check_executor
 from engine.recording.recorder import Recorder
-from engine.storage.store import WorkflowStore
+from engine.storage.store import UNENCODABLE, WorkflowStore, encode, refused
 from engine.templates.catalog import Documents, Templates
 from registry import Registry
 from rpc.logs import get_logger
@@ -119,7 +120,7 @@ class Fleet:
         for name, number in (("shards", shards), ("max_workflows", max_workflows)):
             if number is not None and number < 1:
                 raise ValueError(f"{name}: expected 1 or more, got {number!r}")
-        if not deadline > 0:
+        if not 0 < deadline < math.inf:
             raise ValueError(f"deadline: expected a number of seconds, got {deadline!r}")
         self.registry = registry
         self.executor: Executor = executor if executor is not None else SimulatedExecutor()
@@ -416,6 +417,10 @@ class Fleet:
     def _operate(self, subject: Subject, name: str, **arguments: Any) -> Awaitable[None]:
         workflow = self._workflow(subject)
         _refuse_finished(workflow)
+        try:
+            encode(arguments)
+        except UNENCODABLE as error:
+            raise OperationError(str(refused(f"{workflow.key}: {name}", error))) from None
         asked = self._driver.ask(self._roster.know(workflow), name, arguments)
 
         async def done() -> None:

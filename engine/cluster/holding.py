@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import cached_property
+from typing import Final
+
+from msgspec import json
 
 from engine.cluster.asking import Asked
 from engine.cluster.custody import Leaves
 from engine.cluster.following import Following
 from engine.executors.executor import Result
+from engine.model.node import ERROR
 from engine.model.workflow import Workflow
 from engine.reconciling.roll import Roll
+from engine.shape import check_outputs
+from engine.storage.store import UNENCODABLE, encode
 
 
 class Held:
@@ -84,7 +90,7 @@ class Roster(Roll[Held]):
 
     def note_all(self, run: Held, node_ids: list[str], result: Result) -> None:
         """Likewise, of several that have come to the same."""
-        run.said = True
+        run.said, result = True, _readable(result)
         if told := run.leaves.note(node_ids, result):
             self._heard(run.leaves.epoch, run.workflow.uid, told, result)
 
@@ -98,3 +104,18 @@ class Roster(Roll[Held]):
     def parted(self, workflow: Workflow) -> None:
         """Nothing of it is left anywhere: it may be submitted again."""
         self._parting.discard(workflow)
+
+
+def _readable(result: Result) -> Result:
+    """It; or an Error, as an engine's next pass makes of what it cannot read: such a thing would not get to a shard."""
+    try:
+        for each in (result, *(result.containers or {}).values()):
+            if each.outputs:
+                check_outputs(each.outputs)
+        _read(encode(result))
+    except (*UNENCODABLE, AttributeError) as error:
+        return Result(ERROR, f"outputs that cannot be read: {error}")
+    return result
+
+
+_read: Final = json.Decoder(Result).decode

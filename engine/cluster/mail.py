@@ -88,9 +88,9 @@ class Hide(Item, tag="hide"):
 
 
 class Drain(Item, tag="drain"):
-    """Begin no more passes; those under way are aborted after ``grace`` seconds."""
+    """Begin no more passes; those under way are aborted after ``grace`` seconds, or never (None)."""
 
-    grace: float
+    grace: float | None
 
 
 class Kept(Item, tag="kept"):

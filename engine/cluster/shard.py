@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import pickle
 import time
@@ -263,7 +264,7 @@ class Shard:
                 if self._recorder is not None:
                     self._recorder.hide(*item.secrets)
             case Drain():
-                self._engine.drain(item.grace)
+                self._engine.drain(math.inf if item.grace is None else item.grace)
             case Kept():
                 self._outbox.kept(item.count)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -134,8 +135,12 @@ class Turning:
 
     def _order(self) -> Down:
         if self._drain_by is not None:
-            return Drain(max(self._drain_by - self._now(), 0.0))
-        return Turn(None if self._limit is None else max(self._limit - self._now(), 0.0))
+            return Drain(self._left_until(self._drain_by))
+        return Turn(self._left_until(self._limit))
+
+    def _left_until(self, limit: float | None) -> float | None:
+        """As it is sent: JSON knows no infinity."""
+        return None if limit is None or limit == math.inf else max(limit - self._now(), 0.0)
 
     def joined(self, line: Line) -> None:
         """There is another shard."""

@@ -6,6 +6,8 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from msgspec import json
+
 from engine.model.large import is_large
 from engine.model.naming import DEFAULT, InvalidName, check_name, check_namespace
 from engine.shape import WrongType, check_shape
@@ -63,7 +65,7 @@ class Templates:
         cluster_workflow_templates: Documents | None = None,
         config_maps: Documents | None = None,
     ) -> None:
-        """Raises `InvalidDocument` for a document without a name, in two namespaces at once, or given twice."""
+        """Raises `InvalidDocument` for a document without a name, in two namespaces at once, twice, or no JSON."""
         shelves: dict[tuple[str, str], dict[str, Document]] = {}
         for kind, documents in zip(KINDS, (workflow_templates, cluster_workflow_templates, config_maps), strict=True):
             for namespace, name, document in _read(kind, documents or ()):
@@ -109,6 +111,7 @@ class Templates:
         except InvalidName as error:
             raise InvalidDocument(f"{kind} {name!r}: {error}") from None
         metadata = {**document["metadata"], "name": name} | ({"namespace": where} if where else {})
+        _check_json(kind, name, document)
         self.put_checked(copy.deepcopy({**document, "metadata": metadata}))
 
     def put_checked(self, document: Document) -> None:
@@ -192,7 +195,16 @@ def _read(kind: str, documents: Documents) -> Iterator[tuple[str, str, Document]
             raise InvalidDocument(f"{kind} {key!r}: expected it to be named as {expected}")
         if slash and where not in (None, given):
             raise InvalidDocument(f"{kind} {key!r}: metadata.namespace: expected {given!r}, got {where!r}")
+        _check_json(kind, rest or name, document)
         yield "" if kind == CLUSTER_WORKFLOW_TEMPLATE else where or given or DEFAULT, rest or name, document
+
+
+def _check_json(kind: str, name: str, document: Document) -> None:
+    """Workflows keep what they are given, in stores and in other processes."""
+    try:
+        json.encode(document)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidDocument(f"{kind} {name!r}: not a JSON document: {error}") from None
 
 
 def _place(kind: str, document: Document, key: str = "") -> tuple[str | None, str]:

@@ -232,6 +232,8 @@ class TestTheCatalog:
             (template("a", "A_B"), "WorkflowTemplate 'A_B': expected a DNS-1123 subdomain"),
             (template("a", namespace="a.b"), "WorkflowTemplate 'lib': metadata.namespace: expected 'red', got 'a.b'"),
             (config_map("v", namespace="blue"), "ConfigMap 'c': metadata.namespace: expected 'red', got 'blue'"),
+            ({**config_map("v"), "data": {"v": object()}}, "ConfigMap 'c': not a JSON document: "),
+            ({**config_map("v"), "data": {"v": "\ud800"}}, "ConfigMap 'c': not a JSON document: "),
         ],
     )
     def test_what_cannot_be_is_refused_and_changes_nothing(self, document: dict[str, Any], complaint: str) -> None:
@@ -240,6 +242,10 @@ class TestTheCatalog:
             templates.put(document, namespace="red")
         assert str(caught.value).startswith(complaint)
         assert not templates.documents("WorkflowTemplate")
+
+    def test_what_an_engine_begins_with_is_json_as_well(self) -> None:
+        with pytest.raises(InvalidDocument, match=r"^WorkflowTemplate 'lib': not a JSON document: "):
+            Engine(workflow_templates={"lib": {"spec": {"templates": object()}}})
 
     def test_what_is_not_there_cannot_be_removed(self) -> None:
         with pytest.raises(LookupError, match=r'^workflowtemplates\.argoproj\.io "red/lib" not found$'):

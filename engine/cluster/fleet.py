@@ -288,15 +288,19 @@ class Fleet:
         held = self._roster.runs.get(key)
         return WorkflowHandle(self._roster, held.workflow) if held is not None else None
 
-    async def saved(self, workflow: Subject) -> None:
-        """Wait until the store has what was said of a workflow by now: its submission, reports, `stop` and the like.
-        Raises `StoreError` where it fails, as `Engine.saved`."""
-        held = self._roster.find(self._workflow(workflow))
-        if held is not None:
-            await self._driver.writing.unless_failing(held.written)
-            if held.said:
-                with suppress(UnknownWorkflow):  # it is over by now, which the store has
-                    await self._driver.writing.unless_failing(self._driver.ask(held, "saved", {}))
+    async def saved(self, workflow: Subject | None = None) -> None:
+        """Wait until the store has what was said of a workflow by now, or of all: its submission, reports, `stop` and
+        the like. Raises `StoreError` where it fails, as `Engine.saved`."""
+        if workflow is None:
+            await asyncio.gather(*map(self._saved, list(self._roster.runs.values())))
+        elif (held := self._roster.find(self._workflow(workflow))) is not None:
+            await self._saved(held)
+
+    async def _saved(self, held: Held) -> None:
+        await self._driver.writing.unless_failing(held.written)
+        if held.said:
+            with suppress(UnknownWorkflow):  # it is over by now, which the store has
+                await self._driver.writing.unless_failing(self._driver.ask(held, "saved", {}))
 
     # Many passes
 
@@ -321,10 +325,10 @@ class Fleet:
             await self._turning.run(some if subjects else None, timeout)
         await self._ask_why([each for each in some if not each.workflow.finished])
 
-    async def serve(self) -> None:
-        """As `Engine.serve`; raises what `run` does."""
+    async def serve(self, *, timeout: float | None = None) -> None:
+        """As `Engine.serve`; ``timeout`` is, and it raises, what it does of `run`."""
         self._roster.bind()
-        await self._turning.serve()
+        await self._turning.serve(timeout)
 
     def drain(self, grace: float) -> None:
         """Have `serve` and `run` begin no more passes and return once those under way are over, or after `grace`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -98,7 +98,7 @@ class Turning:
         left = None if some is None else set(some)
         if left is not None and not left:
             return
-        waiter = _Waiter(left, None if timeout is None else self._now() + timeout, stays=False)
+        waiter = _Waiter(left, self._until(timeout), stays=False)
         for held in left or ():
             held.waiting[waiter] = partial(waiter.one_less, held)
         try:
@@ -107,9 +107,12 @@ class Turning:
             for held in left or ():
                 held.waiting.pop(waiter, None)
 
-    async def serve(self) -> None:
-        """Until all is drained."""
-        await self._turn_for(_Waiter(None, None, stays=True))
+    async def serve(self, timeout: float | None) -> None:
+        """Until all is drained, or `timeout` is over."""
+        await self._turn_for(_Waiter(None, self._until(timeout), stays=True))
+
+    def _until(self, timeout: float | None) -> float | None:
+        return None if timeout is None else self._now() + timeout
 
     async def _turn_for(self, waiter: _Waiter) -> None:
         self._waiters.add(waiter)
@@ -179,15 +182,20 @@ class Turning:
     def look(self) -> None:
         """Let go who has nothing to wait for any more."""
         if self.draining:
-            turning = (line.state is not None and line.state.turning for line in self._driver.lines)
-            if not self._is_on or self._driver.given_up or (self._driver.is_done and not any(turning)):
+            if not self._is_on or self._driver.given_up or (self._driver.is_done and not any(self._turns())):
                 self._end()
         elif self._driver.given_up is not None:
             self._let_go(self._waiters, self._driver.given_up)
+        elif self._limit is not None and self._driver.is_still and not all(self._turns()):  # a simulation got there
+            self._let_go(self._waiters)
         elif not self._roster.runs:
             self._let_go(waiter for waiter in self._waiters if waiter.left is None and not waiter.stays)
         elif any(not waiter.stays for waiter in self._waiters) and self._driver.is_still and self._silent():
             self._let_go(waiter for waiter in self._waiters if not waiter.stays)
+
+    def _turns(self) -> Iterator[bool]:
+        """Of each shard, whether it does."""
+        return (line.state is not None and line.state.turning for line in self._driver.lines)
 
     def _let_go(self, waiters: Iterable[_Waiter], error: Exception | None = None) -> None:
         for waiter in list(waiters):

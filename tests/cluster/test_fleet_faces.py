@@ -258,6 +258,16 @@ async def test_run_ends_in_time_and_goes_on_later() -> None:
     assert work.phase == "Succeeded"
 
 
+async def test_serve_ends_in_time_and_sleeps_until_then() -> None:
+    work = workflow({"name": "main", "suspend": {"duration": "1h"}})
+    async with Fleet(over=Inside()) as fleet:
+        handle = fleet.submit(work)
+        await fleet.serve(timeout=1800)
+        assert (work.phase, fleet.health.turning) == ("Running", False)
+        await fleet.serve(timeout=3600)
+        assert (await handle.finished()).phase == "Succeeded"
+
+
 async def test_templates_and_config_maps_that_change_reach_the_shards() -> None:
     template = {"kind": "WorkflowTemplate", "metadata": {"name": "shared"}, "spec": {"templates": [container("leaf")]}}
     sizes = {"kind": "ConfigMap", "metadata": {"name": "sizes"}, "data": {"n": "1"}}

@@ -96,6 +96,7 @@ async def test_what_was_reported_is_saved_before_the_fleet_is_left(make: Making)
         serving.cancel()
         await asyncio.wait((serving,))
         fleet.report(work, node.id, Result("Failed", "it broke"))
+        await fleet.saved()
     async with Fleet(over=Inside(), executor=leaves, store=make()) as fleet:
         (work,) = fleet.workflows
         await fleet.run()

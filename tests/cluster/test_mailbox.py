@@ -79,6 +79,7 @@ class LossyMail(RuleBasedStateMachine):
         if letter.down:
             for item in self.shard.receive(read_down(letter.data)):
                 assert isinstance(item, Drain)
+                assert item.grace is not None
                 self.heard_down.append(item.grace)
         else:
             self.hear(read_up(letter.data))

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import cached_property
-from typing import Final
-
-from msgspec import json
 
 from engine.cluster.asking import Asked
 from engine.cluster.custody import Leaves
@@ -62,6 +59,8 @@ class Roster(Roll[Held]):
         heard: Callable[[int, str, list[str], Result], None],
     ) -> None:
         super().__init__(limit)
+        self._sound = Result("")
+        """The last one that can be read: many leaves come to the same."""
         self._came = came
         self._heard = heard
 
@@ -78,19 +77,23 @@ class Roster(Roll[Held]):
     def report(self, workflow: Workflow, node_id: str, result: Result) -> None:
         """As of any roll. Of what is said first of a leaf that was started nothing is to be asked."""
         held = self.find(workflow)
-        if held is not None and type(result) is Result and held.leaves.first(node_id, result):
-            held.said = True
-            self._heard(held.leaves.epoch, workflow.uid, [node_id], result)
-        else:
-            super().report(workflow, node_id, result)
+        if type(result) is Result:
+            result = self._readable(result)
+            if held is not None and held.leaves.first(node_id, result):
+                held.said = True
+                self._heard(held.leaves.epoch, workflow.uid, [node_id], result)
+                return
+        super().report(workflow, node_id, result)
 
     def note(self, run: Held, node_id: str, result: Result) -> None:
         """What became of a leaf: kept until that is taken up, and told to the shard that has the workflow."""
-        self.note_all(run, [node_id], result)
+        run.said = True
+        if told := run.leaves.note([node_id], result):
+            self._heard(run.leaves.epoch, run.workflow.uid, told, result)
 
     def note_all(self, run: Held, node_ids: list[str], result: Result) -> None:
         """Likewise, of several that have come to the same."""
-        run.said, result = True, _readable(result)
+        run.said, result = True, self._readable(result)
         if told := run.leaves.note(node_ids, result):
             self._heard(run.leaves.epoch, run.workflow.uid, told, result)
 
@@ -105,17 +108,17 @@ class Roster(Roll[Held]):
         """Nothing of it is left anywhere: it may be submitted again."""
         self._parting.discard(workflow)
 
-
-def _readable(result: Result) -> Result:
-    """It; or an Error, as an engine's next pass makes of what it cannot read: such a thing would not get to a shard."""
-    try:
-        for each in (result, *(result.containers or {}).values()):
-            if each.outputs:
-                check_outputs(each.outputs)
-        _read(encode(result))
-    except (*UNENCODABLE, AttributeError) as error:
-        return Result(ERROR, f"outputs that cannot be read: {error}")
-    return result
-
-
-_read: Final = json.Decoder(Result).decode
+    def _readable(self, result: Result) -> Result:
+        """It; or an Error, as an engine's next pass makes of what it cannot read: a shard would not even get that."""
+        if result is self._sound:
+            return result
+        try:
+            encode(result)
+            for each in (result, *(result.containers.values() if result.containers is not None else ())):
+                "".join((each.phase, each.message, each.pod_ip, each.progress))
+                if each.outputs is not None:
+                    check_outputs(each.outputs)
+        except (*UNENCODABLE, AttributeError) as error:
+            return Result(ERROR, f"outputs that cannot be read: {error}")
+        self._sound = result
+        return result

@@ -42,6 +42,9 @@ ODD = {
     "a message": odd(phase="Failed", message={"a", "set"}),
     "a phase": odd(phase=None),
     "a container": odd(containers=["main"]),
+    "a list": odd(outputs=[]),
+    "an address": odd(pod_ip=b"127.0.0.1"),
+    "no containers": odd(containers=[]),
 }
 
 

@@ -59,6 +59,9 @@ class Record:
             self._file: BinaryIO = path.open("rb")
         except OSError as error:
             raise RecordError(f"{path}: {error.strerror}") from None
+        if not self._file.seekable():
+            self._file.close()
+            raise RecordError(f"{path}: expected a file, in which one can go back, got a pipe")
         self._index = sqlite3.connect("")  # a file of its own, which is gone with it, and a bounded cache
         self._index.execute("CREATE TABLE bodies (name TEXT PRIMARY KEY, at INTEGER, size INTEGER) WITHOUT ROWID")
         self._bodies: OrderedDict[str, Body] = OrderedDict()

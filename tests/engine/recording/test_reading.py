@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,16 @@ def _read(file: Path, content: bytes, name: str) -> list[Began | Called | Ended]
             if isinstance(event.told, Called):
                 record.sent(event.told.request)
         return [event.told for event in events]
+
+
+def test_a_pipe_is_refused_in_words() -> None:
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(RecordError, match=f"/dev/fd/{reading}: expected a file, .* got a pipe"):
+            Record(Path(f"/dev/fd/{reading}"), str)
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def test_a_record_is_read_as_it_was_written(file: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.cli.values import shown, shown_apart
 from engine.recording.explaining import Event, is_silent
 from engine.recording.format import Began, Called, Ended
 from registry.terminal import printable
@@ -70,7 +71,7 @@ def _call(call: Called, reply: Any, *, whole: bool) -> Iterator[str]:
     if call.known:
         what = "what it answered before counts now"
     elif call.outcome is Outcome.ANSWERED:
-        what = f"answered {_shown(reply)}" if call.reply else "answered"
+        what = f"answered {shown(reply, _MOST)}" if call.reply else "answered"
     else:
         what = call.outcome.replace("_", " ")
     took = "" if call.travelled is None else f" in {call.travelled * 1000:.1f} ms"
@@ -80,12 +81,7 @@ def _call(call: Called, reply: Any, *, whole: bool) -> Iterator[str]:
         yield f"    {call.error}"
     for verb, changes in (("", call.changed), ("would change ", call.would_change)):
         for name, (old, new) in changes.items():
-            yield f"    {verb}{name}: {_shown(old)} -> {_shown(new)}"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _MOST else f"{text[:_MOST]}…"
+            yield f"    {verb}{name}: {' -> '.join(shown_apart(old, new, _MOST))}"
 
 
 def _time(seconds: float) -> str:

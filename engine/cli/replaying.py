@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
-from typing import IO, Any, Final
+from typing import IO, Final
 from xml.sax.saxutils import escape, quoteattr
 
 import click
@@ -18,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.cli.target import Terms, connect_once, plugin_at
+from engine.cli.values import shown_apart
 from engine.recording.reading import Record
 from engine.recording.replaying import Compared, Replay
 from registry.cli import BadInput
@@ -30,8 +30,6 @@ MOST_ROWS: Final = 100
 """Differences that are shown; the rest are counted."""
 _MOST: Final = 120
 """Characters of a value that are shown."""
-_BEFORE: Final = 20
-"""Of those, how many are shown of what two values have in common."""
 
 
 async def run(record: Path, plugins: dict[str, str], terms: Terms, report: Report) -> None:
@@ -86,8 +84,8 @@ class Report:
             self.hidden += compared.hidden
             self.different += bool(compared.differences)
         lines = []
-        for field, *values in compared.differences:
-            recorded, now = _shown(*values)
+        for field, old, new in compared.differences:
+            recorded, now = shown_apart(old, new, _MOST, none="nothing")
             lines.append(f"{field}: recorded {recorded}, now {now}")
             self._found += 1
             if len(self._rows) < MOST_ROWS:
@@ -151,14 +149,3 @@ def _case(compared: Compared, lines: list[str]) -> str:
 
 def _attribute(text: str) -> str:
     return quoteattr(printable(text))
-
-
-def _shown(*values: Any) -> list[str]:
-    """Two values, each cut to what fits; where they begin alike for long, from shortly before they differ."""
-    old, new = ("nothing" if value is None else json.dumps(value, ensure_ascii=False) for value in values)
-    alike = next((at for at, each in enumerate(old) if not new.startswith(each, at)), len(old))
-    begin = alike - _BEFORE if alike > _MOST - _BEFORE else 0
-    return [
-        f"{'…' if begin else ''}{text[begin : begin + _MOST]}{'…' if len(text) > begin + _MOST else ''}"
-        for text in (old, new)
-    ]

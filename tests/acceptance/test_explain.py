@@ -269,8 +269,14 @@ async def test_replies_that_differ_are_listed_and_end_in_1(
 async def test_values_that_begin_alike_for_long_are_shown_from_where_they_differ(
     plugin: StartPlugin, engine: StartEngine, oarlock: RunOarlock, record: Path
 ) -> None:
-    peer = await plugin({"node.preExecute": {"node": {"message": f"{'m' * 1000}old{'m' * 1000}"}}})
-    await _recorded(engine, record, peer, work=workflow(container("main")))
+    peer, other = [
+        await plugin({"node.preExecute": {"node": {"message": f"{'m' * 1000}{said}{'m' * 1000}"}}})
+        for said in ("old", "other")
+    ]
+    await _recorded(engine, record, peer, other, work=workflow(container("main")))
+    *_, changed = [each for each in oarlock("explain", str(record)).out.splitlines() if "message:" in each]
+    assert "mold" in changed
+    assert "mother" in changed
     peer.answers["node.preExecute"] = {"node": {"message": f"{'m' * 1000}new{'m' * 1000}"}}
     replay = "--plugin", f"plugin-1={peer.address}", "--junit", "junit.xml"
     shown = (await _replay(oarlock, record, *replay)).out

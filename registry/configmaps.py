@@ -103,10 +103,15 @@ def _manifests(document: Any, path: str, file: Path) -> Iterator[tuple[str, dict
         yield f"{path}items[{index}].", item
 
 
-def _is_plugin(manifest: dict[str, Any], path: str, file: Path) -> bool:
+def is_labelled(manifest: dict[str, Any]) -> bool:
+    """Whether it has the label of controller plugins."""
     metadata = manifest.get("metadata")
     labels = metadata.get("labels") if isinstance(metadata, dict) else None
-    if not isinstance(labels, dict) or labels.get(LABEL) != CONTROLLER_PLUGIN:
+    return isinstance(labels, dict) and labels.get(LABEL) == CONTROLLER_PLUGIN
+
+
+def _is_plugin(manifest: dict[str, Any], path: str, file: Path) -> bool:
+    if not is_labelled(manifest):
         return False
     if manifest.get("kind") != "ConfigMap":
         kind = show(manifest.get("kind"))

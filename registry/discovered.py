@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from registry.config import Config, KubernetesSettings, PluginConfig, show
-from registry.configmaps import plugin_of
+from registry.configmaps import is_labelled, plugin_of
 from registry.discovering import Cluster, ClusterError, Manifests, find
 from registry.errors import ConfigError
 from rpc.logs import get_logger
@@ -50,6 +50,8 @@ class Discovered:
         found: list[PluginConfig] = []
         faults: dict[str, str] = {}
         for name, manifest in sorted(self.manifests.items()):
+            if not is_labelled(manifest):  # we ask for no others
+                continue
             file = Path(f"configmap {config.kubernetes.namespace}/{name}")
             try:
                 if name in taken:

@@ -86,8 +86,8 @@ class _Session:
     async def watch(self, version: str) -> AsyncGenerator[Event, None]:
         timeout = aiohttp.ClientTimeout(total=_WATCH + _PATIENCE, sock_connect=_PATIENCE)
         options = {
-            "watch": True,
-            "allow_watch_bookmarks": True,
+            "watch": "true",  # the client would write a boolean as Python does
+            "allow_watch_bookmarks": "true",
             "resource_version": version,
             "timeout_seconds": _WATCH,
         }

@@ -83,7 +83,7 @@ async def test_what_is_added_changed_and_removed_counts_at_once(
             assert (await following.next()).changed == ("b",)
             assert leased[2].config.address == "http://localhost:2"
         assert registry.snapshot()[2].config.address == "http://localhost:4"
-        cluster.put("no-plugin", labels={})
+        cluster.put("no-plugin", labels={}, address="http://localhost:5")
         cluster.delete("a")
         assert (await following.next()).removed == ("a",)
         assert registry.snapshot()[0].client is mine

@@ -26,6 +26,7 @@ from engine.cluster.mail import (
     Done,
     Down,
     Kept,
+    MadeUp,
     News,
     Sealed,
     Start,
@@ -336,6 +337,9 @@ class Driver:
                 self._asking.answered(item)
             case News():
                 self.gathered.take(line.number, item)
+            case MadeUp():
+                if isinstance(self._executor, SimulatedExecutor):
+                    self._executor.made_up.update(item.outputs)
             case _:
                 try:
                     self._watchers.see(item, line.number)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from engine.cluster.configuring import packed
+from engine.cluster.configuring import packed, packed_executor
 from engine.cluster.mail import Configure, Document, Down, Hide
 from engine.cluster.shard import Settings
 from engine.cluster.watching import level
@@ -32,7 +31,10 @@ class Handing:
         recorder: Recorder | None,
         plain: Callable[[int, int], Settings],
     ) -> None:
+        """Raises `TypeError` for a simulated executor that other processes cannot have."""
         self._executor = executor
+        if isinstance(executor, SimulatedExecutor):
+            packed_executor(executor)
         self._templates = templates
         self._registry = registry
         self._recorder = recorder
@@ -40,7 +42,7 @@ class Handing:
 
     def settings(self, epoch: int, number: int) -> bytes:
         """What a shard is made of that is started now."""
-        simulated, recorder = isinstance(self._executor, SimulatedExecutor), self._recorder
+        simulated, recorder = self._executor, self._recorder
         return replace(
             self._plain(epoch, number),
             documents=[
@@ -49,7 +51,7 @@ class Handing:
                 for name, document in shelf.items()
             ],
             config=packed(self._registry.config) if self._registry is not None else None,
-            simulated=pickle.dumps(self._executor) if simulated else None,
+            simulated=packed_executor(simulated) if isinstance(simulated, SimulatedExecutor) else None,
             recorded=recorder is not None,
             max_body=recorder.max_body if recorder is not None else None,
             secrets=_others(recorder.secrets.known) if recorder is not None else [],

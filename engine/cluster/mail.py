@@ -17,6 +17,7 @@ from engine.reconciling.observing import PassEnd
 from engine.recording import recorder
 from engine.recording.recorder import Told
 from engine.storage.store import Change, Head, Values
+from engine.templates.reads import Output
 from registry.registry import RegistryStats
 from rpc.breaker import BreakerState
 from rpc.stats import Outcome, Spread
@@ -169,6 +170,12 @@ class News(Item, tag="news"):
     plugins: list[PluginNews]
 
 
+class MadeUp(Item, tag="made-up"):
+    """Outputs that a simulated executor has made up since it said so last, and what they are."""
+
+    outputs: list[tuple[Output, str]]
+
+
 class Done(Item, tag="done"):
     """What came of an `Ask`: a value, or an error by the name of its class and its message."""
 
@@ -239,7 +246,7 @@ class Logged(Item, tag="logged"):
 Seen = Requested | PassBegun | PassOver | Recorded | CallTold | PassTold | Logged
 """What is for whoever watches a fleet."""
 
-Up = Committed | Template | Start | Stop | Done | State | News | Seen
+Up = Committed | Template | Start | Stop | Done | State | News | MadeUp | Seen
 
 _T = TypeVar("_T")
 

@@ -30,6 +30,7 @@ from engine.cluster.mail import (
     Drain,
     Hide,
     Kept,
+    MadeUp,
     Report,
     State,
     Take,
@@ -42,6 +43,7 @@ from engine.cluster.mailbox import Mailbox
 from engine.cluster.outbox import Mailing, Outbox
 from engine.cluster.watching import Logging, Mailed, Observed
 from engine.engine import Engine
+from engine.executors.simulated import SimulatedExecutor
 from engine.model.workflow import Workflow
 from engine.operations.errors import OperationError, UnknownWorkflow
 from engine.reconciling.promise import DONE
@@ -102,7 +104,11 @@ class Shard:
         self._polls = _Polls(given.deadline / BEATS)
         self._outbox = Outbox(self)
         self._registry = Registry(unpacked(given.config), processes=given.shards) if given.config is not None else None
-        simulated = pickle.loads(given.simulated) if given.simulated is not None else None
+        self._simulated: SimulatedExecutor | None = None
+        if given.simulated is not None:
+            self._simulated = pickle.loads(given.simulated)
+        self._made_up = 0
+        """How many outputs the driver knows to be made up."""
         self._recorder: Mailed | None = None
         if given.recorded:
             self._recorder = Mailed(self.put, given.number, given.shards, given.max_body)
@@ -114,7 +120,7 @@ class Shard:
             shelves[each.kind][name] = each.document or {}
         self._engine = Engine(
             self._registry,
-            executor=simulated or Mailing(self),
+            executor=self._simulated if self._simulated is not None else Mailing(self),
             store=self._outbox,
             workflow_templates=shelves[WORKFLOW_TEMPLATE],
             cluster_workflow_templates=shelves[CLUSTER_WORKFLOW_TEMPLATE],
@@ -170,6 +176,9 @@ class Shard:
             await self._seeing
         if (news := self._teller.due()) is not None:
             self._mailbox.put(news)
+        if self._simulated is not None and len(made_up := self._simulated.made_up) > self._made_up:
+            self._mailbox.put(MadeUp(list(made_up.items())[self._made_up :]))
+            self._made_up = len(made_up)
         is_turning = self._is_turning
         still = not is_turning or self._engine.next_due is None
         self._mailbox.put(State(self._taken, is_turning, still, self._outbox.is_full))

@@ -86,6 +86,18 @@ def test_what_is_not_finished_says_what_it_waits_for(oarlock: RunOarlock, tmp_pa
     assert (done.code, done.err) == (3, "default/one is not finished: 1 suspended (one)\n")
 
 
+def test_what_was_made_up_is_told_as_of_one_process(oarlock: RunOarlock, tmp_path: Path) -> None:
+    steps = [
+        [{"name": "l", "template": "list"}],
+        [{"name": "t", "template": "leaf", "withParam": "{{steps.l.outputs.result}}"}],
+    ]
+    spec = {"templates": [{"name": "main", "steps": steps}, container("list"), container("leaf")], "entrypoint": "main"}
+    (tmp_path / "wf.yaml").write_text(yaml.safe_dump({"kind": "Workflow", "metadata": {"name": "one"}, "spec": spec}))
+    alone, sharded = oarlock("run", "wf.yaml"), oarlock("run", "wf.yaml", "--shards", "2")
+    assert "list's result is []" in alone.err
+    assert sharded.err == alone.err
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [

@@ -17,6 +17,7 @@ from typing import Any, Final
 from engine.manifests.cron import one_run
 from engine.manifests.fields import UnknownField, unknown_fields
 from engine.model.naming import DEFAULT, told
+from engine.shape import WrongType, kind_of
 from registry.documents import BadDocument, read_json, read_yaml
 from rpc.logs import get_logger
 from rpc.statuses import in_one_line
@@ -145,15 +146,18 @@ def load_mapping(path: Path) -> dict[str, Any]:
     """The one mapping in a YAML or JSON file that is no manifest, read as strictly; raises `ManifestError`."""
     documents = [document for _, document in _read(path)]
     if len(documents) != 1 or not isinstance(documents[0], dict):
-        found = _kind_of(documents[0]) if len(documents) == 1 else f"{len(documents)} documents"
+        found = kind_of(documents[0]) if len(documents) == 1 else f"{len(documents)} documents"
         raise ManifestError(f"{path}: expected one mapping, found {found}")
     return documents[0]
 
 
 def _check_fields(manifest: Manifest, strict: bool) -> None:
     refused, dropped = list[UnknownField](), list[UnknownField]()
-    for unknown in unknown_fields(manifest.document, strict=strict):
-        (refused if unknown.refused else dropped).append(unknown)
+    try:
+        for unknown in unknown_fields(manifest.document, strict=strict):
+            (refused if unknown.refused else dropped).append(unknown)
+    except WrongType as error:
+        raise ManifestError(f"{manifest}: {error}") from None
     for unknown in dropped[:MAX_TOLD]:
         _log.warning("unknown field", place=f"{manifest}: {unknown.place}", perhaps=unknown.guess)
     if len(dropped) > MAX_TOLD:
@@ -225,25 +229,20 @@ def _items(document: Any, where: str) -> Iterator[tuple[Any, str]]:
         yield document, where
         return
     if not isinstance(items, list):
-        raise ManifestError(f"{where}: expected items to be a list, found {_kind_of(items)}")
+        raise ManifestError(f"{where}: expected items to be a list, found {kind_of(items)}")
     for number, item in enumerate(items, 1):
         yield item, f"{where}, item {number}"
 
 
 def _check(document: Any, where: str) -> None:
     if not isinstance(document, dict):
-        raise ManifestError(f"{where}: expected a mapping, found {_kind_of(document)}")
+        raise ManifestError(f"{where}: expected a mapping, found {kind_of(document)}")
     kind = document.get("kind")
     if not isinstance(kind, str) or not kind:
         raise ManifestError(f"{where}: expected a kind, such as {', '.join(KINDS)}")
     metadata = document.get("metadata")
     if metadata is not None and not isinstance(metadata, dict):
-        raise ManifestError(f"{where}: expected metadata to be a mapping, found {_kind_of(metadata)}")
-
-
-def _kind_of(value: object) -> str:
-    names = {dict: "a mapping", list: "a list", str: "a string", bool: "a boolean", type(None): "nothing"}
-    return names.get(type(value), "a number")
+        raise ManifestError(f"{where}: expected metadata to be a mapping, found {kind_of(metadata)}")
 
 
 def _named(path: Path) -> str:

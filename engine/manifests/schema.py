@@ -4,9 +4,10 @@ That is `api/openapi-spec/swagger.json` in the repository of Argo Workflows, at 
 
     python -m engine.manifests.schema swagger.json > engine/manifests/fields.json
 
-Of each type that a manifest may hold, its fields are kept, each with the type that its value is made of: a name for an
-object or a list of them, the name behind a ``*`` for a mapping of them under names that are free, and nothing for what
-holds no fields of its own, or any. A ``status`` is written by those who run workflows, and left to them.
+Of each type that a manifest may hold, its fields are kept, each with the type of its value: an object's name;
+``integer``, ``number``, ``boolean``, or nothing for a string; any of these behind ``[]`` for a list, behind ``*`` for
+a mapping with names that are free; and ``?`` for what may be anything. A ``status`` is written by those who run
+workflows, and left to them.
 """
 
 from __future__ import annotations
@@ -17,19 +18,24 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from engine.manifests.fields import ANY, SCALARS
+
 ROOTS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow")
 
 _ARGO: Final = "io.argoproj.workflow.v1alpha1."
-_FREE: Final = "Plugin"
-"""An object with any fields."""
+_FREE: Final = ("Plugin", "Item", "FieldsV1")
+"""Types that may be anything, or an object with any fields."""
 
-_FORMER: Final = {
+_BESIDES: Final = {
     "CronWorkflowSpec": {"schedule": ""},
+    "Parameter": {"default": ANY, "enum": f"[]{ANY}", "value": ANY},
     "Synchronization": {"mutex": "Mutex", "semaphore": "SemaphoreRef"},
-    "Template": {"priority": ""},
-    "WorkflowSpec": {"podPriority": ""},
+    "Template": {"priority": "integer"},
+    "ValueFrom": {"default": ANY},
+    "WorkflowSpec": {"podPriority": "integer"},
 }
-"""Fields that releases before 4.0 knew and many manifests still have."""
+"""Fields that releases before 4.0 knew and many manifests still have; and those that are strings by the document, and
+decoded from whatever there is (Argo's AnyString)."""
 
 Types = dict[str, dict[str, str]]
 
@@ -46,25 +52,26 @@ def compact(openapi: Mapping[str, Any]) -> Types:
         definition = definitions.get(_ARGO + name) or definitions[f"io.k8s.{name}"]
         types[name] = {}
         for field, schema in (definition.get("properties") or {}).items():
-            kind = types[name][field] = "" if field == "status" else _kind(schema, definitions)
-            wanted += [kind.lstrip("*")] if kind else []
-        types[name].update(_FORMER.get(name, {}))
+            kind = types[name][field] = ANY if field == "status" else _kind(schema, definitions)
+            wanted += [within] if (within := kind.strip("[]*")) not in SCALARS else []
+        types[name].update(_BESIDES.get(name, {}))
     return types
 
 
 def _kind(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-    """What the values of a field are made of; see above."""
+    """The type of a field's value; see above."""
     if "$ref" in schema:
         path = schema["$ref"].removeprefix("#/definitions/")
-        definition = definitions[path]
-        if definition.get("type") != "object":
-            return _kind(definition, definitions)
         name = str(path.removeprefix(_ARGO).removeprefix("io.k8s."))
-        return "" if name == _FREE or name.endswith(".FieldsV1") else name
+        if name.rpartition(".")[2] in _FREE:
+            return ANY
+        return name if definitions[path].get("type") == "object" else _kind(definitions[path], definitions)
     if "items" in schema:
-        return _kind(schema["items"], definitions)
-    within = _kind(schema["additionalProperties"], definitions) if "additionalProperties" in schema else ""
-    return f"*{within}" if within else ""
+        return f"[]{_kind(schema['items'], definitions)}"
+    if "additionalProperties" in schema:
+        return f"*{_kind(schema['additionalProperties'], definitions)}"
+    kind = schema.get("type", ANY)
+    return "" if kind == "string" else kind if kind in SCALARS else ANY
 
 
 def lines(types: Types) -> Iterator[str]:

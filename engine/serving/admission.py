@@ -16,7 +16,7 @@ from engine.model.naming import InvalidName, check_namespace
 from engine.model.workflow import InvalidWorkflow, Workflow
 from engine.serving.errors import ApiError, Code, invalid
 from engine.serving.selectors import check_labels
-from engine.shape import explain
+from engine.shape import WrongType, explain
 from engine.templates.catalog import Templates
 from engine.templates.library import Library
 from engine.templates.specification import InvalidSpec, UnknownTemplate, spec_in_force
@@ -114,10 +114,13 @@ async def looked_at(document: Document, look: Callable[[], _T], *, large: bool =
 
 
 def check_fields(document: Document) -> None:
-    """Raise `ApiError` for a field that there is not, where Argo's server refuses it."""
-    for unknown in unknown_fields(document, strict=False):
-        if unknown.refused:
-            raise invalid(str(unknown))
+    """Raise `ApiError` for a field that there is not, or of another shape, where Argo's server refuses it."""
+    try:
+        for unknown in unknown_fields(document, strict=False):
+            if unknown.refused:
+                raise invalid(str(unknown))
+    except WrongType as error:
+        raise invalid(str(error)) from None
 
 
 def _admitted(document: Document, library: Library) -> Workflow:

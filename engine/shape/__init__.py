@@ -4,6 +4,6 @@ Argo's clients and its controller decode manifests into Go structs, and refuse o
 Here documents stay documents, with all that is unknown in them; these structs only say what the known fields may be.
 """
 
-from engine.shape.checking import WrongType, check_node, check_outputs, check_shape, check_template, explain
+from engine.shape.checking import WrongType, check_node, check_outputs, check_shape, check_template, explain, kind_of
 
-__all__ = ["WrongType", "check_node", "check_outputs", "check_shape", "check_template", "explain"]
+__all__ = ["WrongType", "check_node", "check_outputs", "check_shape", "check_template", "explain", "kind_of"]

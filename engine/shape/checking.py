@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -20,6 +20,11 @@ class WrongType(ValueError):
 
 _YEARS: Final = range(1970, 9000)
 
+_FREE: Final = "[...]"
+_STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+_LONGEST: Final = 64
+"""Characters of a key that are told."""
+
 _PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `\$\.?(?P<place>.*)`)?", re.DOTALL)
 _MISMATCH: Final = re.compile(r"Expected `(?P<wanted>.*)`, got `(?P<found>.*)`")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>.*)`")
@@ -35,7 +40,15 @@ _NAMES: Final = {
 }
 
 
+_TYPES: Final[dict[type, str]] = {dict: "object", list: "array", type(None): "null"}
+
 T = TypeVar("T")
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in the words of a manifest."""
+    kind = type(value)
+    return _NAMES.get(_TYPES.get(kind, kind.__name__), kind.__name__)
 
 
 def check_shape(document: Mapping[str, Any]) -> None:
@@ -80,9 +93,38 @@ def _convert(document: Any, shape: type[T]) -> T:
     try:
         return msgspec.convert(document, shape)
     except msgspec.ValidationError as error:
-        raise WrongType(explain(str(error))) from None
+        raise WrongType(explain(_keyed(str(error), document, shape))) from None
     except ValueError as error:  # a text that is none
         raise WrongType(str(error)) from None
+
+
+def _keyed(text: str, document: Any, shape: type[Any]) -> str:
+    """msgspec's message with the key of a mapping in it, where it says `[...]`: found by halves of it."""
+    before, free, behind = text.partition(_FREE)
+    steps = [int(index) if index else name for name, index in _STEP.findall(before.rpartition("`")[2])]
+    mapping = document
+    for step in steps:
+        mapping = mapping[step]
+    keys = [*mapping] if free else []
+    while len(keys) > 1:
+        half = keys[: len(keys) // 2]
+        try:
+            msgspec.convert(_put(document, steps, {key: mapping[key] for key in half}), shape)
+        except msgspec.ValidationError as error:
+            keys = half if str(error) == text else keys[len(half) :]
+        else:
+            keys = keys[len(half) :]
+    return f"{before}.{str(keys[0])[:_LONGEST]}{behind}" if keys else text
+
+
+def _put(document: Any, steps: Sequence[str | int], value: Any) -> Any:
+    """A copy of the document with another value there."""
+    if not steps:
+        return value
+    step, *further = steps
+    copy = document.copy()
+    copy[step] = _put(document[step], further, value)
+    return copy
 
 
 def _check_time(place: str, time: datetime | None) -> None:

@@ -160,6 +160,10 @@ class Container(Shape):
     """``container`` and ``script``: what of them is looked at before they are handed on."""
 
     image: Text = None
+    command: list[Scalar] | None = None
+    args: list[Scalar] | None = None
+    env: list[dict[str, Any] | None] | None = None
+    working_dir: Scalar = None
     volume_mounts: list[VolumeMount] | None = None
 
 

@@ -70,6 +70,7 @@ class Artifact(Location, kw_only=True):
     from_: Text = msgspec.field(default=None, name="from")
     from_expression: Text = None
     global_name: Text = None
+    mode: Whole = None
     optional: Flag = None
 
 

@@ -50,6 +50,10 @@ async def test_a_command_that_is_not_there_is_an_error_that_names_it(machine: Ma
     )
 
 
+VOLUME = {"name": "v", "emptyDir": {}}
+PROBE = {"exec": {"command": ["true"]}}
+
+
 @pytest.mark.parametrize(
     ("template", "message"),
     [
@@ -66,6 +70,21 @@ async def test_a_command_that_is_not_there_is_an_error_that_names_it(machine: Ma
         (
             {"containerSet": {"retryStrategy": {"retries": 1}, "containers": [{"name": "a", "command": ["true"]}]}},
             "containerSet.retryStrategy: is not run by the local executor, the template's retryStrategy is",
+        ),
+        (
+            {"container": {"image": "a", "command": ["true"], "volumeMounts": [{"name": "v"}]}, "volumes": [VOLUME]},
+            "volumeMounts.mountPath: expected a path, got none",
+        ),
+        (
+            {"container": {"image": "a", "command": ["true"], "readinessProbe": {"grpc": {}}}, "daemon": True},
+            "readinessProbe: expected one of exec, httpGet, tcpSocket",
+        ),
+        (
+            {
+                "container": {"image": "a", "command": ["true"], "readinessProbe": {**PROBE, "periodSeconds": "5s"}},
+                "daemon": True,
+            },
+            "readinessProbe.periodSeconds: expected a number, got '5s'",
         ),
     ],
 )

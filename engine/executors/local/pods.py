@@ -101,7 +101,7 @@ def declared(template: Document, artifacts: list[Document], containers: list[Mem
     outputs = template.get("outputs") or {}
     sources = [each.get("valueFrom") or {} for each in outputs.get("parameters") or ()]
     found = [each.get("path") for each in (*sources, *(outputs.get("artifacts") or ()), *artifacts)]
-    return [each for each in (*found, *(each.document.get("workingDir") for each in containers)) if each]
+    return [text_of(each) for each in (*found, *(each.document.get("workingDir") for each in containers)) if each]
 
 
 class Staging:
@@ -125,7 +125,7 @@ class Staging:
             script.write_text(self._paths.rewrite(member.source))
             script.chmod(0o700)
             arguments.append(str(script))
-        folder = self._paths.real(document.get("workingDir") or "/")
+        folder = self._paths.real(text_of(document.get("workingDir") or "/"))
         places = {"HOME": self._paths.real(HOME), "TMPDIR": self._paths.real(TMP)}
         for place in (folder, *places.values()):
             place.mkdir(parents=True, exist_ok=True)

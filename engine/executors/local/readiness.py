@@ -16,13 +16,17 @@ from engine.substitution.variables import text_of
 Document = Mapping[str, Any]
 
 PROBES: Final = ("exec", "httpGet", "tcpSocket")
+_NUMBERS: Final = ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "successThreshold")
 
 
 def check_probe(container: Document) -> Document:
-    """The probe of a container, empty where it has none. Raises `CannotRun` for one of another kind."""
+    """The probe of a container, empty where it has none. Raises `CannotRun` for one that cannot be made."""
     probe: Document = container.get("readinessProbe") or {}
     if probe and not any(probe.get(kind) for kind in PROBES):
         raise CannotRun("readinessProbe", f"expected one of {', '.join(PROBES)}")
+    for field in _NUMBERS:
+        if not isinstance(probe.get(field) or 0, int | float):
+            raise CannotRun(f"readinessProbe.{field}", f"expected a number, got {probe[field]!r}")
     return probe
 
 

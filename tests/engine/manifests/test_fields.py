@@ -1,4 +1,4 @@
-"""Fields that there are not: refused with their place and what was meant, or warned of."""
+"""Fields that there are not, or of another shape: refused with their place and what was meant, or warned of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.manifests import UnknownFields, load
+from engine.manifests import ManifestError, UnknownFields, load
 from engine.manifests.schema import compact, lines
 
 STEPS = "templates: [{name: main, steps: [[{name: a, template: t, %s}]]}]"
@@ -37,6 +37,26 @@ UNKNOWN = {
     STEPS % "dependsOn: x": "spec.templates[0].steps[0][0].dependsOn: unknown field",
 }
 
+OTHERWISE = {
+    "templates: {main: {container: {image: i}}}": "spec.templates: expected a list, got a mapping",
+    "arguments: [{name: p, value: 1}]": "spec.arguments: expected a mapping, got a list",
+    "arguments: {parameters: {p: 1}}": "spec.arguments.parameters: expected a list, got a mapping",
+    "arguments: {artifacts: [{name: a, s3: bucket/key}]}": "artifacts[0].s3: expected a mapping, got a string",
+    "hooks: {exit: main}": "spec.hooks.exit: expected a mapping, got a string",
+    "tolerations: {key: k}": "spec.tolerations: expected a list, got a mapping",
+    "parallelism: [1]": "spec.parallelism: expected a whole number, got a list",
+    "suspend: {}": "spec.suspend: expected a boolean, got a mapping",
+    LEAF % "container: {image: i, command: make}": "templates[0].container.command: expected a list, got a string",
+    LEAF % "container: {image: i, args: 5}": "templates[0].container.args: expected a list, got a whole number",
+    LEAF % "container: {image: i, args: [[a]]}": "templates[0].container.args[0]: expected a string, got a list",
+    LEAF % "container: {image: i, env: {A: b}}": "templates[0].container.env: expected a list, got a mapping",
+    LEAF % "container: {image: i, workingDir: [a]}": "container.workingDir: expected a string, got a list",
+    LEAF % "metadata: {labels: {a: [b]}}": "metadata.labels.a: expected a string, got a list",
+    LEAF % "sidecars: [{name: s, ports: [80]}]": "sidecars[0].ports[0]: expected a mapping, got a whole number",
+    STEPS % "withItems: abc": "steps[0][0].withItems: expected a list, got a string",
+    "templates: [{name: main, steps: [{name: a, template: t}]}]": "steps[0]: expected a list, got a mapping",
+}
+
 KNOWN = [
     "podPriority: 7",
     "synchronization: {mutex: {name: m}, semaphore: {configMapKeyRef: {name: c, key: k}}}",
@@ -50,6 +70,9 @@ KNOWN = [
     "executorPlugins:",
     LEAF % "outputs: {parameters: [{name: p, valueFrom: {supplied: {}}}]}",
     LEAF % "container: {resources: {limits: {nvidia.com/gpu: 1}}}",
+    LEAF % "inputs: {parameters: [{name: p, value: [a], default: {b: 1}, enum: [{}], valueFrom: {default: []}}]}",
+    STEPS % "withItems: [1, a, [b], {c: {d: e}}, null], arguments: null",
+    "volumes: [{name: v, emptyDir: {sizeLimit: 1}}]",
 ]
 
 
@@ -66,6 +89,18 @@ def test_an_unknown_field_is_refused_with_its_place_and_what_was_meant(tmp_path:
         load([manifest(tmp_path, spec)], strict=True)
     assert str(caught.value).startswith(f"{tmp_path}/work.yaml, document 1: spec.")
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(("spec", "told"), OTHERWISE.items())
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_list_a_mapping_or_a_single_value_in_place_of_another_of_these_is_refused(
+    tmp_path: Path, spec: str, told: str, strict: bool
+) -> None:
+    with pytest.raises(ManifestError) as caught:
+        load([manifest(tmp_path, spec)], strict=strict)
+    assert not isinstance(caught.value, UnknownFields)
+    assert str(caught.value).startswith(f"{tmp_path}/work.yaml, document 1: spec.")
+    assert str(caught.value).endswith(told)
 
 
 @pytest.mark.parametrize("spec", KNOWN)
@@ -159,7 +194,7 @@ def test_the_fields_are_made_from_an_openapi_document() -> None:
     definitions["io.k8s.Time"] = {"type": "string"}
     types = compact({"definitions": definitions})
     assert types["Workflow"] == {
-        "hooks": "*Hook", "labels": "", "plugin": "", "status": "", "steps": "Step", "when": "",
+        "hooks": "*Hook", "labels": "*", "plugin": "?", "status": "?", "steps": "[][]Step", "when": "",
     }  # fmt: skip
     assert set(types) == {"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow", "Hook", "Step"}
     assert len([*lines(types)]) == 3

@@ -20,6 +20,13 @@ WRONG = {
     TASK % "withParam: [1]": "spec.templates[0].dag.tasks[0].withParam: expected a string, got a list",
     LEAF % "archiveLocation: {git: x}": "spec.templates[0].archiveLocation.git: expected a mapping, got a string",
     LEAF % "metrics: {prometheus: [{name: m, gauge: 1}]}": "gauge: expected a mapping, got a whole number",
+    "templates: [{name: main, container: {command: make}}]": "container.command: expected a list, got a string",
+    "templates: [{name: main, script: {image: i, source: a, args: 1}}]": "args: expected a list, got a whole number",
+    LEAF % "inputs: {artifacts: [{name: a, mode: '0777'}]}": "mode: expected a whole number, got a string",
+    LEAF % "metadata: {labels: [a]}": "spec.templates[0].metadata.labels: expected a mapping, got a list",
+    "hooks: {exit: {template: a}, b: {}, c: main, d: {}}": "spec.hooks.c: expected a mapping, got a string",
+    STEP % "hooks: {b: {}, c: {expression: 1}}": "hooks.c.expression: expected a string, got a whole number",
+    "workflowMetadata: {labels: {a.b/c: x, d: y, e: [z]}}": "spec.workflowMetadata.labels.e: expected a boolean or",
     "podGC: {labelSelector: {matchExpressions: x}}": "matchExpressions: expected a list, got a string",
 }
 

@@ -21,7 +21,7 @@ _HEAD: Final = """\
 def outcomes(files: tuple[Path, ...]) -> None:
     """Print a file for --outcomes, with the outputs that the workflows and templates in WF.yaml... read.
 
-    \\b
+    \b
     Example:
       oarlock outcomes wf.yaml > outcomes.yaml
       oarlock run wf.yaml --outcomes outcomes.yaml

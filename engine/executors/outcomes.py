@@ -52,6 +52,13 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
             raise ValueError(f"expected a duration of 0 or more, got {self.duration!r}")
 
 
+def _reason(error: msgspec.ValidationError, several: bool) -> str:
+    """What is wrong with an outcome, and what it may have in place of what it may not."""
+    reason = explain(str(error)) if several else explain(str(error)).removeprefix("[0]").lstrip(".: ")
+    fields = ", ".join(field.encode_name for field in msgspec.structs.fields(Outcome))
+    return f"{reason}, only {fields}" if "has no field" in reason else reason
+
+
 def split(key: str) -> tuple[str, str]:
     """For which workflows an outcome is meant (``NAMESPACE/``, ``NAMESPACE/WORKFLOW/`` or empty), and what ends so."""
     scope, node, name = key.partition(NODE)  # the name of a node may have anything in it, that of a template no slash
@@ -93,7 +100,7 @@ class Outcomes:
                 for each in outcomes[key]:
                     each.check()
             except msgspec.ValidationError as error:
-                raise ManifestError(f"{named}: {key}: {explain(str(error))}") from None
+                raise ManifestError(f"{named}: {key}: {_reason(error, isinstance(value, list))}") from None
             except ValueError as error:
                 raise ManifestError(f"{named}: {key}: {error}") from None
             if value == []:

@@ -36,6 +36,7 @@ _B = TypeVar("_B", bound=BatchHandler)
 _A = TypeVar("_A")
 _log = logging.getLogger(__name__)
 
+_MAX_PORT = 65_535
 _TURNS = 3
 """Turns of the loop within which all are taken in that have connected: closing the port would reset them."""
 
@@ -168,8 +169,11 @@ class Plugin:
         """Serve inside the running loop; yields the address, ``http://host:port`` or ``unix:///path``.
 
         Port 0 takes a free one. At the end new connections are refused, idle ones closed, and requests that are under
-        way are answered, with ``Connection: close``; after `grace` seconds their functions are cancelled.
+        way are answered, with ``Connection: close``; after `grace` seconds their functions are cancelled. Raises
+        `OSError` where it cannot listen, and `ValueError` for a port that is none.
         """
+        if not 0 <= port <= _MAX_PORT:  # uvloop takes it modulo 65,536
+            raise ValueError(f"port: expected 0 to {_MAX_PORT}, got {port}")
         loop = asyncio.get_running_loop()
         listener = Listener(self.max_connections, self.max_body)
         tracing = find_tracing(self._tracer_provider)
@@ -209,7 +213,10 @@ class Plugin:
         unix: str | os.PathLike[str] | None = None,
         grace: float = 5.0,
     ) -> None:
-        """Serve on uvloop until SIGTERM or SIGINT; functions that still run then have `grace` seconds to finish."""
+        """Serve on uvloop until SIGTERM or SIGINT; functions that still run then have `grace` seconds to finish.
+
+        Where it cannot listen, as when the port is taken, the process ends with a line that says so.
+        """
         if not _log.hasHandlers():
             logging.basicConfig(level=logging.INFO, format="level=%(levelname)s msg=%(message)s")
         uvloop.run(self._run(host, port, unix, grace))
@@ -219,7 +226,12 @@ class Plugin:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        async with self.serve(host, port, unix=unix, grace=grace) as address:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                address = await stack.enter_async_context(self.serve(host, port, unix=unix, grace=grace))
+            except OSError as error:
+                place = f"{host}:{port}" if unix is None else unix
+                raise SystemExit(f"plugin {self.name} cannot listen at {place}: {error.strerror or error}") from None
             _log.info('"plugin is listening" name=%s address=%s', self.name, address)
             await stop.wait()
 

@@ -7,6 +7,7 @@ import http.client
 import json
 import logging
 import signal
+import socket
 import sys
 import textwrap
 from pathlib import Path
@@ -289,6 +290,21 @@ def test_a_method_that_is_none_or_taken_cannot_be_registered(plugin: Plugin) -> 
         plugin.on("node.preexecute")
     with pytest.raises(ValueError, match="already"):
         plugin.on("workflow.preOperate")
+
+
+def test_run_ends_in_one_line_where_it_cannot_listen(plugin: Plugin, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as ended:
+        plugin.run(port=taken.getsockname()[1])
+    assert str(ended.value).startswith(f"plugin {plugin.name} cannot listen at 127.0.0.1:")
+    assert str(ended.value).endswith("address already in use")
+    with pytest.raises(SystemExit) as ended:
+        plugin.run(unix=tmp_path / "none" / "socket")
+    assert str(ended.value).endswith("none/socket: No such file or directory")
+
+
+def test_a_port_that_is_none_is_refused_and_no_other_is_taken(plugin: Plugin) -> None:
+    with pytest.raises(ValueError, match="port: expected 0 to 65535, got 99999"):
+        plugin.run(port=99999)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

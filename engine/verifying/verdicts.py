@@ -41,7 +41,7 @@ def verdict_on(
     Raises `ValueError` where the arguments are none of the method's.
     """
     if outcome is None:
-        return Verdict(["404: the plugin does not have this method, and is not asked again."], True)
+        return Verdict(["404: the plugin does not have this method, and is not asked again for a minute."], True)
     if isinstance(outcome, TransientError):
         return Verdict([f"Transient: {outcome.reason}", _put_off(method, outcome)], True)
     changes, refused = effect_of(plugin, method, arguments, outcome)

@@ -128,7 +128,7 @@ def test_the_verdict_says_what_an_engine_would_do(serve: Serve, method: str, rep
         (PRE, replying({"node": {"id": "other"}}), "Fatal: the node's id may not be changed from 'hello' to 'other'"),
         (PRE, replying({}, 500), "Fatal: status 500"),
         (PRE, replying({}, 302, "Location: /"), "Fatal: status 302"),
-        (PRE, replying({}, 404), "404: the plugin does not have this method, and is not asked again."),
+        (PRE, replying({}, 404), "404: the plugin does not have this method, and is not asked again for a minute."),
         (PRE, replying({}, 503, "Retry-After: 7"), "Transient: status 503"),
         (PRE, replying(b"x", 200, "Content-Encoding: gzip"), "Fatal: the reply has Content-Encoding 'gzip'"),
         ("workflow.preOperate", replying({"workflow": {"status": {"phase": "Refused"}}}),

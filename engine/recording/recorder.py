@@ -90,8 +90,8 @@ class Recorder:
     def __enter__(self) -> Self:
         if self._open:
             raise RecordError("expected a recorder for each engine: another one has this")
-        self._open = True
         self.written = self._opened()
+        self._open = True
         if self.written is not None:
             self.bodies = Bodies(self.written, self.secrets, self._max_body)
         return self

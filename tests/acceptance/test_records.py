@@ -341,9 +341,15 @@ async def test_a_record_goes_on_after_the_last_line_was_cut_off(
 async def test_only_one_may_write_a_record_and_nothing_else_is_taken_for_one(
     engine: StartEngine, record: Path, tmp_path: Path
 ) -> None:
-    await engine(recorder=Recorder(record))
-    with pytest.raises(RecordError, match="another process"):
-        await engine(recorder=Recorder(record))
+    first = await engine(recorder=Recorder(record))
+    second = Recorder(record)
+    for _ in range(2):
+        with pytest.raises(RecordError, match="another process"):
+            await engine(recorder=second)
+    await first.__aexit__(None, None, None)
+    await engine(recorder=second)
+    with pytest.raises(RecordError, match="a recorder for each engine"):
+        await engine(recorder=second)
     other = tmp_path / "notes.txt"
     other.write_text("milk\n")
     with pytest.raises(RecordError, match="expected a record"):

@@ -208,6 +208,8 @@ class Tls:
             if password is not None:
                 file = self.files["key_password_file"]
                 raise BadTls("key_password_file", f"the password in {file} does not open the key in {key}") from None
+            if isinstance(error, ssl.SSLError) and reason is None:  # "[SSL] PEM lib", where it ends too early
+                reason = "there is none in it that can be read"
             raise BadTls(field, f"cannot use the key in {key}: {reason or error}") from None
 
     def _validities(self, field: str, content: bytes) -> list[tuple[float, float]]:

@@ -159,6 +159,9 @@ def test_certificates_and_keys_that_are_no_good(
     mixed = 'cert_file = "good.pem", key_file = "old.key"'
     assert refused(mixed) == "tls.key_file: the key in old.key does not fit the certificate in good.pem"
     assert refused('cert_file = "good.pem"') == "tls.key_file: expected a private key in good.pem, got none"
+    (tmp_path / "half.key").write_bytes((tmp_path / "good.key").read_bytes()[:100])
+    half = 'cert_file = "good.pem", key_file = "half.key"'
+    assert refused(half) == "tls.key_file: cannot use the key in half.key: there is none in it that can be read"
     (tmp_path / "expired.pem").write_bytes((tmp_path / "old.pem").read_bytes())
     assert refused('ca_file = "expired.pem"') == (
         f"tls.ca_file: expected a certificate that is valid in expired.pem, it expired on {date}"

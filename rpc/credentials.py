@@ -139,7 +139,8 @@ def check_names(names: Mapping[str, object], *, token: bool) -> None:
 def without(text: AnyStr, secrets: Iterable[str]) -> AnyStr:
     """`text` with ``***`` for each of the `secrets`, be it in JSON or not."""
     for secret in secrets:
-        for written in dict.fromkeys((secret, json.dumps(secret)[1:-1])):
+        quoted = json.dumps(secret)[1:-1] if '"' in secret or "\\" in secret else secret
+        for written in dict.fromkeys((secret, quoted)):
             if isinstance(text, str):
                 text = text.replace(written, HIDDEN)
             else:

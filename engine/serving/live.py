@@ -6,9 +6,9 @@ second.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, AnyStr, Final
 
 import orjson
 from aiohttp import web
@@ -18,6 +18,7 @@ from engine.model.node import POD, Node, encode
 from engine.model.workflow import Workflow
 from engine.reconciler import Reconciler
 from engine.reconciling.results import Commit
+from engine.recording.secrets import Secrets
 from engine.serving.errors import not_found
 from engine.serving.figures import Plugins
 from engine.serving.hub import DELETED
@@ -25,6 +26,7 @@ from engine.serving.logs import template_of
 from engine.serving.records import Record, Records
 from engine.serving.stories import Stories
 from engine.serving.streams import stream
+from rpc.credentials import without
 
 EVERY: Final = 0.5
 """Seconds between two messages of a stream."""
@@ -42,6 +44,7 @@ class Live:
         self._engine, self._records = engine, records
         self._plugins = Plugins(engine)
         self._stories = Stories(engine.recorder) if engine.recorder is not None else None
+        self._secrets = engine.recorder.secrets if engine.recorder is not None else Secrets()
 
     def add_to(self, app: web.Application) -> None:
         """Have an application answer with them."""
@@ -60,7 +63,7 @@ class Live:
         async with aclosing(self._records.hub.batches(EVERY, lambda _: True)) as batches:
             async for batch in batches:
                 yield {
-                    "workflows": [_summary(event.item) for event in batch if event.type != DELETED],
+                    "workflows": [self._summary(event.item) for event in batch if event.type != DELETED],
                     "gone": [event.item.uid for event in batch if event.type == DELETED],
                 }
 
@@ -71,7 +74,7 @@ class Live:
         return await stream(request, self._changes(record))
 
     async def _changes(self, record: Record) -> AsyncGenerator[Document]:
-        told = _Told(record.uid)
+        told = _Told(record.uid, self._shown)
         self._engine.listeners.append(told.hear)
         try:
             async with aclosing(self._records.hub.batches(EVERY, lambda each: each is record)) as batches:
@@ -80,7 +83,7 @@ class Live:
                         yield {"gone": True}
                         return
                     workflow = await self._records.workflow(record)
-                    yield {"workflow": _summary(record)}
+                    yield {"workflow": self._summary(record)}
                     for rows in told.news(workflow):
                         yield rows
         finally:
@@ -98,23 +101,26 @@ class Live:
         told = [node.id] if node.boundary_id else [node.id, ""]  # at the top there is also what is about the workflow
         story = self._stories.of(record.uid, told) if self._stories is not None else b"null"
         body = orjson.dumps({"node": orjson.Fragment(encode(node)), "pod": pod, "story": orjson.Fragment(story)})
-        return web.Response(body=body, content_type="application/json")
+        return web.Response(body=self._shown(body), content_type="application/json")
 
+    def _summary(self, record: Record) -> Document:
+        metadata, status = record.document["metadata"], record.document["status"]
+        return {
+            "uid": record.uid,
+            "created": record.created,
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "createdAt": metadata.get("creationTimestamp"),
+            "phase": status.get("phase") or "Pending",
+            "message": self._shown(status.get("message") or ""),
+            "progress": status.get("progress") or "",
+            "startedAt": status.get("startedAt"),
+            "finishedAt": status.get("finishedAt"),
+        }
 
-def _summary(record: Record) -> Document:
-    metadata, status = record.document["metadata"], record.document["status"]
-    return {
-        "uid": record.uid,
-        "created": record.created,
-        "namespace": metadata["namespace"],
-        "name": metadata["name"],
-        "createdAt": metadata.get("creationTimestamp"),
-        "phase": status.get("phase") or "Pending",
-        "message": status.get("message") or "",
-        "progress": status.get("progress") or "",
-        "startedAt": status.get("startedAt"),
-        "finishedAt": status.get("finishedAt"),
-    }
+    def _shown(self, text: AnyStr) -> AnyStr:
+        """With nothing in it that plugins are told and nobody else: one may have put it into a message or an output."""
+        return without(text, self._secrets.known) if text else text
 
 
 class _Told:
@@ -124,8 +130,9 @@ class _Told:
     type, template and boundary.
     """
 
-    def __init__(self, uid: str) -> None:
+    def __init__(self, uid: str, shown: Callable[[str], str]) -> None:
         self._uid = uid
+        self._shown = shown
         self._children: dict[str, int] = {}
         """How many children of which nodes are known."""
         self._changed: dict[str, None] | None = None
@@ -155,7 +162,7 @@ class _Told:
         known = self._children.get(node.id)
         self._children[node.id] = len(children)
         new = children[known or 0 :]
-        row: list[object] = [node.id, node.phase, node.message, node.started_at, node.finished_at, new]
+        row: list[object] = [node.id, node.phase, self._shown(node.message), node.started_at, node.finished_at, new]
         if known is None:
             row += [node.display_name, node.type, template_of(node), node.boundary_id]
         return row

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from engine.recording.recorder import PassTold, Recorder, Told
+from rpc.credentials import without
 
 EVENTS: Final = 50_000
 """So many are kept at all, in some 1 KB each; the nodes of which nothing was heard for longest lose theirs first."""
@@ -76,7 +77,8 @@ class Stories:
         else:
             self._events.move_to_end(key)
         told = told._replace(
-            reply=b"", changed={field: (_short(old), _short(new)) for field, (old, new) in told.changed.items()}
+            reply=b"",
+            changed={field: (self._short(old), self._short(new)) for field, (old, new) in told.changed.items()},
         )
         times = 1
         if events and _alike(events[-1].told, told):
@@ -90,15 +92,14 @@ class Stories:
         while self._count > EVENTS:
             self._count -= len(self._events.popitem(last=False)[1])
 
+    def _short(self, value: Any) -> Any:
+        """A text, or None where there is no such thing. It must not be cut in the middle of a secret."""
+        if value is None:
+            return None
+        text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+        return text if len(text) <= MAX_VALUE else f"{without(text, self._secrets.known)[:MAX_VALUE]}…"
+
 
 def _alike(one: Told, other: Told) -> bool:
     said = ((it.plugin, it.method, it.outcome, it.status, it.error, it.changed, it.observed) for it in (one, other))
     return next(said) == next(said)
-
-
-def _short(value: Any) -> Any:
-    """A text, or None where there is no such thing."""
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
-    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"

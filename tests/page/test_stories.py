@@ -104,4 +104,7 @@ def test_secrets_are_left_out() -> None:
     heard = Heard()
     heard.recorder.hide("hunter2hunter2")
     heard.hear(TOLD._replace(changed={"message": ("", "it was hunter2hunter2")}))
+    heard.hear(
+        TOLD._replace(changed={"message": ("", f"{'x' * (stories.MAX_VALUE - 10)}hunter2hunter2")})
+    )  # cut in the middle
     assert "hunter2" not in json.dumps(heard.of("a"))

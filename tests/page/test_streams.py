@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from engine import PendingExecutor, Result
+from engine import PendingExecutor, Recorder, Result
 from engine.serving.figures import Durations, Plugins
 from engine.serving.hub import Hub
 from engine.serving.page import FILES
 from registry import Config, EngineSettings, PluginConfig, Registry
+from rpc import Token
 from rpc.stats import Histogram
 from tests.acceptance.peer import Peer
 from tests.serving.inside import HERE, Document, Inside, inside, leaf, workflow
@@ -178,6 +179,30 @@ async def test_a_node_is_shown_as_argo_has_it() -> None:
         assert (await server.ask("GET", f"{WORKFLOWS}/default/one/two")).error == (404, 5, 'nodes "two" not found')
         assert (await server.ask("GET", f"{WORKFLOWS}/default/two/two")).error[0] == 404
         assert (await server.ask("GET", f"{WORKFLOWS}/default/two")).error[0] == 404
+
+
+async def test_a_token_that_a_plugin_has_put_into_a_message_is_not_shown() -> None:
+    said = {"message": "who is s3cret?", "outputs": {"result": "s3cret", "parameters": []}}
+    peer = Peer({"node.preExecute": {"node": {"phase": "Failed", **said}}}, None, None)
+    await peer.start()
+    try:
+        plugin = PluginConfig(name="a", address=peer.address, token=Token("s3cret"))
+        registry = Registry(Config(engine=EngineSettings(enabled=True), plugins=(plugin,)))
+        async with inside(registry=registry, recorder=Recorder()) as server:
+            await server.submit(workflow("one"))
+            (node,) = (await server.until("one"))["status"]["nodes"].values()
+            assert node["message"] == "who is s3cret?"
+            async with (
+                aclosing(messages(server, WORKFLOWS)) as all_,
+                aclosing(messages(server, f"{WORKFLOWS}/default/one")) as stream,
+            ):
+                shown = [await anext(each) for each in (all_, all_, stream, stream)]
+            shown.append((await server.ask("GET", f"{WORKFLOWS}/default/one/{node['id']}"))[1])
+            for each in shown[1:]:
+                assert "who is ***?" in json.dumps(each)
+                assert "s3cret" not in json.dumps(each)
+    finally:
+        await peer.stop()
 
 
 @pytest.mark.parametrize(

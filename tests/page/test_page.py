@@ -193,6 +193,28 @@ async def test_the_figures_of_plugins_are_those_of_metrics(opened: Open) -> None
         assert counted == ["0 times", "1 time", "2 times"]
 
 
+async def test_of_a_fleet_a_plugin_has_a_row_for_each_shard(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.serving.inside.sharded", True)
+    async with AsyncExitStack() as stack:
+        peer = Peer({"node.preExecute": {}}, None, None)
+        await peer.start()
+        stack.push_async_callback(peer.stop)
+        plugins = (PluginConfig(name="kind", address=peer.address),)
+        registry = Registry(Config(engine=EngineSettings(enabled=True), plugins=plugins))
+        server = await stack.enter_async_context(inside(registry=registry))
+        await server.submit(workflow("one"))
+        await server.until("one")
+        page = await opened(server, "/plugins")
+        here = page.locator('[data-plugin="kind"]')
+        await expect(here.locator(".badge")).to_have_text("breaker closed")
+        await here.get_by_text("By shard").click()
+        rows = here.locator("tr[data-shard]")
+        await expect(rows.locator("th")).to_have_text(["0", "1"])
+        for number in range(2):
+            await expect(rows.nth(number).locator("td")).to_have_text(["closed", "0", "0", re.compile(r"^[1-9]\d*$")])
+        await expect(rows.first).to_be_visible()
+
+
 async def test_the_story_of_a_node_says_who_set_it_to_failed(opened: Open) -> None:
     def strict(args: Document) -> Document:
         return {"node": {"phase": "Failed", "message": "<b>no</b>"}} if args["node"]["displayName"] == "b" else {}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests import ports
 from tests.logs import unconfigure
 
 settings.register_profile("untimed", deadline=None)
@@ -18,3 +19,10 @@ def _logs() -> Iterator[None]:
     """What `configure_logs` does is undone."""
     yield
     unconfigure()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of this machine on which nobody listens, and nobody will."""
+    with ports.closed() as port:
+        yield port

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -22,6 +19,7 @@ from engine.cli import main
 from engine.model.pace import Pace
 from registry import Config, EngineSettings, PluginConfig, Registry
 from rpc.methods import Method, Spelling
+from tests import ports
 from tests.acceptance.fixtures import Ended, RunOarlock, RunPython, StartEngine, StartPlugin
 from tests.acceptance.peer import Answer, Peer
 
@@ -100,11 +98,8 @@ def process(tmp_path: Path) -> RunPython:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port that nobody listens on, below the range from which the system takes ports for outgoing connections."""
-    for port in random.sample(range(15_000, 32_000), 100):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise AssertionError("no free port")
+    """One that a test may listen on."""
+    return ports.free()[0]
 
 
 @pytest.fixture

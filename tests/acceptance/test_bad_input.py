@@ -200,13 +200,13 @@ def test_a_configuration_that_cannot_be_used(
         assert done.err.startswith(f"Error: {complaint}")
 
 
-def test_a_plugin_with_nobody_home(oarlock: RunOarlock, tmp_path: Path, free_port: int) -> None:
+def test_a_plugin_with_nobody_home(oarlock: RunOarlock, tmp_path: Path, closed_port: int) -> None:
     (tmp_path / "wf.yaml").write_text(GOOD)
-    (tmp_path / "plugins.toml").write_text("[engine]\nenabled = true\n" + PLUGIN.replace(":1", f":{free_port}"))
+    (tmp_path / "plugins.toml").write_text("[engine]\nenabled = true\n" + PLUGIN.replace(":1", f":{closed_port}"))
     done = oarlock("run", "wf.yaml", "--config", "plugins.toml")
     assert (done.code, done.out) == (2, "")
     *_, last = done.err.splitlines()
-    reason = f"nobody answers at http://localhost:{free_port}: Connection refused"
+    reason = f"nobody answers at http://localhost:{closed_port}: Connection refused"
     assert last == f"Error: plugins.toml: plugins[0].address: {reason}"
 
 
@@ -225,10 +225,10 @@ def test_a_plugin_whose_certificate_is_by_nobody_we_know(oarlock: RunOarlock, tm
 
 @pytest.mark.parametrize("policy", ["failure_policy = 'ignore'", "mode = 'observe'"])
 def test_a_plugin_that_may_be_missing_is_no_bad_input(
-    policy: str, oarlock: RunOarlock, tmp_path: Path, free_port: int
+    policy: str, oarlock: RunOarlock, tmp_path: Path, closed_port: int
 ) -> None:
     (tmp_path / "wf.yaml").write_text(GOOD)
-    plugin = PLUGIN.replace(":1", f":{free_port}") + policy
+    plugin = PLUGIN.replace(":1", f":{closed_port}") + policy
     (tmp_path / "plugins.toml").write_text(f"[engine]\nenabled = true\n{plugin}\n")
     assert oarlock("run", "wf.yaml", "--config", "plugins.toml").code == 0
 

@@ -65,7 +65,7 @@ def run(holding: Holding, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
     """`oarlock run`, in the middle of the first pass over two workflows, whose plugin holds its calls."""
     (tmp_path / "plugins.toml").write_text(
         f'[engine]\nenabled = true\n[[plugins]]\nname = "holding"\naddress = "http://127.0.0.1:{holding.server_port}"\n'
-        'timeout = "60s"\n'
+        'timeout = "1h"\n'
     )
     (tmp_path / "work.yaml").write_text(yaml.safe_dump(workflow(loop(20), container("leaf")).to_dict()))
     command = [sys.executable, "-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--output", "json"]
@@ -102,7 +102,7 @@ def test_sigterm_lets_the_pass_under_way_end_and_begins_no_other(run: subprocess
 def test_a_second_sigterm_aborts_at_once(run: subprocess.Popen[str], holding: Holding) -> None:
     stopping(run)
     assert "signal=SIGTERM grace=0s" in stopping(run)
-    out, err = run.communicate(timeout=5)  # the plugin still holds its calls, for a minute
+    out, err = run.communicate(timeout=PATIENCE)  # the plugin still holds its calls, for an hour
     assert run.returncode == 3, err
     assert "Traceback" not in err
     assert nodes(json.loads(out)) == [], "the aborted pass has left no trace"

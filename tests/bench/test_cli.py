@@ -18,7 +18,6 @@ from bench import compare as comparison
 from bench import record as records
 from bench.cli import main
 from bench.record import Record
-from bench.servers import free_port
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -91,10 +90,10 @@ def test_parts_of_a_call_can_be_had_without_a_loop(tmp_path: Path) -> None:
     assert "Parts of a call" in (tmp_path / "a.html").read_text()
 
 
-def test_ones_own_plugins_are_called_switched_on_or_not(tmp_path: Path) -> None:
+def test_ones_own_plugins_are_called_switched_on_or_not(tmp_path: Path, closed_port: int) -> None:
     config = tmp_path / "plugins.toml"
     config.write_text(
-        f'[[plugins]]\nname = "nobody"\naddress = "http://127.0.0.1:{free_port()}"\n'
+        f'[[plugins]]\nname = "nobody"\naddress = "http://127.0.0.1:{closed_port}"\n'
         'failure_policy = "abort"\nretry = { attempts = 1 }\n'
     )
     done = run("--nodes", "20", "--config", config, "--json", tmp_path / "a.json")
@@ -166,10 +165,10 @@ def test_without_wishes_the_same_calls_are_shown_single_batched_and_where_one_pe
             assert percentiles == sorted(percentiles)
 
 
-def test_a_run_without_a_call_has_failed(tmp_path: Path) -> None:
+def test_a_run_without_a_call_has_failed(tmp_path: Path, closed_port: int) -> None:
     config = tmp_path / "plugins.toml"
     config.write_text(
-        f'[[plugins]]\nname = "nobody"\naddress = "http://127.0.0.1:{free_port()}"\n'
+        f'[[plugins]]\nname = "nobody"\naddress = "http://127.0.0.1:{closed_port}"\n'
         'match = { types = ["Suspend"], methods = ["node.*"] }\n'
     )
     done = run("--nodes", "20", "--config", config, "--json", tmp_path / "a.json")

@@ -81,7 +81,7 @@ def test_peers_that_are_not_installed_are_said_to_be_missing(monkeypatch: pytest
     }
 
 
-def test_a_peer_that_fails_says_why(installed: dict[str, peers.Peer]) -> None:
-    nobody = Task(url=f"http://127.0.0.1:{servers.free_port()}/x", body="{}", calls=10, connections=1)
+def test_a_peer_that_fails_says_why(installed: dict[str, peers.Peer], closed_port: int) -> None:
+    nobody = Task(url=f"http://127.0.0.1:{closed_port}/x", body="{}", calls=10, connections=1)
     with pytest.raises(peers.Failed, match="refused"):
         installed["sequential Python"].send(nobody)

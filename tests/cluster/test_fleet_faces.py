@@ -30,6 +30,7 @@ from engine import (
 from tests.acceptance.manifests import container, workflow
 from tests.cluster.doubles import SUCCEEDED, Leaves, approval, fan, until
 from tests.cluster.inside import Inside
+from tests.processes import PATIENCE
 
 
 @asynccontextmanager
@@ -222,7 +223,7 @@ async def test_a_run_that_begins_as_another_ends_has_its_passes() -> None:
 
     async with Fleet(over=Inside(), executor=Leaves()) as fleet:
         fleet.listeners.append(begin)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await fleet.run([one])
             await then[0]
     assert two.phase == "Succeeded"
@@ -234,7 +235,7 @@ async def test_a_run_that_begins_as_another_is_cancelled_has_its_passes() -> Non
         first = asyncio.create_task(fleet.run([fan("one")]))
         await asyncio.sleep(0)
         first.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await fleet.run([two])
     assert two.phase == "Succeeded"
 

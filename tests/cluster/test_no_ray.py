@@ -24,7 +24,5 @@ async def test_an_address_that_is_none_is_refused(address: str) -> None:
 
 
 @with_ray
-async def test_an_address_with_no_cluster_is_refused_at_once(unused_tcp_port: int) -> None:
-    assert (await refused(f"127.0.0.1:{unused_tcp_port}")).startswith(
-        f"no Ray cluster at 127.0.0.1:{unused_tcp_port}: "
-    )
+async def test_an_address_with_no_cluster_is_refused_at_once(closed_port: int) -> None:
+    assert (await refused(f"127.0.0.1:{closed_port}")).startswith(f"no Ray cluster at 127.0.0.1:{closed_port}: ")

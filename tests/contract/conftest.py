@@ -16,6 +16,7 @@ from rpc.arguments import ARGUMENTS, Arguments
 from rpc.examples import example_of
 from rpc.methods import Method
 from rpc.plugin import Plugin
+from tests.processes import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 OPENAPI = ROOT / "docs/openapi.yaml"
@@ -76,7 +77,7 @@ def sdk() -> Iterator[str]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE)
     yield addresses[0]
     loop.call_soon_threadsafe(stop.set)
     thread.join()

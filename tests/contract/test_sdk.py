@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from rpc.plugin import Plugin, Unavailable
 from tests.contract.conftest import OPENAPI, PATHS, json_of, resolved, validator
+from tests.processes import PATIENCE
 
 EXAMPLES = int(os.environ.get("OARLOCK_REQUESTS", "3"))
 """Requests of each operation; ``OARLOCK_REQUESTS=1000`` is for when there is time."""
@@ -40,7 +41,7 @@ def test_the_examples_are_answered_at_every_path(path: str, sdk: str) -> None:
     operation = PATHS[path]["post"]
     asked, answered = json_of(operation["requestBody"]), json_of(operation["responses"]["200"])
     for example in asked["examples"].values():
-        with requests.post(sdk + path, json=example["value"], timeout=10) as response:
+        with requests.post(sdk + path, json=example["value"], timeout=PATIENCE) as response:
             assert response.status_code == 200
             validator(answered["schema"]).validate(response.json())
 

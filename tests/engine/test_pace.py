@@ -98,7 +98,7 @@ def test_a_pace_outlives_its_event_loop() -> None:
     pace = Pace(0, count().__next__)
     for _ in range(2):
         loop = asyncio.new_event_loop()
-        loop.run_until_complete(asyncio.wait_for(pace.through(iter(range(5))), 5))
+        loop.run_until_complete(pace.through(iter(range(5))))
         loop.close()
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import ports
 from tests.processes import PATIENCE, started
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,17 +89,8 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def free_ports(count: int) -> list[str]:
-    """Below the range from which the system takes ports for outgoing connections, as one might be just then.
-
-    Of four digits like those they stand for, so that tables come out as wide.
-    """
-    ports: list[str] = []
-    for port in random.sample(range(5_000, 10_000), 100):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            ports.append(str(port))
-        if len(ports) == count:
-            return ports
-    raise AssertionError("no free ports")
+    """Of four digits like those they stand for, so that tables come out as wide."""
+    return [str(port) for port in ports.free(count, range(5_000, 10_000))]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import LocalExecutor, Workflow
+from tests import ports
 from tests.local.conftest import Machine, named, python, shell, steps, until, workflow_of
 from tests.processes import is_alive
 
@@ -171,16 +172,15 @@ class TestDaemons:
         "probe",
         [{"httpGet": {"path": "/", "port": "http"}}, {"tcpSocket": {"port": "http"}}, {"httpGet": {"port": "http"}}],
     )
-    async def test_one_is_up_when_its_probe_says_so(
-        self, machine: Machine, unused_tcp_port: int, probe: dict[str, object]
-    ) -> None:
-        source = self.SERVER.replace("0), http", f"{unused_tcp_port}), http").format(note="/tmp/port")
+    async def test_one_is_up_when_its_probe_says_so(self, machine: Machine, probe: dict[str, object]) -> None:
+        (port,) = ports.free()
+        source = self.SERVER.replace("0), http", f"{port}), http").format(note="/tmp/port")
         server = python("server", source, daemon=True)
         server["script"] |= {
-            "ports": [{"name": "http", "containerPort": unused_tcp_port}],
+            "ports": [{"name": "http", "containerPort": port}],
             "readinessProbe": {**probe, "periodSeconds": 0.05},
         }
-        client = python("client", f"import socket; socket.create_connection(('127.0.0.1', {unused_tcp_port}))")
+        client = python("client", f"import socket; socket.create_connection(('127.0.0.1', {port}))")
         workflow = await machine.run(steps("main", {"name": "server"}, {"name": "client"}), server, client)
         assert workflow.phase == "Succeeded"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +13,7 @@ from typing import Any
 import aiohttp
 import trustme
 
+from tests import ports
 from tests.processes import started_here
 from tests.registry.api_server import configmap, write_kubeconfig
 
@@ -42,7 +42,7 @@ async def real_api_server(folder: Path) -> AsyncIterator[RealApiServer]:
     key = folder / "account.pem"
     trustme.CA(key_type=trustme.KeyType.RSA).private_key_pem.write_to_path(str(key))
     (folder / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n")
-    etcd, peer, api = (_free_port() for _ in range(3))
+    etcd, peer, api = ports.free(3)
     store, address = f"http://127.0.0.1:{etcd}", f"https://127.0.0.1:{api}"
     async with (
         started_here(
@@ -75,12 +75,6 @@ async def real_api_server(folder: Path) -> AsyncIterator[RealApiServer]:
                 assert reply.status == 201, await reply.text()
             _write_kubeconfig(folder, address)
             yield RealApiServer(session, address)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _unverified() -> ssl.SSLContext:

@@ -68,10 +68,10 @@ def test_sends_the_arguments_that_the_protocol_shows(toml: Callable[[str], Path]
 
 
 def test_one_that_is_not_there_fails_the_check(
-    toml: Callable[[str], Path], serve: Callable[..., Any], unused_tcp_port: int
+    toml: Callable[[str], Path], serve: Callable[..., Any], closed_port: int
 ) -> None:
     hello = serve()
-    result = run(toml(plugins(hello=hello.address, gone=f"http://127.0.0.1:{unused_tcp_port}")))
+    result = run(toml(plugins(hello=hello.address, gone=f"http://127.0.0.1:{closed_port}")))
     assert result.exit_code == 1
     hello_row, gone_row = rows(result.stdout)[2:4]
     assert hello_row[2] == "workflow.preOperate"
@@ -110,10 +110,10 @@ def test_one_that_answers_no_method_fails_the_check(
     assert rows(result.stdout)[2][2] == problem
 
 
-def test_one_that_cannot_be_trusted_is_told_once(toml: Callable[[str], Path], unused_tcp_port: int) -> None:
+def test_one_that_cannot_be_trusted_is_told_once(toml: Callable[[str], Path]) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("localhost").configure_cert(context)
-    with socket.create_server(("127.0.0.1", unused_tcp_port)) as listening:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer() -> None:
             with contextlib.suppress(OSError), context.wrap_socket(listening.accept()[0], server_side=True):
@@ -121,7 +121,7 @@ def test_one_that_cannot_be_trusted_is_told_once(toml: Callable[[str], Path], un
 
         thread = threading.Thread(target=answer)
         thread.start()
-        file = toml(plugins(secret=f"https://localhost:{unused_tcp_port}"))
+        file = toml(plugins(secret=f"https://localhost:{listening.getsockname()[1]}"))
         result = CliRunner().invoke(main, ["check", "--config", str(file)], env={"COLUMNS": "200"})
         thread.join()
     assert (result.exit_code, result.stderr) == (1, "")
@@ -139,10 +139,10 @@ async def test_an_answer_that_is_no_reply_is_noted(serve: Callable[..., Any]) ->
 
 
 def test_what_was_found_can_be_had_as_json(
-    toml: Callable[[str], Path], serve: Callable[..., Any], unused_tcp_port: int
+    toml: Callable[[str], Path], serve: Callable[..., Any], closed_port: int
 ) -> None:
     hello = serve({"/workflow.preOperate": OK, "/node.preExecute": (500, b"no node")})
-    file = toml(plugins(hello=hello.address, gone=f"http://127.0.0.1:{unused_tcp_port}"))
+    file = toml(plugins(hello=hello.address, gone=f"http://127.0.0.1:{closed_port}"))
     result = CliRunner().invoke(main, ["check", "--config", str(file), "--json"])
     assert result.exit_code == 1
     first, second = json.loads(result.stdout)

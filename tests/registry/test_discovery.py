@@ -16,6 +16,7 @@ from registry import ConfigError, Registry, Reload, load_config
 from registry.config import KubernetesSettings
 from registry.discovering import LONGEST_PAUSE, ClusterError, Event, Listing, Manifests, follow
 from registry.kubernetes import ConfigMaps
+from tests.processes import PATIENCE
 from tests.registry.api_server import LABELS, ApiServer, api_server, write_kubeconfig
 from tests.registry.real_api_server import real_api_server
 
@@ -37,7 +38,7 @@ class Following:
         self.registry = Registry(file, on_reload=self._records.put_nowait)
 
     async def next(self) -> Reload:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return await self._records.get()
 
     @property
@@ -47,7 +48,7 @@ class Following:
 
 async def asked(server: ApiServer, verb: str) -> str:
     """Wait until the server was asked for that; the version."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (request := await server.asked.get())[0] != verb:
             pass
     return request[1]

@@ -74,8 +74,8 @@ async def test_closing_the_registry_closes_every_client(serve: Callable[..., Any
     assert registry.snapshot() == ()
 
 
-async def test_a_plugin_that_is_nowhere_does_not_keep_the_registry_from_opening(unused_tcp_port: int) -> None:
-    config = Config(engine=ON, plugins=(PluginConfig(name="gone", address=f"http://127.0.0.1:{unused_tcp_port}"),))
+async def test_a_plugin_that_is_nowhere_does_not_keep_the_registry_from_opening(closed_port: int) -> None:
+    config = Config(engine=ON, plugins=(PluginConfig(name="gone", address=f"http://127.0.0.1:{closed_port}"),))
     async with Registry(config) as registry:
         (plugin,) = registry.snapshot()
         assert plugin.client.supports(Method.WORKFLOW_PRE_OPERATE)

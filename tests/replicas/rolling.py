@@ -28,6 +28,7 @@ from engine import Engine, Workflow
 from rpc import Client, Method, PluginError
 from rpc.batches import CallBatch
 from rpc.window import Outcomes
+from tests import ports
 from tests.asking import CALL
 
 NAME: Final = "replicas.test"
@@ -103,8 +104,7 @@ class Replica:
 @asynccontextmanager
 async def replicas() -> AsyncIterator[tuple[list[Replica], int]]:
     """Three, each at an address of its own, and their port; their name can be looked up in the running loop."""
-    with socket.create_server((HOSTS[0], 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = ports.free()
     loop = asyncio.get_running_loop()
     look_up: Callable[..., Awaitable[Any]] = loop.getaddrinfo
 

@@ -454,5 +454,5 @@ async def test_both_lanes_carry_batches(server: Any) -> None:
 
 
 @pytest.fixture
-def free_address(unused_tcp_port: int) -> str:
-    return f"http://127.0.0.1:{unused_tcp_port}"
+def free_address(closed_port: int) -> str:
+    return f"http://127.0.0.1:{closed_port}"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -38,14 +37,6 @@ TOUCHY = BreakerPolicy(failure_ratio=0.5, min_calls=4, window=60.0, open_for=360
 @pytest.fixture(params=["aiohttp", "wire"])
 def lane(request: pytest.FixtureRequest) -> Any:
     return request.param
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port of this machine on which nobody listens, and nobody will."""
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        yield reserved.getsockname()[1]
 
 
 class Moody:

@@ -14,6 +14,7 @@ from typing import Any
 import trustme
 
 from tests import threads
+from tests.processes import PATIENCE
 
 
 class SecureServer(ThreadingHTTPServer):
@@ -45,7 +46,7 @@ class SecureServer(ThreadingHTTPServer):
                 # What it was told is read before the end, or a reset would take its place.
                 with contextlib.suppress(OSError), socket.socket(fileno=request.detach()) as plain:
                     plain.shutdown(socket.SHUT_WR)
-                    plain.settimeout(1)
+                    plain.settimeout(PATIENCE)
                     while plain.recv(4096):
                         pass
                 return

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,13 +13,10 @@ from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
 
-ROOT: Final = Path(__file__).parents[2]
-START_SECONDS: Final = 30.0
-_PORTS: Final = range(20_000, 32_000)
-"""Below the ports that Linux gives to the client's end of a connection, which could take that of a dead plugin."""
+from tests import ports
 
-_LOTS: Final = random.SystemRandom()
-"""Of ports: two soaks of one seed that run beside each other would take those of each other's dead plugins."""
+ROOT: Final = Path(__file__).parents[2]
+START_SECONDS: Final = 60.0
 
 
 @dataclass
@@ -126,11 +121,9 @@ class Processes:
     def _free_port(self) -> int:
         taken = {urlsplit(process.address).port for process in self}
         while True:
-            port = _LOTS.choice(_PORTS)
-            with socket.socket() as probe, suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                if port not in taken:
-                    return port
+            (port,) = ports.free()
+            if port not in taken:
+                return port
 
 
 async def _connects(address: str) -> bool:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import ports
 from tests.examples.conftest import ROOT
+from tests.processes import PATIENCE
 
 STACKS = {
     "sdk": [sys.executable, "plugin.py"],
@@ -38,7 +40,7 @@ def running(stack: str, folder: Path, cache: Path, changes: Mapping[str, str] | 
     """
     if (module := FRAMEWORKS.get(stack)) and find_spec(module) is None:
         pytest.skip(f"{module} is not installed")
-    port = _free_port()
+    (port,) = ports.free()
     for file in (ROOT / "examples/stacks" / stack).iterdir():
         if file.is_file():
             text = file.read_text().replace("4355", str(port))
@@ -83,17 +85,11 @@ def _build(folder: Path) -> None:
     subprocess.run(["go", "build", "-o", "plugin", "plugin.go"], cwd=folder, check=True)
 
 
-def _free_port() -> int:
-    with socket.create_server(("localhost", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
-
-
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
-        with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection(("localhost", port)):
             return
         time.sleep(0.02)
     raise AssertionError(f"nothing listens: {log.read_text()}")

@@ -203,9 +203,9 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], expected: s
     assert result.stderr.count("\n") == 1
 
 
-def test_nobody_home_is_one_line_and_exit_code_2(unused_tcp_port: int, tmp_path: Path) -> None:
+def test_nobody_home_is_one_line_and_exit_code_2(closed_port: int, tmp_path: Path) -> None:
     for address, why in (
-        (f"http://127.0.0.1:{unused_tcp_port}", f"http://127.0.0.1:{unused_tcp_port}: Connection refused"),
+        (f"http://127.0.0.1:{closed_port}", f"http://127.0.0.1:{closed_port}: Connection refused"),
         (f"unix://{tmp_path}/none", f"unix://{tmp_path}/none: No such file or directory"),
     ):
         result = call(PRE, address)

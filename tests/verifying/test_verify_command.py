@@ -156,10 +156,10 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], expected: s
     assert result.stderr.count("\n") == 1
 
 
-def test_nobody_home_is_one_line_and_exit_code_2(unused_tcp_port: int) -> None:
-    result = verify(f"http://127.0.0.1:{unused_tcp_port}")
+def test_nobody_home_is_one_line_and_exit_code_2(closed_port: int) -> None:
+    result = verify(f"http://127.0.0.1:{closed_port}")
     assert (result.exit_code, result.stdout) == (2, "")
-    where = f"http://127.0.0.1:{unused_tcp_port}"
+    where = f"http://127.0.0.1:{closed_port}"
     told = f"Error: URL: nobody answers at {where}: Connection refused; start the plugin, or give its address\n"
     assert result.stderr == told
 

@@ -15,7 +15,7 @@ from rpc.lanes import Lane, LaneError, Response
 
 GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"good":true}'
 GOOD_REPLY = Response(200, b'{"good":true}')
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which something that must happen is taken never to happen. No test that passes waits for it."""
 
 

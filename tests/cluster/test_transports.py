@@ -19,6 +19,7 @@ from engine.cluster.actors import Actors
 from engine.cluster.transport import Gone, Link, Transport, TransportError
 from tests.cluster.conftest import Begin
 from tests.cluster.echo import Settings
+from tests.cluster.kills import process_of
 from tests.processes import beneath, started_here
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -153,7 +154,7 @@ async def test_what_still_runs_is_killed_with_its_transport(transport: Transport
 @pytest.mark.parametrize("doing", [None, b"stuck"])
 async def test_a_shard_without_an_exchange_for_its_deadline_ends_itself(begin: Begin, doing: bytes | None) -> None:
     link = await begin(Settings(deadline=0.5))
-    pid = await process(link)
+    pid = process_of(link)
     if doing is not None:
         with pytest.raises(Gone):
             await link.exchange(doing)

@@ -191,7 +191,7 @@ class TestDaemons:
         assert workflow.phase == "Succeeded"
 
     async def test_one_that_ends_has_failed(self, machine: Machine) -> None:
-        server, client = shell("server", "exit 2", daemon=True), shell("client", "sleep 0.2")
+        server, client = shell("server", "exit 2", daemon=True), {"name": "client", "suspend": {}}
         workflow = await machine.run(steps("main", {"name": "server"}, {"name": "client"}), server, client)
         assert named(workflow, "server").phase == "Failed"
         assert named(workflow, "server").message == "main: Error (exit code 2)"

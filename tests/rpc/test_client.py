@@ -157,8 +157,11 @@ async def test_silence_is_transient_at_the_timeout(connect: Any) -> None:
     server.close()
 
 
-async def test_a_reply_that_came_while_we_were_held_up_is_not_the_plugins_fault(lane: Any) -> None:
+async def test_a_reply_that_came_while_we_were_held_up_is_not_the_plugins_fault(
+    lane: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both lanes may deliver it or not; neither may blame the plugin."""
+    monkeypatch.setattr(f"rpc.lanes.{lane}._LATE", 0.05)
 
     def hold_up_the_loop() -> None:
         time.sleep(0.3)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from rpc.lanes import TimedOut
+from rpc.lanes import LaneError, Response, TimedOut
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, MakePeer, outcome, serve_well
 
@@ -79,5 +80,22 @@ async def test_waiting_for_others_is_not_the_plugins_time(lane: MakeLane, peer: 
 
     one_at_a_time = asyncio.Lock()
     it = await peer(script)
-    under_test = lane(it.address, timeout=0.4)
-    assert set(await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(40)))) == {GOOD_REPLY}
+    outcomes, pause = set[Response | type[LaneError]](), 1.0
+    while pause > 0.1 and outcomes != {GOOD_REPLY}:
+        watching = asyncio.create_task(longest_pause())
+        under_test = lane(it.address, timeout=0.4)
+        outcomes = set(await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(40))))
+        watching.cancel()
+        pause = await watching
+    assert outcomes == {GOOD_REPLY}
+
+
+async def longest_pause() -> float:
+    """For how long this process, until this is cancelled, had no turn on a machine that is busy; in seconds."""
+    longest, now = 0.0, asyncio.get_running_loop().time
+    before = now()
+    with suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(0.01)
+            longest, before = max(longest, now() - before), now()
+    return longest

@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from rpc.lanes import aiohttp, wire
+
 
 class Scripted:
     """A server that answers each request with the next of some canned replies, and with the last one for ever."""
@@ -146,3 +148,10 @@ async def no_task_is_left() -> AsyncIterator[None]:
     yield
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     assert not left, f"leaked: {left}"
+
+
+@pytest.fixture
+def brief_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connect may take a tenth of a call's time: on a busy machine nine tenths and all of it end at one moment."""
+    for lane in (aiohttp, wire):
+        monkeypatch.setattr(lane, "_CONNECT_SHARE", 0.1)

@@ -35,8 +35,10 @@ def full_backlog() -> Iterator[str]:
         each.close()
 
 
-async def test_a_full_listen_backlog_is_transient_and_the_limit_falls(lane: Any, full_backlog: str) -> None:
-    async with Client(full_backlog, lane=lane, timeout=0.1, retry=ONCE, breaker=PATIENT) as client:
+async def test_a_full_listen_backlog_is_transient_and_the_limit_falls(
+    lane: Any, full_backlog: str, brief_connects: None
+) -> None:
+    async with Client(full_backlog, lane=lane, timeout=1.0, retry=ONCE, breaker=PATIENT) as client:
         before = client.stats.limit
         with pytest.raises(TransientError):
             await client.call(NODE, {})

@@ -19,7 +19,8 @@ from rpc.lanes import MAX_NEWCOMERS, Broken, Exhausted, Forbidden, Unreachable
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, Line, MakeLane, MakePeer, outcome, serve_well
 
-SHORT = 0.5
+BRIEF = 3.0
+"""Of which `brief_connects` leaves a connect a tenth."""
 
 
 @pytest.fixture
@@ -85,13 +86,17 @@ async def test_a_dead_plugin_whose_port_the_system_gives_to_our_own_end(
     assert issubclass(came, Broken)
 
 
-async def test_blackholed_syn_fails_at_the_connect_timeout(lane: MakeLane, blackhole: Callable[[int], Any]) -> None:
-    it = lane(Address("http", *blackhole(socket.AF_INET)), timeout=SHORT)
+async def test_blackholed_syn_fails_at_the_connect_timeout(
+    lane: MakeLane, blackhole: Callable[[int], Any], brief_connects: None
+) -> None:
+    it = lane(Address("http", *blackhole(socket.AF_INET)), timeout=BRIEF)
     assert await outcome(post(it, "/", b"{}")) is Unreachable
 
 
-async def test_blackholed_syn_fails_all_who_wait_for_it(lane: MakeLane, blackhole: Callable[[int], Any]) -> None:
-    it = lane(Address("http", *blackhole(socket.AF_INET)), timeout=SHORT)
+async def test_blackholed_syn_fails_all_who_wait_for_it(
+    lane: MakeLane, blackhole: Callable[[int], Any], brief_connects: None
+) -> None:
+    it = lane(Address("http", *blackhole(socket.AF_INET)), timeout=BRIEF)
     outcomes = await asyncio.gather(*(outcome(post(it, "/", b"{}")) for _ in range(MAX_NEWCOMERS)))
     assert set(outcomes) == {Unreachable}
 
@@ -105,7 +110,9 @@ async def test_name_that_does_not_exist(lane: MakeLane, monkeypatch: pytest.Monk
     assert asked == ["nowhere.invalid"]
 
 
-async def test_slow_lookup_does_not_block_the_loop(lane: MakeLane, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_lookup_does_not_block_the_loop(
+    lane: MakeLane, monkeypatch: pytest.MonkeyPatch, brief_connects: None
+) -> None:
     answered = threading.Event()
 
     async def block() -> Any:
@@ -113,7 +120,7 @@ async def test_slow_lookup_does_not_block_the_loop(lane: MakeLane, monkeypatch: 
         return []
 
     answer_lookups(monkeypatch, block)
-    call = asyncio.ensure_future(outcome(post(lane(Address("http", "slow.invalid", 80), timeout=SHORT), "/", b"{}")))
+    call = asyncio.ensure_future(outcome(post(lane(Address("http", "slow.invalid", 80), timeout=BRIEF), "/", b"{}")))
     turns = 0
     while not call.done():
         await asyncio.sleep(0.001)

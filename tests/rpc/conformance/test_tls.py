@@ -108,13 +108,13 @@ async def test_a_client_certificate_is_asked_for(authority: trustme.CA, lane: Ma
                 await post(it, "/", b"{}")
 
 
-async def test_handshake_stall(authority: trustme.CA, lane: MakeLane) -> None:
+async def test_handshake_stall(authority: trustme.CA, lane: MakeLane, brief_connects: None) -> None:
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
 
     async with await asyncio.start_server(stall, "127.0.0.1", 0) as server:
-        it = lane(Address("https", "127.0.0.1", server.sockets[0].getsockname()[1]), timeout=0.2, tls=None)
+        it = lane(Address("https", "127.0.0.1", server.sockets[0].getsockname()[1]), timeout=2.0, tls=None)
         assert await outcome(post(it, "/", b"{}")) is Unreachable
 
 

@@ -139,6 +139,7 @@ class Driver:
         workflow = held.workflow
         line = self.lines.get(self.custody.holder(workflow.uid))
         self._leave(held, parting=True)
+        self._news()
         self.custody.forget(workflow.uid)
         self._last.pop(workflow.uid, None)
         self._fresh = [each for each in self._fresh if each[0] is not held]
@@ -173,7 +174,6 @@ class Driver:
         self._wanted.set()  # others may have waited for its place
         for each in held.asked:
             each.answer.set_exception(UnknownWorkflow(f"{held.workflow.key}: it is finished, or gone"))
-        self._news()
 
     # Where they are
 

@@ -36,13 +36,15 @@ often."""
 def entries_of(workflow: Workflow) -> Sealed:
     """A workflow that begins, or was found somewhere, as a store is to have it. Raises `StoreError` for what is no
     JSON."""
-    record, sheet = found_record(workflow), Sheet(whole=True)
-    sheet.set(MARKS, "", marks(record))
+    sheet = Sheet(whole=True)
     sheet.document(workflow.document, None)
-    for _ in sheet.record(record):
-        pass
-    for node in workflow.nodes.values():
-        sheet.node(node, None)
+    if workflow.nodes:
+        record = found_record(workflow)
+        sheet.set(MARKS, "", marks(record))
+        for _ in sheet.record(record):
+            pass
+        for node in workflow.nodes.values():
+            sheet.node(node, None)
     try:
         return seal(sheet.put)
     except UNENCODABLE as error:

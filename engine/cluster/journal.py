@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from engine.cluster.mail import Committed, Entries, Sealed, seal, unseal
+from engine.reconciling.promise import DONE
 from engine.storage.store import Change, WorkflowStore
 
 LEAST: Final = 64 * 1024
@@ -57,9 +57,9 @@ class _Kept:
 
     __slots__ = ("changes", "limit", "size")
 
-    def __init__(self) -> None:
-        self.changes: list[Committed] = []
-        self.size, self.limit = 0, LEAST
+    def __init__(self, change: Committed) -> None:
+        self.changes = [change]
+        self.size, self.limit = _size(change), LEAST
 
     def add(self, change: Committed) -> None:
         if change.whole:
@@ -87,11 +87,11 @@ class Remembered:
         uid = change.head.uid
         if change.head.finished:
             self._kept.pop(uid, None)
+        elif (kept := self._kept.get(uid)) is not None:
+            kept.add(change)
         else:
-            self._kept.setdefault(uid, _Kept()).add(change)
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
+            self._kept[uid] = _Kept(change)
+        return DONE
 
     async def entries(self, uid: str) -> Sealed:
         kept = self._kept.get(uid)

@@ -18,7 +18,7 @@ class StoreError(Exception):
     """A store that cannot be opened, read or written: the message names it and what was expected, in one line."""
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """By what a stored workflow is found. ``revision`` is that of its last change, 0 in what is to be written."""
 
     uid: str

@@ -12,6 +12,7 @@ import math
 import os
 import pickle
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -41,6 +42,7 @@ from engine.cluster.mail import (
 )
 from engine.cluster.mailbox import Mailbox
 from engine.cluster.outbox import Mailing, Outbox
+from engine.cluster.transport import UNDER_WAY
 from engine.cluster.watching import Logging, Mailed, Observed
 from engine.engine import Engine
 from engine.executors.simulated import SimulatedExecutor
@@ -369,39 +371,44 @@ _OPERATIONS: Final[Mapping[str, Callable[..., object]]] = {
 
 
 class _Polls:
-    """Exchanges that wait: one at a time, and for no longer than ``longest`` seconds."""
+    """Exchanges that wait, the first for no longer than ``longest`` seconds: then, or by `answer`, or where there are
+    too many, it is answered."""
 
     def __init__(self, longest: float) -> None:
         self._longest = longest
-        self._waiting: asyncio.Future[None] | None = None
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
     async def wait(self, *, ready: bool) -> None:
-        """Until `answer`, or another one waits."""
-        self.answer()
-        self._waiting = asyncio.get_running_loop().create_future()
+        """Until it is answered."""
+        mine = asyncio.get_running_loop().create_future()
+        self._waiting.append(mine)
+        if len(self._waiting) == UNDER_WAY:  # so that there can be another one
+            self.answer()
         self.answer_within(0.0 if ready else self._longest)
-        await self._waiting
+        await mine
 
     def answer_within(self, seconds: float) -> None:
-        """Have the one that waits, if any does, answered in so many seconds; the least of them counts."""
+        """Have the first that waits, if any does, answered in so many seconds; the least of them counts."""
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
-        if self._waiting is None or (self._timer is not None and self._due <= due):
+        if not self._waiting or (self._timer is not None and self._due <= due):
             return
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._due = loop.call_later(seconds, self.answer), due
 
     def answer(self) -> None:
-        """Have the one that waits answered now."""
+        """Have the first that waits answered now."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-        self._waiting = None
+        if self._waiting:
+            first = self._waiting.popleft()
+            if not first.done():
+                first.set_result(None)
+        self.answer_within(self._longest)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from engine.cluster.mail import Down, Report, State, Up, read_up
 from engine.cluster.mailbox import Mailbox
-from engine.cluster.transport import Gone, Link, Transport, TransportError
+from engine.cluster.transport import UNDER_WAY, Gone, Link, Transport, TransportError
 from engine.executors.executor import Result
 from engine.reconciling.results import Commit
 from rpc.logs import get_logger
@@ -27,9 +27,6 @@ LASTED: Final = 60.0
 TRIES: Final = 3
 """So many times in a row no shard of any number can be started before it is said that there are none: one may be killed
 while it starts."""
-
-UNDER_WAY: Final = 2
-"""Exchanges: one waits for what the shard has to say, and another one with what there is to be said to it."""
 
 _log = get_logger(__name__)
 
@@ -105,7 +102,7 @@ class Line:
                 each.cancel()
 
     def _send(self) -> None:
-        """Have one exchange under way, and a second one where there is something to be said."""
+        """Have one exchange under way, and more where there is something to be said."""
         self._sending = False
         if self._link is None or self.is_gone or len(self._under_way) >= UNDER_WAY:
             return

@@ -13,6 +13,11 @@ SHARD: Final = "engine.cluster.shard:Shard"
 """What makes the `Served` of a shard of its settings, where it runs: ``"module:callable"``."""
 
 
+UNDER_WAY: Final = 3
+"""Exchanges with a shard, at most. Two wait for what it has to say, the second of which brought what there was to be
+said to it; where there is more to be said, the third has the first answered."""
+
+
 class TransportError(Exception):
     """There is nothing for shards to run on, or one could not be started: says in one line what, and why."""
 
@@ -30,9 +35,9 @@ class Link(Protocol):
     async def exchange(self, mail: bytes) -> bytes:
         """Send mail, and wait for the shard's.
 
-        Two may be under way, which are answered in the order in which they were sent. A shard that was merely stopped,
-        or is stuck, does not answer, and nothing says so: a deadline is the caller's. One whose wait is cancelled was
-        sent all the same, and its answer is lost. Raises `Gone`.
+        `UNDER_WAY` may be, which are answered in the order in which they were sent. A shard that was merely stopped, or
+        is stuck, does not answer, and nothing says so: a deadline is the caller's. One whose wait is cancelled was sent
+        all the same, and its answer is lost. Raises `Gone`.
         """
         ...
 
@@ -79,6 +84,6 @@ class Served(Protocol):
     ) -> None: ...
 
     async def exchange(self, mail: bytes) -> bytes:
-        """Take mail, and wait until there is some to be sent back. Called again while a first one waits, which is then
-        answered at once, and before the second."""
+        """Take mail, and wait until there is some to be sent back. Called again while others wait, which are answered
+        before, the first of them at once where there are `UNDER_WAY`."""
         ...

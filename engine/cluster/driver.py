@@ -384,10 +384,10 @@ class Driver:
         if held is None:
             return
         workflow, template, adopting = held.workflow, line.templates[item.template], self._adopting
-        nodes, executor = workflow.nodes, self._executor
+        node_of, executor = held.following.node, self._executor
         self.roster.started(workflow, *item.node_ids)
         for node_id, found in self.custody.start(uid, line.epoch, item.node_ids):
-            node = nodes[node_id]
+            node = node_of(node_id)
             try:
                 if found and adopting is not None and adopting.adopt(workflow, template, node):
                     continue

@@ -21,6 +21,7 @@ from engine.reconciling.entries import (
     STATUS,
     Sheet,
     marks,
+    read_node,
     read_nodes,
 )
 from engine.reconciling.keeping import found_record
@@ -57,6 +58,8 @@ class Following:
     def __init__(self, workflow: Workflow) -> None:
         self._workflow = workflow
         self._unread: list[Committed] = []
+        self._last: dict[str, msgspec.Raw] | None = None
+        """The nodes of the last of these, where it was looked for one."""
 
     def follow(self, change: Committed) -> bool:
         """Whether anything has changed that can be seen."""
@@ -69,14 +72,23 @@ class Following:
         if not (nodes or gone or change.whole):
             return seen
         self._unread.append(Committed(change.head, nodes, gone, change.whole))
+        self._last = None
         workflow.behind = self._catch_up
         if len(self._unread) > UNREAD:
             self._catch_up()
         return True
 
+    def node(self, node_id: str) -> Node:
+        """A node: one that the last change is about, as a leaf is that is to be started, is read alone."""
+        if self._last is None:
+            last = self._unread[-1].put if self._unread else {}
+            self._last = of_kind(last, NODE) if CHILDREN not in last else {}
+        value = self._last.get(node_id)
+        return self._workflow.nodes[node_id] if value is None else read_node(value)
+
     def _catch_up(self) -> None:
         workflow, unread = self._workflow, self._unread
-        workflow.behind, self._unread = None, []
+        workflow.behind, self._unread, self._last = None, [], None
         for change in unread:
             if change.whole:
                 workflow.nodes = {}

@@ -220,8 +220,13 @@ _node: Final = msgspec.json.Decoder(_WithInputs).decode
 _nodes: Final = msgspec.json.Decoder(dict[str, _WithInputs]).decode
 
 
+def read_node(value: bytes | msgspec.Raw) -> Node:
+    """A node as `Sheet.node` has written it, but for the children that are entries of their own."""
+    return _plain(_node(value))
+
+
 def read_nodes(value: msgspec.Raw) -> dict[str, Node]:
-    """Nodes as `Sheet.node` has written them, by id, but for the children that are entries of their own."""
+    """Likewise, all of an object, by id."""
     return {key: _plain(node) for key, node in _nodes(value).items()}
 
 
@@ -256,7 +261,7 @@ class _Reading:
             _KINDS[entry.kind](self, entry.key, entry.value)
 
     def node(self, key: str, value: bytes) -> None:
-        self.nodes[key] = _plain(_node(value))
+        self.nodes[key] = read_node(value)
 
     def children(self, key: str, value: bytes) -> None:
         node_id, _, start = key.rpartition(" ")

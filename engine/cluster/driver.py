@@ -9,37 +9,34 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import json
 
 from engine.cluster.asking import Asked, Asking
 from engine.cluster.custody import Custody
 from engine.cluster.figures import Gathered
-from engine.cluster.following import changed_nodes, entries_of
-from engine.cluster.holding import Held, Roster
+from engine.cluster.following import changed_nodes
+from engine.cluster.holding import Held
 from engine.cluster.journal import Journal
 from engine.cluster.mail import (
     Committed,
     Done,
-    Down,
     Kept,
     MadeUp,
     News,
-    Sealed,
     Start,
     State,
     Stop,
-    Take,
     Template,
     Up,
     of_kind,
 )
 from engine.cluster.outbox import TEMPLATES
-from engine.cluster.placement import Placement, groups_of
-from engine.cluster.shards import Line
+from engine.cluster.placing import Placing
+from engine.cluster.shards import Line, Lines
 from engine.cluster.watching import Watchers
 from engine.cluster.writing import Writing
 from engine.executors.executor import Adopting, Executor, Result
@@ -53,23 +50,11 @@ from engine.operations.errors import UnknownWorkflow
 from engine.reconciling.entries import MARKS, Marks
 from engine.reconciling.results import Commit
 from engine.reconciling.starting import failed, started, stop
-from engine.storage.store import Head, StoreError
+from engine.storage.store import StoreError
 from engine.templates.catalog import Templates
 from rpc.logs import get_logger
 
 _log = get_logger(__name__)
-
-
-class Lines(Protocol):
-    """The shards that are there."""
-
-    def get(self, epoch: int) -> Line | None: ...
-
-    def of(self, number: int) -> Line | None: ...
-
-    def __iter__(self) -> Iterator[Line]: ...
-
-    def put(self, item: Down) -> None: ...
 
 
 class Driver:
@@ -86,28 +71,21 @@ class Driver:
         watchers: Watchers,
     ) -> None:
         self.custody = Custody()
-        self.placement = Placement()
-        self.roster = Roster(limit, self._came, self._heard)
         self.gathered = Gathered()
         self.writing = Writing(journal)
+        self._asking = Asking()
+        self._placing = Placing(limit, self.custody, self.writing, self._asking, templates, self._heard, news)
+        self.roster = self._placing.roster
+        self.lines: Lines
         self.started = 0
         """How often the executor was given a leaf to start."""
         self.counts = Counts()
         """Of workflows that are over: a shard that is killed takes those with it that it has not told of."""
-        self.lines: Lines
-        self._journal = journal
         self._executor = executor
         self._adopting = executor if isinstance(executor, Adopting) else None
-        self._templates = templates
         self._news = news
         self._watchers = watchers
         self._pace = Pace()
-        self._fresh: list[tuple[Held, Sealed]] = []
-        """Those that the store does not have yet."""
-        self._wanted = asyncio.Event()
-        """Set where a workflow may have to be placed."""
-        self._is_placing = False
-        self._asking = Asking()
         self._last: dict[str, list[str]] = {}
         """By uid the nodes that the last pass has changed, of workflows that have leaves to be stopped yet."""
 
@@ -118,21 +96,13 @@ class Driver:
 
     # Workflows
 
-    def _came(self, workflow: Workflow) -> Held:
-        """There is another one. Raises `StoreError` for what is no JSON."""
-        entries = entries_of(workflow)
-        held = Held(workflow, self.custody.take_in(workflow.uid))
-        self._fresh.append((held, entries))
-        self._wanted.set()
-        return held
+    def attach(self, lines: Lines) -> None:
+        """These are the shards."""
+        self.lines = self._placing.lines = lines
 
     def restored(self, workflow: Workflow, record: WalkRecord) -> None:
         """The store had it when it was opened."""
-        held = Held(workflow, self.custody.take_in(workflow.uid, record.leaves))
-        held.written.set_result(None)
-        self.roster.restored(held)
-        self.placement.add(workflow.uid, self._groups(workflow), live=bool(workflow.phase))
-        self._wanted.set()
+        self._placing.restored(workflow, record)
 
     def forget(self, held: Held) -> Coroutine[Any, Any, None]:
         """Know a workflow no more, at once. What is returned is to be awaited by somebody: then nothing is left."""
@@ -142,7 +112,6 @@ class Driver:
         self._news()
         self.custody.forget(workflow.uid)
         self._last.pop(workflow.uid, None)
-        self._fresh = [each for each in self._fresh if each[0] is not held]
         left = Asked.of("forget", {})
         if line is None:
             left.answer.set_result(None)
@@ -152,7 +121,7 @@ class Driver:
         async def forgotten() -> None:
             with suppress(UnknownWorkflow):  # its last pass was committed there meanwhile
                 await left.answer
-            await self.writing.until_done(workflow.uid, lambda: self._journal.delete(workflow.uid))
+            await self.writing.delete(workflow.uid)
             self.roster.parted(workflow)
 
         return forgotten()
@@ -169,9 +138,8 @@ class Driver:
         stop(self._executor, workflow, node, _log.bind(workflow=workflow.key))
 
     def _leave(self, held: Held, *, parting: bool = False) -> None:
-        self.placement.remove(held.workflow.uid)
+        self._placing.left(held)
         self.roster.drop(held, parting=parting)
-        self._wanted.set()  # others may have waited for its place
         for each in held.asked:
             each.answer.set_exception(UnknownWorkflow(f"{held.workflow.key}: it is finished, or gone"))
 
@@ -180,53 +148,13 @@ class Driver:
     async def place(self) -> None:
         """Have workflows be where they are to be, until cancelled, or all is given up."""
         try:
-            await self._place_all()
+            await self._placing.place()
         except Exception as error:
             self._give_up(error)
 
-    async def _place_all(self) -> None:
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            self._is_placing = True
-            fresh, self._fresh = self._fresh, []
-            new = {held.workflow.uid: (held, entries) for held, entries in fresh}
-            changes = [Committed(_head(held.workflow), entries, whole=True) for held, entries in fresh]
-            await self.writing.write(changes, self.custody.__contains__)
-            for uid, (held, _) in new.items():
-                if self.roster.by_uid(uid) is held:
-                    held.written.set_result(None)
-                    self.placement.add(uid, self._groups(held.workflow))
-            for uid, number in self.placement.settle().items():
-                await self._give(uid, number, new[uid][1] if uid in new else None)
-            self._is_placing = False
-            self._news()
-
-    def _groups(self, workflow: Workflow) -> frozenset[str]:
-        try:
-            return groups_of(workflow, self._templates)
-        except Exception:  # what is wrong with it its first pass will say
-            return frozenset((workflow.namespace,))
-
-    async def _give(self, uid: str, number: int, entries: Sealed | None) -> None:
-        """Send a workflow to a shard, as the store has it."""
-        if entries is None:
-            entries = await self.writing.until_done(uid, lambda: self._journal.entries(uid))
-        line, held = self.lines.of(number), self.roster.by_uid(uid)
-        if line is None or held is None or self.placement.shard_of(uid) != number:
-            return  # it is gone meanwhile, or where it was to go is
-        reports = self.custody.give(uid, line.epoch)
-        line.put(Take(uid, entries))
-        for node_id, result in reports:
-            line.report(uid, [node_id], result)
-        asked, held.asked = held.asked, []
-        for each in asked:
-            self._asking.ask(line, uid, each)
-
     def joined(self, line: Line) -> None:
         """A shard is there."""
-        self.placement.joined(line.number)
-        self._wanted.set()
+        self._placing.joined(line.number)
         line.seeing = asyncio.create_task(self._see_to(line), name=f"see to shard {line.number}")
 
     async def gone(self, line: Line) -> None:
@@ -235,7 +163,7 @@ class Driver:
         if line.seeing is not None:
             await asyncio.wait((line.seeing,))
         self.custody.gone(line.epoch)
-        self.placement.gone(line.number)
+        self._placing.gone(line.number)
         self.gathered.gone(line.number)
         for uid, asked in self._asking.gone(line.epoch):
             held = self.roster.by_uid(uid)
@@ -243,7 +171,6 @@ class Driver:
                 held.asked.append(asked)
             elif not asked.answer.done():
                 asked.answer.set_result(None)
-        self._wanted.set()
         self._news()
 
     # What is asked of them
@@ -401,7 +328,7 @@ class Driver:
     @property
     def is_done(self) -> bool:
         """Whether all is done that was said, by shards and to them."""
-        return not (self._fresh or self._is_placing or self._wanted.is_set()) and all(
+        return self._placing.is_done and all(
             line.state is not None and line.state.taken == line.mailbox.said and not line.came and not line.is_busy
             for line in self.lines
         )
@@ -421,7 +348,3 @@ def _together(came: deque[Up]) -> list[Up]:
         if isinstance(item, Stop):
             stopped.add(item.uid)
     return items
-
-
-def _head(workflow: Workflow) -> Head:
-    return Head(workflow.uid, workflow.namespace, workflow.name, workflow.phase)

@@ -21,7 +21,7 @@ from engine.cluster.handing import Handing
 from engine.cluster.holding import Held
 from engine.cluster.journal import Remembered, Stored
 from engine.cluster.processes import Processes
-from engine.cluster.shard import Settings
+from engine.cluster.shard import Settings, ended
 from engine.cluster.shards import Line, Owner, Shards
 from engine.cluster.transport import Transport
 from engine.cluster.turning import Turning
@@ -163,7 +163,8 @@ class Fleet:
         )
         self._turning = Turning(self._driver, self._roster, lambda: is_silent(self.executor))
         owner = Owner(self._handing.settings, self._joined, self._driver.gone, self._turning.failed)
-        self._lines = self._driver.lines = Shards(_transport(over, address), shards, deadline, owner)
+        self._lines = Shards(_transport(over, address), shards, deadline, owner)
+        self._driver.attach(self._lines)
         self._parting: set[asyncio.Future[None]] = set()
         """What is left to be done of workflows that are known no more."""
         self._stack = AsyncExitStack()
@@ -192,7 +193,7 @@ class Fleet:
             stack.enter_context(self._handing.to(self._lines.put))
             await stack.enter_async_context(self._lines)
             placing = asyncio.create_task(self._driver.place(), name="place workflows")
-            stack.push_async_callback(_ended, placing)
+            stack.push_async_callback(ended, placing)
             stack.push_async_callback(self._turning.close)
             self._stack = stack.pop_all()
         return self
@@ -500,8 +501,3 @@ def _transport(over: Over | Transport, address: str | None) -> Transport:
     if over == "ray":
         return Actors(address)
     raise ValueError(f'over: expected "processes" or "ray", got {over!r}')
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait((task,))

@@ -12,7 +12,6 @@ import math
 import os
 import pickle
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -42,7 +41,7 @@ from engine.cluster.mail import (
 )
 from engine.cluster.mailbox import Mailbox
 from engine.cluster.outbox import Mailing, Outbox
-from engine.cluster.transport import UNDER_WAY
+from engine.cluster.polling import Polls
 from engine.cluster.watching import Logging, Mailed, Observed
 from engine.engine import Engine
 from engine.executors.simulated import SimulatedExecutor
@@ -103,7 +102,7 @@ class Shard:
         given = msgspec.json.decode(settings, type=Settings)
         self.deadline = given.deadline
         self._mailbox = Mailbox[Up, Down](given.epoch)
-        self._polls = _Polls(given.deadline / BEATS)
+        self._polls = Polls(given.deadline / BEATS)
         self._outbox = Outbox(self)
         self._registry = Registry(unpacked(given.config), processes=given.shards) if given.config is not None else None
         self._simulated: SimulatedExecutor | None = None
@@ -154,7 +153,7 @@ class Shard:
             await stack.enter_async_context(self._engine)
             self._seeing = asyncio.create_task(self._see_to_all(), name="shard: see to what comes")
             self._seeing.add_done_callback(lambda _: self._polls.answer())
-            stack.push_async_callback(_ended, self._seeing)
+            stack.push_async_callback(ended, self._seeing)
             self._stack = stack.pop_all()
         return self
 
@@ -162,9 +161,9 @@ class Shard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._turning is not None:
-            await _ended(self._turning)
+            await ended(self._turning)
         for each in list(self._begun):
-            await _ended(each)
+            await ended(each)
         await self._stack.aclose()
 
     # Mail
@@ -306,7 +305,7 @@ class Shard:
         self._turning.add_done_callback(lambda _: self._polls.answer_within(0.0))
         await asyncio.sleep(0)  # there is never nobody to turn for
         if before is not None:
-            await _ended(before)
+            await ended(before)
 
     # What is asked
 
@@ -351,7 +350,7 @@ class Shard:
 
     async def _rested(self, turning: asyncio.Task[None] | None) -> None:
         if turning is not None:  # somebody may want another one by now
-            await _ended(turning)
+            await ended(turning)
         await self._engine.saved()
         self.put(self._teller.take())
 
@@ -370,47 +369,7 @@ _OPERATIONS: Final[Mapping[str, Callable[..., object]]] = {
 """Those of a workflow that is not finished; what they change is mailed before the answer is."""
 
 
-class _Polls:
-    """Exchanges that wait, the first for no longer than ``longest`` seconds: then, or by `answer`, or where there are
-    too many, it is answered."""
-
-    def __init__(self, longest: float) -> None:
-        self._longest = longest
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-
-    async def wait(self, *, ready: bool) -> None:
-        """Until it is answered."""
-        mine = asyncio.get_running_loop().create_future()
-        self._waiting.append(mine)
-        if len(self._waiting) == UNDER_WAY:  # so that there can be another one
-            self.answer()
-        self.answer_within(0.0 if ready else self._longest)
-        await mine
-
-    def answer_within(self, seconds: float) -> None:
-        """Have the first that waits, if any does, answered in so many seconds; the least of them counts."""
-        loop = asyncio.get_running_loop()
-        due = loop.time() + seconds
-        if not self._waiting or (self._timer is not None and self._due <= due):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._due = loop.call_later(seconds, self.answer), due
-
-    def answer(self) -> None:
-        """Have the first that waits answered now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._waiting:
-            first = self._waiting.popleft()
-            if not first.done():
-                first.set_result(None)
-        self.answer_within(self._longest)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
+async def ended(task: asyncio.Task[None]) -> None:
+    """End a task, and wait until it has."""
     task.cancel()
     await asyncio.wait((task,))

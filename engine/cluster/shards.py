@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -137,6 +137,18 @@ class Line:
     def _lost(self, why: str) -> None:
         if self._over is not None and not self._over.done():
             self._over.set_result(why)
+
+
+class Lines(Protocol):
+    """The shards that are there."""
+
+    def get(self, epoch: int) -> Line | None: ...
+
+    def of(self, number: int) -> Line | None: ...
+
+    def __iter__(self) -> Iterator[Line]: ...
+
+    def put(self, item: Down) -> None: ...
 
 
 class Owner(NamedTuple):

@@ -9,10 +9,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
-from engine.cluster.driver import Lines
 from engine.cluster.holding import Held, Roster
 from engine.cluster.mail import Down, Drain, Turn
-from engine.cluster.shards import Line
+from engine.cluster.shards import Line, Lines
 from engine.cluster.transport import TransportError
 from engine.cluster.writing import Writing
 from engine.storage.store import StoreError

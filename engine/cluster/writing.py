@@ -9,7 +9,7 @@ from inspect import iscoroutine
 from typing import Final, TypeVar
 
 from engine.cluster.journal import Journal, merged
-from engine.cluster.mail import Committed
+from engine.cluster.mail import Committed, Sealed
 from engine.storage.store import StoreError
 from rpc.logs import get_logger
 
@@ -67,8 +67,16 @@ class Writing:
         for uid in by_uid:
             self._errors.pop(uid, None)  # of those that nobody wants any more, too
 
-    async def until_done(self, uid: str, what: Callable[[], Awaitable[_T]]) -> _T:
-        """Something else that is asked of the store, likewise."""
+    async def entries(self, uid: str) -> Sealed:
+        """What the store has of a workflow."""
+        return await self._until_done(uid, lambda: self._journal.entries(uid))
+
+    async def delete(self, uid: str) -> None:
+        """Have the store forget a workflow."""
+        await self._until_done(uid, lambda: self._journal.delete(uid))
+
+    async def _until_done(self, uid: str, what: Callable[[], Awaitable[_T]]) -> _T:
+        """Something is asked of the store, until it does it."""
         pause = PAUSES[0]
         while True:
             try:

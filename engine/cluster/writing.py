@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from inspect import iscoroutine
 from typing import Final, TypeVar
 
@@ -52,7 +53,7 @@ class Writing:
             by_uid.setdefault(change.head.uid, []).append(change)
         left, pause = list(map(merged, by_uid.values())), PAUSES[0]
         while left := [each for each in left if wanted(each.head.uid)]:
-            asked = [(each, _begun(self._journal.commit(each))) for each in left]
+            asked = [(each, _begun(partial(self._journal.commit, each))) for each in left]
             left = []
             for each, writing in asked:
                 try:
@@ -122,6 +123,12 @@ class Writing:
         _log.warning("store failed", uid=uid, reason=reason)
 
 
-def _begun(writing: Awaitable[object]) -> Awaitable[object]:
-    """All are asked for before any is waited for."""
+def _begun(write: Callable[[], Awaitable[object]]) -> Awaitable[object]:
+    """All are asked for before any is waited for; a store may fail at either."""
+    try:
+        writing = write()
+    except Exception as error:
+        failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        failed.set_exception(error)
+        return failed
     return asyncio.ensure_future(writing) if iscoroutine(writing) else writing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,22 @@ async def test_a_store_that_fails_is_tried_again_and_nothing_is_started_before()
         serving.cancel()
     assert leaves.twice == []
     assert len(leaves.started) == 4
+
+
+async def test_a_store_that_fails_before_there_is_anything_to_await_is_tried_again_as_well() -> None:
+    class Abrupt(MemoryStore):
+        failures = 2
+
+        def commit(self, change: Change) -> Awaitable[int]:
+            if self.failures:
+                self.failures -= 1
+                raise OSError("the disk is full")
+            return super().commit(change)
+
+    async with Fleet(over=Inside(), executor=Leaves(), store=Abrupt()) as fleet:
+        work = fan("one")
+        await fleet.run([work])
+        assert (work.phase, fleet.stats.writes_failed) == ("Succeeded", 2)
 
 
 async def test_a_submission_that_cannot_be_written_waits() -> None:

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -209,7 +210,9 @@ def test_the_image_has_all_that_the_package_needs() -> None:
     assert all((ROOT / each).exists() for each in copied), copied
     packages = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"tests"}
     assert packages <= {each.rstrip("/") for each in copied}
-    assert {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "oarlock_guard.py"} <= set(copied)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    modules = {f"{each}.py" for each in project["tool"]["setuptools"]["py-modules"]}
+    assert {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", *modules} <= set(copied)
     assert instructions("USER") == ["10001:10001"]
 
 

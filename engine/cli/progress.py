@@ -25,7 +25,7 @@ _SHARE: Final = 0.02
 @contextlib.contextmanager
 def showing_progress(engine: Reconciler, total: int) -> Iterator[None]:
     """Two lines on standard error while it is a terminal, nothing otherwise; within the engine's event loop."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)  # lines of the log come by it, and stay lines
     if not console.is_terminal:
         yield
         return

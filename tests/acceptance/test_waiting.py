@@ -141,19 +141,35 @@ def terminal() -> Iterator[tuple[int, int]]:
     os.close(reading)
 
 
-async def test_progress_says_what_is_waited_for(plugin: Any, tmp_path: Path, terminal: tuple[int, int]) -> None:
-    peer = await plugin({"node.preExecute": {"requeue": "1h"}})
-    (tmp_path / "plugins.toml").write_text(
-        f'[engine]\nenabled = true\n[[plugins]]\nname = "late"\naddress = "{peer.address}"\n'
+async def _shown(folder: Path, address: str, terminal: tuple[int, int], until: bytes) -> bytes:
+    """What `oarlock run` writes to a terminal of 80 columns until it has written that."""
+    (folder / "plugins.toml").write_text(
+        f'[engine]\nenabled = true\n[[plugins]]\nname = "late"\naddress = "{address}"\nretry = {{ attempts = 1 }}\n'
     )
-    (tmp_path / "work.yaml").write_text(yaml.safe_dump(workflow(container("leaf")).to_dict()))
+    (folder / "work.yaml").write_text(yaml.safe_dump(workflow(container("leaf")).to_dict()))
     writing, reading = terminal
     command = [sys.executable, "-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--executor", "pending"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     shown = b""
-    async with started_here(*command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=writing, env=environment):
+    async with started_here(*command, cwd=folder, stdout=subprocess.DEVNULL, stderr=writing, env=environment):
         os.close(writing)
-        while b"requeued by a plugin (work)" not in shown:
+        while until not in shown:
             shown += await asyncio.to_thread(os.read, reading, 65536)
+    return shown
+
+
+async def test_progress_says_what_is_waited_for(plugin: Any, tmp_path: Path, terminal: tuple[int, int]) -> None:
+    peer = await plugin({"node.preExecute": {"requeue": "1h"}})
+    shown = await _shown(tmp_path, peer.address, terminal, b"requeued by a plugin (work)")
     assert b"0 of 1 workflows" in shown
     assert b"  default/work: 1 requeued by a plugin (work)" in shown
+
+
+async def test_a_line_of_the_log_stays_one_beside_the_progress(
+    plugin: Any, tmp_path: Path, terminal: tuple[int, int]
+) -> None:
+    peer = await plugin({"node.preExecute": 503})
+    shown = await _shown(tmp_path, peer.address, terminal, b" retry_in=0.2s\r\n")
+    assert re.search(
+        rb'msg="pass aborted" workflow=default/work pass_id=1 reason="[^"\r\n]+" retry_in=0\.1s\r\n', shown
+    )

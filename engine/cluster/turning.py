@@ -129,6 +129,7 @@ class Turning:
 
     def _turn(self) -> None:
         """Have all turn, for as long as anybody wants that."""
+        self._roster.settled = False
         limits = [waiter.limit for waiter in self._waiters]
         limit = None if None in limits else max((each for each in limits if each is not None), default=None)
         if not self._is_on or limit != self._limit:

@@ -167,6 +167,7 @@ class Loop:
                 await self._halt()
 
     def _begin_turning(self) -> None:
+        self._active.settled = False
         self._turning = asyncio.create_task(self._turn(), name="the loop over workflows")
         self._turning.add_done_callback(self._turned)
 

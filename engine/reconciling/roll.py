@@ -64,6 +64,8 @@ class Roll(Generic[R]):
         self.limit = limit
         self.listeners: list[Callable[[Commit], None]] = []
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.settled = False
+        """Whether no more passes will be made, unless somebody has them made again."""
         self._thread: int | None = None
         self._by_uid: dict[str, R] = {}
         self._parting: WeakSet[Workflow] = WeakSet()
@@ -214,6 +216,7 @@ class Roll(Generic[R]):
 
     def settle(self) -> None:
         """No more passes will be made: whoever waits for a workflow hears of that, and nobody has any."""
+        self.settled = True
         for run in list(self.runs.values()):
             self.release(run.workflow)
             run.tell_waiting()
@@ -222,7 +225,7 @@ class Roll(Generic[R]):
         """Wait until the workflow is over. Raises `NotFinished` where it will not be."""
         self.check_thread()
         run = self.find(workflow)
-        if run is not None:
+        if run is not None and not self.settled:
             over = asyncio.get_running_loop().create_future()
             run.waiting[over] = lambda: None if over.done() else over.set_result(None)
             try:

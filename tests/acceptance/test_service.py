@@ -162,8 +162,28 @@ async def test_who_waits_hears_that_the_engine_was_drained() -> None:
         await served
         with pytest.raises(NotFinished, match="the engine makes no more passes"):
             await waiting
+        with pytest.raises(NotFinished, match="the engine makes no more passes"):
+            await handle.finished()
         with pytest.raises(Draining, match="default/late: the engine is draining"):
             engine.submit(leaf("late"))
+    with pytest.raises(NotFinished, match="the engine makes no more passes"):
+        await handle.finished()
+
+
+async def test_who_waits_goes_on_waiting_where_a_closed_engine_is_run_again() -> None:
+    executor = Runs()
+    engine = Engine(executor=executor)
+    async with engine:
+        handle = engine.submit(leaf())
+    async with engine:
+        served = asyncio.create_task(engine.serve())
+        await executor.heard("+work a")
+        waiting = asyncio.create_task(handle.finished())
+        await asyncio.sleep(0)
+        engine.report(handle, by_name(handle.workflow)["a"].id, Result("Succeeded"))
+        assert (await waiting).phase == "Succeeded"
+        engine.drain(0)
+        await served
 
 
 async def test_an_engine_that_is_closed_ends_what_serves_it() -> None:

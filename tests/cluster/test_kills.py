@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from random import Random
 
 from engine import Fleet
@@ -21,7 +22,8 @@ async def test_shards_that_are_killed_lose_nothing() -> None:
 
 async def test_a_shard_that_is_stopped_is_taken_for_dead() -> None:
     def stop(link: Link, dice: Random) -> None:
-        os.kill(process_of(link), signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # on a busy machine it may have ended itself by then
+            os.kill(process_of(link), signal.SIGSTOP)
 
     outcome = await kill(1, 2, Processes(), stop, deadline=2.0)
     assert (outcome.lost, outcome.twice) == (0, 0)

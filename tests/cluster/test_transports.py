@@ -153,7 +153,7 @@ async def test_what_still_runs_is_killed_with_its_transport(transport: Transport
 
 @pytest.mark.parametrize("doing", [None, b"stuck"])
 async def test_a_shard_without_an_exchange_for_its_deadline_ends_itself(begin: Begin, doing: bytes | None) -> None:
-    link = await begin(Settings(deadline=0.5))
+    link = await begin(Settings(deadline=1.0))
     pid = process_of(link)
     if doing is not None:
         with pytest.raises(Gone):

@@ -108,16 +108,18 @@ def _values(text: bytes, take: Callable[[Any], None]) -> Pieces:
     several = list[Any]()
     at, size = text.index(b"[") + 1, AT_A_TIME
     while at + size < len(text):
-        end = text.rfind(b",", at, at + size)
+        end = text.rfind(b",", at, at + size)  # -1 where one text is all of that
         try:
-            several += msgspec.json.decode(b"[%b]" % text[at:end], type=list[Any])
+            some = msgspec.json.decode(b"[%b]" % text[at : max(end, at)], type=list[Any])
         except ValueError:
-            size *= 2
-        else:
-            at, size = end + 1, AT_A_TIME
+            some = []
+        several += some
+        at, size = (end + 1, AT_A_TIME) if some else (at, size * 2)
         yield
-    several += msgspec.json.decode(b"[" + text[at:], type=list[Any])
-    take(several)
+    some = msgspec.json.decode(b"[" + text[at:], type=list[Any])
+    if several and not some:
+        raise msgspec.DecodeError("JSON is malformed: expected a value after the last comma")
+    take(several + some)
 
 
 class ListOptions(msgspec.Struct, frozen=True):

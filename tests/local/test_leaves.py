@@ -68,6 +68,36 @@ PROBE = {"exec": {"command": ["true"]}}
         ({"resource": {"action": "get"}}, "resource: there is no cluster that it could be applied to"),
         ({"http": {"url": "http://localhost"}}, "http: is not run by the local executor"),
         (
+            {"container": {"image": "a", "command": ["true"], "env": [{"name": "A=B", "value": "c"}]}},
+            "container.env: expected names of variables, without '=', got 'A=B'",
+        ),
+        (
+            {"container": {"image": "a", "command": ["true"], "env": [{"name": "", "value": "c"}]}},
+            "container.env: expected names of variables, without '=', got ''",
+        ),
+        (
+            {"container": {"image": "a", "command": ["true"], "env": [{"name": "A\0", "value": "c"}]}},
+            "container: expected arguments and variables without NUL",
+        ),
+        (
+            {
+                "daemon": True,
+                "container": {
+                    "image": "a",
+                    "command": ["true"],
+                    "readinessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": "often"},
+                },
+            },
+            "readinessProbe: periodSeconds: expected a number, got a string",
+        ),
+        (
+            {
+                "daemon": True,
+                "container": {"image": "a", "command": ["true"], "readinessProbe": {"grpc": {"port": 80}}},
+            },
+            "readinessProbe: expected one of exec, httpGet, tcpSocket",
+        ),
+        (
             {"containerSet": {"retryStrategy": {"retries": 1}, "containers": [{"name": "a", "command": ["true"]}]}},
             "containerSet.retryStrategy: is not run by the local executor, the template's retryStrategy is",
         ),

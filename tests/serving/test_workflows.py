@@ -387,10 +387,20 @@ async def test_a_large_workflow_is_shown_whole() -> None:
         list(range(100_000)),
         ['one, "two", [three], \\'] * 30_000,
         [*range(50_000), "," * 200_000, *range(50_000)],
+        ["x" * 300_000],
+        ["[" * 200_000, "x" * 200_000, 1],
         ["a", [1, 2], {"b": ","}] * 30_000,
         [None, True, -1.5, ""] * 50_000,
     ],
-    ids=["numbers", "texts with commas", "a large text in the middle", "what has parts", "all kinds"],
+    ids=[
+        "numbers",
+        "texts with commas",
+        "a large text in the middle",
+        "one large text",
+        "large texts",
+        "what has parts",
+        "all kinds",
+    ],
 )
 async def test_a_long_list_is_taken_as_a_short_one_is(items: list[Any]) -> None:
     step = {"name": "s", "template": "leaf", "withItems": items}

@@ -62,7 +62,7 @@ class Leaf:
         self._runs, self._template, self._node = runs, template, node
         self.containers = members(template)
         self.main = next(each for each in self.containers if each.role == MAIN).document
-        self.probe = check_probe(self.main) if self.is_daemon else {}
+        self.probe = check_probe(self.main) if self.is_daemon else None
         runs.leaf(self.uid, self.node_id)
 
     @property

@@ -129,8 +129,10 @@ class Staging:
         places = {"HOME": self._paths.real(HOME), "TMPDIR": self._paths.real(TMP)}
         for place in (folder, *places.values()):
             place.mkdir(parents=True, exist_ok=True)
-        if any("\0" in each for each in (*command, *arguments, *own.values())):
+        if any("\0" in each for each in (*command, *arguments, *own, *own.values())):
             raise CannotRun(member.field, "expected arguments and variables without NUL")
+        if wrong := [name for name in own if not name or "=" in name]:
+            raise CannotRun(f"{member.field}.env", f"expected names of variables, without '=', got {wrong[0]!r}")
         image = document.get("image") or ""
         return Container(
             name=member.name,

@@ -8,66 +8,102 @@ import marshal
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
+
+import msgspec
 
 from engine.executors.local.configuration import CannotRun
+from engine.shape import explain
 from engine.substitution.variables import text_of
 
 Document = Mapping[str, Any]
 
-PROBES: Final = ("exec", "httpGet", "tcpSocket")
-_NUMBERS: Final = ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "successThreshold")
+
+class _Exec(msgspec.Struct, frozen=True):
+    command: list[Any] = []
 
 
-def check_probe(container: Document) -> Document:
-    """The probe of a container, empty where it has none. Raises `CannotRun` for one that cannot be made."""
-    probe: Document = container.get("readinessProbe") or {}
-    if probe and not any(probe.get(kind) for kind in PROBES):
-        raise CannotRun("readinessProbe", f"expected one of {', '.join(PROBES)}")
-    for field in _NUMBERS:
-        if not isinstance(probe.get(field) or 0, int | float):
-            raise CannotRun(f"readinessProbe.{field}", f"expected a number, got {probe[field]!r}")
+class _Socket(msgspec.Struct, frozen=True):
+    port: int | str
+    host: str | None = None
+
+
+class _Header(msgspec.Struct, frozen=True):
+    name: str
+    value: str | None = None
+
+
+class _Get(_Socket, frozen=True, rename="camel"):
+    path: str | None = None
+    scheme: str | None = None
+    http_headers: list[_Header] | None = None
+
+
+class Probe(msgspec.Struct, frozen=True, rename="camel"):
+    """A `readinessProbe`; what is null has the default of Kubernetes."""
+
+    exec: _Exec | None = None
+    http_get: _Get | None = None
+    tcp_socket: _Socket | None = None
+    initial_delay_seconds: float | None = None
+    period_seconds: float | None = None
+    timeout_seconds: float | None = None
+    success_threshold: int | None = None
+
+
+def check_probe(container: Document) -> Probe | None:
+    """The probe of a container, if it has one. Raises `CannotRun` for one of another kind, or that is wrong."""
+    given = container.get("readinessProbe")
+    if not given:
+        return None
+    try:
+        probe = msgspec.convert(given, Probe)
+    except msgspec.ValidationError as error:
+        raise CannotRun("readinessProbe", explain(str(error))) from None
+    if not (probe.exec or probe.http_get or probe.tcp_socket):
+        raise CannotRun("readinessProbe", "expected one of exec, httpGet, tcpSocket")
     return probe
 
 
-async def until_ready(probe: Document, container: Document, leaf: Path) -> None:
-    """Ask until it succeeds, as often in a row as it says. The defaults are those of Kubernetes."""
-    if not probe:
+async def until_ready(probe: Probe | None, container: Document, leaf: Path) -> None:
+    """Ask until it succeeds, as often in a row as it says."""
+    if probe is None:
         return
-    await asyncio.sleep(probe.get("initialDelaySeconds") or 0)
+    await asyncio.sleep(probe.initial_delay_seconds or 0)
     good = 0
     while True:
         try:
-            async with asyncio.timeout(probe.get("timeoutSeconds") or 1):
+            async with asyncio.timeout(probe.timeout_seconds or 1):
                 good = good + 1 if await _succeeds(probe, container, leaf) else 0
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, ValueError):  # of the latter are a line without end, and a NUL in a command
             good = 0
-        if good >= (probe.get("successThreshold") or 1):
+        if good >= (probe.success_threshold or 1):
             return
-        await asyncio.sleep(probe.get("periodSeconds") or 10)
+        await asyncio.sleep(probe.period_seconds or 10)
 
 
-async def _succeeds(probe: Document, container: Document, leaf: Path) -> bool:
-    if probe.get("exec"):
-        return await _run([text_of(each) for each in probe["exec"].get("command") or ()], leaf)
-    asked: Document = probe.get("httpGet") or probe["tcpSocket"]
-    host, port = asked.get("host") or "127.0.0.1", _port(asked.get("port"), container)
-    if probe.get("tcpSocket"):
-        _, writer = await asyncio.open_connection(host, port)
-        writer.close()
-        return True
-    return await _get(host, port, asked)
+async def _succeeds(probe: Probe, container: Document, leaf: Path) -> bool:
+    if probe.exec is not None:
+        return await _run([text_of(each) for each in probe.exec.command], leaf)
+    asked = probe.http_get or probe.tcp_socket
+    assert asked is not None, "a probe that was checked has one of them"
+    host, port = asked.host or "127.0.0.1", _port(asked.port, container)
+    if isinstance(asked, _Get):
+        return await _get(host, port, asked)
+    _, writer = await asyncio.open_connection(host, port)
+    writer.close()
+    return True
 
 
-async def _get(host: str, port: int, asked: Document) -> bool:
+async def _get(host: str, port: int, asked: _Get) -> bool:
     """Whether a GET is answered with a success or a redirection."""
-    trusting = ssl.create_default_context() if str(asked.get("scheme")).upper() == "HTTPS" else None
+    trusting = ssl.create_default_context() if (asked.scheme or "").upper() == "HTTPS" else None
     if trusting is not None:  # a probe trusts anybody, as the kubelet does
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     reader, writer = await asyncio.open_connection(host, port, ssl=trusting)
     try:
-        headers = "".join(f"{each['name']}: {each.get('value') or ''}\r\n" for each in asked.get("httpHeaders") or ())
-        path = str(asked.get("path") or "/").lstrip("/")
+        headers = "".join(f"{each.name}: {each.value or ''}\r\n" for each in asked.http_headers or ())
+        path = (asked.path or "/").lstrip("/")
         writer.write(f"GET /{path} HTTP/1.1\r\nHost: {host}:{port}\r\n{headers}Connection: close\r\n\r\n".encode())
         status = (await reader.readline()).split(b" ")
         return len(status) > 1 and status[1].isdigit() and 200 <= int(status[1]) < 400
@@ -75,10 +111,10 @@ async def _get(host: str, port: int, asked: Document) -> bool:
         writer.close()
 
 
-def _port(port: object, container: Document) -> int:
+def _port(port: int | str, container: Document) -> int:
     """The number of a port, which may be given by its name. Raises `OSError` where there is none of that name."""
-    if isinstance(port, int) or str(port).isdigit():
-        return int(str(port))
+    if isinstance(port, int) or port.isdecimal():
+        return int(port)
     for each in container.get("ports") or ():
         if each.get("name") == port:
             return int(each["containerPort"])

@@ -86,10 +86,11 @@ class Container:
                 setpgroup=0,
                 setsigdef=IGNORED,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:  # of the latter are characters that the machine's encoding has not
             os.close(out)
             os.close(err)
-            self.give_up(f"command {command[0]!r} cannot be started on this machine: {error.strerror}")
+            why = error.strerror if isinstance(error, OSError) else error
+            self.give_up(f"command {command[0]!r} cannot be started on this machine: {why}")
             return False
         finally:
             os.close(out_end)

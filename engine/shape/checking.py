@@ -140,6 +140,8 @@ def explain(text: str) -> str:
     if mismatch := _MISMATCH.fullmatch(reason):
         wanted = [_NAMES.get(each, each) for each in mismatch["wanted"].split(" | ") if each != "null"]
         reason = f"expected {' or '.join(wanted)}, got {_NAMES.get(mismatch['found'], mismatch['found'])}"
+    elif reason.startswith("Expected "):  # a bound, or a pattern
+        reason = "e" + re.sub(r"`(\w+)`", lambda each: _NAMES.get(each[1], each[1]), reason[1:])
     elif missing := _MISSING.fullmatch(reason):
         reason = f"expected a {missing['field']}, got none"
     elif unknown := _UNKNOWN.fullmatch(reason):

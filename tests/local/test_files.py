@@ -223,6 +223,34 @@ class TestEscapes:
         assert "leads out of the leaf's folder" in named(workflow, "second").message
         assert _text(secret) == "secret"
 
+    @pytest.mark.parametrize(
+        "second",
+        [
+            {"workingDir": "/v/link/made", "volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+            {"volumeMounts": [{"name": "v", "mountPath": "/w", "subPath": "link/made"}]},
+        ],
+        ids=["the working directory", "a part of a volume"],
+    )
+    async def test_by_a_folder_that_is_to_be_made_behind_a_link(
+        self, machine: Machine, tmp_path: Path, second: dict[str, Any]
+    ) -> None:
+        templates = [shell("first", f"ln -s {tmp_path} /v/link"), shell("second", "true")]
+        templates[0]["script"] |= {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+        templates[1]["script"] |= second
+        claim = {"metadata": {"name": "v"}, "spec": {}}
+        main = steps("main", {"name": "first"}, {"name": "second"})
+        workflow = await machine.run(main, *templates, volumeClaimTemplates=[claim])
+        assert "leads out of the " in named(workflow, "second").message
+        assert not (tmp_path / "made").exists()
+
+    async def test_by_the_name_of_a_container(self, machine: Machine, tmp_path: Path) -> None:
+        names = ("../../../../../../made", "a\tb", "..")
+        for name in names:
+            first = {"name": name, "image": "a", "command": ["true"]}
+            workflow = await machine.run({**shell("main", "true"), "initContainers": [first]})
+            assert "initContainers[0].name: expected" in named(workflow, "w").message
+        assert not (tmp_path / "made").exists()
+
     async def test_by_the_key_of_an_output(self, machine: Machine, secret: Path) -> None:
         outputs = leaves({"name": "o", "path": "/tmp/o", "s3": {"key": "../../../secret"}})
         workflow = await machine.run(shell("main", "echo overwritten > /tmp/o", outputs=outputs))

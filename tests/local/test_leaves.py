@@ -98,6 +98,44 @@ PROBE = {"exec": {"command": ["true"]}}
             "readinessProbe: expected one of exec, httpGet, tcpSocket",
         ),
         (
+            {
+                "initContainers": [{"name": "../out", "image": "a", "command": ["true"]}],
+                "container": {"image": "a", "command": ["true"]},
+            },
+            "initContainers[0].name: expected a string matching regex '^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$'",
+        ),
+        (
+            {
+                "sidecars": [{"name": "main", "image": "a", "command": ["true"]}],
+                "container": {"image": "a", "command": ["true"]},
+            },
+            "container.name: expected another one, 'main' is the name of two containers",
+        ),
+        (
+            {
+                "volumes": [{"name": "a", "emptyDir": {}}],
+                "container": {"image": "a", "command": ["true"], "volumeMounts": [{"name": "a"}]},
+            },
+            "container.volumeMounts[0]: expected a mountPath, got none",
+        ),
+        (
+            {
+                "container": {
+                    "image": "a",
+                    "command": ["true"],
+                    "env": [{"name": "A", "valueFrom": {"configMapKeyRef": "b"}}],
+                }
+            },
+            "container.env[0].valueFrom.configMapKeyRef: expected a mapping, got a string",
+        ),
+        (
+            {
+                "inputs": {"artifacts": [{"name": "a", "path": "/a", "raw": {"data": "b"}, "mode": 10**12}]},
+                "container": {"image": "a", "command": ["true"]},
+            },
+            "inputs.artifacts[0].mode: expected a whole number <= 4095",
+        ),
+        (
             {"containerSet": {"retryStrategy": {"retries": 1}, "containers": [{"name": "a", "command": ["true"]}]}},
             "containerSet.retryStrategy: is not run by the local executor, the template's retryStrategy is",
         ),

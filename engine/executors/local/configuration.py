@@ -97,6 +97,8 @@ class Environment:
 
     def _value(self, source: Document, field: str) -> str | None:
         for kind, reference in source.items():
+            if reference is None:
+                continue
             where = f"{field}.valueFrom.{kind}"
             if kind == "configMapKeyRef":
                 return self._maps.value(reference, where)

@@ -65,7 +65,10 @@ def members(template: Document) -> list[Member]:
         if template.get(kind) is not None:
             raise CannotRun(kind, why)
     found = list(_members(template))
+    names = [each.name for each in found]
     for each in found:
+        if names.count(each.name) > 1:
+            raise CannotRun(f"{each.field}.name", f"expected another one, {each.name!r} is the name of two containers")
         if not each.document.get("command"):
             image = each.document.get("image") or ""
             raise CannotRun(
@@ -125,8 +128,8 @@ class Staging:
             script.write_text(self._paths.rewrite(member.source))
             script.chmod(0o700)
             arguments.append(str(script))
-        folder = self._paths.real(text_of(document.get("workingDir") or "/"))
-        places = {"HOME": self._paths.real(HOME), "TMPDIR": self._paths.real(TMP)}
+        folder = self._paths.found(text_of(document.get("workingDir") or "/"))
+        places = {"HOME": self._paths.found(HOME), "TMPDIR": self._paths.found(TMP)}
         for place in (folder, *places.values()):
             place.mkdir(parents=True, exist_ok=True)
         if any("\0" in each for each in (*command, *arguments, *own, *own.values())):

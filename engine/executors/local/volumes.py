@@ -39,10 +39,10 @@ class Volumes:
                     raise CannotRun("volumeMounts.mountPath", "expected a path, got none")
                 path, folder = clean(mount["mountPath"]), self._folder(str(mount.get("name")))
                 place = folder / clean(mount.get("subPath") or "").lstrip("/")
-                if not place.exists():
-                    place.mkdir(parents=True)
                 if not place.resolve().is_relative_to(folder.resolve()):
                     raise CannotRun("volumeMounts.subPath", f"{mount['subPath']!r} leads out of the volume")
+                if not place.exists():
+                    place.mkdir(parents=True)
                 if found.setdefault(path, str(place)) != str(place):
                     raise CannotRun("volumeMounts.mountPath", f"two containers mount different volumes at {path!r}")
         return found

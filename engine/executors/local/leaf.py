@@ -22,7 +22,7 @@ from engine.executors.local.paths import Paths, own_paths
 from engine.executors.local.pods import MAIN, Staging, declared, members
 from engine.executors.local.readiness import check_probe
 from engine.executors.local.results import MAX_VALUE, collect, read_exits
-from engine.executors.local.shapes import Inputs, Spec, Template, check
+from engine.executors.local.shapes import Inputs, Spec, Template, checked
 from engine.executors.local.supervising import replace
 from engine.executors.local.volumes import Volumes
 from engine.model.node import ERROR, SUCCEEDED, Node
@@ -61,7 +61,7 @@ class Leaf:
         self.supervisor: int | None = None
         self.task: asyncio.Task[None] | None = None
         self._runs, self._template, self._node = runs, template, node
-        check(template, Template)
+        checked(template, Template)
         self.containers = members(template)
         self.main = next(each for each in self.containers if each.role == MAIN).document
         self.probe = check_probe(self.main) if self.is_daemon else None
@@ -79,11 +79,11 @@ class Leaf:
         """
         folder = self._runs.begin(self.uid, self.node_id)
         inputs = orjson.loads(bytes(self._node.inputs)) if self._node.inputs else {}
-        check({"inputs": inputs}, Inputs)
+        checked({"inputs": inputs}, Inputs)
         artifacts = inputs.get("artifacts") or []
         document = self.workflow.document
         spec = {**(document["status"].get("storedWorkflowTemplateSpec") or {}), **document["spec"]}
-        check(spec, Spec)
+        checked(spec, Spec)
         volumes = Volumes(self._template, spec, maps, folder, self._runs.run(self.uid))
         mounts = volumes.mounts(each.document for each in self.containers)
         own, above = own_paths([*declared(self._template, artifacts, self.containers), *mounts])

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from engine.executors.local.configuration import CannotRun
-from engine.shape import explain
+from engine.executors.local.shapes import checked
 from engine.substitution.variables import text_of
 
 Document = Mapping[str, Any]
@@ -51,15 +51,17 @@ class Probe(msgspec.Struct, frozen=True, rename="camel"):
     success_threshold: int | None = None
 
 
+class _Probed(msgspec.Struct, frozen=True, rename="camel"):
+    readiness_probe: Probe | None = None
+
+
 def check_probe(container: Document) -> Probe | None:
     """The probe of a container, if it has one. Raises `CannotRun` for one of another kind, or that is wrong."""
     given = container.get("readinessProbe")
     if not given:
         return None
-    try:
-        probe = msgspec.convert(given, Probe)
-    except msgspec.ValidationError as error:
-        raise CannotRun("readinessProbe", explain(str(error))) from None
+    probe = checked({"readinessProbe": given}, _Probed).readiness_probe
+    assert probe is not None
     if not (probe.exec or probe.http_get or probe.tcp_socket):
         raise CannotRun("readinessProbe", "expected one of exec, httpGet, tcpSocket")
     return probe

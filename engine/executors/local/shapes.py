@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ Scalar = str | int | float | bool | None
 Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$", max_length=63)]
 """Of a container: it names a folder."""
 Path = Annotated[str, msgspec.Meta(min_length=1)]
+
+T = TypeVar("T")
 
 
 class Shape(msgspec.Struct, frozen=True, rename="camel"):
@@ -178,10 +180,10 @@ class Template(Shape, frozen=True):
     outputs: _Outputs | None = None
 
 
-def check(document: Mapping[str, Any], shape: type[Shape]) -> None:
-    """Raise `CannotRun` for the first field that is of another type."""
+def checked(document: Mapping[str, Any], shape: type[T]) -> T:
+    """What is read of a document. Raises `CannotRun` for the first field that is of another type."""
     try:
-        msgspec.convert(document, shape)
+        return msgspec.convert(document, shape)
     except msgspec.ValidationError as error:
         field, _, why = explain(str(error)).partition(": ")
         raise CannotRun(field, why) from None

@@ -35,8 +35,6 @@ class Volumes:
             for mount in container.get("volumeMounts") or ():
                 if mount.get("subPathExpr"):
                     raise CannotRun("volumeMounts.subPathExpr", "is not run by the local executor, subPath is")
-                if not mount.get("mountPath"):
-                    raise CannotRun("volumeMounts.mountPath", "expected a path, got none")
                 path, folder = clean(mount["mountPath"]), self._folder(str(mount.get("name")))
                 place = folder / clean(mount.get("subPath") or "").lstrip("/")
                 if not place.resolve().is_relative_to(folder.resolve()):

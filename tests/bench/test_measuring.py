@@ -8,7 +8,7 @@ import pytest
 from bench import measuring, processes, rounds
 from bench.engine_process import EngineFailed, engine_process
 from bench.lanes import lanes
-from bench.measuring import Plan, engaged, figures, loop, measure
+from bench.measuring import Figures, Plan, engaged, figures, loop, measure
 from bench.messages import Load, Progress
 from bench.peers import Failed, Peer
 from bench.peers.window import Outcome, Task
@@ -26,8 +26,13 @@ CALLS = (NODES + 1) * PLUGINS  # the node of the steps themselves is a node too
 needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 
 
-def test_every_call_of_every_loop_is_counted_at_the_plugins() -> None:
-    done = measure("single", SINGLE, NODES, "plugins", 2, PLAN)
+@pytest.fixture(scope="module")
+def done() -> Figures:
+    """Two loops."""
+    return measure("single", SINGLE, NODES, "plugins", 2, PLAN)
+
+
+def test_every_call_of_every_loop_is_counted_at_the_plugins(done: Figures) -> None:
     assert [each.loop.calls for each in done.loops] == [CALLS, CALLS]
     assert [each.loop.errors for each in done.loops] == [0, 0]
     assert [plugin.calls for plugin in done.plugins] == [NODES + 1] * PLUGINS
@@ -59,8 +64,7 @@ def test_lanes_are_measured_with_tls_and_without() -> None:
     assert all(row.us > 0 for row in rows)
 
 
-def test_only_the_last_loop_is_observed_and_knows_its_latencies() -> None:
-    done = measure("single", SINGLE, NODES, "plugins", 2, PLAN)
+def test_only_the_last_loop_is_observed_and_knows_its_latencies(done: Figures) -> None:
     first, last = done.loops
     assert first.latency_ms is None
     assert first.loop.outside_calling is None

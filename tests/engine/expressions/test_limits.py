@@ -148,14 +148,20 @@ LONG: dict[str, object] = {
     "many": SIZE,
     "short": "a",
 }
+KINDS = ("capitals", "digits", "list", "words", "map", "many", "short")
+"""One of each kind of what is long: each meets each."""
+
+PARTNERS = ("short", "many", "capitals")
+"""What each of them meets."""
+
 FUNCTIONS = [*BUILTINS, *(f"sprig.{name}" for name in SPRIG), "asInt", "asFloat", "toJson", "jsonpath"]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_no_function_takes_long_over_long_arguments(name: str) -> None:
-    partners = ("short", "many", "capitals", "digits", "list")
     given: list[tuple[str, ...]] = [(first,) for first in LONG]
-    given += [pair for long in LONG for partner in partners for pair in ((long, partner), (partner, long))]
+    given += [pair for long in LONG for partner in PARTNERS for pair in ((long, partner), (partner, long))]
+    given += [pair for kind in KINDS for other in KINDS for pair in ((kind, other), (other, kind))]
     given += [("many", "many", long) for long in LONG]
     for arguments in dict.fromkeys(given):
         with contextlib.suppress(ExpressionError):

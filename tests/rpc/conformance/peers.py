@@ -180,8 +180,6 @@ def cuts(raw: bytes) -> list[tuple[str, list[bytes]]]:
     step = 1 if len(raw) < 600 else len(raw) // 100
     yielded.append((f"{step} at a time", [raw[at : at + step] for at in range(0, len(raw), step)]))
     dice = random.Random(raw)
-    for _ in range(2):
-        marks = sorted(dice.sample(range(1, len(raw)), min(len(raw) - 1, dice.randint(1, 6)))) if len(raw) > 1 else []
-        pieces = [raw[a:b] for a, b in zip([0, *marks], [*marks, len(raw)], strict=True)]
-        yielded.append((f"cut at {marks}", pieces))
-    return yielded
+    marks = sorted(dice.sample(range(1, len(raw)), min(len(raw) - 1, dice.randint(1, 6)))) if len(raw) > 1 else []
+    pieces = [raw[a:b] for a, b in zip([0, *marks], [*marks, len(raw)], strict=True)]
+    return [*yielded, (f"cut at {marks}", pieces)]

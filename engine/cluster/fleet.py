@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
+from copy import copy
 from os import PathLike
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypedDict, Unpack
@@ -26,6 +27,7 @@ from engine.cluster.shards import Line, Owner, Shards
 from engine.cluster.transport import Transport
 from engine.cluster.turning import Turning
 from engine.cluster.watching import Watchers
+from engine.engine import Engine
 from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.simulated import SimulatedExecutor, is_silent
 from engine.graph.nodes import MAX_NODES
@@ -426,6 +428,8 @@ class Fleet:
             encode(arguments)
         except UNENCODABLE as error:
             raise OperationError(str(refused(f"{workflow.key}: {name}", error))) from None
+        if self._roster.find(workflow) is None:  # it would be known, and begin, even where a shard refuses this
+            getattr(Engine(), name)(copy(workflow), **arguments)
         asked = self._driver.ask(self._roster.know(workflow), name, arguments)
 
         async def done() -> None:

@@ -140,6 +140,19 @@ async def test_an_operation_that_cannot_be_says_so(caplog: pytest.LogCaptureFixt
             fleet.suspend(work)
 
 
+async def test_an_operation_that_cannot_be_begins_nothing() -> None:
+    leaves = Leaves()
+    async with serving(executor=leaves) as fleet:
+        for operation in (fleet.resume, fleet.set, fleet.stop):
+            with pytest.raises(OperationError, match="no suspended node matches"):
+                await operation(fan("one"), node_field_selector="displayName=a")
+        assert fleet.workflows == []
+        work = fan("one")
+        await fleet.stop(work)
+        await until(lambda: work.finished)
+    assert (work.phase, leaves.started) == ("Failed", [])
+
+
 async def test_a_workflow_that_failed_is_retried() -> None:
     leaves = Leaves(at_once=False)
     async with serving(executor=leaves) as fleet:

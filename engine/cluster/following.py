@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any, Final
 
 import msgspec
@@ -58,6 +59,8 @@ class Following:
     def __init__(self, workflow: Workflow) -> None:
         self._workflow = workflow
         self._unread: list[Committed] = []
+        self._lock = Lock()
+        """Whoever reads metrics does so in any thread."""
         self._last: dict[str, msgspec.Raw] | None = None
         """The nodes of the last of these, where it was looked for one."""
 
@@ -71,28 +74,32 @@ class Following:
         gone = {kind: change.gone[kind] for kind in _NODES if kind in change.gone}
         if not (nodes or gone or change.whole):
             return seen
-        self._unread.append(Committed(change.head, nodes, gone, change.whole))
-        self._last = None
-        workflow.behind = self._catch_up
-        if len(self._unread) > UNREAD:
-            self._catch_up()
+        with self._lock:
+            self._unread.append(Committed(change.head, nodes, gone, change.whole))
+            self._last = None
+            workflow.behind = self._catch_up
+            is_enough = len(self._unread) > UNREAD
+        if is_enough:
+            _ = workflow.nodes
         return True
 
     def node(self, node_id: str) -> Node:
         """A node: one that the last change is about, as a leaf is that is to be started, is read alone."""
         if self._last is None:
-            last = self._unread[-1].put if self._unread else {}
+            unread = self._unread
+            last = unread[-1].put if unread else {}
             self._last = of_kind(last, NODE) if CHILDREN not in last else {}
         value = self._last.get(node_id)
         return self._workflow.nodes[node_id] if value is None else read_node(value)
 
-    def _catch_up(self) -> None:
-        workflow, unread = self._workflow, self._unread
-        workflow.behind, self._unread, self._last = None, [], None
-        for change in unread:
-            if change.whole:
-                workflow.nodes = {}
-            _follow(workflow.nodes, change)
+    def _catch_up(self, nodes: dict[str, Node]) -> None:
+        with self._lock:
+            unread, self._unread, self._last = self._unread, [], None
+            for change in unread:
+                if change.whole:
+                    nodes.clear()
+                _follow(nodes, change)
+            self._workflow.behind = None
 
 
 def changed_nodes(change: Committed) -> list[str]:

@@ -74,8 +74,9 @@ class Workflow:
         status = {field: value for field, value in status.items() if field != "nodes"}
         self.document: dict[str, Any] = {**document, "metadata": metadata, "spec": spec, "status": status}
         self._nodes = _whole({node_id: _node(node_id, node) for node_id, node in nodes.items()})
-        self.behind: Callable[[], None] | None = None
-        """What has the nodes be as another process has left them, where nobody has looked at them since."""
+        self.behind: Callable[[dict[str, Node]], None] | None = None
+        """What has the nodes be as another process has left them, where nobody has looked at them since. It is
+        asked in any thread."""
         self.undo: dict[str, Node | None] = {}
         """The nodes that a pass under way has changed, as they were before it; None for those that are new."""
 
@@ -112,8 +113,9 @@ class Workflow:
     @property
     def nodes(self) -> dict[str, Node]:
         """The nodes by id."""
-        if self.behind is not None:
-            self.behind()
+        behind = self.behind
+        if behind is not None:
+            behind(self._nodes)
         return self._nodes
 
     @nodes.setter

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -96,6 +98,26 @@ async def test_what_a_shard_logs_is_logged_here(caplog: pytest.LogCaptureFixture
     assert (record.name, record.levelno) == ("engine.reconciling.run", logging.WARNING)
     assert "workflow=default/one" in record.getMessage()
     assert "shard=0" in record.getMessage()
+
+
+async def test_nodes_are_counted_in_any_thread_while_they_change() -> None:
+    interval, ended, works = sys.getswitchinterval(), threading.Event(), [fan(f"w-{number}", 20) for number in range(6)]
+    async with Fleet(over=Inside(), executor=Leaves()) as fleet:
+
+        def count() -> None:
+            while not ended.is_set():
+                fleet.nodes_by_phase()
+
+        counting = [asyncio.create_task(asyncio.to_thread(count)) for _ in range(2)]
+        sys.setswitchinterval(1e-6)
+        try:
+            await fleet.run(works)
+        finally:
+            sys.setswitchinterval(interval)
+            ended.set()
+        await asyncio.gather(*counting)
+    for work in works:
+        assert [node.phase for node in work.nodes.values()] == ["Succeeded"] * 24
 
 
 class _Broken:

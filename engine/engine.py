@@ -32,7 +32,7 @@ from engine.reconciling.promise import DONE
 from engine.reconciling.restoring import Restoring
 from engine.reconciling.results import Commit, PassResult
 from engine.reconciling.starting import Leaves, check_executor
-from engine.storage.store import Entry, WorkflowStore
+from engine.storage.store import Entry, WorkflowStore, check_store
 from engine.templates.catalog import CONFIG_MAP, Change, Documents, Templates
 from rpc.spans import no_spans
 from rpc.tracers import find_tracing
@@ -98,7 +98,7 @@ class Engine:
         recorder: Recorder | None = None,
         store: WorkflowStore | None = None,
     ) -> None:
-        """Raises `TypeError` for an executor or a provider that is none, and `ValueError` for a bound below 1."""
+        """Raises `TypeError` for an executor, store or provider that is none, and `ValueError` for a bound below 1."""
         if max_workflows is not None and max_workflows < 1:
             raise ValueError(f"max_workflows: expected 1 or more, or None for any number, got {max_workflows!r}")
         self.registry = registry
@@ -109,6 +109,8 @@ class Engine:
             registry.trace(tracing)
         self.executor: Executor = executor if executor is not None else SimulatedExecutor()
         check_executor(self.executor)
+        if store is not None:
+            check_store(store)
         if clock is None:
             clock = self.executor.clock if isinstance(self.executor, SimulatedExecutor) else time.time
         self.clock = clock

@@ -46,7 +46,7 @@ from engine.reconciling.promise import DONE, Promise
 from engine.reconciling.results import Commit
 from engine.reconciling.starting import check_executor
 from engine.recording.recorder import Recorder
-from engine.storage.store import UNENCODABLE, WorkflowStore, encode, refused
+from engine.storage.store import UNENCODABLE, WorkflowStore, check_store, encode, refused
 from engine.templates.catalog import Documents, Templates
 from registry import Registry
 from rpc.logs import get_logger
@@ -118,7 +118,7 @@ class Fleet:
         max_workflows: int | None = None,
         deadline: float = DEADLINE,
     ) -> None:
-        """Raises `TypeError` for an executor that is none, and `ValueError` for what else cannot be."""
+        """Raises `TypeError` for an executor or a store that is none, and `ValueError` for what else cannot be."""
         for name, number in (("shards", shards), ("max_workflows", max_workflows)):
             if number is not None and number < 1:
                 raise ValueError(f"{name}: expected 1 or more, got {number!r}")
@@ -127,6 +127,8 @@ class Fleet:
         self.registry = registry
         self.executor: Executor = executor if executor is not None else SimulatedExecutor()
         check_executor(self.executor)
+        if store is not None:
+            check_store(store)
         simulated = self.executor.clock if isinstance(self.executor, SimulatedExecutor) else None
         self.clock: Callable[[], float] = clock or simulated or time.time
         if self.clock not in (simulated, time.time):

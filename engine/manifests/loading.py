@@ -23,6 +23,7 @@ from rpc.logs import get_logger
 from rpc.statuses import in_one_line
 
 Document = dict[str, Any]
+Named = str | os.PathLike[str]
 
 KINDS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "ConfigMap")
 
@@ -94,8 +95,8 @@ class Manifests:
     """As they are written; what they make is among the workflows."""
 
 
-def load(paths: Iterable[Path], *, strict: bool | None = None) -> Manifests:
-    """Reads all documents of all files, of standard input for the path ``-``, and of all that is in a folder.
+def load(paths: Named | Iterable[Named], *, strict: bool | None = None) -> Manifests:
+    """Reads all documents of a file or several, of standard input for the path ``-``, and of all that is in a folder.
 
     Of a folder those files are read that are named as YAML or JSON, in the order of their names and those of folders in
     it, and what in them is no Kubernetes object is passed over; what is hidden is not looked at.
@@ -109,7 +110,7 @@ def load(paths: Iterable[Path], *, strict: bool | None = None) -> Manifests:
     `Workflow` does the same.
     """
     manifests = Manifests()
-    for path in paths:
+    for path in map(Path, [paths] if isinstance(paths, str | os.PathLike) else paths):
         found = 0
         for file in _files(path):
             found += _collect(_unfold(_read(file), file, among_others=file is not path), manifests, strict)

@@ -15,7 +15,7 @@ from engine.model.node import Node, encode, from_dict, to_dict
 from engine.model.pace import PIECE, in_order
 from engine.model.sharing import Shared
 from engine.model.text import Text
-from engine.shape import WrongType, check_node, check_shape
+from engine.shape import WrongType, check_node, check_shape, kind_of
 from rpc.statuses import in_one_line
 
 COMPLETED_PHASES: Final = frozenset({"Succeeded", "Failed", "Error"})
@@ -48,6 +48,8 @@ class Workflow:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         """Take a Workflow as Argo writes it, `status.nodes` included. Raises `InvalidWorkflow`."""
+        if not isinstance(document, Mapping):
+            raise InvalidWorkflow(f"expected a mapping, got {kind_of(document)}")
         if document.get("kind", "Workflow") != "Workflow":
             raise InvalidWorkflow(f"kind: expected Workflow, got {document.get('kind')!r}")
         if document.get("spec") is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -65,6 +65,7 @@ class Item(msgspec.Struct, frozen=True):
     revision: int
 
 
+@runtime_checkable
 class WorkflowStore(Protocol):
     """What an engine needs of a `Store`, which see."""
 
@@ -92,6 +93,12 @@ class WorkflowStore(Protocol):
     async def delete(self, uid: str) -> bool:
         """Forget a workflow; whether there was one."""
         ...
+
+
+def check_store(store: object) -> None:
+    """Raises `TypeError` for what is none."""
+    if isinstance(store, type) or not isinstance(store, WorkflowStore):
+        raise TypeError(f"store: expected a Store, such as SqliteStore(path), got {store!r}")
 
 
 class Store(WorkflowStore, Protocol):

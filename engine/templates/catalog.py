@@ -10,7 +10,7 @@ from msgspec import json
 
 from engine.model.large import is_large
 from engine.model.naming import DEFAULT, InvalidName, check_name, check_namespace
-from engine.shape import WrongType, check_shape
+from engine.shape import WrongType, check_shape, kind_of
 from engine.templates.library import NONE, Library
 
 Document = Mapping[str, Any]
@@ -92,6 +92,8 @@ class Templates:
         It is in `namespace` where it names none itself, by default in ``default``. Raises `InvalidDocument` where it is
         of another kind, has no name, is malformed, or is in a namespace other than `namespace`.
         """
+        if not isinstance(document, Mapping):
+            raise InvalidDocument(f"expected a mapping, got {kind_of(document)}")
         kind = document.get("kind")
         if kind not in KINDS:
             raise InvalidDocument(f"kind: expected {' or '.join(KINDS)}, got {kind!r}")
@@ -209,7 +211,9 @@ def _check_json(kind: str, name: str, document: Document) -> None:
 
 def _place(kind: str, document: Document, key: str = "") -> tuple[str | None, str]:
     """The namespace, if any, and the name that a document has by its metadata."""
-    metadata = document.get("metadata") if isinstance(document, Mapping) else None
+    if not isinstance(document, Mapping):
+        raise InvalidDocument(f"{kind}{f' {key!r}' if key else ''}: expected a mapping, got {kind_of(document)}")
+    metadata = document.get("metadata")
     namespace = metadata.get("namespace") if isinstance(metadata, Mapping) else None
     name = (metadata.get("name") or metadata.get("generateName")) if isinstance(metadata, Mapping) else None
     if not key and (not isinstance(name, str) or not name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -12,10 +12,14 @@ import pytest
 from engine import (
     Commit,
     Engine,
+    Fleet,
+    InvalidDocument,
+    InvalidWorkflow,
     LeafEnded,
     Node,
     PendingExecutor,
     Result,
+    SqliteStore,
     UnknownLeaf,
     UnknownWorkflow,
     Workflow,
@@ -141,6 +145,23 @@ class Narrow(Deaf):
 def test_an_executor_of_the_wrong_shape_is_refused(executor: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         Engine(executor=executor)
+
+
+@pytest.mark.parametrize("store", ["oarlock.db", SqliteStore, object()])
+@pytest.mark.parametrize("engine", [Engine, Fleet])
+def test_a_store_that_is_none_is_refused(engine: Callable[..., object], store: object) -> None:
+    with pytest.raises(TypeError, match=r"store: expected a Store, such as SqliteStore\(path\), got "):
+        engine(store=store)
+
+
+@pytest.mark.parametrize(("document", "kind"), [("kind: Workflow", "a string"), (None, "nothing"), ([], "a list")])
+def test_a_document_that_is_no_mapping_is_refused(document: Any, kind: str) -> None:
+    with pytest.raises(InvalidWorkflow, match=f"expected a mapping, got {kind}"):
+        Workflow(document)
+    with pytest.raises(InvalidDocument, match=f"WorkflowTemplate 'a': expected a mapping, got {kind}"):
+        Engine(workflow_templates={"a": document})
+    with pytest.raises(InvalidDocument, match=f"^expected a mapping, got {kind}"):
+        Engine().templates.put(document)
 
 
 async def test_what_an_executor_returns_has_to_be_a_result() -> None:

@@ -46,6 +46,11 @@ def test_a_workflow_keeps_its_fields_and_their_order(tmp_path: Path) -> None:
     assert str(manifest) == f"{path}, document 1"
 
 
+def test_files_may_be_named_as_text_and_one_by_itself(tmp_path: Path) -> None:
+    path = write(tmp_path, WORKFLOW)
+    assert load(str(path)) == load(path) == load([str(path)]) == load([path])
+
+
 def test_documents_are_told_apart_by_kind(tmp_path: Path) -> None:
     one = write(
         tmp_path,

@@ -6,7 +6,7 @@ What is mailed is what is new, so that the sums go on when a shard dies and anot
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -154,7 +154,6 @@ class Gathered:
 
     def take(self, shard: int, news: News) -> None:
         """A shard has told."""
-        self._now[shard] = news
         self._stats = _plus(self._stats, news.stats)
         self._by_shard[shard] = _plus(self._by_shard.get(shard, _NOTHING), news.stats)
         for ending, spread in news.passes.items():
@@ -164,6 +163,7 @@ class Gathered:
         self._refused += news.refused
         for plugin in news.plugins:
             self._plugins.setdefault(plugin.name, _Sum(plugin.name)).take(plugin)
+        self._now[shard] = news
         called = {plugin.name for each in self._now.values() for plugin in each.plugins}
         self._plugins = {name: each for name, each in self._plugins.items() if name in called}
 
@@ -176,7 +176,7 @@ class Gathered:
     @property
     def stats(self) -> EngineStats:
         """Of all shards together."""
-        return _of_now(self._stats, (news.stats for news in self._now.values()))
+        return _of_now(self._stats, [news.stats for news in self._now.copy().values()])
 
     @property
     def shards(self) -> Mapping[int, EngineStats]:
@@ -185,26 +185,27 @@ class Gathered:
 
     def figures(self, stats: EngineStats | None = None, registry: RegistryStats | None = None) -> Figures:
         """All of them; `stats` and those of the `registry` are the driver's where it knows better."""
-        told = self._now.values()
+        now = self._now.copy()  # whoever asks may do so in any thread
+        told = now.values()
         timings = EngineTimings(self._passes, self._turns, max((news.oldest_queued for news in told), default=0.0))
-        loops = {str(shard): self._loop(shard) for shard in sorted(self._now)}
-        return Figures(stats or self.stats, timings, self._registry(registry), loops)
+        loops = {str(shard): self._loop(shard, news) for shard, news in sorted(now.items())}
+        return Figures(stats or self.stats, timings, self._registry(registry, told), loops)
 
-    def _loop(self, shard: int) -> LoopFigures:
-        news = self._now[shard]
+    def _loop(self, shard: int, news: News) -> LoopFigures:
         calling: dict[str, Calling] = {plugin.name: plugin for plugin in news.plugins}
         return LoopFigures(self._by_shard[shard], news.oldest_queued, news.longest_pass, news.turns.slowest, calling)
 
-    def _registry(self, stats: RegistryStats | None) -> RegistryFigures | None:
-        said = [news.registry for news in self._now.values() if news.registry is not None]
+    def _registry(self, stats: RegistryStats | None, told: Collection[News]) -> RegistryFigures | None:
+        said = [news.registry for news in told if news.registry is not None]
         stats = stats or max(said, key=lambda each: each.generation, default=None)
         if stats is None:
             return None
         now: dict[str, list[PluginNews]] = {}
-        for news in self._now.values():
+        for news in told:
             for plugin in news.plugins:
                 now.setdefault(plugin.name, []).append(plugin)
-        plugins = tuple(self._plugins[name].figures(several) for name, several in now.items())
+        sums = self._plugins
+        plugins = tuple(sums[name].figures(several) for name, several in now.items() if name in sums)
         return RegistryFigures(stats, self._spent, self._refused, plugins)
 
 

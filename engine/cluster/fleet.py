@@ -211,8 +211,8 @@ class Fleet:
 
     @property
     def stats(self) -> EngineStats:
-        """The figures of all shards together, those that are gone included, up to half a second old; and those of the
-        driver, which are of this moment."""
+        """The figures of all shards together, those that are gone included, up to half a second old, and some seconds
+        of idle ones; and those of the driver, which are of this moment."""
         driver, stats = self._driver, self._driver.gathered.stats
         simulated, over = isinstance(self.executor, SimulatedExecutor), driver.counts
         return replace(
@@ -252,12 +252,12 @@ class Fleet:
     def health(self) -> EngineHealth:
         """How the fleet is: as an engine, and as the shard of it that is worst off."""
         stats, figures, limit = self.stats, self.figures, self._roster.limit
-        now = asyncio.get_running_loop().time() if self._turning.is_on else 0.0
+        answered = min((line.answered for line in self._lines), default=None) if self._turning.is_on else None
         return EngineHealth(
             turning=self._turning.is_on,
             draining=self._turning.draining,
             full=limit is not None and len(self._roster.runs) >= limit,
-            since_turn=max((now - line.answered for line in self._lines), default=None) if now else None,
+            since_turn=time.monotonic() - answered if answered is not None else None,
             longest_pass=max((each.longest_pass for each in figures.loops.values()), default=0.0),
             workflows=len(self._roster.runs),
             queued=stats.queued,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -54,7 +55,7 @@ class Line:
         """What listeners hear once the leaves that it starts are started."""
         self.exchanges = 0
         self.answered = 0.0
-        """When it answered last, by the loop's clock; 0 before it did."""
+        """When it answered last, or was there at first, by `time.monotonic`."""
         self.seeing: asyncio.Task[None] | None = None
         """Sees to what came, until all is seen to that came of one that is gone."""
         self._deadline = deadline
@@ -93,6 +94,7 @@ class Line:
         """Exchange mail for as long as there is a shard; why there is none any more."""
         self._over = asyncio.get_running_loop().create_future()
         self._link = link
+        self.answered = time.monotonic()
         self._send()
         try:
             return await self._over
@@ -130,7 +132,7 @@ class Line:
             self._lost(f"{link.name} has sent what is no letter: {error}")
         else:
             self.exchanges += 1
-            self.answered = asyncio.get_running_loop().time()
+            self.answered = time.monotonic()
             self.came.extend(self.mailbox.receive(answer))
             self.news.set()
 
@@ -185,7 +187,8 @@ class Shards:
         """With shards that are gone."""
 
     def __iter__(self) -> Iterator[Line]:
-        return iter([self._lines[epoch] for epoch in sorted(self._there)])
+        found = map(self._lines.get, sorted(self._there))
+        return iter([line for line in found if line is not None])  # one may go while another thread asks
 
     def get(self, epoch: int) -> Line | None:
         """The shard of that epoch, if it is there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -261,6 +262,19 @@ async def test_why_a_workflow_waits_is_known_to_who_looks_at_it() -> None:
         assert fleet.waiting_for(handle) == "a shard has it"
         await fleet.look(handle)
         assert fleet.waiting_for(handle).startswith("1 running")
+
+
+async def test_its_health_is_asked_in_any_thread_and_good_from_the_beginning() -> None:
+    began = time.monotonic()
+    async with Fleet(over=Inside()) as fleet:
+        assert (await asyncio.to_thread(lambda: fleet.health)).since_turn is None
+        task = asyncio.create_task(fleet.serve())
+        await asyncio.sleep(0)
+        since_turn = (await asyncio.to_thread(lambda: fleet.health)).since_turn
+        assert since_turn is not None
+        assert since_turn <= time.monotonic() - began
+        fleet.drain(1)
+        await task
 
 
 async def test_run_ends_in_time_and_goes_on_later() -> None:

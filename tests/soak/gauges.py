@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import functools
 import gc
 import os
 import statistics
@@ -14,6 +16,9 @@ from typing import Final, NamedTuple
 
 import psutil
 
+from engine.model.sharing import Shared
+
+_OURS: Final = ("engine", "registry", "rpc")
 MOST_PAIRS: Final = 300
 """Samples that a trend is drawn through; with more, the medians of as many slices stand for them."""
 
@@ -44,7 +49,7 @@ class Gauges:
         return times.user + times.system
 
     def open_files(self) -> Counter[str]:
-        """What the file descriptors of this process are: sockets, pipes, files by name."""
+        """What the file descriptors of this process are: sockets of all kinds, pipes, files by name."""
         return Counter(_target(fd).partition(":[")[0] for fd in os.listdir("/proc/self/fd"))
 
     def connections(self) -> set[tuple[str, int]]:
@@ -89,7 +94,37 @@ def _target(fd: str) -> str:
         return "listing"
 
 
-def blocks() -> int:
-    """How many blocks of memory Python's own allocator has given out to small objects, garbage aside."""
-    gc.collect()
-    return sys.getallocatedblocks()
+class Held(NamedTuple):
+    """What the process holds at rest: bytes that are resident, ``blocks`` that Python's own allocator has given out to
+    small objects, and ``objects`` of our own types that the garbage collector knows."""
+
+    rss: int
+    blocks: int
+    objects: Counter[type]
+
+    @classmethod
+    def now(cls) -> Held:
+        """Once `objects_of_ours` has cleared up, and the allocator has given back to the system what nobody uses."""
+        objects = objects_of_ours()
+        ctypes.CDLL(None).malloc_trim(0)
+        return cls(psutil.Process().memory_info().rss, sys.getallocatedblocks(), objects)
+
+
+def objects_of_ours() -> Counter[type]:
+    """How many objects there are of each type of our own that the garbage collector knows.
+
+    Garbage is collected before, and forgotten what is remembered up to a bound: how much that is depends on who came when.
+    """
+    for each in gc.get_objects():
+        if isinstance(each, _Remembering) and each.cache_parameters()["maxsize"] is not None:
+            each.cache_clear()
+        elif isinstance(each, Shared):
+            each._kept.clear()
+            each._size = 0
+    for _ in range(2):  # a graph that is emptied when its walk goes is garbage by then only
+        gc.collect()
+    types = map(type, gc.get_objects())
+    return Counter(each for each in types if str(each.__module__).partition(".")[0] in _OURS)
+
+
+_Remembering: Final = type(functools.lru_cache(len))

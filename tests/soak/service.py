@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import random
 import sys
 import tempfile
@@ -24,13 +23,11 @@ import click
 import uvloop
 
 from engine import Engine, Node, NotFinished, OperationError, Result, SqliteStore, Workflow, WorkflowHandle
-from engine.model.sharing import Shared
-from tests.soak.gauges import Gauges
+from tests.soak.gauges import Gauges, objects_of_ours
 from tests.soak.storm import becomes_true
 
 NAMESPACES: Final = ("default", "blue", "red")
 FATES: Final = (*["wait"] * 3, "forget", "delete", "stop", "suspend", "cancel", "give up", "retry")
-OURS: Final = ("engine", "registry", "rpc")
 
 
 class Leaves:
@@ -218,14 +215,7 @@ class Service:
         for engine, executor in zip(self._engines, self._executors, strict=True):
             assert engine.stats.workflows == engine.stats.queued == engine.stats.in_flight == 0
             await becomes_true(partial(_none, executor.running))  # of what was forgotten
-        for each in gc.get_objects():
-            if isinstance(each, Shared):  # it is bounded, and what it has depends on who came when
-                each._kept.clear()
-                each._size = 0
-        gc.collect()
-        objects = Counter(
-            type(each) for each in gc.get_objects() if str(type(each).__module__).partition(".")[0] in OURS
-        )
+        objects = objects_of_ours()
         sample = self._gauges.read(0.0)
         return Held(sys.getallocatedblocks(), sample.descriptors, sample.tasks, objects)
 

@@ -54,5 +54,10 @@ def _figures(report: Report, console: Console) -> None:
         first, last = (f"{figure:,.1f}" if unit > 1 else f"{figure:,}" for figure in rests)
         growth = f"{trend.growth / unit:+,.1f}"
         held.add_row(title, first, f"{trend.first / unit:,.1f}", f"{trend.last / unit:,.1f}", growth, last)
-    held.add_row("blocks of memory", f"{before.blocks:,}", "", "", "", f"{after.blocks:,}")
+    at_rest = [
+        (f"{rest.held.rss / _MIB:,.1f}", f"{rest.held.blocks:,}", f"{rest.held.objects.total():,}")
+        for rest in (before, after)
+    ]
+    for title, first, last in zip(("memory in use, MiB", "blocks of memory", "objects of ours"), *at_rest, strict=True):
+        held.add_row(title, first, "", "", "", last)
     console.print(held)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -14,10 +16,12 @@ from engine import Engine, Node, PassResult, Workflow
 from registry import Config, Registry
 from rpc import Method, TransientError
 from tests.soak.executor import Leaves
-from tests.soak.gauges import trend
+from tests.soak.gauges import Held, Sample, trend
 from tests.soak.ledger import Ledger, Promise
+from tests.soak.peers.sound import BEGUN, ENDED
+from tests.soak.report import AtRest, Report, Settings
 from tests.soak.witness import WitnessedEngine
-from tests.soak.workloads import Workloads
+from tests.soak.workloads import Work, Workloads
 
 
 @pytest.fixture
@@ -83,11 +87,65 @@ async def test_a_pass_that_changes_what_it_should_not_is_noticed(
         return after
 
     monkeypatch.setattr(Engine, "reconcile", tamper)
+    engine, work = watching(ledger, leaves)
+    await engine.reconcile(work.workflow)
+    assert ledger.broken == {broken: 1}
+
+
+@pytest.mark.parametrize(("counted", "broken"), [(("1", "1"), {}), (("1", "0"), {Promise.APPLIED_ONCE: 1})])
+async def test_a_pass_that_was_cancelled_has_committed_all_or_nothing(
+    ledger: Ledger,
+    leaves: Leaves,
+    monkeypatch: pytest.MonkeyPatch,
+    counted: tuple[str, str],
+    broken: dict[Promise, int],
+) -> None:
+    async def cut_off(_: Engine, workflow: Workflow) -> PassResult:
+        workflow.document["metadata"]["annotations"] = dict(zip((BEGUN, ENDED), counted, strict=True))
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Engine, "reconcile", cut_off)
+    engine, work = watching(ledger, leaves)
+    with pytest.raises(asyncio.CancelledError):
+        await engine.reconcile(work.workflow)
+    assert ledger.broken == broken
+
+
+def watching(ledger: Ledger, leaves: Leaves) -> tuple[WitnessedEngine, Work]:
     engine = WitnessedEngine(Registry(Config()), leaves, ledger, tuple(Method))
     work = Workloads(random.Random(1), visits_only=False).small("work")
     engine.take(work)
-    await engine.reconcile(work.workflow)
-    assert ledger.broken == {broken: 1}
+    return engine, work
+
+
+@pytest.mark.parametrize(
+    ("more", "broken"),
+    [
+        ({}, {}),
+        ({"tasks": 1}, {Promise.TASKS: 1}),
+        ({"descriptors": 1}, {Promise.DESCRIPTORS: 1}),
+        ({"blocks": 20_000}, {Promise.MEMORY: 1}),
+        ({"rss": 16 << 20}, {Promise.MEMORY: 1}),
+        ({"objects": 500}, {Promise.MEMORY: 1}),
+    ],
+    ids=str,
+)
+def test_what_is_held_at_rest_and_was_not_before_is_noticed(more: dict[str, int], broken: dict[Promise, int]) -> None:
+    def at_rest(tasks: int = 0, descriptors: int = 0, rss: int = 0, blocks: int = 0, objects: int = 0) -> AtRest:
+        held = Held((64 << 20) + rss, 250_000 + blocks, Counter({PassResult: 100 + objects}))
+        return AtRest(Sample(0.0, 0, 30 + descriptors, 7 + tasks), held)
+
+    report = Report(Settings(seconds=60.0, seed=0), rests=[at_rest(), at_rest(**more)])
+    report.judge_growth([Sample(float(second), 0, 30, 7) for second in range(60)])
+    assert report.ledger.broken == broken
+
+
+def test_what_functions_remember_up_to_a_bound_is_not_held() -> None:
+    remembered = lru_cache(maxsize=100_000)(str)
+    before = Held.now()
+    for number in range(20_000):
+        remembered(number)
+    assert Held.now().blocks - before.blocks < 5_000
 
 
 @given(st.lists(st.floats(-1, 1), min_size=60, max_size=60), st.floats(-5, 5))

@@ -32,7 +32,7 @@ from engine.model.node import (
     UNSUCCESSFUL,
     Node,
 )
-from engine.model.pace import Pieces
+from engine.model.pace import FEW, Pieces
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, render_string
 from engine.templates.template import Condition, Hook, InvalidTemplate, Mentions, Step
@@ -68,9 +68,10 @@ class Dag(Body):
 
     def _begin(self) -> Pieces:
         self.conditions = yield from self.graph.dependencies(self.template)
-        for name, condition in self.conditions.items():
+        for number, (name, condition) in enumerate(self.conditions.items(), 1):
             self.parents[name] = () if condition is None else condition.tasks
-            yield
+            if not number % FEW:
+                yield
         try:
             self.targets = self._find_targets()
         except (InvalidTemplate, SubstitutionError) as error:
@@ -80,12 +81,13 @@ class Dag(Body):
         needed = self._needed()
         yield
         self.open = len(needed)
-        for name in needed:
+        for number, name in enumerate(needed, 1):
             ancestors = self.parents[name]
             self.waits[name] = len(ancestors)
             for ancestor in ancestors:
                 self.dependents.setdefault(ancestor, []).append(name)
-            yield
+            if not number % FEW:
+                yield
         for name in needed:
             if self.waits[name] == 0:
                 yield from self._execute(name)
@@ -258,9 +260,10 @@ class Dag(Body):
 
     def _hang(self, node_id: str, parents: Sequence[str]) -> Pieces:
         ends = yield from self.graph.store.ends(self.nodes[parent] for parent in parents)
-        for end in dict.fromkeys(ends):
+        for number, end in enumerate(dict.fromkeys(ends), 1):
             self.graph.store.link(end, node_id)
-            yield
+            if not number % FEW:
+                yield
 
     def child_done(self, key: int, node: Node) -> None:
         name = self.names[key]
@@ -353,11 +356,12 @@ class Dag(Body):
     def _publish(self) -> Pieces:
         """What its tasks leave for the workflow, in the order of the manifest, those that are DAGs included: a DAG's
         own outputs are published by the one around it (executeDAG)."""
-        for name in self.names:
+        for number, name in enumerate(self.names, 1):
             outputs = self.graph.store[self.nodes[name]].outputs if name in self.nodes else None
             if outputs:
                 self.graph.outputs.publish(outputs)
-            yield
+            if outputs or not number % FEW:
+                yield
 
     def _outbound(self) -> Generator[None, None, tuple[str, ...]]:
         return self.graph.store.ends(self.nodes[name] for name in self.targets if name in self.nodes)

@@ -79,7 +79,7 @@ class Visits:
                 self.visited(invocation)
                 if turns.work:
                     yield from turns.done_at_length()
-            if not len(wave) % FEW:
+            if wave and not len(wave) % FEW:
                 yield
         yield from self.settle()
         yield from self.take_fresh(wave)

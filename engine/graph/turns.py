@@ -109,7 +109,7 @@ class Turns:
                     told()
                 if self.work:
                     yield from self.done_at_length()
-                if not len(self._told) % FEW:
+                if self._told and not len(self._told) % FEW:
                     yield
             for _ in let_in():
                 yield from self.done_at_length()

@@ -147,8 +147,11 @@ def batched(some: Iterable[_T], size: int = PIECE) -> Iterator[list[_T]]:
 def in_order(some: list[_T], key: Callable[[_T], Any] | None = None) -> Generator[None, None, list[_T]]:
     """They are sorted, by their ``key``, which for a hundred thousand takes longer than a turn should: sorted runs are
     merged, which is what `sort` itself does, two at a time. Those that are in order already are left alone."""
+    if len(some) <= PIECE:
+        some.sort(key=key)
+        return some
     of = key or _itself
-    runs = [some[at : at + _RUN] for at in range(0, len(some), _RUN)] or [[]]
+    runs = [some[at : at + _RUN] for at in range(0, len(some), _RUN)]
     for run in runs:
         run.sort(key=key)
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 
 
 class Pass:
-    """One pass, and what lives as long as it does. It is dated `now`, in seconds since the epoch."""
+    """One pass, and what lives as long as it does. It is dated `now`, in seconds since the epoch; `log` makes what its
+    lines go to."""
 
-    def __init__(self, kept: Kept, plugins: Sequence[Plugin], now: float, log: Logger) -> None:
+    def __init__(self, kept: Kept, plugins: Sequence[Plugin], now: float, log: Callable[[], Logger]) -> None:
         self._kept = kept
         self._log = log
         self._plugins = plugins
@@ -114,8 +115,10 @@ class Pass:
     async def _stop(self, document: dict[str, Any]) -> None:
         """Tell plugins what they need not execute any more."""
         kept = self._kept
+        if not kept.jobs:
+            return
         walk, nodes = kept.walk, kept.workflow.nodes
-        stopping = Stopping(self._plugins, kept.caller, document, nodes, self._log)
+        stopping = Stopping(self._plugins, kept.caller, document, nodes, self._log())
         if has_ended(document):
             await stopping.tell(lambda node_id: True)
         elif walk is not None and walk.begun:

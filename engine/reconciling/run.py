@@ -108,7 +108,7 @@ class Run:
         if self.recording is not None:
             self.recording.begin(self.number)
         self._kept.caller.patience = patience
-        self._pass = Pass(self._kept, plugins, now, self.log)
+        self._pass = Pass(self._kept, plugins, now, lambda: self.log)
         try:
             return await self._pass.make(patience)
         finally:

@@ -113,7 +113,8 @@ class Held(NamedTuple):
 def objects_of_ours() -> Counter[type]:
     """How many objects there are of each type of our own that the garbage collector knows.
 
-    Garbage is collected before, and forgotten what is remembered up to a bound: how much that is depends on who came when.
+    Garbage is collected before, and what is remembered up to a bound is forgotten: how much that is depends on who came
+    when.
     """
     for each in gc.get_objects():
         if isinstance(each, _Remembering) and each.cache_parameters()["maxsize"] is not None:

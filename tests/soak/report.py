@@ -20,7 +20,7 @@ MORE: Final = {"tasks": 30.0, "descriptors": 15.0}
 MORE_BLOCKS: Final = 0.05
 """By what share more blocks may be given out at rest after the storm: each client keeps heads of requests by length."""
 MORE_OBJECTS: Final = 250
-"""How many more objects of our types there may be: some templates are compiled for the first time."""
+"""How many more objects of our types there may be: clients have more or fewer, by lane and by what became of calls."""
 MORE_RSS: Final = 8 * 2**20
 """How many more bytes may be resident."""
 SHOWN: Final = ("rss", "descriptors", "tasks")

@@ -65,6 +65,7 @@ class Acting:
 
     async def _done(self, record: Record, body: ActBody, act: Act) -> web.StreamResponse:
         workflow = await self._records.workflow(record)
+        self._records.check_there(record)
         await act(workflow, body)
         answer = await self._workflows.answer(record)
         await self._engine.saved(workflow)

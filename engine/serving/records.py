@@ -75,6 +75,8 @@ class Records:
         self.revision = self.began = 0
         self.hub: Hub[Record] = Hub(0)
         self._removals = Removals(engine, store)
+        self._leaving = set[str]()
+        """Those that are about to be deleted: nobody is to have them go on meanwhile."""
 
     async def __aenter__(self) -> Self:
         await self._removals.go_on()
@@ -168,8 +170,20 @@ class Records:
                 self._remove(record)
             raise
 
+    def check_there(self, record: Record) -> None:
+        """Raises `ApiError` where a workflow that was found is deleted, or is about to be: nothing is done to it."""
+        if record.uid in self._leaving or record.uid not in self.hub.items:
+            raise not_found(WORKFLOWS, record.key[1])
+
     async def delete(self, record: Record) -> None:
         """Stop what runs of it, and forget it, with all that it has left. Raises `StoreError`."""
+        self._leaving.add(record.uid)
+        try:
+            await self._delete(record)
+        finally:
+            self._leaving.discard(record.uid)
+
+    async def _delete(self, record: Record) -> None:
         await self._removals.begin(record.uid)
         if record.workflow is not None:
             await self._engine.delete(record.workflow)

@@ -195,6 +195,18 @@ async def test_a_workflow_is_forgotten_or_deleted_and_may_come_again() -> None:
             fleet.forget(fan("other"))
 
 
+async def test_nobody_waits_for_a_submission_that_is_forgotten() -> None:
+    async with serving(executor=Leaves(at_once=False)) as fleet:
+        for moments in range(6):  # before it is written, meanwhile, or after
+            work = fan(f"one-{moments}")
+            fleet.submit(work)
+            saved = asyncio.ensure_future(fleet.saved(work))
+            for _ in range(moments):
+                await asyncio.sleep(0)
+            await fleet.forget(work)
+            await saved
+
+
 async def test_listeners_hear_of_each_commit_and_last_of_the_end() -> None:
     heard: list[Commit] = []
     async with Fleet(over=Inside(), executor=Leaves()) as fleet:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from engine import Outcome, Outcomes, PendingExecutor, Result, SimulatedExecutor
+from engine import MemoryStore, Outcome, Outcomes, PendingExecutor, Result, SimulatedExecutor
 from tests.serving.inside import Document, Inside, inside, leaf, workflow
 
 pytestmark = pytest.mark.usefixtures("engine_or_fleet")
@@ -309,3 +310,32 @@ async def test_submitting_nonsense_is_refused(body: object, status: int, code: i
         answer = await server.ask("POST", f"{HERE}/submit", body)
         assert answer.error[:2] == (status, code)
         assert not server.records.hub.items
+
+
+class Slow(MemoryStore):
+    """It deletes a workflow when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.let = asyncio.Event(), asyncio.Event()
+
+    async def delete(self, uid: str) -> bool:
+        self.asked.set()
+        await self.let.wait()
+        return await super().delete(uid)
+
+
+async def test_one_that_is_being_deleted_is_not_retried() -> None:
+    """It would go on behind everybody's back, under a name that nobody could use any more."""
+    store = Slow()
+    async with inside(SimulatedExecutor(Outcomes({"leaf": [Outcome("Failed")]})), store) as server:
+        await server.submit(workflow("one", leaf("leaf")))
+        await server.until("one")
+        deleting = asyncio.create_task(server.ask("DELETE", f"{HERE}/one"))
+        await store.asked.wait()
+        retried = await server.put("one", "retry")
+        store.let.set()
+        assert (await deleting).status == 200
+        assert retried.error == (404, 5, 'workflows.argoproj.io "one" not found')
+        assert (await server.ask("GET", HERE)).body["items"] == []
+        await server.submit(workflow("one", leaf("leaf")))

@@ -335,8 +335,10 @@ class Driver:
 
     @property
     def is_still(self) -> bool:
-        """Whether nothing more comes of itself, but for what the executor has yet to report."""
-        return self.is_done and all(line.state is not None and line.state.still for line in self.lines)
+        """Whether nothing more comes of itself, but for what the executor has yet to report: where no shard is there,
+        the next one may be."""
+        states = [line.state for line in self.lines]
+        return self.is_done and bool(states) and all(state is not None and state.still for state in states)
 
 
 def _together(came: deque[Up]) -> list[Up]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from engine import Fleet, MemoryStore
+from engine import Fleet, MemoryStore, PendingExecutor
 from engine.cluster.custody import Custody
 from engine.cluster.placement import Placement
 from engine.cluster.shards import TRIES
 from engine.cluster.transport import TransportError
-from tests.cluster.doubles import SUCCEEDED, Leaves, fan
+from tests.cluster.doubles import SUCCEEDED, Leaves, fan, until
 from tests.cluster.inside import Inside, InsideLink
 
 
@@ -40,6 +40,16 @@ async def test_one_that_is_killed_as_it_starts_is_not_the_end() -> None:
         await running
     assert work.phase == "Succeeded"
     assert not leaves.twice
+
+
+async def test_the_next_one_is_waited_for_though_no_leaf_runs() -> None:
+    over, work = _Refusing(), fan("one", 1)
+    async with Fleet(over=over, executor=PendingExecutor(), shards=1) as fleet:
+        over.left = TRIES - 1
+        await over.links[0].kill()
+        await until(lambda: not list(fleet._lines))
+        await fleet.run([work])
+    assert work.phase == "Running"
 
 
 async def test_where_none_can_be_started_any_more_whoever_waits_is_told() -> None:

@@ -10,6 +10,7 @@ from typing import Self
 from engine.cluster.shard import Shard
 from engine.cluster.transport import Gone, TransportError
 from registry import Plugin
+from tests.cluster.doubles import until
 
 
 class Inside:
@@ -99,10 +100,18 @@ class InsideLink:
 
 
 class Losing(Inside):
-    """All that there is to run on is lost soon."""
+    """All that there is to run on is lost once `it_may_be`."""
+
+    @staticmethod
+    def it_may_be() -> bool:
+        return True
 
     async def start(self, number: int, settings: bytes) -> InsideLink:
         link = await super().start(number, settings)
         self.refuses = True
-        asyncio.get_running_loop().call_later(0.1, lambda: asyncio.ensure_future(link.kill()))
+        self._losing = asyncio.create_task(self._lose(link))
         return link
+
+    async def _lose(self, link: InsideLink) -> None:
+        await until(self.it_may_be)
+        await link.kill()

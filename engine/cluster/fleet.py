@@ -120,7 +120,7 @@ class Fleet:
     ) -> None:
         """Raises `TypeError` for an executor or a store that is none, and `ValueError` for what else cannot be."""
         for name, number in (("shards", shards), ("max_workflows", max_workflows)):
-            if number is not None and number < 1:
+            if number is not None and (not isinstance(number, int) or number < 1):
                 raise ValueError(f"{name}: expected 1 or more, got {number!r}")
         if not 0 < deadline < math.inf:
             raise ValueError(f"deadline: expected a number of seconds, got {deadline!r}")

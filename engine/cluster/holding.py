@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from functools import cached_property
 
+import orjson
+
 from engine.cluster.asking import Asked
 from engine.cluster.custody import Leaves
 from engine.cluster.following import Following
@@ -118,6 +120,7 @@ class Roster(Roll[Held]):
                 "".join((each.phase, each.message, each.pod_ip, each.progress))
                 if each.outputs is not None:
                     check_outputs(each.outputs)
+                    orjson.dumps(each.outputs)  # which has a bound on how deep it may be
         except (*UNENCODABLE, AttributeError) as error:
             return Result(ERROR, f"outputs that cannot be read: {error}")
         self._sound = result

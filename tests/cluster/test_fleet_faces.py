@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -372,6 +372,9 @@ async def test_what_cannot_be_is_refused() -> None:
     nobody: Any = object()
     with pytest.raises(ValueError, match="shards: expected 1 or more"):
         Fleet(shards=0)
+    for some in (2.5, "2"):
+        with pytest.raises(ValueError, match="shards: expected 1 or more"):
+            Fleet(shards=cast(int, some))
     with pytest.raises(ValueError, match="over: expected"):
         Fleet(over=pigeons)
     with pytest.raises(TypeError, match="executor: expected start"):

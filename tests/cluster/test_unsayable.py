@@ -34,10 +34,18 @@ def odd(**fields: Any) -> Result:
     return Result(**{"phase": "Succeeded", **fields})
 
 
+def deep(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return {"parameters": [{"name": "p", "value": value}]}
+
+
 ODD = {
     "a surrogate": odd(outputs={"result": "\ud800"}),
     "bytes": odd(outputs={"result": b"x"}),
     "an object": odd(outputs={"parameters": [{"name": "p", "value": object()}]}),
+    "what is deep": odd(outputs=deep(300)),
     "no mapping": odd(outputs="all of it"),
     "a message": odd(phase="Failed", message={"a", "set"}),
     "a phase": odd(phase=None),

@@ -6,6 +6,7 @@ Prints a `Measured` as JSON for each `Load` that it is given as an argument.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -91,6 +92,7 @@ async def measure(load: Load) -> Measured:
     async with _host(load, executor) as host:
         await host.run([workflow(f"warm-up-{number}", 2, 5) for number in range(_WARM_UP)])
         some = [workflow(f"measured-{number}", load.steps, load.leaves) for number in range(load.workflows)]
+        gc.collect()  # the first time after processes were started costs as much as hundreds of workflows
         passes, exchanges, started = host.stats.passes, _exchanges(host), executor.started
         own, others, began = time.process_time(), _cpu_of_others(), time.perf_counter()
         await host.run(some)

@@ -11,9 +11,9 @@ from engine.cluster.mail import Committed, Entries, Sealed, seal, unseal
 from engine.reconciling.promise import DONE
 from engine.storage.store import Change, WorkflowStore
 
-LEAST: Final = 64 * 1024
+FEW: Final = 8
 MORE: Final = 4
-"""Changes of a workflow are kept as they came up to so many bytes, or so many times what they came to last."""
+"""So many changes of a workflow are kept as they came, or so many times the bytes that they came to last."""
 
 
 class Journal(Protocol):
@@ -59,7 +59,7 @@ class _Kept:
 
     def __init__(self, change: Committed) -> None:
         self.changes = [change]
-        self.size, self.limit = _size(change), LEAST
+        self.size, self.limit = _size(change), 0
 
     def add(self, change: Committed) -> None:
         if change.whole:
@@ -67,8 +67,8 @@ class _Kept:
             self.size = 0
         self.changes.append(change)
         self.size += _size(change)
-        if self.size > self.limit:
-            self.limit = max(LEAST, MORE * _size(self.one()))
+        if len(self.changes) > FEW and self.size > self.limit:
+            self.limit = MORE * _size(self.one())
 
     def one(self) -> Committed:
         """All of them."""

@@ -10,7 +10,8 @@ if why := clash(__name__, __file__):
 from rpc.importing import on_demand
 
 if TYPE_CHECKING:
-    from engine.cluster.fleet import Fleet, FleetOptions
+    from engine.cluster.fleet import Fleet
+    from engine.cluster.options import FleetOptions
     from engine.cluster.transport import TransportError
     from engine.engine import Engine, EngineOptions
     from engine.executors.executor import Executor, Result
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     from engine.templates.catalog import InvalidDocument, Templates
 else:
     _HOMES = {
-        "cluster.fleet": ("Fleet", "FleetOptions"),
+        "cluster.fleet": ("Fleet",),
+        "cluster.options": ("FleetOptions",),
         "cluster.transport": ("TransportError",),
         "engine": ("Engine", "EngineOptions"),
         "executors.executor": ("Executor", "Result"),

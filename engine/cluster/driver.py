@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from msgspec import json
+from msgspec.structs import replace
 
 from engine.cluster.asking import Asked, Asking
 from engine.cluster.custody import Custody
@@ -44,7 +45,7 @@ from engine.executors.simulated import SimulatedExecutor
 from engine.graph.record import WalkRecord
 from engine.model.node import Node
 from engine.model.pace import FEW, Pace, Pieces
-from engine.model.statistics import Counts
+from engine.model.statistics import Counts, EngineStats
 from engine.model.workflow import Workflow
 from engine.operations.errors import UnknownWorkflow
 from engine.reconciling.entries import MARKS, Marks
@@ -77,9 +78,9 @@ class Driver:
         self._placing = Placing(limit, self.custody, self.writing, self._asking, templates, self._heard, news)
         self.roster = self._placing.roster
         self.lines: Lines
-        self.started = 0
+        self._started = 0
         """How often the executor was given a leaf to start."""
-        self.counts = Counts()
+        self._counts = Counts()
         """Of workflows that are over: a shard that is killed takes those with it that it has not told of."""
         self._executor = executor
         self._adopting = executor if isinstance(executor, Adopting) else None
@@ -93,6 +94,23 @@ class Driver:
     def given_up(self) -> Exception | None:
         """Why nothing more is done: the store was given up, or this has a mistake."""
         return self._asking.given_up
+
+    @property
+    def stats(self) -> EngineStats:
+        """Those of all shards, with what the driver knows better."""
+        stats, over = self.gathered.stats, self._counts
+        simulated = isinstance(self._executor, SimulatedExecutor)
+        return replace(
+            stats,
+            workflows_finished=over.workflows_finished,
+            workflows_succeeded=over.workflows_succeeded,
+            workflows_failed=over.workflows_failed,
+            workflows_in_error=over.workflows_in_error,
+            writes=self.writing.writes,
+            writes_failed=self.writing.failures,
+            leaves_started=stats.leaves_started if simulated else self._started,
+            workflows=len(self.roster.runs),
+        )
 
     # Workflows
 
@@ -192,6 +210,33 @@ class Driver:
         self._asking.ask(line, "", asked)
         return asked.answer
 
+    async def saved(self, held: Held) -> None:
+        """Wait until the store has what was said of a workflow by now. Raises `StoreError` where it fails."""
+        await self.writing.unless_failing(held.written)
+        if held.said:
+            with suppress(UnknownWorkflow):  # it is over by now, which the store has
+                await self.writing.unless_failing(self.ask(held, "saved", {}))
+
+    async def ask_why(self, some: list[Held]) -> None:
+        """Have it known why workflows do not go on."""
+        by_line: dict[int, list[str]] = {}
+        for held in some:
+            by_line.setdefault(self.custody.holder(held.workflow.uid), []).append(held.workflow.uid)
+        asked = [
+            self.ask_shard(line, "waiting_for", {"uids": uids})
+            for epoch, uids in by_line.items()
+            if (line := self.lines.get(epoch)) is not None
+        ]
+        for answer in asked:
+            for uid, why in (await answer or {}).items():
+                if (known := self.roster.by_uid(uid)) is not None:
+                    known.why = why
+
+    async def ask_all(self, name: str) -> None:
+        """Have all shards do something."""
+        for answer in [self.ask_shard(line, name, {}) for line in self.lines]:
+            await answer
+
     def _heard(self, epoch: int, uid: str, node_ids: list[str], result: Result) -> None:
         if (line := self.lines.get(epoch)) is not None:
             line.report(uid, node_ids, result)
@@ -288,7 +333,7 @@ class Driver:
             if at is not None:
                 self._executor.clock.jump(at)  # the shard's was set forward
         if change.head.finished:
-            self.counts.finish(workflow.phase)
+            self._counts.finish(workflow.phase)
             self._leave(held)
         if not self.roster.listeners:
             return
@@ -318,7 +363,7 @@ class Driver:
             try:
                 if found and adopting is not None and adopting.adopt(workflow, template, node):
                     continue
-                self.started += 1
+                self._started += 1
                 result = started(executor, workflow, template, node)
             except Exception as error:
                 result = failed(error, node, _log.bind(workflow=workflow.key))

@@ -8,19 +8,17 @@ import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from copy import copy
 from os import PathLike
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypedDict, Unpack
-
-from msgspec.structs import replace
+from typing import Any, Self, Unpack
 
 from engine.cluster.actors import Actors
 from engine.cluster.driver import Driver
 from engine.cluster.handing import Handing
-from engine.cluster.holding import Held
 from engine.cluster.journal import Remembered, Stored
+from engine.cluster.options import DEADLINE, SHARDS, FleetOptions, Over
 from engine.cluster.processes import Processes
 from engine.cluster.shard import Settings, ended
 from engine.cluster.shards import Line, Owner, Shards
@@ -49,36 +47,8 @@ from engine.recording.recorder import Recorder
 from engine.storage.store import UNENCODABLE, WorkflowStore, check_store, encode, refused
 from engine.templates.catalog import Documents, Templates
 from registry import Registry
-from rpc.logs import get_logger
-
-SHARDS: Final = 2
-DEADLINE: Final = 15.0
-"""Seconds after which a shard that does not answer is taken for dead, and ends itself where it is left alone."""
 
 Subject = Workflow | WorkflowHandle
-Over = Literal["processes", "ray"]
-
-_log = get_logger(__name__)
-
-
-class FleetOptions(TypedDict, total=False):
-    """The options of a `Fleet`, for who passes them on."""
-
-    executor: Executor | None
-    shards: int
-    over: Over | Transport
-    address: str | None
-    store: WorkflowStore | None
-    workflow_templates: Documents | None
-    cluster_workflow_templates: Documents | None
-    config_maps: Documents | None
-    observer: Observer | None
-    recorder: Recorder | None
-    clock: Callable[[], float] | None
-    workers: int
-    max_nodes: int
-    max_workflows: int | None
-    deadline: float
 
 
 class Fleet:
@@ -213,19 +183,7 @@ class Fleet:
     def stats(self) -> EngineStats:
         """The figures of all shards together, those that are gone included, up to half a second old, and some seconds
         of idle ones; and those of the driver, which are of this moment."""
-        driver, stats = self._driver, self._driver.gathered.stats
-        simulated, over = isinstance(self.executor, SimulatedExecutor), driver.counts
-        return replace(
-            stats,
-            workflows_finished=over.workflows_finished,
-            workflows_succeeded=over.workflows_succeeded,
-            workflows_failed=over.workflows_failed,
-            workflows_in_error=over.workflows_in_error,
-            writes=driver.writing.writes,
-            writes_failed=driver.writing.failures,
-            leaves_started=stats.leaves_started if simulated else driver.started,
-            workflows=len(self._roster.runs),
-        )
+        return self._driver.stats
 
     @property
     def shards(self) -> Mapping[int, EngineStats]:
@@ -271,9 +229,9 @@ class Fleet:
 
     async def look(self, *workflows: Subject) -> None:
         """Have all figures be of this moment, and what `waiting_for` says of these workflows."""
-        await self._ask_all("look")
+        await self._driver.ask_all("look")
         found = map(self._roster.find, map(self._workflow, workflows))
-        await self._ask_why([held for held in found if held is not None])
+        await self._driver.ask_why([held for held in found if held is not None])
 
     def waiting_for(self, workflow: Subject) -> str:
         """Why an unfinished workflow does not go on, in words: as of the end of the last `run`, or of `look`
@@ -297,15 +255,9 @@ class Fleet:
         """Wait until the store has what was said of a workflow by now, or of all: its submission, reports, `stop` and
         the like. Raises `StoreError` where it fails, as `Engine.saved`."""
         if workflow is None:
-            await asyncio.gather(*map(self._saved, list(self._roster.runs.values())))
+            await asyncio.gather(*map(self._driver.saved, list(self._roster.runs.values())))
         elif (held := self._roster.find(self._workflow(workflow))) is not None:
-            await self._saved(held)
-
-    async def _saved(self, held: Held) -> None:
-        await self._driver.writing.unless_failing(held.written)
-        if held.said:
-            with suppress(UnknownWorkflow):  # it is over by now, which the store has
-                await self._driver.writing.unless_failing(self._driver.ask(held, "saved", {}))
+            await self._driver.saved(held)
 
     # Many passes
 
@@ -328,7 +280,7 @@ class Fleet:
         with self._roster.claimed(subjects) as unfinished:
             some = list(map(self._roster.know, unfinished))
             await self._turning.run(some if subjects else None, timeout)
-        await self._ask_why([each for each in some if not each.workflow.finished])
+        await self._driver.ask_why([each for each in some if not each.workflow.finished])
 
     async def serve(self, *, timeout: float | None = None) -> None:
         """As `Engine.serve`; ``timeout`` is, and it raises, what it does of `run`."""
@@ -464,25 +416,6 @@ class Fleet:
 
     def _news(self) -> None:
         self._turning.look()
-
-    async def _ask_why(self, some: list[Held]) -> None:
-        """Have it known why workflows do not go on."""
-        by_line: dict[int, list[str]] = {}
-        for held in some:
-            by_line.setdefault(self._driver.custody.holder(held.workflow.uid), []).append(held.workflow.uid)
-        asked = [
-            self._driver.ask_shard(line, "waiting_for", {"uids": uids})
-            for epoch, uids in by_line.items()
-            if (line := self._lines.get(epoch)) is not None
-        ]
-        for answer in asked:
-            for uid, why in (await answer or {}).items():
-                if (known := self._roster.by_uid(uid)) is not None:
-                    known.why = why
-
-    async def _ask_all(self, name: str) -> None:
-        for answer in [self._driver.ask_shard(line, name, {}) for line in self._lines]:
-            await answer
 
     def _workflow(self, subject: Subject) -> Workflow:
         return workflow_of(subject, self._roster)

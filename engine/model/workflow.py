@@ -178,6 +178,11 @@ class Workflow:
         document, nodes = self.document if document is None else document, self.committed()
         return await asyncio.to_thread(lambda: b"".join(filter(None, _encoded(document, nodes))))
 
+    def __getstate__(self) -> object:
+        """As it is copied: with all nodes read."""
+        _ = self.nodes
+        return super().__getstate__()
+
     def __repr__(self) -> str:
         return f"<Workflow {self.key} {self.phase or 'new'}, {len(self.nodes)} nodes>"
 

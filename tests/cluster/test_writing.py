@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
+
 import hypothesis.strategies as st
 import msgspec
+import pytest
 from hypothesis import given
 
 from engine import Engine, MemoryStore, SimulatedExecutor, Workflow
@@ -70,6 +75,14 @@ async def test_who_follows_what_is_committed_has_what_the_store_has() -> None:
     assert all(followed == stored for followed, stored in store.seen)
     assert len(follower.nodes) == 604
     assert max(len(node.children or ()) for node in follower.nodes.values()) == 600
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
+async def test_a_workflow_is_copied_whose_nodes_nobody_has_looked_at(copied: Callable[[Workflow], Workflow]) -> None:
+    work, follower = (Workflow(fan("one").document) for _ in range(2))
+    await Engine().run([work])
+    Following(follower).follow(Committed(HEAD, entries_of(work), whole=True))
+    assert copied(follower).encode() == work.encode()
 
 
 async def test_a_workflow_that_begins_is_written_as_it_is() -> None:

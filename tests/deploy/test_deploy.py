@@ -160,7 +160,8 @@ async def test_what_the_page_shows_of_mtls_works_as_it_is(tmp_path: Path, unused
             assert there in proxy
             proxy = proxy.replace(there, here)
         (tmp_path / "nginx.conf").write_text(proxy)
-        command = ["nginx", "-c", str(tmp_path / "nginx.conf"), "-e", "stderr", "-g", "daemon off;"]
+        command = found("Deployment", "labels", ELSEWHERE)["spec"]["template"]["spec"]["containers"][1]["command"]
+        command = [str(tmp_path / "nginx.conf") if "/" in each else each for each in command]
         nginx = await asyncio.create_subprocess_exec(*command, stderr=subprocess.DEVNULL)
         stack.push_async_callback(nginx.wait)
         stack.callback(nginx.terminate)

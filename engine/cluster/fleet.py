@@ -65,7 +65,8 @@ class Fleet:
     Operations are asked of the shard that has the workflow: what they return is to be awaited, which raises what the
     shard refuses; where nobody does that, it is logged. A workflow's document and nodes follow what its shard commits.
 
-    It has to be entered, which raises `StoreError`, `ConfigError`, and `TransportError` where no shards can be started.
+    It has to be entered, which raises `StoreError`, `ConfigError`, and `TransportError` where no shards can be started;
+    else `run` and `serve` raise `RuntimeError`.
     """
 
     def __init__(
@@ -141,7 +142,8 @@ class Fleet:
         self._driver.attach(self._lines)
         self._parting: set[asyncio.Future[None]] = set()
         """What is left to be done of workflows that are known no more."""
-        self._stack = AsyncExitStack()
+        self._stack: AsyncExitStack | None = None
+        """What is to be left, while it is entered."""
         if isinstance(self.executor, Hosted):
             self.executor.attach(self._roster.hear, self.templates)
 
@@ -152,6 +154,8 @@ class Fleet:
 
     async def __aenter__(self) -> Self:
         self._roster.bind()
+        if self._stack is not None:
+            raise RuntimeError("expected a fleet that is not entered")
         async with AsyncExitStack() as stack:
             if self.recorder is not None:
                 stack.enter_context(self.recorder)
@@ -175,7 +179,9 @@ class Fleet:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stack.aclose()
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            await stack.aclose()
 
     # What there is to see
 
@@ -275,7 +281,7 @@ class Fleet:
     async def run(self, workflows: Iterable[Subject] = (), *, timeout: float | None = None) -> None:
         """As `Engine.run`. Of a simulation ``timeout`` is in seconds of each shard's clock. Raises `TransportError`
         where no shard is left, and none can be started."""
-        self._roster.bind()
+        self._check_entered()
         subjects = [self._workflow(each) for each in workflows]
         with self._roster.claimed(subjects) as unfinished:
             some = list(map(self._roster.know, unfinished))
@@ -284,7 +290,7 @@ class Fleet:
 
     async def serve(self, *, timeout: float | None = None) -> None:
         """As `Engine.serve`; ``timeout`` is, and it raises, what it does of `run`."""
-        self._roster.bind()
+        self._check_entered()
         await self._turning.serve(timeout)
 
     def drain(self, grace: float) -> None:
@@ -416,6 +422,11 @@ class Fleet:
 
     def _news(self) -> None:
         self._turning.look()
+
+    def _check_entered(self) -> None:
+        self._roster.bind()
+        if self._stack is None:
+            raise RuntimeError("expected a fleet that is entered, by `async with`: without that there are no shards")
 
     def _workflow(self, subject: Subject) -> Workflow:
         return workflow_of(subject, self._roster)

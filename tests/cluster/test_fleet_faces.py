@@ -392,6 +392,20 @@ async def test_what_cannot_be_is_refused() -> None:
         assert fleet.workflows == []
 
 
+async def test_one_that_is_not_entered_says_so() -> None:
+    fleet, work = Fleet(over=Inside(), executor=Leaves()), fan("one")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="expected a fleet that is entered"):
+            await fleet.run([work])
+        with pytest.raises(RuntimeError, match="expected a fleet that is entered"):
+            await fleet.serve()
+        async with fleet:
+            with pytest.raises(RuntimeError, match="expected a fleet that is not entered"):
+                await fleet.__aenter__()
+            await fleet.run([work])
+    assert work.phase == "Succeeded"
+
+
 async def test_plugins_are_those_of_the_configuration_as_it_is_now(tmp_path: Path) -> None:
     file, inside = tmp_path / "plugins.toml", Inside()
     file.write_text("[engine]\nenabled = true\n")

@@ -54,9 +54,9 @@ def run(
       kubectl get workflow build-x7k2p -o yaml | oarlock run -
       oarlock run wf.yaml --outcomes outcomes.yaml --output json
     """
+    from engine.cli.lacking import doubtful
     from engine.manifests import ManifestError
     from engine.operations import with_parameters, with_spec
-    from engine.substitution.variables import text_of
 
     try:
         given = {**read_parameters(parameter_file), **dict(parameters)}
@@ -66,12 +66,10 @@ def run(
     async def override(engine: Reconciler, workflow: Workflow) -> None:
         if (given or entrypoint) and workflow.phase:
             raise BadInput(f"{workflow.key} has begun: its arguments and entrypoint are what they are")
-        for declared in (workflow.document["spec"].get("arguments") or {}).get("parameters") or ():
-            chosen, choices = given.get(declared["name"]), [text_of(each) for each in declared.get("enum") or ()]
-            if chosen is not None and choices and chosen not in choices:  # which Argo takes
-                tell(f"warning: {declared['name']}={chosen}: expected {' or '.join(choices)}")
-        workflow.document = with_parameters(workflow.document, given)
         if entrypoint:
             workflow.document = with_spec(workflow.document, entrypoint=entrypoint)
+        for line in doubtful(workflow, engine.templates.library(workflow.namespace), given):
+            tell(f"warning: {line}")
+        workflow.document = with_parameters(workflow.document, given)
 
     reconcile(options, override, source)

@@ -41,17 +41,17 @@ def unmatched(outcomes: Outcomes, workflows: Sequence[Workflow], manifests: Mani
         name = subject.removeprefix(NODE)
         if scope and not any(f"{workflow.key}/".startswith(scope) for workflow in workflows):
             keys = [f"{each}/" for workflow in workflows for each in (workflow.namespace, workflow.key)]
-            yield f"{key!r}: there is no workflow in {scope.rstrip('/')!r}{_guess(scope, keys)}"
+            yield f"{key!r}: there is no workflow in {scope.rstrip('/')!r}{guess(scope, keys)}"
         elif name == subject:
             if name not in templates:
-                yield f"there is no template {name!r}{_guess(name, templates)}"
+                yield f"there is no template {name!r}{guess(name, templates)}"
         elif name not in nodes and (turn := _LATER.sub("", name)) not in turns:
             step = _TURN.sub("", turn)
             if step in looped:
                 own = [each for each in turns if each.startswith(f"{step}(")]
-                yield f"there is no node {name!r}{_guess(name, own, 0.0)}"
+                yield f"there is no node {name!r}{guess(name, own, 0.0)}"
             elif step not in calls:
-                yield f"there is no node {name!r}{_guess(name, nodes | calls)}"
+                yield f"there is no node {name!r}{guess(name, nodes | calls)}"
 
 
 def _read(documents: Iterable[Document], templates: set[str], calls: set[str]) -> None:
@@ -65,6 +65,7 @@ def _read(documents: Iterable[Document], templates: set[str], calls: set[str]) -
         _read([step["inline"] for step in steps if step.get("inline")], templates, calls)
 
 
-def _guess(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+def guess(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """Which of those that are known was meant, to be put behind what is said; empty if none looks like it."""
     close = difflib.get_close_matches(name, sorted(known), 1, likeness)
     return f"; is it {close[0]!r}?" if close else ""

@@ -393,3 +393,22 @@ def test_a_value_that_the_manifest_does_not_list_is_answered_with_those_it_lists
     (tmp_path / "wf.yaml").write_text(f"kind: Workflow\nmetadata: {{name: work}}\nspec: {spec}, {parameter}}}\n")
     done = oarlock("run", "wf.yaml", "-p", "p=3")
     assert (done.code, done.err) == (0, "warning: p=3: expected x or 2\n")
+
+
+def test_a_value_for_no_parameter_is_answered_with_the_one_that_may_be_meant(
+    oarlock: RunOarlock, tmp_path: Path
+) -> None:
+    steps = "steps: [[{name: s, template: b}]]"
+    step = "inputs: {parameters: [{name: tag, value: a}]}, container: {image: '{{workflow.parameters.branches}}'}"
+    (tmp_path / "t.yaml").write_text(
+        "kind: WorkflowTemplate\nmetadata: {name: t}\nspec: {entrypoint: a, arguments: {parameters: [{name: branch, "
+        f"value: main}}]}}, templates: [{{name: a, {steps}}}, {{name: b, {step}}}]}}\n---\n"
+        "kind: Workflow\nmetadata: {name: work}\nspec: {workflowTemplateRef: {name: t}}\n"
+    )
+    done = oarlock(
+        "run", "t.yaml", "-p", "branches=x", "-p", "brnch=x", "-p", "branch=x", "-p", "tga=x", "-p", "other=x"
+    )
+    assert done.code == 0, done.err
+    assert done.err == "warning: brnch=x: there is no parameter 'brnch'; is it 'branch'?\n"
+    done = oarlock("run", "t.yaml", "-p", "branches=x", "-p", "tga=x", "--entrypoint", "b")
+    assert done.err == "warning: tga=x: there is no parameter 'tga'; is it 'tag'?\n"

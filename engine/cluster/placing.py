@@ -75,7 +75,8 @@ class Placing:
     def left(self, held: Held) -> None:
         """A workflow is over, or known no more."""
         self._placement.remove(held.workflow.uid)
-        self._fresh = [each for each in self._fresh if each[0] is not held]
+        if not held.written.done():
+            self._fresh = [each for each in self._fresh if each[0] is not held]
         if not held.written.done():
             held.written.set_result(None)  # as far as it ever will be: nobody is to wait for that
         self._wanted.set()  # others may have waited for its place

@@ -26,12 +26,17 @@ CALLS = (NODES + 1) * PLUGINS  # the node of the steps themselves is a node too
 needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 
 
+two_loops = pytest.mark.xdist_group("two loops")
+"""What looks at the same two, which are measured once: all of it goes to one worker."""
+
+
 @pytest.fixture(scope="module")
 def done() -> Figures:
     """Two loops."""
     return measure("single", SINGLE, NODES, "plugins", 2, PLAN)
 
 
+@two_loops
 def test_every_call_of_every_loop_is_counted_at_the_plugins(done: Figures) -> None:
     assert [each.loop.calls for each in done.loops] == [CALLS, CALLS]
     assert [each.loop.errors for each in done.loops] == [0, 0]
@@ -64,6 +69,7 @@ def test_lanes_are_measured_with_tls_and_without() -> None:
     assert all(row.us > 0 for row in rows)
 
 
+@two_loops
 def test_only_the_last_loop_is_observed_and_knows_its_latencies(done: Figures) -> None:
     first, last = done.loops
     assert first.latency_ms is None

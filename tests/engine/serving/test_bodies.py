@@ -31,7 +31,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "AT_A_TIME", 40)
 
 
-ANY_NUMBER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY_NUMBER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @ANY_NUMBER

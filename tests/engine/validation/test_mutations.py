@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine import InvalidWorkflow, Workflow
@@ -184,7 +184,7 @@ def test_without_a_change_it_runs() -> None:
     assert (ran.phase, ran.message) == ("Succeeded", "")
 
 
-SLOW = settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(max_examples=75)
 
 
 @SLOW

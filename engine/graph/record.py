@@ -15,7 +15,7 @@ import msgspec
 from engine.executors.executor import Result
 
 
-class Visit(msgspec.Struct, frozen=True):
+class Visit(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where an unfinished node stands. ``since`` is when it began to execute, None where it did not.
 
     ``extra`` are the parameters that plugins have added, None where none was asked; ``requeue_at`` is when one wants to

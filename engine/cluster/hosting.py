@@ -38,7 +38,7 @@ def reason(error: BaseException) -> str:
 
 YOUNG: Final = 5_000
 """Objects that may become more before the garbage collector looks for those that nobody has: a small workflow comes and
-goes with a thousand, of which few are left to it."""
+goes with hundreds, of which few are left to it."""
 
 
 class Hosted:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -137,8 +137,14 @@ def used_up(some: dict[Any, Any] | list[Any]) -> Pieces:
         yield
 
 
-def batched(some: Iterable[_T], size: int = PIECE) -> Iterator[list[_T]]:
+def batched(some: Collection[_T], size: int = PIECE) -> Iterable[list[_T]]:
     """They, so many at a time."""
+    if len(some) <= size:  # as they mostly are
+        return ([*some],) if some else ()
+    return _batches(some, size)
+
+
+def _batches(some: Iterable[_T], size: int) -> Iterator[list[_T]]:
     rest = iter(some)
     while batch := list(islice(rest, size)):
         yield batch

@@ -63,7 +63,10 @@ class Sheet:
 
     def write(self, kind: str, key: str, value: Any) -> None:
         """Have an entry, in the place that it has."""
-        self.write_all(kind, {key: value})
+        if kind in self.put:
+            self.put[kind][key] = value
+        else:
+            self.put[kind] = {key: value}
 
     def write_all(self, kind: str, values: dict[str, Any]) -> None:
         """Likewise of several."""

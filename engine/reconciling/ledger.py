@@ -193,8 +193,9 @@ class Ledger:
         once somebody waits for that."""
         if self._retired:
             return
-        if keys:
-            self._said[kind].update(dict.fromkeys(keys))
+        said = self._said[kind]
+        for key in keys:
+            said[key] = None
         self._behind = True
         self._books.unwritten[self._workflow.uid] = self
         if soon and self._timer is None and self._books.is_open:
@@ -348,7 +349,9 @@ class Ledger:
     async def _commit(self, change: Change) -> asyncio.CancelledError | None:
         cancelled = None
         try:
-            writing = asyncio.ensure_future(self._books.store.commit(change))
+            writing = self._books.store.commit(change)
+            if not isinstance(writing, asyncio.Future):
+                writing = asyncio.ensure_future(writing)
             while not writing.done():
                 try:
                     await asyncio.shield(writing)

@@ -160,7 +160,9 @@ class Run:
 
     def report(self, node_ids: Collection[str], result: Result, *, kept: bool = False) -> None:
         """Leaves have something to say, all the same, which somebody else may have ``kept`` in case we lose it."""
-        self.record.reports.update(dict.fromkeys(node_ids, result))
+        reports = self.record.reports
+        for node_id in node_ids:
+            reports[node_id] = result
         if self.ledger is not None:
             self.ledger.say(REPORT, node_ids, soon=not kept)
 

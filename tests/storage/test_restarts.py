@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from engine import (
     StoreError,
     Workflow,
 )
+from engine.model.pace import Pace
 from tests.acceptance.manifests import WHOLE, container, loop, workflow
 from tests.storage.doubles import Leaves, Making, making
 
@@ -441,3 +443,24 @@ async def test_one_workflow_is_taken_in_with_the_entries_that_another_engine_has
     assert others.asked == ["work[0].a"]
     with pytest.raises(StoreError, match="expected entries that make a workflow"):
         await other.take_in("gone", [])
+
+
+@pytest.mark.parametrize("turns", range(24))
+async def test_a_report_is_saved_whenever_it_comes_in_a_pass_that_takes_an_earlier_one(
+    turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.reconciling.keeping.Pace", partial(Pace, 0.0))
+    store, leaves = MemoryStore(), Leaves()
+    async with Engine(executor=leaves, store=store) as engine:
+        work = two_steps()
+        await engine.reconcile(work)
+        leaf = leaves.ended("work[0].a")
+        engine.report(work, leaf, Result("Running", "half of it"))
+        making = asyncio.ensure_future(engine.reconcile(work))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        engine.report(work, leaf, Result("Failed", "all of it"))
+        await making
+        await engine.saved(work)
+        written = {(kind, key): value for kind, key, value in await store.entries(work.uid, ("node", "report"))}
+        assert b"all of it" in written["node", leaf] + written.get(("report", leaf), b"")

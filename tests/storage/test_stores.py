@@ -71,6 +71,15 @@ async def test_a_whole_change_lets_go_of_everything_else(make: Making) -> None:
         assert await values(store) == [("node", "b", 2)]
 
 
+async def test_a_large_change_has_many_entries_of_one_kind_and_few_of_another(make: Making) -> None:
+    names = [str(number) for number in range(300)]
+    async with make() as store:
+        await store.commit(change(*(("node", name, 1) for name in names), ("leaf", "a", 1), ("leaf", "b", 1)))
+        await store.commit(change(*(("node", name, None) for name in names[1:]), ("leaf", "a", None)))
+    async with make() as store:
+        assert await values(store) == [("node", "0", 1), ("leaf", "b", 1)]
+
+
 async def test_entries_keep_their_places_unless_they_were_gone(make: Making) -> None:
     async with make() as store:
         await store.commit(change(*(("node", key, key) for key in "dbca")))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,22 +20,8 @@ from engine import (
 )
 from engine.model.pace import Pace
 from tests.acceptance.manifests import WHOLE, container, loop, workflow
-from tests.storage.doubles import Leaves, Making, making
-
-
-@pytest.fixture(params=["sqlite", "memory"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Making:
-    return making(request.param, tmp_path)
-
-
-def two_steps(**spec: Any) -> Workflow:
-    steps = {"name": "main", "steps": [[{"name": "a", "template": "leaf"}], [{"name": "b", "template": "leaf"}]]}
-    return workflow(steps, container("leaf"), **spec)
-
-
-def only(engine: Engine) -> Workflow:
-    (work,) = engine.workflows
-    return work
+from tests.storage.doubles import Leaves, Making
+from tests.storage.workflows import only, two_steps
 
 
 async def test_a_workflow_goes_on_and_is_the_same_to_the_byte(make: Making) -> None:
@@ -61,36 +46,6 @@ async def test_a_workflow_goes_on_and_is_the_same_to_the_byte(make: Making) -> N
     async with Engine(executor=leaves, store=make()) as engine:
         assert engine.workflows == []
     assert leaves.started == ["work[0].a", "work[1].b"]
-
-
-async def test_leaves_that_an_executor_does_not_know_are_started_again(make: Making) -> None:
-    for _ in range(2):
-        leaves = Leaves()
-        async with Engine(executor=leaves, store=make()) as engine:
-            await engine.reconcile(only(engine) if engine.workflows else two_steps())
-        assert leaves.started == ["work[0].a"]
-
-
-async def test_leaves_are_started_again_by_an_executor_that_cannot_tell(make: Making) -> None:
-    async with Engine(executor=PendingExecutor(), store=make()) as engine:
-        await engine.reconcile(two_steps())
-    async with Engine(store=make()) as engine:
-        await engine.run([])
-        assert engine.archive is not None
-        assert [each["status"]["phase"] async for each in engine.archive.list()] == ["Succeeded"]
-
-
-async def test_nothing_is_started_again_whose_report_was_not_taken_up(make: Making) -> None:
-    leaves = Leaves()
-    async with Engine(executor=leaves, store=make()) as engine:
-        work = two_steps()
-        await engine.reconcile(work)
-        engine.report(work, leaves.ended("work[0].a"), Result("Succeeded"))
-        await engine.saved(work)
-    async with Engine(executor=leaves, store=make()) as engine:
-        await engine.reconcile(only(engine))
-    assert leaves.started == ["work[0].a", "work[1].b"]
-    assert leaves.asked == []
 
 
 async def test_a_submission_is_kept_before_its_first_pass(make: Making) -> None:
@@ -175,26 +130,6 @@ async def test_a_suspended_workflow_keeps_what_was_reported_meanwhile(make: Maki
         assert leaves.started == ["work[0].a", "work[1].b"]
 
 
-async def test_leaves_of_a_suspended_workflow_are_adopted_before_it_goes_on(make: Making) -> None:
-    leaves = Leaves()
-    async with Engine(executor=leaves, store=make()) as engine:
-        work = two_steps()
-        await engine.reconcile(work)
-        engine.suspend(work)
-        await engine.saved(work)
-    before = work.encode()
-    async with Engine(executor=leaves, store=make()) as engine:
-        again = only(engine)
-        await engine.reconcile(again)
-        assert leaves.asked == ["work[0].a"]
-        engine.report(again, leaves.ended("work[0].a"), Result("Succeeded"))
-        await engine.reconcile(again)
-        assert again.encode() == before
-        engine.resume(again)
-        await engine.reconcile(again)
-    assert (leaves.asked, leaves.started) == (["work[0].a"], ["work[0].a", "work[1].b"])
-
-
 async def test_what_waits_for_room_keeps_its_turn(make: Making) -> None:
     leaves = Leaves()
     work = workflow(loop(6), container("leaf"), parallelism=2)
@@ -225,58 +160,6 @@ async def test_locks_are_held_across_a_restart_and_waited_for(make: Making) -> N
         await engine.reconcile(first)
         await engine.reconcile(second)
     assert leaves.started == ["first", "second"]
-
-
-async def test_leaves_of_a_finished_workflow_are_stopped_if_that_had_not_been_done(make: Making) -> None:
-    class Dying(Leaves):
-        def stop(self, workflow: Workflow, node: Any) -> None:
-            raise asyncio.CancelledError  # as if the process had ended here
-
-    leaves = Dying()
-    async with Engine(executor=leaves, store=make()) as engine:
-        work = two_steps()
-        await engine.reconcile(work)
-        engine.terminate(work)
-        with pytest.raises(asyncio.CancelledError):
-            await engine.reconcile(work)
-    alive = Leaves()
-    async with Engine(executor=alive, store=make()) as engine:
-        assert engine.workflows == []
-    assert alive.stopped == ["work[0].a"]
-    after = Leaves()
-    async with Engine(executor=after, store=make()):
-        pass
-    assert after.stopped == []
-
-
-async def test_leaves_that_are_to_be_stopped_are_while_the_workflow_ends(make: Making) -> None:
-    class Dying(Leaves):
-        """Whoever is to be stopped is not, as if the process had ended there."""
-
-        def stop(self, workflow: Workflow, node: Any) -> None:
-            raise asyncio.CancelledError
-
-    leaves = Dying()
-    daemon = {**container("daemon"), "daemon": True}
-    inner = {"name": "inner", "steps": [[{"name": "up", "template": "daemon"}]]}
-    steps = [[{"name": "a", "template": "inner"}, {"name": "b", "template": "leaf"}]]
-    async with Engine(executor=leaves, store=make()) as engine:
-        work = workflow({"name": "main", "steps": steps}, inner, daemon, container("leaf"))
-        await engine.reconcile(work)
-        daemons = [key for key, name in leaves.running.items() if name.endswith("up")]
-        engine.report(work, daemons[0], Result("Running"))
-        with pytest.raises(asyncio.CancelledError):  # its boundary is over with that
-            await engine.reconcile(work)
-    dying = Dying()
-    dying.running = leaves.running
-    async with Engine(executor=dying, store=make()) as engine:
-        engine.report(only(engine), dying.ended("work[0].b"), Result("Succeeded"))
-        with pytest.raises(asyncio.CancelledError):
-            await engine.reconcile(only(engine))
-    alive = Leaves()
-    async with Engine(executor=alive, store=make()) as engine:
-        assert engine.workflows == []
-    assert alive.stopped == ["work[0].a[0].up"]
 
 
 async def test_a_retry_is_kept_and_what_it_dropped_is_gone(make: Making) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,12 +13,7 @@ from hypothesis import strategies as st
 
 from engine import MemoryStore, SqliteStore, Store, StoreError
 from engine.storage.store import Change, Head
-from tests.storage.doubles import Making, making
-
-
-@pytest.fixture(params=["sqlite", "memory"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Making:
-    return making(request.param, tmp_path)
+from tests.storage.doubles import Making
 
 
 def head(uid: str = "u1", name: str = "w", namespace: str = "default", **fields: Any) -> Head:

@@ -7,11 +7,14 @@ import json
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from aiohttp import web
 
 from rpc.lanes import aiohttp, wire
+from tests.rpc.batching import Answer, Batching
 
 
 class Scripted:
@@ -155,3 +158,22 @@ def brief_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connect may take a tenth of a call's time: on a busy machine nine tenths and all of it end at one moment."""
     for lane in (aiohttp, wire):
         monkeypatch.setattr(lane, "_CONNECT_SHARE", 0.1)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Callable[[Answer], Awaitable[Batching]]]:
+    """Starts a server that answers batches as the test says."""
+    async with AsyncExitStack() as stack:
+
+        async def start(answer: Answer) -> Batching:
+            peer = Batching(answer)
+            app = web.Application(client_max_size=1 << 26)
+            app.router.add_post("/{path:.*}", peer.handle)
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            peer.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            return peer
+
+        yield start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from engine import (
     Engine,
     Fleet,
     LeafEnded,
+    MemoryStore,
     NotFinished,
     OperationError,
     Result,
@@ -28,6 +29,7 @@ from engine import (
     UnknownWorkflow,
     Workflow,
 )
+from engine.storage.store import Change
 from tests.acceptance.manifests import container, workflow
 from tests.cluster.doubles import SUCCEEDED, Leaves, approval, fan, until
 from tests.cluster.inside import Inside
@@ -195,16 +197,33 @@ async def test_a_workflow_is_forgotten_or_deleted_and_may_come_again() -> None:
             fleet.forget(fan("other"))
 
 
+class Slow(MemoryStore):
+    """It writes when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.let = asyncio.Event(), asyncio.Event()
+
+    async def _late(self, change: Change) -> int:
+        self.asked.set()
+        await self.let.wait()
+        return await super().commit(change)
+
+    def commit(self, change: Change) -> Awaitable[int]:
+        return self._late(change)
+
+
 async def test_nobody_waits_for_a_submission_that_is_forgotten() -> None:
-    async with serving(executor=Leaves(at_once=False)) as fleet:
-        for moments in range(6):  # before it is written, meanwhile, or after
-            work = fan(f"one-{moments}")
-            fleet.submit(work)
-            saved = asyncio.ensure_future(fleet.saved(work))
-            for _ in range(moments):
-                await asyncio.sleep(0)
-            await fleet.forget(work)
-            await saved
+    store = Slow()
+    async with serving(executor=Leaves(at_once=False), store=store) as fleet:
+        work = fan("one")
+        fleet.submit(work)
+        saved = asyncio.create_task(fleet.saved(work))
+        await store.asked.wait()
+        gone = fleet.forget(work)
+        store.let.set()
+        await gone
+        await saved
 
 
 async def test_listeners_hear_of_each_commit_and_last_of_the_end() -> None:

@@ -159,7 +159,7 @@ class Driver:
         self._placing.left(held)
         self.roster.drop(held, parting=parting)
         for each in held.asked:
-            each.answer.set_exception(UnknownWorkflow(f"{held.workflow.key}: it is finished, or gone"))
+            each.answer.set_exception(_unknown(held))
 
     # Where they are
 
@@ -196,6 +196,9 @@ class Driver:
     def ask(self, held: Held, name: str, arguments: Mapping[str, Any]) -> asyncio.Future[Any]:
         """Have a shard do something with a workflow: what it says, once what that has changed is durable."""
         asked = Asked.of(name, arguments)
+        if self.roster.by_uid(held.workflow.uid) is not held:  # whoever asks has waited for something meanwhile
+            asked.answer.set_exception(_unknown(held))
+            return asked.answer
         held.said = True
         line = self.lines.get(self.custody.holder(held.workflow.uid))
         if line is None:
@@ -384,6 +387,10 @@ class Driver:
         the next one may be."""
         states = [line.state for line in self.lines]
         return self.is_done and bool(states) and all(state is not None and state.still for state in states)
+
+
+def _unknown(held: Held) -> UnknownWorkflow:
+    return UnknownWorkflow(f"{held.workflow.key}: it is finished, or gone")
 
 
 def _together(came: deque[Up]) -> list[Up]:

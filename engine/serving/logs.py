@@ -191,13 +191,12 @@ async def _entries(
 
 async def _news(records: Records, record: Record, open_: list[_Pod]) -> AsyncGenerator[bool]:
     """When to look: whenever the workflow has changed, and as long as logs are written; says whether it goes on."""
-    if record.uid not in records.hub.items:
-        return
     async with aclosing(records.hub.watch(0, lambda each: each is record)) as events:
         coming = asyncio.ensure_future(anext(events, None))
         goes_on = True
         try:
-            while True:
+            await asyncio.sleep(0)  # it watches from here on, so that it hears of the end of what is there now
+            while record.uid in records.hub.items:
                 done, _ = await asyncio.wait((coming,), timeout=LOOK_EVERY if open_ else None)
                 if done:
                     event = coming.result()

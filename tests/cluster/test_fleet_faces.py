@@ -218,12 +218,13 @@ async def test_nobody_waits_for_a_submission_that_is_forgotten() -> None:
     async with serving(executor=Leaves(at_once=False), store=store) as fleet:
         work = fan("one")
         fleet.submit(work)
-        saved = asyncio.create_task(fleet.saved(work))
+        waiting = [fleet.saved(work), fleet.suspend(work), fleet.saved(work)]
+        asked = [asyncio.ensure_future(each) for each in waiting]
         await store.asked.wait()
         gone = fleet.forget(work)
         store.let.set()
         await gone
-        await saved
+        await asyncio.gather(*asked, return_exceptions=True)
 
 
 async def test_listeners_hear_of_each_commit_and_last_of_the_end() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from engine.serving.errors import ApiError
 from engine.serving.hub import ADDED, DELETED, MODIFIED, Hub
+from engine.serving.logs import _news
+from engine.serving.records import Record, Records
 
 
 @dataclass
@@ -131,3 +135,14 @@ async def test_what_is_not_selected_wakes_nobody() -> None:
     assert looked == ["b"] * 10  # once each: nobody has looked again
     world.step("put", "a")
     assert (await coming).item.uid == "a"
+
+
+async def test_the_log_of_what_goes_just_as_it_is_asked_for_ends() -> None:
+    world = World()
+    world.step("put", "a")
+    records, record = cast(Records, world), cast(Record, world.hub.items["a"])
+    async with aclosing(_news(records, record, [])) as news:
+        coming = asyncio.ensure_future(anext(news, None))
+        await asyncio.sleep(0)  # it has begun, and its watch is about to
+        world.step("remove", "a")
+        assert await coming is None

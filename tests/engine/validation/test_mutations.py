@@ -9,7 +9,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine import InvalidWorkflow, Workflow
+from engine import InvalidDocument, InvalidWorkflow, Workflow
 from tests.engine.graph.running import run
 
 WHOLE = yaml.safe_load(
@@ -211,7 +211,11 @@ def test_nor_any_change_to_a_template_that_it_refers_to(data: st.DataObject) -> 
         here = here[key]
     here[last] = data.draw(values)
     document = {"metadata": {"name": "wf"}, "spec": {"entrypoint": "main", "workflowTemplateRef": {"name": "lib"}}}
-    assert run(Workflow(document), timeout=7200, **{**AROUND, "workflow_templates": {"lib": library}}).phase
+    try:
+        assert run(Workflow(document), timeout=7200, **{**AROUND, "workflow_templates": {"lib": library}}).phase
+    except InvalidDocument as error:
+        if "\n" in str(error):
+            raise
 
 
 MIDDLE = run(Workflow(WHOLE), timeout=5, **AROUND).workflow.to_dict()

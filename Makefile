@@ -54,8 +54,8 @@ kill: install
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz
-	OARLOCK_HISTORIES=20000 OARLOCK_FLEETS=1000 $(BIN)/python -m pytest tests/cluster/test_protocol.py tests/cluster/test_random_fleets.py
-	OARLOCK_REQUESTS=100 $(BIN)/python -m pytest --numprocesses auto tests/serving/test_bad_requests.py tests/contract/test_sdk.py
+	OARLOCK_HISTORIES=20000 OARLOCK_FLEETS=1000 $(BIN)/python -m pytest --hypothesis-profile anew tests/cluster/test_protocol.py tests/cluster/test_random_fleets.py
+	OARLOCK_REQUESTS=100 $(BIN)/python -m pytest --hypothesis-profile anew --numprocesses auto tests/serving/test_bad_requests.py tests/contract/test_sdk.py
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

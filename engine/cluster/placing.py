@@ -45,8 +45,8 @@ class Placing:
         self.roster = Roster(limit, self._came, heard)
         self._news = news
         self._placement = Placement()
-        self._fresh: list[tuple[Held, Sealed]] = []
-        """Those that the store does not have yet."""
+        self._fresh: dict[str, tuple[Held, Sealed]] = {}
+        """Those that the store is yet to be asked to have, by uid, and their entries."""
         self._wanted = asyncio.Event()
         """Set where a workflow may have to be placed."""
         self._is_placing = False
@@ -60,7 +60,7 @@ class Placing:
         """There is another one. Raises `StoreError` for what is no JSON."""
         entries = entries_of(workflow)
         held = Held(workflow, self._custody.take_in(workflow.uid))
-        self._fresh.append((held, entries))
+        self._fresh[workflow.uid] = held, entries
         self._wanted.set()
         return held
 
@@ -76,8 +76,7 @@ class Placing:
         """A workflow is over, or known no more."""
         self._placement.remove(held.workflow.uid)
         if not held.written.done():
-            self._fresh = [each for each in self._fresh if each[0] is not held]
-        if not held.written.done():
+            self._fresh.pop(held.workflow.uid, None)
             held.written.set_result(None)  # as far as it ever will be: nobody is to wait for that
         self._wanted.set()  # others may have waited for its place
 
@@ -97,9 +96,8 @@ class Placing:
             await self._wanted.wait()
             self._wanted.clear()
             self._is_placing = True
-            fresh, self._fresh = self._fresh, []
-            new = {held.workflow.uid: (held, entries) for held, entries in fresh}
-            changes = [Committed(_head(held.workflow), entries, whole=True) for held, entries in fresh]
+            new, self._fresh = self._fresh, {}
+            changes = [Committed(_head(held.workflow), entries, whole=True) for held, entries in new.values()]
             await self._writing.write(changes, self._custody.__contains__)
             for uid, (held, _) in new.items():
                 if self.roster.by_uid(uid) is held:

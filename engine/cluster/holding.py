@@ -89,9 +89,7 @@ class Roster(Roll[Held]):
 
     def note(self, run: Held, node_id: str, result: Result) -> None:
         """What became of a leaf: kept until that is taken up, and told to the shard that has the workflow."""
-        run.said = True
-        if told := run.leaves.note([node_id], result):
-            self._heard(run.leaves.epoch, run.workflow.uid, told, result)
+        self.note_all(run, [node_id], result)
 
     def note_all(self, run: Held, node_ids: list[str], result: Result) -> None:
         """Likewise, of several that have come to the same."""

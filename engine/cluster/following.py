@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from threading import Lock
 from typing import Any, Final
 
@@ -43,10 +44,8 @@ def entries_of(workflow: Workflow) -> Sealed:
     if workflow.nodes:
         record = found_record(workflow)
         sheet.set(MARKS, "", marks(record))
-        for _ in sheet.record(record):
+        for _ in chain(sheet.record(record), sheet.nodes(workflow.nodes, dict.fromkeys(workflow.nodes))):
             pass
-        for node in workflow.nodes.values():
-            sheet.node(node, None)
     try:
         return seal(sheet.put)
     except UNENCODABLE as error:

@@ -120,15 +120,12 @@ class Sheet:
             for key, node in some.items():
                 old = changed[key]
                 if len(node.children or ()) > PART or (old is not None and len(old.children or ()) > PART):
-                    self.node(node, old)
+                    self._in_parts(node, old)
             yield
 
-    def node(self, node: Node, old: Node | None) -> None:
-        """What to write of a node of which ``old`` is written."""
+    def _in_parts(self, node: Node, old: Node | None) -> None:
+        """What to write of a node that has very many children, or has them in ``old``, which is written of it."""
         children, known = node.children or (), (old.children if old is not None else None) or ()
-        if len(children) <= PART and len(known) <= PART:
-            self.write(NODE, node.id, node)
-            return
         head = copy.copy(node)
         head.children = [*children[:PART]]
         self.write(NODE, node.id, head)
@@ -224,7 +221,7 @@ _nodes: Final = msgspec.json.Decoder(dict[str, _WithInputs]).decode
 
 
 def read_node(value: bytes | msgspec.Raw) -> Node:
-    """A node as `Sheet.node` has written it, but for the children that are entries of their own."""
+    """A node as `Sheet.nodes` has written it, but for the children that are entries of their own."""
     return _plain(_node(value))
 
 

@@ -70,7 +70,7 @@ class Line:
         """Whether nothing comes any more."""
         return self._over is not None and self._over.done()
 
-    def put(self, item: Down | bytes) -> None:
+    def put(self, item: Down) -> None:
         """Say something, with what else is said in this turn of the event loop."""
         self.mailbox.put(item)
         self._soon()
@@ -198,7 +198,7 @@ class Shards:
         """The shard of that number, if it is there."""
         return next((line for line in self if line.number == number), None)
 
-    def put(self, item: Down | bytes) -> None:
+    def put(self, item: Down) -> None:
         """Say something to all, and to those that are being started."""
         for line in self._lines.values():
             line.put(item)

@@ -14,32 +14,33 @@ import msgspec
 
 from engine.executors.local.configuration import CannotRun
 from engine.executors.local.shapes import checked
+from engine.shape.values import Shape, Text
 from engine.substitution.variables import text_of
 
 Document = Mapping[str, Any]
 
 
-class _Exec(msgspec.Struct, frozen=True):
-    command: list[Any] = []
+class _Exec(Shape):
+    command: list[Any] = msgspec.field(default_factory=list)
 
 
-class _Socket(msgspec.Struct, frozen=True):
+class _Socket(Shape):
     port: int | str
-    host: str | None = None
+    host: Text = None
 
 
-class _Header(msgspec.Struct, frozen=True):
+class _Header(Shape):
     name: str
-    value: str | None = None
+    value: Text = None
 
 
-class _Get(_Socket, frozen=True, rename="camel"):
-    path: str | None = None
-    scheme: str | None = None
+class _Get(_Socket):
+    path: Text = None
+    scheme: Text = None
     http_headers: list[_Header] | None = None
 
 
-class Probe(msgspec.Struct, frozen=True, rename="camel"):
+class Probe(Shape):
     """A `readinessProbe`; what is null has the default of Kubernetes."""
 
     exec: _Exec | None = None
@@ -51,7 +52,7 @@ class Probe(msgspec.Struct, frozen=True, rename="camel"):
     success_threshold: int | None = None
 
 
-class _Probed(msgspec.Struct, frozen=True, rename="camel"):
+class _Probed(Shape):
     readiness_probe: Probe | None = None
 
 

@@ -9,9 +9,9 @@ import msgspec
 
 from engine.executors.local.configuration import CannotRun
 from engine.shape import explain
+from engine.shape.specs import VolumeClaim
+from engine.shape.values import Flag, KeyReference, Scalar, Shape, Text
 
-Text = str | None
-Scalar = str | int | float | bool | None
 Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$", max_length=63)]
 """Of a container: it names a folder."""
 Path = Annotated[str, msgspec.Meta(min_length=1)]
@@ -19,50 +19,44 @@ Path = Annotated[str, msgspec.Meta(min_length=1)]
 T = TypeVar("T")
 
 
-class Shape(msgspec.Struct, frozen=True, rename="camel"):
-    """Any field may be missing or null, but for those without which it means nothing."""
+class _Reference(KeyReference):
+    optional: Flag = None
 
 
-class _Reference(Shape, frozen=True):
-    name: Scalar = None
-    key: Scalar = None
-    optional: bool | None = None
-
-
-class _FieldReference(Shape, frozen=True):
+class _FieldReference(Shape):
     field_path: Text = None
 
 
-class _Source(Shape, frozen=True):
+class _Source(Shape):
     config_map_key_ref: _Reference | None = None
     secret_key_ref: _Reference | None = None
     field_ref: _FieldReference | None = None
 
 
-class _Variable(Shape, frozen=True):
+class _Variable(Shape):
     name: str
     value: Scalar = None
     value_from: _Source | None = None
 
 
-class _Variables(Shape, frozen=True):
+class _Variables(Shape):
     prefix: Text = None
     config_map_ref: _Reference | None = None
     secret_ref: _Reference | None = None
 
 
-class _Mount(Shape, frozen=True):
+class _Mount(Shape):
     mount_path: Path
     name: Text = None
     sub_path: Text = None
 
 
-class _Port(Shape, frozen=True):
+class _Port(Shape):
     name: Text = None
     container_port: int | None = None
 
 
-class _Container(Shape, frozen=True):
+class _Container(Shape):
     image: Scalar = None
     command: list[Scalar] | None = None
     args: list[Scalar] | None = None
@@ -73,34 +67,34 @@ class _Container(Shape, frozen=True):
     ports: list[_Port] | None = None
 
 
-class _Script(_Container, frozen=True):
+class _Script(_Container):
     source: Scalar = None
 
 
-class _NamedContainer(_Container, frozen=True, kw_only=True):
+class _NamedContainer(_Container, kw_only=True):
     name: Name
     dependencies: list[str] | None = None
 
 
-class _ContainerSet(Shape, frozen=True):
+class _ContainerSet(Shape):
     containers: list[_NamedContainer] | None = None
     volume_mounts: list[_Mount] | None = None
 
 
-class _Item(Shape, frozen=True):
+class _Item(Shape):
     key: str
     path: str
 
 
-class _Files(_Reference, frozen=True):
+class _Files(_Reference):
     items: list[_Item] | None = None
 
 
-class _Claim(Shape, frozen=True):
+class _Claim(Shape):
     claim_name: Text = None
 
 
-class _Volume(Shape, frozen=True):
+class _Volume(Shape):
     name: Text = None
     empty_dir: dict[str, Any] | None = None
     config_map: _Files | None = None
@@ -109,16 +103,16 @@ class _Volume(Shape, frozen=True):
     ephemeral: _Claim | None = None
 
 
-class _Raw(Shape, frozen=True):
+class _Raw(Shape):
     data: Scalar = None
 
 
-class _Key(Shape, frozen=True):
+class _Key(Shape):
     key: Text = None
     blob: Text = None
 
 
-class _Artifact(Shape, frozen=True):
+class _Artifact(Shape):
     name: str
     path: Text = None
     sub_path: Text = None
@@ -130,45 +124,37 @@ class _Artifact(Shape, frozen=True):
     azure: _Key | None = None
 
 
-class _Artifacts(Shape, frozen=True):
+class _Artifacts(Shape):
     artifacts: list[_Artifact] | None = None
 
 
-class _ValueFrom(Shape, frozen=True):
+class _ValueFrom(Shape):
     path: Text = None
 
 
-class _Parameter(Shape, frozen=True):
+class _Parameter(Shape):
     name: str
     value_from: _ValueFrom | None = None
 
 
-class _Outputs(_Artifacts, frozen=True):
+class _Outputs(_Artifacts):
     parameters: list[_Parameter] | None = None
 
 
-class Inputs(Shape, frozen=True):
+class Inputs(Shape):
     """The inputs of a node."""
 
     inputs: _Artifacts | None = None
 
 
-class _Metadata(Shape, frozen=True):
-    name: Text = None
-
-
-class _ClaimTemplate(Shape, frozen=True):
-    metadata: _Metadata | None = None
-
-
-class Spec(Shape, frozen=True):
+class Spec(Shape):
     """What of a workflow's spec its leaves share."""
 
     volumes: list[_Volume] | None = None
-    volume_claim_templates: list[_ClaimTemplate] | None = None
+    volume_claim_templates: list[VolumeClaim] | None = None
 
 
-class Template(Shape, frozen=True):
+class Template(Shape):
     """A template that is run."""
 
     container: _Container | None = None

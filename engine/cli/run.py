@@ -68,8 +68,9 @@ def run(
             raise BadInput(f"{workflow.key} has begun: its arguments and entrypoint are what they are")
         if entrypoint:
             workflow.document = with_spec(workflow.document, entrypoint=entrypoint)
-        for line in doubtful(workflow, engine.templates.library(workflow.namespace), given):
-            tell(f"warning: {line}")
-        workflow.document = with_parameters(workflow.document, given)
+        if given:
+            for line in doubtful(workflow, engine.templates.library(workflow.namespace), given):
+                tell(f"warning: {line}")
+            workflow.document = with_parameters(workflow.document, given)
 
     reconcile(options, override, source)

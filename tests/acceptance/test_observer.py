@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from engine import Engine, MemoryStore, PassEnd
-from engine.storage.store import Change
+from engine import Engine, PassEnd
 from registry import Registry
 from registry.config import RetrySettings
 from rpc import Outcome, Request
 from tests.acceptance.manifests import container, workflow
+from tests.storage.doubles import Slow
 
 
 class Seen:
@@ -86,20 +86,13 @@ async def test_a_cancelled_pass_is_told_as_aborted(plugin: Any, engine: Any) -> 
 
 
 async def test_a_pass_cancelled_too_late_is_told_as_committed(engine: Any) -> None:
-    seen, writing, go_on = Seen(), asyncio.Event(), asyncio.Event()
-
-    class Slow(MemoryStore):
-        async def commit(self, change: Change) -> int:
-            writing.set()
-            await go_on.wait()
-            return await super().commit(change)
-
-    oarlock = await engine(observer=seen, store=Slow())
+    seen, store = Seen(), Slow()
+    oarlock = await engine(observer=seen, store=store)
     task = asyncio.create_task(oarlock.reconcile(workflow(container("leaf"))))
-    await writing.wait()
+    await store.begun.wait()
     task.cancel()
     await asyncio.sleep(0)
-    go_on.set()
+    store.go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert seen.passes == [("default/work", "Running", "")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,6 @@ from engine import (
     Engine,
     Fleet,
     LeafEnded,
-    MemoryStore,
     NotFinished,
     OperationError,
     Result,
@@ -29,11 +28,11 @@ from engine import (
     UnknownWorkflow,
     Workflow,
 )
-from engine.storage.store import Change
 from tests.acceptance.manifests import container, workflow
 from tests.cluster.doubles import SUCCEEDED, Leaves, approval, fan, until
 from tests.cluster.inside import Inside
 from tests.processes import PATIENCE
+from tests.storage.doubles import Slow
 
 
 @asynccontextmanager
@@ -197,22 +196,6 @@ async def test_a_workflow_is_forgotten_or_deleted_and_may_come_again() -> None:
             fleet.forget(fan("other"))
 
 
-class Slow(MemoryStore):
-    """It writes when it is let."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked, self.let = asyncio.Event(), asyncio.Event()
-
-    async def _late(self, change: Change) -> int:
-        self.asked.set()
-        await self.let.wait()
-        return await super().commit(change)
-
-    def commit(self, change: Change) -> Awaitable[int]:
-        return self._late(change)
-
-
 async def test_nobody_waits_for_a_submission_that_is_forgotten() -> None:
     store = Slow()
     async with serving(executor=Leaves(at_once=False), store=store) as fleet:
@@ -220,9 +203,9 @@ async def test_nobody_waits_for_a_submission_that_is_forgotten() -> None:
         fleet.submit(work)
         waiting = [fleet.saved(work), fleet.suspend(work), fleet.saved(work)]
         asked = [asyncio.ensure_future(each) for each in waiting]
-        await store.asked.wait()
+        await store.begun.wait()
         gone = fleet.forget(work)
-        store.let.set()
+        store.go_on.set()
         await gone
         await asyncio.gather(*asked, return_exceptions=True)
 

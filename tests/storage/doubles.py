@@ -1,4 +1,4 @@
-"""An executor that knows its leaves from an earlier process, and stores that fail when they are told to."""
+"""An executor that knows its leaves from an earlier process, and stores that fail or wait when they are told to."""
 
 from __future__ import annotations
 
@@ -65,6 +65,19 @@ class Failing(MemoryStore):
             self.failures -= 1
             raise StoreError("disk: it is slow")
         return revision
+
+
+class Slow(Failing):
+    """Writes when it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def commit(self, change: Change) -> int:
+        self.begun.set()
+        await self.go_on.wait()
+        return await super().commit(change)
 
 
 class Sick(MemoryStore):

@@ -12,20 +12,7 @@ from engine import Engine, Result, StoreError
 from engine.model.pace import Pace
 from engine.storage.store import Change
 from tests.acceptance.manifests import container, loop, workflow
-from tests.storage.doubles import Failing, Leaves
-
-
-class Slow(Failing):
-    """Writes when it is told to go on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
-
-    async def commit(self, change: Change) -> int:
-        self.begun.set()
-        await self.go_on.wait()
-        return await super().commit(change)
+from tests.storage.doubles import Failing, Leaves, Slow
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before it wrote", "after it wrote"])

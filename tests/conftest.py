@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Generator, Iterator
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -54,3 +55,11 @@ def closed_port() -> Iterator[int]:
     """A port of this machine on which nobody listens, and nobody will."""
     with ports.closed() as port:
         yield port
+
+
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rest wherever they may: the smallest pass takes many turns of the event loop."""
+    from engine.model.pace import Pace  # tests of what is beneath the engine do without it
+
+    monkeypatch.setattr("engine.reconciling.keeping.Pace", partial(Pace, 0.0))

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from click.testing import CliRunner
 
 from engine import Engine, Executor
 from engine.cli import main
-from engine.model.pace import Pace
 from registry import Config, EngineSettings, PluginConfig, Registry
 from rpc.methods import Method, Spelling
 from tests import ports
@@ -100,9 +98,3 @@ def process(tmp_path: Path) -> RunPython:
 def free_port() -> int:
     """One that a test may listen on."""
     return ports.free()[0]
-
-
-@pytest.fixture
-def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All rest wherever they may: the smallest pass takes many turns of the event loop."""
-    monkeypatch.setattr("engine.reconciling.keeping.Pace", partial(Pace, 0.0))

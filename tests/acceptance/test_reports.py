@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import pytest
 
 from engine import Engine, LeafEnded, Node, Result, Workflow
-from engine.model.pace import Pace
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import by_name, container, steps, workflow
 
@@ -131,11 +129,8 @@ async def test_a_leaf_whose_end_is_reported_again_during_the_pass_is_not_stopped
     assert leaves.stopped == []
 
 
-async def test_the_first_end_of_a_leaf_counts_at_whatever_moment_another_is_reported(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_the_first_end_of_a_leaf_counts_at_whatever_moment_another_is_reported(slowly: None) -> None:
     """Also while the pass that has taken up the first is about to commit."""
-    monkeypatch.setattr("engine.reconciling.keeping.Pace", partial(Pace, 0.0))  # all rest wherever they may
     turns, over = 0, False
     while not over:
         leaves, work = Recorder(), two_branches()

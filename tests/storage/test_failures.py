@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 
 import pytest
 
 from engine import Engine, Result, StoreError
-from engine.model.pace import Pace
 from engine.storage.store import Change
 from tests.acceptance.manifests import container, loop, workflow
 from tests.storage.doubles import Failing, Leaves, Slow
@@ -144,10 +142,7 @@ async def test_a_pass_cancelled_while_it_is_written_is_committed_as_the_store_ha
 
 
 @pytest.mark.parametrize("turns", range(10))
-async def test_a_pass_cancelled_at_any_time_once_it_is_written_is_committed(
-    turns: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("engine.reconciling.keeping.Pace", partial(Pace, 0.0))
+async def test_a_pass_cancelled_at_any_time_once_it_is_written_is_committed(turns: int, slowly: None) -> None:
     store, leaves = Failing(), Leaves()
     async with Engine(executor=leaves, store=store) as engine:
         work = workflow(loop(200), container("leaf"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from engine import (
     StoreError,
     Workflow,
 )
-from engine.model.pace import Pace
 from tests.acceptance.manifests import WHOLE, container, loop, workflow
 from tests.storage.doubles import Leaves, Making
 from tests.storage.workflows import only, two_steps
@@ -330,9 +328,8 @@ async def test_one_workflow_is_taken_in_with_the_entries_that_another_engine_has
 
 @pytest.mark.parametrize("turns", range(24))
 async def test_a_report_is_saved_whenever_it_comes_in_a_pass_that_takes_an_earlier_one(
-    turns: int, monkeypatch: pytest.MonkeyPatch
+    turns: int, slowly: None
 ) -> None:
-    monkeypatch.setattr("engine.reconciling.keeping.Pace", partial(Pace, 0.0))
     store, leaves = MemoryStore(), Leaves()
     async with Engine(executor=leaves, store=store) as engine:
         work = two_steps()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -128,12 +127,10 @@ async def test_compression_that_nobody_asked_for_is_fatal(scripted: Any, http: A
         await client.call(NODE, {})
 
 
-async def test_nobody_home_is_transient(connect: Any) -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        client = await connect(f"http://127.0.0.1:{reserved.getsockname()[1]}")
-        with pytest.raises(TransientError) as caught:
-            await client.call(NODE, {})
+async def test_nobody_home_is_transient(connect: Any, closed_port: int) -> None:
+    client = await connect(f"http://127.0.0.1:{closed_port}")
+    with pytest.raises(TransientError) as caught:
+        await client.call(NODE, {})
     assert caught.value.status is None
     assert caught.value.__cause__ is not None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -80,11 +79,9 @@ async def test_a_method_that_is_gone_later_is_remembered_as_refused(scripted: An
     assert len(peer.requests) == 2
 
 
-async def test_when_nobody_is_home_all_who_wait_are_told_at_once() -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        async with Client(f"http://127.0.0.1:{reserved.getsockname()[1]}") as client:
-            outcomes = await asyncio.gather(*(client.call(NODE, {}) for _ in range(50)), return_exceptions=True)
+async def test_when_nobody_is_home_all_who_wait_are_told_at_once(closed_port: int) -> None:
+    async with Client(f"http://127.0.0.1:{closed_port}") as client:
+        outcomes = await asyncio.gather(*(client.call(NODE, {}) for _ in range(50)), return_exceptions=True)
     assert all(isinstance(outcome, TransientError) for outcome in outcomes)
     assert len({id(outcome) for outcome in outcomes}) == 50
 

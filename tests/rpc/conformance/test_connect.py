@@ -61,10 +61,8 @@ def answer_lookups(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], Awaitab
     return asked
 
 
-async def test_refused(lane: MakeLane) -> None:
-    with socket.socket() as unheard:
-        unheard.bind(("127.0.0.1", 0))
-        assert await outcome(post(lane(Address("http", *unheard.getsockname())), "/", b"{}")) is Unreachable
+async def test_refused(lane: MakeLane, closed_port: int) -> None:
+    assert await outcome(post(lane(Address("http", "127.0.0.1", closed_port)), "/", b"{}")) is Unreachable
 
 
 async def test_a_dead_plugin_whose_port_the_system_gives_to_our_own_end(

@@ -14,6 +14,7 @@ import trustme
 
 from rpc.address import Address
 from rpc.lanes import Broken, Dark, LaneError, TimedOut, Unreachable, Untrusted
+from tests import ports
 from tests.asking import post
 from tests.rpc.conformance.conftest import Trust
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, Peer, Script, outcome, serve_well
@@ -406,10 +407,7 @@ async def test_a_replica_that_cannot_be_trusted_is_not_passed_over_in_silence(la
 
 
 async def test_where_no_address_answers_it_is_unreachable_and_looked_up_anew(lane: MakeLane, name: Name) -> None:
-    with contextlib.ExitStack() as unheard:
-        bound = unheard.enter_context(socket.socket())
-        bound.bind(("127.0.0.1", 0))
-        name.port = bound.getsockname()[1]
+    with ports.closed() as name.port:
         name.record = [1, 2]
         under_test = lane(name.address, balance="all")
         for times in (1, 2, 3):

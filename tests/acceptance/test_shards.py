@@ -58,6 +58,15 @@ def files(tmp_path: Path) -> tuple[str, ...]:
     return "all.yaml", "--outcomes", "outcomes.yaml"
 
 
+@pytest.fixture
+def sleeping(tmp_path: Path) -> str:
+    """A workflow whose leaf sleeps for a minute."""
+    document = {"kind": "Workflow", "metadata": {"name": "one"}}
+    document |= {"spec": {"entrypoint": "main", "templates": [container("main", "sleep", "60")]}}
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(document))
+    return "one.yaml"
+
+
 def _phases(done: Ended) -> dict[str, Any]:
     """By workflow its phase, and those of its nodes."""
     return {
@@ -133,24 +142,18 @@ def test_without_ray_it_says_what_to_install(
 
 
 def test_what_is_lost_on_the_way_is_told_and_nothing_that_was_done(
-    oarlock: RunOarlock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sleeping: str, oarlock: RunOarlock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.cluster.fleet.Processes", Losing)
     monkeypatch.setattr(Losing, "it_may_be", lambda _: any(tmp_path.glob("runs/*/leaves/*")))
-    document = {"kind": "Workflow", "metadata": {"name": "one"}}
-    document |= {"spec": {"entrypoint": "main", "templates": [container("main", "sleep", "60")]}}
-    (tmp_path / "one.yaml").write_text(yaml.safe_dump(document))
-    done = oarlock("run", "one.yaml", "--shards", "1", "--executor", "local", "--work-dir", "runs", "--output", "json")
+    done = oarlock("run", sleeping, "--shards", "1", "--executor", "local", "--work-dir", "runs", "--output", "json")
     assert done.code == 3
     assert "--shards: shard 0: there is no room" in done.err
     assert json.loads(done.out)["status"]["nodes"]["one"]["phase"] == "Running"
 
 
-def test_ctrl_c_ends_all_of_its_processes(tmp_path: Path) -> None:
-    document = {"kind": "Workflow", "metadata": {"name": "one"}}
-    document |= {"spec": {"entrypoint": "main", "templates": [container("main", "sleep", "60")]}}
-    (tmp_path / "one.yaml").write_text(yaml.safe_dump(document))
-    command = [sys.executable, "-m", "engine", "run", "one.yaml", "--shards", "1"]
+def test_ctrl_c_ends_all_of_its_processes(sleeping: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "engine", "run", sleeping, "--shards", "1"]
     command += ["--executor", "local", "--work-dir", "runs"]
     with started(*command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
         while not beneath(run.pid, "sleep"):

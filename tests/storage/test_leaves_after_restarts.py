@@ -13,6 +13,13 @@ from tests.storage.doubles import Leaves, Making
 from tests.storage.workflows import only, two_steps
 
 
+class Dying(Leaves):
+    """Whoever is to be stopped is not, as if the process had ended there."""
+
+    def stop(self, workflow: Workflow, node: Any) -> None:
+        raise asyncio.CancelledError
+
+
 async def test_leaves_that_an_executor_does_not_know_are_started_again(make: Making) -> None:
     for _ in range(2):
         leaves = Leaves()
@@ -64,10 +71,6 @@ async def test_leaves_of_a_suspended_workflow_are_adopted_before_it_goes_on(make
 
 
 async def test_leaves_of_a_finished_workflow_are_stopped_if_that_had_not_been_done(make: Making) -> None:
-    class Dying(Leaves):
-        def stop(self, workflow: Workflow, node: Any) -> None:
-            raise asyncio.CancelledError  # as if the process had ended here
-
     leaves = Dying()
     async with Engine(executor=leaves, store=make()) as engine:
         work = two_steps()
@@ -86,12 +89,6 @@ async def test_leaves_of_a_finished_workflow_are_stopped_if_that_had_not_been_do
 
 
 async def test_leaves_that_are_to_be_stopped_are_while_the_workflow_ends(make: Making) -> None:
-    class Dying(Leaves):
-        """Whoever is to be stopped is not, as if the process had ended there."""
-
-        def stop(self, workflow: Workflow, node: Any) -> None:
-            raise asyncio.CancelledError
-
     leaves = Dying()
     daemon = {**container("daemon"), "daemon": True}
     inner = {"name": "inner", "steps": [[{"name": "up", "template": "daemon"}]]}

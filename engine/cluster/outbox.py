@@ -16,14 +16,10 @@ from engine.cluster.mail import Start, Stop, Template, Up, committed, encode
 from engine.executors.executor import Result
 from engine.model.node import Node
 from engine.model.workflow import Workflow
-from engine.storage.store import UNENCODABLE, Change, Entry, Head, refused
+from engine.storage.store import UNENCODABLE, Change, Entry, Head, has_many, refused
 
 MOST: Final = 8 * 1024 * 1024
 """Bytes of changes that may be on their way until they are durable; beyond that passes wait before they commit."""
-
-FEW: Final = 2048
-"""Entries that are encoded in one turn of the event loop, which takes a millisecond; what is more than that is for
-another thread."""
 
 TEMPLATES: Final = 256
 """So many templates are known at both ends: the last ones that were sent."""
@@ -72,7 +68,7 @@ class Outbox:
     def commit(self, change: Change) -> Awaitable[int]:
         """Mail a change, and wait where too much is on its way."""
         loop = asyncio.get_running_loop()
-        if sum(map(len, change.put.values())) > FEW:
+        if has_many(change):
             return loop.create_task(self._commit_large(change))
         done: asyncio.Future[int] = loop.create_future()
         try:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Collection, Mapping
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
-from engine.storage.store import UNENCODABLE, Change, Entry, Head, Item, encode, refused
+from engine.storage.store import UNENCODABLE, Change, Entry, Head, Item, encode, has_many, refused
 
 _Values = dict[str, dict[str, bytes]]
 _T = TypeVar("_T")
-
-FEW: Final = 2048
-"""Entries that are encoded in one turn of the event loop, which takes a millisecond; what is more than that is for
-another thread."""
 
 
 class MemoryStore:
@@ -39,7 +35,7 @@ class MemoryStore:
         pass
 
     def commit(self, change: Change) -> Awaitable[int]:
-        if self._writing is not None or sum(map(len, change.put.values())) > FEW:
+        if self._writing is not None or has_many(change):
             return self._commit_large(change)
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         try:

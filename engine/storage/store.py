@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -135,6 +135,14 @@ class Store(WorkflowStore, Protocol):
 
 encode = msgspec.json.Encoder().encode
 """How values are written, by every store: so that what cannot be written fails alike."""
+
+AT_ONCE: Final = 2048
+"""Entries that are encoded in one turn of the event loop, which takes a millisecond."""
+
+
+def has_many(change: Change) -> bool:
+    """Whether to encode what a change puts is for another thread."""
+    return sum(map(len, change.put.values())) > AT_ONCE
 
 
 def refused(what: str, error: Exception) -> StoreError:

@@ -62,7 +62,7 @@ class Leaves:
         states, told = self.states, list[str]()
         for node_id in node_ids:
             state = states.get(node_id)
-            if not (state is _STOPPED or state == result or _has_ended(state)):
+            if not (state == result or _is_over(state)):
                 states[node_id] = result
                 told.append(node_id)
         return told
@@ -171,7 +171,7 @@ class Custody:
         if leaves is None or leaves.epoch != epoch:
             return False
         state = leaves.states.get(node_id)
-        if state is _STOPPED or _has_ended(state):
+        if _is_over(state):
             return False
         leaves.states[node_id] = _STOPPED
         return True
@@ -179,8 +179,9 @@ class Custody:
     def running(self, uid: str) -> list[str]:
         """The leaves of a workflow that may run: started, now or by an earlier process, and not said to have ended."""
         states = self._workflows[uid].states.items() if uid in self._workflows else ()
-        return [node_id for node_id, state in states if not (state is _STOPPED or _has_ended(state))]
+        return [node_id for node_id, state in states if not _is_over(state)]
 
 
-def _has_ended(state: _Leaf | Result | None) -> bool:
-    return isinstance(state, Result) and state.ended
+def _is_over(state: _Leaf | Result | None) -> bool:
+    """Whether a leaf was stopped, or has said that it ended."""
+    return state is _STOPPED or (isinstance(state, Result) and state.ended)

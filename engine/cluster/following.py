@@ -84,11 +84,12 @@ class Following:
 
     def node(self, node_id: str) -> Node:
         """A node: one that the last change is about, as a leaf is that is to be started, is read alone."""
-        if self._last is None:
+        last = self._last  # another thread that looks at the nodes has it be none
+        if last is None:
             unread = self._unread
-            last = unread[-1].put if unread else {}
-            self._last = of_kind(last, NODE) if CHILDREN not in last else {}
-        value = self._last.get(node_id)
+            put = unread[-1].put if unread else {}
+            last = self._last = of_kind(put, NODE) if CHILDREN not in put else {}
+        value = last.get(node_id)
         return self._workflow.nodes[node_id] if value is None else read_node(value)
 
     def _catch_up(self, nodes: dict[str, Node]) -> None:

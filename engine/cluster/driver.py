@@ -201,10 +201,12 @@ class Driver:
             return asked.answer
         held.said = True
         line = self.lines.get(self.custody.holder(held.workflow.uid))
-        if line is None:
-            held.asked.append(asked)
-        else:
+        if line is not None:
             self._asking.ask(line, held.workflow.uid, asked)
+        elif self.given_up is not None:
+            asked.answer.set_exception(self.given_up)
+        else:
+            held.asked.append(asked)
         return asked.answer
 
     def ask_shard(self, line: Line, name: str, arguments: Mapping[str, Any]) -> asyncio.Future[Any]:
@@ -262,6 +264,10 @@ class Driver:
         if not isinstance(error, StoreError):
             _log.error("the fleet cannot go on", exc_info=error)
         self._asking.give_up(error)
+        for held in self.roster.runs.values():
+            asked, held.asked = held.asked, []
+            for each in asked:
+                each.answer.set_exception(error)
         self._news()
 
     async def _do_what_comes(self, line: Line) -> None:

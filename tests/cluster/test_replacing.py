@@ -84,3 +84,18 @@ async def test_a_mistake_of_ours_is_logged_and_whoever_waits_is_told(
         (work,) = fleet.workflows
         await fleet.run()
     assert work.phase == "Succeeded"
+
+
+async def test_a_mistake_of_ours_is_told_to_whoever_asks_about_a_workflow_that_no_shard_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def mistaken(*given: Any) -> Any:
+        raise KeyError("a mistake of ours")
+
+    monkeypatch.setattr(Placement, "settle", mistaken)
+    async with Fleet(over=Inside(), executor=Leaves()) as fleet:
+        work = fan("one")
+        fleet.submit(work)
+        for _ in range(2):  # before it is made, and behind it
+            with pytest.raises(KeyError, match="a mistake of ours"):
+                await fleet.suspend(work)

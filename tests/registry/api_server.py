@@ -11,6 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.processes import PATIENCE
+
 LABELS = {"workflows.argoproj.io/configmap-type": "ControllerPlugin"}
 
 
@@ -157,3 +159,11 @@ async def api_server() -> AsyncIterator[ApiServer]:
         yield server
     finally:
         await server.stop()
+
+
+async def asked(server: ApiServer, verb: str) -> str:
+    """Wait until the server was asked for that; the version."""
+    async with asyncio.timeout(PATIENCE):
+        while (request := await server.asked.get())[0] != verb:
+            pass
+    return request[1]

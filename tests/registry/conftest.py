@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry.logs import configure_logs
+from tests.registry.api_server import ApiServer, api_server, write_kubeconfig
 from tests.threads import serving
 
 
@@ -75,3 +76,11 @@ def toml(tmp_path: Path) -> Callable[[str | bytes], Path]:
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ARGO_PLUGINS", raising=False)
     configure_logs()
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[ApiServer]:
+    """A cluster's API server, and the kubeconfig with which it is found."""
+    async with api_server() as server:
+        write_kubeconfig(tmp_path, server.address)
+        yield server

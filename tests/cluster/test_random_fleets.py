@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from engine import Fleet, MemoryStore, Node, Result, Workflow
 from engine.reconciling.entries import LEAF
 from tests.acceptance.manifests import container, workflow
+from tests.acceptance.staying import turns
 from tests.cluster.inside import Inside, InsideLink
 
 HISTORIES = int(os.environ.get("OARLOCK_FLEETS", "6"))
@@ -111,11 +112,6 @@ def works() -> list[Workflow]:
     locked = {**container("leaf"), "synchronization": {"mutexes": [{"name": "m"}]}}
     kinds = [(body, leaf) for body in (loop, dag) for leaf in (container("leaf"), locked)] * 2
     return [workflow(body, leaf, name=f"w-{number}") for number, (body, leaf) in enumerate(kinds)]
-
-
-async def turns(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def go_wrong(choice: Random, transport: Fragile, most: int) -> None:

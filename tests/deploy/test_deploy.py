@@ -27,6 +27,7 @@ from registry.connecting import connect
 from registry.loading import load_config
 from rpc import Client, PluginError, Tls
 from rpc.plugin import Plugin
+from tests import ports
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = list(yaml.safe_load_all((ROOT / "deploy/kubernetes/oarlock.yaml").read_text()))
@@ -144,7 +145,8 @@ def test_a_plugin_elsewhere_and_what_leads_to_it_fit_together() -> None:
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
-async def test_what_the_page_shows_of_mtls_works_as_it_is(tmp_path: Path, unused_tcp_port: int) -> None:
+async def test_what_the_page_shows_of_mtls_works_as_it_is(tmp_path: Path) -> None:
+    (port,) = ports.free()
     (made,) = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/security.md").read_text(), re.DOTALL)
     await asyncio.to_thread(subprocess.run, ["sh", "-ec", made], cwd=tmp_path, check=True, capture_output=True)
     plugin = Plugin("labels")
@@ -155,7 +157,7 @@ async def test_what_the_page_shows_of_mtls_works_as_it_is(tmp_path: Path, unused
             "/tmp/": f"{tmp_path}/",
             "/run/secrets/plugin/": f"{tmp_path}/",
             "127.0.0.1:4355": address.removeprefix("http://"),
-            "listen 4443": f"listen 127.0.0.1:{unused_tcp_port}",
+            "listen 4443": f"listen 127.0.0.1:{port}",
         }.items():
             assert there in proxy
             proxy = proxy.replace(there, here)
@@ -168,14 +170,14 @@ async def test_what_the_page_shows_of_mtls_works_as_it_is(tmp_path: Path, unused
         config, _, discovering = shown("toml")[0].partition("[kubernetes]\n")
         (file := tmp_path / "plugins.toml").write_text(
             (config + discovering.partition("\n\n")[2])
-            .replace("labels.plugins.svc.cluster.local:4443", f"localhost:{unused_tcp_port}")
+            .replace("labels.plugins.svc.cluster.local:4443", f"localhost:{port}")
             .replace("/run/secrets/plugins", str(tmp_path))
         )
         (called,) = load_config(file).plugins
         while True:
             assert nginx.returncode is None
             with suppress(ConnectionRefusedError):
-                _, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.close()
                 break
             await asyncio.sleep(0.01)

@@ -46,7 +46,8 @@ class Executor(Protocol):
 
         Leaves whose template is the same may be given the same `template` object, so it is not to be changed.
 
-        What comes later is told with `Engine.report`. The pass that decided this is committed; after a crash the same
+        What comes later is told with `Engine.report`; an end that is reported before this returns counts, and not what
+        it returns or raises. The pass that decided this is committed; after a crash the same
         start comes again. An executor that starts real things keys them by `workflow.uid` and `node.id`, which are the
         same then (another workflow of the same name has another uid), and is `Adopting` where it knows which are there.
         An exception makes the node Error with its text.

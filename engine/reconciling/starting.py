@@ -90,7 +90,7 @@ class Leaves:
             result = Result(ERROR, str(error))
         except Exception as error:
             result = failed(error, node, run.log)
-        if result is not None:
+        if result is not None and not run.has_ended(node.id):  # it may have been reported meanwhile
             run.report((node.id,), result)
         return result is not None
 

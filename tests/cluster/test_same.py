@@ -1,11 +1,15 @@
-"""Random workflows come to the same in a fleet of two as in one engine: documents and nodes."""
+"""Workflows come to the same in a fleet of two as in one engine: documents and nodes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from engine import Engine, Fleet, Outcome, Outcomes, SimulatedExecutor, Workflow
+import pytest
+
+from engine import Engine, Fleet, Node, Outcome, Outcomes, Result, SimulatedExecutor, Workflow
 from engine.model.clock import SimulatedClock
+from tests.acceptance.manifests import container, workflow
 from tests.cluster.inside import Inside
 from tests.walks.comparing import CONFIG_MAPS
 from tests.walks.doubles import START, draw
@@ -56,3 +60,43 @@ async def test_random_workflows_come_to_the_same_as_in_an_engine() -> None:
                 if not work.finished:
                     await owner.delete(work)
     assert {work.phase for work in there} >= {"Succeeded", "Failed"}
+
+
+class Hasty:
+    """Reports of a leaf before it has returned from its start, in which it says something else, or fails."""
+
+    owner: Engine | Fleet
+
+    def __init__(self, reported: str, said: Result | None) -> None:
+        self.reported, self.said = Result(reported, "reported"), said
+
+    def start(self, workflow: Workflow, template: Document, node: Node) -> Result | None:
+        self.owner.report(workflow, node.id, self.reported)
+        if self.said is None:
+            raise RuntimeError("raised")
+        return self.said
+
+    def stop(self, workflow: Workflow, node: Node) -> None:
+        """Nothing runs."""
+
+
+@pytest.mark.parametrize(
+    ("reported", "said", "counts"),
+    [
+        ("Failed", Result("Succeeded", "said"), ("Failed", "reported")),
+        ("Succeeded", Result("Failed", "said"), ("Succeeded", "reported")),
+        ("Succeeded", Result("Running", "said"), ("Succeeded", "reported")),
+        ("Succeeded", None, ("Succeeded", "reported")),
+        ("Running", Result("Succeeded", "said"), ("Succeeded", "said")),
+        ("Running", None, ("Error", "RuntimeError: raised")),
+    ],
+)
+@pytest.mark.parametrize("owner", [Engine, lambda **options: Fleet(over=Inside(), **options)], ids=["engine", "fleet"])
+async def test_the_first_end_counts_of_a_leaf_that_is_reported_while_it_starts(
+    owner: Callable[..., Engine | Fleet], reported: str, said: Result | None, counts: tuple[str, str]
+) -> None:
+    executor, work = Hasty(reported, said), workflow(container("main"))
+    async with owner(executor=executor) as executor.owner:
+        await executor.owner.run([work])
+    (node,) = work.nodes.values()
+    assert (node.phase, node.message) == counts

@@ -113,19 +113,25 @@ class Held(NamedTuple):
 def objects_of_ours() -> Counter[type]:
     """How many objects there are of each type of our own that the garbage collector knows.
 
-    Garbage is collected before, and what is remembered up to a bound is forgotten: how much that is depends on who came
-    when.
+    What is remembered up to a bound is forgotten before, since how much that is depends on who came when, and garbage
+    is collected until there is none: a graph that is emptied when its walk goes is garbage by then only.
     """
+    _forget()
+    while gc.collect():
+        pass
+    types = map(type, gc.get_objects())
+    return Counter(each for each in types if str(each.__module__).partition(".")[0] in _OURS)
+
+
+def _forget() -> None:
+    """By itself, since the loop's variable is left with an object that may be garbage: with all that this refers to it
+    would not be collected."""
     for each in gc.get_objects():
         if isinstance(each, _Remembering) and each.cache_parameters()["maxsize"] is not None:
             each.cache_clear()
         elif isinstance(each, Shared):
             each._kept.clear()
             each._size = 0
-    for _ in range(2):  # a graph that is emptied when its walk goes is garbage by then only
-        gc.collect()
-    types = map(type, gc.get_objects())
-    return Counter(each for each in types if str(each.__module__).partition(".")[0] in _OURS)
 
 
 _Remembering: Final = type(functools.lru_cache(len))

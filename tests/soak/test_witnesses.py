@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections import Counter
 from functools import lru_cache
 from typing import Any
+from weakref import ref
 
 import pytest
 from hypothesis import given
@@ -146,6 +148,23 @@ def test_what_functions_remember_up_to_a_bound_is_not_held() -> None:
     for number in range(20_000):
         remembered(number)
     assert Held.now().blocks - before.blocks < 5_000
+
+
+class Circle:
+    """Refers to itself."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_garbage_is_not_held_wherever_the_collector_has_it() -> None:
+    gc.collect()
+    circle = Circle()
+    gc.collect(1)  # by which it is the last that the collector knows of
+    gone = ref(circle)
+    del circle
+    Held.now()
+    assert gone() is None
 
 
 @given(st.lists(st.floats(-1, 1), min_size=60, max_size=60), st.floats(-5, 5))

@@ -37,7 +37,7 @@ from rpc.stats import Histogram
 if TYPE_CHECKING:
     from engine.recording.recorder import Recorder
     from engine.recording.recording import Recording
-    from registry import Plugin
+    from registry import Plugin, PluginConfig
 
 Document = Mapping[str, Any]
 
@@ -71,12 +71,13 @@ class Surroundings:
         self.pace = Pace()
         self.books = Books(store, self.counts, self.pace) if store is not None else None
         self.recorder = recorder
-        self._digested: tuple[Sequence[Plugin], str] = (), digest(())
+        self._digested: tuple[list[PluginConfig], str] = [], digest([])
 
     def digest(self, plugins: Sequence[Plugin]) -> str:
-        """See `digest`: each workflow that was found asks."""
-        if plugins is not self._digested[0]:
-            self._digested = plugins, digest(plugins)
+        """See `digest`: each workflow that was found asks. The plugins themselves, and their clients, are not kept."""
+        configurations = [plugin.config for plugin in plugins]
+        if configurations != self._digested[0]:
+            self._digested = configurations, digest(configurations)
         return self._digested[1]
 
 
@@ -210,7 +211,6 @@ def _is_cut_off(workflow: Workflow, node_id: str) -> bool:
     return node is not None
 
 
-def digest(plugins: Sequence[Plugin]) -> str:
+def digest(configurations: Sequence[PluginConfig]) -> str:
     """By which the plugins of one process are told from those of another: a hash of all that is configured of them."""
-    configurations = msgspec.json.encode([plugin.config for plugin in plugins], enc_hook=str)
-    return hashlib.sha256(configurations).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(configurations, enc_hook=str)).hexdigest()

@@ -8,10 +8,12 @@ import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
+from msgspec.structs import replace
 
-from engine import PendingExecutor, Recorder
+from engine import MemoryStore, PendingExecutor, Recorder
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import container, workflow
 
@@ -62,6 +64,21 @@ async def test_what_was_sent_is_kept_by_nobody(plugin: StartPlugin, engine: Star
     finally:
         tracemalloc.stop()
     assert held[-1] - held[1] < 3_000_000, "ten passes, with three questions of a megabyte and more each"
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_client_goes_with_its_plugin(plugin: StartPlugin, engine: StartEngine, *, kept: bool) -> None:
+    subject = await engine(await plugin({"node.preExecute": {}}), store=MemoryStore() if kept else None)
+    await subject.run([workflow(container("main"))])
+    registry = subject.registry
+    assert registry is not None
+    client = ref(registry.snapshot()[0].client)
+    (config,) = registry.config.plugins
+    await registry.replace(replace(registry.config, plugins=(replace(config, timeout=config.timeout + 1.0),)))
+    async with asyncio.timeout(30):
+        while client() is not None:  # it is being closed
+            await asyncio.sleep(0.01)
+            gc.collect()
 
 
 async def _left_by(doing: Any) -> Counter[str]:

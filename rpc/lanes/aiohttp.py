@@ -37,14 +37,12 @@ from rpc.lanes import (
     Waiting,
     is_whole,
 )
-from rpc.lanes.dialing import Dialer
+from rpc.lanes.dialing import Dialer, connect_timeout
 from rpc.lanes.sessions import Reply, Sessions, Silent, Stale
 from rpc.lanes.sweeping import Sweeper
 from rpc.lanes.watched import WatchedProtocol, has_blank_before_colon
 from rpc.tls import Tls
 
-# A connect must fail a little before the whole call does, so that a blackholed plugin is told from a slow one.
-_CONNECT_SHARE: Final = 0.9
 # A timeout noticed so many seconds late says nothing of the plugin: its reply may be lying in the socket.
 _LATE: Final = 0.05
 # Seconds between two looks at who still waits: how late a cancelled call's connection may be closed.
@@ -70,7 +68,7 @@ class AiohttpLane:
         tls: Tls | None = None,
     ) -> None:
         self._dialer: Dialer[WatchedProtocol] = Dialer(
-            address, timeout=timeout * _CONNECT_SHARE, clock=monotonic, destinations=destinations, balance=balance
+            address, timeout=connect_timeout(timeout), clock=monotonic, destinations=destinations, balance=balance
         )
         self._address = address
         self._max_body = max_body
@@ -89,7 +87,7 @@ class AiohttpLane:
     def _make_sessions(self, headers: Mapping[str, str], tls: Tls | None) -> Sessions:
         timeout = aiohttp.ClientTimeout(
             total=self._timeout,
-            connect=self._timeout * _CONNECT_SHARE,
+            connect=connect_timeout(self._timeout),
             ceil_threshold=math.inf,  # aiohttp rounds timeouts over 5 s up to whole seconds, unless told not to
         )
         return Sessions(self._address, self._dialer, tls, timeout, {**_FIELDS, **headers})

@@ -21,6 +21,13 @@ T = TypeVar("T")
 
 STAGGER: Final = 0.25
 """Seconds that one address is given, at most, before the next is tried too (RFC 8305, section 8)."""
+_CONNECT_SHARE: Final = 0.9
+
+
+def connect_timeout(timeout: float) -> float:
+    """Seconds that a connect may take of a call's ``timeout``: it must fail a little before the call does, so that a
+    blackhole is told from a slow plugin."""
+    return timeout * _CONNECT_SHARE
 
 
 def is_own_end(connected: socket.socket) -> bool:

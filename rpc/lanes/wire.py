@@ -8,7 +8,6 @@ around both: it opens, closes, and keeps time by one sweep over the calls in fli
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -26,19 +25,15 @@ from rpc.lanes import (
     Response,
     TimedOut,
     Unreachable,
-    Untrusted,
     Waiting,
 )
+from rpc.lanes.connecting import Connector
 from rpc.lanes.connection import Call, Connection
-from rpc.lanes.dialing import Dialer, address_of
 from rpc.lanes.pool import Pool
 from rpc.lanes.reading import Reader, read_at_once
-from rpc.lanes.securing import Handshakes
 from rpc.lanes.sweeping import Sweeper
 from rpc.tls import Tls
 
-_CONNECT_SHARE: Final = 0.9
-"""Of the timeout: a connect must fail a little before the call does, so that a blackhole is told from a slow plugin."""
 _SWEEP: Final = 0.05
 """Seconds between two looks at the calls in flight, at most: how late a cancelled call's connection may be closed."""
 _LINGER: Final = 15.0
@@ -77,13 +72,10 @@ class WireLane:
         self._heads: dict[str, dict[int, bytes]] = {}
         self._headers: Mapping[str, str] | None = None
         self._lines = b""
-        self._dialer: Dialer[Connection] = Dialer(
-            address, timeout=timeout * _CONNECT_SHARE, clock=clock, destinations=destinations, balance=balance
+        self._connector = Connector(
+            self, address, timeout=timeout, clock=clock, destinations=destinations, balance=balance, tls=tls
         )
-        self._addresses = self._dialer.addresses
-        self._handshakes = Handshakes(tls, address.host, clock) if address.scheme == "https" else None
-        self._retired: set[Connection] = set()
-        """Of no use any more, but for the calls that are under way on them."""
+        self._addresses = self._connector.dialer.addresses
         self._pool: Pool[Connection, Call] = Pool()
         self.idle = self._pool.idle
         self.waiting = self._pool.waiting
@@ -127,8 +119,7 @@ class WireLane:
         """See `rpc.lanes.OwnLane.renew`. Calls that wait for a connection have their old ones."""
         self._fields = _fields(self._address, credentials.lines)
         self._heads.clear()
-        if self._handshakes is not None and credentials.tls != self._handshakes.tls:
-            self._handshakes = Handshakes(credentials.tls, self._address.host, self._clock)
+        if self._connector.renew(credentials.tls):
             self._retire(tuple(self._pool.connections))
 
     def _head(self, path: str, size: int) -> bytes:
@@ -164,7 +155,7 @@ class WireLane:
 
     async def _open(self) -> None:
         try:
-            connection = await self._connect()
+            connection = await self._connector.connect()
         except LaneError as error:
             self._refused(error)
             return
@@ -175,54 +166,6 @@ class WireLane:
         self._pool.opened(connection)
         self.employ(connection)
         connection.begin()
-
-    async def _connect(self) -> Connection:
-        """A new connection, by the settings and to one of the addresses that count at its end."""
-        while True:
-            handshakes = self._handshakes
-            try:
-                connection = await self._connect_by(handshakes)
-            except LaneError:
-                if handshakes is self._handshakes:
-                    raise
-                continue
-            if connection is None:
-                continue
-            if handshakes is self._handshakes and connection not in self._retired:
-                return connection
-            self._forget(connection)
-            connection.transport.abort()
-
-    async def _connect_by(self, handshakes: Handshakes | None) -> Connection | None:
-        """None where it is to be tried again."""
-        loop = self._loop
-        until = loop.time() + self._timeout * _CONNECT_SHARE
-        deadline = self._clock() + self._timeout
-        connected = await self._dialer.dial()
-        connection = Connection(self, connected, deadline)
-        self._addresses.opened(connection, address_of(connected))
-        made = False
-        try:
-            if handshakes is not None:
-                made = await handshakes.secure(connection, connected, until)
-            else:
-                connect = loop.create_unix_connection if connected.family == socket.AF_UNIX else loop.create_connection
-                await connect(lambda: connection, sock=connected)
-                made = True
-        except (OSError, Unreachable) as error:
-            self._addresses.failed(connection, self._clock())
-            if isinstance(error, OSError):
-                raise Unreachable(f"the connection broke as it was made: {error}") from error
-            if isinstance(error, Untrusted) or not self._addresses.is_left(connection):
-                raise
-        finally:
-            if not made:
-                self._forget(connection)
-        return connection if made else None
-
-    def _forget(self, connection: Connection) -> None:
-        self._retired.discard(connection)
-        self._addresses.lost(connection)
 
     def _refused(self, error: LaneError) -> None:
         self._pool.refused()
@@ -262,7 +205,7 @@ class WireLane:
         self._addresses.answered(connection)
         kept = self._pool.answered(connection, reusable=reusable)
         self._reconsider()
-        if not kept or connection in self._retired:
+        if not kept or connection in self._connector.retired:
             self.drop(connection)
             return
         if self._pool.connections[connection] < 2:
@@ -297,7 +240,7 @@ class WireLane:
         if connection.gone:
             return
         connection.gone = True
-        self._forget(connection)
+        self._connector.forget(connection)
         prompt = self._clock() - (connection.deadline - self._timeout) < _PROMPT
         self._pool.lost(connection, silent=silent and prompt)
         self._reconsider()
@@ -326,7 +269,7 @@ class WireLane:
                 self._give_up(queue.popleft())
         while self.idle and self.idle[0].deadline - self._timeout + _LINGER < now:
             self.drop(self.idle[0])
-        self._dialer.keep_up()
+        self._connector.dialer.keep_up()
         self._retire(self._addresses.superfluous(now))
         return soonest if self._pool.connections or self._openings else None
 
@@ -357,7 +300,7 @@ class WireLane:
             if connection.call is None and connection in self._pool.connections:
                 self.drop(connection)
             else:
-                self._retired.add(connection)
+                self._connector.retired.add(connection)
                 connection.look_closely()
 
     def _give_up(self, call: Call) -> None:
@@ -372,7 +315,7 @@ class WireLane:
         """See `rpc.lanes.Lane.aclose`."""
         self._closed = True
         self._sweeper.stop()
-        self._dialer.close()
+        self._connector.dialer.close()
         error = Broken("the client was closed")
         for queue in (self._pool.replays, self.waiting):
             while queue:

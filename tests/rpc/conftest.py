@@ -13,7 +13,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from aiohttp import web
 
-from rpc.lanes import aiohttp, wire
 from tests.rpc.batching import Answer, Batching
 
 
@@ -156,8 +155,7 @@ async def no_task_is_left() -> AsyncIterator[None]:
 @pytest.fixture
 def brief_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connect may take a tenth of a call's time: on a busy machine nine tenths and all of it end at one moment."""
-    for lane in (aiohttp, wire):
-        monkeypatch.setattr(lane, "_CONNECT_SHARE", 0.1)
+    monkeypatch.setattr("rpc.lanes.dialing._CONNECT_SHARE", 0.1)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -15,6 +15,18 @@ class Endpoint(NamedTuple):
 
     answer: Callable[[dict[str, Any]], object]
     max_body: int
+
+
+class Served(Protocol):
+    """What a connection needs of the plugin: who may ask, what answers at a path, what is said where nothing does."""
+
+    name: str
+    max_body: int
+    authorization: bytes | None
+
+    def endpoint(self, target: bytes) -> Endpoint | None: ...
+
+    def not_found(self) -> bytes: ...
 
 
 class Request(NamedTuple):

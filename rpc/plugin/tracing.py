@@ -7,22 +7,18 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from rpc.plugin.answers import BadRequest
-from rpc.plugin.connection import Connection, Served
+from rpc.plugin.connection import Connection
 from rpc.plugin.listening import Listener
-from rpc.plugin.requests import Request
+from rpc.plugin.reading import Reader
+from rpc.plugin.requests import Request, Served
 from rpc.statuses import in_one_line
 
 if TYPE_CHECKING:  # it is an extra
     from rpc.tracing import Serving, Tracing
 
 
-class TracedConnection(Connection):
-    """Requests are answered in turn, so that there is one span at a time, which the answer ends."""
-
-    def __init__(self, plugin: Served, listener: Listener, loop: asyncio.AbstractEventLoop, tracing: Tracing) -> None:
-        super().__init__(plugin, listener, loop)
-        self._tracing = tracing
-        self._serving: Serving | None = None
+class TracedReader(Reader):
+    """Requests have the headers of their trace."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
@@ -30,6 +26,15 @@ class TracedConnection(Connection):
         if known in (b"traceparent", b"tracestate"):
             before = self._carrier.get(known.decode(), [])
             self._carrier = {**self._carrier, known.decode(): [*before, value.decode("latin-1")]}
+
+
+class TracedConnection(Connection):
+    """Requests are answered in turn, so that there is one span at a time, which the answer ends."""
+
+    def __init__(self, plugin: Served, listener: Listener, loop: asyncio.AbstractEventLoop, tracing: Tracing) -> None:
+        super().__init__(plugin, listener, loop, TracedReader)
+        self._tracing = tracing
+        self._serving: Serving | None = None
 
     def _answer(self, request: Request) -> None:
         path = in_one_line(request.url.partition(b"?")[0].decode("latin-1"))

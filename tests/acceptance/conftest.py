@@ -98,3 +98,8 @@ def process(tmp_path: Path) -> RunPython:
 def free_port() -> int:
     """One that a test may listen on."""
     return ports.free()[0]
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    return tmp_path / "calls.jsonl"

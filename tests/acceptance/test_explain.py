@@ -26,11 +26,6 @@ from tests.acceptance.peer import Answer, Peer
 _FAN = {"name": "main", "steps": [[{"name": "work", "template": "work", "withSequence": {"count": "2"}}]]}
 
 
-@pytest.fixture
-def record(tmp_path: Path) -> Path:
-    return tmp_path / "calls.jsonl"
-
-
 async def _recorded(
     engine: StartEngine, record: Path, *peers: Peer | tuple[Peer, dict[str, Any]], work: Workflow, passes: int = 1
 ) -> None:

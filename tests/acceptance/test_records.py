@@ -1,10 +1,9 @@
-"""Who changed what is written down: a line for each call, bodies once each, secrets left out."""
+"""Who changed what is written down: a line for each call, bodies once each."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,43 +15,12 @@ from engine.recording import bodies
 from engine.recording.format import Called
 from engine.recording.reading import Record
 from registry.config import RetrySettings, Seconds
-from rpc import Method, Secret, Token
+from rpc import Method
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import container, workflow
+from tests.acceptance.recorded import Read, saying
 
 _FAN = {"name": "main", "steps": [[{"name": "work", "template": "work", "withSequence": {"count": "3"}}]]}
-
-
-@pytest.fixture
-def record(tmp_path: Path) -> Path:
-    return tmp_path / "calls.jsonl"
-
-
-class Read:
-    """The lines of a record, by what they are."""
-
-    def __init__(self, record: Path) -> None:
-        self.text = record.read_text()
-        self.lines: list[dict[str, Any]] = [json.loads(line) for line in self.text.splitlines()]
-        self.calls = [line for line in self.lines if "plugin" in line]
-        self.ends = [line for line in self.lines if "ended" in line]
-        self.bodies = {line["body"]: line for line in self.lines if "body" in line}
-
-    def request(self, call: dict[str, Any]) -> Any:
-        """What was sent, as it was."""
-        name, _, place = call["request"].partition("/")
-        body = self.bodies[name]
-        if not place:
-            return body["json"]
-        batch = body["batch"]
-        own = batch["calls"][int(place)]
-        workflow = self.bodies[batch["workflow"]]["json"]
-        return {"workflow": workflow, **own, "template": batch["templates"][own["template"]]}
-
-    def about(self, name: str, **fields: str) -> list[dict[str, Any]]:
-        """The calls about the node of that name."""
-        found = [call for call in self.calls if call.get("node", {}).get("name", "") == name]
-        return [call for call in found if fields.items() <= call.items()]
 
 
 async def test_each_call_has_a_line_whether_it_travels_alone_or_in_a_batch(
@@ -93,11 +61,6 @@ def _told(file: Path) -> Counter[tuple[int, str, str]]:
     return Counter((call.number, call.plugin, call.node.name) for call in calls if call.node is not None)
 
 
-def _saying(**said: dict[str, Any]) -> Any:
-    """Has something to say to the nodes of these display names, with underscores."""
-    return lambda args: said.get("_".join(re.findall(r"\w+", args["node"]["displayName"])), {})
-
-
 async def test_many_calls_of_a_request_that_came_to_nothing_have_one_line(
     plugin: StartPlugin, engine: StartEngine, tmp_path: Path
 ) -> None:
@@ -106,7 +69,7 @@ async def test_many_calls_of_a_request_that_came_to_nothing_have_one_line(
     for batches in (False, True):
         files.append(tmp_path / f"{batches}.jsonl")
         first = await plugin({"node.preExecute": {}})
-        second = await plugin({"node.preExecute": _saying(work_30_30={"node": {"message": "seen"}})})
+        second = await plugin({"node.preExecute": saying(work_30_30={"node": {"message": "seen"}})})
         first.batches = second.batches = batches
         subject = await engine(first, second, executor=PendingExecutor(), recorder=Recorder(files[-1]))
         work = workflow(main, container("work"))
@@ -245,67 +208,6 @@ async def test_a_reply_that_is_refused_says_why(plugin: StartPlugin, engine: Sta
     (call,) = Read(record).about("work", method="node.preExecute")
     assert "id may not be changed" in call["error"]
     assert call["changed"]["phase"] == ["Pending", "Error"]
-
-
-@pytest.mark.parametrize("batches", [False, True])
-async def test_no_secret_is_written(plugin: StartPlugin, engine: StartEngine, record: Path, *, batches: bool) -> None:
-    token, password, key, header = "the-plugins-own-token", "hunter2-hunter2", "AKIA-0815", "c2VjcmV0OnNlY3JldA"
-    own = "the-header-of-the-plugin"
-    peer = await plugin(
-        {
-            "workflow.preOperate": {"workflow": {"metadata": {"annotations": {"seen": f"with {token} and {own}"}}}},
-            "node.preExecute": {
-                "node": {"message": f"Bearer {header}", "outputs": {"parameters": [{"name": "api_key", "value": key}]}}
-            },
-        },
-        token=token,
-    )
-    peer.batches = batches
-    recorder = Recorder(record)
-    recorder.hide("unmentionable")
-    credentials = {"token": Token(token), "headers": {"X-Team": Secret(own)}}
-    subject = await engine((peer, credentials), executor=PendingExecutor(), recorder=recorder)
-    environment = [{"name": "DB_PASSWORD", "value": password}, {"name": "COLOUR", "value": "unmentionable"}]
-    main = {
-        "name": "main",
-        "inputs": {"parameters": [{"name": "accessKey", "value": key}]},
-        "container": {
-            "image": "i",
-            "command": ["curl", "-H", f"Authorization: Basic {header}", f"https://me:{password}@host"],
-            "env": environment,
-        },
-    }
-    work = workflow(main)
-    await subject.reconcile(work)
-    await subject.reconcile(work)
-    await subject.__aexit__(None, None, None)
-
-    text = Read(record).text
-    for secret in (token, own, password, key, header, "unmentionable"):
-        assert secret not in text
-    assert "DB_PASSWORD" in text
-    assert any(body.get("hidden") for body in Read(record).bodies.values())
-
-
-@pytest.mark.parametrize("batches", [False, True])
-async def test_a_secret_in_the_name_of_a_node_is_not_written(
-    plugin: StartPlugin, engine: StartEngine, record: Path, *, batches: bool
-) -> None:
-    peer = await plugin({"node.preExecute": _saying(work_3_d={"node": {"message": "seen"}})})
-    peer.batches = batches
-    recorder = Recorder(record)
-    recorder.hide("unmentionable")
-    items = ["unmentionable", *(f"https://me:hunter2-{number}@host" for number in range(2)), "d", *map(str, range(30))]
-    main = {"name": "main", "steps": [[{"name": "work", "template": "work", "withItems": items}]]}
-    subject = await engine(peer, executor=PendingExecutor(), recorder=recorder)
-    work = workflow(main, container("work"))
-    await subject.reconcile(work)
-    await subject.__aexit__(None, None, None)
-    text = Read(record).text
-    assert "work(3:d)" in text
-    assert "work(0:***)" in text
-    for secret in ("unmentionable", "hunter2"):
-        assert secret not in text
 
 
 async def test_bodies_are_bounded(plugin: StartPlugin, engine: StartEngine, record: Path) -> None:

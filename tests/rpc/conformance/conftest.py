@@ -17,6 +17,7 @@ from rpc.lanes.aiohttp import AiohttpLane
 from rpc.lanes.wire import WireLane
 from rpc.tls import Tls
 from tests.asking import post
+from tests.rpc.conformance.names import NAME, Name
 from tests.rpc.conformance.peers import (
     GOOD,
     GOOD_REPLY,
@@ -167,3 +168,19 @@ def play(lane: MakeLane, peer: MakePeer, way: Way) -> Callable[..., Awaitable[No
                     raise
 
     return run
+
+
+@pytest.fixture
+async def name(request: pytest.FixtureRequest, trust: Trust, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Name]:
+    # A connection whose first reply takes long has no other given up for it: on a busy machine each may take long.
+    monkeypatch.setattr("rpc.lanes.wire._PATIENCE", PATIENCE)
+    it = Name(trust.server if getattr(request, "param", False) else None)
+    loop = asyncio.get_running_loop()
+    resolve: Callable[..., Awaitable[Any]] = loop.getaddrinfo
+
+    async def getaddrinfo(host: str, port: int, **options: Any) -> Any:
+        return await (it.look_up() if host == NAME else resolve(host, port, **options))
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    yield it
+    await it.stop()

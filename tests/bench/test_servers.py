@@ -106,10 +106,11 @@ def test_servers_do_not_outlive_the_bench(number: signal.Signals) -> None:
     if number == signal.SIGKILL and shutil.which("setpriv") is None:
         pytest.skip("only setpriv ties a child's life to its parent's")
     program = f"""
-import time
+import signal, time
 from bench import processes, servers
 from bench.plugin_server import Behaviour
 from contextlib import ExitStack
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored by what a shell runs in the background
 processes.raise_on_sigterm()
 behaviour = Behaviour(name="silent", replies={{"node.preExecute": {{}}}})
 with ExitStack() as stack:

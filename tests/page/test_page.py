@@ -19,7 +19,10 @@ from tests.acceptance.peer import Peer
 from tests.page.conftest import Open
 from tests.serving.inside import HERE, Document, inside, leaf, workflow
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.xdist_group("browser"),  # of which each takes seconds to start
+]
 
 NARROW = {"width": 400, "height": 800}
 

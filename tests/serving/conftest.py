@@ -103,6 +103,20 @@ def end(served: Served) -> None:
     assert "Traceback" not in complaints, complaints
 
 
+_SHARED = ("served", "sharded", "guarded", "asked")
+"""Servers that last as long as the session."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that asks a shared server is run by one worker: each of them would start one of its own."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            asked = [*item.fixturenames, *(item.callspec.params.values() if hasattr(item, "callspec") else ())]
+            for name in filter(asked.__contains__, _SHARED):
+                item.add_marker(pytest.mark.xdist_group(name))
+
+
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server of this machine's, which asks nobody who they are."""

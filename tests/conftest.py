@@ -41,6 +41,13 @@ def _logs() -> Iterator[None]:
     unconfigure()
 
 
+@pytest.fixture
+def settled() -> None:
+    """The garbage collector leaves alone what earlier tests have left, which it would look through time and again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _late() -> Iterator[None]:
     """A timeout that is noticed a moment late, since the machine is busy, is a timeout all the same."""

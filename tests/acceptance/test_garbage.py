@@ -17,6 +17,8 @@ from engine import MemoryStore, PendingExecutor, Recorder
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import container, workflow
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 
 def _says_so_of(name: str) -> Any:
     return lambda args: {"node": {"message": "seen"}} if args["node"]["name"] == name else {}

@@ -104,7 +104,7 @@ def test_what_is_none_is_told_in_one_line(data: bytes, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_the_garbage_collector_has_nothing_to_look_at_in_nodes() -> None:
+def test_the_garbage_collector_has_nothing_to_look_at_in_nodes(settled: None) -> None:
     def kept(count: int, load: Callable[[bytes], Workflow]) -> int:
         data = status({f"n{each}": node(f"n{each}", outputs={"exitCode": "0"}) for each in range(count)})
         gc.collect()

@@ -173,7 +173,7 @@ def test_workflows_of_one_spec_share_it_and_not_with_whoever_made_the_document()
         workflow("c", templates="none")
 
 
-async def test_a_workflow_that_waits_for_its_first_pass_holds_next_to_nothing() -> None:
+async def test_a_workflow_that_waits_for_its_first_pass_holds_next_to_nothing(settled: None) -> None:
     async with Engine() as engine:
 
         def tracked() -> int:

@@ -18,6 +18,8 @@ from engine.model.pace import Pace
 from tests.engine.graph.running import Recorder, outcomes, workflow
 from tests.engine.graph.test_namespaces import config_map, template
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 SPEC = """
     synchronization: {mutex: {name: '{{workflow.name}}'}}
     templates:

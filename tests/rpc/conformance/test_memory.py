@@ -22,9 +22,8 @@ SLACK = 3 * MIB
 
 
 @pytest.fixture
-def traced() -> Iterator[Callable[[], tuple[int, int]]]:
+def traced(settled: None) -> Iterator[Callable[[], tuple[int, int]]]:
     """Bytes allocated since the test began: those that are still, and the most that were at a time."""
-    gc.collect()
     tracemalloc.start()
 
     def read() -> tuple[int, int]:

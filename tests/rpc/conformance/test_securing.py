@@ -284,7 +284,7 @@ async def test_a_server_that_hangs_up_on_sessions_is_served_without(serve: Serve
 
 @pytest.mark.parametrize("secure", [True, False], ids=["tls", "plain"])
 async def test_a_connection_that_is_over_need_not_wait_for_the_garbage_collector(
-    secure: bool, serve: Serve, listen: Listen, lane: Lane
+    secure: bool, serve: Serve, listen: Listen, lane: Lane, settled: None
 ) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n{}")

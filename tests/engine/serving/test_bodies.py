@@ -16,6 +16,7 @@ texts = st.text(alphabet=',[]{}"\\ a\u00e9\n', max_size=100)
 values = st.recursive(
     st.none() | st.integers(-1000, 1000) | st.floats(-1, 1) | texts,
     lambda inner: st.lists(inner, max_size=12) | st.dictionaries(texts, inner, max_size=5),
+    max_leaves=20,
 )
 
 

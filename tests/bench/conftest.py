@@ -68,7 +68,7 @@ def _peer(name: str, rate: float, cpu: float, calls: int = 500_000) -> PeerRow:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def record() -> Record:
     """A record with every part filled in; its figures are invented, to be written, read and drawn."""
     return Record(

@@ -4,9 +4,12 @@ import re
 from html.parser import HTMLParser
 
 import msgspec
+import pytest
 
 from bench import page
 from bench.record import Record
+
+pytestmark = pytest.mark.xdist_group("page of the bench")  # which takes most of a second to draw
 
 _FETCHING = {"src", "href", "xlink:href", "data", "action", "poster", "srcset"}
 
@@ -28,15 +31,19 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def read(record: Record) -> Reader:
+def read(source: str) -> Reader:
     reader = Reader()
-    reader.feed(page.render(record))
+    reader.feed(source)
     return reader
 
 
-def test_the_page_fetches_nothing_and_runs_nothing(record: Record) -> None:
-    source = page.render(record)
-    reader = read(record)
+@pytest.fixture(scope="module")
+def source(record: Record) -> str:
+    return page.render(record)
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(source: str) -> None:
+    reader = read(source)
     assert reader.fetched == []
     assert not {"script", "link", "iframe", "img", "object"} & set(reader.tags)
     assert not re.search(r"url\((?!#)|@import", source)
@@ -46,8 +53,8 @@ def test_the_page_fetches_nothing_and_runs_nothing(record: Record) -> None:
     }
 
 
-def test_the_page_has_a_picture_for_every_kind_of_figure(record: Record) -> None:
-    reader = read(record)
+def test_the_page_has_a_picture_for_every_kind_of_figure(source: str) -> None:
+    reader = read(source)
     assert reader.tags.count("svg") == 10
     for heading in (
         "Ratios and their bars",
@@ -61,8 +68,8 @@ def test_the_page_has_a_picture_for_every_kind_of_figure(record: Record) -> None
         assert heading in reader.text
 
 
-def test_the_page_says_where_it_was_measured(record: Record) -> None:
-    text = read(record).text
+def test_the_page_says_where_it_was_measured(record: Record, source: str) -> None:
+    text = read(source).text
     for fact in (record.machine.cpu, record.machine.kernel, record.machine.command, record.machine.commit or ""):
         assert fact in text
     assert "with local changes" in text
@@ -73,7 +80,7 @@ def test_a_run_without_peers_and_scenarios_has_no_empty_sections(record: Record)
     small = msgspec.structs.replace(
         record, peers=[], scenarios=[], bars=[], micro=[], timeline=[], per_plugin=[], missing={}
     )
-    reader = read(small)
+    reader = read(page.render(small))
     assert reader.tags.count("svg") == 1
     assert "Peers" not in reader.text
     assert "missing" not in reader.text
@@ -81,10 +88,10 @@ def test_a_run_without_peers_and_scenarios_has_no_empty_sections(record: Record)
 
 def test_names_from_a_config_file_cannot_break_out_of_the_page(record: Record) -> None:
     nasty = msgspec.structs.replace(record.per_plugin[0], name="<script>alert(1)</script>")
-    assert "script" not in read(msgspec.structs.replace(record, per_plugin=[nasty])).tags
+    assert "script" not in read(page.render(msgspec.structs.replace(record, per_plugin=[nasty]))).tags
 
 
-def test_a_missed_bar_is_told_from_one_that_is_reached(record: Record) -> None:
-    text = read(record).text
+def test_a_missed_bar_is_told_from_one_that_is_reached(source: str) -> None:
+    text = read(source).text
     assert "✓ 0.95" in text
     assert "✗ 41 MiB" in text

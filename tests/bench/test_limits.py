@@ -17,6 +17,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "FIXED", (1, 8))
     monkeypatch.setattr(sweeping, "CALLERS", 16)
     monkeypatch.setattr(sweeping, "_ROUND", 10)
+    monkeypatch.setattr(sweeping, "_PASSES", 2)
     for name in ("_SHORT", "_TURN", "_LEARNING"):
         monkeypatch.setattr(sweeping, name, 0.02)
 

@@ -129,12 +129,14 @@ async def test_the_library_configures_nothing_by_itself(
 
 def test_no_field_has_the_name_of_what_every_record_has() -> None:
     taken = {*vars(logging.makeLogRecord({})), "message", "asctime"} - {"name"}
+    logger = re.compile(r"\blog\b|_log\b")
     calls = [
         (file, node)
         for name in OURS
         for file in (ROOT / name).rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Call) and re.search(r"\blog\b|_log\b", ast.unparse(node.func))
+        if logger.search(text := file.read_text())
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and logger.search(ast.unparse(node.func))
     ]
     assert len(calls) > 20
     assert not [(file, word.arg) for file, node in calls for word in node.keywords if word.arg in taken - {"exc_info"}]

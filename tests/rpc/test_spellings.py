@@ -18,7 +18,7 @@ NODE = Method.NODE_PRE_EXECUTE
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@pytest.mark.parametrize("concurrent", [1, 1000])
+@pytest.mark.parametrize("concurrent", [1, 200])
 async def test_the_proposals_plugin_is_asked_once_per_spelling(
     spelling: Spelling, concurrent: int, proposal_plugin: Callable[[str], Any]
 ) -> None:

@@ -7,7 +7,7 @@ import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,42 +25,10 @@ from rpc.tls import Tls
 from tests import threads
 from tests.asking import post
 from tests.rpc.conformance.peers import outcome
+from tests.rpc.conformance.secured import LAST, REPLY, Front, Server
 
-REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-LAST = REPLY.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
 EMPTY = Response(200, b"{}")
 VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-
-
-@dataclass
-class Server:
-    """Answers each request with ``reply``, and says of each connection whether it resumed a session."""
-
-    address: Address
-    reply: bytes = LAST
-    resumed: list[bool] = field(default_factory=list)
-    shown: list[str] = field(default_factory=list)
-    chosen: list[str | None] = field(default_factory=list)
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    asked_by: list[tuple[str, str]] = field(default_factory=list)
-    answering: asyncio.Event = field(default_factory=asyncio.Event)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        secured: Any = writer.get_extra_info("ssl_object")
-        self.resumed.append(secured.session_reused)
-        self.chosen.append(secured.selected_alpn_protocol())
-        certificate: Any = secured.getpeercert() or {"subject": ()}
-        shown = next((value for part in certificate["subject"] for key, value in part if key == "commonName"), "")
-        self.shown.append(shown)
-        while head := await reader.read(65536):
-            self.asked_by.append((head.split()[1].decode(), shown))
-            self.asked.set()
-            await self.answering.wait()
-            writer.write(self.reply)
-            if self.reply is LAST:
-                return
-        self.left.set()
 
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -140,33 +108,6 @@ def serve(authority: trustme.CA, listen: Listen) -> Serve:
         return it
 
     return start
-
-
-@dataclass
-class Front:
-    """Stands before servers, and sees whether clients offer a session of TLS 1.3. ``intolerant``: and hangs up then."""
-
-    behind: Address
-    intolerant: bool = False
-    offered: list[bool] = field(default_factory=list)
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readexactly(5)
-        hello = await reader.readexactly(int.from_bytes(head[3:]))
-        found = hello.rfind(b"\x00\x29")  # pre_shared_key, which is the last extension (RFC 8446, 4.2.11)
-        self.offered.append(found >= 0 and found + 4 + int.from_bytes(hello[found + 2 : found + 4]) == len(hello))
-        if self.intolerant and self.offered[-1]:
-            return
-        reading, writing = await asyncio.open_connection(self.behind.host, self.behind.port)
-        writing.write(head + hello)
-        await asyncio.gather(self._relay(reader, writing), self._relay(reading, writer))
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-        finally:
-            writer.close()
 
 
 @pytest.fixture

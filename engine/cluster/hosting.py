@@ -45,10 +45,10 @@ class Hosted:
     """The shard of this process, which the factory makes of its settings: an async context manager; whose deadline is
     kept from there on."""
 
-    def __init__(self, factory: str, settings: bytes) -> None:
+    def __init__(self, factory: str, settings: bytes, place: str) -> None:
         self._factory = factory
         self._settings = settings
-        self.place = f"process {os.getpid()}"
+        self.place = place
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

@@ -6,7 +6,7 @@ import asyncio
 from types import TracebackType
 from typing import Final, Self
 
-from engine.cluster import frames
+from engine.cluster.frames import framed
 from engine.cluster.sockets import SocketLink, completed, end, kill, spawn
 from engine.cluster.transport import SHARD, Link
 
@@ -39,10 +39,9 @@ class Processes:
         link = await completed(self._open(f"shard {number}"), SocketLink.kill)
         self._links.add(link)
         link.listening.add_done_callback(lambda _: self._links.discard(link))
-        await link.begin(settings, START)
+        link.name += f" ({await link.begin(settings, START)})"
         return link
 
     async def _open(self, name: str) -> SocketLink:
         process, ours = await spawn("engine.cluster.serving:serve_alone", self._factory)
-        streams = await asyncio.open_connection(sock=ours, limit=frames.LIMIT)
-        return SocketLink(name, streams, lambda: end(process), lambda: kill(process))
+        return SocketLink(name, await framed(ours), lambda: end(process), lambda: kill(process))

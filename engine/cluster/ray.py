@@ -17,19 +17,19 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Final, Self
 
+import msgspec
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from engine.cluster.child import ignore_signals
+from engine.cluster.door import Door
+from engine.cluster.frames import framed
 from engine.cluster.hosting import Hosted, reason
 from engine.cluster.serving import serve
 from engine.cluster.transport import Gone
 
 START: Final = 60.0
-"""Seconds until an actor can take mail: there may have to be another node first."""
-
-PATIENCE: Final = 5.0
-"""Seconds that an actor has to end in good order."""
+"""Seconds until there is an actor: there may have to be another node first."""
 
 LOST: Final = 69
 """The exit code where Ray's node on this machine is dead (EX_UNAVAILABLE of sysexits.h)."""
@@ -55,7 +55,8 @@ async def run(control: socket.socket, factory: str, address: str) -> None:
         descriptors = (await asyncio.to_thread(socket.recv_fds, control, 1, 1))[1]
         if not descriptors:
             return None
-        return asyncio.create_task(serve(socket.socket(fileno=descriptors[0]), lambda it: make(factory, address, it)))
+        driver = await framed(socket.socket(fileno=descriptors[0]))
+        return asyncio.create_task(serve(driver, lambda _: make(factory, address)))
 
     cluster = await take(_Cluster)
     if cluster is None:
@@ -72,7 +73,7 @@ async def run(control: socket.socket, factory: str, address: str) -> None:
 class _Cluster:
     """The connection to a cluster, or one of our own."""
 
-    def __init__(self, factory: str, address: str, settings: bytes) -> None:
+    def __init__(self, factory: str, address: str) -> None:
         self._address = address
         self.place = ""
 
@@ -99,15 +100,14 @@ class _Cluster:
 
 
 class _Shard:
-    """Stands for a shard in an actor of its own."""
+    """An actor for a shard: how to get there, and the life of it."""
 
-    def __init__(self, factory: str, address: str, settings: bytes) -> None:
-        self._settings = (version("oarlock"), factory, settings)
+    def __init__(self, factory: str, address: str) -> None:
+        self._factory = factory
         self._options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "num_cpus": 0}
         if address != LOCAL:
             self._options |= {"num_cpus": 1, "scheduling_strategy": "SPREAD"}
         self._actor: Any = None  # Ray's types have no `remote`
-        self._sent = 0
         self.place = ""
 
     async def __aenter__(self) -> Self:
@@ -122,7 +122,7 @@ class _Shard:
 
     async def _begun(self) -> str:
         """Wait until the actor has begun; nothing in Ray would end that where there is nowhere to start it."""
-        begun: asyncio.Future[str] = asyncio.wrap_future(self._actor.begin.remote(*self._settings).future())
+        begun: asyncio.Future[str] = asyncio.wrap_future(self._actor.open.remote(version("oarlock")).future())
         begun.add_done_callback(lambda each: each.cancelled() or each.exception())  # maybe nobody else will ask
         wanted = self._options["num_cpus"]
         for _ in range(int(START)):
@@ -135,18 +135,13 @@ class _Shard:
         )
 
     async def exchange(self, mail: bytes) -> bytes:
-        number, self._sent = self._sent, self._sent + 1
         with _plainly():
-            answer: bytes = await self._actor.exchange.remote(number, mail)
-        return answer
+            await self._actor.serve.remote(self._factory)
+        return mail
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            with contextlib.suppress(RayError, TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    await self._actor.end.remote()
         self._kill()
 
     def _kill(self) -> None:
@@ -180,27 +175,16 @@ def _plainly() -> Iterator[None]:
 class Actor:
     """A shard in a worker of Ray's."""
 
-    def __init__(self) -> None:
-        self._next = 0
-        self._turn = asyncio.Condition()
-
-    async def begin(self, release: str, factory: str, settings: bytes) -> str:
-        """What it runs on. Raises what the factory does."""
+    async def open(self, release: str) -> str:
+        """How its driver gets there. Raises `RuntimeError` for another release of Oarlock."""
         if (here := version("oarlock")) != release:
             raise RuntimeError(f"its node has oarlock {here}, and the driver {release}: expected the same")
-        self._hosted = await Hosted(factory, settings).__aenter__()
         address: Any = ray.util.get_node_ip_address  # it has no types
-        return f"actor {self._hosted.place} at {address()}"
+        self._host: str = address()
+        self._door = Door()
+        return msgspec.json.encode(await self._door.open(self._host)).decode()
 
-    async def exchange(self, number: int, mail: bytes) -> bytes:
-        """What the shard answers to the mail of that number, from 0 on. Ray may take up a small one before a large one
-        that was sent first."""
-        async with self._turn:
-            await self._turn.wait_for(lambda: self._next == number)
-            self._next += 1
-            self._turn.notify_all()
-        return await self._hosted.exchange(mail)
-
-    async def end(self) -> None:
-        """Leave the shard."""
-        await self._hosted.__aexit__(None, None, None)
+    async def serve(self, factory: str) -> None:
+        """Be a shard, until the driver wants it to end or is gone."""
+        place = f"actor process {os.getpid()} at {self._host}"
+        await serve(await self._door.driver(), lambda settings: Hosted(factory, settings, place))

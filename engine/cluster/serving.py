@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 from collections.abc import Callable
 from socket import socket
 from types import TracebackType
 from typing import Protocol, Self
 
-from engine.cluster import frames
+from engine.cluster.frames import FAILED, KILL, MAIL, Frames, framed
 from engine.cluster.hosting import Hosted, reason
 
 
@@ -28,61 +28,54 @@ class Exchanging(Protocol):
     async def exchange(self, mail: bytes) -> bytes: ...
 
 
-async def serve(sock: socket, make: Callable[[bytes], Exchanging]) -> None:
+async def serve(driver: Frames, make: Callable[[bytes], Exchanging]) -> None:
     """Serve what is made of the settings, until the driver wants it to end or is gone; or until it fails, which the
     driver is told."""
-    reader, writer = await asyncio.open_connection(sock=sock, limit=frames.LIMIT)
     mails = asyncio.Queue[bytes | None]()
     try:
         async with asyncio.TaskGroup() as group:
-            hosting = group.create_task(_host(make, mails, writer))
-            while (frame := await frames.read(reader)) is not None and frame[0] != frames.KILL:
-                mails.put_nowait(frame[1] if frame[0] == frames.MAIL else None)
+            hosting = group.create_task(_host(make, mails, driver))
+            while (frame := await driver.read()) is not None and frame[0] != KILL:
+                mails.put_nowait(frame[1] if frame[0] == MAIL else None)
             if frame is None:
                 mails.put_nowait(None)
             else:
                 hosting.cancel()
     finally:
-        writer.close()
+        driver.close()
 
 
 async def serve_alone(sock: socket, factory: str) -> None:
     """The whole of a child process that is a shard."""
-    await serve(sock, lambda settings: Hosted(factory, settings))
+    await serve(await framed(sock), lambda settings: Hosted(factory, settings, f"process {os.getpid()}"))
 
 
-async def _host(
-    make: Callable[[bytes], Exchanging], mails: asyncio.Queue[bytes | None], writer: asyncio.StreamWriter
-) -> None:
+async def _host(make: Callable[[bytes], Exchanging], mails: asyncio.Queue[bytes | None], driver: Frames) -> None:
     try:
         if (settings := await mails.get()) is not None:
             async with make(settings) as shard:
-                frames.write(writer, frames.MAIL, shard.place.encode())
-                await _exchanges(shard, mails, writer)
+                driver.write(MAIL, shard.place.encode())
+                await _exchanges(shard, mails, driver)
     except Exception as error:
-        frames.write(writer, frames.FAILED, reason(error).encode())
+        driver.write(FAILED, reason(error).encode())
     finally:
-        with contextlib.suppress(OSError):  # the driver may be gone
-            if not writer.is_closing():
-                writer.write_eof()  # and no more, since what the driver has not read is lost once it writes in vain
+        driver.finish()
 
 
-async def _exchanges(shard: Exchanging, mails: asyncio.Queue[bytes | None], writer: asyncio.StreamWriter) -> None:
+async def _exchanges(shard: Exchanging, mails: asyncio.Queue[bytes | None], driver: Frames) -> None:
     before = None
     under_way = set[asyncio.Task[None]]()
     async with asyncio.TaskGroup() as group:
         while (mail := await mails.get()) is not None:
-            before = group.create_task(_exchange(shard, mail, before, writer))
+            before = group.create_task(_exchange(shard, mail, before, driver))
             under_way.add(before)
             before.add_done_callback(under_way.discard)
         for each in under_way:
             each.cancel()
 
 
-async def _exchange(
-    shard: Exchanging, mail: bytes, before: asyncio.Task[None] | None, writer: asyncio.StreamWriter
-) -> None:
+async def _exchange(shard: Exchanging, mail: bytes, before: asyncio.Task[None] | None, driver: Frames) -> None:
     answer = await shard.exchange(mail)
     if before is not None:
         await before
-    frames.write(writer, frames.MAIL, answer)
+    driver.write(MAIL, answer)

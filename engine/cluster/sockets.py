@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
-from engine.cluster import frames
+from engine.cluster.frames import CLOSE, FAILED, KILL, MAIL, Frames
 from engine.cluster.hosting import OVERDUE
 from engine.cluster.transport import Gone, TransportError
 
@@ -88,14 +88,14 @@ class SocketLink:
     def __init__(
         self,
         name: str,
-        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        frames: Frames,
         end: Callable[[], Awaitable[str]],
         kill: Callable[[], None],
         grace: float = 0.0,
         patience: float = PATIENCE,
     ) -> None:
         self.name = name
-        self._reader, self._writer = streams
+        self._frames = frames
         self._end = end
         self._kill = kill
         self._grace = grace
@@ -111,7 +111,7 @@ class SocketLink:
         it takes longer."""
         try:
             async with asyncio.timeout(patience):
-                place = (await self.exchange(settings)).decode()
+                return (await self.exchange(settings)).decode()
         except BaseException as error:
             await self.kill()
             if isinstance(error, Gone):
@@ -119,47 +119,46 @@ class SocketLink:
             if isinstance(error, TimeoutError):
                 raise TransportError(f"{self.name} was not ready within {patience:g} s{hint}") from error
             raise
-        self.name = f"{self.name} ({place})"
-        return place
 
     async def exchange(self, mail: bytes) -> bytes:
         if self._gone:
             raise Gone(self._gone)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
-        frames.write(self._writer, frames.MAIL, mail)
+        self._frames.write(MAIL, mail)
         return await answer
 
     async def kill(self) -> None:
-        if not await self._told(frames.KILL, self._grace):
+        if not await self._told(KILL, self._grace):
             self._kill()
         await asyncio.shield(self.listening)
 
     async def close(self) -> None:
-        if not await self._told(frames.CLOSE, self._patience):
+        if not await self._told(CLOSE, self._patience):
             await self.kill()
 
     async def _told(self, kind: int, patience: float) -> bool:
         """Tell the other side to end; whether it has, in so many seconds."""
         self.ending = True
-        frames.write(self._writer, kind)
+        self._frames.write(kind)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await asyncio.shield(self.listening)
         return self.listening.done()
 
-    async def _listen(self) -> None:
-        """Hand out answers until the socket is at its end, and see what becomes of the shard."""
+    async def _listen(self) -> str:
+        """Hand out answers until the socket is at its end, and tell what became of the shard."""
         why = ""
-        while (frame := await frames.read(self._reader)) is not None:
+        while (frame := await self._frames.read()) is not None:
             kind, body = frame
-            if kind == frames.FAILED:
+            if kind == FAILED:
                 why, self.ending = body.decode(), True
             elif not (answer := self._waiting.popleft()).done():
                 answer.set_result(body)
-        self._writer.close()
         ended = await self._end()
-        self._gone = f"{self.name} {f'failed: {why}' if why else ended}"
+        became = f"failed: {why}" if why else ended
+        self._gone = f"{self.name} {became}"
         for answer in self._waiting:
             if not answer.done():
                 answer.set_exception(Gone(self._gone))
+        return became

@@ -22,7 +22,7 @@ from rich.table import Table
 from bench.fleet.cli import SHAPES, FleetCosts, Over, Row
 from engine.cluster.outbox import MOST
 from engine.cluster.placement import rendezvous
-from engine.cluster.shard import LINGER
+from engine.cluster.shard import LARGE, LINGER
 from registry.cli import BadInput
 
 _TRIED: Final = 2000
@@ -70,9 +70,11 @@ class Scale(NamedTuple):
 
 
 def simulate(shards: int, costs: Costs) -> Scale:
-    """In each step a shard does what it has CPU for, with no more than `MOST` bytes that nobody has seen to, and mails
-    it; the driver sees to mail in the order in which it came, for as long as it has CPU."""
-    most = MOST / (_BYTES_PER_LEAF * _SHAPE.leaves)
+    """In each step, which lasts until a letter has waited for `LINGER` or is `LARGE`, a shard does what it has CPU for,
+    with no more than `MOST` bytes that nobody has seen to, and mails it; the driver sees to mail in the order in which
+    it came, for as long as it has CPU."""
+    size = _BYTES_PER_LEAF * _SHAPE.leaves
+    most, step = MOST / size, min(LINGER, LARGE / size * costs.shard)
     sent, order, dice = [0.0] * shards, list(range(shards)), Random(shards)
     mail: deque[tuple[int, float]] = deque()
     done = spent = worked = left = 0.0
@@ -81,12 +83,12 @@ def simulate(shards: int, costs: Costs) -> Scale:
         counts = now >= _STEPS // 2
         dice.shuffle(order)
         for shard in order:
-            some = min(LINGER / costs.shard, most - sent[shard])
+            some = min(step / costs.shard, most - sent[shard])
             if some > 0:
                 sent[shard] += some
                 mail.append((shard, some))
                 worked += counts * some * costs.shard
-        left = min(left, 0.0) + LINGER
+        left = min(left, 0.0) + step
         while mail and left > 0:
             shard, some = mail.popleft()
             took = costs.exchange + some * costs.driver
@@ -96,7 +98,7 @@ def simulate(shards: int, costs: Costs) -> Scale:
                 done += some
                 spent += took
                 letters += 1
-    seconds = _STEPS // 2 * LINGER
+    seconds = _STEPS // 2 * step
     leaves = done * _SHAPE.leaves / seconds
     return Scale(
         shards=shards,
@@ -105,7 +107,7 @@ def simulate(shards: int, costs: Costs) -> Scale:
         shard=worked / seconds / shards,
         exchanges_per_second=letters / seconds,
         mib_per_second=leaves * _BYTES_PER_LEAF / 2**20,
-        waits=LINGER + sum(sent) / done * seconds,
+        waits=step + sum(sent) / done * seconds,
     )
 
 

@@ -44,16 +44,22 @@ class Door:
         self._server = await serving(lambda: _Guest(self), host, 0, ssl=tls(ssl.Purpose.CLIENT_AUTH))
         return Way(host, self._server.sockets[0].getsockname()[1], self.token)
 
-    def let_in(self, guest: Frames) -> None:
-        """It is the driver. Nobody else is any more."""
+    def close(self) -> None:
+        """Let nobody in any more."""
         self._server.close()
+
+    def let_in(self, guest: Frames) -> None:
+        """It is the driver."""
         if not self._driver.done():
             self._driver.set_result(guest)
 
     async def driver(self) -> Frames:
-        """Wait until it has come in. Raises `TimeoutError`."""
-        async with asyncio.timeout(PATIENCE):
-            return await self._driver
+        """Wait until it has come in. Raises `TimeoutError`, and nobody comes in any more."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._driver
+        finally:
+            self.close()
 
 
 class _Guest(Frames):

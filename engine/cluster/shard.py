@@ -54,8 +54,8 @@ from engine.templates.catalog import CLUSTER_WORKFLOW_TEMPLATE, CONFIG_MAP, KIND
 from registry import Registry
 from rpc.logs import get_logger
 
-LINGER: Final = 0.01
-"""Seconds that an item waits for others while passes are under way."""
+LINGER: Final = 0.05
+"""Seconds that an item waits for others while passes are under way: a letter costs as much as a leaf does."""
 
 LARGE: Final = 256 * 1024
 """Bytes that wait for no others."""
@@ -172,7 +172,7 @@ class Shard:
         """Take mail, and wait until there is some to be sent, or another exchange comes."""
         for item in self._mailbox.receive(read_down(mail)):
             self._came.put_nowait(item)
-        await self._polls.wait(ready=self._has_news and self._is_at_rest)
+        await self._polls.wait(self._linger if self._has_news else math.inf)
         if self._seeing.done():  # it went wrong: others are to have the workflows
             await self._seeing
         if (news := self._teller.due()) is not None:
@@ -208,8 +208,13 @@ class Shard:
     def _soon(self) -> None:
         if self._mailbox.size > LARGE:
             self._polls.answer()
-        else:
-            self._polls.answer_within(0.0 if self._is_at_rest else LINGER)
+        elif self._polls.within > LINGER:  # else it is said once it rests
+            self._polls.answer_within(self._linger)
+
+    @property
+    def _linger(self) -> float:
+        """Seconds that an item waits for others."""
+        return 0.0 if self._is_at_rest else LINGER
 
     @property
     def _has_news(self) -> bool:

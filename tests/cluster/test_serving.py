@@ -8,7 +8,7 @@ import struct
 from types import TracebackType
 from typing import Self
 
-from engine.cluster import frames
+from engine.cluster.frames import MAIL, framed
 from engine.cluster.serving import serve
 
 
@@ -30,7 +30,7 @@ class Failing:
 
 
 def mail(body: bytes) -> bytes:
-    return struct.pack(">BI", frames.MAIL, len(body)) + body
+    return struct.pack(">BI", MAIL, len(body)) + body
 
 
 async def test_a_shard_that_has_failed_takes_mail_until_the_driver_knows() -> None:
@@ -38,7 +38,7 @@ async def test_a_shard_that_has_failed_takes_mail_until_the_driver_knows() -> No
     ours, theirs = socket.socketpair()
     with ours:
         ours.setblocking(False)
-        serving = asyncio.create_task(serve(theirs, lambda settings: Failing()))
+        serving = asyncio.create_task(serve(await framed(theirs), lambda settings: Failing()))
         await loop.sock_sendall(ours, mail(b"settings") + mail(b"first"))
         said = b""
         while more := await loop.sock_recv(ours, 1024):

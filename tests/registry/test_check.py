@@ -34,8 +34,11 @@ def run(file: Path) -> Result:
 
 
 def plugins(**addresses: str) -> str:
-    tables = [f'[[plugins]]\nname = "{name}"\naddress = "{address}"\n' for name, address in addresses.items()]
-    return "[engine]\nenabled = true\n" + "".join(tables)
+    """A busy machine has all the time it needs: a plugin that nobody could connect to in it is called all the same."""
+    named = "".join(
+        f'[[plugins]]\nname = "{name}"\naddress = "{address}"\ntimeout = "30s"\n' for name, address in addresses.items()
+    )
+    return f"[engine]\nenabled = true\n{named}"
 
 
 def rows(output: str) -> list[list[str]]:

@@ -22,6 +22,8 @@ _PATIENCE: Final = 60.0
 """Seconds in which what follows from a fault must have followed; on a quiet machine it is half a second."""
 _CLOSES: Final = 10.0
 """Seconds in which the connections to a plugin must be closed that nobody can call any more; idle ones last for 15."""
+_LOOKS: Final = 0.05
+"""Seconds between two looks whether it has."""
 _STRIKE: Final = (1.0, 5.0)
 _REWRITE: Final = (1.0, 4.0)
 _INTERRUPT: Final = (5.0, 20.0)
@@ -164,10 +166,12 @@ class Storm:
 
 
 async def becomes_true(condition: Callable[[], bool], patience: float = _PATIENCE) -> bool:
-    """Wait until it does; False where that takes more than `patience` seconds."""
-    end = monotonic() + patience
-    while not condition():
-        if monotonic() > end:
-            return False
-        await asyncio.sleep(0.05)
-    return True
+    """Wait until it does; False where that takes more than `patience` seconds.
+
+    They are counted in looks: time in which a machine gives this process no turn is nobody's.
+    """
+    for _ in range(round(patience / _LOOKS)):
+        if condition():
+            return True
+        await asyncio.sleep(_LOOKS)
+    return condition()

@@ -80,9 +80,11 @@ async def test_many_calls_of_a_request_that_came_to_nothing_have_one_line(
     assert kinds[0] == kinds[1]
     assert kinds[1][4, "plugin-1", "work[0].work(7:7)"] == 1
     alone, together = map(Read, files)
-    each, few = (sum(call["pass"] == 4 for call in read.calls) for read in (alone, together))
-    assert each == 402
-    assert few < 10
+    each, few = ([call for call in read.calls if call["pass"] == 4] for read in (alone, together))
+    assert len(each) == 402
+    # There are the more requests, the longer the first ones took.
+    silent = [(call["plugin"], *call.get("requests", [call.get("request", "")])) for call in few if "reply" not in call]
+    assert set(Counter((name, places[0].partition("/")[0]) for name, *places in silent).values()) == {1}
     many = [call for call in together.calls if "requests" in call]
     assert all(call["outcome"] == "answered" and "request" not in call and "node" not in call for call in many)
     sent = [body["batch"] for body in together.bodies.values() if "batch" in body]

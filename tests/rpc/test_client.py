@@ -14,6 +14,7 @@ from rpc import BatchPolicy, Client, FatalError, Method, NotSent, Outcome, Trans
 from rpc.replies import NodeReply, NodeResult
 from rpc.retries import RetryPolicy
 from tests.asking import ask
+from tests.undisturbed import undisturbed
 
 NODE = Method.NODE_PRE_EXECUTE
 
@@ -154,6 +155,7 @@ async def test_silence_is_transient_at_the_timeout(connect: Any) -> None:
     server.close()
 
 
+@undisturbed
 async def test_a_reply_that_came_while_we_were_held_up_is_not_the_plugins_fault(
     lane: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

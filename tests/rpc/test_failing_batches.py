@@ -12,6 +12,7 @@ from rpc.batches import CallBatch
 from rpc.replies import EMPTY, NodeReply
 from rpc.window import Outcomes
 from tests.rpc.batching import FAST, PRE, bundle, send, silence
+from tests.undisturbed import undisturbed
 
 
 class TestWrongReplies:
@@ -155,6 +156,7 @@ class TestTransientFailures:
             assert await send(client, 16) == [EMPTY] * 16
         assert max(map(len, peer.batches)) <= 8, "what failed is not tried again at once"
 
+    @undisturbed
     async def test_a_timeout_for_large_batches_only_loses_no_call_and_opens_no_breaker(self, server: Any) -> None:
         hang = asyncio.Event()
 

@@ -11,6 +11,7 @@ import pytest
 
 from rpc import BreakerPolicy, Client, Method, Outcome, RetryPolicy, TransientError
 from rpc.limiter import START
+from tests.undisturbed import undisturbed
 
 NODE = Method.NODE_PRE_EXECUTE
 ONCE = RetryPolicy(attempts=1)
@@ -35,6 +36,7 @@ def full_backlog() -> Iterator[str]:
         each.close()
 
 
+@undisturbed
 async def test_a_full_listen_backlog_is_transient_and_the_limit_falls(
     lane: Any, full_backlog: str, brief_connects: None
 ) -> None:

@@ -73,6 +73,11 @@ class Name:
         """How many there have been to each."""
         return [len(it.lines) for it in self.peers.values()]
 
+    async def anew(self) -> None:
+        """As if nobody had ever served."""
+        await self.stop()
+        self.peers, self._servers, self.record, self.looked_up, self.port = {}, [], [], 0, 0
+
     async def stop(self) -> None:
         for server in self._servers:
             server.close()

@@ -18,6 +18,7 @@ from rpc.destinations import Destinations
 from rpc.lanes import MAX_NEWCOMERS, Broken, Exhausted, Forbidden, Unreachable
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, Line, MakeLane, MakePeer, outcome, serve_well
+from tests.undisturbed import undisturbed
 
 BRIEF = 3.0
 """Of which `brief_connects` leaves a connect a tenth."""
@@ -108,6 +109,7 @@ async def test_name_that_does_not_exist(lane: MakeLane, monkeypatch: pytest.Monk
     assert asked == ["nowhere.invalid"]
 
 
+@undisturbed
 async def test_slow_lookup_does_not_block_the_loop(
     lane: MakeLane, monkeypatch: pytest.MonkeyPatch, brief_connects: None
 ) -> None:

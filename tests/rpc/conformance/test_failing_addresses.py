@@ -13,6 +13,7 @@ from tests import ports
 from tests.asking import post
 from tests.rpc.conformance.names import NAME, SECURE, SHORT, Name, closed, together
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, Line, MakeLane, Peer, Script, outcome, serve_well
+from tests.undisturbed import undisturbed
 
 
 def goes_dark(calls: int) -> tuple[Script, asyncio.Event]:
@@ -32,8 +33,10 @@ def goes_dark(calls: int) -> tuple[Script, asyncio.Event]:
 
 
 @SECURE
+@undisturbed
 async def test_an_address_that_goes_dark_costs_the_calls_under_way_and_no_more(lane: MakeLane, name: Name) -> None:
     """However many idle connections there are to it."""
+    await name.anew()
     script, dark = goes_dark(6)
     await name.serve(1, script)
     await name.serve(2)
@@ -49,7 +52,9 @@ async def test_an_address_that_goes_dark_costs_the_calls_under_way_and_no_more(l
         await closed(line)
 
 
+@undisturbed
 async def test_the_same_of_an_address_that_is_the_only_one_until_the_record_changes(lane: MakeLane, name: Name) -> None:
+    await name.anew()
     script, dark = goes_dark(6)
     await name.serve(1, script)
     await name.serve(2)
@@ -63,9 +68,11 @@ async def test_the_same_of_an_address_that_is_the_only_one_until_the_record_chan
         assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
 
 
+@undisturbed
 async def test_an_address_that_is_only_slow_to_answer_one_call_keeps_its_other_connections(
     lane: MakeLane, name: Name
 ) -> None:
+    await name.anew()
     barrier = asyncio.Barrier(3)
 
     async def script(line: Line) -> None:

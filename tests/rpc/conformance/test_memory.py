@@ -14,6 +14,7 @@ from rpc import Client, FatalError, Method, Outcome, RetryPolicy
 from rpc.lanes import MAX_NEWCOMERS, Broken, Malformed, Response
 from tests.asking import post
 from tests.rpc.conformance.peers import Line, MakeLane, MakePeer, outcome, serve_well
+from tests.undisturbed import undisturbed
 
 MIB = 1 << 20
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -86,6 +87,7 @@ async def test_a_reply_in_tiny_chunks_costs_what_it_says(
     assert most < 4 * size + SLACK
 
 
+@undisturbed
 async def test_a_peer_that_never_reads_costs_what_is_in_flight_and_that_is_let_go(
     lane: MakeLane, peer: MakePeer, traced: Callable[[], tuple[int, int]]
 ) -> None:

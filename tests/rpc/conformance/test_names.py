@@ -12,6 +12,7 @@ from rpc.lanes import TimedOut
 from tests.asking import post
 from tests.rpc.conformance.names import SECURE, SHORT, Name, closed, together
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, outcome
+from tests.undisturbed import undisturbed
 
 
 @pytest.fixture
@@ -92,7 +93,9 @@ async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @pytest.mark.parametrize("name", [True], indirect=True)
 @pytest.mark.usefixtures("at_once")
+@undisturbed
 async def test_an_address_that_leaves_during_a_handshake_carries_one_call_at_most(lane: MakeLane, name: Name) -> None:
+    await name.anew()
     begun, left = asyncio.Event(), asyncio.Event()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,7 +168,9 @@ async def test_while_names_cannot_be_looked_up_what_was_found_counts(lane: MakeL
 
 
 @pytest.mark.usefixtures("at_once")
+@undisturbed
 async def test_nor_is_a_lookup_waited_for_that_takes_long(lane: MakeLane, name: Name) -> None:
+    await name.anew()
     await name.serve(1, serve_once)
     name.record = [1]
     under_test = lane(name.address, timeout=SHORT)

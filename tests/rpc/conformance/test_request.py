@@ -14,6 +14,7 @@ from rpc.lanes import BEWILDERED, Broken, Response, TimedOut
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, MakePeer, outcome, serve_well
 from tests.threads import serving
+from tests.undisturbed import undisturbed
 
 MUCH = b" " * (32 << 20)
 """More than the socket buffers of both ends can take."""
@@ -78,6 +79,7 @@ async def test_reply_before_the_body_is_read_is_honoured(reused: bool, lane: Mak
     assert len(it.lines) == 2
 
 
+@undisturbed
 async def test_peer_that_never_reads_is_timed_out(lane: MakeLane, peer: MakePeer) -> None:
     async def script(line: Line) -> None:
         line.pause_reading()

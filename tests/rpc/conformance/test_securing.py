@@ -26,6 +26,7 @@ from tests import threads
 from tests.asking import post
 from tests.rpc.conformance.peers import outcome
 from tests.rpc.conformance.secured import LAST, REPLY, Front, Server
+from tests.undisturbed import undisturbed
 
 EMPTY = Response(200, b"{}")
 VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
@@ -271,6 +272,7 @@ async def test_hanging_up_in_the_handshake_is_told_from_a_bad_certificate(listen
     assert await outcome(post(it, "/", b"{}")) is Unreachable
 
 
+@undisturbed
 async def test_a_server_that_serves_one_connection_at_a_time_fails_nobody(tls: Tls, one_at_a_time: Address) -> None:
     """It does not even shake hands with the others, which give that up after a while."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import pytest
 
-from rpc.lanes import LaneError, Response, TimedOut
+from rpc.lanes import TimedOut
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, MakePeer, outcome, serve_well
+from tests.undisturbed import undisturbed
 
 SHORT = 0.5
 
@@ -20,6 +20,7 @@ SHORT = 0.5
     [b"", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", GOOD[:-1]],
     ids=["silence", "half_a_head", "head_then_stall", "interim_then_stall", "all_but_the_last_byte"],
 )
+@undisturbed
 async def test_stall_is_timed_out_and_closed(part: bytes, reused: bool, lane: MakeLane, peer: MakePeer) -> None:
     async def script(line: Line) -> None:
         if reused:
@@ -39,6 +40,7 @@ async def test_stall_is_timed_out_and_closed(part: bytes, reused: bool, lane: Ma
     assert len(it.lines) == 2
 
 
+@undisturbed
 async def test_one_byte_now_and_then_is_timed_out_all_the_same(lane: MakeLane, peer: MakePeer) -> None:
     async def script(line: Line) -> None:
         await line.request()
@@ -50,6 +52,7 @@ async def test_one_byte_now_and_then_is_timed_out_all_the_same(lane: MakeLane, p
     assert await outcome(post(lane(it.address, timeout=SHORT), "/", b"{}")) is TimedOut
 
 
+@undisturbed
 async def test_reply_after_its_timeout_is_dropped(lane: MakeLane, peer: MakePeer) -> None:
     late = asyncio.Event()
 
@@ -67,6 +70,7 @@ async def test_reply_after_its_timeout_is_dropped(lane: MakeLane, peer: MakePeer
     assert len(it.lines) == 2
 
 
+@undisturbed
 async def test_waiting_for_others_is_not_the_plugins_time(lane: MakeLane, peer: MakePeer) -> None:
     """More calls than connections, and together they take several timeouts: none of them is late."""
 
@@ -80,22 +84,6 @@ async def test_waiting_for_others_is_not_the_plugins_time(lane: MakeLane, peer: 
 
     one_at_a_time = asyncio.Lock()
     it = await peer(script)
-    outcomes, pause = set[Response | type[LaneError]](), 1.0
-    while pause > 0.1 and outcomes != {GOOD_REPLY}:
-        watching = asyncio.create_task(longest_pause())
-        under_test = lane(it.address, timeout=0.4)
-        outcomes = set(await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(40))))
-        watching.cancel()
-        pause = await watching
-    assert outcomes == {GOOD_REPLY}
-
-
-async def longest_pause() -> float:
-    """For how long this process, until this is cancelled, had no turn on a machine that is busy; in seconds."""
-    longest, now = 0.0, asyncio.get_running_loop().time
-    before = now()
-    with suppress(asyncio.CancelledError):
-        while True:
-            await asyncio.sleep(0.01)
-            longest, before = max(longest, now() - before), now()
-    return longest
+    under_test = lane(it.address, timeout=0.4)
+    outcomes = await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(40)))
+    assert set(outcomes) == {GOOD_REPLY}

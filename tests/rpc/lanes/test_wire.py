@@ -13,6 +13,7 @@ from rpc.lanes import Exhausted, Response, TimedOut
 from rpc.lanes.wire import WireLane
 from tests.asking import post
 from tests.threads import serving
+from tests.undisturbed import undisturbed
 
 EMPTY = Response(200, b"{}")
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -262,6 +263,7 @@ def patient_server() -> Iterator[Address]:
         yield Address("http", "127.0.0.1", server.server_port)
 
 
+@undisturbed
 async def test_a_server_that_serves_one_connection_at_a_time_is_not_held_by_one(patient_server: Address) -> None:
     lane = WireLane(patient_server, timeout=1.0, max_body=1000, headers={})
 

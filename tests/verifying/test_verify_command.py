@@ -17,7 +17,8 @@ from tests.verifying.peers import Request, response, served
 
 
 def verify(*arguments: str) -> Result:
-    return CliRunner().invoke(oarlock, ["verify", *arguments])
+    """With all the time that a busy machine needs."""
+    return CliRunner().invoke(oarlock, ["verify", "--timeout", "30s", *arguments])
 
 
 def no_body_of_more_than_100_kb(serve: Serve) -> str:

@@ -24,7 +24,8 @@ PRE = "node.preExecute"
 
 
 def call(method: str, address: str, *more: str) -> Result:
-    return CliRunner().invoke(oarlock, ["call", method, "--plugin", address, *more])
+    """With all the time that a busy machine needs."""
+    return CliRunner().invoke(oarlock, ["call", method, "--plugin", address, "--timeout", "30s", *more])
 
 
 def verdict(result: Result) -> list[str]:
@@ -245,6 +246,6 @@ def test_a_plugin_that_asks_for_our_certificate_is_shown_it(
     showing = ("--cert-file", str(tmp_path / "cert.pem"), "--key-file", str(tmp_path / "key.pem"))
     done = call(PRE, guarded, *trusting, *showing)
     assert (done.exit_code, done.stderr) == (0, "")
-    verified = CliRunner().invoke(oarlock, ["verify", guarded, *trusting, *showing])
+    verified = CliRunner().invoke(oarlock, ["verify", guarded, "--timeout", "30s", *trusting, *showing])
     assert verified.exit_code != 2
     assert PRE in verified.stdout

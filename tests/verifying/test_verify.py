@@ -8,11 +8,12 @@ from engine.verifying.findings import KINDS
 from engine.verifying.report import Report
 from engine.verifying.verification import verify
 from rpc.address import parse_address
+from tests.undisturbed import undisturbed
 from tests.verifying.mutants import ADD, MUTANTS, PRE, Mutant, add, each, plugin, seen
 from tests.verifying.peers import serving
 
 
-async def report_on(address: str, timeout: float = 1.0) -> Report:
+async def report_on(address: str, timeout: float = 30.0) -> Report:
     return await verify(parse_address(address), token=None, timeout=timeout, max_body=4 << 20)
 
 
@@ -29,6 +30,7 @@ async def test_nothing_is_found_of_a_healthy_plugin() -> None:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
+@undisturbed
 async def test_what_is_broken_is_found_by_its_name(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     if mutant.finding == "slow":
         monkeypatch.setattr("engine.verifying.checks.SLOW", 0.01)

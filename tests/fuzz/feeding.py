@@ -158,15 +158,16 @@ class Feed:
 
 class WireFeed(Feed):
     def _make(self) -> Lane:
-        feed = self
+        lane = WireLane(ADDRESS, **OPTIONS)
 
-        class Fed(WireLane):
-            async def _connect(self) -> Connection:
-                connection = Connection(self, cast(socket.socket, _NoSocket()), 0.0)
-                connection.connection_made(Transport(feed, connection))
-                return connection
+        async def connect() -> Connection:
+            connection = Connection(lane, cast(socket.socket, _NoSocket()), 0.0)
+            connection.connection_made(Transport(self, connection))
+            return connection
 
-        return Fed(ADDRESS, **OPTIONS)
+        connector: Any = lane._connector
+        connector.connect = connect
+        return lane
 
 
 class AiohttpFeed(Feed):

@@ -12,7 +12,8 @@ import uvloop
 
 from tests.soak.service import FATES, Service
 
-pytestmark = pytest.mark.no_cover
+# What is in a group comes first: later there would be the more objects to look through.
+pytestmark = [pytest.mark.no_cover, pytest.mark.xdist_group("soak")]
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from tests.soak.ledger import Promise
 from tests.soak.report import Settings
 from tests.soak.soak import soak
 
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.xdist_group("soak")]
 
 
 @pytest.mark.parametrize("visits_only", [False, True])

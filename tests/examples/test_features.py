@@ -53,16 +53,16 @@ def test_there_are_rows() -> None:
     assert len(ROWS) > 100
 
 
-@pytest.mark.parametrize("test", sorted({test for _, _, test in ROWS}))
-def test_each_test_that_is_named_is_there(test: str) -> None:
-    path, _, name = test.partition("::")
-    assert name.split("::")[-1].startswith("test_")
-    assert name in functions_of(ROOT / "tests" / path)
+def test_each_test_that_is_named_is_there() -> None:
+    named = sorted({test for _, _, test in ROWS})
+    there = {
+        test for test in named if test.partition("::")[2] in functions_of(ROOT / "tests" / test.partition("::")[0])
+    }
+    assert [test for test in named if test not in there or "::test_" not in test] == []
 
 
-@pytest.mark.parametrize("how", sorted({how for _, how, _ in ROWS}))
-def test_each_says_how(how: str) -> None:
-    assert re.match(r"(run|simulated|carried)\b", how)
+def test_each_says_how() -> None:
+    assert [how for _, how, _ in ROWS if not re.match(r"(run|simulated|carried)\b", how)] == []
 
 
 @pytest.mark.parametrize("name", FIELDS)

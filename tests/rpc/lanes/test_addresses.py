@@ -177,7 +177,7 @@ class Names(RuleBasedStateMachine):
 
 
 TestNames = Names.TestCase
-TestNames.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestNames.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
 def test_the_first_that_answers_has_all_connections() -> None:

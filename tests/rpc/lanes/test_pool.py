@@ -151,7 +151,7 @@ class Lane(RuleBasedStateMachine):
 
 
 TestLane = Lane.TestCase
-TestLane.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLane.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
 def served(pool: Pool[str, str], connection: str, replies: int) -> None:

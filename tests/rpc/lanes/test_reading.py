@@ -33,7 +33,7 @@ replies = st.integers(0, 1 << 32).map(lambda seed: generate(Random(seed)).raw)
 
 
 @given(raw=replies, cuts=st.sets(st.integers(1, 400), max_size=6), reset=st.booleans())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_cuts_make_no_difference(raw: bytes, cuts: set[int], reset: bool) -> None:
     marks = sorted(cut for cut in cuts if cut < len(raw))
     pieces = [raw[a:b] for a, b in zip([0, *marks], [*marks, len(raw)], strict=True)]
@@ -43,7 +43,7 @@ def test_cuts_make_no_difference(raw: bytes, cuts: set[int], reset: bool) -> Non
 
 
 @given(raw=replies)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_short_cut_says_what_the_long_way_says(raw: bytes) -> None:
     reply = read_at_once(raw, MAX_BODY)
     if reply is not None:
@@ -51,7 +51,7 @@ def test_the_short_cut_says_what_the_long_way_says(raw: bytes) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_noise_is_never_taken_for_a_reply(noise: bytes) -> None:
     outcome, _ = read([noise] if noise else [], False)
     assert isinstance(outcome, type)

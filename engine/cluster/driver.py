@@ -48,7 +48,7 @@ from engine.model.pace import FEW, Pace, Pieces
 from engine.model.statistics import Counts, EngineStats
 from engine.model.workflow import Workflow
 from engine.operations.errors import UnknownWorkflow
-from engine.reconciling.entries import MARKS, Marks
+from engine.reconciling.entries import MARKS, NODE, Marks, read_nodes
 from engine.reconciling.results import Commit
 from engine.reconciling.starting import failed, started, stop
 from engine.storage.store import StoreError
@@ -280,8 +280,6 @@ class Driver:
             items = _together(line.came)
             changes = [item for item in items if isinstance(item, Committed)]
             if changes:
-                for change in changes:  # the letter is not kept for what is kept of them
-                    change.put = {kind: some.copy() for kind, some in change.put.items()}
                 await self.writing.write(changes, lambda uid: self.custody.has(uid, line.epoch))
             await self._pace.through(self._do_all(line, items))
             line.done += len(items)
@@ -365,10 +363,10 @@ class Driver:
         if held is None:
             return
         workflow, template, adopting = held.workflow, line.templates[item.template], self._adopting
-        node_of, executor = held.following.node, self._executor
-        self.roster.started(workflow, *item.node_ids)
-        for node_id, found in self.custody.start(uid, line.epoch, item.node_ids):
-            node = node_of(node_id)
+        nodes, executor = read_nodes(item.put[NODE]), self._executor
+        self.roster.started(workflow, *nodes)
+        for node_id, found in self.custody.start(uid, line.epoch, nodes):
+            node = nodes[node_id]
             try:
                 if found and adopting is not None and adopting.adopt(workflow, template, node):
                     continue

@@ -23,7 +23,6 @@ from engine.reconciling.entries import (
     STATUS,
     Sheet,
     marks,
-    read_node,
     read_nodes,
 )
 from engine.reconciling.keeping import found_record
@@ -60,8 +59,6 @@ class Following:
         self._unread: list[Committed] = []
         self._lock = Lock()
         """Whoever reads metrics does so in any thread."""
-        self._last: dict[str, msgspec.Raw] | None = None
-        """The nodes of the last of these, where it was looked for one."""
 
     def follow(self, change: Committed) -> bool:
         """Whether anything has changed that can be seen."""
@@ -75,26 +72,15 @@ class Following:
             return seen
         with self._lock:
             self._unread.append(Committed(change.head, nodes, gone, change.whole))
-            self._last = None
             workflow.behind = self._catch_up
             is_enough = len(self._unread) > UNREAD
         if is_enough:
             _ = workflow.nodes
         return True
 
-    def node(self, node_id: str) -> Node:
-        """A node: one that the last change is about, as a leaf is that is to be started, is read alone."""
-        last = self._last  # another thread that looks at the nodes has it be none
-        if last is None:
-            unread = self._unread
-            put = unread[-1].put if unread else {}
-            last = self._last = of_kind(put, NODE) if CHILDREN not in put else {}
-        value = last.get(node_id)
-        return self._workflow.nodes[node_id] if value is None else read_node(value)
-
     def _catch_up(self, nodes: dict[str, Node]) -> None:
         with self._lock:
-            unread, self._unread, self._last = self._unread, [], None
+            unread, self._unread = self._unread, []
             for change in unread:
                 if change.whole:
                     nodes.clear()
@@ -140,7 +126,7 @@ def _document(old: Mapping[str, Any], put: Sealed) -> dict[str, Any]:
 
 
 def _fields(put: Sealed, kind: str) -> dict[str, Any]:
-    fields: dict[str, Any] = orjson.loads(memoryview(put[kind])) if kind in put else {}
+    fields: dict[str, Any] = orjson.loads(put[kind]) if kind in put else {}
     return fields
 
 

@@ -1,15 +1,16 @@
-"""What the driver of a fleet and its shards write to each other: items, in letters, in JSON.
+"""What the driver of a fleet and its shards write to each other: items, in letters.
 
-JSON, since what passes through is JSON already: the entries of a workflow are written to the store as they came
-(`msgspec.Raw`), and none of them is read that nobody asks for. A `Raw` is a view of its letter: what is to outlive that
-is copied.
+An item is JSON, which says whatever a workflow may say. The entries of one, which are most of the mail and JSON already,
+stand beside that as they are: they pass through to the store, and nobody reads over what nobody asks for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from engine.executors.executor import Result
 from engine.model.statistics import EngineStats, PassEnding
@@ -23,7 +24,7 @@ from rpc.breaker import BreakerState
 from rpc.stats import Outcome, Spread
 from rpc.tally import Growth
 
-Sealed = dict[str, msgspec.Raw]
+Sealed = dict[str, bytes]
 """Entries of a workflow by kind, those of a kind as one piece of JSON: an object, by key."""
 
 Entries = dict[str, dict[str, msgspec.Raw]]
@@ -41,7 +42,7 @@ class Take(Item, tag="take"):
     """Have a workflow: what the store has of it. That is a new one as well as one of a shard that is gone."""
 
     uid: str
-    values: Sealed
+    put: Sealed
 
 
 class Report(Item, tag="report"):
@@ -123,11 +124,11 @@ class Template(Item, tag="template"):
 
 
 class Start(Item, tag="start"):
-    """Start leaves, unless they were started before; their nodes are as they were committed last."""
+    """Start leaves, unless they were started before: their nodes, by id, as they were committed last."""
 
     uid: str
-    node_ids: list[str]
     template: int
+    put: Sealed
 
 
 class Stop(Item, tag="stop"):
@@ -266,11 +267,40 @@ class Letter(msgspec.Struct, Generic[_T], array_like=True):
     items: list[_T]
 
 
-encode: Final = msgspec.json.Encoder().encode
-read_down: Final = msgspec.json.Decoder(Letter[Down]).decode
-"""A letter of the driver's, read by a shard."""
-read_up: Final = msgspec.json.Decoder(Letter[Up]).decode
-"""A letter of a shard's, read by the driver."""
+_encode: Final = msgspec.json.Encoder().encode
+pack: Final = msgspec.msgpack.Encoder().encode
+"""A letter of items that are encoded."""
+_unpack: Final = msgspec.msgpack.Decoder(Letter[tuple[bytes, Sealed]]).decode
+
+
+def encode(item: Item) -> bytes:
+    """An item as it is mailed. Raises what is no JSON's, `engine.storage.store.UNENCODABLE`."""
+    if isinstance(item, _LADEN):
+        return pack((_encode(replace(item, put={})), item.put))
+    return pack((_encode(item), _NOTHING))
+
+
+_LADEN: Final = Committed, Take, Start
+_NOTHING: Final[Sealed] = {}
+
+
+def _reader(decode: Callable[[bytes], _T]) -> Callable[[bytes], Letter[_T]]:
+    def read(data: bytes) -> Letter[_T]:
+        letter = _unpack(data)
+        items = list[_T]()
+        for text, put in letter.items:
+            items.append(item := decode(text))
+            if isinstance(item, _LADEN):
+                item.put = put
+        return Letter(letter.epoch, letter.number, letter.seen, letter.heard, letter.first, items)
+
+    return read
+
+
+read_down: Final = _reader(msgspec.json.Decoder(Down).decode)
+"""A letter of the driver's, read by a shard. Raises `msgspec.MsgspecError`."""
+read_up: Final = _reader(msgspec.json.Decoder(Up).decode)
+"""A letter of a shard's, read by the driver. Likewise."""
 
 
 def committed(change: Change) -> Committed:
@@ -280,7 +310,7 @@ def committed(change: Change) -> Committed:
 
 def seal(values: Values) -> Sealed:
     """Entries as they are mailed. Raises what `encode` does."""
-    return {kind: msgspec.Raw(encode(some)) for kind, some in values.items()}
+    return {kind: _encode(some) for kind, some in values.items()}
 
 
 def unseal(sealed: Sealed) -> Entries:

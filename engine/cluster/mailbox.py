@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from engine.cluster.mail import Item, Letter, encode
+from engine.cluster.mail import Item, Letter, encode, pack
 
 _Said = TypeVar("_Said", bound=Item)
 _Heard = TypeVar("_Heard", bound=Item)
@@ -63,7 +63,7 @@ class Mailbox(Generic[_Said, _Heard]):
             self.put(item)
 
     def put(self, item: _Said | bytes) -> None:
-        """Say something. It is encoded here, so it may change afterwards; one that is large may be put as JSON."""
+        """Say something. It is encoded here, so it may change afterwards; one that is large may be put encoded."""
         self._close()
         encoded = item if isinstance(item, bytes) else encode(item)
         self._items.append(encoded)
@@ -87,7 +87,7 @@ class Mailbox(Generic[_Said, _Heard]):
         self._wait_from(first + len(items))
         self._under_way.append((self._letters, self._sent))
         letter = Letter(self.epoch, self._letters, self._seen, self._heard, first, list(map(msgspec.Raw, items)))
-        return encode(letter)
+        return pack(letter)
 
     def receive(self, letter: Letter[_Heard]) -> Sequence[_Heard]:
         """What a letter has that was not heard before, in the order in which it was put."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from engine.cluster.mail import Start, Stop, Template, Up, committed, encode
+from engine.cluster.mail import Start, Stop, Template, Up, committed, encode, seal
 from engine.executors.executor import Result
 from engine.model.node import Node
 from engine.model.workflow import Workflow
+from engine.reconciling.entries import NODE
 from engine.storage.store import UNENCODABLE, Change, Entry, Head, has_many, refused
 
 MOST: Final = 8 * 1024 * 1024
@@ -34,15 +35,8 @@ class Mail(Protocol):
         ...
 
     def put(self, item: Up | bytes) -> None:
-        """Say something, soon; what is JSON already is said as it is."""
+        """Say something, soon; what is encoded already is said as it is."""
         ...
-
-    def put_open(self, item: Up) -> None:
-        """Likewise; it may be changed while `is_open` says so, which is until something else is said."""
-        ...
-
-    def is_open(self, item: Up) -> bool: ...
-
 
 class Outbox:
     """A `WorkflowStore` that has nothing when it is opened: workflows come by mail."""
@@ -138,18 +132,16 @@ class Mailing:
         self._templates: dict[int, tuple[int, Mapping[str, Any]]] = {}
         """By `id`, the number under which one was sent; and it, so that no other one is given that `id`."""
         self._sent = 0
-        self._last = Start("", [], 0)
-        """What was said last, where nothing else was."""
 
     def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Result | None:
-        """Have it started."""
-        number, last = self._number(template), self._last
-        if self._mail.is_open(last) and last.template == number and last.uid == workflow.uid:
-            last.node_ids.append(node.id)
-        else:
-            self._last = Start(workflow.uid, [node.id], number)
-            self._mail.put_open(self._last)
+        """Have one started."""
+        self.start_all(workflow, template, [node])
         return None
+
+    def start_all(self, workflow: Workflow, template: Mapping[str, Any], nodes: Sequence[Node]) -> None:
+        """Have them started."""
+        number = self._number(template)
+        self._mail.put(Start(workflow.uid, number, seal({NODE: {node.id: node for node in nodes}})))
 
     def stop(self, workflow: Workflow, node: Node) -> None:
         """Have it stopped."""

@@ -191,15 +191,6 @@ class Shard:
         """How many items were put in all."""
         return self._mailbox.said
 
-    def put_open(self, item: Up) -> None:
-        """Say something, soon, that may be changed while it `is_open`."""
-        self._mailbox.put_open(item)
-        self._soon()
-
-    def is_open(self, item: Up) -> bool:
-        """Whether it may be changed yet."""
-        return self._mailbox.is_open(item)
-
     def put(self, item: Up | bytes) -> None:
         """Say something, soon."""
         self._mailbox.put(item)
@@ -284,7 +275,7 @@ class Shard:
                 self._outbox.kept(item.count)
 
     async def _take(self, item: Take) -> None:
-        values = unseal(item.values).items()
+        values = unseal(item.put).items()
         entries = (Entry(kind, key, bytes(value)) for kind, some in values for key, value in some.items())
         try:
             workflow = await self._engine.take_in(item.uid, entries)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -88,6 +88,16 @@ class Adopting(Protocol):
         Asked, once the engine has opened its store again, of each leaf that was to be started and has not ended. What
         it does not have is given to it with `start`.
         """
+        ...
+
+
+@runtime_checkable
+class StartingMany(Protocol):
+    """What an executor is that only hands leaves on, a fleet's in a shard: it is given those together that share a
+    template, nothing comes of it at once, and it asks nothing back."""
+
+    def start_all(self, workflow: Workflow, template: Document, nodes: Sequence[Node]) -> None:
+        """In place of `Executor.start` of each."""
         ...
 
 

@@ -220,21 +220,22 @@ _node: Final = msgspec.json.Decoder(_WithInputs).decode
 _nodes: Final = msgspec.json.Decoder(dict[str, _WithInputs]).decode
 
 
-def read_node(value: bytes | msgspec.Raw) -> Node:
+def read_node(value: bytes) -> Node:
     """A node as `Sheet.nodes` has written it, but for the children that are entries of their own."""
     return _plain(_node(value))
 
 
-def read_nodes(value: msgspec.Raw) -> dict[str, Node]:
+def read_nodes(value: bytes) -> dict[str, Node]:
     """Likewise, all of an object, by id."""
     return {key: _plain(node) for key, node in _nodes(value).items()}
 
 
-def _plain(read: _WithInputs) -> Node:
-    node = Node(*msgspec.structs.astuple(read))
-    # A view would keep all of the entry.
-    node.inputs = None if read.inputs is _NO_INPUTS else read.inputs.copy()
-    return node
+def _plain(read: Node) -> Node:
+    """It is made a `Node` in place: to copy it takes half as long as to read it."""
+    inputs = read.inputs
+    read.inputs = None if inputs is None or inputs is _NO_INPUTS else inputs.copy()  # a view would keep all of the entry
+    read.__class__ = Node
+    return read
 
 
 _visit: Final = msgspec.json.Decoder(Visit).decode

@@ -13,7 +13,7 @@ from engine.executors.executor import Result
 from engine.graph import Invocation
 from engine.graph.record import WalkRecord
 from engine.model.node import ERROR, PENDING
-from engine.model.pace import Pieces, in_order, used_up
+from engine.model.pace import Pieces, batched, in_order, used_up
 from engine.model.status import finished, running
 from engine.model.workflow import Workflow
 from engine.operations import with_spec
@@ -198,19 +198,20 @@ class Run:
 
     # What the engine asks between passes
 
-    def take_starts(self) -> Iterator[Invocation]:
-        """The leaves to start now that the pass is committed."""
+    def take_starts(self) -> Iterator[list[Invocation]]:
+        """The leaves to start now that the pass is committed, some at a time."""
         if self._kept.walk is None or self.workflow.finished:
             return
         graph, record = self._kept.walk.graph, self.record
-        starts, graph.starts = graph.starts[::-1], []
-        while starts:
-            invocation = starts.pop()
-            if graph.is_open(invocation):
-                record.leaves.add(invocation.node_id)
-                record.presumed.discard(invocation.node_id)
-                yield invocation
-            invocation.variables = None  # read from the node again where somebody asks
+        starts, graph.starts = graph.starts, []
+        for some in batched(starts):
+            due = list(filter(graph.is_open, some))
+            node_ids = [each.node_id for each in due]
+            record.leaves.update(node_ids)
+            record.presumed.difference_update(node_ids)
+            yield due
+            for invocation in some:
+                invocation.variables = None  # read from the node again where somebody asks
 
     def take_found(self) -> Iterator[Invocation | None]:
         """The leaves that were handed to an executor before the process began anew, and have not ended; None is a

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final
 
-from engine.executors.executor import Adopting, Document, Executor, Result
+from engine.executors.executor import Adopting, Document, Executor, Result, StartingMany
 from engine.executors.simulated import SimulatedExecutor
 from engine.graph import Invocation
 from engine.model.node import ERROR, SUSPEND, Node
@@ -51,6 +51,7 @@ class Leaves:
         self._active = active
         self._executor = executor
         self._adopting = executor if isinstance(executor, Adopting) else None
+        self._many = executor if isinstance(executor, StartingMany) else None
 
     def follow(self, run: Run) -> Pieces:
         """Do what the committed pass decided, so that an aborted one has started nothing."""
@@ -59,40 +60,65 @@ class Leaves:
             if stopped is not None and not run.parting:
                 self.stop(workflow, workflow.nodes[stopped], run.log)
             yield
-        ended = False
         for found in run.take_found():
             if found is not None:
-                ended |= self._start(run, found, self._adopting)
+                yield from self._start(run, [found], self._adopting)
             yield
-        for invocation in run.take_starts():
-            yield
-            ended |= self._start(run, invocation)
-        if ended:
+        for invocations in run.take_starts():
+            yield from self._start(run, invocations)
+        if run.has_news:  # some have ended at once
             self._active.wake(workflow.key)
         if workflow.finished:
             self.let_go(workflow)
         yield from run.over()
 
-    def _start(self, run: Run, invocation: Invocation, adopting: Adopting | None = None) -> bool:
-        """Have a leaf started, unless it is adopted; whether it has ended already."""
-        workflow, node = run.workflow, run.workflow.nodes[invocation.node_id]
-        if run.parting or not self._is_run(node):
+    def _start(self, run: Run, invocations: Iterable[Invocation], adopting: Adopting | None = None) -> Pieces:
+        """Have leaves started, unless they are adopted."""
+        for template, nodes in self._alike(run, invocations):
+            self._active.started(run.workflow, *[node.id for node in nodes])
+            if self._many is not None and not run.parting:
+                self._many.start_all(run.workflow, template, nodes)
+                self.started += len(nodes)
+                continue
+            for node in nodes:
+                yield
+                self._begin(run, template, node, adopting)
+
+    def _alike(self, run: Run, invocations: Iterable[Invocation]) -> Iterator[tuple[Document, list[Node]]]:
+        """The leaves that are run, those together that share a template."""
+        all_nodes, nodes, shared = run.workflow.nodes, list[Node](), None
+        for invocation in invocations:
+            node = all_nodes[invocation.node_id]
+            if not self._is_run(node):
+                run.drop(node.id)
+                continue
+            try:
+                template = run.template_of(invocation)
+            except SubstitutionError as error:  # what is put into it may be too large
+                run.report((node.id,), Result(ERROR, str(error)))
+                continue
+            if shared is not None and template is not shared:
+                yield shared, nodes
+                nodes = []
+            shared = template
+            nodes.append(node)
+        if shared is not None:
+            yield shared, nodes
+
+    def _begin(self, run: Run, template: Document, node: Node, adopting: Adopting | None) -> None:
+        workflow = run.workflow
+        if run.parting:
             run.drop(node.id)
-            return False
-        self._active.started(workflow, node.id)
+            return
         try:
-            template = run.template_of(invocation)
             if adopting is not None and adopting.adopt(workflow, template, node):
-                return False
+                return
             self.started += 1
             result = started(self._executor, workflow, template, node)
-        except SubstitutionError as error:  # what is put into it may be too large
-            result = Result(ERROR, str(error))
         except Exception as error:
             result = failed(error, node, run.log)
         if result is not None and not run.has_ended(node.id):  # it may have been reported meanwhile
             run.report((node.id,), result)
-        return result is not None
 
     def stop(self, workflow: Workflow, node: Node, log: Logger) -> None:
         """Have a leaf stopped; nothing is to be heard of it any more."""
@@ -121,7 +147,7 @@ class Leaves:
 def started(executor: Executor, workflow: Workflow, template: Document, node: Node) -> Result | None:
     """Have a leaf started: what came of it at once. Raises what the executor does, and `TypeError` for what is none."""
     result = executor.start(workflow, template, node)
-    if type(result) is not Result:
+    if result is not None and type(result) is not Result:
         _check_result("start", result, Result)
     return result
 

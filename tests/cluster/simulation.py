@@ -23,7 +23,6 @@ from engine.cluster.mail import (
     Stop,
     Take,
     Up,
-    encode,
     of_kind,
     read_down,
     read_up,
@@ -95,7 +94,7 @@ class Disk:
             entries.setdefault(kind, {}).update({key: bytes(value) for key, value in values.items()})
         self.taken_up.update((uid, node_id) for node_id in of_kind(change.put, NODE))
         leaves = of_kind(change.put, LEAF).items()
-        self.stopping.update((uid, node_id) for node_id, state in leaves if bytes(state) == encode(STOPPING))
+        self.stopping.update((uid, node_id) for node_id, state in leaves if msgspec.json.decode(state) == STOPPING)
         self.heads[uid] = change.head
         self.written += 1
         return change
@@ -163,7 +162,7 @@ class Work:
         said += [Stop(self.uid, node_id) for node_id in sorted(self.stopping)]
         self.unwritten |= self.stopping
         self.stopping = set()
-        said += [Start(self.uid, [node_id], 1) for node_id in sorted(self.found & self.leaves | starts)]
+        said += [Start(self.uid, 1, seal({NODE: {node_id: {}}})) for node_id in sorted(self.found & self.leaves | starts)]
         self.found = set()
         return said
 
@@ -198,7 +197,7 @@ class Shard:
             match item:
                 case Take():
                     assert item.uid not in self.works, "it was given twice to one shard"
-                    self.works[item.uid] = Work(item.uid, unseal(item.values))
+                    self.works[item.uid] = Work(item.uid, unseal(item.put))
                 case Report():
                     for node_id in item.node_ids:
                         self.works[item.uid].report(node_id, item.result)
@@ -346,7 +345,7 @@ class Driver:
                 self.asks.pop(item.number, None)
 
     def _start(self, item: Start, epoch: int) -> None:
-        for node_id, found in self.custody.start(item.uid, epoch, item.node_ids):
+        for node_id, found in self.custody.start(item.uid, epoch, of_kind(item.put, NODE)):
             key = item.uid, node_id
             assert self.disk.leaves(item.uid).get(node_id) == GIVEN, "it was started before that was durable"
             if not found or key not in self.world.running | self.world.ended.keys():

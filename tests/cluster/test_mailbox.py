@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from engine.cluster.mail import Down, Drain, Letter, Stop, Up, read_down, read_up
+from engine.cluster.mail import Down, Drain, Letter, Stop, Up, encode, read_down, read_up
 from engine.cluster.mailbox import Mailbox
 
 
@@ -150,5 +150,5 @@ def test_what_was_only_late_is_not_sent_again() -> None:
 
 def test_what_was_encoded_is_sent_as_it_is() -> None:
     driver = Mailbox[Down, Up](1)
-    driver.put(b'["drain",1.0]')
+    driver.put(encode(Drain(1.0)))
     assert read_down(driver.take()).items == [Drain(1.0)]

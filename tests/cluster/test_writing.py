@@ -14,7 +14,7 @@ from hypothesis import given
 from engine import Engine, MemoryStore, SimulatedExecutor, Workflow
 from engine.cluster.following import Following, entries_of
 from engine.cluster.journal import FEW, Remembered, Stored, merged
-from engine.cluster.mail import Committed, committed, encode, seal, unseal
+from engine.cluster.mail import Committed, committed, seal, unseal
 from engine.reconciling.entries import read
 from engine.storage.store import Change, Head
 from tests.cluster.doubles import fan
@@ -60,7 +60,7 @@ class Followed(MemoryStore):
 
     async def commit(self, change: Change) -> int:
         revision = await super().commit(change)
-        self.following.follow(msgspec.json.decode(encode(committed(change)), type=Committed))
+        self.following.follow(committed(change))
         stored, _ = await read(change.head.uid, await self.entries(change.head.uid))
         self.seen.append((self.follower.encode(), stored.encode()))
         return revision

@@ -80,7 +80,8 @@ class Roster(Roll[Held]):
         """As of any roll. Of what is said first of a leaf that was started nothing is to be asked."""
         held = self.find(workflow)
         if type(result) is Result:
-            result = self._readable(result)
+            if result is not self._sound:
+                result = self._readable(result)
             if held is not None and held.leaves.first(node_id, result):
                 held.said = True
                 self._heard(held.leaves.epoch, workflow.uid, [node_id], result)

@@ -177,8 +177,8 @@ class Shards:
         self._epoch = 0
         self._lines: dict[int, Line] = {}
         """By epoch: those that are there, or are being started."""
-        self._there: set[int] = set()
-        """The epochs of the former."""
+        self._there: dict[int, Line] = {}
+        """The former, by number."""
         self._failed: Counter[int] = Counter()
         """How often in a row none of that number could be started."""
         self._keeping: list[asyncio.Task[None]] = []
@@ -187,16 +187,16 @@ class Shards:
         """With shards that are gone."""
 
     def __iter__(self) -> Iterator[Line]:
-        found = map(self._lines.get, sorted(self._there))
-        return iter([line for line in found if line is not None])  # one may go while another thread asks
+        return iter(list(self._there.values()))  # one may go while another thread asks
 
     def get(self, epoch: int) -> Line | None:
         """The shard of that epoch, if it is there."""
-        return self._lines[epoch] if epoch in self._there else None
+        line = self._lines.get(epoch)
+        return line if line is not None and self._there.get(line.number) is line else None
 
     def of(self, number: int) -> Line | None:
         """The shard of that number, if it is there."""
-        return next((line for line in self if line.number == number), None)
+        return self._there.get(number)
 
     def put(self, item: Down) -> None:
         """Say something to all, and to those that are being started."""
@@ -246,18 +246,18 @@ class Shards:
         clock, pause = asyncio.get_running_loop().time, 0.0
         while True:
             began = clock()
-            self._there.add(line.epoch)
+            self._there[line.number] = line
             self._owner.joined(line)
             try:
                 why = await line.last(link)
             except asyncio.CancelledError:
                 await link.close()
-                self._there.discard(line.epoch)
+                del self._there[line.number]
                 await self._owner.gone(line)
                 raise
             _log.error("shard gone", reason=why)
             await link.kill()
-            self._there.discard(line.epoch)
+            del self._there[line.number]
             del self._lines[line.epoch]
             self.exchanges += line.exchanges
             await self._owner.gone(line)

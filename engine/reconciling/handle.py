@@ -50,6 +50,8 @@ class WorkflowHandle:
 def workflow_of(subject: Workflow | WorkflowHandle, active: Roll[Any]) -> Workflow:
     """The workflow that is meant. Raises `UnknownWorkflow` for a handle of another engine."""
     active.check_thread()
+    if type(subject) is Workflow:
+        return subject
     if isinstance(subject, WorkflowHandle):
         if subject._active is not active:
             raise UnknownWorkflow(f"{subject.key}: the handle is another engine's")

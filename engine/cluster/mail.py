@@ -1,7 +1,7 @@
 """What the driver of a fleet and its shards write to each other: items, in letters.
 
-An item is JSON, which says whatever a workflow may say. The entries of one, which are most of the mail and JSON already,
-stand beside that as they are: they pass through to the store, and nobody reads over what nobody asks for.
+An item is JSON, which says whatever a workflow may say. The entries of one, most of the mail and JSON already, stand
+beside that as they are: they pass through to the store, and nobody reads over what nobody asks for.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ class Mail(Protocol):
         """Say something, soon; what is encoded already is said as it is."""
         ...
 
+
 class Outbox:
     """A `WorkflowStore` that has nothing when it is opened: workflows come by mail."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from engine.executors.executor import Adopting, Document, Executor, Result, StartingMany
@@ -76,13 +76,9 @@ class Leaves:
         """Have leaves started, unless they are adopted."""
         for template, nodes in self._alike(run, invocations):
             self._active.started(run.workflow, *[node.id for node in nodes])
-            if self._many is not None and not run.parting:
-                self._many.start_all(run.workflow, template, nodes)
-                self.started += len(nodes)
-                continue
-            for node in nodes:
+            for some in [nodes] if self._many is not None else [[node] for node in nodes]:
                 yield
-                self._begin(run, template, node, adopting)
+                self._begin(run, template, some, adopting)
 
     def _alike(self, run: Run, invocations: Iterable[Invocation]) -> Iterator[tuple[Document, list[Node]]]:
         """The leaves that are run, those together that share a template."""
@@ -97,6 +93,9 @@ class Leaves:
             except SubstitutionError as error:  # what is put into it may be too large
                 run.report((node.id,), Result(ERROR, str(error)))
                 continue
+            except Exception as error:
+                run.report((node.id,), failed(error, node, run.log))
+                continue
             if shared is not None and template is not shared:
                 yield shared, nodes
                 nodes = []
@@ -105,20 +104,26 @@ class Leaves:
         if shared is not None:
             yield shared, nodes
 
-    def _begin(self, run: Run, template: Document, node: Node, adopting: Adopting | None) -> None:
-        workflow = run.workflow
+    def _begin(self, run: Run, template: Document, nodes: Sequence[Node], adopting: Adopting | None) -> None:
+        """Have a leaf started, or many where the executor takes them so."""
+        workflow, first, result = run.workflow, nodes[0], None
         if run.parting:
-            run.drop(node.id)
+            for node in nodes:
+                run.drop(node.id)
             return
         try:
-            if adopting is not None and adopting.adopt(workflow, template, node):
+            if adopting is not None and adopting.adopt(workflow, template, first):
                 return
-            self.started += 1
-            result = started(self._executor, workflow, template, node)
+            self.started += len(nodes)
+            if self._many is not None:
+                self._many.start_all(workflow, template, nodes)
+            else:
+                result = started(self._executor, workflow, template, first)
         except Exception as error:
-            result = failed(error, node, run.log)
-        if result is not None and not run.has_ended(node.id):  # it may have been reported meanwhile
-            run.report((node.id,), result)
+            result = failed(error, first, run.log)
+        # An end may have been reported meanwhile.
+        if result is not None and (left := [node.id for node in nodes if not run.has_ended(node.id)]):
+            run.report(left, result)
 
     def stop(self, workflow: Workflow, node: Node, log: Logger) -> None:
         """Have a leaf stopped; nothing is to be heard of it any more."""

@@ -162,7 +162,9 @@ class Work:
         said += [Stop(self.uid, node_id) for node_id in sorted(self.stopping)]
         self.unwritten |= self.stopping
         self.stopping = set()
-        said += [Start(self.uid, 1, seal({NODE: {node_id: {}}})) for node_id in sorted(self.found & self.leaves | starts)]
+        said += [
+            Start(self.uid, 1, seal({NODE: {node_id: {}}})) for node_id in sorted(self.found & self.leaves | starts)
+        ]
         self.found = set()
         return said
 

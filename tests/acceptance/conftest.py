@@ -51,7 +51,8 @@ async def engine() -> AsyncIterator[StartEngine]:
             plugins = []
             for number, each in enumerate(peers, start=1):
                 peer, settings = each if isinstance(each, tuple) else (each, {})
-                plugins.append(PluginConfig(**{"name": f"plugin-{number}", "address": peer.address, **settings}))
+                patient = {"name": f"plugin-{number}", "address": peer.address, "timeout": 60.0}
+                plugins.append(PluginConfig(**{**patient, **settings}))
             registry = Registry(Config(engine=EngineSettings(enabled=True), plugins=tuple(plugins)))
             return await stack.enter_async_context(Engine(registry, executor=executor, **options))
 

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine import Workflow
-from registry import BatchSettings, BreakerSettings, PluginConfig, RetrySettings
+from registry import BatchSettings, BreakerSettings, PluginConfig, RetrySettings, Seconds
 from rpc.plugin import Plugin, Unavailable
 from tests.acceptance.manifests import WHOLE, same
 from tests.acceptance.passes import reconcile_to_the_end
@@ -53,6 +53,7 @@ async def outcome(refuse: Collection[int], *, batches: bool) -> tuple[bytes, int
         plugin = PluginConfig(
             name="opinionated",
             address=address,
+            timeout=Seconds(60),
             concurrency=1,
             retry=RetrySettings(attempts=1),
             breaker=BreakerSettings(min_calls=1_000_000),

@@ -14,6 +14,7 @@ from rpc import TransientError
 from rpc.ledger import Ledger
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import container, loop, workflow
+from tests.undisturbed import undisturbed
 
 
 async def test_a_hung_plugin_ends_the_pass_at_the_deadline_and_is_sent_nothing_more(plugin: StartPlugin) -> None:
@@ -40,6 +41,7 @@ async def test_a_hung_plugin_ends_the_pass_at_the_deadline_and_is_sent_nothing_m
         leave.set()
 
 
+@undisturbed
 async def test_what_the_engine_itself_makes_counts_for_nothing_of_the_deadline(plugin: StartPlugin) -> None:
     async def slow(args: dict[str, Any]) -> dict[str, Any]:
         await asyncio.sleep(0.05)

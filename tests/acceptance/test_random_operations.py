@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from engine import Engine, Node, OperationError, Result, Workflow
 from engine.model.node import SKIPPED_TYPE
-from registry import BreakerSettings, Config, EngineSettings, PluginConfig, Registry, RetrySettings
+from registry import BreakerSettings, Config, EngineSettings, PluginConfig, Registry, RetrySettings, Seconds
 from rpc.plugin import Plugin, Unavailable
 from tests.acceptance.manifests import container
 
@@ -209,6 +209,7 @@ async def play(document: dict[str, Any], actions: list[str], refuse: set[int]) -
             plugin = PluginConfig(
                 name="moody",
                 address=address,
+                timeout=Seconds(60),
                 concurrency=1,
                 retry=RetrySettings(attempts=1),
                 breaker=BreakerSettings(min_calls=1_000_000),

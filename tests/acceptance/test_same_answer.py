@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine import Workflow
-from registry import BatchSettings, BreakerSettings, MatchSettings, PluginConfig, RetrySettings
+from registry import BatchSettings, BreakerSettings, MatchSettings, PluginConfig, RetrySettings, Seconds
 from rpc.plugin import Plugin, Unavailable
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import container, same
@@ -84,6 +84,7 @@ async def outcome(document: dict[str, Any], ways: Sequence[Way]) -> bytes:
                 PluginConfig(
                     name=f"plugin-{seed}",
                     address=address,
+                    timeout=Seconds(60),
                     concurrency=way.concurrency,
                     cache=way.cache,
                     batch=BatchSettings(max_calls=way.max_calls),

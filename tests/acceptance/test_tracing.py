@@ -360,7 +360,9 @@ async def test_spans_of_a_plugins_functions_are_in_the_trace(lane: LaneName, bat
         tracer.start_span("later").end()
 
     async with plugin.serve() as address:
-        config = PluginConfig(name="theirs", address=address, lane=lane, batch=BatchSettings(enabled=batched))
+        config = PluginConfig(
+            name="theirs", address=address, timeout=Seconds(60), lane=lane, batch=BatchSettings(enabled=batched)
+        )
         registry = Registry(Config(engine=EngineSettings(enabled=True), plugins=(config,)))
         async with Engine(registry, tracer_provider=traced.provider) as oarlock:
             await oarlock.run([workflow(loop(3), container("leaf"))])

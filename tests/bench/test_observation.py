@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import bench.observation
 from bench.observation import Observation, observed
 from registry import Registry
-from registry.config import Config, EngineSettings, PluginConfig
+from registry.config import Config, EngineSettings, PluginConfig, Seconds
 from rpc import Method, Outcome, Request
 from rpc.plugin import Plugin
 
@@ -58,7 +58,7 @@ async def test_the_requests_of_all_plugins_are_observed_for_as_long_as_it_lasts(
     plugin = Plugin("peer")
     plugin.on("node.preExecute")(lambda args: {})
     async with plugin.serve() as address:
-        peers = tuple(PluginConfig(name=name, address=address) for name in ("a", "b"))
+        peers = tuple(PluginConfig(name=name, address=address, timeout=Seconds(60)) for name in ("a", "b"))
         async with Registry(Config(engine=EngineSettings(enabled=True), plugins=peers), watch=False) as registry:
             first, second = registry.snapshot()
             with observed(registry.snapshot()) as observation:

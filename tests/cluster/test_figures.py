@@ -18,7 +18,7 @@ from engine.metrics import EngineCollector
 from engine.model.figures import Figures
 from engine.serving.figures import Plugins
 from registry import Registry
-from registry.config import BreakerSettings, Config, EngineSettings, PluginConfig, RetrySettings
+from registry.config import BreakerSettings, Config, EngineSettings, PluginConfig, RetrySettings, Seconds
 from tests.acceptance.manifests import container, workflow
 from tests.acceptance.peer import Peer
 
@@ -94,6 +94,7 @@ def _config(peer: Peer, concurrency: int = 4) -> Config:
     plugin = PluginConfig(
         name="a",
         address=peer.address,
+        timeout=Seconds(60),
         concurrency=concurrency,
         failure_policy="ignore",
         retry=RetrySettings(attempts=1),

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.simulated import SimulatedExecutor
 from engine.graph.nodes import MAX_NODES
 from engine.model.figures import Figures, RegistryFigures
+from engine.model.node import Node
 from engine.model.statistics import EngineHealth, EngineStats, EngineTimings
 from engine.model.workflow import Workflow
-from engine.operations.errors import Draining
+from engine.reconciler import Reconciler, Subject
 from engine.reconciling.active import Active
 from engine.reconciling.archive import Archive
-from engine.reconciling.handle import WorkflowHandle, workflow_of
 from engine.reconciling.keeping import WORKERS, Surroundings
 from engine.reconciling.looping import Loop
 from engine.reconciling.observing import Observer
-from engine.reconciling.operating import Operations
+from engine.reconciling.operating import operate
 from engine.reconciling.parting import part
 from engine.reconciling.passes import Passes
 from engine.reconciling.promise import DONE
 from engine.reconciling.restoring import Restoring
-from engine.reconciling.results import Commit, PassResult
+from engine.reconciling.results import PassResult
+from engine.reconciling.run import Run
 from engine.reconciling.starting import Leaves, check_executor
 from engine.storage.store import Entry, WorkflowStore, check_store
 from engine.templates.catalog import CONFIG_MAP, Change, Documents, Templates
@@ -41,8 +40,6 @@ if TYPE_CHECKING:  # an engine without plugins needs none of it
     from engine.recording.recorder import Recorder
     from registry import Registry, Reload
     from rpc.tracing import TracerProvider
-
-Subject = Workflow | WorkflowHandle
 
 
 class EngineOptions(TypedDict, total=False):
@@ -62,7 +59,7 @@ class EngineOptions(TypedDict, total=False):
     store: WorkflowStore | None
 
 
-class Engine:
+class Engine(Reconciler):
     """Reconciles workflows through the plugins of a registry; an async context manager.
 
     `executor` runs the leaves, by default a `SimulatedExecutor`. `workflow_templates`, `cluster_workflow_templates`
@@ -120,15 +117,9 @@ class Engine:
         self._surroundings = Surroundings(self.templates, workers, max_nodes, store, span, recorder)
         self.recorder = recorder
         self._active = Active(self._surroundings, max_workflows)
-        self.listeners: list[Callable[[Commit], None]] = self._active.listeners
-        """Called, in the event loop, with each `Commit`: after every pass that was committed, and every operation.
-
-        Append yours. The last one of a workflow has `Commit.finished`. One that raises is logged, and the others are
-        called all the same.
-        """
+        super().__init__(self._active)
         self._handing = leaves = Leaves(self._active, self.executor)
         self._passes = Passes(self._active, leaves, self._surroundings, registry, clock, observer)
-        self._operations = Operations(self._active, leaves, clock)
         self._restoring = Restoring(self._active, leaves, clock)
         self._loop = Loop(self._active, self.reconcile, self.executor, clock)
         self._stack = AsyncExitStack()
@@ -211,11 +202,6 @@ class Engine:
         registry = RegistryFigures.of(self.registry) if self.registry is not None else None
         return Figures.of(self.stats, self.timings, self._loop.longest_pass, registry)
 
-    def nodes_by_phase(self) -> Counter[str]:
-        """How many nodes of unfinished workflows there are, those that a pass under way has made included. They are
-        counted when this is asked."""
-        return self._active.nodes_by_phase()
-
     async def look(self, *workflows: Subject) -> None:
         """Have `figures`, and what `waiting_for` says of these workflows, be of this moment: an engine's are."""
 
@@ -225,16 +211,6 @@ class Engine:
         if run is None:
             return "nothing was started"
         return run.waiting_for()
-
-    @property
-    def workflows(self) -> list[Workflow]:
-        """Those that the engine has and are not finished: once it is entered, those that its store had."""
-        return self._active.workflows
-
-    def find(self, key: str) -> WorkflowHandle | None:
-        """The handle of the unfinished workflow of a key, ``namespace/name``; None where the engine has none."""
-        run = self._active.runs.get(key)
-        return WorkflowHandle(self._active, run.workflow) if run is not None else None
 
     async def saved(self, workflow: Subject | None = None) -> None:
         """Wait until the store has what was said of a workflow by now, or of all: its submission, reports, `stop` and
@@ -265,21 +241,6 @@ class Engine:
         return await self._passes.make(self._active.know(self._workflow(workflow)))
 
     # Many passes
-
-    def submit(self, workflow: Workflow) -> WorkflowHandle:
-        """Take in a workflow: a `serve` or `run` under way, or the next one, sees to it. Of a finished one nothing is
-        left to do.
-
-        Raises `AlreadySubmitted` where there is an unfinished workflow of its name or uid, this very one included,
-        `TooManyWorkflows` above `max_workflows`, and `Draining` after `drain`.
-        """
-        subject = self._workflow(workflow)
-        handle = WorkflowHandle(self._active, subject)
-        if subject.finished:
-            return handle
-        self._check_draining(subject)
-        self._active.claim(subject)
-        return handle
 
     async def run(self, workflows: Iterable[Subject] = (), *, timeout: float | None = None) -> None:
         """Reconcile workflows until these are done, or all that the engine has where none is given; or until nothing
@@ -334,125 +295,24 @@ class Engine:
         self._active.check_thread()
         self._loop.drain(grace)
 
-    def forget(self, workflow: Subject) -> Awaitable[None]:
-        """Know a workflow no more. Nothing of it is stopped; a pass under way is aborted, locks are given back.
-
-        That is so at once. What is returned may be awaited: until a pass that was under way has been undone, only then
-        may the workflow be submitted again. A report of one of its leaves raises `UnknownWorkflow` from now on. Raises
-        that itself where an unfinished workflow is not this engine's; of one that is finished it knows nothing anyway.
-        """
-        return part(self._workflow(workflow), "forget", self._active, self._passes, self._loop)
-
-    def delete(self, workflow: Subject) -> Awaitable[None]:
-        """As `forget`, and the executor is told to stop what runs of it: at once, or after the pass under way, and more
-        than a few hundred leaves in turns of the event loop to come."""
-        return part(self._workflow(workflow), "delete", self._active, self._passes, self._loop)
-
-    # What leaves come to
-
-    def report(self, workflow: Subject, node_id: str, result: Result) -> None:
-        """Say what became of a leaf that the executor started; the workflow's next pass takes it up.
-
-        The first end that is reported of a leaf counts: another one raises `LeafEnded`, the same once more does
-        nothing. Of a leaf that the executor was told to stop nothing is expected, and what comes is let pass without
-        error, since the two may have crossed. A workflow that the engine does not have raises `UnknownWorkflow`, a node
-        that is not there, or no leaf, `UnknownLeaf`.
-        """
-        self._active.report(self._workflow(workflow), node_id, result)
-
     def hear(self, workflow: Subject, node_ids: Iterable[str], result: Result) -> None:
         """Have several leaves of a workflow come to the same. Whoever says that keeps it, and may say it once more: of
         those that have ended, or are not there, nothing is said."""
         self._active.hear_all(self._workflow(workflow), node_ids, result)
 
-    def report_threadsafe(self, workflow: Subject, node_id: str, result: Result) -> concurrent.futures.Future[None]:
-        """`report` from any thread, soon. The future is done once it was taken in, or has what `report` raised; that
-        is logged as well. Raises `RuntimeError` where the engine's event loop does not run."""
-        return self._active.soon(lambda: self.report(workflow, node_id, result), node_id)
+    @property
+    def _is_draining(self) -> bool:
+        return self._loop.draining
 
-    # Operations: what `argo stop`, `terminate`, `suspend`, `resume` and `retry` do. The workflow's next pass acts on
-    # it, whatever becomes of one that is under way. They count at once; that what they return may be awaited is for
-    # code that is handed a `Fleet` as well.
+    def _part(self, workflow: Workflow, how: str) -> Awaitable[None]:
+        return part(workflow, how, self._active, self._passes, self._loop)
 
-    def stop(self, workflow: Subject, *, node_field_selector: str = "", message: str = "") -> Awaitable[None]:
-        """Have a workflow end now, as Failed, but for its exit handlers; ``message`` is added to what its nodes say.
-
-        With a selector (as in ``displayName=approve``) only the suspended nodes that match are ended, as Failed,
-        with ``message``. Raises `OperationError` where the workflow is finished, or no node matches.
-        """
-        self._operations.stop(self._workflow(workflow), node_field_selector, message)
+    def _operate(self, subject: Subject, name: str, **arguments: Any) -> Awaitable[None]:
+        operate(self._active, self._handing, self._workflow(subject), name, arguments)
         return DONE
 
-    def terminate(self, workflow: Subject, *, message: str = "") -> Awaitable[None]:
-        """Have a workflow end now, as Failed, without its exit handlers.
-
-        ``message`` is added to what its nodes say. Raises `OperationError` where the workflow is finished.
-        """
-        self._operations.amend(self._workflow(workflow), message, shutdown="Terminate")
-        return DONE
-
-    def suspend(self, workflow: Subject) -> Awaitable[None]:
-        """Have nothing happen to a workflow any more until it is resumed; what runs goes on and is heard later.
-
-        Raises `OperationError` where the workflow is finished.
-        """
-        self._operations.amend(self._workflow(workflow), suspend=True)
-        return DONE
-
-    def resume(
-        self, workflow: Subject, *, node_field_selector: str = "", parameters: Mapping[str, str] | None = None
-    ) -> Awaitable[None]:
-        """Have a workflow go on that is suspended, and all its suspended nodes succeed; or only the nodes that match.
-
-        ``parameters`` are the values of outputs that somebody is to supply. Where nothing is suspended nothing happens.
-        Raises `OperationError` where the workflow is finished, no node matches, one lacks a value or expects no such.
-        """
-        self._operations.resume(self._workflow(workflow), node_field_selector, parameters)
-        return DONE
-
-    def set(
-        self,
-        workflow: Subject,
-        *,
-        node_field_selector: str,
-        phase: str = "",
-        message: str = "",
-        parameters: Mapping[str, str] | None = None,
-    ) -> Awaitable[None]:
-        """Have the suspended nodes that match end in a ``phase``, or without one wait on, with what is given here.
-
-        ``parameters`` are the values of outputs that somebody is to supply. Raises `OperationError` where the workflow
-        is finished, no node matches, the phase is none that a node ends in, or a node lacks a value or expects no such.
-        """
-        self._operations.set_nodes(self._workflow(workflow), node_field_selector, phase, message, parameters)
-        return DONE
-
-    def retry(
-        self,
-        workflow: Subject,
-        *,
-        restart_successful: bool = False,
-        node_field_selector: str = "",
-        parameters: Mapping[str, str] | None = None,
-    ) -> Awaitable[None]:
-        """Have a workflow that failed go on from where it did: it is submitted again, and its handle is good again.
-
-        Failed leaves run again, with everything after them, and so does the exit handler. With ``restart_successful``
-        nodes that match the selector do, too, and the workflow may have succeeded. ``parameters`` override the
-        workflow's arguments. The executor is told to stop, that is to forget, the leaves that are to run again. Raises
-        `OperationError` where the workflow is not finished, or nothing of it would run again; and what `submit` does.
-        """
-        subject = self._workflow(workflow)
-        self._check_draining(subject)
-        self._operations.retry(subject, node_field_selector, parameters, restart_successful=restart_successful)
-        return DONE
-
-    def _workflow(self, subject: Subject) -> Workflow:
-        return workflow_of(subject, self._active)
-
-    def _check_draining(self, subject: Workflow) -> None:
-        if self._loop.draining:
-            raise Draining(f"{subject.key}: the engine is draining, and takes in no more workflows")
+    def _stop_leaf(self, run: Run, node: Node) -> None:
+        self._handing.stop(run.workflow, node, run.log)
 
     def _resize(self, change: Change) -> None:
         """The sizes of semaphores are of the moment, as in Argo: who waits may have room now."""

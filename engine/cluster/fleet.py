@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import math
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
-from copy import copy
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -17,6 +14,7 @@ from typing import Any, Self, Unpack
 from engine.cluster.actors import Actors
 from engine.cluster.driver import Driver
 from engine.cluster.handing import Handing
+from engine.cluster.holding import Held
 from engine.cluster.journal import Remembered, Stored
 from engine.cluster.options import DEADLINE, SHARDS, FleetOptions, Over
 from engine.cluster.processes import Processes
@@ -25,33 +23,30 @@ from engine.cluster.shards import Line, Owner, Shards
 from engine.cluster.transport import Transport
 from engine.cluster.turning import Turning
 from engine.cluster.watching import Watchers
-from engine.engine import Engine
-from engine.executors.executor import Executor, Hosted, Result
+from engine.executors.executor import Executor, Hosted
 from engine.executors.simulated import SimulatedExecutor, is_silent
 from engine.graph.nodes import MAX_NODES
 from engine.model.figures import Figures
+from engine.model.node import Node
 from engine.model.statistics import EngineHealth, EngineStats, EngineTimings
 from engine.model.workflow import Workflow
-from engine.operations.errors import Draining, OperationError, UnknownWorkflow
+from engine.operations.errors import OperationError, UnknownWorkflow
+from engine.reconciler import Reconciler, Subject
 from engine.reconciling.archive import Archive
 from engine.reconciling.entries import read
-from engine.reconciling.handle import WorkflowHandle, workflow_of
 from engine.reconciling.keeping import WORKERS
 from engine.reconciling.ledger import opened
 from engine.reconciling.observing import Observer
-from engine.reconciling.operating import begin_again
+from engine.reconciling.operating import decide, refuse_finished
 from engine.reconciling.promise import DONE, Promise
-from engine.reconciling.results import Commit
 from engine.reconciling.starting import check_executor
 from engine.recording.recorder import Recorder
 from engine.storage.store import UNENCODABLE, WorkflowStore, check_store, encode, refused
 from engine.templates.catalog import Documents, Templates
 from registry import Registry
 
-Subject = Workflow | WorkflowHandle
 
-
-class Fleet:
+class Fleet(Reconciler):
     """Engines in other processes that share the workflows of one driver, which is this; an async context manager.
 
     It has what an `Engine` has, and takes what that takes; see there. Workflows are sharded over ``shards`` engines,
@@ -117,8 +112,7 @@ class Fleet:
             watchers=Watchers(observer, recorder),
         )
         self._roster = self._driver.roster
-        self.listeners: list[Callable[[Commit], None]] = self._roster.listeners
-        """Called, in the event loop, with each `Commit`, as an engine's are."""
+        super().__init__(self._roster)
         self.recorder = recorder
         self._handing = Handing(
             self.executor,
@@ -229,10 +223,6 @@ class Fleet:
             store=self._driver.writing.error,
         )
 
-    def nodes_by_phase(self) -> Counter[str]:
-        """How many nodes of unfinished workflows there are, as they were committed last."""
-        return self._roster.nodes_by_phase()
-
     async def look(self, *workflows: Subject) -> None:
         """Have all figures be of this moment, and what `waiting_for` says of these workflows."""
         await self._driver.ask_all("look")
@@ -247,16 +237,6 @@ class Fleet:
             return "nothing was started"
         return self._driver.writing.error or held.why or "a shard has it"
 
-    @property
-    def workflows(self) -> list[Workflow]:
-        """Those that the fleet has and are not finished: once it is entered, those that its store had."""
-        return self._roster.workflows
-
-    def find(self, key: str) -> WorkflowHandle | None:
-        """The handle of the unfinished workflow of a key, ``namespace/name``; None where the fleet has none."""
-        held = self._roster.runs.get(key)
-        return WorkflowHandle(self._roster, held.workflow) if held is not None else None
-
     async def saved(self, workflow: Subject | None = None) -> None:
         """Wait until the store has what was said of a workflow by now, or of all: its submission, reports, `stop` and
         the like. Raises `StoreError` where it fails, as `Engine.saved`."""
@@ -266,17 +246,6 @@ class Fleet:
             await self._driver.saved(held)
 
     # Many passes
-
-    def submit(self, workflow: Workflow) -> WorkflowHandle:
-        """Take in a workflow: a `serve` or `run` under way, or the next one, has a shard see to it. Raises what
-        `Engine.submit` does, and `StoreError` for one that JSON cannot say."""
-        subject = self._workflow(workflow)
-        handle = WorkflowHandle(self._roster, subject)
-        if subject.finished:
-            return handle
-        self._check_draining(subject)
-        self._roster.claim(subject)
-        return handle
 
     async def run(self, workflows: Iterable[Subject] = (), *, timeout: float | None = None) -> None:
         """As `Engine.run`. Of a simulation ``timeout`` is in seconds of each shard's clock. Raises `TransportError`
@@ -299,104 +268,31 @@ class Fleet:
         self._roster.check_thread()
         self._turning.drain(grace)
 
-    def forget(self, workflow: Subject) -> Awaitable[None]:
-        """As `Engine.forget`; awaited, its shard has forgotten it, and the store."""
-        return self._part(self._workflow(workflow), "forget")
+    # What differs from an engine
 
-    def delete(self, workflow: Subject) -> Awaitable[None]:
-        """As `forget`, and the executor is told to stop what runs of it, at once."""
-        return self._part(self._workflow(workflow), "delete")
+    @property
+    def _is_draining(self) -> bool:
+        return self._turning.draining
 
-    # What leaves come to
-
-    def report(self, workflow: Subject, node_id: str, result: Result) -> None:
-        """Say what became of a leaf that the executor started, as to an engine: it is kept until the workflow's shard
-        has taken it up, whatever becomes of that."""
-        self._roster.report(workflow_of(workflow, self._roster), node_id, result)
-
-    def report_threadsafe(self, workflow: Subject, node_id: str, result: Result) -> concurrent.futures.Future[None]:
-        """`report` from any thread, soon, as `Engine.report_threadsafe`."""
-        return self._roster.soon(lambda: self.report(workflow, node_id, result), node_id)
-
-    # Operations, see `Engine`. They are done once they are awaited, and what they have changed is in the store.
-
-    def stop(self, workflow: Subject, *, node_field_selector: str = "", message: str = "") -> Awaitable[None]:
-        """As `Engine.stop`."""
-        return self._operate(workflow, "stop", node_field_selector=node_field_selector, message=message)
-
-    def terminate(self, workflow: Subject, *, message: str = "") -> Awaitable[None]:
-        """As `Engine.terminate`."""
-        return self._operate(workflow, "terminate", message=message)
-
-    def suspend(self, workflow: Subject) -> Awaitable[None]:
-        """As `Engine.suspend`."""
-        return self._operate(workflow, "suspend")
-
-    def resume(
-        self, workflow: Subject, *, node_field_selector: str = "", parameters: Mapping[str, str] | None = None
-    ) -> Awaitable[None]:
-        """As `Engine.resume`."""
-        return self._operate(workflow, "resume", node_field_selector=node_field_selector, parameters=parameters)
-
-    def set(
-        self,
-        workflow: Subject,
-        *,
-        node_field_selector: str,
-        phase: str = "",
-        message: str = "",
-        parameters: Mapping[str, str] | None = None,
-    ) -> Awaitable[None]:
-        """As `Engine.set`."""
-        return self._operate(
-            workflow,
-            "set",
-            node_field_selector=node_field_selector,
-            phase=phase,
-            message=message,
-            parameters=parameters,
-        )
-
-    def retry(
-        self,
-        workflow: Subject,
-        *,
-        restart_successful: bool = False,
-        node_field_selector: str = "",
-        parameters: Mapping[str, str] | None = None,
-    ) -> Awaitable[None]:
-        """As `Engine.retry`. Nobody is at work on the workflow: it counts at once."""
-        subject = self._workflow(workflow)
-        self._check_draining(subject)
-        _, dropped, changed = begin_again(
-            self._roster,
-            subject,
-            self.clock(),
-            node_field_selector,
-            parameters,
-            restart_successful=restart_successful,
-        )
-        for node in dropped:
-            self._driver.stop(subject, node)
-        self._roster.tell(Commit(subject, changed))
-        return DONE
+    def _stop_leaf(self, run: Held, node: Node) -> None:
+        self._driver.stop(run.workflow, node)
 
     def _operate(self, subject: Subject, name: str, **arguments: Any) -> Awaitable[None]:
         workflow = self._workflow(subject)
-        _refuse_finished(workflow)
+        refuse_finished(workflow)
         try:
             encode(arguments)
         except UNENCODABLE as error:
             raise OperationError(str(refused(f"{workflow.key}: {name}", error))) from None
         if self._roster.find(workflow) is None:  # it would be known, and begin, even where a shard refuses this
-            getattr(Engine(), name)(copy(workflow), **arguments)
+            decide(workflow, {}, name, arguments)
         asked = self._driver.ask(self._roster.know(workflow), name, arguments)
 
         async def done() -> None:
             try:
                 await self._driver.writing.unless_failing(asked)
             except UnknownWorkflow:
-                _refuse_finished(workflow)  # as it has become meanwhile
+                refuse_finished(workflow)  # as it has become meanwhile
                 raise
 
         return Promise(asyncio.ensure_future(done()), workflow, name)
@@ -427,18 +323,6 @@ class Fleet:
         self._roster.bind()
         if self._stack is None:
             raise RuntimeError("expected a fleet that is entered, by `async with`: without that there are no shards")
-
-    def _workflow(self, subject: Subject) -> Workflow:
-        return workflow_of(subject, self._roster)
-
-    def _check_draining(self, subject: Workflow) -> None:
-        if self._turning.draining:
-            raise Draining(f"{subject.key}: the fleet is draining, and takes in no more workflows")
-
-
-def _refuse_finished(workflow: Workflow) -> None:
-    if workflow.finished:
-        raise OperationError(f"{workflow.key}: expected a workflow that is not finished, this one is {workflow.phase}")
 
 
 def _transport(over: Over | Transport, address: str | None) -> Transport:

@@ -6,7 +6,7 @@ One that raises has changed nothing; else the workflow's next pass acts on it, w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from engine.executors.executor import Result
 from engine.model.node import FAILED, FULFILLED, RUNNING, SUCCEEDED, Node
@@ -18,90 +18,100 @@ from engine.reconciling.results import Commit
 from engine.reconciling.roll import R, Roll
 from engine.reconciling.starting import Leaves
 
+Said = Mapping[str, Result]
+Parameters = Mapping[str, str] | None
 
-class Operations:
-    """Operations on workflows that are known, or will be by this; what they do is described at `Engine`."""
+_NOTHING: Final[Mapping[str, Any]] = {}
 
-    def __init__(self, active: Active, leaves: Leaves, clock: Callable[[], float]) -> None:
-        self._active = active
-        self._leaves = leaves
-        self._clock = clock
 
-    def stop(self, workflow: Workflow, selector: str, message: str) -> None:
-        """As Failed, with exit handlers; or only the suspended nodes that match."""
-        if selector:
-            self._answer(workflow, self._answers(workflow, selector, FAILED, message))
-        else:
-            self.amend(workflow, message, shutdown="Stop")
+class Decision(NamedTuple):
+    """What an operation comes to: fields of the ``spec`` to change, None taking one away, and ``why``; what suspended
+    nodes are ``told``, and whether that ``ends`` them."""
 
-    def resume(self, workflow: Workflow, selector: str, parameters: Mapping[str, str] | None) -> None:
-        """The workflow and its suspended nodes, or those that match."""
-        told = self._answers(workflow, selector, SUCCEEDED, parameters=parameters)
-        if not selector:
-            self.amend(workflow, suspend=None)
-        elif is_suspended(workflow.document):
-            raise OperationError(f"{workflow.key} is suspended as a whole: resume it without a node field selector")
-        self._answer(workflow, told)
+    spec: Mapping[str, Any] = _NOTHING
+    why: str = ""
+    told: Mapping[str, Result] = _NOTHING
+    ends: bool = True
 
-    def set_nodes(
-        self, workflow: Workflow, selector: str, phase: str, message: str, parameters: Mapping[str, str] | None
-    ) -> None:
-        """The suspended nodes that match: end them, or without a phase only tell them something."""
-        if not selector:
-            raise OperationError(f"{workflow.key}: expected a node field selector that says which nodes are meant")
-        if phase and phase not in FULFILLED:
-            raise OperationError(f"{workflow.key}: expected one of {', '.join(sorted(FULFILLED))}, got {phase!r}")
-        told = self._answers(workflow, selector, phase or RUNNING, message, parameters)
-        if phase:
-            self._answer(workflow, told)
-            return
-        run = self._active.know(workflow)
-        for node_id, result in told.items():
-            self._active.note(run, node_id, result)
 
-    def retry(
-        self, workflow: Workflow, selector: str, parameters: Mapping[str, str] | None, *, restart_successful: bool
-    ) -> None:
-        """Have a finished workflow go on, with the leaves stopped that are to run again."""
-        run, dropped, changed = begin_again(
-            self._active, workflow, self._clock(), selector, parameters, restart_successful=restart_successful
-        )
-        for node in dropped:
-            self._leaves.stop(workflow, node, run.log)
-        self._changed(workflow, changed)
+def decide(workflow: Workflow, said: Said, name: str, arguments: Mapping[str, Any]) -> Decision:
+    """What an operation of `engine.reconciler.Reconciler` is to change, ``said`` being what was reported of nodes that
+    no pass has taken up. Raises `OperationError` where it cannot be."""
+    refuse_finished(workflow)
+    return _DECISIONS[name](workflow, said, **arguments)
 
-    def amend(self, workflow: Workflow, why: str = "", **fields: Any) -> None:
-        """Change fields of the spec, None taking one away."""
-        _refuse_finished(workflow)
-        self._active.know(workflow).amend(why, **fields)
-        self._changed(workflow)
 
-    def _changed(self, workflow: Workflow, nodes: Sequence[str] = ()) -> None:
-        self._active.wake(workflow.key)
-        self._active.tell(Commit(workflow, tuple(nodes)))
+def refuse_finished(workflow: Workflow) -> None:
+    """Raises `OperationError` for a workflow that is."""
+    if workflow.finished:
+        raise OperationError(f"{workflow.key}: expected a workflow that is not finished, this one is {workflow.phase}")
 
-    def _answers(
-        self,
-        workflow: Workflow,
-        selector: str,
-        phase: str,
-        message: str = "",
-        parameters: Mapping[str, str] | None = None,
-    ) -> dict[str, Result]:
-        """What suspended nodes are told, whatever a pass under way has made of them."""
-        _refuse_finished(workflow)
-        run = self._active.find(workflow)
-        said = run.record.reports if run is not None else {}
-        return answers(workflow.committed().values(), said, selector, phase, message, parameters)
 
-    def _answer(self, workflow: Workflow, told: Mapping[str, Result]) -> None:
-        """Report on suspended nodes. A simulated executor may have meant to do that later, and need not."""
-        run = self._active.know(workflow)
-        for node_id in sorted(run.record.leaves & told.keys()):
+def _stop(workflow: Workflow, said: Said, *, node_field_selector: str, message: str) -> Decision:
+    if node_field_selector:
+        return Decision(told=_answers(workflow, said, node_field_selector, FAILED, message))
+    return Decision({"shutdown": "Stop"}, message)
+
+
+def _terminate(workflow: Workflow, said: Said, *, message: str) -> Decision:
+    return Decision({"shutdown": "Terminate"}, message)
+
+
+def _suspend(workflow: Workflow, said: Said) -> Decision:
+    return Decision({"suspend": True})
+
+
+def _resume(workflow: Workflow, said: Said, *, node_field_selector: str, parameters: Parameters) -> Decision:
+    told = _answers(workflow, said, node_field_selector, SUCCEEDED, parameters=parameters)
+    if not node_field_selector:
+        return Decision({"suspend": None}, told=told)
+    if is_suspended(workflow.document):
+        raise OperationError(f"{workflow.key} is suspended as a whole: resume it without a node field selector")
+    return Decision(told=told)
+
+
+def _set(
+    workflow: Workflow, said: Said, *, node_field_selector: str, phase: str, message: str, parameters: Parameters
+) -> Decision:
+    if not node_field_selector:
+        raise OperationError(f"{workflow.key}: expected a node field selector that says which nodes are meant")
+    if phase and phase not in FULFILLED:
+        raise OperationError(f"{workflow.key}: expected one of {', '.join(sorted(FULFILLED))}, got {phase!r}")
+    told = _answers(workflow, said, node_field_selector, phase or RUNNING, message, parameters)
+    return Decision(told=told, ends=bool(phase))
+
+
+_DECISIONS: Final[Mapping[str, Callable[..., Decision]]] = {
+    "stop": _stop,
+    "terminate": _terminate,
+    "suspend": _suspend,
+    "resume": _resume,
+    "set": _set,
+}
+
+
+def _answers(
+    workflow: Workflow, said: Said, selector: str, phase: str, message: str = "", parameters: Parameters = None
+) -> dict[str, Result]:
+    """What suspended nodes are told, whatever a pass under way has made of them."""
+    return answers(workflow.committed().values(), said, selector, phase, message, parameters)
+
+
+def operate(active: Active, leaves: Leaves, workflow: Workflow, name: str, arguments: Mapping[str, Any]) -> None:
+    """Have a workflow be as an operation wants it, which is known by this if it was not."""
+    known = active.find(workflow)
+    decision = decide(workflow, known.record.reports if known is not None else _NOTHING, name, arguments)
+    run = active.know(workflow)
+    if decision.spec:
+        run.amend(decision.why, **decision.spec)
+        active.wake(workflow.key)
+        active.tell(Commit(workflow, ()))
+    if decision.ends:  # a simulated executor may have meant to end them later, and need not
+        for node_id in sorted(run.record.leaves & decision.told.keys()):
             run.drop(node_id)
-            self._leaves.stop(workflow, workflow.nodes[node_id], run.log)
-        for node_id, result in told.items():
-            self._active.note(run, node_id, result)
+            leaves.stop(workflow, workflow.nodes[node_id], run.log)
+    for node_id, result in decision.told.items():
+        active.note(run, node_id, result)
 
 
 def begin_again(
@@ -134,8 +144,3 @@ def _differing(before: Mapping[str, Node], after: Mapping[str, Node]) -> list[st
     """The ids of nodes that are new, others now, or gone."""
     gone = before.keys() - after.keys()
     return sorted([*gone, *(key for key, node in after.items() if before.get(key) is not node)])
-
-
-def _refuse_finished(workflow: Workflow) -> None:
-    if workflow.finished:
-        raise OperationError(f"{workflow.key}: expected a workflow that is not finished, this one is {workflow.phase}")

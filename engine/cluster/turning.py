@@ -6,7 +6,6 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any, Protocol
 
 from engine.cluster.holding import Held, Roster
@@ -14,6 +13,7 @@ from engine.cluster.mail import Down, Drain, Turn
 from engine.cluster.shards import Line, Lines
 from engine.cluster.transport import TransportError
 from engine.cluster.writing import Writing
+from engine.reconciling.waiter import Waiter
 from engine.storage.store import StoreError
 
 
@@ -43,31 +43,6 @@ class Driven(Protocol):
         ...
 
 
-class _Waiter:
-    """Somebody for whom they turn: until those that are ``left`` are over, or all (None), or for ever."""
-
-    def __init__(self, left: set[Held] | None, limit: float | None, *, stays: bool) -> None:
-        self.left = left
-        self.limit = limit
-        """By the loop's clock; that of a simulation may get there before."""
-        self.stays = stays
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def one_less(self, held: Held) -> None:
-        assert self.left is not None
-        self.left.discard(held)
-        if not self.left:
-            self.let_go()
-
-    def let_go(self, error: Exception | None = None) -> None:
-        if self.over.done():
-            return
-        if error is None:
-            self.over.set_result(None)
-        else:
-            self.over.set_exception(error)
-
-
 class Turning:
     """Has shards make passes while there is anybody to make them for. `silent` says whether the executor will say
     nothing more of itself."""
@@ -76,7 +51,7 @@ class Turning:
         self._driver = driver
         self._roster = roster
         self._silent = silent
-        self._waiters: set[_Waiter] = set()
+        self._waiters: set[Waiter[Held]] = set()
         self._limit: float | None = None
         """Until when shards were told to turn."""
         self._is_on = False
@@ -97,23 +72,19 @@ class Turning:
         left = None if some is None else set(some)
         if left is not None and not left:
             return
-        waiter = _Waiter(left, self._until(timeout), stays=False)
-        for held in left or ():
-            held.waiting[waiter] = partial(waiter.one_less, held)
-        try:
+        waiter = Waiter(left, self._until(timeout), Waiter.let_go)
+        with waiter.hearing():
             await self._turn_for(waiter)
-        finally:
-            for held in left or ():
-                held.waiting.pop(waiter, None)
 
     async def serve(self, timeout: float | None) -> None:
         """Until all is drained, or `timeout` is over."""
-        await self._turn_for(_Waiter(None, self._until(timeout), stays=True))
+        await self._turn_for(Waiter(None, self._until(timeout), Waiter.let_go, stays=True))
 
     def _until(self, timeout: float | None) -> float | None:
+        """By the event loop's clock; that of a simulation may get there before."""
         return None if timeout is None else self._now() + timeout
 
-    async def _turn_for(self, waiter: _Waiter) -> None:
+    async def _turn_for(self, waiter: Waiter[Held]) -> None:
         self._waiters.add(waiter)
         self._turn()
         self.look()
@@ -197,7 +168,7 @@ class Turning:
         """Of each shard, whether it does."""
         return (line.state is not None and line.state.turning for line in self._driver.lines)
 
-    def _let_go(self, waiters: Iterable[_Waiter], error: Exception | None = None) -> None:
+    def _let_go(self, waiters: Iterable[Waiter[Held]], error: Exception | None = None) -> None:
         for waiter in list(waiters):
             waiter.let_go(error)
 

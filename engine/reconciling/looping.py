@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
 from typing import Final
 
 from engine.executors.executor import Executor
@@ -16,6 +15,7 @@ from engine.model.workflow import Workflow
 from engine.reconciling.active import Active
 from engine.reconciling.results import PassResult
 from engine.reconciling.run import Run
+from engine.reconciling.waiter import Waiter
 
 PASSES: Final = 16
 """How many workflows are being reconciled at a time; a large one shares the plugins with the small ones."""
@@ -25,34 +25,6 @@ SMALL: Final = 256
 """Nodes of a workflow whose passes may follow each other, `IN_A_ROW` of them: one whose leaves end at once is over
 before others are begun, so few are half done at a time, and what they need meanwhile does not grow old."""
 IN_A_ROW: Final = 16
-
-
-class _Waiter:
-    """Somebody for whom the loop turns: until those that are ``left`` are over, or all of them (None), or for ever.
-
-    Who has none left is put among the `ripe`: there may be thousands, of which few are it in one turn.
-    """
-
-    def __init__(self, left: set[Run] | None, limit: float | None, ripe: list[_Waiter], *, stays: bool = False) -> None:
-        self.left = left
-        self.limit = limit
-        self.stays = stays
-        self._ripe = ripe
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def one_less(self, run: Run) -> None:
-        assert self.left is not None
-        self.left.discard(run)
-        if not self.left:
-            self._ripe.append(self)
-
-    def told(self, error: BaseException | None = None) -> None:
-        if self.over.done():
-            return
-        if error is None:
-            self.over.set_result(None)
-        else:
-            self.over.set_exception(error)
 
 
 class Loop:
@@ -74,9 +46,10 @@ class Loop:
         self._executor = executor
         self._clock = clock
         self._drain_by: float | None = None
-        self._waiters: set[_Waiter] = set()
-        self._timed: set[_Waiter] = set()
-        self._ripe: list[_Waiter] = []
+        self._waiters: set[Waiter[Run]] = set()
+        self._timed: set[Waiter[Run]] = set()
+        self._ripe: list[Waiter[Run]] = []
+        """Those that have none left: there may be thousands, of which few are it in one turn."""
         self._turning: asyncio.Task[None] | None = None
         self._halting = False
         self._passes: dict[str, asyncio.Task[None]] = {}
@@ -126,19 +99,14 @@ class Loop:
         if left is not None and not left:
             return
         limit = None if timeout is None else self._clock() + timeout
-        waiter = _Waiter(left, limit, self._ripe)
-        for run in left or ():
-            run.waiting[waiter] = partial(waiter.one_less, run)
-        try:
+        waiter = Waiter(left, limit, self._ripe.append)
+        with waiter.hearing():
             await self._turn_for(waiter)
-        finally:
-            for run in left or ():
-                run.waiting.pop(waiter, None)
 
     async def serve(self, timeout: float | None = None) -> None:
         """Turn until `drain` was asked for, or `timeout` is over, sleeping while there is nothing to do."""
         limit = None if timeout is None else self._clock() + timeout
-        await self._turn_for(_Waiter(None, limit, self._ripe, stays=True))
+        await self._turn_for(Waiter(None, limit, self._ripe.append, stays=True))
 
     async def close(self) -> None:
         """Turn no more; whoever it turns for goes on as if drained."""
@@ -151,7 +119,7 @@ class Loop:
         if task is not None and task is not asyncio.current_task():
             task.cancel()
 
-    async def _turn_for(self, waiter: _Waiter) -> None:
+    async def _turn_for(self, waiter: Waiter[Run]) -> None:
         self._waiters.add(waiter)
         if waiter.limit is not None:
             self._timed.add(waiter)
@@ -228,9 +196,9 @@ class Loop:
         self._active.settle()
         self._let_go_of(self._waiters)
 
-    def _let_go_of(self, waiters: Iterable[_Waiter], error: BaseException | None = None) -> None:
+    def _let_go_of(self, waiters: Iterable[Waiter[Run]], error: BaseException | None = None) -> None:
         for waiter in list(waiters):
-            waiter.told(error)
+            waiter.let_go(error)
             self._waiters.discard(waiter)
             self._timed.discard(waiter)
 

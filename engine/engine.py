@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.simulated import SimulatedExecutor
@@ -17,7 +17,7 @@ from engine.model.figures import Figures, RegistryFigures
 from engine.model.node import Node
 from engine.model.statistics import EngineHealth, EngineStats, EngineTimings
 from engine.model.workflow import Workflow
-from engine.reconciler import Reconciler, Subject
+from engine.reconciler import Options, Reconciler, Subject
 from engine.reconciling.active import Active
 from engine.reconciling.archive import Archive
 from engine.reconciling.keeping import WORKERS, Surroundings
@@ -42,21 +42,10 @@ if TYPE_CHECKING:  # an engine without plugins needs none of it
     from rpc.tracing import TracerProvider
 
 
-class EngineOptions(TypedDict, total=False):
+class EngineOptions(Options, total=False):
     """The options of an `Engine`, for who passes them on."""
 
-    executor: Executor | None
-    workflow_templates: Documents | None
-    cluster_workflow_templates: Documents | None
-    config_maps: Documents | None
-    clock: Callable[[], float] | None
-    workers: int
-    max_nodes: int
-    max_workflows: int | None
-    observer: Observer | None
     tracer_provider: TracerProvider | None
-    recorder: Recorder | None
-    store: WorkflowStore | None
 
 
 class Engine(Reconciler):

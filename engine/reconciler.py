@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 
 from engine.executors.executor import Executor, Result
 from engine.model.figures import Figures
@@ -16,16 +16,34 @@ from engine.model.statistics import EngineHealth, EngineStats
 from engine.model.workflow import Workflow
 from engine.operations.errors import Draining
 from engine.reconciling.handle import WorkflowHandle, workflow_of
+from engine.reconciling.observing import Observer
 from engine.reconciling.operating import begin_again
 from engine.reconciling.promise import DONE
 from engine.reconciling.results import Commit
 from engine.reconciling.roll import Roll
-from engine.templates.catalog import Templates
+from engine.storage.store import WorkflowStore
+from engine.templates.catalog import Documents, Templates
 
 if TYPE_CHECKING:  # most engines have no use for it
     from engine.recording.recorder import Recorder
 
 Subject = Workflow | WorkflowHandle
+
+
+class Options(TypedDict, total=False):
+    """Those that both take; see `Engine`."""
+
+    executor: Executor | None
+    workflow_templates: Documents | None
+    cluster_workflow_templates: Documents | None
+    config_maps: Documents | None
+    clock: Callable[[], float] | None
+    workers: int
+    max_nodes: int
+    max_workflows: int | None
+    observer: Observer | None
+    recorder: Recorder | None
+    store: WorkflowStore | None
 
 
 class Seen(Protocol):

@@ -26,6 +26,7 @@ from engine.cluster.watching import Watchers
 from engine.executors.executor import Executor, Hosted
 from engine.executors.simulated import SimulatedExecutor, is_silent
 from engine.graph.nodes import MAX_NODES
+from engine.model.encoding import UNENCODABLE, encode
 from engine.model.figures import Figures
 from engine.model.node import Node
 from engine.model.statistics import EngineHealth, EngineStats, EngineTimings
@@ -41,7 +42,7 @@ from engine.reconciling.operating import decide, refuse_finished
 from engine.reconciling.promise import DONE, Promise
 from engine.reconciling.starting import check_executor
 from engine.recording.recorder import Recorder
-from engine.storage.store import UNENCODABLE, WorkflowStore, check_store, encode, refused
+from engine.storage.store import WorkflowStore, check_store, refused
 from engine.templates.catalog import Documents, Templates
 from registry import Registry
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 from threading import Lock
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ import msgspec
 import orjson
 
 from engine.cluster.mail import Committed, Sealed, of_kind, seal
+from engine.model.encoding import UNENCODABLE
 from engine.model.node import Node
 from engine.model.workflow import Workflow
 from engine.reconciling.entries import (
@@ -26,7 +26,7 @@ from engine.reconciling.entries import (
     read_nodes,
 )
 from engine.reconciling.keeping import found_record
-from engine.storage.store import UNENCODABLE, refused
+from engine.storage.store import refused
 
 _NODES: Final[tuple[str, ...]] = (NODE, CHILDREN)
 
@@ -43,7 +43,7 @@ def entries_of(workflow: Workflow) -> Sealed:
     if workflow.nodes:
         record = found_record(workflow)
         sheet.set(MARKS, "", marks(record))
-        for _ in chain(sheet.record(record), sheet.nodes(workflow.nodes, dict.fromkeys(workflow.nodes))):
+        for _ in sheet.all_of(record, workflow.nodes):
             pass
     try:
         return seal(sheet.put)

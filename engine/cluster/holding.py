@@ -12,11 +12,11 @@ from engine.cluster.asking import Asked
 from engine.cluster.custody import Leaves
 from engine.cluster.following import Following
 from engine.executors.executor import Result
+from engine.model.encoding import UNENCODABLE, encode
 from engine.model.node import ERROR
 from engine.model.workflow import Workflow
 from engine.reconciling.roll import Roll
 from engine.shape import check_outputs
-from engine.storage.store import UNENCODABLE, encode
 
 
 class Held:

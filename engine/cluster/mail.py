@@ -274,7 +274,7 @@ _unpack: Final = msgspec.msgpack.Decoder(Letter[tuple[bytes, Sealed]]).decode
 
 
 def encode(item: Item) -> bytes:
-    """An item as it is mailed. Raises what is no JSON's, `engine.storage.store.UNENCODABLE`."""
+    """An item as it is mailed. Raises what is no JSON's, `engine.model.encoding.UNENCODABLE`."""
     if isinstance(item, _LADEN):
         return pack((_encode(replace(item, put={})), item.put))
     return pack((_encode(item), _NOTHING))

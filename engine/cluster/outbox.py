@@ -14,10 +14,11 @@ from typing import Any, Final, Protocol, Self
 
 from engine.cluster.mail import Start, Stop, Template, Up, committed, encode, seal
 from engine.executors.executor import Result
+from engine.model.encoding import UNENCODABLE
 from engine.model.node import Node
 from engine.model.workflow import Workflow
 from engine.reconciling.entries import NODE
-from engine.storage.store import UNENCODABLE, Change, Entry, Head, has_many, refused
+from engine.storage.store import Change, Entry, Head, has_many, refused
 
 MOST: Final = 8 * 1024 * 1024
 """Bytes of changes that may be on their way until they are durable; beyond that passes wait before they commit."""

@@ -16,6 +16,7 @@ import orjson
 
 from engine.executors.executor import Result
 from engine.graph.record import Job, Visit, Waiting, WalkRecord
+from engine.model.encoding import encode
 from engine.model.node import Node
 from engine.model.pace import Pieces, batched
 from engine.model.workflow import Workflow
@@ -49,8 +50,6 @@ PART: Final = 256
 
 Marks = tuple[float | None, str, str, str, str]
 """Of a record: ``at``, ``shutdown``, ``closing``, ``why`` and ``plugins``."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Sheet:
@@ -109,7 +108,7 @@ class Sheet:
             known = old.get(field, _NOTHING)
             if value is known or (field == "status" and kind == DOCUMENT):
                 continue
-            if known is _NOTHING or _encode(value) != _encode(known):
+            if known is _NOTHING or encode(value) != encode(known):
                 self.write(kind, field, value)
 
     def nodes(self, nodes: Mapping[str, Node], changed: Mapping[str, Node | None]) -> Pieces:
@@ -136,8 +135,8 @@ class Sheet:
             elif part != known[start : start + PART]:
                 self.write(CHILDREN, f"{node.id} {start}", part)
 
-    def record(self, record: WalkRecord) -> Pieces:
-        """All of a record but its marks."""
+    def all_of(self, record: WalkRecord, nodes: Mapping[str, Node]) -> Pieces:
+        """All of a record but its marks, and all nodes."""
         self.write(FREED, "", record.freed)
         kinds: Sequence[tuple[str, Mapping[str, Any]]] = (
             (VISIT, record.visits),
@@ -153,6 +152,7 @@ class Sheet:
             for keys in batched(leaves):
                 self.write_all(LEAF, dict.fromkeys(keys, state))
                 yield
+        yield from self.nodes(nodes, dict.fromkeys(nodes))
 
 
 _NOTHING: Final = object()

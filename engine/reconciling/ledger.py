@@ -275,9 +275,7 @@ class Ledger:
 
     def _of_said(self, sheet: Sheet) -> Pieces:
         if sheet.whole:
-            yield from sheet.record(self._record)
-            nodes = self._workflow.committed()
-            yield from sheet.nodes(nodes, dict.fromkeys(nodes))
+            yield from sheet.all_of(self._record, self._workflow.committed())
 
     # Both
 

@@ -50,8 +50,7 @@ class Staged(msgspec.Struct, frozen=True):
         """What becomes of the record, of which ``reports`` are written, and of the ``nodes`` of the workflow."""
         graph = self.graph
         if sheet.whole:
-            yield from sheet.record(record)
-            yield from sheet.nodes(nodes, dict.fromkeys(nodes))
+            yield from sheet.all_of(record, nodes)
         elif graph is not None:
             yield from sheet.nodes(graph.store.nodes, graph.store.undo)
         if graph is not None:

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.model.encoding import encode
 from engine.model.pace import batched
-from engine.storage.store import Change, Entry, Head, Values, encode
+from engine.storage.store import Change, Entry, Head, Values
 
 FEW: Final = 64
 """Entries in a row at most."""

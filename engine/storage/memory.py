@@ -9,7 +9,8 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from engine.storage.store import UNENCODABLE, Change, Entry, Head, Item, encode, has_many, refused
+from engine.model.encoding import UNENCODABLE, encode
+from engine.storage.store import Change, Entry, Head, Item, has_many, refused
 
 _Values = dict[str, dict[str, bytes]]
 _T = TypeVar("_T")

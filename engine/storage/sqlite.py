@@ -16,9 +16,10 @@ from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
+from engine.model.encoding import UNENCODABLE, encode
 from engine.storage.changes import Changes, rows_of
 from engine.storage.file import described, opened
-from engine.storage.store import UNENCODABLE, Change, Entry, Head, Item, StoreError, encode, refused
+from engine.storage.store import Change, Entry, Head, Item, StoreError, refused
 
 _T = TypeVar("_T")
 _Write = Callable[[int], Any]

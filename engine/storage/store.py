@@ -133,9 +133,6 @@ class Store(WorkflowStore, Protocol):
         ...
 
 
-encode = msgspec.json.Encoder().encode
-"""How values are written, by every store: so that what cannot be written fails alike."""
-
 AT_ONCE: Final = 2048
 """Entries that are encoded in one turn of the event loop, which takes a millisecond."""
 
@@ -148,7 +145,3 @@ def has_many(change: Change) -> bool:
 def refused(what: str, error: Exception) -> StoreError:
     """What is not to be put into JSON: text that is none, objects of no such type."""
     return StoreError(f"{what}: expected what JSON can say, got {type(error).__name__}: {error}")
-
-
-UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
-"""What `encode` raises (`msgspec.MsgspecError` and `UnicodeEncodeError` among them)."""

@@ -6,8 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from msgspec import json
-
+from engine.model.encoding import UNENCODABLE, encode
 from engine.model.large import is_large
 from engine.model.naming import DEFAULT, InvalidName, check_name, check_namespace
 from engine.shape import WrongType, check_shape, kind_of
@@ -204,8 +203,8 @@ def _read(kind: str, documents: Documents) -> Iterator[tuple[str, str, Document]
 def _check_json(kind: str, name: str, document: Document) -> None:
     """Workflows keep what they are given, in stores and in other processes."""
     try:
-        json.encode(document)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        encode(document)
+    except UNENCODABLE as error:
         raise InvalidDocument(f"{kind} {name!r}: not a JSON document: {error}") from None
 
 

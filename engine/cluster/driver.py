@@ -48,7 +48,7 @@ from engine.model.pace import FEW, Pace, Pieces
 from engine.model.statistics import Counts, EngineStats
 from engine.model.workflow import Workflow
 from engine.operations.errors import UnknownWorkflow
-from engine.reconciling.entries import MARKS, NODE, Marks, read_nodes
+from engine.reconciling.entries import MARKS, Marks
 from engine.reconciling.results import Commit
 from engine.reconciling.starting import failed, started, stop
 from engine.storage.store import StoreError
@@ -363,10 +363,10 @@ class Driver:
         if held is None:
             return
         workflow, template, adopting = held.workflow, line.templates[item.template], self._adopting
-        nodes, executor = read_nodes(item.put[NODE]), self._executor
-        self.roster.started(workflow, *nodes)
-        for node_id, found in self.custody.start(uid, line.epoch, nodes):
-            node = nodes[node_id]
+        starting, executor = held.following.starting, self._executor
+        self.roster.started(workflow, *item.node_ids)
+        for node_id, found in self.custody.start(uid, line.epoch, item.node_ids):
+            node = starting.get(node_id) or workflow.nodes[node_id]
             try:
                 if found and adopting is not None and adopting.adopt(workflow, template, node):
                     continue

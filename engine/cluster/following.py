@@ -59,6 +59,7 @@ class Following:
         self._unread: list[Committed] = []
         self._lock = Lock()
         """Whoever reads metrics does so in any thread."""
+        self._starting: bytes | dict[str, Node] = {}
 
     def follow(self, change: Committed) -> bool:
         """Whether anything has changed that can be seen."""
@@ -70,6 +71,8 @@ class Following:
         gone = {kind: change.gone[kind] for kind in _NODES if kind in change.gone}
         if not (nodes or gone or change.whole):
             return seen
+        start, end = change.starting
+        self._starting = b"{%b}" % put[NODE][start:end] if end and CHILDREN not in put else {}
         with self._lock:
             self._unread.append(Committed(change.head, nodes, gone, change.whole))
             workflow.behind = self._catch_up
@@ -77,6 +80,13 @@ class Following:
         if is_enough:
             _ = workflow.nodes
         return True
+
+    @property
+    def starting(self) -> dict[str, Node]:
+        """Nodes of which nothing was said since, those of leaves to be started among them: these are read alone."""
+        if isinstance(self._starting, bytes):
+            self._starting = read_nodes(self._starting)
+        return self._starting
 
     def _catch_up(self, nodes: dict[str, Node]) -> None:
         with self._lock:

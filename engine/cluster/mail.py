@@ -6,7 +6,7 @@ beside that as they are: they pass through to the store, and nobody reads over w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from engine.executors.executor import Result
 from engine.model.statistics import EngineStats, PassEnding
+from engine.reconciling.entries import LEAF, NODE
 from engine.reconciling.observing import PassEnd
 from engine.recording import recorder
 from engine.recording.recorder import Told
@@ -114,6 +115,8 @@ class Committed(Item, tag="committed"):
     put: Sealed = {}
     gone: dict[str, list[str]] = {}
     whole: bool = False
+    starting: tuple[int, int] = (0, 0)
+    """Where in the JSON of nodes those stand, others perhaps between, whose leaves are to be started: they are read."""
 
 
 class Template(Item, tag="template"):
@@ -124,11 +127,11 @@ class Template(Item, tag="template"):
 
 
 class Start(Item, tag="start"):
-    """Start leaves, unless they were started before: their nodes, by id, as they were committed last."""
+    """Start leaves, unless they were started before; their nodes are as they were committed last."""
 
     uid: str
+    node_ids: list[str]
     template: int
-    put: Sealed
 
 
 class Stop(Item, tag="stop"):
@@ -280,7 +283,7 @@ def encode(item: Item) -> bytes:
     return pack((_encode(item), _NOTHING))
 
 
-_LADEN: Final = Committed, Take, Start
+_LADEN: Final = Committed, Take
 _NOTHING: Final[Sealed] = {}
 
 
@@ -305,7 +308,22 @@ read_up: Final = _reader(msgspec.json.Decoder(Up).decode)
 
 def committed(change: Change) -> Committed:
     """A change as it is mailed. Raises what `encode` does."""
-    return Committed(change.head, seal(change.put), {kind: [*keys] for kind, keys in change.gone.items()}, change.whole)
+    put = seal({kind: some for kind, some in change.put.items() if kind != NODE})
+    starting = 0, 0
+    if NODE in change.put:
+        put[NODE], starting = _seal_nodes(change.put[NODE], change.put.get(LEAF, {}))
+    gone = {kind: [*keys] for kind, keys in change.gone.items()}
+    return Committed(change.head, put, gone, change.whole, starting)
+
+
+def _seal_nodes(nodes: Mapping[str, Any], leaves: Collection[str]) -> tuple[bytes, tuple[int, int]]:
+    """Nodes as they are mailed, and where those of ``leaves`` stand."""
+    items = [*nodes.items()]
+    places = [place for place, (node_id, _) in enumerate(items) if node_id in leaves]
+    first, end = (places[0], places[-1] + 1) if places else (0, 0)
+    before, those, after = (_encode(dict(some))[1:-1] for some in (items[:first], items[first:end], items[end:]))
+    start = 1 + len(before) + bool(before)
+    return b"{%b}" % b",".join(filter(None, (before, those, after))), (start, start + len(those))
 
 
 def seal(values: Values) -> Sealed:

@@ -12,12 +12,11 @@ from collections.abc import Awaitable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from engine.cluster.mail import Start, Stop, Template, Up, committed, encode, seal
+from engine.cluster.mail import Start, Stop, Template, Up, committed, encode
 from engine.executors.executor import Result
 from engine.model.encoding import UNENCODABLE
 from engine.model.node import Node
 from engine.model.workflow import Workflow
-from engine.reconciling.entries import NODE
 from engine.storage.store import Change, Entry, Head, has_many, refused
 
 MOST: Final = 8 * 1024 * 1024
@@ -143,7 +142,7 @@ class Mailing:
     def start_all(self, workflow: Workflow, template: Mapping[str, Any], nodes: Sequence[Node]) -> None:
         """Have them started."""
         number = self._number(template)
-        self._mail.put(Start(workflow.uid, number, seal({NODE: {node.id: node for node in nodes}})))
+        self._mail.put(Start(workflow.uid, [node.id for node in nodes], number))
 
     def stop(self, workflow: Workflow, node: Node) -> None:
         """Have it stopped."""

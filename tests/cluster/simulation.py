@@ -162,9 +162,7 @@ class Work:
         said += [Stop(self.uid, node_id) for node_id in sorted(self.stopping)]
         self.unwritten |= self.stopping
         self.stopping = set()
-        said += [
-            Start(self.uid, 1, seal({NODE: {node_id: {}}})) for node_id in sorted(self.found & self.leaves | starts)
-        ]
+        said += [Start(self.uid, [node_id], 1) for node_id in sorted(self.found & self.leaves | starts)]
         self.found = set()
         return said
 
@@ -347,7 +345,7 @@ class Driver:
                 self.asks.pop(item.number, None)
 
     def _start(self, item: Start, epoch: int) -> None:
-        for node_id, found in self.custody.start(item.uid, epoch, of_kind(item.put, NODE)):
+        for node_id, found in self.custody.start(item.uid, epoch, item.node_ids):
             key = item.uid, node_id
             assert self.disk.leaves(item.uid).get(node_id) == GIVEN, "it was started before that was durable"
             if not found or key not in self.world.running | self.world.ended.keys():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from typing import ClassVar
 
 import hypothesis.strategies as st
 import msgspec
@@ -93,3 +94,32 @@ async def test_a_workflow_that_begins_is_written_as_it_is() -> None:
     again, record = await read("u", await store.entries("u"))
     assert again.encode() == work.encode()
     assert record.leaves == set()
+
+
+@given(st.dictionaries(keys, st.integers(0, 9)), st.sets(keys))
+def test_nodes_to_be_started_stand_together_in_those_that_changed(nodes: dict[str, int], leaves: set[str]) -> None:
+    change = committed(Change(HEAD, {"node": nodes, "leaf": dict.fromkeys(leaves, "given")}))
+    assert change.put == seal({"node": nodes, "leaf": dict.fromkeys(leaves, "given")})
+    first, end = change.starting
+    those = msgspec.json.decode(b"{%b}" % change.put["node"][first:end])
+    assert those.items() <= nodes.items()
+    assert nodes.keys() & leaves <= those.keys()
+
+
+async def test_the_nodes_of_leaves_that_start_are_read_without_the_others() -> None:
+    class Starting(MemoryStore):
+        """Sees which nodes are read by who follows."""
+
+        following = Following(Workflow({**fan("one", width=20).document}))
+        seen: ClassVar[list[set[str]]] = []
+
+        async def commit(self, change: Change) -> int:
+            self.following.follow(committed(change))
+            self.seen.append({node.display_name for node in self.following.starting.values()})
+            return await super().commit(change)
+
+    store = Starting()
+    async with Engine(executor=SimulatedExecutor(), store=store) as engine:
+        await engine.run([fan("one", width=20)])
+    assert {f"a({number}:{number})" for number in range(20)} in store.seen
+    assert {"b"} in store.seen

@@ -59,7 +59,7 @@ class Following:
         self._unread: list[Committed] = []
         self._lock = Lock()
         """Whoever reads metrics does so in any thread."""
-        self._starting: bytes | dict[str, Node] = {}
+        self._starting: memoryview | dict[str, Node] = {}
 
     def follow(self, change: Committed) -> bool:
         """Whether anything has changed that can be seen."""
@@ -72,7 +72,8 @@ class Following:
         if not (nodes or gone or change.whole):
             return seen
         start, end = change.starting
-        self._starting = b"{%b}" % put[NODE][start:end] if end and CHILDREN not in put else {}
+        # What is read of them has no children that are entries of their own.
+        self._starting = memoryview(put[NODE])[start:end] if end and CHILDREN not in put else {}
         with self._lock:
             self._unread.append(Committed(change.head, nodes, gone, change.whole))
             workflow.behind = self._catch_up
@@ -84,8 +85,8 @@ class Following:
     @property
     def starting(self) -> dict[str, Node]:
         """Nodes of which nothing was said since, those of leaves to be started among them: these are read alone."""
-        if isinstance(self._starting, bytes):
-            self._starting = read_nodes(self._starting)
+        if isinstance(self._starting, memoryview):
+            self._starting = read_nodes(b"".join((b"{", self._starting, b"}")))
         return self._starting
 
     def _catch_up(self, nodes: dict[str, Node]) -> None:

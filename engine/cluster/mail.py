@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.executors.executor import Result
+from engine.model import encoding
 from engine.model.statistics import EngineStats, PassEnding
 from engine.reconciling.entries import LEAF, NODE
 from engine.reconciling.observing import PassEnd
@@ -270,7 +271,6 @@ class Letter(msgspec.Struct, Generic[_T], array_like=True):
     items: list[_T]
 
 
-_encode: Final = msgspec.json.Encoder().encode
 pack: Final = msgspec.msgpack.Encoder().encode
 """A letter of items that are encoded."""
 _unpack: Final = msgspec.msgpack.Decoder(Letter[tuple[bytes, Sealed]]).decode
@@ -279,8 +279,8 @@ _unpack: Final = msgspec.msgpack.Decoder(Letter[tuple[bytes, Sealed]]).decode
 def encode(item: Item) -> bytes:
     """An item as it is mailed. Raises what is no JSON's, `engine.model.encoding.UNENCODABLE`."""
     if isinstance(item, _LADEN):
-        return pack((_encode(replace(item, put={})), item.put))
-    return pack((_encode(item), _NOTHING))
+        return pack((encoding.encode(replace(item, put={})), item.put))
+    return pack((encoding.encode(item), _NOTHING))
 
 
 _LADEN: Final = Committed, Take
@@ -321,14 +321,16 @@ def _seal_nodes(nodes: Mapping[str, Any], leaves: Collection[str]) -> tuple[byte
     items = [*nodes.items()]
     places = [place for place, (node_id, _) in enumerate(items) if node_id in leaves]
     first, end = (places[0], places[-1] + 1) if places else (0, 0)
-    before, those, after = (_encode(dict(some))[1:-1] for some in (items[:first], items[first:end], items[end:]))
+    before, those, after = (
+        encoding.encode(dict(some))[1:-1] for some in (items[:first], items[first:end], items[end:])
+    )
     start = 1 + len(before) + bool(before)
     return b"{%b}" % b",".join(filter(None, (before, those, after))), (start, start + len(those))
 
 
 def seal(values: Values) -> Sealed:
     """Entries as they are mailed. Raises what `encode` does."""
-    return {kind: _encode(some) for kind, some in values.items()}
+    return {kind: encoding.encode(some) for kind, some in values.items()}
 
 
 def unseal(sealed: Sealed) -> Entries:

@@ -185,8 +185,9 @@ def test_no_function_takes_long_over_long_arguments(name: str) -> None:
     given += [pair for kind in KINDS for other in KINDS for pair in ((kind, other), (other, kind))]
     given += [("many", "many", long) for long in LONG]
     for arguments in dict.fromkeys(given):
+        named = {f"a{number}": LONG[argument] for number, argument in enumerate(arguments)}
         with contextlib.suppress(ExpressionError):
-            made = evaluate(f"{name}({', '.join(arguments)})", LONG)
+            made = evaluate(f"{name}({', '.join(named)})", named)
             assert not isinstance(made, str | list | dict) or len(made) <= MAX_SIZE
 
 

@@ -12,6 +12,7 @@ import pytest
 from registry import Config, ConfigError, EngineSettings, PluginConfig, Registry, Seconds, Token
 from registry.connecting import connect
 from rpc import Method, TransientError
+from tests.undisturbed import undisturbed
 
 ON = EngineSettings(enabled=True)
 
@@ -54,11 +55,12 @@ async def test_a_client_is_made_as_configured(serve: Callable[..., Any]) -> None
     assert server.tokens == {"Bearer abc"}
 
 
+@undisturbed
 async def test_the_timeout_is_the_configured_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        async with connect(PluginConfig(name="silent", address=address, timeout=Seconds(0.05))) as client:
-            with pytest.raises(TransientError, match=r"no complete reply within 0\.05 s"):
+        async with connect(PluginConfig(name="silent", address=address, timeout=Seconds(0.2))) as client:
+            with pytest.raises(TransientError, match=r"no complete reply within 0\.2 s"):
                 await client.call("workflow.preOperate", {})
 
 

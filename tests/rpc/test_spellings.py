@@ -63,7 +63,7 @@ async def test_a_fixed_spelling_is_the_only_one_used(spelling: Spelling, scripte
 @pytest.mark.parametrize("status", ["500 Oops", "503 Busy", "405 No"])
 async def test_any_answer_but_404_settles_the_spelling(status: str, scripted: Any, http: Any) -> None:
     peer = await scripted(http("404 Not Found"), http(status), http("200 OK", b"{}"))
-    async with Client(peer.address, retry=RetryPolicy(attempts=1)) as client:
+    async with Client(peer.address, timeout=30, retry=RetryPolicy(attempts=1)) as client:
         with pytest.raises((FatalError, TransientError)):
             await client.call("node.preExecute", {})
         assert client.spelling(NODE) == "go"

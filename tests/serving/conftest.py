@@ -110,8 +110,9 @@ _SHARED = ("served", "sharded", "guarded", "asked")
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All that asks a shared server is run by one worker: each of them would start one of its own."""
+    here = Path(__file__).parent
     for item in items:
-        if isinstance(item, pytest.Function):
+        if isinstance(item, pytest.Function) and here in item.path.parents:
             asked = [*item.fixturenames, *(item.callspec.params.values() if hasattr(item, "callspec") else ())]
             for name in filter(asked.__contains__, _SHARED):
                 item.add_marker(pytest.mark.xdist_group(name))

@@ -126,7 +126,7 @@ def objects_of_ours() -> Counter[type]:
 def _forget() -> None:
     """By itself, since the loop's variable is left with an object that may be garbage: with all that this refers to it
     would not be collected."""
-    for each in gc.get_objects():
+    for each in (*_frozen, *gc.get_objects()):
         if isinstance(each, _Remembering) and each.cache_parameters()["maxsize"] is not None:
             each.cache_clear()
         elif isinstance(each, Shared):
@@ -135,3 +135,12 @@ def _forget() -> None:
 
 
 _Remembering: Final = type(functools.lru_cache(len))
+_frozen: Final = list[object]()
+
+
+def freeze() -> None:
+    """Have the collector leave alone all that there is; of that, only what remembers things is looked at again."""
+    gc.unfreeze()
+    gc.collect()
+    _frozen[:] = (each for each in gc.get_objects() if isinstance(each, _Remembering | Shared))
+    gc.freeze()

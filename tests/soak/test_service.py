@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import uvloop
 
+from tests.soak.gauges import freeze
 from tests.soak.service import FATES, Service
 
 # What is in a group comes first: later there would be the more objects to look through.
 pytestmark = [pytest.mark.no_cover, pytest.mark.xdist_group("soak")]
 
 
-@pytest.fixture(autouse=True)
-def _thawed() -> Iterator[None]:
-    """What functions remember is found among all objects: those that were there before the first test, too."""
-    gc.unfreeze()
-    yield
-    gc.collect()
-    gc.freeze()
-
-
 def test_a_service_holds_nothing_of_what_came_and_went() -> None:
+    freeze()  # the thousands of tests that there are, and what others have left
     with tempfile.TemporaryDirectory(prefix="oarlock-soak-") as folder:
         service = Service(Path(folder), 5)
         held = uvloop.run(service.run(6))

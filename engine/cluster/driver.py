@@ -8,7 +8,6 @@ workflow goes to a shard as the store has it, be it new, of a shard that is gone
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
@@ -277,7 +276,7 @@ class Driver:
                 await line.news.wait()
                 continue
             line.is_busy = True
-            items = _together(line.came)
+            items = line.take()
             changes = [item for item in items if isinstance(item, Committed)]
             if changes:
                 await self.writing.write(changes, lambda uid: self.custody.has(uid, line.epoch))
@@ -380,10 +379,7 @@ class Driver:
     @property
     def is_done(self) -> bool:
         """Whether all is done that was said, by shards and to them."""
-        return self._placing.is_done and all(
-            line.state is not None and line.state.taken == line.mailbox.said and not line.came and not line.is_busy
-            for line in self.lines
-        )
+        return self._placing.is_done and all(line.is_done for line in self.lines)
 
     @property
     def is_still(self) -> bool:
@@ -395,14 +391,3 @@ class Driver:
 
 def _unknown(held: Held) -> UnknownWorkflow:
     return UnknownWorkflow(f"{held.workflow.key}: it is finished, or gone")
-
-
-def _together(came: deque[Up]) -> list[Up]:
-    """Takes what may be done together, changes first: all of it up to where a workflow changes of which leaves are to
-    be stopped by then, since that change may say that they are."""
-    items, stopped = list[Up](), set[str]()
-    while came and not (isinstance(came[0], Committed) and came[0].head.uid in stopped):
-        items.append(item := came.popleft())
-        if isinstance(item, Stop):
-            stopped.add(item.uid)
-    return items

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 
 import msgspec
 
-from engine.cluster.mail import Down, Report, State, Up, read_up
+from engine.cluster.mail import Committed, Down, Report, State, Stop, Up, read_up
 from engine.cluster.mailbox import Mailbox
 from engine.cluster.transport import UNDER_WAY, Gone, Link, Transport, TransportError
 from engine.executors.executor import Result
@@ -69,6 +69,22 @@ class Line:
     def is_gone(self) -> bool:
         """Whether nothing comes any more."""
         return self._over is not None and self._over.done()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all is done that was said, by it and to it."""
+        heard = self.state is not None and self.state.taken == self.mailbox.said
+        return heard and not self.came and not self.is_busy
+
+    def take(self) -> list[Up]:
+        """What it has said that may be done together, changes first: all of it up to where a workflow changes of which
+        leaves are to be stopped by then, since that change may say that they are."""
+        items, stopped, came = list[Up](), set[str](), self.came
+        while came and not (isinstance(came[0], Committed) and came[0].head.uid in stopped):
+            items.append(item := came.popleft())
+            if isinstance(item, Stop):
+                stopped.add(item.uid)
+        return items
 
     def put(self, item: Down) -> None:
         """Say something, with what else is said in this turn of the event loop."""

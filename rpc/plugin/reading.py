@@ -20,19 +20,14 @@ FIRST, IDLE, HEAD, BODY = "first", "idle", "head", "body"
 
 
 class Owner(Protocol):
-    """What a reader needs of its connection."""
+    """What a reader needs of its connection: to hand on what has come, to be deaf to what cannot be read any further,
+    and to have the body sent of whoever waits for that."""
 
-    def take(self, request: Request) -> None:
-        """A request has come."""
-        ...
+    def take(self, request: Request) -> None: ...
 
-    def refuse(self, status: int, message: str, headers: bytes = b"") -> None:
-        """Nothing that comes can be read any further: have the reader be deaf."""
-        ...
+    def refuse(self, status: int, message: str, headers: bytes = b"") -> None: ...
 
-    def proceed(self) -> None:
-        """Whoever has sent the head of a request waits to hear that its body is wanted."""
-        ...
+    def proceed(self) -> None: ...
 
 
 class Reader:

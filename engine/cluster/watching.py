@@ -22,7 +22,7 @@ from engine.cluster.mail import (
 )
 from engine.reconciling.observing import Observer, PassEnd
 from engine.recording import recorder
-from engine.recording.appending import CHUNK
+from engine.recording.appending import Lines
 from engine.recording.recorder import MAX_BODY, Recorder, Told
 from rpc import Method, Request
 from rpc.logs import Event, get_logger
@@ -72,43 +72,14 @@ class Mailed(Recorder):
         self._writes = max_body is not None
         self.listeners.append(self._tell)
 
-    def _opened(self) -> _Lines | None:
-        return _Lines(self._put) if self._writes else None
+    def _opened(self) -> Lines | None:
+        return Lines(lambda lines: self._put(Recorded(b"".join(lines)))) if self._writes else None
 
     def number_of(self, number: int) -> int:
         return number * self._shards + self._shard
 
     def _tell(self, told: Told | recorder.PassTold) -> None:
         self._put(CallTold(told) if isinstance(told, Told) else PassTold(told))
-
-
-class _Lines:
-    """Lines of a record, on their way to its file."""
-
-    error = ""
-    behind = False
-
-    def __init__(self, put: Put) -> None:
-        self._put = put
-        self._lines: list[bytes | memoryview] = []
-        self._size = 0
-
-    def add(self, *lines: bytes | memoryview) -> None:
-        self._lines += lines
-        self._size += sum(map(len, lines))
-        if self._size >= CHUNK:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._lines:
-            self._put(Recorded(b"".join(self._lines)))
-            self._lines, self._size = [], 0
-
-    def catch_up(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.flush()
 
 
 class Logging(logging.Handler):

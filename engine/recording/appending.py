@@ -8,9 +8,10 @@ import fcntl
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final, Protocol
+from typing import Final
 
 from engine.recording.format import RecordError, check_header, header
 from rpc.logs import get_logger
@@ -23,47 +24,21 @@ MOST_WAITING: Final = 64
 _log = get_logger(__name__)
 
 
-class Written(Protocol):
-    """Where lines of a record go."""
+class Lines:
+    """Lines of a record, of which ``put`` is given many at a time."""
 
-    @property
-    def error(self) -> str: ...
+    error = ""
+    """Why nothing is written any more."""
 
-    @property
-    def behind(self) -> bool: ...
-
-    def add(self, *lines: bytes | memoryview) -> None: ...
-
-    def flush(self) -> None: ...
-
-    def catch_up(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Appending:
-    """A record that is being written, to a file. What was added is in the file after `flush`, soon, or `close`.
-
-    Raises `RecordError` where the file cannot be had: it is something else, or another process writes it.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.error = ""
-        """Why nothing is written any more."""
-        self._descriptor = _opened(file)
+    def __init__(self, put: Callable[[list[bytes | memoryview]], None]) -> None:
+        self._put = put
         self._lines: list[bytes | memoryview] = []
         self._size = 0
-        self._waiting: SimpleQueue[list[bytes | memoryview] | threading.Event | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name=f"record {file.name}", daemon=True)
-        self._thread.start()
-        self.add(header())
-        self.flush()
 
     @property
     def behind(self) -> bool:
         """Whether so much waits to be written that no more should be added for now."""
-        return self._waiting.qsize() > MOST_WAITING
+        return False
 
     def add(self, *lines: bytes | memoryview) -> None:
         """Add whole lines, which may be in pieces."""
@@ -75,11 +50,38 @@ class Appending:
     def flush(self) -> None:
         """Have what was added written."""
         if self._lines:
-            self._waiting.put(self._lines)
+            self._put(self._lines)
             self._lines, self._size = [], 0
 
     def catch_up(self) -> None:
         """Wait until what is to be written by now has been: in another thread than the event loop's."""
+
+    def close(self) -> None:
+        """Have all written that there is."""
+        self.flush()
+
+
+class Appending(Lines):
+    """A record that is being written, to a file. What was added is in the file after `flush`, soon, or `close`.
+
+    Raises `RecordError` where the file cannot be had: it is something else, or another process writes it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._descriptor = _opened(file)
+        self._waiting: SimpleQueue[list[bytes | memoryview] | threading.Event | None] = SimpleQueue()
+        super().__init__(self._waiting.put)
+        self._thread = threading.Thread(target=self._write, name=f"record {file.name}", daemon=True)
+        self._thread.start()
+        self.add(header())
+        self.flush()
+
+    @property
+    def behind(self) -> bool:
+        return self._waiting.qsize() > MOST_WAITING
+
+    def catch_up(self) -> None:
         done = threading.Event()
         self._waiting.put(done)
         done.wait()

@@ -18,7 +18,7 @@ import orjson
 from xxhash import xxh3_64_hexdigest, xxh3_128_digest
 
 from engine.model.node import Node
-from engine.recording.appending import CHUNK, Written
+from engine.recording.appending import CHUNK, Lines
 from engine.recording.secrets import Secrets
 from rpc.batches import CallBatch
 
@@ -131,7 +131,7 @@ def _runs(numbers: Sequence[int], places: Sequence[int]) -> Iterator[Sequence[in
 class Bodies:
     """Those in one file. Of each part of a body ``most`` bytes are kept."""
 
-    def __init__(self, file: Written, secrets: Secrets, most: int) -> None:
+    def __init__(self, file: Lines, secrets: Secrets, most: int) -> None:
         self._file = file
         self._secrets = secrets
         self._most = most

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from engine.recording.appending import Appending, Written
+from engine.recording.appending import Appending, Lines
 from engine.recording.bodies import Bodies
 from engine.recording.format import RecordError
 from engine.recording.secrets import Secrets
@@ -80,7 +80,7 @@ class Recorder:
         """
         self.secrets = Secrets()
         self._max_body = max_body
-        self.written: Written | None = None
+        self.written: Lines | None = None
         """The file, while it is open, and what was written in it of requests and replies."""
         self.bodies: Bodies | None = None
         self._file = Path(file) if file is not None else None
@@ -96,7 +96,7 @@ class Recorder:
             self.bodies = Bodies(self.written, self.secrets, self._max_body)
         return self
 
-    def _opened(self) -> Written | None:
+    def _opened(self) -> Lines | None:
         return Appending(self._file) if self._file is not None else None
 
     def __exit__(self, *_: object) -> None:

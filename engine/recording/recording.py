@@ -15,7 +15,7 @@ import orjson
 
 from engine.model.node import Node
 from engine.model.workflow import Workflow
-from engine.recording.appending import Written
+from engine.recording.appending import Lines
 from engine.recording.bodies import About, Bodies, Subjects
 from engine.recording.recorder import Changes, PassTold, Recorder, Told
 from rpc import FatalError, Method, Outcome, PluginError, Request, TransientError
@@ -188,7 +188,7 @@ class Recording:
             lines.append(b"")
             self._recorder.written.add(b"}\n".join(lines))
 
-    def _write(self, written: Written, bodies: Bodies, told: Told, subject: bytes, request: Request | None) -> None:
+    def _write(self, written: Lines, bodies: Bodies, told: Told, subject: bytes, request: Request | None) -> None:
         replied = f',"reply":"{bodies.reply(told.reply)}"'.encode() if told.reply else b""
         changed = {field: [_bounded(old), _bounded(new)] for field, (old, new) in told.changed.items()}
         line = {

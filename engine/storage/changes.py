@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -43,14 +44,20 @@ def rows_of(change: Change) -> Iterable[bytes]:
     """A change in as many rows as it takes; a small one is encoded at once. Raises what `encode` does."""
     if sum(map(len, change.put.values())) + sum(map(len, change.gone.values())) <= FEW:
         return (encode(({kind: [*keys] for kind, keys in change.gone.items()}, change.put)),)
-    return _rows(change.put, change.gone)
+    return _Rows(change.put, change.gone)
 
 
-def _rows(put: Values, gone: Mapping[str, Collection[str]]) -> Iterator[bytes]:
-    for kind, keys in gone.items():
-        yield from (encode(({kind: some}, {})) for some in batched(keys, FEW))
-    for kind, values in put.items():
-        yield from (encode(({}, {kind: dict(some)})) for some in batched(values.items(), FEW))
+class _Rows(Iterable[bytes]):
+    """Those of a large change: encoded as they are gone through, and again where its transaction was taken back."""
+
+    def __init__(self, put: Values, gone: Mapping[str, Collection[str]]) -> None:
+        self._put, self._gone = put, gone
+
+    def __iter__(self) -> Iterator[bytes]:
+        for kind, keys in self._gone.items():
+            yield from (encode(({kind: some}, {})) for some in batched(keys, FEW))
+        for kind, values in self._put.items():
+            yield from (encode(({}, {kind: dict(some)})) for some in batched(values.items(), FEW))
 
 
 class _Log(msgspec.Struct):
@@ -73,10 +80,20 @@ class Changes:
         self._connection = connection
         self._logs: dict[str, _Log] = {}
         """Of unfinished workflows that were written lately, by uid."""
+        self._added: list[tuple[int, int, bool, bytes]] = []
+        """Rows that are not in the database yet: each statement costs as much as the row, and a turn of the GIL."""
 
     def forget(self) -> None:
         """What was written last is not so."""
         self._logs.clear()
+        self._added.clear()
+
+    def settle(self) -> None:
+        """All that was written is in the database: to be called before the transaction ends."""
+        rows, self._added = self._added, []
+        if rows:
+            values = ", ".join(["(?, ?, ?, ?)"] * len(rows))
+            self._run(f"INSERT INTO changes VALUES {values}", *chain.from_iterable(rows))
 
     def write(self, change: Change, rows: Iterable[bytes], revision: int) -> None:
         """Add the rows of a change."""
@@ -91,7 +108,7 @@ class Changes:
         if log.loose > LOOSE + log.dense:
             values = self._values(log.first, log.next)
             self._drop(log)
-            self._add(log, _rows(values, {}), revision, dense=True)
+            self._add(log, _Rows(values, {}), revision, dense=True)
         if head.finished:
             self._logs.pop(head.uid, None)
         else:
@@ -100,6 +117,7 @@ class Changes:
     def delete(self, uid: str) -> bool:
         """Forget a workflow; whether there was one."""
         self._logs.pop(uid, None)
+        self.settle()
         found = self._run("DELETE FROM workflows WHERE uid = ? RETURNING number", uid)
         for (number,) in found:
             self._run(f"DELETE {_WITHIN}", *_places(number))
@@ -118,6 +136,7 @@ class Changes:
 
     def _values(self, first: int, last: int, kinds: Collection[str] | None = None) -> dict[str, dict[str, msgspec.Raw]]:
         """What a workflow's rows come to."""
+        self.settle()
         values: dict[str, dict[str, msgspec.Raw]] = {}
         for (row,) in self._connection.execute(f"SELECT value {_WITHIN} ORDER BY place", (first, last)):
             read = _decode(row)
@@ -131,13 +150,16 @@ class Changes:
 
     def _log(self, head: Head) -> _Log:
         """What the database has of a workflow; where it has nothing it is a new one."""
-        found = self._run("SELECT number, phase, finished FROM workflows WHERE uid = ?", head.uid)
-        if not found:
-            columns = "(uid, namespace, name, phase, finished) VALUES (?, ?, ?, ?, ?) RETURNING number"
-            values = (head.uid, head.namespace, head.name, head.phase, head.finished)
-            ((number,),) = self._run(f"INSERT INTO workflows {columns}", *values)
-            first, _ = _places(number)
+        columns = "(uid, namespace, name, phase, finished) VALUES (?, ?, ?, ?, ?)"
+        made = self._run(
+            f"INSERT INTO workflows {columns} ON CONFLICT (uid) DO NOTHING RETURNING number",
+            *(head.uid, head.namespace, head.name, head.phase, head.finished),
+        )
+        if made:
+            first, _ = _places(made[0][0])
             return _Log(first, first, head.phase, head.finished)
+        self.settle()
+        found = self._run("SELECT number, phase, finished FROM workflows WHERE uid = ?", head.uid)
         ((number, phase, finished),) = found
         first, last = _places(number)
         sums = "max(place), sum(iif(dense, 0, length(value))), sum(iif(dense, length(value), 0))"
@@ -149,7 +171,9 @@ class Changes:
         for row in rows:
             size += len(row)
             mostly_new = dense or size > LOOSE
-            self._connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?)", (log.next, revision, mostly_new, row))
+            self._added.append((log.next, revision, mostly_new, row))
+            if len(self._added) == FEW:
+                self.settle()
             log.next += 1
             if mostly_new:
                 log.dense += len(row)
@@ -158,6 +182,7 @@ class Changes:
 
     def _drop(self, log: _Log) -> None:
         if log.next > log.first:
+            self.settle()
             self._run(f"DELETE {_WITHIN}", log.first, log.next)
             log.loose = log.dense = 0
 

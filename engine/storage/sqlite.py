@@ -28,12 +28,13 @@ _Write = Callable[[int], Any]
 ENOUGH: Final = 16
 """Changes that are written without waiting for more: what a transaction costs is shared well among so many."""
 
-APART: Final = 0.01
-"""Seconds between the transactions of changes that are patient, on the average. To wait for the disk costs as much
-processor time as a small pass, and with as many transactions as a disk can do, most would be of one change."""
+EACH: Final = 0.0025
+"""Seconds from the end of a transaction to the next one of changes that are patient, for each change that it had. To
+wait for the disk costs as much processor time as a small pass, and the passes that have waited together are likely to
+come together again, with others; who was alone need not wait for anybody."""
 
-AT_ONCE: Final = 20
-"""Transactions after a rest, at most, that do not wait for that."""
+APART: Final = 0.025
+"""Seconds that are waited at most."""
 
 _DOCUMENT: Final = """INSERT INTO documents (kind, namespace, name, revision, value) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (kind, namespace, name) DO UPDATE SET revision = excluded.revision, value = excluded.value"""
@@ -209,7 +210,6 @@ class SqliteStore:
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer, self._pressing = None, False
         if self._thread is not None:
-            self._due = max(self._due, time.monotonic() - AT_ONCE * APART) + APART
             self._thread.submit(self._write, loop)
 
     def _opened(self) -> ThreadPoolExecutor:
@@ -245,6 +245,7 @@ class SqliteStore:
                 for write in writes:
                     revision += 1
                     results.append(write(revision))
+                self._workflows.settle()
                 self._run("UPDATE counter SET revision = ?", revision)
                 self._run("COMMIT")
             except BaseException:
@@ -271,6 +272,7 @@ class SqliteStore:
                 done.set_exception(result)
             else:
                 done.set_result(result)
+        self._due = time.monotonic() + min(len(results) * EACH, APART)
         self._writing = bool(self._wanted)
         if self._writing:
             self._gather(loop)

@@ -157,6 +157,17 @@ async def test_a_full_disk_loses_nothing_and_what_fits_goes_on_being_written(pat
         assert len(await store.entries("u1")) == 1000
 
 
+async def test_a_large_change_beside_one_that_fails_is_written_as_a_whole(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        large = Change(Head("u1", "default", "w"), {"node": {f"new {n}": n for n in range(500)}})
+        beside = Change(Head("u2", "default", "w"), {"node": {f"a {n}": n for n in range(500)} | {"b": object()}})
+        written, failed = await asyncio.gather(store.commit(large), store.commit(beside), return_exceptions=True)
+        assert written == store.revision
+        assert isinstance(failed, StoreError)
+        assert len(await store.entries("u1")) == 1000
+        assert len(await store.entries("u2")) == 0
+
+
 async def test_another_program_that_has_the_database_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.storage.file.BUSY", 0.0)
     other = sqlite3.connect(path, isolation_level=None)
@@ -228,8 +239,8 @@ async def test_a_store_that_is_not_open_says_so(path: Path) -> None:
 
 
 async def test_patient_changes_wait_for_company(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.storage.sqlite.EACH", 3600.0)
     monkeypatch.setattr("engine.storage.sqlite.APART", 3600.0)
-    monkeypatch.setattr("engine.storage.sqlite.AT_ONCE", 0)
     monkeypatch.setattr("engine.storage.sqlite.ENOUGH", 3)
 
     def patient(number: int) -> asyncio.Future[int]:

@@ -211,21 +211,27 @@ changes = st.builds(
 
 
 @settings(max_examples=40)
-@given(st.lists(st.one_of(changes, st.sampled_from(("delete", "reopen"))), max_size=12))
+@given(st.lists(st.one_of(changes, st.sampled_from(("delete", "reopen", "wait"))), max_size=12))
 def test_a_file_and_memory_hold_the_same(tmp_path_factory: pytest.TempPathFactory, actions: list[Any]) -> None:
     path = tmp_path_factory.mktemp("store") / "oarlock.db"
 
     async def play(store: Store, again: Callable[[], Store]) -> list[Any]:
         told: list[Any] = []
+        asked: list[asyncio.Future[Any]] = []  # what is asked for at once may share a transaction
         await store.__aenter__()
-        for action in actions:
+        for action in [*actions, "wait"]:
+            if action in ("reopen", "wait"):
+                told += [each for each in await asyncio.gather(*asked) if isinstance(each, bool)]
+                asked.clear()
             if action == "reopen":
                 await store.__aexit__(None, None, None)
                 store = await again().__aenter__()
             elif action == "delete":
-                told.append(await store.delete("1"))
-            else:
-                await store.commit(action)
+                asked.append(asyncio.ensure_future(store.delete("1")))
+                await asyncio.sleep(0)
+            elif action != "wait":
+                asked.append(asyncio.ensure_future(store.commit(action)))
+                await asyncio.sleep(0)
         told += [await store.heads(), *[await values(store, uid, kind) for uid in "12" for kind in ("node", "leaf")]]
         await store.__aexit__(None, None, None)
         return told

@@ -45,11 +45,12 @@ class Event(NamedTuple, Generic[_T]):
     item: _T
 
 
-class _Watcher(Generic[_T]):
+class Watcher(Generic[_T]):
     """What somebody was not told yet, by uid: so there is never more of it than there are things."""
 
-    def __init__(self, since: int, selected: Callable[[_T], bool]) -> None:
-        self.news = asyncio.Event()
+    def __init__(self, since: int, selected: Callable[[_T], bool], *, closed: bool = False) -> None:
+        self._news = asyncio.Event()
+        self._closed = closed
         self._since = since
         self._selected = selected
         self._told: set[str] = set()
@@ -70,13 +71,27 @@ class _Watcher(Generic[_T]):
         """Something has become of this one: what is not selected, and never was, wakes nobody."""
         uid = item.uid
         if uid in self._told or uid in self._pending or uid in self._perhaps or (not gone and self._selected(item)):
+            self._pending.pop(uid, None)  # the one that changed last is told last: who comes back begins after that
             self._pending[uid] = item, gone
-            self.news.set()
+            self._news.set()
+
+    def close(self) -> None:
+        """Nothing will change any more."""
+        self._closed = True
+        self._news.set()
 
     @property
     def pending(self) -> int:
         """Of how many things there may be something to tell."""
         return len(self._pending)
+
+    async def more(self) -> bool:
+        """Wait until there may be something to tell; False where there never will be."""
+        if not self._pending:
+            if self._closed:
+                return False
+            await self._news.wait()
+        return True
 
     def take(self) -> Event[_T] | None:
         """The next event that concerns this watcher: what is selected no more is as good as deleted."""
@@ -92,7 +107,7 @@ class _Watcher(Generic[_T]):
             self._told.discard(uid)
             if known:
                 return Event(DELETED, item)
-        self.news.clear()
+        self._news.clear()
         return None
 
 
@@ -105,7 +120,7 @@ class Hub(Generic[_T]):
         self._tombstones = tombstones
         self._forgotten = forgotten
         """Deletions up to this revision are remembered no more."""
-        self._watchers: set[_Watcher[_T]] = set()
+        self._watchers: set[Watcher[_T]] = set()
         self._closed = False
 
     @property
@@ -141,37 +156,33 @@ class Hub(Generic[_T]):
         """Nothing will change any more: let everybody go once they have been told all."""
         self._closed = True
         for watcher in self._watchers:
-            watcher.news.set()
+            watcher.close()
 
     async def watch(self, since: int, selected: Callable[[_T], bool]) -> AsyncGenerator[Event[_T]]:
         """What has happened after the revision `since`, and happens; 0 begins with all that there is.
 
         Raises what `check` does.
         """
-        self.check(since)
-        with self._watching(since, selected) as watcher:
-            while True:
+        with self.watching(since, selected) as watcher:
+            while await watcher.more():
                 while (event := watcher.take()) is not None:
                     yield event
-                if self._closed:
-                    return
-                await watcher.news.wait()
 
     async def batches(self, every: float, selected: Callable[[_T], bool]) -> AsyncGenerator[list[Event[_T]]]:
         """All that there is, and what happens, once in so many seconds at the most; a large batch comes in pieces."""
-        with self._watching(0, selected) as watcher:
-            while True:
-                for _ in range(0, max(watcher.pending, 1), PIECE):  # what comes meanwhile is for the next time
+        with self.watching(0, selected) as watcher:
+            while await watcher.more():
+                for _ in range(0, watcher.pending, PIECE):  # what comes meanwhile is for the next time
                     if events := list(islice(iter(watcher.take, None), PIECE)):
                         yield events
-                if self._closed and not watcher.pending:
-                    return
-                await asyncio.sleep(every)
-                await watcher.news.wait()
+                if watcher.pending or not self._closed:
+                    await asyncio.sleep(every)
 
     @contextmanager
-    def _watching(self, since: int, selected: Callable[[_T], bool]) -> Iterator[_Watcher[_T]]:
-        watcher = _Watcher(since, selected)
+    def watching(self, since: int, selected: Callable[[_T], bool]) -> Iterator[Watcher[_T]]:
+        """Who watches, for as long as this is open, and says when it is told. Raises what `check` does."""
+        self.check(since)
+        watcher = Watcher(since, selected, closed=self._closed)
         for revision, item in self._gone if since else ():
             if revision > since:
                 watcher.begin(item, gone=True)

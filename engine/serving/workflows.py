@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +34,18 @@ from engine.serving.streams import stream
 
 FEW: Final = 256
 """Nodes that are encoded in one turn of the event loop."""
+
+
+TOGETHER: Final = 64 * 1024
+"""Bytes of events behind which those are sent, and others later."""
+
+REST: Final = 0.01
+"""Seconds between two looks of a watcher for each workflow that it had to be told of. A workflow has a state for each
+of its passes, and to tell one costs a quarter of a pass: so it is told of one that goes on alone as it goes, and where
+many do at a time of what some of those states have come to."""
+
+LONGEST_REST: Final = 0.1
+"""Seconds between two looks at most."""
 
 
 class CreateOptions(Body):
@@ -136,10 +148,23 @@ class Workflows:
         return await stream(request, self._events(options.since, wanted, fields), options.seconds)
 
     async def _events(self, since: int, wanted: Selected, fields: Fields) -> AsyncGenerator[Any]:
-        async with aclosing(self._records.hub.watch(since, wanted)) as events:
-            async for event in events:
-                encoded = orjson.Fragment(await self._encoded(event.item, fields))
-                yield {"type": event.type} | ({} if fields.none else {"object": encoded})
+        with self._records.hub.watching(since, wanted) as watcher:
+            while await watcher.more():
+                most = watcher.pending  # what changes meanwhile is for the next time
+                told: Any = []
+                size = 0
+                for _ in range(most):
+                    if (event := watcher.take()) is None:
+                        break
+                    encoded = b"" if fields.none else await self._encoded(event.item, fields)
+                    told.append({"type": event.type} | ({"object": orjson.Fragment(encoded)} if encoded else {}))
+                    size += len(encoded)
+                    if size > TOGETHER:
+                        yield told
+                        told, size = [], 0
+                if told:
+                    yield told
+                await asyncio.sleep(min(most * REST, LONGEST_REST))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Stop what runs of a workflow and forget it, with all that the store has of it."""

@@ -133,6 +133,20 @@ async def test_a_watcher_that_leaves_is_forgotten() -> None:
             await server.put("a", "resume")
 
 
+async def test_who_was_just_told_of_something_rests_before_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    for bound in ("REST", "LONGEST_REST"):
+        monkeypatch.setattr(f"engine.serving.workflows.{bound}", 3600.0)
+    async with inside(PendingExecutor()) as server, server.session.get(f"{server.url}{EVENTS}") as watching:
+        await server.submit(workflow("a"))
+        assert told([json.loads(await watching.content.readline())["result"]]) == [("ADDED", "a")]
+        await server.put("a", "suspend")
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(watching.content.readline(), 0.05)
+        other = await events(server, "")  # one that begins to watch is told at once
+        assert [each["object"]["spec"].get("suspend") for each in other] == [True]
+        watching.close()
+
+
 STORE = {"grpc_code": 14, "http_code": 503, "http_status": "Service Unavailable", "message": "disk: full"}
 INTERNAL = {"grpc_code": 13, "http_code": 500, "http_status": "Internal Server Error", "message": "internal error"}
 

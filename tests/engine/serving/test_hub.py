@@ -119,6 +119,19 @@ async def test_a_watcher_who_sleeps_is_told_the_last_state_once() -> None:
     assert [each async for each in watching] == []
 
 
+async def test_what_changed_last_is_told_last() -> None:
+    world = World()
+    watching = world.hub.watch(world.revision, lambda _: True)
+    coming = asyncio.ensure_future(anext(watching))
+    await asyncio.sleep(0)
+    for uid in "abca":
+        world.step("put", uid)
+    world.hub.close()
+    found = [await coming, *[each async for each in watching]]
+    assert [each.item.uid for each in found] == ["b", "c", "a"]
+    assert [each.item.revision for each in found] == sorted(each.item.revision for each in found)
+
+
 async def test_what_is_not_selected_wakes_nobody() -> None:
     world, looked = World(), list[str]()
 

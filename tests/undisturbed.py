@@ -1,5 +1,5 @@
 """Tests of what happens in time, with timeouts that are real and short: what fails while this process gets no turn of
-the machine for as long says nothing, and is tried again."""
+the machine for as long, or fewer than it wants, says nothing, and is tried again."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import pytest
 
 P = ParamSpec("P")
 
-LONG: Final = 0.1
+_LONG: Final = 0.1
 """Seconds without a turn that a timeout in a test may not outlast."""
+_SHARE: Final = 0.2
+"""Of all the time without a turn, however short each time."""
+_LOOKS: Final = 0.01
 _MOST: Final = 20
 
 
@@ -25,13 +28,13 @@ def undisturbed(test: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[Non
     @wraps(test)
     async def until_undisturbed(*args: P.args, **kwargs: P.kwargs) -> None:
         for left in reversed(range(_MOST)):
-            watching = asyncio.create_task(_longest_pause())
+            watching = asyncio.create_task(_is_held_up())
             await asyncio.sleep(0)
             try:
                 await test(*args, **kwargs)
             except (AssertionError, pytest.fail.Exception):
                 watching.cancel()
-                if not left or await watching < LONG:
+                if not left or not await watching:
                     raise
             else:
                 return
@@ -42,12 +45,20 @@ def undisturbed(test: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[Non
     return until_undisturbed
 
 
-async def _longest_pause() -> float:
-    """For how many seconds this process, until this is cancelled, got no turn at most."""
-    longest, now = 0.0, asyncio.get_running_loop().time
-    before = now()
+async def _is_held_up() -> bool:
+    """Whether this process was, until this is cancelled."""
+    now = asyncio.get_running_loop().time
+    began = before = now()
+    longest = lost = 0.0
+
+    def look() -> None:
+        nonlocal before, longest, lost
+        late = now() - before - _LOOKS
+        before, longest, lost = now(), max(longest, late), lost + max(late, 0.0)
+
     with suppress(asyncio.CancelledError):
         while True:
-            await asyncio.sleep(0.01)
-            longest, before = max(longest, now() - before), now()
-    return max(longest, now() - before)
+            await asyncio.sleep(_LOOKS)
+            look()
+    look()
+    return longest > _LONG or lost > _SHARE * (now() - began)

@@ -13,7 +13,17 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from aiohttp import web
 
+from rpc import Client
 from tests.rpc.batching import Answer, Batching
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient() -> Iterator[None]:
+    """Clients that are not told how long they are to wait have all the time that a busy machine needs."""
+    defaults = {**(Client.__init__.__kwdefaults__ or {}), "timeout": 60.0}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client.__init__, "__kwdefaults__", defaults)
+        yield
 
 
 class Scripted:

@@ -192,7 +192,7 @@ async def test_nothing_that_waits_for_its_turn_is_sent_after_the_failure_that_en
 
 
 async def test_nor_is_it_sent_after_a_connection_that_broke(lane: Any, scripted: Any) -> None:
-    peer = await scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"HTTP/1.1 200 OK\r\n")
+    peer = await scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"HTTP/1.1 200 OK\r\n", close=True)
     options: dict[str, Any] = {"protocol": "short", "batch": BatchPolicy(enabled=False), "retry": ONCE}
     async with Client(peer.address, lane=lane, concurrency=1, **options) as client:
         await send(client, 1)

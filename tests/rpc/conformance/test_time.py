@@ -78,12 +78,12 @@ async def test_waiting_for_others_is_not_the_plugins_time(lane: MakeLane, peer: 
         while True:
             await line.request()
             async with one_at_a_time:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.04)
             await line.send(GOOD)
             line.fin()
 
     one_at_a_time = asyncio.Lock()
     it = await peer(script)
-    under_test = lane(it.address, timeout=0.4)
+    under_test = lane(it.address, timeout=0.8)
     outcomes = await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(40)))
     assert set(outcomes) == {GOOD_REPLY}

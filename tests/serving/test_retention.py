@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -197,10 +198,13 @@ def test_served_workflows_go_with_their_folders(keeping_two: Served) -> None:
     script = {"image": "a", "command": ["sh"], "source": "echo here"}
     spec: dict[str, Any] = {"entrypoint": "main", "templates": [{"name": "main", "script": script}]}
     short = {**spec, "ttlStrategy": {"secondsAfterSuccess": 0}}
-    uids = [
-        served.wait(served.submit({"metadata": {"name": name}, "spec": each})["metadata"]["name"])["metadata"]["uid"]
-        for name, each in (("a", spec), ("short", short), ("b", spec), ("c", spec))
-    ]
+    uids = []
+    for name, each in (("a", spec), ("short", short), ("b", spec), ("c", spec)):
+        uids.append(served.submit({"metadata": {"name": name}, "spec": each})["metadata"]["uid"])
+        if each is not short:
+            served.wait(name)
+        while each is short and served.ask("GET", f"/api/v1/workflows/default/{name}").status != 404:
+            time.sleep(0.02)
     names = list[str]()
     while names != ["b", "c"]:
         items = served.ask("GET", "/api/v1/workflows/default").json()["items"] or []

@@ -57,10 +57,12 @@ class Frames(asyncio.BufferedProtocol):
             return
         if self._is_head:
             self._kind, length = _HEAD.unpack(self._part)
+            if length > self.limit:  # before there is room made for it
+                self.abort()
+                self._begin(_HEAD.size, is_head=True)
+                return
             self._begin(length, is_head=False)
         if self._left:
-            if len(self._left) > self.limit:
-                self.abort()
             return
         self.take(self._kind, bytes(self._part))
         self._begin(_HEAD.size, is_head=True)

@@ -169,8 +169,9 @@ def brief_connects(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Callable[[Answer], Awaitable[Batching]]]:
-    """Starts a server that answers batches as the test says."""
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[Answer], Awaitable[Batching]]]:
+    """Starts a server that answers batches as the test says. That a busy machine takes its time makes none smaller."""
+    monkeypatch.setattr("rpc.sizing._GOOD_TIME", 60.0)
     async with AsyncExitStack() as stack:
 
         async def start(answer: Answer) -> Batching:

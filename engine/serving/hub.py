@@ -87,9 +87,10 @@ class Watcher(Generic[_T]):
 
     async def more(self) -> bool:
         """Wait until there may be something to tell; False where there never will be."""
-        if not self._pending:
+        while not self._pending:
             if self._closed:
                 return False
+            self._news.clear()
             await self._news.wait()
         return True
 
@@ -107,7 +108,6 @@ class Watcher(Generic[_T]):
             self._told.discard(uid)
             if known:
                 return Event(DELETED, item)
-        self._news.clear()
         return None
 
 

@@ -132,6 +132,23 @@ async def test_what_changed_last_is_told_last() -> None:
     assert [each.item.revision for each in found] == sorted(each.item.revision for each in found)
 
 
+async def test_who_has_taken_all_that_there_is_waits_for_more() -> None:
+    world = World()
+    with world.hub.watching(0, lambda _: True) as watcher:
+        world.step("put", "a")
+        assert await watcher.more()
+        assert watcher.take() is not None
+        more = asyncio.ensure_future(watcher.more())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not more.done()
+        world.step("put", "a")
+        assert await more
+        assert watcher.take() is not None
+        world.hub.close()
+        assert not await watcher.more()
+
+
 async def test_what_is_not_selected_wakes_nobody() -> None:
     world, looked = World(), list[str]()
 

@@ -23,13 +23,9 @@ FEW: Final = 64
 LOOSE: Final = 64 * 1024
 """Bytes of a change behind which it is taken to add more than it makes void."""
 
-_SHIFT: Final = 32
-"""The place of a row is the number of its workflow, shifted by that, and above it which one of its rows it is."""
-
-_HEADS: Final = f"""SELECT uid, namespace, name, phase, finished, (SELECT revision FROM changes
-    WHERE place BETWEEN number << {_SHIFT} AND ((number + 1) << {_SHIFT}) - 1 ORDER BY place DESC LIMIT 1)
-    FROM workflows WHERE {{}} ORDER BY number"""
-_WITHIN: Final = "FROM changes WHERE place BETWEEN ? AND ?"
+_HEADS: Final = """SELECT uid, namespace, name, phase, finished, (SELECT revision FROM changes
+    WHERE workflow = number ORDER BY place DESC LIMIT 1) FROM workflows WHERE {} ORDER BY number"""
+_OF: Final = "FROM changes WHERE workflow = ?"
 
 
 class _Row(msgspec.Struct, array_like=True):
@@ -61,11 +57,10 @@ class _Rows(Iterable[bytes]):
 
 
 class _Log(msgspec.Struct):
-    """What is known of a workflow's rows: those from ``first`` to before ``next``, in bytes those that were written
-    anew, or mostly add something (``dense``), and the others."""
+    """What is known of a workflow, and of its rows: the bytes of those that were written anew, or mostly add something
+    (``dense``), and of the others."""
 
-    first: int
-    next: int
+    number: int
     phase: str
     finished: bool
     loose: int = 0
@@ -93,7 +88,8 @@ class Changes:
         rows, self._added = self._added, []
         if rows:
             values = ", ".join(["(?, ?, ?, ?)"] * len(rows))
-            self._run(f"INSERT INTO changes VALUES {values}", *chain.from_iterable(rows))
+            columns = "(workflow, revision, dense, value)"
+            self._run(f"INSERT INTO changes {columns} VALUES {values}", *chain.from_iterable(rows))
 
     def write(self, change: Change, rows: Iterable[bytes], revision: int) -> None:
         """Add the rows of a change."""
@@ -106,7 +102,7 @@ class Changes:
             self._drop(log)
         self._add(log, rows, revision, dense=change.whole)
         if log.loose > LOOSE + log.dense:
-            values = self._values(log.first, log.next)
+            values = self._values(log.number)
             self._drop(log)
             self._add(log, _Rows(values, {}), revision, dense=True)
         if head.finished:
@@ -120,7 +116,7 @@ class Changes:
         self.settle()
         found = self._run("DELETE FROM workflows WHERE uid = ? RETURNING number", uid)
         for (number,) in found:
-            self._run(f"DELETE {_WITHIN}", *_places(number))
+            self._run(f"DELETE {_OF}", number)
         return bool(found)
 
     def heads(self, given: dict[str, Any]) -> list[Head]:
@@ -132,13 +128,13 @@ class Changes:
     def entries(self, uid: str, kinds: Collection[str] | None) -> Collection[Entry]:
         """See `Store.entries`."""
         found = self._run("SELECT number FROM workflows WHERE uid = ?", uid)
-        return _Entries(self._values(*_places(found[0][0]), kinds) if found else {})
+        return _Entries(self._values(found[0][0], kinds) if found else {})
 
-    def _values(self, first: int, last: int, kinds: Collection[str] | None = None) -> dict[str, dict[str, msgspec.Raw]]:
+    def _values(self, number: int, kinds: Collection[str] | None = None) -> dict[str, dict[str, msgspec.Raw]]:
         """What a workflow's rows come to."""
         self.settle()
         values: dict[str, dict[str, msgspec.Raw]] = {}
-        for (row,) in self._connection.execute(f"SELECT value {_WITHIN} ORDER BY place", (first, last)):
+        for (row,) in self._connection.execute(f"SELECT value {_OF} ORDER BY place", (number,)):
             read = _decode(row)
             for kind, keys in read.gone.items():
                 for key in keys:
@@ -156,34 +152,31 @@ class Changes:
             *(head.uid, head.namespace, head.name, head.phase, head.finished),
         )
         if made:
-            first, _ = _places(made[0][0])
-            return _Log(first, first, head.phase, head.finished)
+            return _Log(made[0][0], head.phase, head.finished)
         self.settle()
         found = self._run("SELECT number, phase, finished FROM workflows WHERE uid = ?", head.uid)
         ((number, phase, finished),) = found
-        first, last = _places(number)
-        sums = "max(place), sum(iif(dense, 0, length(value))), sum(iif(dense, length(value), 0))"
-        ((place, loose, dense),) = self._run(f"SELECT {sums} {_WITHIN}", first, last)
-        return _Log(first, first if place is None else place + 1, phase, bool(finished), loose or 0, dense or 0)
+        sums = "sum(iif(dense, 0, length(value))), sum(iif(dense, length(value), 0))"
+        ((loose, dense),) = self._run(f"SELECT {sums} {_OF}", number)
+        return _Log(number, phase, bool(finished), loose or 0, dense or 0)
 
     def _add(self, log: _Log, rows: Iterable[bytes], revision: int, *, dense: bool) -> None:
         size = 0
         for row in rows:
             size += len(row)
             mostly_new = dense or size > LOOSE
-            self._added.append((log.next, revision, mostly_new, row))
+            self._added.append((log.number, revision, mostly_new, row))
             if len(self._added) == FEW:
                 self.settle()
-            log.next += 1
             if mostly_new:
                 log.dense += len(row)
             else:
                 log.loose += len(row)
 
     def _drop(self, log: _Log) -> None:
-        if log.next > log.first:
+        if log.loose or log.dense:
             self.settle()
-            self._run(f"DELETE {_WITHIN}", log.first, log.next)
+            self._run(f"DELETE {_OF}", log.number)
             log.loose = log.dense = 0
 
     def _run(self, statement: str, *values: Any) -> list[Any]:
@@ -206,7 +199,3 @@ class _Entries(Collection[Entry]):
 
     def __contains__(self, entry: object) -> bool:
         return any(each == entry for each in self)
-
-
-def _places(number: int) -> tuple[int, int]:
-    return number << _SHIFT, ((number + 1) << _SHIFT) - 1

@@ -11,7 +11,7 @@ from typing import Final
 
 from engine.storage.store import StoreError
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the schema, in the file's `user_version`: one more whenever the tables, or what is in them, are other ones."""
 
 APPLICATION: Final = 0x4F41524C
@@ -38,9 +38,10 @@ _SCHEMA: Final = (
         namespace TEXT NOT NULL, name TEXT NOT NULL, phase TEXT NOT NULL, finished INTEGER NOT NULL)""",
     "CREATE INDEX workflows_by_name ON workflows (namespace, name)",
     "CREATE INDEX unfinished ON workflows (number) WHERE NOT finished",
-    # A workflow's in a row: its number, and which of its changes. To write one touches one place, and no index.
-    """CREATE TABLE changes (place INTEGER PRIMARY KEY, revision INTEGER NOT NULL, dense INTEGER NOT NULL,
-        value BLOB NOT NULL)""",
+    # As they are written, so that those of many workflows at a time touch few pages: their own, and those of the index.
+    """CREATE TABLE changes (place INTEGER PRIMARY KEY, workflow INTEGER NOT NULL, revision INTEGER NOT NULL,
+        dense INTEGER NOT NULL, value BLOB NOT NULL)""",
+    "CREATE INDEX changes_by_workflow ON changes (workflow)",
     """CREATE TABLE documents (kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
         revision INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, namespace, name))""",
     f"PRAGMA application_id = {APPLICATION}",

@@ -233,9 +233,8 @@ def read_nodes(value: bytes) -> dict[str, Node]:
 def _plain(read: Node) -> Node:
     """It is made a `Node` in place: to copy it takes half as long as to read it."""
     inputs = read.inputs
-    read.inputs = (
-        None if inputs is None or inputs is _NO_INPUTS else inputs.copy()
-    )  # a view would keep all of the entry
+    # A view would keep all of the entry.
+    read.inputs = None if inputs is None or inputs is _NO_INPUTS else inputs.copy()
     read.__class__ = Node
     return read
 

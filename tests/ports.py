@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections.abc import Iterator
@@ -13,6 +14,10 @@ _FREE: Final = range(15_000, 32_000)
 
 _LOTS: Final = random.SystemRandom()
 """Not `random`, whose numbers are the same again in two runs of one seed beside each other."""
+
+_SHARES: Final = 16
+"""In which ports are divided among the processes that run tests, so that nobody takes one that another has found."""
+_SHARE: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _SHARES
 
 
 @contextmanager
@@ -26,7 +31,7 @@ def closed() -> Iterator[int]:
 def free(count: int = 1, among: range = _FREE) -> list[int]:
     """So many on which one may listen, also again and again."""
     ports: list[int] = []
-    for port in _LOTS.sample(among, 100):
+    for port in _LOTS.sample(among[_SHARE::_SHARES], 100):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             ports.append(port)
         if len(ports) == count:

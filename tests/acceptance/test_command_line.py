@@ -165,14 +165,14 @@ def test_a_pass_that_is_aborted_is_logged_with_its_workflow_and_number(
 ) -> None:
     with (tmp_path / sick_plugin).open("a") as config:
         config.write("retry = { attempts = 1 }\n")
-    done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "1s")
+    done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "5s")
     first, *_ = (line for line in done.err.splitlines() if "pass aborted" in line)
     assert first.startswith('level=warning msg="pass aborted" workflow=default/')
     assert " pass_id=1 reason=" in first
 
 
 def test_the_counters_of_everything_are_printed(wf: WriteWorkflow, sick_plugin: str, oarlock: RunOarlock) -> None:
-    done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "300ms", "--stats")
+    done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "5s", "--stats")
     told: dict[str, dict[str, str]] = {}
     for line in done.err.splitlines():
         match re.split(r"\s{2,}", line.strip()):
@@ -244,7 +244,7 @@ class TestExitCodes:
         assert done.err == "default/work is not finished: 1 running (work)\n"
 
     def test_3_where_a_plugin_never_recovers(self, wf: WriteWorkflow, sick_plugin: str, oarlock: RunOarlock) -> None:
-        done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "500ms")
+        done = oarlock("run", wf(container("main")), "--config", sick_plugin, "--timeout", "5s")
         assert done.code == 3
         *_, last = done.err.splitlines()
         assert last.startswith("default/work is not finished: plugin 'sick', workflow.preOperate: status 503")

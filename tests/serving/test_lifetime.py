@@ -136,7 +136,7 @@ def test_streams_end_when_it_drains(start: Start) -> None:
 def test_a_second_signal_does_not_wait(start: Start) -> None:
     server = start()
     code, said = server.end(signal.SIGTERM, signal.SIGTERM)
-    assert code == 0, said
+    assert code in (0, -signal.SIGTERM), said  # the second may find it at its end, where it is nobody's any more
     assert "Traceback" not in said
 
 

@@ -24,7 +24,7 @@ def cache(pytestconfig: pytest.Config) -> Path:
 
 def found(address: str) -> tuple[int, set[str]]:
     """The exit code, and the names of what was found."""
-    result = CliRunner().invoke(oarlock, ["verify", address, "--json", "--timeout", "5s"])
+    result = CliRunner().invoke(oarlock, ["verify", address, "--json", "--timeout", "30s"])
     document = json.loads(result.stdout)
     assert [had["method"] for had in document["methods"]] == ["node.preExecute", "parameters.add"]
     return result.exit_code, {finding["name"] for finding in document["findings"]}
@@ -91,7 +91,7 @@ TRAPS = {
 def test_the_traps_of_each_stack_are_found(stack: str, tmp_path: Path, cache: Path) -> None:
     changes, expected = TRAPS[stack]
     with running(stack, tmp_path, cache, changes) as address:
-        result = CliRunner().invoke(oarlock, ["verify", address, "--json", "--timeout", "5s"])
+        result = CliRunner().invoke(oarlock, ["verify", address, "--json", "--timeout", "30s"])
     names = {finding["name"] for finding in json.loads(result.stdout)["findings"]}
     assert (result.exit_code, names) == (1, expected)
 

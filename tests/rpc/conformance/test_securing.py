@@ -203,6 +203,7 @@ async def test_a_server_that_begins_anew_knows_no_old_session(serve: Serve, list
     assert servers[1].resumed == [False, False, True]
 
 
+@undisturbed
 async def test_a_server_that_never_resumes_is_offered_one_session(serve: Serve, listen: Listen, lane: Lane) -> None:
     front = Front(Address("https"))
     it = lane(await listen(front.accept))

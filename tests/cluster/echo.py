@@ -77,4 +77,5 @@ class Echo:
                 Event().wait()
             case b"stop":
                 os.kill(os.getpid(), signal.SIGSTOP)
+                Event().wait()  # one of many threads may go on for a moment
         return mail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import socket
@@ -70,12 +71,14 @@ def _install_express(folder: Path, cache: Path) -> None:
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
-    if not (cache / "node_modules" / "express").is_dir():
-        shutil.copy(folder / "package.json", cache)
-        command = ["npm", "install", "--no-audit", "--no-fund", "--fetch-retries=0", "--fetch-timeout=20000"]
-        done = subprocess.run(command, cwd=cache, capture_output=True, text=True, timeout=120, check=False)
-        if done.returncode != 0:
-            pytest.skip(f"npm cannot install express here: {done.stderr.strip().splitlines()[-1:]}")
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes meanwhile would find half of it
+        if not (cache / "node_modules" / "express").is_dir():
+            shutil.copy(folder / "package.json", cache)
+            command = ["npm", "install", "--no-audit", "--no-fund", "--fetch-retries=0", "--fetch-timeout=20000"]
+            done = subprocess.run(command, cwd=cache, capture_output=True, text=True, timeout=120, check=False)
+            if done.returncode != 0:
+                pytest.skip(f"npm cannot install express here: {done.stderr.strip().splitlines()[-1:]}")
     (folder / "node_modules").symlink_to(cache / "node_modules")
 
 

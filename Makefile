@@ -19,7 +19,7 @@ run: install
 	$(BIN)/python -m bench
 
 # Half as many processes again as there are cores: a third of the time tests wait for sockets, clocks and children. With
-# twice as many and one it took 6 % less. What is in a group, as all that shares a cluster of Ray's, is run by one of them,
+# twice as many and one it took a tenth less. What is in a group, as all that shares a cluster of Ray's, is run by one of them,
 # which begins with it.
 # What pytest makes of the tests' modules is kept, also where Python is told to write no bytecode: each process would make
 # all of it again, which is more than half of what it takes to collect the tests.

@@ -25,5 +25,6 @@ def test_a_service_holds_nothing_of_what_came_and_went() -> None:
     assert last.tasks == first.tasks
     assert last.descriptors == first.descriptors
     workflows = sum(service.done.values())
-    assert last.objects.total() - first.objects.total() < workflows / 4
+    # Memos stay, up to a bound, and how many there are at the first look depends on who came when.
+    assert last.objects.total() - first.objects.total() < workflows / 2
     assert last.blocks - first.blocks < 2 * workflows

@@ -25,6 +25,6 @@ def test_a_service_holds_nothing_of_what_came_and_went() -> None:
     assert last.tasks == first.tasks
     assert last.descriptors == first.descriptors
     workflows = sum(service.done.values())
-    # Memos stay, up to a bound, and how many there are at the first look depends on who came when.
+    # Memos stay until they are too old: there are more of them where a machine is fast.
     assert last.objects.total() - first.objects.total() < workflows / 2
-    assert last.blocks - first.blocks < 2 * workflows
+    assert last.blocks - first.blocks < 4 * workflows

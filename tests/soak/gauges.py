@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import psutil
 
+from engine.graph.memo import Memos
 from engine.model.sharing import Shared
 
 _OURS: Final = ("engine", "registry", "rpc")
@@ -131,6 +132,10 @@ def _forget() -> None:
             each.cache_clear()
         elif isinstance(each, Shared):
             each._kept.clear()
+            each._size = 0
+        elif isinstance(each, Memos):
+            each._memos.clear()
+            each._expiring.clear()
             each._size = 0
 
 

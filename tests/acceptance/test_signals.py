@@ -60,18 +60,30 @@ def holding() -> Iterator[Holding]:
         server.answer.set()
 
 
-@pytest.fixture(params=[(), ("--shards", "1")], ids=["engine", "fleet"])
-def run(holding: Holding, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
-    """`oarlock run`, in the middle of the first pass over two workflows, whose plugin holds its calls."""
+@pytest.fixture
+def folder(holding: Holding, tmp_path: Path) -> Path:
+    """Has a workflow, and a configuration with that plugin."""
     (tmp_path / "plugins.toml").write_text(
         f'[engine]\nenabled = true\n[[plugins]]\nname = "holding"\naddress = "http://127.0.0.1:{holding.server_port}"\n'
         'timeout = "1h"\n'
     )
     (tmp_path / "work.yaml").write_text(yaml.safe_dump(workflow(loop(20), container("leaf")).to_dict()))
-    command = [sys.executable, "-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--output", "json"]
-    command += ["--executor", "pending", "--stats", *request.param]
-    with started(*command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    return tmp_path
+
+
+@contextlib.contextmanager
+def asking(holding: Holding, folder: Path, command: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """The command, in the middle of the first pass over the workflow, whose plugin holds its calls."""
+    line = [sys.executable, "-m", "engine", command, "work.yaml", "--config", "plugins.toml", "--executor", "pending"]
+    with started(*line, *options, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert holding.asked.wait(PATIENCE)
+        yield process
+
+
+@pytest.fixture(params=[(), ("--shards", "1")], ids=["engine", "fleet"])
+def run(holding: Holding, folder: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """`oarlock run`."""
+    with asking(holding, folder, "run", "--output", "json", "--stats", *request.param) as process:
         yield process
 
 
@@ -106,3 +118,12 @@ def test_a_second_sigterm_aborts_at_once(run: subprocess.Popen[str], holding: Ho
     assert run.returncode == 3, err
     assert "Traceback" not in err
     assert nodes(json.loads(out)) == [], "the aborted pass has left no trace"
+
+
+def test_a_second_sigterm_ends_a_server_at_once(holding: Holding, folder: Path) -> None:
+    with asking(holding, folder, "serve", "--listen", "127.0.0.1:0") as server:
+        stopping(server)
+        assert "signal=SIGTERM grace=0s" in stopping(server)
+        _, said = server.communicate(timeout=PATIENCE)
+    assert server.returncode == 0, said
+    assert "Traceback" not in said

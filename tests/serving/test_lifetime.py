@@ -51,10 +51,9 @@ class Process:
             with error:
                 return json.load(error)
 
-    def end(self, *signals: signal.Signals) -> tuple[int, str]:
-        """The exit code and what was said after these signals, by default SIGTERM."""
-        for each in signals or (signal.SIGTERM,):
-            self.process.send_signal(each)
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """The exit code and what was said after that signal."""
+        self.process.send_signal(number)
         _, rest = self.process.communicate(timeout=60)
         return self.process.returncode, rest
 
@@ -131,13 +130,6 @@ def test_streams_end_when_it_drains(start: Start) -> None:
         code, said = server.end()
         assert events.read() is not None  # to its end, in order
     assert code == 0, said
-
-
-def test_a_second_signal_does_not_wait(start: Start) -> None:
-    server = start()
-    code, said = server.end(signal.SIGTERM, signal.SIGTERM)
-    assert code in (0, -signal.SIGTERM), said  # the second may find it at its end, where it is nobody's any more
-    assert "Traceback" not in said
 
 
 def test_manifests_are_there_from_the_start(start: Start, tmp_path: Path) -> None:

@@ -93,9 +93,8 @@ LOOPS = """
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    if not is_so():
-        await asyncio.sleep(0)
-        await until(is_so)
+    for _ in iter(is_so, True):
+        await asyncio.sleep(0)  # some of it happens in threads: there is no telling in how many turns
 
 
 async def has_begun(engine: Engine, work: Workflow) -> asyncio.Task[Any]:

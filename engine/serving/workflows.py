@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -35,13 +36,12 @@ from engine.serving.streams import stream
 FEW: Final = 256
 """Nodes that are encoded in one turn of the event loop."""
 
-
 TOGETHER: Final = 64 * 1024
 """Bytes of events behind which those are sent, and others later."""
 
 REST: Final = 0.01
 """Seconds between two looks of a watcher for each workflow that it had to be told of. A workflow has a state for each
-of its passes, and to tell one costs a quarter of a pass: so it is told of one that goes on alone as it goes, and where
+of its passes, and each that is told has to be encoded: so it is told of one that goes on alone as it goes, and where
 many do at a time of what some of those states have come to."""
 
 LONGEST_REST: Final = 0.1
@@ -151,11 +151,9 @@ class Workflows:
         with self._records.hub.watching(since, wanted) as watcher:
             while await watcher.more():
                 most = watcher.pending  # what changes meanwhile is for the next time
-                told: Any = []
+                told: list[dict[str, Any]] = []
                 size = 0
-                for _ in range(most):
-                    if (event := watcher.take()) is None:
-                        break
+                for event in islice(iter(watcher.take, None), most):
                     encoded = b"" if fields.none else await self._encoded(event.item, fields)
                     told.append({"type": event.type} | ({"object": orjson.Fragment(encoded)} if encoded else {}))
                     size += len(encoded)

@@ -8,7 +8,7 @@ import ssl
 import pytest
 import trustme
 
-from rpc.lanes import Broken, Dark, LaneError, TimedOut, Unreachable, Untrusted
+from rpc.lanes import Broken, Dark, Lane, LaneError, TimedOut, Unreachable, Untrusted
 from tests import ports
 from tests.asking import post
 from tests.rpc.conformance.names import NAME, SECURE, SHORT, Name, closed, together
@@ -32,18 +32,27 @@ def goes_dark(calls: int) -> tuple[Script, asyncio.Event]:
     return script, dark
 
 
-@SECURE
-@undisturbed
-async def test_an_address_that_goes_dark_costs_the_calls_under_way_and_no_more(lane: MakeLane, name: Name) -> None:
-    """However many idle connections there are to it."""
+async def one_of_two(lane: MakeLane, name: Name, record: list[int]) -> tuple[Lane, asyncio.Event]:
+    """A lane to a name with two addresses, of which the first goes dark; and what has it do so."""
     await name.anew()
     script, dark = goes_dark(6)
     await name.serve(1, script)
     await name.serve(2)
-    name.record = [1, 2]
-    under_test = lane(name.address, timeout=SHORT)
-    for _ in range(2):
-        assert set(await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(6)))) == {GOOD_REPLY}
+    name.record = record
+    return lane(name.address, timeout=SHORT), dark
+
+
+async def answered_together(under_test: Lane) -> None:
+    assert set(await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(6)))) == {GOOD_REPLY}
+
+
+@SECURE
+@undisturbed
+async def test_an_address_that_goes_dark_costs_the_calls_under_way_and_no_more(lane: MakeLane, name: Name) -> None:
+    """However many idle connections there are to it."""
+    under_test, dark = await one_of_two(lane, name, record=[1, 2])
+    await answered_together(under_test)
+    await answered_together(under_test)
     dark.set()
     assert await outcome(post(under_test, "/", b"{}")) is Dark
     for _ in range(10):
@@ -54,13 +63,8 @@ async def test_an_address_that_goes_dark_costs_the_calls_under_way_and_no_more(l
 
 @undisturbed
 async def test_the_same_of_an_address_that_is_the_only_one_until_the_record_changes(lane: MakeLane, name: Name) -> None:
-    await name.anew()
-    script, dark = goes_dark(6)
-    await name.serve(1, script)
-    await name.serve(2)
-    name.record = [1]
-    under_test = lane(name.address, timeout=SHORT)
-    assert set(await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(6)))) == {GOOD_REPLY}
+    under_test, dark = await one_of_two(lane, name, record=[1])
+    await answered_together(under_test)
     dark.set()
     name.record = [2]
     assert await outcome(post(under_test, "/", b"{}")) is TimedOut

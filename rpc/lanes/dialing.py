@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from aiohappyeyeballs import start_connection
+from aiohappyeyeballs import AddrInfoType, start_connection
 
 from rpc.address import Address
 from rpc.destinations import ANYWHERE, Destinations
@@ -46,6 +46,21 @@ def _to_another(connected: socket.socket) -> socket.socket:
     if is_own_end(connected):
         connected.close()
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    return connected
+
+
+async def _race(addresses: Sequence[AddrInfoType], stagger: float) -> socket.socket:
+    """The first of them that is connected; each after the first is tried so many seconds behind the one before.
+
+    A cancellation that comes while aiohappyeyeballs calls off the others is swallowed there, and would be lost.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    connected = await start_connection(addresses, happy_eyeballs_delay=stagger, interleave=0)
+    if task.cancelling() > before:
+        connected.close()
+        raise asyncio.CancelledError
     return connected
 
 
@@ -133,7 +148,7 @@ class Dialer(Generic[C]):
         # Each has its turn within the timeout: it may be that all but the last have gone dark.
         stagger = min(STAGGER, self._timeout / (len(race) + 1))
         try:
-            connected = _to_another(await start_connection(race, happy_eyeballs_delay=stagger, interleave=0))
+            connected = _to_another(await _race(race, stagger))
         except BaseException as error:
             if _is_own_fault(error):
                 addresses.called_off(race)

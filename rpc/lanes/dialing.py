@@ -176,10 +176,9 @@ class Dialer(Generic[C]):
         return self._looking_up
 
     async def _find(self) -> None:
-        loop = asyncio.get_running_loop()
         host = self._address.host
         try:
-            found = await loop.getaddrinfo(host, self._address.port, type=socket.SOCK_STREAM)
+            found = await _infos(host, self._address.port)
             self.addresses.found(permitted(self._destinations, host, found, lambda info: str(info[4][0])))
         except Forbidden:
             self.addresses.found([])
@@ -191,6 +190,14 @@ class Dialer(Generic[C]):
         self._looking_up = None
         if not looking_up.cancelled():
             looking_up.exception()  # it has been raised where somebody waited for it
+
+
+async def _infos(host: str, port: int) -> Sequence[AddrInfoType]:
+    """What `socket.getaddrinfo` says. It may block where it has to ask somebody, which for a number it has not."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 def _is_own_fault(error: BaseException) -> bool:

@@ -295,8 +295,11 @@ async def test_one_huge_batch_does_not_starve_others(asynchronous: bool, monkeyp
     async def work_later(args: dict[str, Any]) -> dict[str, Any]:
         return work(args)
 
+    async def at_once(args: dict[str, Any]) -> None:
+        pass
+
     plugin.on("node.preExecute")(work_later if asynchronous else work)
-    plugin.on("workflow.preOperate")(lambda args: None)
+    plugin.on("workflow.preOperate")(at_once)
     async with plugin.serve() as address, peers(address, 2) as (greedy, other):
         await other.send(request(PATH))
         assert (await other.answer())[0] == 200

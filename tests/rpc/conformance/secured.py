@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,14 @@ class Server:
         self.left.set()
 
 
+def _offers_a_session(hello: bytes) -> bool:
+    """Whether its last extension is pre_shared_key, number 41 (RFC 8446, 4.2.11), which ends with what is random."""
+    return any(
+        each.end() + 2 + int.from_bytes(hello[each.end() : each.end() + 2]) == len(hello)
+        for each in re.finditer(rb"\x00\x29", hello)
+    )
+
+
 @dataclass
 class Front:
     """Stands before servers, and sees whether clients offer a session of TLS 1.3. ``intolerant``: and hangs up then."""
@@ -54,8 +63,7 @@ class Front:
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readexactly(5)
         hello = await reader.readexactly(int.from_bytes(head[3:]))
-        found = hello.rfind(b"\x00\x29")  # pre_shared_key, which is the last extension (RFC 8446, 4.2.11)
-        self.offered.append(found >= 0 and found + 4 + int.from_bytes(hello[found + 2 : found + 4]) == len(hello))
+        self.offered.append(_offers_a_session(hello))
         if self.intolerant and self.offered[-1]:
             return
         reading, writing = await asyncio.open_connection(self.behind.host, self.behind.port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import msgspec
 import orjson
@@ -29,6 +30,9 @@ class ActBody(Body):
     restart_successful: bool = False
     parameters: list[str] | None = None
 
+
+SETTABLE: Final = ("Succeeded", "Failed", "Error", "")
+"""Phases that a client may set, the last of which leaves it as it is (Argo's SetWorkflow); the engine knows others."""
 
 Act = Callable[[Workflow, ActBody], Awaitable[None]]
 
@@ -76,6 +80,8 @@ class Acting:
         return await self._done(record, body, self._retry)
 
     def _set(self, workflow: Workflow, body: ActBody) -> Awaitable[None]:
+        if body.phase not in SETTABLE:
+            raise invalid(f"{body.phase} is an invalid phase to set to: expected {', '.join(filter(None, SETTABLE))}")
         return self._engine.set(
             workflow,
             node_field_selector=body.node_field_selector,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from aiohttp import web
@@ -11,7 +11,7 @@ from aiohttp import web
 from engine.serving.admission import check_path_namespace
 from engine.serving.errors import ApiError, Code, invalid
 from engine.serving.records import Record
-from engine.serving.requests import ListOptions, list_options
+from engine.serving.requests import ListOptions, list_options, moment_of, time_of
 from engine.serving.selectors import FieldRequirement, field_requirements, label_selector
 
 Selected = Callable[[Record], bool]
@@ -42,7 +42,7 @@ def selected(request: web.Request, options: ListOptions, namespace: str) -> Sele
         expected = ", ".join(each for each in _NAME_FILTERS if each)
         raise invalid(f"nameFilter: expected {expected}, got {name_filter!r}")
     conditions: list[Selected] = [_condition(*each, name_filter) for each in _field_requirements(options.fields)]
-    after, before = _time(request, "createdAfter"), _time(request, "finishedBefore")
+    after, before = time_of(request, "createdAfter"), time_of(request, "finishedBefore")
     if after is not None:
         conditions.append(_later(lambda document: document["metadata"].get("creationTimestamp"), after))
     if before is not None:
@@ -71,7 +71,7 @@ def _field_requirements(text: str) -> list[FieldRequirement]:
 
 def _condition(field: str, operator: str, value: str, name_filter: str) -> Selected:
     if field == _STARTED:
-        moment = _moment(f"fieldSelector: {_STARTED}", value)
+        moment = moment_of(f"fieldSelector: {_STARTED}", value)
         compared = _later if operator == ">" else _earlier
         return compared(lambda document: document["status"].get("startedAt"), moment)
     if field == _REMAINING:
@@ -88,19 +88,6 @@ def _later(field: Callable[[Mapping[str, Any]], str | None], than: datetime) -> 
 
 def _earlier(field: Callable[[Mapping[str, Any]], str | None], than: datetime) -> Selected:
     return lambda record: (text := field(record.document)) is not None and datetime.fromisoformat(text) < than
-
-
-def _time(request: web.Request, name: str) -> datetime | None:
-    text = request.query.get(name, "")
-    return _moment(name, text) if text else None
-
-
-def _moment(name: str, text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise invalid(f"{name}: expected a time such as 2024-05-01T12:00:00Z, got {text!r}") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 class Page(NamedTuple):

@@ -25,7 +25,7 @@ from engine.serving.errors import invalid, not_found
 from engine.serving.guard import Handler
 from engine.serving.hub import DELETED
 from engine.serving.records import Record, Records
-from engine.serving.requests import flag, number
+from engine.serving.requests import flag, number, time_of
 from engine.serving.selectors import Selector, label_selector
 from engine.serving.streams import stream
 
@@ -93,8 +93,7 @@ def wanted(request: web.Request) -> Wanted:
         raise invalid(f"grep: failed to compile {query['grep']!r}: {error}") from None
     if query.get("logOptions.stream", "All") not in ("All", ""):
         raise invalid("logOptions.stream: expected All: what a container writes to both streams is one log here")
-    ago, moment = number(request, "logOptions.sinceSeconds", 1), number(request, "logOptions.sinceTime.seconds")
-    fraction = (number(request, "logOptions.sinceTime.nanos") or 0) / 1e9
+    ago, moment = number(request, "logOptions.sinceSeconds", 1), _since(request)
     if ago is not None and moment is not None:
         raise invalid("logOptions: at most one of sinceTime or sinceSeconds may be specified")
     return Wanted(
@@ -104,11 +103,20 @@ def wanted(request: web.Request) -> Wanted:
         follow=flag(request, "logOptions.follow"),
         timestamps=flag(request, "logOptions.timestamps"),
         tail=number(request, "logOptions.tailLines"),
-        since=moment + fraction if moment is not None else None if ago is None else time.time() - ago,
+        since=moment if ago is None else time.time() - ago,
         most=number(request, "logOptions.limitBytes", 1),
         matches=matches,
         selector=label_selector(query["selector"]) if query.get("selector") else None,
     )
+
+
+def _since(request: web.Request) -> float | None:
+    """``sinceTime``, as a text as `argo` over HTTP/1 sends it, or as its seconds and nanoseconds. Raises `ApiError`."""
+    told, seconds = time_of(request, "logOptions.sinceTime"), number(request, "logOptions.sinceTime.seconds")
+    fraction = (number(request, "logOptions.sinceTime.nanos") or 0) / 1e9
+    if told is not None:
+        return told.timestamp()
+    return None if seconds is None else seconds + fraction
 
 
 class _Pod:

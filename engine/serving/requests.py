@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -185,3 +186,18 @@ def flag(request: web.Request, name: str) -> bool:
     if text.lower() not in ("", "true", "false", "1", "0"):
         raise invalid(f"{name}: expected true or false, got {text!r}")
     return text.lower() in ("true", "1")
+
+
+def time_of(request: web.Request, name: str) -> datetime | None:
+    """A time of the query, None where it is not given. Raises `ApiError`."""
+    text = request.query.get(name, "")
+    return moment_of(name, text) if text else None
+
+
+def moment_of(name: str, text: str) -> datetime:
+    """The time that a text is, in UTC where it has no offset. Raises `ApiError`, with the ``name`` of what has it."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise invalid(f"{name}: expected a time such as 2024-05-01T12:00:00Z, got {text!r}") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

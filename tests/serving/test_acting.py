@@ -104,6 +104,8 @@ async def test_a_node_is_given_its_outputs_and_ends_later() -> None:
             {"phase": "Succeeded"},
             {"phase": "Running"},
             {"phase": "Lost"},
+            {"phase": "Skipped"},
+            {"phase": "Omitted"},
             {"nodeFieldSelector": "", "phase": "Failed"},
             {"nodeFieldSelector": "colour=red", "phase": "Failed"},
         ):

@@ -114,6 +114,19 @@ async def test_what_a_form_can_send_is_refused(content: str) -> None:
         assert not server.records.hub.items
 
 
+async def test_a_body_of_argos_own_client_is_read_though_it_is_not_said_to_be_json() -> None:
+    """`argo` over HTTP/1 has no Content-Type, and an Authorization that may be empty (its pkg/apiclient/http1)."""
+    async with inside(PendingExecutor()) as server:
+        body = json.dumps({"namespace": "default", "workflow": workflow("one")}).encode()
+        for authorization, status in ((b"", 415), (b"Authorization: \r\n", 200), (b"Authorization: x\r\n", 409)):
+            head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n".encode()
+            reader, writer = await raw(server, head + authorization + b"\r\n" + body)
+            with closing(writer):
+                assert (await reader.readline()).startswith(b"HTTP/1.1 %d " % status)
+        form = {"Authorization": "", "Content-Type": "text/plain"}
+        assert (await server.ask("POST", PATH, data=body, headers=form)).error[:2] == (415, 3)
+
+
 # How much
 
 

@@ -26,6 +26,9 @@ Document = dict[str, Any]
 
 _T = TypeVar("_T")
 
+VERSION: Final = "argoproj.io/v1alpha1"
+"""``apiVersion`` of all that is Argo's."""
+
 _SERVERS: Final = frozenset(
     {"uid", "resourceVersion", "creationTimestamp", "generation", "selfLink", "managedFields", "deletionTimestamp"}
 )
@@ -77,9 +80,11 @@ def manifest_of(body: Any, field: str, namespace: str, kind: str = "Workflow") -
         )
     if (body.get("kind") or kind) != kind:
         raise invalid(f"{field}.kind: expected {kind}, got {body['kind']!r}")
+    if (body.get("apiVersion") or VERSION) != VERSION:
+        raise invalid(f"{field}.apiVersion: expected {VERSION}, got {body['apiVersion']!r}")
     metadata.pop("namespace", None)
     metadata |= {"namespace": namespace} if namespace else {}
-    return {**body, "apiVersion": body.get("apiVersion") or "argoproj.io/v1alpha1", "kind": kind, "metadata": metadata}
+    return {**body, "apiVersion": VERSION, "kind": kind, "metadata": metadata}
 
 
 def anew(document: Document) -> Document:

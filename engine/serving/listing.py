@@ -11,7 +11,7 @@ from aiohttp import web
 from engine.serving.admission import check_path_namespace
 from engine.serving.errors import ApiError, Code, invalid
 from engine.serving.records import Record
-from engine.serving.requests import ListOptions, list_options, moment_of, time_of
+from engine.serving.requests import ListOptions, boolean, list_options, moment_of, time_of
 from engine.serving.selectors import FieldRequirement, field_requirements, label_selector
 
 Selected = Callable[[Record], bool]
@@ -62,10 +62,12 @@ def name_of(options: ListOptions) -> str:
 
 def _field_requirements(text: str) -> list[FieldRequirement]:
     found = field_requirements(text, _FIELDS, _OPERATORS)
-    for field, operator, _ in found:
+    for field, operator, value in found:
         compared = operator in ("<", ">")
         if compared != (field == _STARTED):
             raise invalid(f"fieldSelector: {field}: expected {'< or >' if field == _STARTED else '=, == or !='}")
+        if field == _REMAINING:
+            boolean(field, value)
     return found
 
 
@@ -109,6 +111,7 @@ def page(records: Iterable[Record], request: web.Request, namespace: str, oldest
     """The page that is asked for; numbers up to ``oldest`` are of an earlier life. Raises `ApiError`."""
     options = list_options(request)
     wanted = selected(request, options, namespace)
+    _check_one_namespace(options, namespace)
     below = _position(options.token, oldest)
     found = [each for each in records if (below is None or each.created < below) and wanted(each)]
     found.sort(key=lambda each: each.created, reverse=True)
@@ -116,6 +119,13 @@ def page(records: Iterable[Record], request: web.Request, namespace: str, oldest
         return Page(found, "", 0)
     shown = found[: options.limit]
     return Page(shown, str(shown[-1].created), len(found) - len(shown))
+
+
+def _check_one_namespace(options: ListOptions, namespace: str) -> None:
+    """Raise `ApiError` where the field selector wants another namespace than the list is of, as Argo's server does."""
+    for field, operator, value in _field_requirements(options.fields):
+        if field == _NAMESPACE and operator != "!=" and namespace not in ("", value):
+            raise invalid(f"fieldSelector: {_NAMESPACE}: expected {namespace!r}, of which the list is, got {value!r}")
 
 
 def _position(token: str, oldest: int) -> int | None:

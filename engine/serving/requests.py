@@ -182,7 +182,11 @@ def number(request: web.Request, name: str, least: int = 0, *, what: str = "") -
 
 def flag(request: web.Request, name: str) -> bool:
     """A boolean of the query, false where it is not given. Raises `ApiError`."""
-    text = request.query.get(name, "")
+    return boolean(name, request.query.get(name, ""))
+
+
+def boolean(name: str, text: str) -> bool:
+    """What a text says that is one, false where it is empty. Raises `ApiError`, with the ``name`` of what has it."""
     if text.lower() not in ("", "true", "false", "1", "0"):
         raise invalid(f"{name}: expected true or false, got {text!r}")
     return text.lower() in ("true", "1")

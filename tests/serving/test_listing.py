@@ -76,6 +76,7 @@ async def test_lists_are_selected() -> None:
         "listOptions.timeoutSeconds=x",
         "listOptions.allowWatchBookmarks=x",
         "nameFilter=Nearly",
+        "listOptions.fieldSelector=ext.showRemainingItemCount=perhaps",
         "createdAfter=yesterday",
         "finishedBefore=1",
     ],
@@ -88,6 +89,16 @@ async def test_a_list_or_a_watch_of_nonsense_is_refused(query: str) -> None:
             status, code, message = (await server.ask("GET", f"{path}?{query}")).error
             assert (status, code) == (400, 3)
             assert message
+
+
+async def test_a_list_of_one_namespace_that_selects_another_is_refused() -> None:
+    async with inside() as server:
+        for path in (f"{HERE}?", "/api/v1/archived-workflows?namespace=default&"):
+            for operator in ("=", "=="):
+                answer = await server.ask("GET", f"{path}listOptions.fieldSelector=metadata.namespace{operator}other")
+                assert answer.error[:2] == (400, 3)
+            for selector in ("metadata.namespace=default", "metadata.namespace!=other"):
+                assert (await server.ask("GET", f"{path}listOptions.fieldSelector={selector}")).status == 200
 
 
 async def test_pages_are_complete_though_workflows_come_and_go() -> None:

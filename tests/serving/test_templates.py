@@ -170,6 +170,7 @@ async def test_lists_are_selected_and_go_by_pages() -> None:
         ({"metadata": [], "spec": SPEC}, "template.metadata: expected a mapping, got a list"),
         ({"spec": SPEC}, "template.metadata.name: expected a DNS-1123 subdomain"),
         ({"kind": "Workflow", "metadata": {"name": "a"}, "spec": SPEC}, "template.kind: expected"),
+        ({"apiVersion": "v1", "metadata": {"name": "a"}, "spec": SPEC}, "template.apiVersion: expected"),
         (
             {"metadata": {"name": "n" * 64}, "spec": SPEC},
             f'workflow template name "{"n" * 64}" must not be more than 63 characters long (currently 64)',

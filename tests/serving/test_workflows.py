@@ -81,6 +81,7 @@ BAD = {
     "an upper case name": ({"workflow": workflow("Upper")}, 400, 3, "metadata.name: expected a DNS-1123 subdomain"),
     "metadata that is a list": ({"workflow": {**workflow("a"), "metadata": []}}, 400, 3, "workflow.metadata"),
     "another kind": ({"workflow": {**workflow("a"), "kind": "CronWorkflow"}}, 400, 3, "workflow.kind: expected"),
+    "another version": ({"workflow": {**workflow("a"), "apiVersion": "v1"}}, 400, 3, "workflow.apiVersion: exp"),
     "a kind that is a list": ({"workflow": {**workflow("a"), "kind": ["x"]}}, 400, 3, "workflow.kind"),
     "no entrypoint": ({"workflow": {"metadata": {"name": "a"}, "spec": {}}}, 400, 3, "spec.entrypoint is required"),
     "an unknown template": (

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from engine.graph.arguments import BindingError, bind, variables_of
+from engine.graph.arguments import BindingError, attempted, bind, variables_of
 from engine.graph.deadlines import limit_waiting
 from engine.graph.ends import finish, refuse, tell
 from engine.graph.graph import Graph
@@ -77,7 +77,7 @@ class Admission:
             template = around.context.resolve(step.called) if step.called is not None else None
         except InvalidTemplate:
             return None
-        if template is None or template.gated or self._default_retry is not None:
+        if template is None or template.gated or template.derived or self._default_retry is not None:
             return None
         return Series(graph, self._config_maps, parent, boundary, prefix, template, self._reference(step.called or {}))
 
@@ -222,19 +222,27 @@ class Admission:
             self._proceed(invocation, node)
 
     def _bind(self, invocation: Invocation, existing: Node | None) -> msgspec.Raw | None:
-        graph = self.graph
+        graph, template = self.graph, invocation.resolved
+        if template.derived:
+            invocation.variables = None  # an attempt's are not those of the others
         if existing is not None:
             return existing.inputs
         if type(invocation.parent) is Retry:  # a protocol's `isinstance` takes longer than all else here
+            inputs = graph.store[invocation.parent.invocation.node_id].inputs
+            if template.derived:
+                inputs = attempted(template, inputs, graph.names_of(invocation))
             if invocation.variables is None:
-                invocation.variables = variables_of(graph.store[invocation.parent.invocation.node_id].inputs)
-            return graph.store[invocation.parent.invocation.node_id].inputs
-        call, template = invocation.call, invocation.resolved
+                invocation.variables = variables_of(inputs)
+            return inputs
+        call = invocation.call
         if type(call) is Plain and call.bound is not None:
             inputs, invocation.variables = call.bound
             return inputs
         arguments = call.get("arguments") or {}
-        bound = bind(template, arguments, Scope(graph.scope, template.fixed), self._config_maps)
+        scope = graph.names_of(invocation) if template.derived else Scope(graph.scope, template.fixed)
+        if template.derived and template.document.get("retryStrategy", self._default_retry) is not None:
+            scope.pop("pod.name", None)  # each attempt has one
+        bound = bind(template, arguments, scope, self._config_maps)
         if type(call) is Plain and invocation.context.lasting and not (call.open or template.open):
             call.bound = bound
         inputs, invocation.variables = bound

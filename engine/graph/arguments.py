@@ -9,7 +9,7 @@ import msgspec
 import orjson
 
 from engine.substitution.scope import Scope
-from engine.substitution.text import SubstitutionError
+from engine.substitution.text import SubstitutionError, render_string
 from engine.substitution.variables import absent_key, config_map_value, json_parameters, text_of
 from engine.templates.template import Template
 
@@ -53,6 +53,10 @@ def bind(
                 parameter = {key: field for key, field in parameter.items() if key != "valueFrom"}
             bound.append({**parameter, "value": value})
             variables[f"inputs.parameters.{name}"] = value
+        left = [each for each in bound if each["name"] in template.derived and each["name"] not in given]
+        if left:
+            _complete(left, bound, scope)
+            variables.update({f"inputs.parameters.{each['name']}": each["value"] for each in left})
         if template.reads_list:
             variables["inputs.parameters"] = json_parameters(bound)
     if template.artifacts:
@@ -64,6 +68,23 @@ def bind(
             variables[f"inputs.artifacts.{artifact['name']}"] = bound_artifact
     # Not orjson: the bytes that it returns keep the kilobytes they were built in, and these live as long as the node.
     return msgspec.Raw(_encoder.encode(inputs)), variables
+
+
+def _complete(left: list[dict[str, Any]], bound: list[dict[str, Any]], scope: Scope) -> None:
+    """Fill in what inputs name of one another, now that each has a value: Argo does that with the inputs that the node
+    shows, and again with what is made from these. Tags that cannot be filled in stay."""
+    for _ in range(2):
+        known = Scope(scope, {f"inputs.parameters.{each['name']}": each["value"] for each in bound})
+        for each in left:
+            each["value"] = render_string(each["value"], known, allow_unresolved=True)
+
+
+def attempted(template: Template, inputs: msgspec.Raw | None, scope: Scope) -> msgspec.Raw | None:
+    """The inputs of one attempt, from those that all have: ``scope`` says which one it is."""
+    document = {} if inputs is None else orjson.loads(bytes(inputs))
+    bound = document.get("parameters") or []
+    _complete([each for each in bound if each["name"] in template.derived], bound, scope)
+    return msgspec.Raw(_encoder.encode(document))
 
 
 def variables_of(inputs: msgspec.Raw | None) -> dict[str, Any]:

@@ -161,22 +161,32 @@ class Graph:
         """The variables that hold inside the invocation's template."""
         if invocation.variables is None:
             invocation.variables = variables_of(self.store[invocation.node_id].inputs)
+        scope = self.names_of(invocation)
+        scope.update(invocation.variables)
+        if invocation.extra:
+            scope.update(invocation.extra)
+        return scope
+
+    def names_of(self, invocation: Invocation) -> Scope:
+        """Of these the ones that hold before its inputs do: who it is, and which attempt."""
         template = invocation.resolved
         scope = Scope(self.scope, template.fixed)
-        scope.update(invocation.variables)
-        scope["node.name"] = invocation.name
-        if template.reads_name:
-            boundary = invocation.boundary
-            inside = boundary is not None and not invocation.flag
-            own = relative_name(invocation.name, boundary.name) if boundary is not None and inside else ""
-            scope["steps.name"] = scope["tasks.name"] = own
+        scope.update(self.called(invocation))
         if template.reads_pod:
             scope["pod.name"] = self.pod_name(invocation)
         if invocation.attempt:
             scope.update(invocation.attempt)
-        if invocation.extra:
-            scope.update(invocation.extra)
         return scope
+
+    def called(self, invocation: Invocation) -> dict[str, str]:
+        """What its node is called; its attempts are called the same (Argo fills that in before it knows of them)."""
+        names = {"node.name": invocation.name}
+        if invocation.resolved.reads_name:
+            boundary = invocation.boundary
+            inside = boundary is not None and not invocation.flag
+            own = relative_name(invocation.name, boundary.name) if boundary is not None and inside else ""
+            names["steps.name"] = names["tasks.name"] = own
+        return names
 
     def pod_name(self, invocation: Invocation) -> str:
         """The name of the pod that Argo would make for the node."""

@@ -90,7 +90,7 @@ class Retry(Body):
         attempt.template = outer.template
         attempt.variables = outer.variables
         attempt.deadline = self.deadline
-        attempt.attempt = {"retries": str(number), **self._last_retry(unknown="0")}
+        attempt.attempt = {**self.graph.called(outer), "retries": str(number), **self._last_retry(unknown="0")}
         self.attempts.append("")
         self._calls.invoke(attempt, self.graph.store.adopt(attempt.name))
 

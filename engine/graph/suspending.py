@@ -120,7 +120,7 @@ def _resume(
             problem = f"raw output parameter '{name}' has not been set and does not have a default value"
             finish(graph, invocation, ERROR if in_time else FAILED, problem, raised=in_time)
             return
-        parameters.append({**_without_source(parameter), "value": value})
+        parameters.append({**_without_source(parameter), "value": text_of(value)})
     if parameters:
         outputs["parameters"] = parameters
     finish(graph, invocation, SUCCEEDED, message, outputs=outputs or None)

@@ -103,6 +103,11 @@ class Plain(dict[str, Any]):
         """The template filled in, where these variables are all that it names."""
 
 
+def _is_derived(parameter: Document) -> bool:
+    tags = compile_json([parameter.get("value"), parameter.get("default")]).tags
+    return not all(tag.startswith("workflow.") for tag in tags)
+
+
 class InvalidTemplate(Exception):
     """A template, or a reference to one, that Argo would reject; the message says why in one line."""
 
@@ -246,6 +251,8 @@ class Template:
         self.inputs: Text = compile_json({"parameters": self.parameters, "artifacts": self.artifacts})
         self.outputs: Document = document.get("outputs") or {}
         self.declared: Text = compile_json(self.outputs)
+        self.derived = frozenset(each["name"] for each in self.parameters if _is_derived(each))
+        """The inputs whose own values name others, or what only the node knows."""
         self.open = bool(self.inputs.tags) or any(each.get("valueFrom") for each in self.parameters)
         """Whether its inputs may depend on more than the arguments that it is called with."""
         self.text: Text = compile_json(document)

@@ -36,6 +36,8 @@ class TestSuspend:
     def test_what_is_not_given_has_its_default(self) -> None:
         ran = run(self.OUTPUTS.replace("DURATION", "duration: 1").replace("DEFAULT", ", default: 'yes'"))
         assert ran.text("b") == "yes"
+        ran = run(self.OUTPUTS.replace("DURATION", "duration: 1").replace("DEFAULT", ", default: 1.0"))
+        assert (ran.text("b"), ran.outputs("ask")) == ("1", {"answer": "1"})
 
     @pytest.mark.parametrize(("default", "answer"), [("", "NO"), (", default: MAYBE", "MAYBE")])
     def test_an_input_of_the_same_name_has_a_default_for_it(self, default: str, answer: str) -> None:

@@ -193,6 +193,61 @@ class TestOfTemplates:
         name = "a(0:x)"
         assert ran.text(name) == f"wf-t-{ran[name].id.removeprefix('wf-')} wf[0].{name} {name}"
 
+    def test_inputs_may_be_made_of_one_another_and_of_what_the_node_is(self) -> None:  # SubstituteParams
+        ran = run(
+            """
+            arguments: {parameters: [{name: g, value: G}]}
+            templates:
+            - name: main
+              steps: [[{name: a, template: t, arguments: {parameters: [{name: x, value: "1"}, {name: z,
+                value: "{{workflow.name}}"}]}}]]
+            - name: t
+              inputs: {parameters: [{name: x}, {name: y, default: "{{inputs.parameters.x}}-{{steps.name}}"},
+                {name: z, default: "{{inputs.parameters.x}}"},
+                {name: e, value: "{{=inputs.parameters.y + workflow.parameters.g}} {{hello}}"}]}
+              container: {image: i, args: ["{{inputs.parameters.e}}"]}
+            """
+        )
+        assert ran.text("a") == "1-aG {{hello}}"
+        assert ran.inputs("a") == {"x": "1", "y": "1-a", "z": "wf", "e": "1-aG {{hello}}"}
+
+    def test_what_somebody_else_gives_is_not_looked_into(self) -> None:
+        ran = run(
+            """
+            templates:
+            - {name: main, steps: [[{name: a, template: gen}], [{name: b, template: t, arguments: {parameters: [
+                {name: x, value: "{{steps.a.outputs.result}}"}]}}]]}
+            - name: t
+              inputs: {parameters: [{name: x, default: "{{node.name}}"}, {name: y, default: "{{node.name}}"}]}
+              container: {image: i}
+            """,
+            "gen: {result: '{{node.name}}'}",
+        )
+        assert ran.inputs("b") == {"x": "{{node.name}}", "y": "wf[1].b"}
+
+    def test_inputs_of_attempts(self) -> None:
+        """What is the same for all attempts is the retried node's, such as its name."""
+        ran = run(
+            """
+            templates:
+            - {name: main, steps: [[{name: a, template: t}]]}
+            - name: t
+              retryStrategy: {limit: 1}
+              inputs: {parameters: [{name: x, value: "{{retries}} {{node.name}} {{steps.name}}"},
+                {name: pod, value: "{{pod.name}}"}]}
+              container: {image: i, args: ["{{inputs.parameters.x}} {{node.name}} {{steps.name}}"]}
+            """,
+            "t: {phase: Failed}",
+        )
+        assert ran.inputs("a") == {"x": "{{retries}} wf[0].a a", "pod": "{{pod.name}}"}
+        for number in ("0", "1"):
+            name = f"a({number})"
+            assert ran.inputs(name) == {
+                "x": f"{number} wf[0].a a",
+                "pod": f"wf-t-{ran[name].id.removeprefix('wf-')}",
+            }
+            assert ran.text(name) == f"{number} wf[0].a a wf[0].a a"
+
     def test_an_input_from_a_config_map(self) -> None:
         spec = (
             "templates: [{name: main, inputs: {parameters: [{name: x, "

@@ -15,7 +15,7 @@ from engine.graph.ends import finish, refuse, tell
 from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
 from engine.graph.locks import LockError, Request
-from engine.graph.memo import Key, MemoError, memo_request
+from engine.graph.memo import Key, MemoError, given_memo, memo_request
 from engine.graph.retry import Retry
 from engine.graph.series import Many, Series
 from engine.model.node import ERROR, FAILED, FLAGS, PENDING, RETRY, RUNNING, SUCCEEDED, Node
@@ -162,7 +162,7 @@ class Admission:
             if first and settings.get("synchronization"):
                 requests = self._locking(settings["synchronization"])
             if first and settings.get("memoize"):
-                memo_request(settings["memoize"], self._namespace)
+                given_memo(memo_request(settings["memoize"], self._namespace)[0], self._config_maps)
         except (BindingError, SubstitutionError, LockError, MemoError) as error:
             if existing is None:
                 refuse(graph, invocation, str(error))
@@ -308,7 +308,9 @@ class Admission:
             self._proceed(invocation, node)
             return
         key, longest = memo_request(settings["memoize"], self._namespace)
-        found = self._room.remembered(key, longest, graph.now)
+        found = self._room.remembered(key) or given_memo(key, self._config_maps)
+        if found is not None and not found.good(longest, graph.now):
+            found = None
         node = graph.store.touch(node.id)
         node.memoization_status = {"hit": found is not None, "key": key.key, "cacheName": key.cache}
         if found is None:

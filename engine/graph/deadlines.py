@@ -10,7 +10,7 @@ from typing import Any, Final
 from engine.graph.ends import finish
 from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
-from engine.model.node import ERROR, FAILED, PENDING, POD, Node
+from engine.model.node import ERROR, FAILED, PENDING, POD, SUSPEND, Node
 from engine.substitution.text import SubstitutionError
 from engine.substitution.variables import parse_time
 from rpc.durations import parse_duration
@@ -45,16 +45,19 @@ def limit_leaf(graph: Graph, invocation: Invocation, node: Node) -> None:
     """The leaf runs from now on: see to it that its limits end it.
 
     The `timeout` of a pod is a limit of the pod's; others are to Argo Pending until they end, and so time out as what
-    waits for a lock does.
+    waits for a lock does. But a suspend is Running at once (executeSuspend), and `activeDeadlineSeconds` is of pods
+    alone.
     """
     if invocation.deadline is not None:
         _limit(graph, invocation, invocation.deadline, partial(_expire, graph, invocation, STEP_DEADLINE))
     timeout, active = _limits(graph, invocation)
     since = started(graph, node)
     is_new = not graph.restoring and graph.store.before(node.id).phase == PENDING
-    if timeout is not None and node.type != POD:
-        _limit(graph, invocation, since + timeout, partial(_time_out, graph, invocation))
-    elif timeout is not None:
+    if node.type != POD:
+        if timeout is not None and node.type != SUSPEND:
+            _limit(graph, invocation, since + timeout, partial(_time_out, graph, invocation))
+        return
+    if timeout is not None:
         if is_new and since + timeout - graph.now <= SHORTEST:
             finish(graph, invocation, ERROR, f"{node.name} exceeded its deadline", raised=True)
             return

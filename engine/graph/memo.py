@@ -1,4 +1,7 @@
-"""Outputs remembered across nodes and workflows of one engine (Argo's `memoize`, with memory for its ConfigMap)."""
+"""Outputs remembered across nodes and workflows of one engine (Argo's `memoize`).
+
+They are kept in memory, and not in Argo's ConfigMap; what is in one that is given counts until a node leaves others.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from engine.substitution.variables import parse_time
+from engine.shape import WrongType, check_outputs
+from engine.substitution.variables import config_map_value, parse_time
 from rpc.durations import parse_duration
 
 # What a key of a ConfigMap may be made of (Argo's cache/configmap_cache.go).
@@ -61,6 +65,51 @@ class Memo(NamedTuple):
         """When, in seconds since the epoch."""
         return parse_time(self.finished_at).timestamp() if self.finished_at else 0.0
 
+    def good(self, longest: float | None, now: float) -> bool:
+        """Whether it is at most `longest` seconds older than `now`."""
+        return longest is None or not self.finished_at or now - self.finished <= longest
+
+
+_KIND: Final = "workflows.argoproj.io/configmap-type"
+"""The label that says of a ConfigMap that it is a cache."""
+
+_LONG_AGO: Final = "0001-01-01T00:00:00Z"
+"""When an entry was made that does not say."""
+
+
+class _Entry(msgspec.Struct, rename="camel"):
+    """What Argo keeps under a key (Entry in cache/cache.go)."""
+
+    node_id: str = msgspec.field(default="", name="nodeID")
+    outputs: dict[str, Any] | None = None
+    creation_timestamp: str | None = None
+
+
+def given_memo(key: Key, config_maps: Mapping[str, Mapping[str, Any]]) -> Memo | None:
+    """What the cache has under `key` among the ConfigMaps that are given, those of the key's namespace, by name.
+
+    Raises `MemoError` where it is not labelled as a cache, or the entry is none (cache/configmap_cache.go).
+    """
+    config_map = config_maps.get(key.cache)
+    if config_map is None:
+        return None
+    labels = (config_map.get("metadata") or {}).get("labels")
+    kind = labels.get(_KIND) if isinstance(labels, Mapping) else None
+    if kind != "Cache":
+        label = f"{_KIND} label" if kind is None else f"label {_KIND} = Cache"
+        raise MemoError(f"memoization configmap doesn't have {label}, refusing to use it")
+    text = config_map_value({"name": key.cache, "key": key.key}, config_maps)
+    if not text:
+        return None
+    try:
+        entry = msgspec.json.decode(text, type=_Entry)
+        check_outputs(entry.outputs or {})
+        made = entry.creation_timestamp or _LONG_AGO
+        parse_time(made)
+    except (msgspec.DecodeError, WrongType, ValueError) as error:
+        raise MemoError(f"malformed cache entry: could not unmarshal JSON; unable to parse: {error}") from error
+    return Memo(entry.outputs, made) if entry.node_id else None
+
 
 class Memos:
     """Memos by the key under which a template asked for them, those of all workflows, within `MAX_BYTES`.
@@ -95,11 +144,10 @@ class Memos:
     def _drop(self, key: Key) -> None:
         self._size -= self._memos.pop(key, (None, 0))[1]
 
-    def find(self, key: Key, longest: float | None, now: float) -> Memo | None:
-        """What is remembered under `key`, unless it is more than `longest` seconds older than `now`."""
+    def find(self, key: Key) -> Memo | None:
+        """What is remembered under `key`."""
         memo, _ = self._memos.get(key, (None, 0))
         if memo is None:
             return None
         self._memos.move_to_end(key)
-        age = now - memo.finished if memo.finished_at else 0.0
-        return memo if longest is None or age <= longest else None
+        return memo

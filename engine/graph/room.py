@@ -136,9 +136,9 @@ class Room:
         """What the node leaves, if it succeeds, is to be remembered under that key, for `longest` seconds."""
         self._memoizing[node_id] = key, longest
 
-    def remembered(self, key: Key, longest: float | None, now: float) -> Memo | None:
-        """What a node left under that key, `longest` seconds ago at most."""
-        return self._memoized.get(key) or self._memos.find(key, longest, now)
+    def remembered(self, key: Key) -> Memo | None:
+        """What the last node left under that key."""
+        return self._memoized.get(key) or self._memos.find(key)
 
     # The record
 

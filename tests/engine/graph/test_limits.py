@@ -181,6 +181,21 @@ class TestDeadlines:
         assert (ran["a"].phase, ran["a"].message, ran["[0]"].message) == ("Failed", "timeout", "timeout")
         assert ran.executor.stopped == ["a"]
 
+    @pytest.mark.parametrize(
+        ("limit", "body"),
+        [
+            ("timeout: 5s", "suspend: {duration: 1m}"),
+            ("activeDeadlineSeconds: 5", "suspend: {duration: 1m}"),
+            ("activeDeadlineSeconds: 5", "http: {url: x}"),
+        ],
+    )
+    def test_a_suspend_has_none_and_only_a_pod_has_an_active_deadline(self, limit: str, body: str) -> None:
+        ran = run(
+            f"templateDefaults: {{{limit}}}\ntemplates: [{{name: main, {body}}}]",
+            "{main: {duration: 1m}}" if "http" in body else "",
+        )
+        assert (ran.phase, ran["wf"].finished_at) == ("Succeeded", "2023-11-14T22:14:20Z")
+
     def test_what_is_no_duration_is_an_error(self) -> None:
         ran = run("templates: [{name: main, timeout: '{{workflow.name}}', container: {image: i}}]")
         assert ran.phase == "Error"

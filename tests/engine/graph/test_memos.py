@@ -121,12 +121,64 @@ class TestMemoize:
         assert ran.children("b") == ["[2]"]
 
 
+class TestGivenCaches:
+    """A ConfigMap that Argo has written is among the manifests (cache/configmap_cache.go)."""
+
+    SPEC = """
+        templates:
+        - {name: main, steps: [[{name: a, template: t}], [{name: b, template: t}]]}
+        - name: t
+          memoize: {key: k, cache: {configMap: {name: c}}MAXAGE}
+          container: {image: i}
+          outputs: {parameters: [{name: v, valueFrom: {path: /v}}]}
+        """
+    ENTRY = (
+        '{"nodeID": "x-1", "outputs": {"parameters": [{"name": "v", "value": "old", "valueFrom": {"path": "/v"}}]},'
+        ' "creationTimestamp": "2023-11-14T22:13:00Z", "lastHitTimestamp": "2023-11-14T22:13:00Z"}'
+    )
+
+    def ran(self, entry: str = ENTRY, age: str = "", kind: str | None = "Cache") -> Ran:
+        labels = {"workflows.argoproj.io/configmap-type": kind} if kind is not None else {}
+        given = {"kind": "ConfigMap", "metadata": {"name": "c", "labels": labels}, "data": {"k": entry}}
+        return run(self.SPEC.replace("MAXAGE", age), "{t: {parameters: {v: new}}}", config_maps=[given])
+
+    @pytest.mark.parametrize("age", ["", ", maxAge: 1m"])
+    def test_what_is_in_one_is_not_done_again(self, age: str) -> None:
+        ran = self.ran(age=age)
+        assert (ran.outputs("a"), ran.executor.started) == ({"v": "old"}, {})
+        assert ran["a"].memoization_status == {"hit": True, "key": "k", "cacheName": "c"}
+
+    @pytest.mark.parametrize(
+        ("entry", "age"),
+        [(ENTRY, ", maxAge: 10s"), ("", ""), ('{"outputs": null}', ""), ('{"nodeID": "x-1"}', ", maxAge: 1m")],
+    )
+    def test_what_is_too_old_or_not_there_is_done(self, entry: str, age: str) -> None:
+        ran = self.ran(entry, age)
+        assert list(ran.executor.started) == ["a"]
+        assert ran.outputs("a") == ran.outputs("b") == {"v": "new"}
+
+    @pytest.mark.parametrize(
+        ("entry", "kind", "message"),
+        [
+            (ENTRY, None, "memoization configmap doesn't have workflows.argoproj.io/configmap-type label, refusing"),
+            (ENTRY, "Parameter", "doesn't have label workflows.argoproj.io/configmap-type = Cache, refusing"),
+            ("{", "Cache", "malformed cache entry: could not unmarshal JSON"),
+            ('{"nodeID": "x", "outputs": {"parameters": {}}}', "Cache", "malformed cache entry"),
+            ('{"nodeID": "x", "creationTimestamp": "soon"}', "Cache", "malformed cache entry"),
+        ],
+    )
+    def test_one_that_is_no_cache_is_an_error(self, entry: str, kind: str | None, message: str) -> None:
+        ran = self.ran(entry, kind=kind)
+        assert (ran["a"].phase, ran["[0]"].phase, ran.phase) == ("Error", "Error", "Failed")
+        assert message in ran["a"].message
+
+
 def test_memos_beyond_what_there_is_room_for() -> None:
     memos = Memos(limit=3000)
     for number in range(100):
         memos.save(Key("default", "c", f"k{number}"), Memo({"result": "x" * 100}, None))
-        assert memos.find(Key("default", "c", "k0"), None, 0.0) is not None  # asked for again and again
-    kept = [number for number in range(100) if memos.find(Key("default", "c", f"k{number}"), None, 0.0)]
+        assert memos.find(Key("default", "c", "k0")) is not None  # asked for again and again
+    kept = [number for number in range(100) if memos.find(Key("default", "c", f"k{number}"))]
     assert kept == [0, 97, 98, 99]
     memos.save(Key("default", "c", "k0"), Memo({"result": "x" * 10_000}, None))
-    assert memos.find(Key("default", "c", "k0"), None, 0.0) is None
+    assert memos.find(Key("default", "c", "k0")) is None

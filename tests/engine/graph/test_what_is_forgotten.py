@@ -27,7 +27,7 @@ SPEC = """
     - name: own
       inputs: {parameters: [{name: p, valueFrom: {configMapKeyRef: {name: c, key: k}}}]}
       container: {image: i}
-      memoize: {key: '{{workflow.name}}', maxAge: 1s, cache: {configMap: {name: c}}}
+      memoize: {key: '{{workflow.name}}', maxAge: 1s, cache: {configMap: {name: memos}}}
       synchronization: {semaphores: [{configMapKeyRef: {name: c, key: k}}], mutexes: [{name: 'of-{{workflow.name}}'}]}
 """
 

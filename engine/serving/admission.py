@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import orjson
@@ -15,7 +15,7 @@ from engine.model.large import is_large
 from engine.model.naming import InvalidName, check_namespace
 from engine.model.workflow import InvalidWorkflow, Workflow
 from engine.serving.errors import ApiError, Code, invalid
-from engine.serving.selectors import check_labels
+from engine.serving.selectors import check_annotations, check_labels
 from engine.shape import WrongType, explain
 from engine.templates.catalog import Templates
 from engine.templates.library import Library
@@ -35,6 +35,20 @@ _SERVERS: Final = frozenset(
 """Metadata that is for the server to give."""
 
 
+_Told = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class OwnerReference(msgspec.Struct, rename="camel", omit_defaults=True):
+    """Kubernetes', with what it may not be without."""
+
+    api_version: _Told
+    kind: _Told
+    name: _Told
+    uid: _Told
+    controller: bool | None = None
+    block_owner_deletion: bool | None = None
+
+
 class _Metadata(msgspec.Struct, rename="camel"):
     """Kubernetes' ObjectMeta, as far as it is not for the server to give."""
 
@@ -46,7 +60,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
     labels: dict[str, str | None] | None = None
     annotations: dict[str, str | None] | None = None
     finalizers: list[str] | None = None
-    owner_references: list[Document] | None = None
+    owner_references: list[OwnerReference] | None = None
 
 
 class _Named(msgspec.Struct):
@@ -72,7 +86,11 @@ def manifest_of(body: Any, field: str, namespace: str, kind: str = "Workflow") -
     except msgspec.ValidationError as error:
         raise invalid(f"{field}.{explain(str(error))}") from None
     check_labels(f"{field}.metadata.labels", given.labels or {})
+    check_annotations(f"{field}.metadata.annotations", given.annotations or {})
     metadata = dict(body.get("metadata") or {})
+    for marks, own in (("labels", given.labels), ("annotations", given.annotations)):
+        if own and None in own.values():  # which is an empty text to Go, and refused by clients
+            metadata[marks] = {key: value or "" for key, value in own.items()}
     if namespace and metadata.get("namespace") not in (None, "", namespace):
         raise invalid(
             "the namespace of the provided object does not match the namespace sent on the request:"

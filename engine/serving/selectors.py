@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from engine.serving.errors import invalid
@@ -50,14 +50,24 @@ Selector = Callable[[Mapping[str, str]], bool]
 
 def check_labels(field: str, labels: Mapping[str, str | None]) -> None:
     """Raise `ApiError` for labels that no selector could name, and Kubernetes refuses."""
+    _check_keys(field, labels)
     for key, value in labels.items():
-        if not _ONE_KEY.fullmatch(key):
-            raise invalid(f"{field}: expected keys such as example.com/name, of at most 63 characters, got {key!r}")
         if not _ONE_VALUE.fullmatch(value or ""):
             raise invalid(
                 f"{field}.{key}: expected at most 63 letters, digits, '-', '_' and '.', of which the first and the last"
                 f" are a letter or digit, got {value!r}"
             )
+
+
+def check_annotations(field: str, annotations: Iterable[str]) -> None:
+    """Raise `ApiError` for annotations that Kubernetes refuses: their keys are those of labels, in any case."""
+    _check_keys(field, map(str.lower, annotations))
+
+
+def _check_keys(field: str, keys: Iterable[str]) -> None:
+    for key in keys:
+        if not _ONE_KEY.fullmatch(key):
+            raise invalid(f"{field}: expected keys such as example.com/name, of at most 63 characters, got {key!r}")
 
 
 def label_selector(text: str) -> Selector:

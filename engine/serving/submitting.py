@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 
 from engine.graph.arguments import BindingError, keyed
@@ -16,12 +17,12 @@ from engine.model.node import Node, to_dict
 from engine.model.workflow import Workflow
 from engine.operations import retried, with_parameters, with_spec
 from engine.reconciler import Reconciler
-from engine.serving.admission import admitted, check_path_namespace
+from engine.serving.admission import OwnerReference, admitted, check_path_namespace
 from engine.serving.errors import invalid, not_found
 from engine.serving.guard import Handler
 from engine.serving.records import Record, Records
 from engine.serving.requests import Body, Document, read_body
-from engine.serving.selectors import check_labels
+from engine.serving.selectors import check_annotations, check_labels
 from engine.serving.workflows import Workflows
 from engine.storage.store import Store
 from engine.templates.catalog import CLUSTER_WORKFLOW_TEMPLATE, WORKFLOW_TEMPLATE
@@ -56,7 +57,7 @@ class SubmitOptions(Body):
     service_account: str = ""
     priority: int | None = None
     pod_priority_class_name: str = ""
-    owner_reference: Document | None = None
+    owner_reference: OwnerReference | None = None
     artifacts: list[str] | None = None
     dry_run: bool = False
     server_dry_run: bool = False
@@ -153,11 +154,11 @@ def with_options(document: Document, options: SubmitOptions) -> Document:
     for field, text in (("labels", options.labels), ("annotations", options.annotations)):
         if text:
             pairs = _pairs(field, text)
-            if field == "labels":
-                check_labels("submitOptions.labels", pairs)
+            (check_labels if field == "labels" else check_annotations)(f"submitOptions.{field}", pairs)
             metadata[field] = {**(metadata.get(field) or {}), **pairs}
     if options.owner_reference:
-        metadata["ownerReferences"] = [*(metadata.get("ownerReferences") or ()), options.owner_reference]
+        owner = msgspec.to_builtins(options.owner_reference)
+        metadata["ownerReferences"] = [*(metadata.get("ownerReferences") or ()), owner]
     given = {
         "entrypoint": options.entry_point or None,
         "serviceAccountName": options.service_account or None,

@@ -240,6 +240,7 @@ async def test_a_template_is_submitted_with_options() -> None:
         options = {
             "generateName": "mine-", "entryPoint": "other", "parameters": ["branch=a=b"], "labels": "x=1,y=2",
             "annotations": "z=3", "priority": 7, "serviceAccount": "me",
+            "ownerReference": {"apiVersion": "v1", "kind": "Pod", "name": "one", "uid": "1", "controller": True},
         }  # fmt: skip
         for kind, label in (
             ("WorkflowTemplate", "workflow-template"),
@@ -256,6 +257,7 @@ async def test_a_template_is_submitted_with_options() -> None:
             assert made["metadata"]["name"].startswith("mine-")
             assert made["metadata"]["labels"] == {f"workflows.argoproj.io/{label}": "build", "x": "1", "y": "2"}
             assert made["metadata"]["annotations"] == {"z": "3"}
+            assert made["metadata"]["ownerReferences"] == [options["ownerReference"]]
             spec = made["spec"]
             assert spec["workflowTemplateRef"]["name"] == "build"
             assert (spec["entrypoint"], spec["priority"], spec["serviceAccountName"]) == ("other", 7, "me")
@@ -299,6 +301,8 @@ async def test_what_a_cron_workflow_makes_is_submitted() -> None:
                 {"labels": "x"},
                 {"labels": "a b=c"},
                 {"annotations": "=x"},
+                {"annotations": "a b=x"},
+                {"ownerReference": {"name": "one"}},
                 {"entryPoint": "gone"},
                 {"name": "Upper"},
                 {"priority": "high"},

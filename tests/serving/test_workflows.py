@@ -45,6 +45,19 @@ async def test_what_only_a_server_says_is_not_taken_from_a_manifest() -> None:
         assert made["status"] == {}
 
 
+async def test_labels_and_annotations_without_a_text_have_an_empty_one() -> None:
+    """As Go reads them: a client that reads texts could not read a list in which one is null."""
+    async with inside(PendingExecutor()) as server:
+        metadata = {"name": "a", "labels": {"app": None, "b": "c"}, "annotations": {"Example.com/x": None}}
+        for path, field in ((HERE, "workflow"), ("/api/v1/workflow-templates/default", "template")):
+            status, made = await server.ask("POST", path, {field: {**workflow(), "metadata": metadata}})
+            assert status == 200, made
+            assert made["metadata"]["labels"] == {"app": "", "b": "c"}
+            assert made["metadata"]["annotations"] == {"Example.com/x": ""}
+        listed = (await server.ask("GET", f"{HERE}?listOptions.labelSelector=app=")).body
+        assert [each["metadata"]["name"] for each in listed["items"]] == ["a"]
+
+
 async def test_a_name_is_taken_until_its_workflow_is_deleted() -> None:
     async with inside() as server:
         await server.submit(workflow("one"))
@@ -116,6 +129,14 @@ BAD = {
     "an annotation that is a list": (
         {"workflow": {**workflow(), "metadata": {"name": "a", "annotations": {"a": []}}}}, 400, 3,
         "workflow.metadata.annotations[...]: expected a string, got a list",
+    ),
+    "an annotation of no name": (
+        {"workflow": {**workflow(), "metadata": {"name": "a", "annotations": {"a b": ""}}}}, 400, 3,
+        "workflow.metadata.annotations: expected keys such as example.com/name",
+    ),
+    "an owner of no kind": (
+        {"workflow": {**workflow(), "metadata": {"name": "a", "ownerReferences": [{"apiVersion": "v1", "name": "b"}]}}},
+        400, 3, "workflow.metadata.ownerReferences[0]: expected a kind",
     ),
     "an owner that is a text": (
         {"workflow": {**workflow(), "metadata": {"name": "a", "ownerReferences": ["a"]}}}, 400, 3,

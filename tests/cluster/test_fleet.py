@@ -8,7 +8,7 @@ from tests.cluster.doubles import Leaves, fan
 
 
 async def test_workflows_run_in_child_processes_and_their_leaves_here() -> None:
-    executor, works = Leaves(), [fan(f"w-{number}") for number in range(12)]
+    executor, works = Leaves(), [fan(f"w-{number}") for number in range(24)]
     async with Fleet(executor=executor, shards=2) as fleet:
         await fleet.run(works)
         stats, shards = fleet.stats, fleet.shards
@@ -17,11 +17,11 @@ async def test_workflows_run_in_child_processes_and_their_leaves_here() -> None:
     assert {work.phase for work in works} == {"Succeeded"}
     assert {len(work.nodes) for work in works} == {7}
     assert all(node.phase == "Succeeded" for work in works for node in work.nodes.values())
-    assert len(executor.started) == len(set(executor.started)) == 12 * 4
-    assert stats.leaves_started == 12 * 4
-    assert stats.workflows_succeeded == sum(each.workflows_succeeded for each in shards.values()) == 12
+    assert len(executor.started) == len(set(executor.started)) == 24 * 4
+    assert stats.leaves_started == 24 * 4
+    assert stats.workflows_succeeded == sum(each.workflows_succeeded for each in shards.values()) == 24
     assert set(shards) == {0, 1}
-    assert all(each.workflows_succeeded for each in shards.values())
+    assert all(each.workflows_succeeded for each in shards.values()), "none has all 24, but once in 8 million times"
 
 
 async def test_without_an_executor_each_shard_simulates() -> None:

@@ -91,10 +91,11 @@ class Acting:
         )
 
     def _retry(self, workflow: Workflow, body: ActBody) -> Awaitable[None]:
-        return self._engine.retry(
+        selects = body.restart_successful and bool(body.node_field_selector)
+        return self._engine.retry(  # one of the two without the other says nothing to Argo's server
             workflow,
-            restart_successful=body.restart_successful,
-            node_field_selector=body.node_field_selector,
+            restart_successful=selects,
+            node_field_selector=body.node_field_selector if selects else "",
             parameters=assignments(body.parameters),
         )
 

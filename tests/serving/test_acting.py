@@ -145,6 +145,19 @@ async def test_a_failed_workflow_is_retried() -> None:
         assert (await server.until("one"))["status"]["phase"] == "Failed"
 
 
+async def test_which_nodes_to_restart_is_heeded_where_they_are_to_be_restarted() -> None:
+    """One option without the other is none (Argo's getNodeIDsToReset)."""
+    async with inside(SimulatedExecutor(Outcomes({"bad": [Outcome("Failed")]}))) as server:
+        await failed(server)
+        for options in ({"restartSuccessful": True}, {"nodeFieldSelector": "displayName=good"}):
+            status, again = await server.put("one", "retry", options)
+            assert status == 200
+            assert "good" in {each["displayName"] for each in again["status"]["nodes"].values()}
+            await server.until("one")
+        status, again = await server.put("one", "retry", {**options, "restartSuccessful": True})
+        assert "good" not in {each["displayName"] for each in again["status"]["nodes"].values()}
+
+
 async def test_what_succeeded_or_runs_is_not_retried() -> None:
     async with inside() as server:
         await server.submit(workflow("one"))

@@ -61,13 +61,17 @@ def spec_in_force(document: Document, library: Library) -> Document:
 
 
 def _joined(below: Document, own: Document) -> Document:
-    """A workflow's arguments over those of its WorkflowTemplate, field by field; a value that is empty is one, too."""
+    """A workflow's arguments over those of its WorkflowTemplate, in their order there; a parameter that says what
+    its value is counts as a whole, and leaves nothing of the other one, such as a `valueFrom` (JoinWorkflowSpec)."""
     merged = merge(below, own)
     if merged.get("parameters"):
-        emptied = {each["name"] for each in own.get("parameters") or () if each.get("value") == ""}
-        merged["parameters"] = [
-            {**each, "value": ""} if each["name"] in emptied else each for each in merged["parameters"]
-        ]
+        sources = ("value", "default", "valueFrom")
+        whole = {
+            each["name"]: each
+            for each in own.get("parameters") or ()
+            if any(each.get(source) is not None for source in sources)
+        }
+        merged["parameters"] = [whole.get(each["name"], each) for each in merged["parameters"]]
     return merged
 
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.engine.graph.running import run, workflow
 
@@ -135,7 +136,24 @@ class TestOfTheWorkflow:
         ran = run(workflow(spec), workflow_templates={"t": template})
         found = json.loads(ran.text("wf"))
         assert [each["name"] for each in found] == names.split()
-        assert all(each.get("description") == "d" for each in found if each["name"] != "d")
+        given = {each["name"]: each for each in yaml.safe_load(own)}
+        assert all(each == given.get(each["name"], {"description": "d", **each}) for each in found)
+
+    def test_a_parameter_with_a_value_is_the_workflows_as_a_whole(self) -> None:  # JoinWorkflowSpec
+        source = {"configMapKeyRef": {"name": "c", "key": "k"}}
+        template = {
+            "spec": {
+                "entrypoint": "main",
+                "arguments": {
+                    "parameters": [{"name": "a", "value": "1", "enum": ["1"]}, {"name": "b", "valueFrom": source}]
+                },
+                "templates": [{"name": "main", "container": {"image": "i", "args": ["{{workflow.parameters}}"]}}],
+            },
+        }
+        own = [{"name": "a", "valueFrom": source}, {"name": "b", "value": "2"}]
+        spec = f"{{workflowTemplateRef: {{name: t}}, arguments: {{parameters: {own}}}}}"
+        ran = run(workflow(spec), workflow_templates={"t": template}, config_maps={"c": {"data": {"k": "v"}}})
+        assert json.loads(ran.text("wf")) == own
 
     def test_a_parameter_of_the_workflow_template_may_be_emptied(self) -> None:
         template = {

@@ -15,6 +15,9 @@ LABEL_PHASE: Final = "workflows.argoproj.io/phase"
 LABEL_COMPLETED: Final = "workflows.argoproj.io/completed"
 
 
+_RUNNING: Final = {LABEL_PHASE: "Running", LABEL_COMPLETED: "false"}
+
+
 def _with_status(document: dict[str, Any], labels: Mapping[str, str], **fields: Any) -> dict[str, Any]:
     metadata = {**document["metadata"], "labels": {**(document["metadata"].get("labels") or {}), **labels}}
     return {**document, "metadata": metadata, "status": {**document["status"], **fields}}
@@ -28,8 +31,7 @@ def running(document: dict[str, Any], now: float) -> dict[str, Any]:
     if status.get("phase") == "Pending":
         document = {**document, "status": {key: value for key, value in status.items() if key != "message"}}
     started = status.get("startedAt") or timestamp(now)
-    labels = {LABEL_PHASE: "Running", LABEL_COMPLETED: "false"}
-    document = _with_status(document, labels, phase="Running", startedAt=started)
+    document = _with_status(document, _RUNNING, phase="Running", startedAt=started)
     if not document["metadata"].get("creationTimestamp"):
         document["metadata"]["creationTimestamp"] = started
     return document
@@ -58,20 +60,15 @@ def finished(document: dict[str, Any], phase: str, message: str, now: float, *, 
 
 
 def begun_again(document: dict[str, Any], now: float) -> dict[str, Any]:
-    """A finished workflow that is to go on: nothing says any more that it is over, or why (Argo's retry)."""
-    labels = {
-        name: value
-        for name, value in (document["metadata"].get("labels") or {}).items()
-        if name not in (LABEL_PHASE, LABEL_COMPLETED)
-    }
-    metadata = {**document["metadata"], "labels": labels}
-    status = {
-        field: value for field, value in document["status"].items() if field not in ("phase", "message", "finishedAt")
-    }
+    """A finished workflow that is to go on: it runs, and nothing says that it was over, or why (Argo's retry)."""
+    status = {field: value for field, value in document["status"].items() if field not in ("message", "finishedAt")}
     others = [each for each in status.get("conditions") or () if each.get("type") != "Completed"]
-    status["conditions"] = [*others, {"type": "Completed", "status": "False"}]
-    status["startedAt"] = timestamp(now)
-    return {**document, "metadata": metadata, "status": status}
+    fields = {
+        "phase": "Running",
+        "startedAt": timestamp(now),
+        "conditions": [*others, {"type": "Completed", "status": "False"}],
+    }
+    return _with_status({**document, "status": status}, _RUNNING, **fields)
 
 
 def with_progress(document: dict[str, Any], progress: str) -> dict[str, Any]:

@@ -203,14 +203,15 @@ class TestWhatIsKept:
 
 
 class TestTheWorkflow:
-    def test_says_no_more_that_it_is_over(self) -> None:
+    def test_runs_and_says_no_more_that_it_is_over(self) -> None:
+        """As Argo's createNewRetryWorkflow leaves it."""
         work = drive("templates: [{name: main, steps: [[{name: a, template: gen}]]}]", FAILED).workflow
         status = work.document["status"]
         assert status["phase"] == "Failed"
         Engine().retry(work)
         status, labels = work.document["status"], work.document["metadata"]["labels"]
-        assert (work.phase, work.message, "finishedAt" in status) == ("", "", False)
-        assert not {"workflows.argoproj.io/phase", "workflows.argoproj.io/completed"} & labels.keys()
+        assert (work.phase, work.message, "finishedAt" in status) == ("Running", "", False)
+        assert labels == {"workflows.argoproj.io/phase": "Running", "workflows.argoproj.io/completed": "false"}
         assert {"type": "Completed", "status": "False"} in status["conditions"]
         assert {node.display_name: node.phase for node in work.nodes.values()} == {"wf": "Running", "[0]": "Running"}
 
@@ -386,4 +387,4 @@ class TestTheExecutor:
                 raise OSError("no such pod")
 
         Engine(executor=Stubborn()).retry(work)
-        assert work.phase == ""
+        assert work.phase == "Running"

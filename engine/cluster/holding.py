@@ -116,7 +116,7 @@ class Roster(Roll[Held]):
         try:
             encode(result)
             for each in (result, *(result.containers.values() if result.containers is not None else ())):
-                "".join((each.phase, each.message, each.pod_ip, each.progress))
+                "".join((each.phase, each.message, each.pod_ip, each.progress, each.host_node_name))
                 if each.outputs is not None:
                     check_outputs(each.outputs)
                     orjson.dumps(each.outputs)  # which has a bound on how deep it may be

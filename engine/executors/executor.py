@@ -22,7 +22,7 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     ``phase`` is Succeeded, Failed, Error, Skipped, or Running for a daemon that is up; ``outputs`` has Argo's JSON
     shape (``result``, ``exitCode``, ``parameters``, ``artifacts``); ``containers`` tells the containers of a container
     set apart, by name. ``progress`` is how far it is, such as ``"3/10"``, empty where nothing is said of that; with
-    Running it may be reported as often as it changes.
+    Running it may be reported as often as it changes. ``host_node_name`` is the machine that a pod is on.
     """
 
     phase: str
@@ -31,6 +31,7 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     pod_ip: str = ""
     containers: dict[str, Result] | None = None
     progress: str = ""
+    host_node_name: str = ""
 
     @property
     def ended(self) -> bool:

@@ -82,6 +82,9 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
             return
         graph.store.progressed(graph.store.touch(node.id), result.progress)
         node = graph.store.nodes[node.id]
+    if result.host_node_name:
+        node = graph.store.touch(node.id)
+        node.host_node_name = result.host_node_name
     daemon = template.daemon
     if result.phase == RUNNING:
         if daemon:

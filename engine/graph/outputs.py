@@ -11,7 +11,7 @@ from engine.expressions import ExpressionError, evaluate
 from engine.expressions.errors import Invalid
 from engine.expressions.gotext import go_json, go_string
 from engine.graph.nodes import NodeStore
-from engine.model.node import RETRY, SUCCEEDED, Node
+from engine.model.node import POD, RETRY, SUCCEEDED, Node
 from engine.model.pace import PIECE
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, environment, render_string
@@ -19,6 +19,10 @@ from engine.substitution.variables import compact_json, text_of
 from engine.templates.template import Template
 
 Document = Mapping[str, Any]
+
+
+THIS_HOST: Final = "localhost"
+"""Where a pod is of which its executor does not say: a workflow that reads it is not to wait for ever."""
 
 
 class OutputError(Exception):
@@ -44,8 +48,8 @@ def step_variables(prefix: str, node: Node) -> dict[str, Any]:
         variables[f"{prefix}.finishedAt"] = node.finished_at
     if node.pod_ip:
         variables[f"{prefix}.ip"] = node.pod_ip
-    if node.host_node_name:
-        variables[f"{prefix}.hostNodeName"] = node.host_node_name
+    if node.host_node_name or node.type == POD:
+        variables[f"{prefix}.hostNodeName"] = node.host_node_name or THIS_HOST
     outputs = node.outputs or {}
     if outputs.get("result") is not None:
         variables[f"{prefix}.outputs.result"] = outputs["result"]

@@ -52,6 +52,7 @@ ODD = {
     "a container": odd(containers=["main"]),
     "a list": odd(outputs=[]),
     "an address": odd(pod_ip=b"127.0.0.1"),
+    "a host": odd(host_node_name=b"node-7"),
     "no containers": odd(containers=[]),
 }
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
+import msgspec
 import pytest
 
+from engine import Engine, Node, Result, Workflow
 from engine.substitution.variables import parse_time
-from tests.engine.graph.running import START, run
+from tests.engine.graph.running import START, Ran, Recorder, outcomes, run, workflow
 
 
 class TestSuspend:
@@ -171,6 +175,30 @@ class TestContainerSets:
 def test_the_kinds_of_leaves(body: str, type_: str) -> None:
     ran = run(f"templates: [{{name: main, {body}}}]")
     assert (ran.phase, ran["wf"].type) == ("Succeeded", type_)
+
+
+class TestWhereAPodIs:
+    SPEC = """
+        templates:
+        - {name: main, steps: [[{name: a, template: leaf}], [{name: b, template: echo,
+            arguments: {parameters: [{name: text, value: "{{steps.a.hostNodeName}}"}]}}]]}
+        """
+
+    def test_it_is_here_where_its_executor_does_not_say(self) -> None:
+        ran = run(self.SPEC)
+        assert (ran.phase, ran.text("b"), ran["a"].host_node_name) == ("Succeeded", "localhost", "")
+
+    async def test_its_executor_may_say_so(self) -> None:
+        class Placed(Recorder):
+            def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Result | None:
+                result = super().start(workflow, template, node)
+                return msgspec.structs.replace(result, host_node_name="node-7") if result is not None else None
+
+        work, executor = workflow(self.SPEC), Placed(outcomes(""))
+        async with Engine(executor=executor) as engine:
+            await engine.run([work])
+        ran = Ran(work, executor, "")
+        assert (ran.text("b"), ran["a"].host_node_name) == ("node-7", "node-7")
 
 
 class TestOutputs:

@@ -163,7 +163,7 @@ def _parameter(parameter: Document, scope: Scope) -> dict[str, Any]:
     try:
         if source.get("expression"):
             expression = render_string(source["expression"], scope, allow_unresolved=True)
-            result = evaluate(expression, environment(scope), clock=scope.clock)
+            result = evaluate(expression, environment(_produced(scope)), clock=scope.clock)
             if result is None:
                 raise OutputError(f'failed to evaluate expression "{expression}"')
             return {**kept, "value": go_string(result)}
@@ -178,14 +178,33 @@ def _parameter(parameter: Document, scope: Scope) -> dict[str, Any]:
     return {**kept, "value": found}
 
 
+_GIVEN: Final = "workflow."
+_PRODUCED: Final = ("steps.", "tasks.", "workflow.outputs.")
+
+
+def _produced(scope: Scope) -> dict[str, Any]:
+    """What the outputs of a steps or DAG template are made of: its inputs, and what nodes have left. Of the workflow's
+    variables Argo's scope (its createScope) has no others."""
+    known = scope.flatten()
+    return {name: known[name] for name in known if not name.startswith(_GIVEN) or name.startswith(_PRODUCED)}
+
+
 def _reference(text: str, scope: Scope) -> str | None:
-    """The value of ``{{steps.a.outputs.parameters.b}}``, given whole; None where ``a`` never ran."""
-    name = text.strip().removeprefix("{{").removesuffix("}}").strip()
-    if "{{" in name or name.startswith("="):
-        return render_string(text, scope)
-    if name not in scope:
-        raise OutputError(f'Unable to resolve: "{name}"')
+    """The value of ``{{steps.a.outputs.parameters.b}}``, given whole; None where ``a`` never ran.
+
+    Any other tag has been filled in by then, and what it stands for is taken for the name of a variable, as in Argo.
+    """
+    name = _bare(text)
+    if name not in scope or not name.startswith(_PRODUCED):
+        given = {key: value for key, value in scope.flatten().items() if not key.startswith(_PRODUCED)}
+        name = _bare(render_string(text, given, allow_unresolved=True))
+        if name not in scope or (name.startswith(_GIVEN) and not name.startswith(_PRODUCED)):
+            raise OutputError(f'Unable to resolve: "{name}"')
     return None if scope[name] is None else text_of(scope[name])
+
+
+def _bare(tag: str) -> str:
+    return tag.strip().removeprefix("{{").removesuffix("}}").strip()
 
 
 def resolve_artifact(artifact: Document, scope: Scope) -> Document | None:
@@ -213,12 +232,12 @@ def resolve_artifact(artifact: Document, scope: Scope) -> Document | None:
 
 def _find_artifact(artifact: Document, scope: Scope) -> Document:
     expression = artifact.get("fromExpression")
-    name = (artifact.get("from") or "").strip().removeprefix("{{").removesuffix("}}").strip()
+    name = _bare(artifact.get("from") or "")
     if not expression and name.startswith("="):
         expression = name[1:]
     if expression:
         # An expression chooses between artifacts, and need not see what they are made of.
-        known = scope.flatten()
+        known = _produced(scope)
         artifacts = {f"artifact {key}": value for key, value in known.items() if isinstance(value, Mapping)}
         seen = {key: f"artifact {key}" if isinstance(value, Mapping) else value for key, value in known.items()}
         found: Any = artifacts.get(str(evaluate(expression, environment(seen), clock=scope.clock)))

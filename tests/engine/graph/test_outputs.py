@@ -31,6 +31,40 @@ class TestParameters:
         assert ran.outputs("wf") == {"o": value}
         assert ran["wf"].outputs == {"parameters": [{"name": "o", "value": value}]}
 
+    @pytest.mark.parametrize(
+        ("source", "reason"),
+        [
+            ("parameter: '{{workflow.name}}'", 'Unable to resolve: "wf"'),
+            ("parameter: '{{inputs.parameters.x}}'", 'Unable to resolve: "X"'),
+            ("parameter: workflow.name", 'Unable to resolve: "workflow.name"'),
+            ("parameter: '{{=steps.s.outputs.result}}'", 'Unable to resolve: "=steps.s.outputs.result"'),
+            ("parameter: '{{steps.s.outputs.result}}!'", 'Unable to resolve: "steps.s.outputs.result}}!"'),
+            ("expression: workflow.name", "unknown name workflow (1:1)"),
+        ],
+    )
+    def test_what_stands_in_no_scope_of_outputs(self, source: str, reason: str) -> None:  # scope.go
+        spec = ONE.replace("WHEN", "").replace(
+            "outputs:", "inputs: {parameters: [{name: x, value: X}]}\n      outputs:"
+        )
+        ran = run(spec.replace("SOURCE", source))
+        assert (ran["wf"].phase, ran["wf"].message) == ("Error", reason)
+        assert run(spec.replace("SOURCE", f"{source}, default: d")).outputs("wf") == {"o": "d"}
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "parameter: '{{steps.s.outputs.{{inputs.parameters.x}}}}'",
+            "parameter: 'steps.s.outputs.result'",
+            "parameter: 'inputs.parameters.y'",
+            "expression: \"inputs.parameters.x == 'result' ? inputs.parameters.y : '{{workflow.name}}'\"",
+            "expression: \"'{{inputs.parameters.y}}'\"",
+        ],
+    )
+    def test_inputs_may_be_part_of_it(self, source: str) -> None:
+        inputs = "inputs: {parameters: [{name: x, value: result}, {name: y, value: r}]}\n      outputs:"
+        ran = run(ONE.replace("WHEN", "").replace("outputs:", inputs).replace("SOURCE", source), "{gen: {result: r}}")
+        assert ran.outputs("wf") == {"o": "r"}
+
     def test_the_default_counts_where_there_is_nothing(self) -> None:
         source = "parameter: '{{steps.a.outputs.parameters.v}}', default: '{{workflow.name}}'"
         ran = run(ONE.replace("SOURCE", source).replace("WHEN", ", when: 'false'"))

@@ -148,10 +148,19 @@ class Outcomes:
             names = [f"{scope}{name}" for name in names for scope in scopes]
         return next((name for name in names if name in self._outcomes), None)
 
-    def named(self, workflow: str, display_name: str) -> Outcome | None:
-        """The outcome given for a node of that display name, if any: what a container of a container set asks for."""
+    def named(self, workflow: str, display_name: str, pod: Node, retries: int) -> Outcome | None:
+        """How a container of a container set ends in that pod, None where nothing is said of it.
+
+        It runs up to `retries` times again in there until it succeeds; the next attempt of the pod takes up the list
+        behind those runs.
+        """
         key = self._first(workflow, [f"{NODE}{display_name}"])
-        return self._outcomes[key][0] if key is not None else None
+        if key is None:
+            return None
+        outcomes, attempt = self._outcomes[key], _ATTEMPT.search(pod.name)
+        first = min(int(attempt.group(1)) * (retries + 1) if attempt is not None else 0, len(outcomes) - 1)
+        runs = outcomes[first : first + retries + 1]
+        return next((run for run in runs if run.phase == SUCCEEDED), runs[-1])
 
 
 SUCCESS: Final = Outcome()

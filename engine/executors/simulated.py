@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,6 +22,9 @@ _TELLING: Final = frozenset({"outputs", "containerSet", "suspend", "daemon"})
 
 EMISSARY_FAILED: Final = "64"
 """The exit code of a container that Argo itself could not start."""
+
+
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
 
 
 class PendingExecutor:
@@ -86,7 +90,7 @@ class SimulatedExecutor:
             self._chosen.setdefault(workflow.uid, {})[node.id] = outcome
         if template.get("daemon") and outcome.phase == SUCCEEDED and not outcome.seconds:
             return Result(RUNNING, pod_ip="127.0.0.1")
-        result = self._result(workflow, outcome, template)
+        result = self._result(workflow, outcome, template, node)
         if not outcome.seconds:
             if not self.outcomes:
                 self._usual = template, workflow.namespace, result
@@ -134,7 +138,7 @@ class SimulatedExecutor:
             result = self._alike[kind] = Result(SUCCEEDED, "", outputs)
         return result
 
-    def _result(self, workflow: Workflow, outcome: Outcome, template: Document) -> Result:
+    def _result(self, workflow: Workflow, outcome: Outcome, template: Document, node: Node) -> Result:
         home, called = workflow.namespace, str(template.get("name") or "")
         outputs = outputs_of(
             outcome,
@@ -143,7 +147,7 @@ class SimulatedExecutor:
             has_result=has_result(template),
             make_up=lambda output: self._make_up(Output(home, called, output)),
         )
-        containers = self._containers(workflow.key, (template.get("containerSet") or {}).get("containers") or ())
+        containers = self._containers(workflow.key, template.get("containerSet") or {}, node)
         failed = next((each for each in containers.items() if each[1].phase != SUCCEEDED), None)
         if failed is not None and outcome.phase == SUCCEEDED:
             name, result = failed
@@ -163,14 +167,16 @@ class SimulatedExecutor:
         looped = output in self.lists or output._replace(namespace="") in self.lists
         return self.made_up.setdefault(output, "[]" if looped else "")
 
-    def _containers(self, workflow: str, containers: Sequence[Document]) -> dict[str, Result]:
+    def _containers(self, workflow: str, group: Document, pod: Node) -> dict[str, Result]:
         """What becomes of those containers of a set that the outcomes name, and of those that wait for them in vain.
 
         A container whose dependency failed is not started: Argo's emissary gives up with an exit code of its own.
         """
         results: dict[str, Result] = {}
+        containers: Sequence[Document] = group.get("containers") or ()
+        retries = _retries(group)
         for container in containers:
-            named = self.outcomes.named(workflow, container["name"])
+            named = self.outcomes.named(workflow, container["name"], pod, retries)
             if named is not None:
                 outputs = outputs_of(named, {}, default_exit_code=True, has_result=True)
                 text = "" if named.phase == SUCCEEDED else f"{_exit_message(container['name'], outputs['exitCode'])}: "
@@ -199,6 +205,12 @@ def is_silent(executor: Executor) -> bool:
     if isinstance(executor, Hosted):
         return not executor.busy
     return isinstance(executor, SimulatedExecutor | PendingExecutor)
+
+
+def _retries(group: Document) -> int:
+    """How often each container of the set runs again, besides the first time (Argo's ContainerSetRetryStrategy)."""
+    text = str((group.get("retryStrategy") or {}).get("retries") or "")
+    return int(text) if _COUNT.fullmatch(text) else 0
 
 
 def _exit_message(container: str, exit_code: str) -> str:

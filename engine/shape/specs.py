@@ -174,10 +174,17 @@ class NamedContainer(Container, kw_only=True):
     dependencies: list[str] | None = None
 
 
+class ContainerRetries(Shape):
+    """``containerSet.retryStrategy``."""
+
+    retries: Scalar = None
+
+
 class ContainerSet(Shape):
     """``containerSet``."""
 
     containers: list[NamedContainer] | None = None
+    retry_strategy: ContainerRetries | None = None
     volume_mounts: list[VolumeMount] | None = None
 
 

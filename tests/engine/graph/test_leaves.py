@@ -155,6 +155,25 @@ class TestContainerSets:
         assert ran["main"].phase == "Error"
         assert ran["main"].message == ('main: Error (exit code 64): dependency "x" exited with non-zero code: 3')
 
+    @pytest.mark.parametrize(
+        ("retries", "limit", "phases"),
+        [
+            ("", "0", {"a": "Failed", "a(0)": "Failed"}),
+            ("retryStrategy: {retries: 1}, ", "0", {"a": "Failed", "a(0)": "Failed"}),
+            ("retryStrategy: {retries: '2', duration: 1s}, ", "0", {"a": "Succeeded", "a(0)": "Succeeded"}),
+            ("", "2", {"a": "Succeeded", "a(0)": "Failed", "a(1)": "Failed", "a(2)": "Succeeded"}),
+            ("retryStrategy: {retries: 1}, ", "1", {"a": "Succeeded", "a(0)": "Failed", "a(1)": "Succeeded"}),
+        ],
+    )
+    def test_a_container_runs_again_in_its_pod_and_with_it(
+        self, retries: str, limit: str, phases: dict[str, str]
+    ) -> None:
+        spec = self.SPEC.replace(
+            "containerSet: {", f"retryStrategy: {{limit: {limit}}}\n          containerSet: {{{retries}"
+        )
+        ran = run(spec, "{'node:x': [{phase: Failed}, {phase: Failed}, {}]}")
+        assert {name: phase for name, phase in ran.phases.items() if name.startswith("a")} == phases
+
     def test_only_the_main_container_has_an_exit_code_that_others_see(self) -> None:
         assert (run(self.SPEC)["a"].outputs or {})["exitCode"] == "0"
         ran = run("templates: [{name: main, containerSet: {containers: [{name: x, image: i}]}}]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
@@ -24,6 +25,7 @@ from engine.model.clock import timestamp
 from engine.model.node import FAILED, FULFILLED, PLUGIN, RUNNING, UNSUCCESSFUL, Node
 from engine.model.pace import PIECE, Pieces, batched, in_order, used_up
 from engine.substitution.scope import Scope
+from engine.substitution.text import SubstitutionError, render_string
 from engine.templates.template import Condition, Resolving, Template
 
 Document = Mapping[str, Any]
@@ -165,6 +167,9 @@ class Graph:
         scope.update(invocation.variables)
         if invocation.extra:
             scope.update(invocation.extra)
+        for name, path in invocation.resolved.unfixed.items():
+            with suppress(SubstitutionError):
+                scope[name] = render_string(path, scope, allow_unresolved=True)
         return scope
 
     def names_of(self, invocation: Invocation) -> Scope:

@@ -251,7 +251,8 @@ class Template:
         self.inputs: Text = compile_json({"parameters": self.parameters, "artifacts": self.artifacts})
         self.outputs: Document = document.get("outputs") or {}
         self.declared: Text = compile_json(self.outputs)
-        self.derived = frozenset(each["name"] for each in self.parameters if _is_derived(each))
+        derived = (each["name"] for each in self.parameters if self.inputs.tags and _is_derived(each))
+        self.derived = frozenset(derived) or NO_NAMES
         """The inputs whose own values name others, or what only the node knows."""
         self.open = bool(self.inputs.tags) or any(each.get("valueFrom") for each in self.parameters)
         """Whether its inputs may depend on more than the arguments that it is called with."""
@@ -296,6 +297,8 @@ class Template:
             if item["path"]
         }
         """Variables that the template itself defines, whoever calls it: paths of artifacts and parameters."""
+        self.unfixed: dict[str, str] = {name: path for name, path in self.fixed.items() if "{{" in path}
+        """Those of them in which there is something to fill in."""
         self.conditions: dict[str, Condition | None] | None = None
         """On what the tasks of a DAG run, once that has been read; None for one that waits for nothing."""
 

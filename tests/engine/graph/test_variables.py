@@ -229,6 +229,21 @@ class TestOfTemplates:
         assert ran.text("a") == "1-aG {{hello}}"
         assert ran.inputs("a") == {"x": "1", "y": "1-a", "z": "wf", "e": "1-aG {{hello}}"}
 
+    def test_paths_may_be_made_of_inputs(self) -> None:
+        ran = run(
+            """
+            templates:
+            - name: main
+              inputs: {parameters: [{name: x, value: a}], artifacts: [{name: f, path: "/{{workflow.name}}",
+                raw: {data: d}}]}
+              outputs: {artifacts: [{name: o, path: "/{{inputs.parameters.x}}"}],
+                parameters: [{name: p, valueFrom: {path: "/{{=inputs.parameters.x + 'b'}}"}}]}
+              container: {image: i, args: ["{{inputs.artifacts.f.path}} {{outputs.artifacts.o.path}}
+                {{outputs.parameters.p.path}}"]}
+            """
+        )
+        assert ran.text("wf") == "/wf /a /ab"
+
     def test_what_somebody_else_gives_is_not_looked_into(self) -> None:
         ran = run(
             """

@@ -79,6 +79,11 @@ class TestSuspend:
         assert ran.text("b") == "42"
         assert ran.outputs("ask") == {"answer": "42"}
 
+    @pytest.mark.parametrize("duration", ["-5", "-5s", "0", "+0s"])
+    def test_one_that_is_over_already(self, duration: str) -> None:
+        ran = run(f"templates: [{{name: main, suspend: {{duration: '{duration}'}}}}]")
+        assert (ran.phase, ran.executor.clock()) == ("Succeeded", START)
+
     def test_a_duration_that_is_none(self) -> None:
         ran = run("templates: [{name: main, suspend: {duration: soon}}]")
         assert ran.phase == "Error"

@@ -217,7 +217,7 @@ def again(document: Document) -> Document:
     }
     version = document.get("apiVersion") or "argoproj.io/v1alpha1"
     again = {"apiVersion": version, "kind": "Workflow", "metadata": metadata, "spec": document["spec"]}
-    taken = {"shutdown": None, "suspend": None}
+    taken = {"shutdown": None}
     if document["spec"].get("activeDeadlineSeconds") == 0:
         taken["activeDeadlineSeconds"] = None  # that is how it was terminated once
     return with_spec(again, **taken)

@@ -186,6 +186,16 @@ async def test_a_workflow_is_resubmitted() -> None:
         assert len(ended["status"]["nodes"]) == 5
 
 
+async def test_one_that_was_suspended_as_it_ended_is_resubmitted_so() -> None:
+    """Argo's FormulateResubmitWorkflow carries over the spec, but for its end."""
+    async with inside() as server:
+        await server.submit(workflow("one", suspend=True))
+        assert (await server.put("one", "terminate")).status == 200
+        await server.until("one")
+        _, again = await server.put("one", "resubmit")
+        assert (again["spec"]["suspend"], again["spec"].get("shutdown")) == (True, None)
+
+
 def tree(document: Document) -> list[tuple[str, int]]:
     """The names of nodes without the workflow's, and how many children each has."""
     name, nodes = document["metadata"]["name"], document["status"]["nodes"].values()

@@ -16,6 +16,7 @@ from engine.model.naming import InvalidName, check_namespace
 from engine.model.workflow import InvalidWorkflow, Workflow
 from engine.serving.errors import ApiError, Code, invalid
 from engine.serving.selectors import check_annotations, check_labels
+from engine.serving.texts import make_texts
 from engine.shape import WrongType, explain
 from engine.templates.catalog import Templates
 from engine.templates.library import Library
@@ -121,7 +122,8 @@ async def admitted(document: Document, templates: Templates) -> Workflow:
 
 
 async def looked_at(document: Document, look: Callable[[], _T], *, large: bool = False) -> _T:
-    """What `look` finds in a document: in another thread where that, or what it refers to, is ``large``.
+    """What `look` finds in a document, whose parameters are texts from then on (`make_texts`): in another thread where
+    that, or what it refers to, is ``large``.
 
     Raises `ApiError` for what is no JSON.
     """
@@ -131,6 +133,7 @@ async def looked_at(document: Document, look: Callable[[], _T], *, large: bool =
             orjson.dumps(document)
         except TypeError as error:  # numbers of more than 64 bits, and what is very deep
             raise invalid(f"body: {error}") from None
+        make_texts(document)
         return look()
 
     return await asyncio.to_thread(checked) if large or is_large(document) else checked()

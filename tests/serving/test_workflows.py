@@ -9,7 +9,7 @@ import pytest
 
 from engine import PendingExecutor
 from engine.serving.requests import AT_A_TIME
-from tests.serving.inside import inside, leaf, workflow
+from tests.serving.inside import Document, inside, leaf, workflow
 
 pytestmark = pytest.mark.usefixtures("engine_or_fleet")
 
@@ -56,6 +56,34 @@ async def test_labels_and_annotations_without_a_text_have_an_empty_one() -> None
             assert made["metadata"]["annotations"] == {"Example.com/x": ""}
         listed = (await server.ask("GET", f"{HERE}?listOptions.labelSelector=app=")).body
         assert [each["metadata"]["name"] for each in listed["items"]] == ["a"]
+
+
+def passing(value: Any, default: Any, choices: list[Any]) -> Document:
+    """A spec with values of parameters wherever there may be some; a plugin, and items, with what looks so."""
+    given = {"parameters": [{"name": "a", "value": value, "enum": choices}]}
+    step = {"name": "x", "template": "one", "arguments": given, "withItems": [{"parameters": [{"value": 1}]}]}
+    inputs = {"parameters": [{"name": "a", "default": default}]}
+    one = {"name": "one", "inputs": inputs, "plugin": {"x": {"parameters": [{"value": 1}]}}}
+    hooks = {"exit": {"template": "one", "arguments": given}}
+    templates = [{"name": "main", "steps": [[step]]}, one]
+    return {"entrypoint": "main", "arguments": given, "hooks": hooks, "templates": templates}
+
+
+async def test_values_of_parameters_are_texts() -> None:
+    """As Argo's AnyString has them: a client that reads texts could not read a list in which one is a number."""
+    spec = passing(5, 1.5, [5, True])
+    workflow = {"metadata": {"name": "w"}, "spec": spec}
+    cron = {"metadata": {"name": "w"}, "spec": {"schedule": "@yearly", "workflowSpec": spec}}
+    async with inside(PendingExecutor()) as server:
+        for path, field, manifest in (
+            (f"{HERE}/lint", "workflow", workflow),
+            (HERE, "workflow", workflow),
+            ("/api/v1/workflow-templates/default", "template", workflow),
+            ("/api/v1/cron-workflows/default", "cronWorkflow", cron),
+        ):
+            status, made = await server.ask("POST", path, {field: manifest})
+            assert status == 200, made
+            assert made["spec"].get("workflowSpec", made["spec"]) == passing("5", "1.5", ["5", "true"])
 
 
 async def test_a_name_is_taken_until_its_workflow_is_deleted() -> None:

@@ -89,9 +89,6 @@ def manifest_of(body: Any, field: str, namespace: str, kind: str = "Workflow") -
     check_labels(f"{field}.metadata.labels", given.labels or {})
     check_annotations(f"{field}.metadata.annotations", given.annotations or {})
     metadata = dict(body.get("metadata") or {})
-    for marks, own in (("labels", given.labels), ("annotations", given.annotations)):
-        if own and None in own.values():  # which is an empty text to Go, and refused by clients
-            metadata[marks] = {key: value or "" for key, value in own.items()}
     if namespace and metadata.get("namespace") not in (None, "", namespace):
         raise invalid(
             "the namespace of the provided object does not match the namespace sent on the request:"
@@ -122,8 +119,8 @@ async def admitted(document: Document, templates: Templates) -> Workflow:
 
 
 async def looked_at(document: Document, look: Callable[[], _T], *, large: bool = False) -> _T:
-    """What `look` finds in a document, whose parameters are texts from then on (`make_texts`): in another thread where
-    that, or what it refers to, is ``large``.
+    """What `look` finds in a document, in which is text from then on what clients read as such (`make_texts`): in
+    another thread where that, or what it refers to, is ``large``.
 
     Raises `ApiError` for what is no JSON.
     """

@@ -1,4 +1,4 @@
-"""Values of parameters as Argo's server has them: texts, be they numbers or flags in a manifest (its AnyString).
+"""What is text to Argo's server, whatever a manifest has: values of parameters (its AnyString), labels and the like.
 
 Clients that expect texts, as Hera does, could read no list in which one is something else.
 """
@@ -11,13 +11,15 @@ from engine.substitution.variables import text_of
 
 _ON_THE_WAY: Final = frozenset(
     {"spec", "workflowSpec", "templates", "templateDefaults", "inline", "steps", "dag", "tasks", "arguments"}
-    | {"inputs", "outputs"}
+    | {"inputs", "outputs", "metadata", "podMetadata", "workflowMetadata"}
 )
-"""Fields beneath which there are parameters. What plugins are told, and items of loops, are not among them."""
+"""Fields beneath which there are some. What plugins are told, and items of loops, are not among them."""
+_MAPS: Final = frozenset({"labels", "annotations", "nodeSelector"})
+"""Of texts: one that is null is an empty one to Go."""
 
 
 def make_texts(part: Any) -> None:
-    """Make texts of the values of all parameters in a manifest, or a part of it, in place."""
+    """Make texts of what are to be some in a manifest, or a part of it, in place."""
     if isinstance(part, list):
         for each in part:
             make_texts(each)
@@ -26,6 +28,8 @@ def make_texts(part: Any) -> None:
             if field == "parameters" and isinstance(value, list):
                 for each in value:
                     _parameter(each)
+            elif field in _MAPS and isinstance(value, dict):
+                value.update({key: "" for key, each in value.items() if each is None})
             elif field == "hooks" and isinstance(value, dict):
                 make_texts(list(value.values()))
             elif field in _ON_THE_WAY:

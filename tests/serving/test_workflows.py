@@ -45,13 +45,18 @@ async def test_what_only_a_server_says_is_not_taken_from_a_manifest() -> None:
         assert made["status"] == {}
 
 
-async def test_labels_and_annotations_without_a_text_have_an_empty_one() -> None:
+async def test_what_is_to_be_a_text_and_is_null_is_an_empty_one() -> None:
     """As Go reads them: a client that reads texts could not read a list in which one is null."""
     async with inside(PendingExecutor()) as server:
         metadata = {"name": "a", "labels": {"app": None, "b": "c"}, "annotations": {"Example.com/x": None}}
         for path, field in ((HERE, "workflow"), ("/api/v1/workflow-templates/default", "template")):
-            status, made = await server.ask("POST", path, {field: {**workflow(), "metadata": metadata}})
+            manifest = workflow(podMetadata={"labels": {"p": None}}, nodeSelector={"zone": None, "disk": "ssd"})
+            manifest["spec"]["templates"][0]["metadata"] = {"annotations": {"q": None}}
+            status, made = await server.ask("POST", path, {field: {**manifest, "metadata": metadata}})
             assert status == 200, made
+            assert made["spec"]["podMetadata"] == {"labels": {"p": ""}}
+            assert made["spec"]["nodeSelector"] == {"zone": "", "disk": "ssd"}
+            assert made["spec"]["templates"][0]["metadata"] == {"annotations": {"q": ""}}
             assert made["metadata"]["labels"] == {"app": "", "b": "c"}
             assert made["metadata"]["annotations"] == {"Example.com/x": ""}
         listed = (await server.ask("GET", f"{HERE}?listOptions.labelSelector=app=")).body

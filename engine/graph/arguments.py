@@ -8,8 +8,9 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from engine.expressions.budget import budgeted
 from engine.substitution.scope import Scope
-from engine.substitution.text import SubstitutionError, render_string
+from engine.substitution.text import MAX_FILLED, SubstitutionError, TooLarge, render_string
 from engine.substitution.variables import absent_key, config_map_value, json_parameters, text_of
 from engine.templates.template import Template
 
@@ -73,10 +74,15 @@ def bind(
 def _complete(left: list[dict[str, Any]], bound: list[dict[str, Any]], scope: Scope) -> None:
     """Fill in what inputs name of one another, now that each has a value: Argo does that with the inputs that the node
     shows, and again with what is made from these. Tags that cannot be filled in stay."""
-    for _ in range(2):
-        known = Scope(scope, {f"inputs.parameters.{each['name']}": each["value"] for each in bound})
-        for each in left:
-            each["value"] = render_string(each["value"], known, allow_unresolved=True)
+    with budgeted():  # they are parts of one text
+        for _ in range(2):
+            known = Scope(scope, {f"inputs.parameters.{each['name']}": each["value"] for each in bound})
+            size = 0
+            for each in left:
+                each["value"] = render_string(each["value"], known, allow_unresolved=True)
+                size += len(each["value"])
+                if size > MAX_FILLED:
+                    raise TooLarge("what the inputs stand for is too large")
 
 
 def attempted(template: Template, inputs: msgspec.Raw | None, scope: Scope) -> msgspec.Raw | None:

@@ -229,6 +229,19 @@ class TestOfTemplates:
         assert ran.text("a") == "1-aG {{hello}}"
         assert ran.inputs("a") == {"x": "1", "y": "1-a", "z": "wf", "e": "1-aG {{hello}}"}
 
+    def test_inputs_that_are_made_of_one_another_do_not_fill_the_memory(self) -> None:
+        more = ", ".join(f"{{name: x{n}, value: '{'{{inputs.parameters.x}}' * 100}'}}" for n in range(10))
+        ran = run(
+            f"""
+            templates:
+            - {{name: main, steps: [[{{name: a, template: gen}}], [{{name: b, template: t, arguments: {{parameters: [
+                {{name: x, value: "{{{{steps.a.outputs.result}}}}"}}]}}}}]]}}
+            - {{name: t, inputs: {{parameters: [{{name: x}}, {more}]}}, container: {{image: i}}}}
+            """,
+            f"gen: {{result: {'x' * 20_000}}}",
+        )
+        assert (ran["b"].phase, ran["b"].message) == ("Error", "what the inputs stand for is too large")
+
     def test_paths_may_be_made_of_inputs(self) -> None:
         ran = run(
             """

@@ -10,7 +10,7 @@ from typing import Any, Final
 from engine.graph import containers
 from engine.graph.graph import Graph
 from engine.graph.invocation import Inside, Invocation
-from engine.model.node import ERROR, FAILED, FLAGS, RETRY, SKIPPED_TYPE, SUCCEEDED, Node
+from engine.model.node import DAG, ERROR, FAILED, FLAGS, RETRY, SKIPPED_TYPE, STEPS, SUCCEEDED, Node
 from engine.model.pace import Pieces
 
 Document = Mapping[str, Any]
@@ -119,7 +119,11 @@ def _conclude(graph: Graph, invocation: Invocation, node: Node, *, lost: bool) -
 def tell(graph: Graph, invocation: Invocation, node: Node, *, lost: bool = False) -> None:
     """Tell the parent what became of the call, which may be the end of the template that it stands in."""
     boundary, parent = invocation.boundary, invocation.parent
-    if boundary is not None and boundary.template is not None and boundary.template.fail_fast:
+    fails_fast = boundary is not None and boundary.template is not None and boundary.template.fail_fast
+    # That steps or a DAG ended Argo finds on its way through what they stand in, which it judges at once; of a pod it
+    # knows before it goes inside (executeTemplate in operator.go, which asks checkParallelism first).
+    judged_first = node.type in (STEPS, DAG)
+    if fails_fast and not judged_first:
         note_end(graph, boundary, failed=node.unsuccessful)
     if lost:  # the parent was told that it is done when it came up
         graph.turns.tell(parent.child_lost, invocation.key, node.id)
@@ -127,6 +131,8 @@ def tell(graph: Graph, invocation: Invocation, node: Node, *, lost: bool = False
         graph.turns.tell(parent.child_raised, invocation.key, node.id)
     else:
         graph.turns.emit(parent, invocation.key, invocation.node_id)
+    if fails_fast and judged_first:
+        note_end(graph, boundary, failed=node.unsuccessful)
 
 
 def note_end(graph: Graph, boundary: Invocation | None, *, failed: bool) -> None:

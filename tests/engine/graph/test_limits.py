@@ -108,6 +108,31 @@ class TestFailFast:
         assert (ran.phase, ran["b"].phase, ran["x"].phase) == ("Failed", "Running", "Running")
         assert ran.executor.stopped == ["x"]
 
+    def test_steps_inside_that_failed_are_forgiven_where_nothing_comes_after_them(self) -> None:
+        ran = run(
+            "templates: [{name: main, failFast: true, steps: [[{name: a, template: inner,"
+            " continueOn: {failed: true}}]]}, {name: inner, steps: [[{name: x, template: leaf}]]}]",
+            "{leaf: {phase: Failed}}",
+        )
+        assert (ran["a"].phase, ran.phase) == ("Failed", "Succeeded")
+
+    def test_nothing_begins_after_steps_inside_that_failed(self) -> None:
+        ran = run(
+            "templates: [{name: main, failFast: true, steps: [[{name: a, template: inner, continueOn: {failed: true}}],"
+            " [{name: b, template: leaf}]]}, {name: inner, steps: [[{name: x, template: leaf}]]}]",
+            "{leaf: {phase: Failed}}",
+        )
+        assert (ran.phases["[1]"], ran.phase, ran.message) == ("Failed", "Failed", self.MESSAGE)
+        assert "b" not in ran.nodes
+
+    def test_a_dag_inside_that_erred_gives_its_phase(self) -> None:
+        ran = run(
+            "templates: [{name: main, failFast: true, dag: {tasks: [{name: a, template: inner}]}},"
+            " {name: inner, dag: {tasks: [{name: x, template: leaf}]}}]",
+            "{leaf: {phase: Error}}",
+        )
+        assert (ran["a"].phase, ran.phase) == ("Error", "Error")
+
 
 class TestDeadlines:
     def test_of_the_workflow(self) -> None:

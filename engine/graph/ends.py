@@ -21,9 +21,8 @@ FAIL_FAST: Final = "template has failed or errored children and failFast enabled
 def create_skipped(
     graph: Graph, name: str, call: Document, boundary: Invocation | None, phase: str, message: str
 ) -> Node:
-    """The node of a call that never runs: Skipped, Omitted, or in Error before it began."""
-    if phase == ERROR:
-        note_end(graph, boundary, failed=True)
+    """The node of a call that never runs: Skipped, Omitted, or in Error before it began, which is no failure to
+    `failFast` (getUnsuccessfulChildrenCounter)."""
     return graph.create(
         name,
         SKIPPED_TYPE,
@@ -120,11 +119,12 @@ def tell(graph: Graph, invocation: Invocation, node: Node, *, lost: bool = False
     """Tell the parent what became of the call, which may be the end of the template that it stands in."""
     boundary, parent = invocation.boundary, invocation.parent
     fails_fast = boundary is not None and boundary.template is not None and boundary.template.fail_fast
+    failed = node.unsuccessful and node.type != SKIPPED_TYPE
     # That steps or a DAG ended Argo finds on its way through what they stand in, which it judges at once; of a pod it
     # knows before it goes inside (executeTemplate in operator.go, which asks checkParallelism first).
     judged_first = node.type in (STEPS, DAG)
     if fails_fast and not judged_first:
-        note_end(graph, boundary, failed=node.unsuccessful)
+        note_end(graph, boundary, failed=failed)
     if lost:  # the parent was told that it is done when it came up
         graph.turns.tell(parent.child_lost, invocation.key, node.id)
     elif invocation.raised:
@@ -132,7 +132,7 @@ def tell(graph: Graph, invocation: Invocation, node: Node, *, lost: bool = False
     else:
         graph.turns.emit(parent, invocation.key, invocation.node_id)
     if fails_fast and judged_first:
-        note_end(graph, boundary, failed=node.unsuccessful)
+        note_end(graph, boundary, failed=failed)
 
 
 def note_end(graph: Graph, boundary: Invocation | None, *, failed: bool) -> None:

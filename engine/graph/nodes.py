@@ -102,7 +102,9 @@ class NodeStore:
         self._places = {key: place for place, key in enumerate(nodes)}
         self.made = len(nodes)
         """How many nodes there have been."""
-        self._failed_in = {node.boundary_id for node in nodes.values() if node.unsuccessful}
+        self._failed_in = {
+            node.boundary_id for node in nodes.values() if node.unsuccessful and node.type != SKIPPED_TYPE
+        }
         self._done, self._total = self._committed = _sum(nodes.values()) if nodes else (0, 0)
         """How many of the leaves are done, of how many (Argo's progress updater), now and before the pass."""
 

@@ -133,6 +133,13 @@ class TestFailFast:
         )
         assert (ran["a"].phase, ran.phase) == ("Error", "Error")
 
+    def test_a_task_that_never_ran_is_no_failure(self) -> None:
+        ran = run(
+            "templates: [{name: main, failFast: true, dag: {tasks: [{name: a, template: leaf, when: '1 +'},"
+            " {name: b, template: leaf}, {name: c, template: leaf, depends: b}]}}]"
+        )
+        assert (ran["a"].phase, ran["c"].phase, ran.phase) == ("Error", "Succeeded", "Error")
+
 
 class TestDeadlines:
     def test_of_the_workflow(self) -> None:

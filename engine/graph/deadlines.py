@@ -11,7 +11,7 @@ from typing import Any, Final
 from engine.graph.ends import finish
 from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
-from engine.model.node import ERROR, FAILED, PENDING, POD, SUSPEND, Node
+from engine.model.node import ERROR, FAILED, PENDING, PLUGIN, POD, SUSPEND, Node
 from engine.substitution.text import SubstitutionError
 from engine.substitution.variables import parse_time
 from rpc.durations import parse_nanoseconds
@@ -50,23 +50,22 @@ def limit_leaf(graph: Graph, invocation: Invocation, node: Node) -> None:
 
     The `timeout` of a pod is a limit of the pod's; others are to Argo Pending until they end, and so time out as what
     waits for a lock does. But a suspend is Running at once (executeSuspend), and `activeDeadlineSeconds` is of pods
-    alone.
+    alone: here of what a plugin executes, too.
     """
     if invocation.deadline is not None:
         _limit(graph, invocation, invocation.deadline, partial(_expire, graph, invocation, STEP_DEADLINE))
     timeout, active = _limits(graph, invocation)
     since = started(graph, node)
     is_new = not graph.restoring and graph.store.before(node.id).phase == PENDING
-    if node.type != POD:
-        if timeout is not None and node.type != SUSPEND:
-            _limit(graph, invocation, since + timeout, partial(_time_out, graph, invocation))
-        return
-    if timeout is not None:
+    if timeout is not None and node.type != POD and node.type != SUSPEND:
+        _limit(graph, invocation, since + timeout, partial(_time_out, graph, invocation))
+    elif timeout is not None and node.type == POD:
         if is_new and since + timeout - graph.now <= SHORTEST:
             finish(graph, invocation, ERROR, f"{node.name} exceeded its deadline", raised=True)
             return
         _limit(graph, invocation, since + timeout, partial(_expire, graph, invocation, POD_DEADLINE))
-    if active is not None:  # of the pod, which was not there while the node waited for a lock
+    if active is not None and node.type in (POD, PLUGIN):
+        # Of the pod, which was not there while the node waited for a lock.
         begun = invocation.since if invocation.since is not None else since
         _limit(graph, invocation, begun + active, partial(_expire, graph, invocation, POD_DEADLINE))
 

@@ -95,7 +95,7 @@ WHOLE = yaml.safe_load(
         archiveLocation: {hdfs: {addresses: [a], path: /p, hdfsUser: u}}
       - name: gen
         script: {image: i, source: x}
-        memoize: {key: k, maxAge: 1h, cache: {configMap: {name: c}}}
+        memoize: {key: k, maxAge: 1h, cache: {configMap: {name: memos}}}
       - name: echo
         inputs: {parameters: [{name: t}]}
         container: {args: ["{{inputs.parameters.t}}"]}

@@ -119,6 +119,7 @@ class _Tree:
             for child in node.children or ():
                 self._parents.setdefault(child, []).append(key)
         self._handled = self._find_handled()
+        self._superseded = self._find_superseded()
         exit_handler = f"{workflow.name}.onExit"
         self._deleted = {
             key
@@ -142,6 +143,21 @@ class _Tree:
                     stack.append(parent)
         return found
 
+    def _find_superseded(self) -> set[str]:
+        """The attempts of retried steps and DAGs that another one followed, with all inside them. They are over: of
+        what is reopened Argo goes on with the last attempt, and leaves the others Running for ever."""
+        found: set[str] = set()
+        for node in self._nodes.values():
+            if node.type == RETRY:
+                attempts = [key for key in node.children or () if _is(self._nodes[key], "retried")]
+                stack = [key for key in attempts[:-1] if not self.was_started(self._nodes[key])]
+                while stack:
+                    key = stack.pop()
+                    if key not in found:
+                        found.add(key)
+                        stack.extend(self._nodes[key].children or ())
+        return found
+
     # Which nodes to begin with
 
     def origins(self) -> list[str]:
@@ -153,7 +169,7 @@ class _Tree:
             order.update(dict.fromkeys(new))
             queue.extend(new)
         order.update(dict.fromkeys(self._nodes))  # what nothing leads to comes last
-        return [key for key in order if key in self._wanted or self._has_failed(key)]
+        return [key for key in order if key not in self._superseded and (key in self._wanted or self._has_failed(key))]
 
     def _has_failed(self, key: str) -> bool:
         node = self._nodes[key]
@@ -190,7 +206,8 @@ class _Tree:
         blamed = {outer for key in blamed for outer in (self._nodes[key].boundary_id, *self._parents.get(key, ()))}
         blamed |= self._deleted
         for key, node in self._nodes.items():
-            if node.unsuccessful and node.type not in _ORIGINS and not self.was_started(node) and key not in blamed:
+            by_others = node.unsuccessful and node.type not in _ORIGINS and not self.was_started(node)
+            if by_others and key not in blamed and key not in self._superseded:
                 self._reopened.add(key)
                 self._reopen_around(key)
 

@@ -97,6 +97,34 @@ class TestWhatRunsAgain:
         assert ran.started == ["a(0)"]
         assert ran.children("a") == ["a(0)"]
 
+    def test_the_last_attempt_of_retried_steps(self) -> None:
+        ran = drive(
+            "templates: [{name: main, steps: [[{name: a, template: again}]]}, {name: again, retryStrategy: {limit: 1}, "
+            "steps: [[{name: x, template: leaf}], [{name: b, template: inner}]]}, "
+            "{name: inner, retryStrategy: {limit: 1}, container: {image: i}}]",
+            ("{inner: {phase: Failed}}", "{}"),
+            retry(),
+        )
+        assert ran.phase == "Succeeded"
+        assert ran.started == ["b(0)"]
+        assert {name: ran[name].phase for name in ("a", "a(0)", "a(1)")} == {
+            "a": "Succeeded",
+            "a(0)": "Failed",
+            "a(1)": "Succeeded",
+        }
+        assert "Running" not in {node.phase for node in ran.workflow.nodes.values()}
+
+    def test_nothing_of_retried_steps_that_succeeded_in_the_end(self) -> None:
+        ran = drive(
+            "templates: [{name: main, steps: [[{name: a, template: again}], [{name: z, template: leaf}]]}, "
+            "{name: again, retryStrategy: {limit: 1}, steps: [[{name: b, template: gen}]]}]",
+            ("{gen: [{phase: Failed}, {}], leaf: {phase: Failed}}", "{}"),
+            retry(),
+        )
+        assert ran.phase == "Succeeded"
+        assert ran.started == ["z"]
+        assert (ran["a(0)"].phase, ran["a(1)"].phase) == ("Failed", "Succeeded")
+
     def test_the_pod_of_a_failed_container(self) -> None:
         spec = (
             "templates: [{name: main, steps: [[{name: p, template: set}]]}, "

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Never
+from typing import Any
 
 import pytest
 
-from engine import Engine, Node, OperationError, Workflow
+from engine import Engine, OperationError, Workflow
 from tests.engine.graph.running import run
 from tests.engine.operations.driving import Operation, drive, reloaded
 
@@ -374,45 +373,3 @@ class TestRefused:
             FAILED,
         )
         assert "each failure was handled by a node that succeeded after it" in self.refused(ran.workflow)
-
-
-class TestTheExecutor:
-    def test_forgets_the_leaves_that_run_again(self) -> None:
-        work = drive(
-            "templates: [{name: main, steps: [[{name: a, template: leaf}], [{name: b, template: gen}]]}]", FAILED
-        )
-        ran = drive(reloaded(work.workflow), "{}", retry())
-        assert ran.executor.stopped == ["b"]
-        assert ran.started == ["b"]
-
-    def test_is_told_nothing_of_suspends_that_it_was_never_given(self) -> None:
-        work = drive(
-            "templates: [{name: main, steps: [[{name: w, template: wait}, {name: a, template: leaf}]]}]",
-            "{}",
-            lambda engine, work: engine.stop(work),
-        ).workflow
-        assert work.phase == "Failed"
-        stopped = []
-
-        class Own:
-            def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> None:
-                return None
-
-            def stop(self, workflow: Workflow, node: Node) -> None:
-                stopped.append(node.display_name)
-
-        Engine(executor=Own()).retry(work, restart_successful=True, node_field_selector="displayName=a")
-        assert stopped == ["a"]
-
-    def test_that_fails_to_do_so_does_not_keep_the_workflow_from_going_on(self) -> None:
-        work = drive("templates: [{name: main, steps: [[{name: a, template: gen}]]}]", FAILED).workflow
-
-        class Stubborn:
-            def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> Never:
-                raise AssertionError("nothing is started by an operation")
-
-            def stop(self, workflow: Workflow, node: Node) -> Never:
-                raise OSError("no such pod")
-
-        Engine(executor=Stubborn()).retry(work)
-        assert work.phase == "Running"

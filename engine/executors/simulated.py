@@ -23,7 +23,6 @@ _TELLING: Final = frozenset({"outputs", "containerSet", "suspend", "daemon"})
 EMISSARY_FAILED: Final = "64"
 """The exit code of a container that Argo itself could not start."""
 
-
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
 
 

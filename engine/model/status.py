@@ -14,7 +14,6 @@ from engine.model.clock import timestamp
 LABEL_PHASE: Final = "workflows.argoproj.io/phase"
 LABEL_COMPLETED: Final = "workflows.argoproj.io/completed"
 
-
 _RUNNING: Final = {LABEL_PHASE: "Running", LABEL_COMPLETED: "false"}
 
 

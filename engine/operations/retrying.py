@@ -150,13 +150,17 @@ class _Tree:
         for node in self._nodes.values():
             if node.type == RETRY:
                 attempts = [key for key in node.children or () if _is(self._nodes[key], "retried")]
-                stack = [key for key in attempts[:-1] if not self.was_started(self._nodes[key])]
-                while stack:
-                    key = stack.pop()
-                    if key not in found:
-                        found.add(key)
-                        stack.extend(self._nodes[key].children or ())
+                self._add([key for key in attempts[:-1] if not self.was_started(self._nodes[key])], found)
         return found
+
+    def _add(self, keys: list[str], found: set[str]) -> None:
+        """Add nodes, and all below them, to those that were found."""
+        stack = [*keys]
+        while stack:
+            key = stack.pop()
+            if key not in found:
+                found.add(key)
+                stack.extend(self._nodes[key].children or ())
 
     # Which nodes to begin with
 
@@ -197,7 +201,7 @@ class _Tree:
         if node.type == CONTAINER and node.boundary_id in self._nodes:
             key = node.boundary_id
         if key not in self._deleted:
-            self._delete(key)
+            self._add([key], self._deleted)
             self._reopen_around(key)
 
     def reopen_blameless(self) -> None:
@@ -215,22 +219,13 @@ class _Tree:
         """Delete what was omitted in what is reopened, unless something went on from there."""
         for key, node in self._nodes.items():
             if node.phase == OMITTED and node.boundary_id in self._reopened and key not in self._handled:
-                self._delete(key)
+                self._add([key], self._deleted)
 
     def empty_groups(self) -> None:
         """Delete what is below the groups that are reopened: with other arguments loops may have other turns."""
         for key in self._reopened - self._deleted:
             if self._nodes[key].type in _GROUPS:
-                for child in self._nodes[key].children or ():
-                    self._delete(child)
-
-    def _delete(self, key: str) -> None:
-        stack = [key]
-        while stack:
-            key = stack.pop()
-            if key not in self._deleted:
-                self._deleted.add(key)
-                stack.extend(self._nodes[key].children or ())
+                self._add([*(self._nodes[key].children or ())], self._deleted)
 
     def _reopen_around(self, key: str) -> None:
         """Reopen all that a node is part of; the node whose hook it is stays as it is, but for what that is part of."""

@@ -304,8 +304,7 @@ class Admission:
         known = node.memoization_status
         if known is not None:  # it was asked before this walk began
             key = Key(self._namespace, known.get("cacheName") or "", known.get("key") or "")
-            self._room.memoize(node.id, key, memo_request(settings["memoize"], self._namespace)[1])
-            self._proceed(invocation, node)
+            self._memoize(invocation, node, key, memo_request(settings["memoize"], self._namespace)[1])
             return
         key, longest = memo_request(settings["memoize"], self._namespace)
         found = self._room.remembered(key) or given_memo(key, self._config_maps)
@@ -314,8 +313,12 @@ class Admission:
         node = graph.store.touch(node.id)
         node.memoization_status = {"hit": found is not None, "key": key.key, "cacheName": key.cache}
         if found is None:
-            self._room.memoize(node.id, key, longest)
-            self._proceed(invocation, node)
+            self._memoize(invocation, node, key, longest)
             return
         self._park(invocation, node)
         finish(graph, invocation, SUCCEEDED, "", outputs=found.outputs)
+
+    def _memoize(self, invocation: Invocation, node: Node, key: Key, longest: float | None) -> None:
+        if invocation.resolved.kind.memoized:
+            self._room.memoize(node.id, key, longest)
+        self._proceed(invocation, node)

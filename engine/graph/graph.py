@@ -176,21 +176,24 @@ class Graph:
         """Of these the ones that hold before its inputs do: who it is, and which attempt."""
         template = invocation.resolved
         scope = Scope(self.scope, template.fixed)
-        scope.update(self.called(invocation))
+        scope.update(invocation.attempt or self.called(invocation))
         if template.reads_pod:
             scope["pod.name"] = self.pod_name(invocation)
-        if invocation.attempt:
-            scope.update(invocation.attempt)
         return scope
 
     def called(self, invocation: Invocation) -> dict[str, str]:
-        """What its node is called; its attempts are called the same (Argo fills that in before it knows of them)."""
+        """What its node is called; its attempts are called the same (Argo fills that in before it knows of them).
+
+        To Argo all but the tasks of a DAG are steps, the entrypoint and hooks ones without a name (executeTemplate).
+        """
         names = {"node.name": invocation.name}
         if invocation.resolved.reads_name:
-            boundary = invocation.boundary
-            inside = boundary is not None and not invocation.flag
-            own = relative_name(invocation.name, boundary.name) if boundary is not None and inside else ""
-            names["steps.name"] = names["tasks.name"] = own
+            boundary = invocation.boundary if not invocation.flag else None
+            if boundary is None:
+                names["steps.name"] = ""
+            else:
+                kind = "tasks" if boundary.resolved.kind.name == "dag" else "steps"
+                names[f"{kind}.name"] = relative_name(invocation.name, boundary.name)
         return names
 
     def pod_name(self, invocation: Invocation) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from engine.shape import WrongType, check_outputs
 from engine.substitution.variables import config_map_value, parse_time
-from rpc.durations import parse_duration
+from rpc.durations import parse_nanoseconds
 
 # What a key of a ConfigMap may be made of (Argo's cache/configmap_cache.go).
 _KEY: Final = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
@@ -48,7 +48,7 @@ def memo_request(memoize: Mapping[str, Any], namespace: str) -> tuple[Key, float
     if not memoize.get("maxAge"):
         return Key(namespace, cache, key), None
     try:
-        return Key(namespace, cache, key), parse_duration(str(memoize["maxAge"]))
+        return Key(namespace, cache, key), parse_nanoseconds(str(memoize["maxAge"])) / 1e9
     except ValueError as error:
         raise MemoError(f"invalid memoize.maxAge: {error}") from error
 

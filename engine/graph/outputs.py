@@ -14,7 +14,7 @@ from engine.graph.nodes import NodeStore
 from engine.model.node import POD, RETRY, SUCCEEDED, Node
 from engine.model.pace import PIECE
 from engine.substitution.scope import Scope
-from engine.substitution.text import SubstitutionError, environment, render_string
+from engine.substitution.text import SubstitutionError, environment, item_text, render_string
 from engine.substitution.variables import compact_json, text_of
 from engine.templates.template import Template
 
@@ -146,7 +146,7 @@ def template_outputs(template: Template, scope: Scope) -> dict[str, Any] | None:
         outputs["parameters"] = [_parameter(parameter, scope) for parameter in template.outputs["parameters"]]
     if template.outputs.get("artifacts"):
         try:
-            found = (resolve_artifact(artifact, scope) for artifact in template.outputs["artifacts"])
+            found = (resolve_artifact(artifact, scope, _ABSENT) for artifact in template.outputs["artifacts"])
             outputs["artifacts"] = [artifact for artifact in found if artifact is not None]
         except OutputError as error:
             raise OutputError(f"unable to resolve outputs from scope: {error}") from error
@@ -199,7 +199,7 @@ def _reference(text: str, scope: Scope) -> str | None:
         given = {key: value for key, value in scope.flatten().items() if not key.startswith(_PRODUCED)}
         name = _bare(render_string(text, given, allow_unresolved=True))
         if name not in scope or (name.startswith(_GIVEN) and not name.startswith(_PRODUCED)):
-            raise OutputError(f'Unable to resolve: "{name}"')
+            raise OutputError(f'{_ABSENT}: "{name}"')
     return None if scope[name] is None else text_of(scope[name])
 
 
@@ -207,8 +207,13 @@ def _bare(tag: str) -> str:
     return tag.strip().removeprefix("{{").removesuffix("}}").strip()
 
 
-def resolve_artifact(artifact: Document, scope: Scope) -> Document | None:
-    """The artifact that `from` or `fromExpression` names, under its new name; None for an optional one not there.
+_ABSENT: Final = "Unable to resolve"
+"""What is wrong where an artifact is named that is not there; of what a template leaves nothing else is optional."""
+
+
+def resolve_artifact(artifact: Document, scope: Scope, forgiven: str = "") -> Document | None:
+    """The artifact that `from` or `fromExpression` names, under its new name; None for an optional one that cannot be
+    had because of what begins with ``forgiven``.
 
     Artifacts travel by reference: what is passed on is where the artifact lies. Raises `OutputError`.
     """
@@ -217,7 +222,7 @@ def resolve_artifact(artifact: Document, scope: Scope) -> Document | None:
     try:
         found = _find_artifact(artifact, scope)
     except (ExpressionError, OutputError) as error:
-        if artifact.get("optional"):
+        if artifact.get("optional") and str(error).startswith(forgiven):
             return None
         raise OutputError(str(error)) from error
     located = {key: value for key, value in found.items() if key not in ("globalName", "optional", "path", "name")}
@@ -234,7 +239,7 @@ def _find_artifact(artifact: Document, scope: Scope) -> Document:
     expression = artifact.get("fromExpression")
     name = _bare(artifact.get("from") or "")
     if not expression and name.startswith("="):
-        expression = name[1:]
+        name = _bare(_named(name[1:], scope))
     if expression:
         # An expression chooses between artifacts, and need not see what they are made of.
         known = _produced(scope)
@@ -244,10 +249,23 @@ def _find_artifact(artifact: Document, scope: Scope) -> Document:
     elif name in scope:
         found = scope[name]
     else:
-        raise OutputError(f'Unable to resolve: "{name}"')
+        raise OutputError(f'{_ABSENT}: "{name}"')
     if not isinstance(found, Mapping):
         raise OutputError(f"Variable {{{{{expression or name}}}}} is not an artifact")
     return found
+
+
+def _named(expression: str, scope: Scope) -> str:
+    """The name that an expression in `from` makes up: it sees texts alone, and no artifact that it could choose, as
+    the other tags of a step (Argo's ResolveVar refuses what that leaves)."""
+    texts = {key: value for key, value in scope.flatten().items() if isinstance(value, str)}
+    try:
+        found = evaluate(expression, environment(texts), clock=scope.clock)
+    except ExpressionError:
+        found = None
+    if found is None:
+        raise OutputError(f"Unable to compile: {go_json(expression)}")
+    return item_text(found)
 
 
 def leaf_outputs(declared: Document, given: Document, location: str) -> dict[str, Any] | None:

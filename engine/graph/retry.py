@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any, Final
 
 from engine.expressions import ExpressionError, evaluate
+from engine.graph.deadlines import seconds
 from engine.graph.ends import come_up, finish, found_up
 from engine.graph.graph import Invoking
 from engine.graph.invocation import Body, Invocation
 from engine.model.node import ERROR, FAILED, SUCCEEDED, Node
 from engine.substitution.text import environment
 from engine.substitution.variables import parse_time
-from rpc.durations import parse_duration
 
 ALWAYS: Final = "Always"
 ON_FAILURE: Final = "OnFailure"
@@ -52,12 +52,11 @@ def integer(value: object, field: str) -> int | None:
 
 
 def duration(value: object) -> float:
-    """Seconds, from a bare number of them or Go's notation (Argo's ParseStringToDuration). Raises `RetryError`."""
-    text = str(value)
+    """Seconds, which may be less than none. Raises `RetryError`."""
     try:
-        return parse_duration(f"{text}s" if text.isdigit() else text)
+        return seconds(value)
     except ValueError as error:
-        raise RetryError(f"unable to parse {text} as a duration: {error}") from error
+        raise RetryError(f"unable to parse {value} as a duration: {error}") from error
 
 
 class Retry(Body):
@@ -168,7 +167,7 @@ class Retry(Body):
 
     def _set_deadline(self) -> None:
         longest = (self.strategy.get("backoff") or {}).get("maxDuration")
-        if longest and self.deadline is None:
+        if longest not in (None, "") and self.deadline is None:
             first = self.graph.store[self.attempts[0]].started_at
             self.deadline = (parse_time(first).timestamp() if first else self.graph.now) + duration(longest)
 
@@ -221,7 +220,7 @@ class Retry(Body):
 
     def _delay(self, backoff: Mapping[str, Any]) -> float:
         """Seconds to wait: duration x factor^(attempts - 1), at most `cap`."""
-        if not backoff.get("duration"):
+        if backoff.get("duration") in (None, ""):
             raise RetryError("no base duration specified for retryStrategy")
         delay = base = duration(backoff["duration"])
         factor = integer(backoff.get("factor"), "backoff.factor")
@@ -229,8 +228,8 @@ class Retry(Body):
             try:
                 delay = base * float(factor) ** (len(self.attempts) - 1)
             except OverflowError:
-                delay = float("inf")
-        cap = duration(backoff["cap"]) if backoff.get("cap") else LONGEST
+                delay = base * LONGEST
+        cap = duration(backoff["cap"]) if backoff.get("cap") not in (None, "") else LONGEST
         return min(delay, cap, LONGEST)
 
     def _verdict(self, last: Node) -> str | None:
@@ -262,13 +261,13 @@ class Retry(Body):
         if not self.attempts or not self.attempts[-1]:
             return _NO_ATTEMPT
         last = self.graph.store[self.attempts[-1]]
-        seconds = 0
+        took = 0
         if last.started_at and last.finished_at:
-            seconds = int((parse_time(last.finished_at) - parse_time(last.started_at)).total_seconds())
+            took = int((parse_time(last.finished_at) - parse_time(last.started_at)).total_seconds())
         return {
             "lastRetry.exitCode": str((last.outputs or {}).get("exitCode", unknown)),
             "lastRetry.status": last.phase,
-            "lastRetry.duration": str(seconds),
+            "lastRetry.duration": str(took),
             "lastRetry.message": last.message,
         }
 
@@ -287,12 +286,25 @@ _NO_ATTEMPT: Final = {
 }
 
 
-def humanized(seconds: float) -> str:
-    """A duration in words, as nodes that wait show it."""
-    parts = []
-    rest = int(seconds)
-    for name, length in (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1)):
-        count, rest = divmod(rest, length)
-        if count:
-            parts.append(f"{count} {name}")
-    return " ".join(parts) or "0 seconds"
+_UNITS: Final = (
+    ("year", 360 * 86400),
+    ("month", 30 * 86400),
+    ("week", 7 * 86400),
+    ("day", 86400),
+    ("hour", 3600),
+    ("minute", 60),
+    ("second", 1),
+)
+
+
+def humanized(duration: float) -> str:
+    """Seconds in words, as nodes that wait show them (Argo's humanize.Duration)."""
+    whole = int(duration)
+    name, length = next((each for each in _UNITS if whole >= each[1]), _UNITS[-1])
+    count = whole // length
+    text = f"{count} {name}" if count == 1 else f"{count} {name}s"
+    if whole < 60:
+        return text
+    if whole < 3600:
+        return f"{text} {whole % 60} seconds"
+    return f"{text} {whole // 60 % 60} minutes" if whole < 86400 else f"{text} {whole // 3600 % 24} hours"

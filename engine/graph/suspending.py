@@ -45,8 +45,8 @@ def begin(graph: Graph, invocation: Invocation, node: Node) -> None:
 def _show(graph: Graph, invocation: Invocation, node: Node) -> None:
     """The outputs that somebody is to supply, and of inputs the values to choose from.
 
-    An input that is a parameter in JSON has that one's `enum` (Argo's resolveInputFieldsForSuspendNode). An output has
-    the default of the input of its name where it has none itself.
+    An input that is a parameter in JSON has that one's `enum` (Argo's resolveInputFieldsForSuspendNode); its default
+    is what Argo's page offers, and none of the output of its name.
     """
     inputs = orjson.loads(bytes(node.inputs)) if node.inputs is not None else {}
     chosen = False
@@ -62,14 +62,7 @@ def _show(graph: Graph, invocation: Invocation, node: Node) -> None:
                 parameter.setdefault("default", choices[0])
     if chosen:
         graph.store.touch(node.id).inputs = msgspec.Raw(msgspec.json.encode(inputs))
-    defaults = {each["name"]: each.get("default") for each in inputs.get("parameters") or ()}
-    wanted = [
-        {**each, "valueFrom": {"default": defaults[each["name"]], **each["valueFrom"]}}
-        if defaults.get(each["name"]) is not None
-        else each
-        for each in graph.declared(invocation).get("parameters") or ()
-        if _is_supplied(each)
-    ]
+    wanted = [each for each in graph.declared(invocation).get("parameters") or () if _is_supplied(each)]
     if wanted and not node.outputs:
         graph.store.touch(node.id).outputs = {"parameters": wanted}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -273,7 +273,8 @@ class Template(Shape):
     resource: Resource | None = None
     data: dict[str, Any] | None = None
     http: dict[str, Any] | None = None
-    plugin: dict[str, Any] | None = None
+    plugin: Annotated[dict[str, Any], msgspec.Meta(min_length=1, max_length=1)] | None = None
+    """By the name of the one plugin that is to execute it (Argo's Plugin.UnmarshalJSON)."""
     init_containers: list[OtherContainer] | None = None
     sidecars: list[OtherContainer] | None = None
     volumes: list[Volume] | None = None

@@ -38,6 +38,9 @@ _AWAITED: Final = frozenset(
     }
 )
 
+# Which of them there is depends on who calls the template.
+_CALLED: Final = ("steps.name", "tasks.name")
+
 
 MAX_FILLED: Final = 16 * 1024 * 1024
 """Bytes that the tags of one text may come to."""
@@ -80,6 +83,8 @@ class _Mode:
         """Whether the absence of this variable is an error."""
         if not self.allow_unresolved:
             return True
+        if name in _CALLED:
+            return False
         return any(name == prefix or name.startswith(f"{prefix}.") for prefix in self.required)
 
 

@@ -41,6 +41,10 @@ class Kind(msgspec.Struct, frozen=True):
     publishes: bool = True
     """Whether its global outputs are the workflow's when it ends; those of a DAG are when the one around it does."""
 
+    memoized: bool = True
+    """Whether what its nodes leave is remembered: a suspend only takes what a cache has (Argo saves what pods, agents,
+    steps and DAGs leave)."""
+
     @property
     def pod(self) -> bool:
         """Whether its nodes are pods, which count against parallelism."""
@@ -60,7 +64,7 @@ KINDS: Final = {
         Kind("data", POD, result=True, exit_code=True),
         Kind("steps", STEPS, leaf=False, files=False, sources=_MADE_UP, called="Steps", late=True),
         Kind("dag", DAG, leaf=False, files=False, sources=_MADE_UP, called="DAG", late=True, publishes=False),
-        Kind("suspend", SUSPEND, files=False, called="Suspend"),
+        Kind("suspend", SUSPEND, files=False, called="Suspend", memoized=False),
         Kind("http", HTTP, result=True),
         Kind("plugin", PLUGIN, result=True, started=False),
     )

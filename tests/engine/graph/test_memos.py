@@ -71,6 +71,13 @@ class TestMemoize:
         assert (ran["b"].phase, ran["b"].message, ran["b"].synchronization_status) == ("Succeeded", "", None)
         assert ran["b"].memoization_status == {"hit": True, "key": "k", "cacheName": "c"}
 
+    def test_suspends_are_not_remembered(self) -> None:
+        spec = self.SPEC.replace("container: {image: i}", "suspend: {duration: 1}").replace("MAXAGE", "")
+        spec = spec.replace("path: /v", "supplied: {}").replace("KEY1", "x").replace("KEY2", "x")
+        ran = run(spec, "{t: [{parameters: {v: 1}}, {parameters: {v: 2}}]}")
+        assert (ran.outputs("a"), ran.outputs("b")) == ({"v": "1"}, {"v": "2"})
+        assert ran["b"].memoization_status == {"hit": False, "key": "x", "cacheName": "c"}
+
     def test_under_another_key_it_is(self) -> None:
         assert self.ran(second="y").outputs("b") == {"v": "2"}
 
@@ -91,6 +98,9 @@ class TestMemoize:
         )
         ran = run(spec, "{t: [{parameters: {v: 1}}, {parameters: {v: 2}}]}")
         assert ran.outputs("b") == {"v": "2"}
+
+    def test_for_less_than_no_time(self) -> None:
+        assert self.ran(age=", maxAge: -1s").outputs("b") == {"v": "2"}
 
     @pytest.mark.parametrize(("first", "age"), [("'a/b'", ""), ("''", ""), ("x", ", maxAge: long")])
     def test_what_makes_no_sense_is_an_error(self, first: str, age: str) -> None:

@@ -215,6 +215,28 @@ class TestArtifacts:
         assert ran.artifacts("wf")["o"]["s3"] == ran.artifacts("b")["a"]["s3"]
         assert ran.artifacts("r", "inputs")["a"]["raw"] == {"data": "x"}
 
+    def test_an_expression_in_from_makes_up_a_name_and_chooses_no_artifact(self) -> None:  # Argo's ResolveVar
+        ran = self.ran("from: \"{{='tasks.' + 'a' + '.outputs.artifacts.a'}}\"")
+        assert ran.artifacts("b", "inputs")["a"]["s3"] == ran.artifacts("a")["a"]["s3"]
+        ran = self.ran("from: '{{=tasks.a.outputs.artifacts.a}}'")
+        assert (ran.phase, ran["b"].phase) == ("Error", "Error")
+        assert ran["b"].message == 'unable to resolve references: Unable to compile: "tasks.a.outputs.artifacts.a"'
+
+    @pytest.mark.parametrize(
+        ("source", "phase"),
+        [
+            ("from: '{{tasks.a.outputs.artifacts.a}}'", "Succeeded"),
+            ("fromExpression: tasks.a.outputs.artifacts.b", "Error"),
+            ("fromExpression: tasks.nobody.outputs", "Error"),
+        ],
+    )
+    def test_an_optional_output_may_be_absent_and_not_wrong(self, source: str, phase: str) -> None:
+        ran = run(
+            "templates: [{name: main, dag: {tasks: [{name: a, template: file, when: 'false'}]},"
+            f" outputs: {{artifacts: [{{name: o, optional: true, {source}}}]}}}}]"
+        )
+        assert ran.phase == phase
+
     def test_an_input_that_nobody_supplies_has_its_own_place(self) -> None:
         spec = (
             "templates: [{name: main, steps: [[{name: r, template: t}]]}, {name: t, "

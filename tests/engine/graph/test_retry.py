@@ -153,7 +153,33 @@ class TestBackoff:
 
     def test_the_node_says_that_it_waits(self) -> None:
         ran = run(retried("limit: 1, backoff: {duration: 2h}"), "{main: {phase: Failed}}", timeout=3600.0)
-        assert (ran["wf"].phase, ran["wf"].message) == ("Running", "Backoff for 2 hours")
+        assert (ran["wf"].phase, ran["wf"].message) == ("Running", "Backoff for 2 hours 0 minutes")
+
+    @pytest.mark.parametrize(
+        ("duration", "words"),
+        [
+            ("1", "1 second"),
+            ("59s", "59 seconds"),
+            ("1m", "1 minute 0 seconds"),
+            ("90m", "1 hour 30 minutes"),
+            ("50h", "2 days 2 hours"),
+            ("340h", "2 weeks 4 hours"),
+        ],
+    )
+    def test_how_long_in_words(self, duration: str, words: str) -> None:  # Argo's humanize.Duration
+        ran = run(retried(f"limit: 1, backoff: {{duration: {duration}}}"), "{main: {phase: Failed}}", timeout=0.5)
+        assert ran["wf"].message == f"Backoff for {words}"
+
+    def test_less_than_none_is_no_waiting_and_a_max_duration_that_is_over(self) -> None:  # ParseStringToDuration
+        assert self.starts("limit: 2, backoff: {duration: -5, factor: 2}") == [0, 0, 0]
+        assert self.starts("limit: 2, backoff: {duration: 1m, cap: -1s}") == [0, 0, 0]
+        assert self.starts("limit: 2, backoff: {duration: 0}") == [0, 0, 0]
+        for longest in ("-1s", "0"):
+            ran = run(
+                retried(f"limit: 2, backoff: {{duration: 1s, maxDuration: {longest}}}"),
+                "{main: {phase: Failed, duration: 1s}}",
+            )
+            assert (attempts(ran), ran.message) == (["Failed"], "Max duration limit exceeded")
 
 
 class TestWhatIsRetried:

@@ -211,6 +211,26 @@ class TestOfTemplates:
         name = "a(0:x)"
         assert ran.text(name) == f"wf-t-{ran[name].id.removeprefix('wf-')} wf[0].{name} {name}"
 
+    def test_a_template_has_the_name_of_a_step_or_of_a_task(self) -> None:  # executeTemplate sets one of them
+        ran = run(
+            """
+            hooks: {h: {template: t, expression: workflow.status == 'Running'}}
+            templates:
+            - {name: main, dag: {tasks: [{name: a, template: t}, {name: b, template: r, withItems: [x]},
+                {name: c, template: inner}]}}
+            - {name: inner, steps: [[{name: d, template: t}, {name: e, template: echo,
+                arguments: {parameters: [{name: text, value: "{{steps.name}} {{tasks.name}}"}]}}]]}
+            - {name: t, container: {image: i, args: ["{{steps.name}} {{tasks.name}}"]}}
+            - {name: r, retryStrategy: {limit: 1}, container: {image: i, args: ["{{steps.name}} {{tasks.name}}"]}}
+            """
+        )
+        assert ran.text("a") == "{{steps.name}} a"
+        assert ran.text("b(0:x)(0)") == "{{steps.name}} b(0:x)"
+        assert ran.text("d") == "d {{tasks.name}}"
+        assert ran.text("e") == "{{steps.name}} c"
+        assert ran.text("wf.hooks.h") == " {{tasks.name}}"
+        assert ran.phase == "Succeeded"
+
     def test_inputs_may_be_made_of_one_another_and_of_what_the_node_is(self) -> None:  # SubstituteParams
         ran = run(
             """

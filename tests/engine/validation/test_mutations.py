@@ -66,10 +66,11 @@ WHOLE = yaml.safe_load(
           tasks:
           - {name: x, template: set}
           - {name: y, depends: "x.Succeeded || x.Failed", template: wait, continueOn: null}
-          - {name: z, depends: x && y, template: file, withItems: [1, 2]}
+          - {name: f, template: file}
+          - {name: z, depends: x && y && f, template: file, withItems: [1, 2]}
         outputs:
           parameters: [{name: o, valueFrom: {expression: "tasks.y.outputs.parameters.s"}}]
-          artifacts: [{name: q, fromExpression: "tasks.z.outputs.artifacts.q", optional: true}]
+          artifacts: [{name: q, fromExpression: "tasks.f.outputs.artifacts.q", optional: true}]
       - name: set
         containerSet:
           containers: [{name: main, image: i}, {name: two, image: i, dependencies: [main]}]

@@ -23,6 +23,8 @@ WRONG = {
     "templates: [{name: main, container: {command: make}}]": "container.command: expected a list, got a string",
     "templates: [{name: main, script: {image: i, source: a, args: 1}}]": "args: expected a list, got a whole number",
     LEAF % "inputs: {artifacts: [{name: a, mode: '0777'}]}": "mode: expected a whole number, got a string",
+    "templates: [{name: main, plugin: {}}]": "spec.templates[0].plugin: expected a mapping of length >= 1",
+    "templates: [{name: main, plugin: {a: {}, b: {}}}]": "plugin: expected a mapping of length <= 1",
     LEAF % "metadata: {labels: [a]}": "spec.templates[0].metadata.labels: expected a mapping, got a list",
     "hooks: {exit: {template: a}, b: {}, c: main, d: {}}": "spec.hooks.c: expected a mapping, got a string",
     STEP % "hooks: {b: {}, c: {expression: 1}}": "hooks.c.expression: expected a string, got a whole number",

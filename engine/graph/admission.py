@@ -11,7 +11,7 @@ import orjson
 
 from engine.graph.arguments import BindingError, attempted, bind, variables_of
 from engine.graph.deadlines import limit_waiting
-from engine.graph.ends import finish, refuse, tell
+from engine.graph.ends import finish, note_end, refuse, tell
 from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
 from engine.graph.locks import LockError, Request
@@ -129,6 +129,8 @@ class Admission:
                 return
         if existing is not None or self._room.has(invocation, waited=waited):
             self._open(invocation, existing)
+        else:
+            note_end(self.graph, invocation.boundary, failed=False)
 
     def _resolve(self, invocation: Invocation) -> bool:
         call = invocation.call

@@ -145,9 +145,15 @@ def note_end(graph: Graph, boundary: Invocation | None, *, failed: bool) -> None
 
 
 def _fail_fast(graph: Graph, boundary: Invocation) -> None:
-    """Nothing begins any more in a template with `failFast` once something failed, and it ends with its pods."""
-    assert boundary.inside is not None
-    if not boundary.inside.pods and graph.is_open(boundary):
+    """Nothing begins any more in a template with `failFast` once something failed, and it ends with its pods.
+
+    Of a retried one Argo looks at the Retry node, in which nothing fails: an attempt ends so where something is to
+    begin (checkParallelism in operator.go).
+    """
+    inside = boundary.inside
+    assert inside is not None
+    ends = not inside.pods and (boundary.attempt is None or inside.waiting)
+    if ends and graph.is_open(boundary):
         graph.turns.at_length(end_inside(graph, boundary, FAILED, FAIL_FAST))
 
 

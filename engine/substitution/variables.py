@@ -16,8 +16,9 @@ from engine.substitution.text import SubstitutionError, TooLarge, render_string
 
 Document = Mapping[str, Any]
 
-STRFTIME_CHARS: Final = "aAbBcCdDeFHIjkMmnpPQrRStTuvVWxXyYZ%"
-"""The directives for which Argo defines ``workflow.creationTimestamp.<char>`` (its strftime table)."""
+_DIRECTIVES: Final = "aAbBdHImMpSyYzZ"
+"""Those for which Argo defines ``workflow.creationTimestamp.<char>`` (its util/strftime), but for its `L`,
+milliseconds."""
 
 CRON_WORKFLOW: Final = "workflows.argoproj.io/cron-workflow"
 """The label with the name of the CronWorkflow that made a workflow."""
@@ -183,7 +184,8 @@ def _creation(timestamp: str) -> Mapping[str, str]:
         "workflow.creationTimestamp": text,
         "workflow.creationTimestamp.RFC3339": text,
         "workflow.creationTimestamp.s": str(int(created.timestamp())),
-        **{f"workflow.creationTimestamp.{char}": created.strftime(f"%{char}") for char in STRFTIME_CHARS},
+        "workflow.creationTimestamp.L": ".000",
+        **{f"workflow.creationTimestamp.{char}": created.strftime(f"%{char}") for char in _DIRECTIVES},
     }
 
 

@@ -96,6 +96,24 @@ class TestFailFast:
         assert ran.message == self.MESSAGE
         assert "a(1)" not in ran.nodes
 
+    def test_an_attempt_ends_so_where_something_is_to_begin_and_else_by_what_failed(self) -> None:
+        tasks = "{name: a, template: leaf}, {name: b, template: gen}"
+        spec = (
+            "templates: [{name: main, failFast: true, retryStrategy: {limit: 0}, dag: {failFast: false, tasks: [%s]}}]"
+        )
+        ends = "{leaf: {phase: Failed}, gen: {duration: 1m}}"
+        ran = run(spec % tasks, ends)
+        assert (ran["b"].phase, ran["wf(0)"].phase, ran["wf(0)"].message) == ("Succeeded", "Failed", "")
+        ran = run(spec % (tasks + ", {name: c, template: leaf, depends: b}"), ends)
+        assert (ran["wf(0)"].message, ran["b"].phase, "c" in ran.nodes) == (self.MESSAGE, "Succeeded", False)
+        ran = run(self.SPEC.replace("parallelism", "retryStrategy: {limit: 0}, parallelism"), "{leaf: {phase: Failed}}")
+        assert (ran["wf(0)"].message, ran["[0]"].phase) == (self.MESSAGE, "Failed")
+        spec = (
+            "templates: [{name: main, failFast: true, retryStrategy: {limit: 0}, steps: [[{name: a, template: leaf}]]}]"
+        )
+        ran = run(spec, "{leaf: {phase: Failed}}")
+        assert ran["wf(0)"].message == f"child '{ran['a'].id}' failed"
+
     def test_what_is_inside_others_stays_as_it_is(self) -> None:
         ran = run(
             """

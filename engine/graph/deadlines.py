@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -13,8 +11,7 @@ from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
 from engine.model.node import ERROR, FAILED, PENDING, PLUGIN, POD, SUSPEND, Node
 from engine.substitution.text import SubstitutionError
-from engine.substitution.variables import parse_time
-from rpc.durations import parse_nanoseconds
+from engine.substitution.variables import parse_time, seconds
 
 Document = Mapping[str, Any]
 
@@ -24,20 +21,8 @@ POD_DEADLINE: Final = "Pod was active on the node longer than the specified dead
 STEP_DEADLINE: Final = "Step exceeded its deadline"
 TIMEOUT: Final = "timeout"
 
-_WHOLE: Final = re.compile(r"[+-]?[0-9]+")
-
 SHORTEST: Final = 2.0
 """Seconds: with no more than that left of its `timeout` no pod is made (createWorkflowPod in workflowpod.go)."""
-
-
-def seconds(value: object) -> float:
-    """A duration as manifests write it: a number of seconds, or Go's notation; it may be less than nothing (Argo's
-    ParseStringToDuration). Raises `ValueError`."""
-    text = str(value)
-    found = float(text) if _WHOLE.fullmatch(text) else parse_nanoseconds(text) / 1e9
-    if not math.isfinite(found):
-        raise ValueError(f"expected a duration, got {value!r}")
-    return found
 
 
 def started(graph: Graph, node: Node) -> float:

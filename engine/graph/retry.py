@@ -9,13 +9,12 @@ from functools import partial
 from typing import Any, Final
 
 from engine.expressions import ExpressionError, evaluate
-from engine.graph.deadlines import seconds
 from engine.graph.ends import come_up, finish, found_up
 from engine.graph.graph import Invoking
 from engine.graph.invocation import Body, Invocation
 from engine.model.node import ERROR, FAILED, SUCCEEDED, Node
 from engine.substitution.text import environment
-from engine.substitution.variables import parse_time
+from engine.substitution.variables import parse_time, seconds
 
 ALWAYS: Final = "Always"
 ON_FAILURE: Final = "OnFailure"

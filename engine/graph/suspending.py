@@ -10,13 +10,13 @@ import msgspec
 import orjson
 
 from engine.executors.executor import Result
-from engine.graph.deadlines import seconds, started
+from engine.graph.deadlines import started
 from engine.graph.ends import finish
 from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
 from engine.model.node import ERROR, FAILED, SUCCEEDED, Node
 from engine.substitution.text import SubstitutionError
-from engine.substitution.variables import text_of
+from engine.substitution.variables import seconds, text_of
 
 Document = Mapping[str, Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import orjson
 
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, TooLarge, render_string
+from rpc.durations import parse_nanoseconds
 
 Document = Mapping[str, Any]
 
@@ -22,6 +24,7 @@ milliseconds."""
 
 CRON_WORKFLOW: Final = "workflows.argoproj.io/cron-workflow"
 """The label with the name of the CronWorkflow that made a workflow."""
+_WHOLE: Final = re.compile(r"[+-]?[0-9]+")
 _SPACES: Final = re.compile(rb'("(?:[^"\\]|\\.)*")|\s+')
 """Spaces, or a string, in which they mean something."""
 
@@ -36,6 +39,16 @@ class MissingParameter(Exception):
 def parse_time(text: str) -> datetime:
     """A Kubernetes timestamp (RFC 3339, UTC)."""
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def seconds(value: object) -> float:
+    """A duration as manifests write it: a number of seconds, or Go's notation; it may be less than nothing (Argo's
+    ParseStringToDuration). Raises `ValueError`."""
+    text = str(value)
+    found = float(text) if _WHOLE.fullmatch(text) else parse_nanoseconds(text) / 1e9
+    if not math.isfinite(found):
+        raise ValueError(f"expected a duration, got {value!r}")
+    return found
 
 
 def text_of(value: Any) -> str:

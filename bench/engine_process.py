@@ -65,8 +65,7 @@ class EngineProcess:
             if isinstance(said, Trouble):
                 raise EngineFailed(said.reason)
             return said
-        lines = self._errors.text().decode(errors="replace").strip().splitlines()
-        raise EngineFailed(f"the engine's process ended: {lines[-1] if lines else 'it said nothing'}")
+        raise EngineFailed(f"the engine's process ended: {processes.last_line(self._errors.text())}")
 
 
 @contextmanager

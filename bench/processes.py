@@ -101,6 +101,12 @@ def run(command: Sequence[str], *, timeout: float) -> Finished:
         return Finished(output, errors.text(), process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_stime)
 
 
+def last_line(errors: bytes) -> str:
+    """What a child said last, be it nothing."""
+    lines = errors.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
 class Drain:
     """Reads a child's stream from the start on, so that the child never blocks on a full pipe."""
 

@@ -141,8 +141,7 @@ def _first_words(process: subprocess.Popen[bytes]) -> str:
     assert process.stderr is not None
     address = process.stdout.readline().decode().strip()
     if not address:
-        reason = process.stderr.read().decode(errors="replace").strip().splitlines()
-        raise Missing(f"a plugin does not start: {reason[-1] if reason else 'it said nothing'}")
+        raise Missing(f"a plugin does not start: {processes.last_line(process.stderr.read())}")
     return address
 
 

@@ -150,8 +150,7 @@ def _measure(load: Load) -> Measured:
     command = [sys.executable, "-m", "bench.fleet.subject", msgspec.json.encode(load).decode()]
     done = processes.run(command, timeout=_PATIENCE)
     if done.code:
-        last = (done.errors.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        raise click.ClickException(f"{load.side}: {last}")
+        raise click.ClickException(f"{load.side}: {processes.last_line(done.errors)}")
     # Ray's own processes may write to the same pipe.
     return msgspec.json.decode(done.output.strip().splitlines()[-1], type=Measured)
 

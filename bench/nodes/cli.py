@@ -137,8 +137,7 @@ def _measure(home: Path, shape: str, count: int) -> Any:
     command = ["env", f"PYTHONPATH={home}", sys.executable, "-P", str(_SUBJECT), shape, str(count)]
     done = processes.run(command, timeout=_PATIENCE)
     if done.code:
-        last = (done.errors.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        raise click.ClickException(f"{shape} of {home}: {last}")
+        raise click.ClickException(f"{shape} of {home}: {processes.last_line(done.errors)}")
     return msgspec.json.decode(done.output)
 
 

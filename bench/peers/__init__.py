@@ -81,7 +81,7 @@ def _go(folder: Path) -> Callable[[Task], Outcome]:
     if not program.exists():
         built = processes.run(["go", "build", "-o", str(program), str(_HERE / "client.go")], timeout=300)
         if built.code:
-            raise Missing(f"the Go program does not build: {_last_line(built.errors)}")
+            raise Missing(f"the Go program does not build: {processes.last_line(built.errors)}")
     return lambda task: _told([str(program)], task)
 
 
@@ -93,7 +93,7 @@ def _told(command: list[str], task: Task, *more: str) -> Outcome:
     """Run a program that takes a task and answers with an outcome."""
     done = processes.run([*command, msgspec.json.encode(task).decode(), *more], timeout=_patience(task))
     if done.code:
-        raise Failed(_last_line(done.errors))
+        raise Failed(processes.last_line(done.errors))
     return msgspec.json.decode(done.output, type=Outcome)
 
 
@@ -111,7 +111,7 @@ def _wrk(folder: Path) -> Callable[[Task], Outcome]:
         options = ["-t", "1", "-c", str(task.connections), "-d", f"{seconds}s", "-s", str(_HERE / "wrk.lua")]
         done = processes.run(["wrk", *options, task.url, "--", str(body)], timeout=seconds + 30)
         if done.code:
-            raise Failed(_last_line(done.errors))
+            raise Failed(processes.last_line(done.errors))
         outcome = msgspec.json.decode(done.output.splitlines()[-1], type=Outcome)
         outcome.cpu_seconds, outcome.system_seconds = done.cpu_seconds, done.system_seconds
         return outcome
@@ -125,8 +125,3 @@ def _wrk(folder: Path) -> Callable[[Task], Outcome]:
 
 def _patience(task: Task) -> float:
     return 60 + (task.calls + task.warm_up) / _SLOWEST
-
-
-def _last_line(errors: bytes) -> str:
-    lines = errors.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"

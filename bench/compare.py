@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.table import Table
 
 from bench.record import Record, typical
+from bench.tables import new_table
 
 # Below this share, a difference is what two runs of the same code show.
 _NOISE = 0.03
@@ -75,10 +75,7 @@ def show(before: Record, after: Record, console: Console) -> None:
     for what, one, other in _circumstances(before, after):
         if one != other:
             console.print(f"[yellow]not the same {what}:[/] {one} [yellow]and[/] {other}", highlight=False)
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column("")
-    for heading in ("A", "B", "change"):
-        table.add_column(heading, justify="right")
+    table = new_table("", "A", "B", "change")
     old, new = figures(before), figures(after)
     for name in [name for name in old if name in new]:
         table.add_row(name, _plain(old[name].value), _plain(new[name].value), _change(old[name], new[name]))

@@ -50,7 +50,7 @@ def _headline(record: Record) -> Text:
 
 
 def _loops(record: Record) -> Table:
-    table = _table("loop", "time, s", "calls", "calls/s", "CPU/call, µs", "kernel", "added MiB", "errors")
+    table = new_table("loop", "time, s", "calls", "calls/s", "CPU/call, µs", "kernel", "added MiB", "errors")
     for number, loop in enumerate(record.loops, start=1):
         time, calls, speed, cpu, memory = _costs(loop)
         kernel = f"{loop.system_us_per_call:.1f}"
@@ -81,7 +81,7 @@ def _costs(loop: Loop) -> tuple[str, ...]:
 
 
 def _plugins(rows: Sequence[PluginRow], timeline: Sequence[Moment]) -> Table:
-    table = _table("plugin", "calls", "p50, ms", "p90", "p95", "p99", "max", "errors", "limit over time")
+    table = new_table("plugin", "calls", "p50, ms", "p90", "p95", "p99", "max", "errors", "limit over time")
     for number, row in enumerate(rows):
         seen = row.latency_ms
         times = (f"{time:.2f}" for time in (seen.p50, seen.p90, seen.p95, seen.p99, seen.max))
@@ -105,7 +105,7 @@ def _failures(rows: Sequence[PluginRow]) -> list[Text]:
 
 
 def _peers(rows: Sequence[PeerRow], connections: int) -> Table:
-    table = _table(
+    table = new_table(
         f"peer, {connections} connections", "time, s", "calls", "calls/s", "CPU/call, µs", "kernel", "errors"
     )
     for row in sorted(rows, key=lambda row: -row.calls_per_second):
@@ -123,7 +123,7 @@ def _peers(rows: Sequence[PeerRow], connections: int) -> Table:
 
 
 def _scenarios(rows: Sequence[ScenarioRow]) -> Table:
-    table = _table("scenario", "nodes", "time, s", "calls", "calls/s", "µs", "MiB", "p99, ms", "errors")
+    table = new_table("scenario", "nodes", "time, s", "calls", "calls/s", "µs", "MiB", "p99, ms", "errors")
     for row in rows:
         p99 = f"{row.latency_ms.p99:.1f}" if row.latency_ms else ""
         table.add_row(row.name, f"{row.nodes:,}", *_costs(row.loop), p99, _errors(row.loop.errors))
@@ -136,7 +136,7 @@ def _meanings(rows: Sequence[ScenarioRow]) -> Text:
 
 
 def _micro(rows: Sequence[Micro]) -> Table:
-    table = _table("part of a call", "µs", "")
+    table = new_table("part of a call", "µs", "")
     table.columns[2].justify, table.columns[2].no_wrap = "left", False
     for row in rows:
         table.add_row(row.name, f"{row.us:.3g}", Text(row.about, style="dim"))
@@ -145,7 +145,7 @@ def _micro(rows: Sequence[Micro]) -> Table:
 
 def bars_table(rows: Sequence[Bar]) -> Table:
     """Each ratio beside its limit."""
-    table = _table("bar", "limit", "measured", "")
+    table = new_table("bar", "limit", "measured", "")
     table.columns[0].no_wrap = False
     for row in rows:
         table.add_row(
@@ -157,7 +157,8 @@ def bars_table(rows: Sequence[Bar]) -> Table:
     return table
 
 
-def _table(first: str, *headings: str) -> Table:
+def new_table(first: str, *headings: str) -> Table:
+    """One without rows; all columns but the first are for figures."""
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column(first, no_wrap=True)
     for heading in headings:

@@ -15,14 +15,13 @@ from typing import Final, Literal, NamedTuple, get_args
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from bench import processes, servers
 from bench.fleet.subject import Load, Measured, Side
 from bench.machine import Machine, machine
 from bench.plugin_server import Behaviour
 from bench.record import Bar, write
-from bench.tables import bars_table
+from bench.tables import bars_table, new_table
 from registry.cli import BadInput
 from rpc.methods import Method
 
@@ -188,11 +187,8 @@ def _bars(rows: Sequence[Row]) -> Iterator[Bar]:
 
 
 def _show(record: FleetCosts, console: Console) -> None:
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column(f"{record.shards} shards, medians of {record.rounds}", no_wrap=True)
-    headings = ("CPU/leaf, µs", "ratio", "driver", "/ stored", "mails/pass", "s")
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
+    first = f"{record.shards} shards, medians of {record.rounds}"
+    table = new_table(first, "CPU/leaf, µs", "ratio", "driver", "/ stored", "mails/pass", "s")
     for row in record.rows:
         ratios = (f"{each:.2f}" for each in (row.total, row.driver, row.stored, row.exchanges_per_pass, row.seconds))
         table.add_row(f"{row.shape}, {row.side}", f"{row.us_per_leaf:.1f}", *ratios)

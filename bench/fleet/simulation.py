@@ -17,9 +17,9 @@ from typing import Final, NamedTuple
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from bench.fleet.cli import SHAPES, FleetCosts, Over, Row
+from bench.tables import new_table
 from engine.cluster.outbox import MOST
 from engine.cluster.placement import rendezvous
 from engine.cluster.shard import LARGE, LINGER
@@ -173,7 +173,6 @@ def fleet_scale(file: Path, over: Over, shards: int, workflows: int, exchange_us
 
 
 def _show(console: Console, scales: Sequence[Scale], workflows: int) -> None:
-    table = Table(box=None, header_style="dim", pad_edge=False)
     columns: dict[str, Callable[[Scale], str]] = {
         "shards": lambda each: f"{each.shards:,}",
         "leaves/s": lambda each: f"{each.leaves_per_second:,.0f}",
@@ -184,8 +183,8 @@ def _show(console: Console, scales: Sequence[Scale], workflows: int) -> None:
         "until started, s": lambda each: f"{each.waits:.2f}",
         "all, h": lambda each: f"{workflows * _SHAPE.steps * _SHAPE.leaves / each.leaves_per_second / 3600:,.1f}",
     }
-    for heading in columns:
-        table.add_column(heading, justify="right")
+    table = new_table(*columns)
+    table.columns[0].justify = "right"
     for each in scales:
         table.add_row(*(shown(each) for shown in columns.values()))
     console.print(table)

@@ -12,14 +12,13 @@ import click
 import msgspec
 import uvloop
 from rich.console import Console
-from rich.table import Table
 
 from bench import processes
 from bench.limits.sweeping import SERVERS, Adaptive, Sweep, sweep
 from bench.machine import Machine, machine
 from bench.record import write
 from bench.servers import Missing
-from bench.tables import over_time
+from bench.tables import new_table, over_time
 
 BAR: Final = 0.9
 """Of the best fixed limit's calls/s."""
@@ -71,10 +70,7 @@ def _reached(sweeps: Sequence[Sweep]) -> bool:
 
 def show(sweep: Sweep, console: Console) -> None:
     """Print one kind of server's table."""
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column(sweep.about, no_wrap=True)
-    for heading in ("calls/s", "of the best", "turns from, to"):
-        table.add_column(heading, justify="right")
+    table = new_table(sweep.about, "calls/s", "of the best", "turns from, to")
     table.add_column("limit over time")
     for each in sweep.fixed:
         style = "bold" if each is sweep.best else ""

@@ -16,13 +16,12 @@ from typing import Any, Final
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from bench import processes
 from bench.machine import Machine, machine
 from bench.nodes.subject import SHAPES as LARGE
-from bench.record import Bar
-from bench.tables import bars_table
+from bench.record import Bar, write
+from bench.tables import bars_table, new_table
 from registry.cli import BadInput
 
 _HOME: Final = Path(__file__).resolve().parent.parent.parent
@@ -116,7 +115,7 @@ def nodes(
     record = _record(found, machine=machine(), started=started, against=against, rounds=rounds, nodes=nodes)
     _show(record, Console())
     if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+        write(record, json_file)
 
 
 def _extract(commit: str, folder: str) -> None:
@@ -149,18 +148,14 @@ def _record(found: Mapping[str, Sequence[tuple[Any, Any]]], **about: Any) -> Nod
             figures["bytes_per_node"][shape] = _compared(pairs, lambda each: each["bytes"] / each["count"])
     if "sequence" in figures["shapes"]:
         figures["cpu_us_per_node"] = figures["shapes"]["sequence"]
-        figures["bars"].append(_bar("CPU per node", RATIO, figures["cpu_us_per_node"].ratio))
+        figures["bars"].append(Bar.most("CPU per node", RATIO, figures["cpu_us_per_node"].ratio))
     if pairs := found.get("workflows"):
         figures["workflows"] = _compared(pairs, lambda each: each["cpu"] / each["count"] * 1e3)
-        figures["bars"].append(_bar("CPU per workflow of ten nodes", RATIO, figures["workflows"].ratio))
+        figures["bars"].append(Bar.most("CPU per workflow of ten nodes", RATIO, figures["workflows"].ratio))
     if pairs := found.get("turns"):
         figures["longest_turn_ms"] = turn = _turn([(now["phases"], then["phases"]) for now, then in pairs])
-        figures["bars"].append(_bar("longest turn of the event loop", TURN_MS, turn.now, " ms"))
+        figures["bars"].append(Bar.most("longest turn of the event loop", TURN_MS, turn.now, " ms"))
     return Nodes(**figures, **about)
-
-
-def _bar(name: str, limit: float, measured: float, unit: str = "") -> Bar:
-    return Bar(name=name, limit=limit, at_least=False, measured=measured, unit=unit)
 
 
 def _turn(pairs: Sequence[tuple[Any, Any]]) -> Turn:
@@ -192,10 +187,7 @@ def _compared(pairs: Sequence[tuple[Any, Any]], figure: Any) -> Compared:
 
 
 def _show(record: Nodes, console: Console) -> None:
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column(f"medians of {record.rounds} rounds", no_wrap=True)
-    for heading in ("now", record.against, "ratio"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = new_table(f"medians of {record.rounds} rounds", "now", record.against, "ratio")
     rows = {f"CPU per node, {shape}, µs": each for shape, each in record.shapes.items()}
     rows |= {f"held per node, {shape}, bytes": each for shape, each in record.bytes_per_node.items()}
     if record.workflows is not None:

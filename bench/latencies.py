@@ -18,11 +18,6 @@ class Latencies(Histogram):
     def __init__(self) -> None:
         super().__init__(_PER_OCTAVE, octaves=32)
 
-    @property
-    def calls(self) -> int:
-        """How many there were."""
-        return sum(self.buckets)
-
     @classmethod
     def merged(cls, parts: Iterable[Latencies]) -> Latencies:
         """The calls of all of them."""

@@ -12,9 +12,10 @@ from time import monotonic
 
 from bench.latencies import Latencies
 from registry import Plugin, Registry
-from rpc import Method, Request
+from rpc import Method, Outcome, Request
 from rpc.methods import BATCHES
 
+_NOT_SENT = (Outcome.BREAKER_OPEN, Outcome.PAST_DEADLINE)
 _PRE = (Method.NODE_PRE_EXECUTE, BATCHES[Method.NODE_PRE_EXECUTE])
 
 
@@ -70,6 +71,11 @@ def observed(plugins: tuple[Plugin, ...]) -> Iterator[Observation]:
     finally:
         for plugin in plugins:
             plugin.client.observer = None
+
+
+def sent(plugin: Plugin) -> int:
+    """Attempts so far that touched a socket."""
+    return sum(count for outcome, count in plugin.client.stats.outcomes.items() if outcome not in _NOT_SENT)
 
 
 class HiddenRegistry(Registry):

@@ -19,7 +19,7 @@ import uvloop
 
 from bench.latencies import Latencies
 from bench.messages import Load, Looped, Message, Progress, Ready, Trouble
-from bench.observation import HiddenRegistry, Observation, observed
+from bench.observation import HiddenRegistry, Observation, observed, sent
 from bench.peers.window import Used
 from bench.record import NO_LATENCY, Loop, Moment, PluginRow
 from bench.workflows import fan_out
@@ -41,7 +41,6 @@ _PATIENCE = Seconds(10.0)
 _HOUR = Seconds(3600.0)  # a loop that is measured is measured to its end, however slow the machine
 
 _GOOD = (Outcome.ANSWERED, Outcome.UNSUPPORTED)
-_UNSENT = (Outcome.BREAKER_OPEN, Outcome.PAST_DEADLINE)
 
 
 @dataclass(frozen=True)
@@ -204,8 +203,8 @@ class Subject:
 
 def _count(plugin: Plugin) -> _Counts:
     outcomes = plugin.client.stats.outcomes
-    sent = sum(count for outcome, count in outcomes.items() if outcome not in _UNSENT)
-    return _Counts(sent, {outcome: count for outcome, count in outcomes.items() if count and outcome not in _GOOD})
+    failures: dict[str, int] = {outcome: count for outcome, count in outcomes.items() if count and outcome not in _GOOD}
+    return _Counts(sent(plugin), failures)
 
 
 def _resident() -> int:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
-from bench.observation import HiddenRegistry
+from bench.observation import HiddenRegistry, sent
 from bench.plugin_server import Behaviour
 from bench.workflows import fan_out
 from engine import Engine, Executor, PendingExecutor, Workflow
 from registry import BatchSettings, Config, EngineSettings, PluginConfig, RetrySettings, Seconds
 from rpc.methods import Method
-from rpc.stats import Outcome
 
 ONCE: Final = RetrySettings(attempts=1)
 """No retries within a pass, so that every failure aborts it."""
-_NOT_SENT: Final = (Outcome.BREAKER_OPEN, Outcome.PAST_DEADLINE)
 
 
 def silent(count: int, **options: Any) -> list[Behaviour]:
@@ -69,8 +66,7 @@ class Trial:
     @property
     def sent(self) -> int:
         """Attempts of all plugins that touched a socket."""
-        counts = [plugin.client.stats.outcomes for plugin in self.registry.snapshot()]
-        return sum(count for each in counts for outcome, count in each.items() if outcome not in _NOT_SENT)
+        return sum(map(sent, self.registry.snapshot()))
 
 
 @asynccontextmanager
@@ -94,14 +90,3 @@ async def trial(
     registry = HiddenRegistry(config, watch=False)
     async with Engine(registry, executor=executor or PendingExecutor()) as engine:
         yield Trial(engine, registry)
-
-
-class Stopwatch:
-    """Seconds since it was made."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._began

@@ -9,10 +9,11 @@ import signal
 import tracemalloc
 from collections.abc import Callable, Coroutine, Mapping
 from statistics import median
+from time import perf_counter
 from typing import Any, Final
 
 from bench import processes, servers
-from bench.failures.surroundings import ONCE, Stopwatch, Trial, silent, trial
+from bench.failures.surroundings import ONCE, Trial, silent, trial
 from bench.limits.sweeping import drive
 from bench.observation import observed
 from bench.plugin_server import Behaviour
@@ -41,9 +42,9 @@ async def breaker(nodes: int) -> list[Bar]:
                 await it.engine.reconcile(workflow)
             before, sent, times = workflow.encode(), it.sent, []
             for _ in range(50):
-                watch = Stopwatch()
+                began = perf_counter()
                 await it.engine.reconcile(workflow)
-                times.append(watch.seconds)
+                times.append(perf_counter() - began)
             return [
                 Bar.most("abort with an open breaker", 1.0, median(times) * 1000, " ms"),
                 Bar.most("requests it sent", 0, it.sent - sent),
@@ -107,9 +108,9 @@ async def deadline(nodes: int) -> list[Bar]:
             before = workflow.encode()
             hung = running.processes[2].pid
             os.kill(hung, signal.SIGSTOP)
-            watch = Stopwatch()
+            began = perf_counter()
             result = await it.engine.reconcile(workflow)
-            late = watch.seconds - 2.0
+            late = perf_counter() - began - 2.0
             os.kill(hung, signal.SIGCONT)
             assert result.aborted is not None
             return [
@@ -162,10 +163,10 @@ async def fairness(nodes: int) -> list[Bar]:
                 await it.warm_up()
                 small = [fan_out(3, name=f"small-{number}") for number in range(100)]
                 work = [await it.loaded(nodes), *small] if large else small
-                watch = Stopwatch()
+                began = perf_counter()
                 loop = asyncio.create_task(it.engine.run(work))
                 await it.finished(len(small), loop)
-                took[large] = watch.seconds
+                took[large] = perf_counter() - began
                 loop.cancel()
                 await asyncio.gather(loop, return_exceptions=True)
     return [
@@ -206,11 +207,11 @@ async def budget(nodes: int) -> list[Bar]:
         settings = {"failure_policy": "ignore", "breaker": _NEVER}
         async with trial(running.addresses, deadline=3.0, settings=lambda number: settings) as it:
             workflow = await it.loaded(nodes)
-            watch = Stopwatch()
+            began = perf_counter()
             await it.engine.reconcile(workflow)
             # When the pass is cut off, a retry of each worker may have been let through and not been sent yet.
             retries = sum(plugin.client.stats.retries for plugin in it.registry.snapshot()) - WORKERS
-            share = retries / (0.2 * (it.sent - retries) + 10 * (watch.seconds + 1))
+            share = retries / (0.2 * (it.sent - retries) + 10 * (perf_counter() - began + 1))
     return [Bar.most("every plugin 503: retries over the budget", 1.0, share)]
 
 

@@ -7,9 +7,8 @@ says the time, and the store has no two of a name. The status of a CronWorkflow 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from types import TracebackType
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple, Protocol, Self
 
 from engine.model.workflow import Workflow
@@ -56,7 +55,7 @@ class Seen(NamedTuple):
 
 
 class Firing:
-    """An async context manager: while it is entered, CronWorkflows fire."""
+    """CronWorkflows that fire while `going_on` is open."""
 
     def __init__(self, engine: Running, records: Records, shelf: Shelf, admit: Admit) -> None:
         self._engine = engine
@@ -67,23 +66,21 @@ class Firing:
         self._news = asyncio.Event()
         self._turning = asyncio.Lock()
         self._next: float | None = None
-        self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
+    @asynccontextmanager
+    async def going_on(self) -> AsyncIterator[Self]:
+        """Have them fire for as long as this is open."""
         self._engine.listeners.append(self._hear)
         self._shelf.listeners.append(self._changed)
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-        self._shelf.listeners.remove(self._changed)
-        self._engine.listeners.remove(self._hear)
+        task = asyncio.create_task(self._run())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            self._shelf.listeners.remove(self._changed)
+            self._engine.listeners.remove(self._hear)
 
     def _hear(self, commit: Commit) -> None:
         jumped = self._next is not None and self._engine.clock() >= self._next  # as a simulated clock does

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
@@ -48,9 +49,10 @@ class Shelves:
     ) -> None:
         """Nothing is left to be written."""
 
-    def firing(self, records: Records) -> Firing:
+    def firing(self, records: Records) -> AbstractAsyncContextManager[Firing]:
         """While that is entered, the CronWorkflows among them fire."""
-        return Firing(self._engine, records, self.of[CRON_WORKFLOW], partial(admitted, templates=self._templates))
+        admit = partial(admitted, templates=self._templates)
+        return Firing(self._engine, records, self.of[CRON_WORKFLOW], admit).going_on()
 
     async def apply(self, document: Document) -> None:
         """Have the one of its kind and name be like this one. Raises `ApiError` and `StoreError`."""

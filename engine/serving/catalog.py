@@ -11,7 +11,7 @@ from engine.serving.admission import check_path_namespace, manifest_of
 from engine.serving.answers import answer_document, answer_json
 from engine.serving.errors import invalid
 from engine.serving.guard import Handler
-from engine.serving.requests import Body, Document, list_options, read_body, revision_of, wants_deletion
+from engine.serving.requests import Body, CreateOptions, Document, list_options, read_body, revision_of, wants_deletion
 from engine.serving.selectors import field_selector, label_selector
 from engine.serving.shelf import Key, Shelf
 
@@ -19,12 +19,6 @@ Check = Callable[[Document], Awaitable[None]]
 """Raises `ApiError` for a document that Argo's server refuses."""
 
 _FIELDS: Final = ("metadata.name", "metadata.namespace")
-
-
-class CreateOptions(Body):
-    """Kubernetes'."""
-
-    dry_run: list[str] | None = None
 
 
 class DocumentBody(Body):

@@ -35,6 +35,12 @@ class Body(msgspec.Struct, rename="camel"):
     """What all bodies have in common: fields of Argo's that are not read here are let pass, as protobuf does."""
 
 
+class CreateOptions(Body):
+    """Kubernetes'."""
+
+    dry_run: list[str] | None = None
+
+
 async def read_body(request: web.Request, type_: type[_T]) -> _T:
     """The request's body. Raises `ApiError` that names the field and what was expected."""
     try:

@@ -24,6 +24,7 @@ from engine.serving.records import LATEST, Record, Records
 from engine.serving.requests import (
     PACE,
     Body,
+    CreateOptions,
     Document,
     flag,
     list_options,
@@ -46,12 +47,6 @@ many do at a time of what some of those states have come to."""
 
 LONGEST_REST: Final = 0.1
 """Seconds between two looks at most."""
-
-
-class CreateOptions(Body):
-    """Kubernetes'."""
-
-    dry_run: list[str] | None = None
 
 
 class CreateBody(Body):

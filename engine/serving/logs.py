@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
@@ -199,24 +199,19 @@ async def _entries(
 
 async def _news(records: Records, record: Record, open_: list[_Pod]) -> AsyncGenerator[bool]:
     """When to look: whenever the workflow has changed, and as long as logs are written; says whether it goes on."""
-    async with aclosing(records.hub.watch(0, lambda each: each is record)) as events:
-        coming = asyncio.ensure_future(anext(events, None))
-        goes_on = True
-        try:
-            await asyncio.sleep(0)  # it watches from here on, so that it hears of the end of what is there now
-            while record.uid in records.hub.items:
-                done, _ = await asyncio.wait((coming,), timeout=LOOK_EVERY if open_ else None)
-                if done:
-                    event = coming.result()
-                    if event is None or event.type == DELETED:
+    goes_on = True
+    with records.hub.watching(0, lambda each: each is record) as watcher:
+        while record.uid in records.hub.items:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY if open_ else None):
+                    if not await watcher.more():
                         return
-                    coming = asyncio.ensure_future(anext(events, None))
-                    goes_on = event.item.workflow is not None
-                yield goes_on
-                await asyncio.sleep(LOOK_EVERY)  # however often it changes
-        finally:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
+            if (event := watcher.take()) is not None:
+                if event.type == DELETED:
+                    return
+                goes_on = event.item.workflow is not None
+            yield goes_on
+            await asyncio.sleep(LOOK_EVERY)  # however often it changes
 
 
 def _nodes(workflow: Workflow, wants: Wanted) -> list[Node]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -63,23 +63,19 @@ class Retention:
                 await task
 
     async def _run(self) -> None:
-        async with aclosing(self._records.hub.watch(0, _is_over)) as events:
-            coming = asyncio.ensure_future(anext(events, None))
-            try:
-                while True:
-                    done, _ = await asyncio.wait((coming,), timeout=self._timeout())
-                    if done:
-                        event = coming.result()
-                        if event is None:
+        with self._records.hub.watching(0, _is_over) as watcher:
+            while True:
+                heard = False
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._timeout()):
+                        if not await watcher.more():
                             return
-                        self._hear(event)
-                        coming = asyncio.ensure_future(anext(events, None))
-                    await self._delete_due()
-                    if not done:
-                        await self._delete_first()
-            finally:
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
+                    heard = True
+                if heard and (event := watcher.take()) is not None:
+                    self._hear(event)
+                await self._delete_due()
+                if not heard:
+                    await self._delete_first()
 
     def _timeout(self) -> float | None:
         """Seconds until something is to be done if nothing happens; what has happened is heard first."""

@@ -23,6 +23,8 @@ Document = Mapping[str, Any]
 
 ROOT: Final = 0
 EXIT: Final = 1
+_RUNTIME: Final = ("workflow.status", "workflow.duration")
+"""The variables that change while the workflow runs, which its spec is not filled in with (setExecWorkflow)."""
 
 
 class Entry:
@@ -37,6 +39,9 @@ class Entry:
         self.spec = spec
         self.context = context
         self.lifecycle, self.exit_hook = read_hooks(spec)
+        tagged = any("{{" in hook.expression for hook in self.lifecycle.values())
+        self._known = {key: self.graph.scope[key] for key in self.graph.scope if key not in _RUNTIME} if tagged else {}
+        """What tags in the conditions of hooks stand for: they are filled in once, with the spec."""
         self.outcome: tuple[str, str] | None = None
         self._root: Node | None = None
         self._root_id = ""
@@ -129,7 +134,7 @@ class Entry:
         for name, hook in list(self.lifecycle.items()):
             try:
                 known = self.graph.knows(f"{root.name}.hooks.{name}")
-                if known or (not self.graph.restoring and holds(hook, self.graph.scope)):
+                if known or (not self.graph.restoring and holds(hook, self.graph.scope, self._known)):
                     del self.lifecycle[name]
                     yield from self._fire(name, hook)
             except (ExpressionError, ExpansionError) as error:

@@ -14,7 +14,7 @@ from engine.expressions.when import evaluate_when
 from engine.graph.items import Item, LoopError, Turns, items
 from engine.graph.outputs import OutputError, resolve_artifact
 from engine.substitution.scope import Scope
-from engine.substitution.text import SubstitutionError, Text, UnresolvedError, environment
+from engine.substitution.text import SubstitutionError, Text, UnresolvedError, environment, render_string
 from engine.templates.template import Hook, Step, read_hooks
 
 Document = Mapping[str, Any]
@@ -175,9 +175,16 @@ def _turn_hooks(step: Step, scope: Scope, *, tentative: bool = False) -> Hooks:
         raise ExpansionError(str(error)) from error
 
 
-def holds(hook: Hook, scope: Scope) -> bool:
-    """Whether the hook's condition holds (Argo's EvalBool). Raises `ExpressionError`."""
-    result = evaluate(hook.expression, environment(scope), clock=scope.clock)
+def holds(hook: Hook, scope: Scope, known: Mapping[str, Any]) -> bool:
+    """Whether the hook's condition holds (Argo's EvalBool), in which tags stand for what is ``known``; any others stay.
+
+    Raises `ExpressionError`, and `ExpansionError` for a tag that cannot be filled in.
+    """
+    try:
+        expression = render_string(hook.expression, known, allow_unresolved=True)
+    except SubstitutionError as error:
+        raise ExpansionError(str(error)) from error
+    result = evaluate(expression, environment(scope), clock=scope.clock)
     if not isinstance(result, bool):
         raise ExpressionError(f"expected a boolean, got {result!r}", hook.expression)
     return result

@@ -6,7 +6,7 @@ done only when its hooks are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from engine.expressions import ExpressionError
@@ -43,17 +43,24 @@ class Hooks:
         prefix: str,
         lifecycle: Mapping[str, Hook],
         exit_hook: Hook | None,
+        others: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        """``others`` are variables that its conditions may read besides."""
         self.graph = calls.graph
         self._calls = calls
+        self._others = others
         self.owner = owner
         self.boundary = boundary
         self.scope = scope
+        own = scope.parent if prefix.startswith("tasks.") else None
+        self._known = scope if own is None else own
+        """What tags in conditions stand for: those of a step are filled in with the step, those of a task with the
+        template in which it stands, which knows no tasks (executeStepGroup and executeDAGTask)."""
         self.prefix = prefix
         self.subject = ""
         self._lifecycle = dict(lifecycle)
         self._exit = exit_hook
-        self._seen: tuple[str, int] | None = None
+        self._seen: tuple[int, dict[str, Any]] | None = None
         self._fired = 0
         self._pending = 0
         self._ended = False
@@ -70,12 +77,12 @@ class Hooks:
         if node is not None and self.graph.restoring:
             self._recall(node)
             return
-        if node is None or self._seen == (node.phase, self.graph.outputs.version):
+        if node is None or self._seen == (seen := (self.graph.outputs.version, self._state(node))):
             return
         if not self.graph.is_open(self.boundary):
             self.graph.turns.unwatch(self)
             return
-        self._seen = (node.phase, self.graph.outputs.version)
+        self._seen = seen
         for name, hook in list(self._lifecycle.items()):
             if self._fire(f"hooks.{name}", hook, exiting=False):
                 del self._lifecycle[name]
@@ -87,7 +94,7 @@ class Hooks:
                 del self._lifecycle[name]
                 self._fire(f"hooks.{name}", hook, exiting=False)
         if self.graph.exact:
-            self._seen = (node.phase, self.graph.outputs.version)
+            self._seen = self.graph.outputs.version, self._state(node)
 
     def end(self) -> None:
         """The node ended: hooks that did not fire by now never will, but for the exit handler."""
@@ -119,7 +126,7 @@ class Hooks:
         scope = Scope(self.scope, state)
         try:
             needs_condition = hook.expression or not exiting
-            if not known and needs_condition and not holds(hook, scope):
+            if not known and needs_condition and not holds(hook, scope, self._known):
                 return False
             left = step_variables(self.prefix, spokesman(node, self.graph.store))
             call = hook_call(hook, Scope(self.scope, {**left, **state}), self.graph.arguments if exiting else {})
@@ -137,7 +144,7 @@ class Hooks:
         """What the conditions of hooks may read of the node. A step's status goes by what the node is called, which
         for the turn of a loop is not the step's name (executeStepGroup in steps.go)."""
         named = f"steps.{node.display_name}" if self.prefix.startswith("steps.") else self.prefix
-        return {f"{named}.status": node.phase}
+        return {**self._others(), f"{named}.status": node.phase}
 
     # As the parent of the hooks' own invocations
 
@@ -168,11 +175,12 @@ class HookedCall:
         scope: Scope,
         boundary: Invocation,
         calls: Invoking,
+        others: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.parent = parent
         self.key = key
         self.outcome: Node | None = None
-        self.hooks = Hooks(calls, self, boundary, scope, prefix, *hooks)
+        self.hooks = Hooks(calls, self, boundary, scope, prefix, *hooks, others=others)
 
     def child_created(self, key: int, node_id: str) -> None:
         self.hooks.begin(node_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Generator, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 
@@ -162,10 +163,22 @@ class Steps(Body):
     ) -> bool:
         parent: Parent = self
         if call.hooks != ({}, None):
-            parent = HookedCall(call.hooks, self, key, f"steps.{step.name}", self.scope, self.invocation, self.calls)
+            prefix, others = f"steps.{step.name}", partial(self._siblings, step)
+            parent = HookedCall(call.hooks, self, key, prefix, self.scope, self.invocation, self.calls, others)
         invocation = kind(parent, key, name, call.document, self.template.context, self.invocation)
         self.calls.invoke(invocation, existing)
         return not invocation.raised
+
+    def _siblings(self, step: Step) -> dict[str, str]:
+        """How far those are that stand before this step in its group and that it mentions, which its hooks may ask."""
+        found = {}
+        for first, other in self.owners:
+            if other is step:
+                break
+            if other.name in step.mentions and self.children[first]:
+                node = self.graph.store[self.children[first]]
+                found[f"steps.{node.display_name}.status"] = node.phase
+        return found
 
     def _skip(self, key: int, name: str, call: Call, phase: str, message: str) -> None:
         node = create_skipped(self.graph, name, call.document, self.invocation, phase, message)

@@ -155,7 +155,7 @@ class _Expression:
             clock = scope.clock if isinstance(scope, LayeredScope) else time.time
             result = program.run(env, clock=clock)
             if result is not None:
-                return _escape(result if isinstance(result, str) else go_json(result))
+                return _escape(result) if isinstance(result, str) else _expressed(go_json(result))
             reason = f" {self.name!r}: the result is nil"
         except (ExpressionError, Invalid) as error:
             reason = f": {error}"
@@ -338,6 +338,11 @@ def _has(env: Mapping[str, object], name: str) -> bool:
             return False
         here = here[segment]
     return True
+
+
+def _expressed(text: str) -> bytes:
+    """The JSON of a value as Argo puts it in: of what is a text in JSON, as times are, without the quotes."""
+    return text[1:-1].encode() if text.startswith('"') else _escape(text)
 
 
 def _escape(value: str) -> bytes:

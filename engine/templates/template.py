@@ -266,7 +266,8 @@ class Template:
         gates = ("synchronization", "memoize", "retryStrategy")
         self.gated = bool(self.settings.tags) or self.display_name is not None or any(map(document.get, gates))
         """Whether more may have to be decided before a call of it goes on than what its inputs are."""
-        self.parallelism: int | None = document.get("parallelism")
+        self.parallelism: int | None = max(document.get("parallelism") or 0, 0) or None
+        """How many may go on in it at a time; none or less is no limit (Argo's HasParallelism)."""
         self.fail_fast: bool = bool(document.get("failFast"))
         self.daemon: bool = bool(document.get("daemon"))
         mounting = [document.get(kind.name) for kind in KINDS.values() if kind.mounts]

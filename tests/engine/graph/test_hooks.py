@@ -145,6 +145,65 @@ class TestLifecycleHooks:
         assert (ran["a"].phase, ran["a.hooks.r"].phase) == ("Succeeded", "Running")
         assert "b" not in ran.nodes
 
+    @pytest.mark.parametrize("wanted", ["Succeeded", "Failed"])
+    def test_tags_in_its_condition_are_filled_in_first(self, wanted: str) -> None:
+        ran = run(
+            f"""
+            arguments: {{parameters: [{{name: g, value: {wanted}}}]}}
+            hooks:
+              w: {{template: leaf, expression: "workflow.status == '{{{{workflow.parameters.g}}}}'"}}
+              s: {{template: leaf, expression: "'{{{{workflow.status}}}}' == 'Succeeded'"}}
+            templates:
+            - {{name: main, steps: [[{{name: d, template: d}}], [{{name: s, template: s, arguments: {{parameters: [
+                {{name: i, value: {wanted}}}]}}}}]]}}
+            - name: s
+              inputs: {{parameters: [{{name: i}}]}}
+              steps:
+              - - {{name: p, template: gen}}
+              - - name: a
+                  template: leaf
+                  hooks:
+                    inputs: {{template: leaf, expression: "steps.a.status == '{{{{inputs.parameters.i}}}}'"}}
+                    before: {{template: leaf, expression: "steps.a.status == '{{{{steps.p.outputs.result}}}}'"}}
+                    itself: {{template: leaf, expression: "'{{{{steps.a.status}}}}' == 'Succeeded'"}}
+                    exit: {{template: leaf, expression: "steps.a.status == '{{{{=inputs.parameters.i}}}}'"}}
+            - name: d
+              dag:
+                tasks:
+                - {{name: p, template: gen}}
+                - name: b
+                  depends: p
+                  template: leaf
+                  hooks:
+                    global: {{template: leaf, expression: "tasks.b.status == '{{{{workflow.parameters.g}}}}'"}}
+                    before: {{template: leaf, expression: "tasks.b.status == '{{{{tasks.p.outputs.result}}}}'"}}
+            """,
+            f"{{gen: {{result: {wanted}}}}}",
+        )
+        found = {name for name in ran.nodes if ".hooks." in name or name.endswith(".onExit")}
+        assert found == (
+            {"a.hooks.inputs", "a.hooks.before", "a.onExit", "b.hooks.global", "wf.hooks.w"}
+            if wanted == "Succeeded"
+            else set()
+        )
+
+    def test_that_of_a_step_reads_how_far_those_before_it_in_its_group_are(self) -> None:  # executeStepGroup
+        spec = """
+            templates:
+            - name: main
+              steps:
+              - - {name: a, template: FIRST}
+                - name: b
+                  template: leaf
+                  hooks:
+                    h: {template: gen, expression: "steps.a.status == 'Succeeded' && steps.b.status == 'Running'"}
+                - {name: c, template: leaf}
+            """
+        ends = "{give: {duration: 5s}, leaf: {duration: 9s}}"
+        assert run(spec.replace("FIRST", "give"), ends).executor.begun["b.hooks.h"] == 5
+        ran = run(spec.replace("FIRST", "give").replace("steps.a", "steps.c"), ends)
+        assert (ran["[0]"].phase, ran.phase) == ("Error", "Failed")
+
     def test_a_condition_that_cannot_be_evaluated(self) -> None:
         ran = run(STEP.replace("HOOKS", "hooks: {r: {template: leaf, expression: '1 +'}}"))
         assert (ran["[0]"].phase, ran["wf"].phase) == ("Error", "Failed")

@@ -30,6 +30,11 @@ class TestParallelism:
         ran = run(self.LOOP.replace("FIELDS", "parallelism: 3,"), self.ENDS)
         assert seconds(ran, *self.NAMES) == [0, 0, 0, 10, 10]
 
+    @pytest.mark.parametrize("none", ["0", "-1"])
+    def test_none_or_less_of_a_template_is_no_limit(self, none: str) -> None:  # HasParallelism
+        ran = run(self.LOOP.replace("FIELDS", f"parallelism: {none},"), self.ENDS)
+        assert seconds(ran, *self.NAMES) == [0, 0, 0, 0, 0]
+
     def test_both(self) -> None:
         ran = run("parallelism: 2\n" + self.LOOP.replace("FIELDS", "parallelism: 1,"), self.ENDS)
         assert seconds(ran, *self.NAMES) == [0, 10, 20, 30, 40]

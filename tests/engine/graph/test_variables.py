@@ -375,6 +375,22 @@ class TestMetadata:
         assert metadata["annotations"] == {"c": "d"}
         assert ran.text("wf") == "v-b d"
 
+    def test_they_may_be_made_of_the_workflows_variables(self) -> None:  # setExecWorkflow fills in the spec before
+        ran = run(
+            """
+            arguments: {parameters: [{name: p, value: v}]}
+            workflowMetadata:
+              labels: {a: "{{workflow.parameters.p}}-{{=workflow.name}}"}
+              annotations: {c: "{{workflow.name}} {{hello}}"}
+              labelsFrom: {e: {expression: "'{{workflow.parameters.p}}' + workflow.labels.a"}}
+            templates: [{name: main, container: {image: i, args: ["{{workflow.labels.a}}"]}}]
+            """
+        )
+        metadata = ran.workflow.document["metadata"]
+        assert {key: metadata["labels"][key] for key in "ae"} == {"a": "v-wf", "e": "vv-wf"}
+        assert metadata["annotations"] == {"c": "wf {{hello}}"}
+        assert ran.text("wf") == "v-wf"
+
     @pytest.mark.parametrize(
         "label",
         ["labels: {a: 'no label'}", "labelsFrom: {a: {expression: '1'}}", "labelsFrom: {a: {expression: '1 +'}}"],

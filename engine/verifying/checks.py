@@ -62,10 +62,8 @@ class Asking:
 
     def take(self, arguments: Arguments, answer: Answer) -> None:
         """Look at an answer to these arguments. Raises `Failed`."""
-        _, problems = read(self.had.method, arguments, answer)
-        self.problems += problems
-        own = samples.MARK.search(orjson.dumps(arguments))
-        check_marks(own.group() if own else b"", answer.body)
+        self.problems += read(self.had.method, arguments, answer)
+        check_marks(arguments, answer.body)
 
     async def under(self, circumstance: str, arguments: Arguments, *, dribbled: bool = False) -> Answer:
         """Ask where that may be too much. Raises `Failed`, of the circumstance's name where it is to blame."""
@@ -82,6 +80,10 @@ class Asking:
             await self.ask(arguments, dribbled=dribbled)
         except Failed:
             raise blamed from None
+
+
+Check = Callable[[Asking], Awaitable[list[Problem]]]
+"""Tries something, and returns what makes it no failure. Raises `Failed`."""
 
 
 async def check_phases(asking: Asking) -> list[Problem]:
@@ -115,28 +117,15 @@ async def check_leak(asking: Asking) -> list[Problem]:
     return []
 
 
-async def check_unknown_fields(asking: Asking) -> list[Problem]:
-    """Fields that nobody knows, at every level."""
-    await asking.under("unknown-fields", samples.with_unknown_fields(asking.had.method, asking.number()))
-    return []
+def _one(circumstance: str, make: Callable[[Method, int], Arguments], *, dribbled: bool = False) -> Check:
+    """One call, of which such a sample is made."""
 
+    async def check(asking: Asking) -> list[Problem]:
+        arguments = make(asking.had.method, asking.number())
+        await asking.under(circumstance, arguments, dribbled=dribbled)
+        return []
 
-async def check_large(asking: Asking) -> list[Problem]:
-    """A mebibyte."""
-    await asking.under("large", samples.large(asking.had.method, asking.number()))
-    return []
-
-
-async def check_unicode(asking: Asking) -> list[Problem]:
-    """Characters of all kinds."""
-    await asking.under("unicode", samples.in_unicode(asking.had.method, asking.number()))
-    return []
-
-
-async def check_dribbled(asking: Asking) -> list[Problem]:
-    """A request in pieces, with pauses between them."""
-    await asking.under("dribbled", asking.sample(), dribbled=True)
-    return []
+    return check
 
 
 async def check_concurrency(asking: Asking) -> list[Problem]:
@@ -218,14 +207,14 @@ async def check_slow(asking: Asking) -> list[Problem]:
     return [Problem("slow", f"{typical * 1000:.0f} ms for a call")] if typical and typical > SLOW else []
 
 
-CHECKS: Final[dict[str, Callable[[Asking], Awaitable[list[Problem]]]]] = {
+CHECKS: Final[dict[str, Check]] = {
     "phases": check_phases,
     "repeated": check_repeated,
     "leak": check_leak,
-    "unknown-fields": check_unknown_fields,
-    "large": check_large,
-    "unicode": check_unicode,
-    "dribbled": check_dribbled,
+    "unknown-fields": _one("unknown-fields", samples.with_unknown_fields),
+    "large": _one("large", samples.large),
+    "unicode": _one("unicode", samples.in_unicode),
+    "dribbled": _one("dribbled", samples.sample, dribbled=True),
     "concurrency": check_concurrency,
     "keep-alive": check_keep_alive,
     "slow": check_slow,

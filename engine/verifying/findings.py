@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, Literal, NamedTuple
 
 Severity = Literal["fault", "warning"]
@@ -28,13 +29,8 @@ class Finding(NamedTuple):
         return KINDS[self.name]
 
 
-def _fault(why: str, change: str) -> Kind:
-    return Kind("fault", why, change)
-
-
-def _warning(why: str, change: str) -> Kind:
-    return Kind("warning", why, change)
-
+_fault: Final = partial(Kind, "fault")
+_warning: Final = partial(Kind, "warning")
 
 _FATAL: Final = "An engine takes it for a fatal error: the node or the workflow becomes Error."
 _STOPS: Final = "The pass over the workflow is aborted and made again, for as long as this lasts."

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+import orjson
 from msgspec import UNSET
 
 from engine.model.node import FULFILLED
@@ -45,15 +46,15 @@ def check_status(answer: Answer) -> None:
     raise Failed(name, f"status {status}{excerpt(answer.body)}")
 
 
-def read(method: Method, arguments: Arguments, answer: Answer) -> tuple[Reply, list[Problem]]:
-    """The reply to a call, and what is to be said of it that does not make it illegal. Raises `Failed`."""
+def read(method: Method, arguments: Arguments, answer: Answer) -> list[Problem]:
+    """What is to be said of the reply to a call that does not make it illegal. Raises `Failed`."""
     check_status(answer)
     try:
         reply, unknown = decode(method, answer.body)
     except IllegalReply as error:
         raise Failed(kind_of_illegal(answer.body, error), f"{error}{excerpt(answer.body)}") from None
     judge(method, arguments, reply)
-    return reply, [_unknown(method, key) for key in unknown]
+    return [_unknown(method, key) for key in unknown]
 
 
 def judge(method: Method, arguments: Arguments, reply: Reply) -> None:
@@ -85,8 +86,10 @@ def kind_of_illegal(body: bytes, error: IllegalReply) -> str:
     return "illegal-phase" if text.endswith("`$.node.phase`") and "enum" in text else "wrong-type"
 
 
-def check_marks(own: bytes, body: bytes) -> None:
-    """Raises `Failed` for a reply that mentions another sample than its `own`."""
+def check_marks(arguments: Arguments, body: bytes) -> None:
+    """Raises `Failed` for a reply that mentions another sample than that which the arguments are."""
+    found = MARK.search(orjson.dumps(arguments))
+    own = found.group() if found else b""
     for other in MARK.findall(body):
         if other != own:
             raise Failed("leak", f"the reply about {own.decode()} mentions {other.decode()}{excerpt(body)}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Final
 
 import orjson
 
 from engine.verifying.batches import check_batches
-from engine.verifying.checks import CHECKS, Asking
+from engine.verifying.checks import CHECKS, Asking, Check
 from engine.verifying.effects import Arguments
 from engine.verifying.exchanges import Answer, Exchanges, Failed, NobodyHome
 from engine.verifying.findings import Finding
@@ -23,8 +22,6 @@ from rpc.tls import Tls
 
 _NOWHERE: Final = ("/oarlock.verify", "/api/v1/oarlock.verify")
 """Paths that nobody has."""
-
-Check = Callable[[Asking], Awaitable[list[Problem]]]
 
 
 async def verify(

@@ -20,10 +20,7 @@ _MOST: Final = 5
 
 def read_outputs(manifests: Manifests) -> dict[Output, list[Reader]]:
     """The outputs that the workflows and templates read. Raises `WrongType`."""
-    shelves = (manifests.workflow_templates, manifests.cluster_workflow_templates)
-    documents = [
-        each.document for each in (*manifests.workflows, *(each for shelf in shelves for each in shelf.values()))
-    ]
+    documents = [each.document for each in (*manifests.workflows, *manifests.templates)]
     for document in documents:
         check_shape(document)
     return reads([{"metadata": {}, **document} for document in documents])

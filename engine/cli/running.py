@@ -83,8 +83,8 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
     config_maps = {name: each.document for name, each in manifests.config_maps.items()}
     executor = executor_of(options, outcomes, lambda: simulated(outcomes, workflows, found))
     if isinstance(executor, SimulatedExecutor):
-        for name, stand_in in absent_sizes(manifests).items():
-            config_maps[name] = stand_in
+        config_maps |= (absent := absent_sizes(manifests))
+        for name in absent:
             tell(f"warning: ConfigMap {name} is not given: its semaphores count as 1 in this simulation")
     engine = reconciler_of(
         options,
@@ -120,7 +120,7 @@ def reconcile(options: Options, operation: Operation, source: str | None = None)
 
 def read_workflows(files: Sequence[Path], manifests: Manifests, source: str | None) -> list[Workflow]:
     """The workflows that are meant; their templates are well-formed, too. Raises `ManifestError`."""
-    for template in (*manifests.workflow_templates.values(), *manifests.cluster_workflow_templates.values()):
+    for template in manifests.templates:
         try:
             check_shape(template.document)
         except WrongType as error:

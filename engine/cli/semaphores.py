@@ -19,11 +19,7 @@ def absent_sizes(manifests: Manifests) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     namespaces = dict.fromkeys(each.namespace for each in manifests.workflows)
     """Those in which a ClusterWorkflowTemplate may be used."""
-    for manifest in (
-        *manifests.workflows,
-        *manifests.workflow_templates.values(),
-        *manifests.cluster_workflow_templates.values(),
-    ):
+    for manifest in (*manifests.workflows, *manifests.templates):
         for lock in _semaphores(manifest.document.get("spec")):
             reference = lock["configMapKeyRef"]
             name, key = reference.get("name"), reference.get("key")

@@ -135,18 +135,16 @@ async def _close(executor: Executor, *, end_leaves: bool) -> None:
 
 
 def _put_templates(engine: Reconciler, manifests: Manifests) -> None:
-    for shelf in (manifests.workflow_templates, manifests.cluster_workflow_templates, manifests.config_maps):
-        for manifest in shelf.values():
-            try:
-                engine.templates.put(manifest.document)
-            except InvalidDocument as error:
-                raise BadInput(f"{manifest}: {error}") from None
+    for manifest in (*manifests.templates, *manifests.config_maps.values()):
+        try:
+            engine.templates.put(manifest.document)
+        except InvalidDocument as error:
+            raise BadInput(f"{manifest}: {error}") from None
 
 
 async def _keep(shelves: Shelves, manifests: Manifests) -> None:
     """Have the templates and CronWorkflows of the manifests among those that clients keep here."""
-    of_kinds = (manifests.workflow_templates, manifests.cluster_workflow_templates, manifests.cron_workflows)
-    for manifest in (each for of_kind in of_kinds for each in of_kind.values()):
+    for manifest in (*manifests.templates, *manifests.cron_workflows.values()):
         kind = manifest.document["kind"]
         document = anew(manifest_of(manifest.document, kind, manifest.namespace, kind))
         try:

@@ -95,20 +95,15 @@ def plugin_at(option: str, address: str, terms: Terms, name: str = "") -> Plugin
 
 def _tls(terms: Terms, where: Address) -> Tls | None:
     names = ("ca_file", "cert_file", "key_file", "key_password_file")
-    given = [name for name in names if getattr(terms, name) is not None]
+    given = {name: file for name in names if (file := getattr(terms, name)) is not None}
     if not given:
         return None
     from rpc import BadTls, Tls
 
     try:
         if where.scheme != "https":
-            raise BadTls(given[0], f"expected an https:// address, got {where}")
-        return Tls(
-            ca_file=terms.ca_file,
-            cert_file=terms.cert_file,
-            key_file=terms.key_file,
-            key_password_file=terms.key_password_file,
-        )
+            raise BadTls(next(iter(given)), f"expected an https:// address, got {where}")
+        return Tls(**given)
     except BadTls as error:
         raise BadInput(f"--{error.field.replace('_', '-')}: {error.reason}") from None
 

@@ -25,13 +25,8 @@ def unmatched(outcomes: Outcomes, workflows: Sequence[Workflow], manifests: Mani
     A node that was never made is not missed where its step or task is there: a `when` may have skipped it, or the
     workflow ended before. A turn of a loop is, where the loop has turns.
     """
-    documents = [
-        *(workflow.document for workflow in workflows),
-        *(each.document for each in manifests.workflow_templates.values()),
-        *(each.document for each in manifests.cluster_workflow_templates.values()),
-    ]
     templates, calls = set[str](), set[str]()
-    for document in documents:
+    for document in [*(each.document for each in workflows), *(each.document for each in manifests.templates)]:
         _read((document.get("spec") or {}).get("templates") or (), templates, calls)
     nodes = {node.display_name for workflow in workflows for node in workflow.nodes.values()}
     turns = {_LATER.sub("", name) for name in nodes}

@@ -94,6 +94,11 @@ class Manifests:
     cron_workflows: dict[str, Manifest] = field(default_factory=dict)
     """As they are written; what they make is among the workflows."""
 
+    @property
+    def templates(self) -> list[Manifest]:
+        """Those of namespaces, and then those of the cluster."""
+        return [*self.workflow_templates.values(), *self.cluster_workflow_templates.values()]
+
 
 def load(paths: Named | Iterable[Named], *, strict: bool | None = None) -> Manifests:
     """Reads all documents of a file or several, of standard input for the path ``-``, and of all that is in a folder.

@@ -14,7 +14,6 @@ import secrets
 import socket
 from collections.abc import Mapping
 from importlib.util import find_spec
-from types import TracebackType
 from typing import Final, Self
 
 import msgspec
@@ -91,9 +90,7 @@ class Actors:
         await self._connected()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*(link.kill() for link in self._links))
         if self._ray is not None:
             await self._ray.close()

@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from os import PathLike
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 from engine.cluster.actors import Actors
@@ -171,9 +170,7 @@ class Fleet(Reconciler):
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         stack, self._stack = self._stack, None
         if stack is not None:
             await stack.aclose()

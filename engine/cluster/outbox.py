@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Collection, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from engine.cluster.mail import Start, Stop, Template, Up, committed, encode
@@ -55,9 +54,7 @@ class Outbox:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         pass
 
     def commit(self, change: Change) -> Awaitable[int]:

@@ -14,7 +14,6 @@ import os
 import socket
 from collections.abc import Iterator
 from importlib.metadata import version
-from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
@@ -90,9 +89,7 @@ class _Cluster:
         self.place = ray.get_runtime_context().gcs_address
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         ray.shutdown()
 
     async def exchange(self, mail: bytes) -> bytes:
@@ -139,9 +136,7 @@ class _Shard:
             await self._actor.serve.remote(self._factory)
         return mail
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._kill()
 
     def _kill(self) -> None:

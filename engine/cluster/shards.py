@@ -7,7 +7,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Any, Final, NamedTuple, Protocol, Self
 
 import msgspec
@@ -238,9 +237,7 @@ class Shards:
         await asyncio.sleep(0)  # they are there once that has begun
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for each in self._keeping:
             each.cancel()
         await asyncio.gather(*self._keeping, return_exceptions=True)

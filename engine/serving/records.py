@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from types import TracebackType
 from typing import Any, Final, Self
 
 from engine.model.clock import timestamp
@@ -92,9 +91,7 @@ class Records:
         self._engine.listeners.append(self._follow)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._engine.listeners.remove(self._follow)
         await self._removals.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from types import TracebackType
 from typing import Final, Self
 
 from engine.reconciler import Reconciler
@@ -44,9 +43,7 @@ class Shelves:
             await shelf.load()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Nothing is left to be written."""
 
     def firing(self, records: Records) -> AbstractAsyncContextManager[Firing]:

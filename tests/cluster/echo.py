@@ -8,7 +8,6 @@ import signal
 from importlib import import_module
 from pathlib import Path
 from threading import Event
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -45,9 +44,7 @@ class Echo:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._leave_word()
 
     def _leave_word(self) -> None:

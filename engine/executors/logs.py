@@ -138,11 +138,6 @@ class Lines:
                 break
         return lines
 
-    @property
-    def cut(self) -> bool:
-        """Whether there will be no more of them, whatever is written."""
-        return self._left == 0 and not self._rest
-
     def _line(self, text: bytes, size: int) -> Line:
         assert self._at is not None
         moment = self._times.at(self._at)

@@ -76,11 +76,9 @@ _Term = _Any | _All | _Not | _Task
 
 @dataclass(frozen=True, slots=True)
 class Depends:
-    """A parsed `depends`. ``tasks`` are the names in it, each once, in order of appearance; ``looped`` those that are
-    asked for AnySucceeded or AllFailed, which only a task with a loop can answer."""
+    """A parsed `depends`. ``tasks`` are the names in it, each once, in order of appearance."""
 
     tasks: tuple[str, ...]
-    looped: tuple[str, ...]
     _term: _Term
     _continue_on: ContinueOn
 
@@ -106,16 +104,13 @@ def parse_depends(text: str, continue_on: ContinueOn | None = None) -> Depends:
         raise ExpressionError(*_explain(error, text)) from None
     except Invalid as error:
         raise ExpressionError(str(error), text, error.offset) from None
-    tasks = list(_tasks(term))
-    looped = (task.name for task in tasks if task.result in ("AnySucceeded", "AllFailed"))
-    names = dict.fromkeys(task.name for task in tasks)
-    return Depends(tuple(names), tuple(dict.fromkeys(looped)), term, continue_on or {})
+    return Depends(tuple(dict.fromkeys(task.name for task in _tasks(term))), term, continue_on or {})
 
 
 def all_of(tasks: Collection[str], continue_on: ContinueOn | None = None) -> Depends:
     """What `A && B && C` asks for."""
     terms = tuple(_Task(task, None) for task in tasks)
-    return Depends(tuple(dict.fromkeys(tasks)), (), _All(terms) if len(terms) != 1 else terms[0], continue_on or {})
+    return Depends(tuple(dict.fromkeys(tasks)), _All(terms) if len(terms) != 1 else terms[0], continue_on or {})
 
 
 @cache

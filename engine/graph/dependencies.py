@@ -16,8 +16,6 @@ _TASK: Final = re.compile(r"([a-zA-Z0-9][-a-zA-Z0-9]*?)\.[A-Z][a-zA-Z]+|([a-zA-Z
 class Broken:
     """A `depends` that is no expression: the tasks named in it are waited for, and then the task is Error."""
 
-    looped = ()
-
     def __init__(self, text: str, error: ExpressionError) -> None:
         self.tasks = tuple(dict.fromkeys(with_result or name for with_result, name in _TASK.findall(text)))
         self.text = text

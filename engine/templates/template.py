@@ -221,13 +221,10 @@ class Resolving(Protocol):
 
 
 class Condition(Protocol):
-    """On what a task runs: `tasks` that must be done, `looped` those of them that must be loops."""
+    """On what a task runs: `tasks` that must be done."""
 
     @property
     def tasks(self) -> tuple[str, ...]: ...
-
-    @property
-    def looped(self) -> tuple[str, ...]: ...
 
     def evaluate(self, lookup: Callable[[str, str], bool], /) -> bool:
         """Whether the task may run. Raises `ExpressionError`."""

@@ -66,7 +66,6 @@ def test_logic(text: str, results: tuple[str, ...], *, runs: bool) -> None:
 def test_tasks_are_named_once_and_in_order() -> None:
     depends = parse_depends("b-1 && (a.Failed || b-1.Skipped) && !c.AllFailed && 2x.AnySucceeded")
     assert depends.tasks == ("b-1", "a", "c", "2x")
-    assert depends.looped == ("c", "2x")
 
 
 def test_a_result_that_settles_it_ends_the_questions() -> None:

@@ -6,8 +6,9 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
+from engine.reconciler import Reconciler
 from rpc.logs import get_logger
 
 GRACE: Final = 10.0
@@ -16,14 +17,8 @@ GRACE: Final = 10.0
 _log = get_logger(__name__)
 
 
-class Draining(Protocol):
-    """What may be told to end."""
-
-    def drain(self, grace: float) -> None: ...
-
-
 @contextmanager
-def draining(engine: Draining, hurry: Callable[[], None] = lambda: None) -> Iterator[list[signal.Signals]]:
+def draining(engine: Reconciler, hurry: Callable[[], None] = lambda: None) -> Iterator[list[signal.Signals]]:
     """Within this block SIGTERM and SIGINT drain the engine instead of ending the process; yields those that came.
 
     ``hurry`` is called where there is a second one, for whoever has more to end than the engine.

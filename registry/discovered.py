@@ -9,7 +9,7 @@ import msgspec
 
 from registry.config import Config, KubernetesSettings, PluginConfig, show
 from registry.configmaps import is_labelled, plugin_of
-from registry.discovering import Cluster, ClusterError, Manifests, find
+from registry.discovering import Cluster, ClusterError, Manifests
 from registry.errors import ConfigError
 from rpc.logs import get_logger
 
@@ -38,7 +38,8 @@ class Discovered:
             return
         file = config.sources[0] if config.sources else "configuration"
         try:
-            self.manifests = await find(cluster_of(config.kubernetes, file))
+            async with cluster_of(config.kubernetes, file).session() as session:
+                self.manifests = (await session.list()).manifests
         except ClusterError as error:
             raise ConfigError(file, "kubernetes", str(error)) from None
 

@@ -67,12 +67,6 @@ class Cluster(Protocol):
     def session(self) -> AbstractAsyncContextManager[Session]: ...
 
 
-async def find(cluster: Cluster) -> Manifests:
-    """What there is now. Raises `ClusterError`."""
-    async with cluster.session() as session:
-        return (await session.list()).manifests
-
-
 async def follow(
     cluster: Cluster,
     found: Callable[[Manifests], Awaitable[None]],

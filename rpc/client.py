@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import orjson
 
-from rpc.address import Address, parse_address
+from rpc.address import parse_address
 from rpc.attempts import Attempts
 from rpc.batches import Announcement, CallBatch
 from rpc.breaker import BreakerPolicy, BreakerState
@@ -38,6 +38,8 @@ from rpc.tls import Tls
 from rpc.window import Outcomes
 
 if TYPE_CHECKING:
+    from rpc.lanes.aiohttp import AiohttpLane
+    from rpc.lanes.wire import WireLane
     from rpc.tracing import Tracing
 
 LaneName = Literal["auto", "aiohttp", "wire"]
@@ -57,21 +59,7 @@ _DEFAULT_BREAKER = BreakerPolicy()
 _DEFAULT_BATCH = BatchPolicy()
 
 
-class _MakeLane(typing.Protocol):
-    def __call__(
-        self,
-        address: Address,
-        *,
-        timeout: float,
-        max_body: int,
-        headers: Mapping[str, str],
-        destinations: Destinations,
-        balance: Balance,
-        tls: Tls | None,
-    ) -> OwnLane: ...
-
-
-def _lane_of(name: LaneName) -> _MakeLane:
+def _lane_of(name: LaneName) -> type[AiohttpLane | WireLane]:
     """The lane to travel by. It is imported here: aiohttp takes longer than all of ours, and most do without it."""
     if name == "aiohttp":
         from rpc.lanes.aiohttp import AiohttpLane

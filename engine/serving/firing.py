@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Self
 
 from engine.model.workflow import Workflow
 from engine.operations.errors import Draining, OperationError
+from engine.reconciler import Reconciler
 from engine.reconciling.results import Commit
 from engine.serving import cron
 from engine.serving.cron import Cron, Finished, InvalidCron
@@ -34,18 +35,6 @@ Admit = Callable[[Document], Awaitable[Workflow]]
 _log = get_logger(__name__)
 
 
-class Running(Protocol):
-    """What is needed of an engine."""
-
-    @property
-    def clock(self) -> Callable[[], float]: ...
-
-    @property
-    def listeners(self) -> list[Callable[[Commit], None]]: ...
-
-    def terminate(self, workflow: Workflow, *, message: str = "") -> Awaitable[None]: ...
-
-
 class Seen(NamedTuple):
     """Up to when the times of a CronWorkflow were seen to, and what it was then."""
 
@@ -57,7 +46,7 @@ class Seen(NamedTuple):
 class Firing:
     """CronWorkflows that fire while `going_on` is open."""
 
-    def __init__(self, engine: Running, records: Records, shelf: Shelf, admit: Admit) -> None:
+    def __init__(self, engine: Reconciler, records: Records, shelf: Shelf, admit: Admit) -> None:
         self._engine = engine
         self._records = records
         self._shelf = shelf

@@ -104,7 +104,7 @@ class TestArtifacts:
         assert workflow.phase == "Succeeded"
         assert [(named(workflow, name).outputs or {})["result"] for name in ("second", "third")] == ["hello"] * 2
         uid, (artifact,) = workflow.uid, (named(workflow, "first").outputs or {})["artifacts"]
-        assert machine.executor.artifact(uid, artifact["s3"]["key"]).read_text() == "hello\n"
+        assert machine.executor.file_of(uid, artifact).read_text() == "hello\n"
 
     async def test_a_folder_passes_with_its_links(self, machine: Machine) -> None:
         script = "mkdir -p /tmp/o/sub; echo x > /tmp/o/sub/f; ln -s sub/f /tmp/o/link; chmod 700 /tmp/o/sub/f"
@@ -258,10 +258,11 @@ class TestEscapes:
         assert _text(secret) == "secret"
 
     async def test_by_a_uid_that_is_a_path(self, machine: Machine) -> None:
-        uid = "../../elsewhere"
-        for ask in (machine.executor.artifact, machine.executor.logs):
-            with pytest.raises(LookupError, match=r"metadata\.uid: expected letters"):
-                ask(uid, "x")
+        uid, expected = "../../elsewhere", r"metadata\.uid: expected letters"
+        with pytest.raises(LookupError, match=expected):
+            machine.executor.file_of(uid, {"name": "x", "s3": {"key": "x"}})
+        with pytest.raises(LookupError, match=expected):
+            machine.executor.logs(uid, "x")
 
 
 class TestVolumes:

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,11 +21,11 @@ from engine.executors.local.leaf import Leaf, Limits, alive_in, has_started, mar
 from engine.executors.local.paths import PLAIN
 from engine.executors.local.pods import lay_out_tools
 from engine.executors.local.readiness import until_ready
-from engine.executors.local.slots import Slot, Slots
 from engine.executors.logs import Log, follow
 from engine.model.node import ERROR, RUNNING, Node
 from engine.model.workflow import Workflow
 from engine.templates.catalog import Templates
+from rpc.permits import Permits
 
 Document = Mapping[str, Any]
 
@@ -78,7 +79,7 @@ class LocalExecutor:
         self._templates = Templates()
         self._runs = Runs(place)
         self._limits = Limits(grace, log_bytes, lay_out_tools(place))
-        self._slots = Slots(parallel_leaves)
+        self._slots = Permits(parallel_leaves)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="oarlock-local")
         self._leaves: dict[tuple[str, str], Leaf] = {}
         self._removals: dict[str, asyncio.Task[None]] = {}
@@ -190,16 +191,6 @@ class LocalExecutor:
         """Whether a leaf waits for its turn or runs, be it that it was told to stop."""
         return (uid, node_id) in self._leaves
 
-    def artifact(self, uid: str, key: str) -> Path:
-        """The file or folder of an artifact of a workflow by its key. Raises `LookupError` where there is none."""
-        try:
-            place = self._runs.artifact(uid, key, others=True)
-        except ValueError as error:
-            raise LookupError(str(error)) from None
-        if not place.exists():
-            raise LookupError(f"the workflow {uid!r} has no artifact {key!r}")
-        return place
-
     def file_of(self, uid: str, artifact: Document) -> Path:
         """The file or folder of an artifact that a node of a workflow has among its inputs or outputs.
 
@@ -277,7 +268,12 @@ class LocalExecutor:
 
     async def _end_of(self, leaf: Leaf) -> Result:
         """Wait for its turn and its end. Raises `ValueError` and `OSError` where it cannot be run."""
-        slot = await self._slots.take() if leaf.folder is None else self._slots.take_anyway()
+        if leaf.folder is None and self._slots.in_flight >= self._slots.limit:
+            await self._slots.wait()
+        else:  # what runs already when it is found has one even where there is none
+            self._slots.in_flight += 1
+        slot = ExitStack()
+        slot.callback(self._slots.release)
         leaf.waits = False
         coming_up: list[asyncio.Task[None]] = []
 
@@ -294,7 +290,7 @@ class LocalExecutor:
         finally:
             for task in coming_up:
                 task.cancel()
-            slot.give_back()
+            slot.close()
 
     async def _begin(self, leaf: Leaf) -> None:
         while (removal := self._removals.get(leaf.uid)) is not None:
@@ -305,11 +301,11 @@ class LocalExecutor:
         maps = ConfigMaps(self._templates.config_maps(leaf.workflow.namespace))
         await self._in_thread(partial(leaf.begin, maps, self._limits))
 
-    async def _come_up(self, leaf: Leaf, slot: Slot) -> None:
+    async def _come_up(self, leaf: Leaf, slot: ExitStack) -> None:
         """A daemon: others may run as soon as it is ready, also in its place."""
         assert leaf.folder is not None
         await until_ready(leaf.probe, leaf.main, leaf.folder)
-        slot.give_back()
+        slot.close()
         if not leaf.stopped:
             self._report(leaf.workflow, leaf.node_id, Result(RUNNING, pod_ip="127.0.0.1"))
 

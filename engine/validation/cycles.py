@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from graphlib import TopologicalSorter
 
 
 def find_cycle(parents: Mapping[str, Collection[str]]) -> list[str]:
@@ -29,15 +30,7 @@ def find_cycle(parents: Mapping[str, Collection[str]]) -> list[str]:
 
 def ordered(parents: Mapping[str, Collection[str]]) -> list[str]:
     """All names, each behind those it depends on, else as they come; there must be no cycle."""
-    waits = {name: len(above) for name, above in parents.items()}
-    children: dict[str, list[str]] = {}
+    sorter = TopologicalSorter(dict.fromkeys(parents, ()))  # first of all the names, in the order in which they come
     for name, above in parents.items():
-        for parent in above:
-            children.setdefault(parent, []).append(name)
-    found = [name for name, count in waits.items() if count == 0]
-    for name in found:
-        for child in children.get(name, ()):
-            waits[child] -= 1
-            if waits[child] == 0:
-                found.append(child)
-    return found
+        sorter.add(name, *above)
+    return list(sorter.static_order())

@@ -141,16 +141,34 @@ def template_outputs(template: Template, scope: Scope) -> dict[str, Any] | None:
 
     Raises `OutputError` where a required one has no value and no default.
     """
+    try:
+        declared = _declared(template, scope)
+    except SubstitutionError as error:
+        raise OutputError(str(error)) from error
     outputs: dict[str, Any] = {}
-    if template.outputs.get("parameters"):
-        outputs["parameters"] = [_parameter(parameter, scope) for parameter in template.outputs["parameters"]]
-    if template.outputs.get("artifacts"):
-        try:
-            found = (resolve_artifact(artifact, scope, _ABSENT) for artifact in template.outputs["artifacts"])
-            outputs["artifacts"] = [artifact for artifact in found if artifact is not None]
-        except OutputError as error:
-            raise OutputError(f"unable to resolve outputs from scope: {error}") from error
+    if declared.get("parameters"):
+        outputs["parameters"] = [_parameter(parameter, scope) for parameter in declared["parameters"]]
+    try:
+        # To Argo one that is taken from nowhere, and lies where it says, is none.
+        taken = [each for each in declared.get("artifacts") or () if each.get("from") or each.get("fromExpression")]
+        found = [resolve_artifact(artifact, scope, _ABSENT) for artifact in taken]
+    except OutputError as error:
+        raise OutputError(f"unable to resolve outputs from scope: {error}") from error
+    artifacts = [artifact for artifact in found if artifact is not None]
+    if artifacts:
+        outputs["artifacts"] = artifacts
     return outputs or None
+
+
+def _declared(template: Template, scope: Scope) -> Document:
+    """The template's outputs as it declares them: filled in, as all of it, before its children have left anything."""
+    if not template.declared.tags:
+        return template.outputs
+    known = scope.flatten()
+    own = Scope(None, {name: known[name] for name in known if not name.startswith(_PRODUCED)})
+    own.now = scope.clock()
+    declared: Document = orjson.loads(template.declared.render(own, allow_unresolved=True))
+    return declared
 
 
 def _parameter(parameter: Document, scope: Scope) -> dict[str, Any]:
@@ -158,23 +176,20 @@ def _parameter(parameter: Document, scope: Scope) -> dict[str, Any]:
     if not source:
         raise OutputError("output parameters must have a valueFrom specified")
     kept = {key: value for key, value in parameter.items() if key != "valueFrom"}
-    if "globalName" in kept:
-        kept["globalName"] = render_string(kept["globalName"], scope, allow_unresolved=True)
     try:
         if source.get("expression"):
-            expression = render_string(source["expression"], scope, allow_unresolved=True)
-            result = evaluate(expression, environment(_produced(scope)), clock=scope.clock)
+            result = evaluate(source["expression"], environment(_produced(scope)), clock=scope.clock)
             if result is None:
-                raise OutputError(f'failed to evaluate expression "{expression}"')
+                raise OutputError(f'failed to evaluate expression "{source["expression"]}"')
             return {**kept, "value": go_string(result)}
         found = _reference(source.get("parameter") or "", scope)
-    except (ExpressionError, Invalid, SubstitutionError, OutputError) as error:
+    except (ExpressionError, Invalid, OutputError) as error:
         if source.get("default") is None:
             raise OutputError(str(error)) from error
         found = None
     if found is None:
         # What was skipped and has no default anywhere is empty: Argo's resolveParameter tells it from what is missing.
-        found = render_string(text_of(source.get("default", "")), scope, allow_unresolved=True)
+        found = text_of(source.get("default", ""))
     return {**kept, "value": found}
 
 
@@ -195,11 +210,8 @@ def _reference(text: str, scope: Scope) -> str | None:
     Any other tag has been filled in by then, and what it stands for is taken for the name of a variable, as in Argo.
     """
     name = _bare(text)
-    if name not in scope or not name.startswith(_PRODUCED):
-        given = {key: value for key, value in scope.flatten().items() if not key.startswith(_PRODUCED)}
-        name = _bare(render_string(text, given, allow_unresolved=True))
-        if name not in scope or (name.startswith(_GIVEN) and not name.startswith(_PRODUCED)):
-            raise OutputError(f'{_ABSENT}: "{name}"')
+    if name not in scope or (name.startswith(_GIVEN) and not name.startswith(_PRODUCED)):
+        raise OutputError(f'{_ABSENT}: "{name}"')
     return None if scope[name] is None else text_of(scope[name])
 
 
@@ -227,8 +239,6 @@ def resolve_artifact(artifact: Document, scope: Scope, forgiven: str = "") -> Do
         raise OutputError(str(error)) from error
     located = {key: value for key, value in found.items() if key not in ("globalName", "optional", "path", "name")}
     kept = {key: value for key, value in artifact.items() if key not in ("from", "fromExpression")}
-    if "globalName" in kept:
-        kept["globalName"] = render_string(kept["globalName"], scope, allow_unresolved=True)
     sub_path = kept.pop("subPath", None)
     if sub_path:
         located["subPath"] = sub_path

@@ -99,9 +99,11 @@ class _Simple:
 
     def fill(self, scope: Scope, mode: _Mode) -> bytes:
         value = self._find(scope)
-        if value is not None:
+        names_artifact = ".artifacts." in self.name
+        is_artifact = names_artifact and isinstance(value, Mapping)  # which is no text
+        if value is not None and not is_artifact:
             return _escape(item_text(value))
-        if self.name in scope:
+        if value is None and self.name in scope:
             raise SubstitutionError(f"failed to resolve {{{{{self.raw}}}}} to string")
         # Go templates and the like may stand around a tag: `{{- with "{{inputs.parameters.x}}" -}}`.
         outer, braces, inner = self.raw.rpartition("{{")
@@ -109,8 +111,7 @@ class _Simple:
             mode.nested = True
             return f"{{{{{outer}".encode() + _escape(scope[inner])
         # Artifacts may be optional, which is decided where they are looked up.
-        optional = mode.allow_unresolved and ".outputs.artifacts." in self.name
-        if mode.must_resolve(self.name) and not optional:
+        if mode.must_resolve(self.name) and not (mode.allow_unresolved and names_artifact):
             raise UnresolvedError(self.raw, self.name, f"failed to resolve {{{{{self.raw}}}}}")
         return f"{{{{{self.raw}}}}}".encode()
 

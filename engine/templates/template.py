@@ -32,6 +32,10 @@ _EXPRESSION: Final = re.compile(
     r"""\{\{=(?:[^}]|\}(?!\}))*+(?:\}\}|\Z)|"(?:e|fromE)xpression":"(?:[^"\\]|\\.)*+(?:"|\Z)"""
 )
 _COMPUTED: Final = re.compile(r"""\$env|\b(?:steps|tasks)\b(?!\.[\w-]|\[\\*['"])""")
+# One whose name another tag completes, `{{tasks.{{inputs.parameters.which}}.status}}`, or is.
+_COMPLETED: Final = re.compile(
+    r"""\b(?:steps|tasks)(?:\.|\[\\*['"])[\w-]*\{\{|"(?:from|parameter)":"\{\{\s*(?:inputs|workflow)\.parameters"""
+)
 _ITEM: Final = re.compile(r"\bitem\b")
 # A tag without braces in it, of which the spaces are no part: what is between is stripped where it is taken.
 _TAG: Final = re.compile(r"\{\{([^{}]+)\}\}")
@@ -43,21 +47,23 @@ _TEXT: Final = re.compile(
 
 class Mentions:
     """The steps and tasks whose variables a document may read: those it names, and all where an expression computes
-    which (`get(tasks, item).status`, `tasks?.a`, `$env`). ``results`` are those whose `outputs.result` it names, the
-    only ones that Argo captures (hasOutputResultRef); ``expressed`` says whether any stands in an expression."""
+    which (`get(tasks, item).status`, `tasks?.a`, `$env`), or another tag says so. ``results`` are those whose
+    `outputs.result` it names, the only ones that Argo captures (hasOutputResultRef); ``expressed`` says whether any
+    stands in an expression."""
 
     __slots__ = ("_all", "_names", "expressed", "results")
 
     def __init__(self, document: object) -> None:
         text = orjson.dumps(document).decode()
-        if not _WORD.search(text):  # most mention none
+        completed = "{{" in text and bool(_COMPLETED.search(text))
+        if not completed and not _WORD.search(text):  # most mention none
             self._names = self.results = NO_NAMES
             self._all = self.expressed = False
             return
         found = _MENTION.findall(text)
         self._names = frozenset(dotted or quoted for dotted, quoted, _ in found)
         expressions = [expression[0] for expression in _EXPRESSION.finditer(text)]
-        self._all = any(map(_COMPUTED.search, expressions))
+        self._all = any(map(_COMPUTED.search, expressions)) or completed
         self.expressed = self._all or any(map(_MENTION.search, expressions))
         self.results = frozenset(dotted or quoted for dotted, quoted, result in found if result)
 
@@ -69,14 +75,18 @@ class Mentions:
         return sorted(names if self._all else self._names & names.keys()) if self._all or self._names else []
 
 
+def _unbraced(source: str) -> str:
+    tag = _TAG.fullmatch(source.strip())
+    return tag[1].strip() if tag and (".artifacts." in tag[1] or tag[1].startswith("=")) else source
+
+
 def call_text(call: Document) -> Text:
-    """A step, task or hook as a call, compiled. What artifacts are taken `from` is a reference and no text to fill in:
+    """A step, task or hook as a call, compiled. What artifacts are taken `from` is a reference, and no text to fill in:
     it loses its braces and is looked up where the call is made."""
     arguments = call.get("arguments") or {}
     if arguments.get("artifacts"):
         artifacts = [
-            {**each, "from": _TAG.sub(lambda tag: tag[1].strip(), each["from"])} if each.get("from") else each
-            for each in arguments["artifacts"]
+            {**each, "from": _unbraced(each["from"])} if each.get("from") else each for each in arguments["artifacts"]
         ]
         call = {**call, "arguments": {**arguments, "artifacts": artifacts}}
     return compile_json(call)

@@ -78,6 +78,26 @@ class TestParameters:
         )
         assert ran.outputs("wf") == {"o": ""}
 
+    def test_a_tag_may_complete_the_name_of_a_task(self) -> None:
+        ran = run(
+            """
+            templates:
+            - name: main
+              inputs: {parameters: [{name: w, value: a}]}
+              dag:
+                tasks:
+                - {name: a, template: give}
+                - {name: b, template: echo, depends: a, arguments: {parameters: [{name: text,
+                    value: "{{tasks.{{inputs.parameters.w}}.outputs.parameters.v}}"}]}}
+              outputs:
+                parameters:
+                - {name: o, valueFrom: {parameter: "{{tasks.{{inputs.parameters.w}}.outputs.parameters.v}}"}}
+                - {name: p, valueFrom: {expression: "tasks['{{inputs.parameters.w}}'].outputs.parameters.v"}}
+            """,
+            "{give: {parameters: {v: 7}}}",
+        )
+        assert (ran.text("b"), ran.outputs("wf")) == ("7", {"o": "7", "p": "7"})
+
     def test_without_one_the_template_is_an_error(self) -> None:
         ran = run(ONE.replace("SOURCE", "expression: 'nothing.at.all'").replace("WHEN", ""))
         assert (ran["wf"].phase, ran.phase) == ("Error", "Error")
@@ -236,6 +256,51 @@ class TestArtifacts:
             f" outputs: {{artifacts: [{{name: o, optional: true, {source}}}]}}}}]"
         )
         assert ran.phase == phase
+
+    @pytest.mark.parametrize("kind", ["steps", "tasks"])
+    @pytest.mark.parametrize(
+        "source",
+        [
+            """fromExpression: "'{{inputs.parameters.w}}' == 'b' ? K.b.outputs.artifacts.a : K.a.outputs\"""",
+            "from: '{{K.{{inputs.parameters.w}}.outputs.artifacts.a}}'",
+            "from: '{{inputs.parameters.r}}'",
+            "from: K.b.outputs.artifacts.a",
+        ],
+    )
+    def test_of_steps_and_dags_are_filled_in_before_they_are_looked_up(self, kind: str, source: str) -> None:
+        source = source.replace("K.", f"{kind}.")
+        part = "subPath: '{{inputs.parameters.w}}'"
+        read = f"arguments: {{artifacts: [{{name: a, raw: {{data: x}}, {source}, {part}}}]}}"
+        body = {
+            "steps": f"steps: [[{{name: a, template: file}}, {{name: b, template: file}}],"
+            f" [{{name: c, template: read, {read}}}]]",
+            "tasks": "dag: {tasks: [{name: a, template: file}, {name: b, template: file},"
+            f" {{name: c, depends: a && b, template: read, {read}}}]}}",
+        }[kind]
+        ran = run(
+            "templates: [{name: main, inputs: {parameters: [{name: w, value: b}, {name: r, value:"
+            f" '{{{{{kind}.b.outputs.artifacts.a}}}}'}}]}}, {body},"
+            f" outputs: {{artifacts: [{{name: o, {source}, subPath: '{{{{inputs.parameters.w}}}}/x'}}]}}}}]"
+        )
+        where = ran.artifacts("b")["a"]["s3"]
+        assert ran.artifacts("wf") == {"o": {"name": "o", "s3": where, "subPath": "b/x"}}
+        taken = ran.artifacts("c", "inputs")["a"]
+        assert (taken["s3"], taken["subPath"]) == (where, "b")
+
+    def test_what_lies_somewhere_by_itself_is_no_output_of_steps(self) -> None:  # getTemplateOutputsFromScope
+        ran = run(
+            "templates: [{name: main, steps: [[{name: a, template: leaf}]],"
+            " outputs: {artifacts: [{name: o, raw: {data: x}}]}}]"
+        )
+        assert (ran.phase, ran["wf"].outputs) == ("Succeeded", None)
+
+    def test_to_a_tag_it_is_no_text(self) -> None:
+        ran = run(
+            "templates: [{name: main, steps: [[{name: a, template: t, arguments: {artifacts: [{name: f,"
+            " raw: {data: x}}]}}]]}, {name: t, inputs: {artifacts: [{name: f, path: /f}]},"
+            " container: {image: i, args: ['{{inputs.artifacts.f}} {{inputs.artifacts.f.path}}']}}]"
+        )
+        assert ran.text("a") == "{{inputs.artifacts.f}} /f"
 
     def test_an_input_that_nobody_supplies_has_its_own_place(self) -> None:
         spec = (

@@ -77,7 +77,9 @@ class Admission:
             template = around.context.resolve(step.called) if step.called is not None else None
         except InvalidTemplate:
             return None
-        if template is None or template.gated or template.derived or self._default_retry is not None:
+        if template is None or template.gated or self._default_retry is not None:
+            return None
+        if template.derived or template.located.tags:
             return None
         return Series(graph, self._config_maps, parent, boundary, prefix, template, self._reference(step.called or {}))
 
@@ -241,8 +243,9 @@ class Admission:
             inputs, invocation.variables = call.bound
             return inputs
         arguments = call.get("arguments") or {}
-        scope = graph.names_of(invocation) if template.derived else Scope(graph.scope, template.fixed)
-        if template.derived and template.document.get("retryStrategy", self._default_retry) is not None:
+        alike = not template.derived and not template.located.tags
+        scope = Scope(graph.scope, template.fixed) if alike else graph.names_of(invocation)
+        if not alike and template.document.get("retryStrategy", self._default_retry) is not None:
             scope.pop("pod.name", None)  # each attempt has one
         bound = bind(template, arguments, scope, self._config_maps)
         if type(call) is Plain and invocation.context.lasting and not (call.open or template.open):

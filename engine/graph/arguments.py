@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +10,7 @@ import orjson
 
 from engine.expressions.budget import budgeted
 from engine.substitution.scope import Scope
-from engine.substitution.text import MAX_FILLED, SubstitutionError, TooLarge, render_string
+from engine.substitution.text import MAX_FILLED, SubstitutionError, Text, TooLarge, render_string
 from engine.substitution.variables import absent_key, config_map_value, json_parameters, text_of
 from engine.templates.template import Template
 
@@ -37,17 +37,11 @@ def bind(
         variables["inputs.parameters"] = json_parameters(())
     if not template.parameters and not template.artifacts:
         return None, variables
-    declared: Document = {"parameters": template.parameters, "artifacts": template.artifacts}
-    if template.inputs.tags:
-        try:
-            declared = orjson.loads(template.inputs.render(scope, allow_unresolved=True))
-        except SubstitutionError as error:
-            raise BindingError(str(error)) from error
     inputs: dict[str, Any] = {}
     if template.parameters:
         given = {parameter["name"]: parameter for parameter in arguments.get("parameters") or ()}
         inputs["parameters"] = bound = []
-        for parameter in declared["parameters"]:
+        for parameter in _declared(template.parameters, template.inputs, scope):
             name = parameter["name"]
             value = _value(parameter, given.get(name), config_maps)
             if len(parameter) > 1:
@@ -63,12 +57,23 @@ def bind(
     if template.artifacts:
         supplied = {artifact["name"]: artifact for artifact in arguments.get("artifacts") or ()}
         inputs["artifacts"] = []
-        for artifact in declared["artifacts"]:
+        for artifact in _declared(template.artifacts, template.located, Scope(scope, variables)):
             bound_artifact = _artifact(artifact, supplied.get(artifact["name"]))
             inputs["artifacts"].append(bound_artifact)
             variables[f"inputs.artifacts.{artifact['name']}"] = bound_artifact
     # Not orjson: the bytes that it returns keep the kilobytes they were built in, and these live as long as the node.
     return msgspec.Raw(_encoder.encode(inputs)), variables
+
+
+def _declared(documents: Sequence[Document], text: Text, scope: Scope) -> Sequence[Document]:
+    """Inputs as a template declares them, filled in; ``text`` is theirs."""
+    if not text.tags:
+        return documents
+    try:
+        declared: list[Document] = orjson.loads(text.render(scope, allow_unresolved=True))
+    except SubstitutionError as error:
+        raise BindingError(str(error)) from error
+    return declared
 
 
 def _complete(left: list[dict[str, Any]], bound: list[dict[str, Any]], scope: Scope) -> None:

@@ -255,13 +255,17 @@ class Template:
         inputs = document.get("inputs") or {}
         self.parameters: list[Document] = inputs.get("parameters") or []
         self.artifacts: list[Document] = inputs.get("artifacts") or []
-        self.inputs: Text = compile_json({"parameters": self.parameters, "artifacts": self.artifacts})
+        self.inputs: Text = compile_json(self.parameters)
         self.outputs: Document = document.get("outputs") or {}
         self.declared: Text = compile_json(self.outputs)
         derived = (each["name"] for each in self.parameters if self.inputs.tags and _is_derived(each))
         self.derived = frozenset(derived) or NO_NAMES
         """The inputs whose own values name others, or what only the node knows."""
-        self.open = bool(self.inputs.tags) or any(each.get("valueFrom") for each in self.parameters)
+        self.located: Text = compile_json(self.artifacts)
+        """The artifacts among the inputs: where they lie may name other inputs, and what only the node knows."""
+        self.open = bool(self.inputs.tags or self.located.tags) or any(
+            each.get("valueFrom") for each in self.parameters
+        )
         """Whether its inputs may depend on more than the arguments that it is called with."""
         self.text: Text = compile_json(document)
         body = {"outputs", "inputs", *(kind.name for kind in KINDS.values() if kind.late)}

@@ -294,6 +294,23 @@ class TestArtifacts:
         )
         assert (ran.phase, ran["wf"].outputs) == ("Succeeded", None)
 
+    def test_where_an_input_lies_by_itself_is_filled_in(self) -> None:
+        ran = run(
+            """
+            templates:
+            - {name: main, steps: [[{name: a, template: outer, withItems: [1, 2],
+                arguments: {parameters: [{name: k, value: "{{item}}"}]}}]]}
+            - name: outer
+              inputs:
+                parameters: [{name: k}]
+                artifacts: [{name: f, s3: {key: "{{inputs.parameters.k}}/{{node.name}}/{{workflow.name}}"}}]
+              steps: [[{name: b, template: read, arguments: {artifacts: [{name: a, from: "{{inputs.artifacts.f}}"}]}}]]
+            """
+        )
+        outer = {name: ran.artifacts(name, "inputs")["f"]["s3"]["key"] for name in ("a(0:1)", "a(1:2)")}
+        assert outer == {"a(0:1)": "1/wf[0].a(0:1)/wf", "a(1:2)": "2/wf[0].a(1:2)/wf"}
+        assert ran.artifacts("b", "inputs")["a"]["s3"]["key"] == "2/wf[0].a(1:2)/wf"
+
     def test_to_a_tag_it_is_no_text(self) -> None:
         ran = run(
             "templates: [{name: main, steps: [[{name: a, template: t, arguments: {artifacts: [{name: f,"

@@ -62,8 +62,9 @@ class Engine(Reconciler):
     cannot be, and goes on with those that it has; see ``docs/storage.md``.
 
     One engine belongs to one event loop, and all but `report_threadsafe` is to be called in its thread: elsewhere that
-    raises `RuntimeError`. Where a workflow is expected its handle will do. What cannot be raises an `OperationError`
-    that says so in one line, and has changed nothing.
+    raises `RuntimeError`. So do `run` and `serve` of one that has plugins, a store or a recorder and is not entered.
+    Where a workflow is expected its handle will do. What cannot be raises an `OperationError` that says so in one line,
+    and has changed nothing.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Engine(Reconciler):
         self._restoring = Restoring(self._active, leaves, clock)
         self._loop = Loop(self._active, self.reconcile, self.executor, clock)
         self._stack = AsyncExitStack()
+        self._entered = False
         if isinstance(self.executor, Hosted):
             self.executor.attach(self._active.hear, self.templates)
         self._books = self._surroundings.books
@@ -124,8 +126,24 @@ class Engine(Reconciler):
 
         return cls(Registry(path), **options)
 
+    def _check_entered(self) -> None:
+        """Whoever goes on by itself is to write down what it does."""
+        if not self._entered and (self._books is not None or self.recorder is not None):
+            raise RuntimeError(
+                "expected an engine that is entered, by `async with`: it has a store or a recorder to open"
+            )
+        self._check_plugins()
+
+    def _check_plugins(self) -> None:
+        """No workflow is to pass without the plugins that are to look at it."""
+        if not self._entered and self.registry is not None:
+            with self.registry.lease():  # which raises, unless somebody else has entered it
+                pass
+
     async def __aenter__(self) -> Self:
         self._active.bind()
+        if self._entered:
+            raise RuntimeError("expected an engine that is not entered")
         async with AsyncExitStack() as stack:
             if self.recorder is not None:
                 stack.enter_context(self.recorder)
@@ -141,9 +159,11 @@ class Engine(Reconciler):
             stack.push_async_callback(self._surroundings.pace.close)
             stack.push_async_callback(self._loop.close)
             self._stack = stack.pop_all()
+        self._entered = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._entered = False
         await self._stack.aclose()
 
     # What there is to see
@@ -224,6 +244,7 @@ class Engine(Reconciler):
         so, and starts its leaves first.
         """
         self._active.bind()
+        self._check_plugins()
         return await self._passes.make(self._active.know(self._workflow(workflow)))
 
     # Many passes
@@ -239,6 +260,7 @@ class Engine(Reconciler):
         on with them. Raises what `submit` does, with none taken in.
         """
         self._active.bind()
+        self._check_entered()
         subjects = [self._workflow(each) for each in workflows]
         with self._active.claimed(subjects) as unfinished:
             await self._loop.run(map(self._active.know, unfinished) if subjects else None, timeout)
@@ -259,6 +281,7 @@ class Engine(Reconciler):
         Cancelling it aborts the passes under way, as in `run`; nothing is lost by that.
         """
         self._active.bind()
+        self._check_entered()
         await self._loop.serve(timeout)
 
     @property

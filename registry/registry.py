@@ -198,7 +198,11 @@ class Registry:
 
     @contextmanager
     def lease(self) -> Iterator[tuple[Plugin, ...]]:
-        """The plugins at this moment; their clients stay open until the end of the ``with``, whatever is reloaded."""
+        """The plugins at this moment; their clients stay open until the end of the ``with``, whatever is reloaded.
+
+        Raises `RuntimeError` where the registry is not entered: that it has no plugins would be wrong.
+        """
+        self._check_open()
         generation = self._generations.lease()
         try:
             yield generation.plugins
@@ -213,8 +217,7 @@ class Registry:
         if self._file is None:
             raise ValueError("this registry was made from a Config: there is no file to read again")
         async with self._reloading:
-            if not self._open:
-                raise RuntimeError("the registry is not open: use it inside `async with`")
+            self._check_open()
             try:
                 config = await asyncio.to_thread(self._load, self._file)
             except ConfigError as error:
@@ -238,11 +241,14 @@ class Registry:
         if self._file is not None:
             raise ValueError("this registry follows a file: write the configuration there")
         async with self._reloading:
-            if not self._open:
-                raise RuntimeError("the registry is not open: use it inside `async with`")
+            self._check_open()
             record = await self._take(config)
         self._tell(record)
         return record
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise RuntimeError("the registry is not open: use it, or the engine that has it, inside `async with`")
 
     async def _take(self, config: Config) -> Reload:
         """Put in force what was read, or handed to us, and follow its cluster."""

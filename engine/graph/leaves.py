@@ -96,7 +96,8 @@ def report(graph: Graph, invocation: Invocation, result: Result) -> None:
             suspending.supply(graph, invocation, result.outputs)
         return
     if result.phase not in FULFILLED:
-        finish(graph, invocation, ERROR, f"the executor reported the phase {result.phase!r}")
+        expected = f"{', '.join(sorted(FULFILLED))}, or {RUNNING} while it runs"
+        finish(graph, invocation, ERROR, f"the executor reported the phase {result.phase!r}, expected {expected}")
         return
     phase, message = result.phase, result.message
     answered = ANSWERED.get(template.kind.name) if phase == SUCCEEDED else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, Literal, get_args
+from typing import Final, Literal, Never, get_args
 
 Spelling = Literal["short", "go", "v1"]
 SPELLINGS: Final[tuple[Spelling, ...]] = get_args(Spelling)
@@ -89,6 +89,18 @@ class Method(StrEnum):
         method.go, method.arguments, method.reply = go, arguments, reply
         method.batched, method.requeues = batched, requeues
         return method
+
+    @classmethod
+    def _missing_(cls, value: object) -> Never:
+        raise ValueError(f"{value!r} is not a valid Method, {cls.hint(value)}")
+
+    @classmethod
+    def hint(cls, name: object) -> str:
+        """Which method a name that is none may have meant."""
+        import difflib  # which few need
+
+        close = difflib.get_close_matches(str(name), list(cls), 1)
+        return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(cls)}"
 
     # An enum hashes its name, in Python; a path is looked up for every call.
     __hash__ = str.__hash__

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 import orjson
@@ -190,7 +190,8 @@ def validate(method: Method, document: dict[str, Any]) -> tuple[Reply, Unknown]:
             if node.progress is not None and not is_progress(node.progress):
                 raise IllegalReply(f"expected {EXPECTED}, got {node.progress[:64]!r} - at `$.node.progress`")
     except msgspec.ValidationError as error:
-        raise IllegalReply(str(error)) from None
+        phases = f", expected one of {', '.join(get_args(Phase))}" if "enum" in str(error).partition("'")[0] else ""
+        raise IllegalReply(f"{error}{phases}") from None
     return NodeReply(node, _seconds(requeue)), unknown
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import json
 from collections.abc import Sequence
 from copy import deepcopy
@@ -51,9 +50,7 @@ def _method(name: str) -> Method:
     try:
         return Method(name)
     except ValueError:
-        close = difflib.get_close_matches(name, list(Method), 1)
-        hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(Method)}"
-        raise BadInput(f"METHOD: {name!r} is no method of the protocol, {hint}") from None
+        raise BadInput(f"METHOD: {name!r} is no method of the protocol, {Method.hint(name)}") from None
 
 
 def _arguments(method: Method, changes: Sequence[tuple[str, str]]) -> Arguments:

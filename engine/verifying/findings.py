@@ -69,7 +69,7 @@ KINDS: Final[dict[str, Kind]] = {
     "byte-order-mark": _fault(_FATAL, "Encode as UTF-8 without a byte order mark."),
     "lenient-json": _fault(_FATAL, "NaN and Infinity are not JSON: send null, or leave the field out."),
     "duplicate-keys": _fault(_FATAL, "Send each key of an object once."),
-    "not-json": _fault(_FATAL, "Reply with a JSON object; `{}` has nothing to say."),
+    "not-json": _fault(_FATAL, "Reply with a JSON object, in UTF-8; `{}` has nothing to say."),
     "not-an-object": _fault(_FATAL, "Reply with a JSON object; `{}` has nothing to say."),
     "wrong-type": _fault(_FATAL, "Send the field as docs/protocol.md#what-may-be-replied says, or leave it out."),
     "illegal-phase": _fault(_FATAL, "Send one of the phases that docs/protocol.md#what-may-be-replied lists."),

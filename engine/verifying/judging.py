@@ -83,7 +83,7 @@ def kind_of_illegal(body: bytes, error: IllegalReply) -> str:
         return "not-an-object"
     if text.endswith("`$.requeue`"):
         return "bad-requeue"
-    return "illegal-phase" if text.endswith("`$.node.phase`") and "enum" in text else "wrong-type"
+    return "illegal-phase" if text.startswith("Invalid enum value") else "wrong-type"
 
 
 def check_marks(arguments: Arguments, body: bytes) -> None:

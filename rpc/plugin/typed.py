@@ -24,8 +24,16 @@ _OURS: Final = {name: value for name, value in vars(arguments).items() if isinst
 def wanted(function: Callable[..., object], method: Method, *, listed: bool = False) -> Any:
     """The type in which `function` wants the arguments of `method`, or a list of those; None where it wants dicts.
 
-    Raises `TypeError` where it wants those of another method, or a list where it gets none, or the reverse.
+    Raises `TypeError` where it wants those of another method, or a list where it gets none, or the reverse; and where
+    it does not take one argument.
     """
+    name = getattr(function, "__qualname__", repr(function))
+    try:
+        inspect.signature(function, follow_wrapped=False).bind(method)
+    except TypeError as error:
+        raise TypeError(f"{method}: expected a function of one argument, {name} is none: {error}") from None
+    except ValueError:  # what is written in C need not say so
+        pass
     sent = ARGUMENTS[method]
     annotation = _annotation(function)
     named = list(_arguments(annotation, listed=listed))
@@ -33,7 +41,6 @@ def wanted(function: Callable[..., object], method: Method, *, listed: bool = Fa
     if found is not None:
         return GenericAlias(list, (found,)) if listed else found
     if named or any(_arguments(annotation, listed=not listed)):
-        name = getattr(function, "__qualname__", repr(function))
         expected = f"list[{sent.__name__}]" if listed else sent.__name__
         raise TypeError(f"{method} sends {expected}, and {name} takes {inspect.formatannotation(annotation)}")
     return None

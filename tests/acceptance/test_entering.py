@@ -8,6 +8,7 @@ import pytest
 
 from engine import Engine, MemoryStore, Recorder, Result, Workflow
 from registry import Config, EngineSettings, PluginConfig, Registry
+from registry.config import Seconds
 from tests.acceptance.fixtures import StartPlugin
 
 DOCUMENT = {
@@ -57,7 +58,7 @@ async def test_an_engine_with_nothing_to_open_need_not_be_entered() -> None:
 
 async def test_a_registry_that_is_entered_by_itself_will_do(plugin: StartPlugin) -> None:
     peer = await plugin({"node.preExecute": {"node": {"phase": "Skipped"}}})
-    settings = PluginConfig(name="skips", address=peer.address, timeout=60.0)
+    settings = PluginConfig(name="skips", address=peer.address, timeout=Seconds(60.0))
     work = Workflow(DOCUMENT)
     async with Registry(Config(engine=EngineSettings(enabled=True), plugins=(settings,))) as registry:
         await Engine(registry).run([work])

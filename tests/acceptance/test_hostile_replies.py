@@ -135,7 +135,10 @@ async def test_labels_and_annotations_are_bounded_over_all_passes(
     ("node", "complaint"),
     [
         ({"phase": 1}, "Expected `str | null`, got `int` - at `$.node.phase`"),
-        ({"phase": "Done"}, "Invalid enum value 'Done' - at `$.node.phase`"),
+        (
+            {"phase": "succeeded"},
+            "Invalid enum value 'succeeded' - at `$.node.phase`, expected one of Pending, Running, Succeeded, ",
+        ),
         ({"message": []}, "$.node.message"),
         ({"progress": {}}, "$.node.progress"),
         ({"outputs": []}, "$.node.outputs"),

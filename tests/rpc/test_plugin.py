@@ -286,8 +286,10 @@ async def test_functions_that_finish_within_the_grace_time_are_answered(plugin: 
 
 
 def test_a_method_that_is_none_or_taken_cannot_be_registered(plugin: Plugin) -> None:
-    with pytest.raises(ValueError, match="not a valid Method"):
+    with pytest.raises(ValueError, match=r"not a valid Method, did you mean node\.preExecute\?"):
         plugin.on("node.preexecute")
+    with pytest.raises(ValueError, match=r"not a valid Method, expected one of workflow\.preOperate, "):
+        plugin.on("x")
     with pytest.raises(ValueError, match="already"):
         plugin.on("workflow.preOperate")
 

@@ -220,6 +220,26 @@ async def test_the_arguments_of_another_method_are_refused_at_once(batch: bool, 
     register("node.preExecute")(evaluated(Any))
 
 
+def takes_nothing() -> None: ...
+
+
+def takes_two(args: object, more: object) -> None: ...
+
+
+@pytest.mark.parametrize("function", [takes_nothing, takes_two, 3])
+def test_what_cannot_be_called_with_the_arguments_is_refused_at_once(function: Any) -> None:
+    plugin = Plugin("typed")
+    for register in (plugin.on, plugin.on_batch):
+        with pytest.raises(TypeError, match=r"^node\.preExecute: expected a function of one argument, .* is none: "):
+            register("node.preExecute")(function)
+    plugin.on("node.preExecute")(functools.partial(takes_two, more=None))
+    anything: Any = takes_any
+    plugin.on_batch("node.preExecute")(anything)
+
+
+def takes_any(*args: object, **more: object) -> None: ...
+
+
 @pytest.mark.parametrize("method", list(Method))
 def test_every_method_has_a_type_of_its_arguments(method: Method) -> None:
     assert ARGUMENTS[method].__struct_fields__ == method.arguments

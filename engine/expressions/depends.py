@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
-from lark import Lark, Token, Transformer
+from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
 
 from engine.expressions.errors import ExpressionError, Invalid
@@ -115,7 +114,7 @@ def all_of(tasks: Collection[str], continue_on: ContinueOn | None = None) -> Dep
 
 @cache
 def _parser() -> Lark:
-    return Lark(Path(__file__).with_name("depends.lark").read_text(), parser="lalr", transformer=_Build())
+    return Lark.open("depends.lark", rel_to=__file__, parser="lalr", transformer=_Build())
 
 
 def _explain(error: UnexpectedInput, text: str) -> tuple[str, str, int]:
@@ -139,29 +138,26 @@ def _tasks(term: _Term) -> Iterator[_Task]:
                 yield from _tasks(part)
 
 
+@v_args(inline=True)
 class _Build(Transformer[Token, _Term]):
     """Makes terms while the parser runs."""
 
-    def start(self, children: list[_Term]) -> _Term:
-        return children[0]
+    def disjunction(self, *terms: _Term) -> _Term:
+        return _Any(terms)
 
-    def disjunction(self, children: list[_Term]) -> _Term:
-        return _Any(tuple(children))
+    def conjunction(self, *terms: _Term) -> _Term:
+        return _All(terms)
 
-    def conjunction(self, children: list[_Term]) -> _Term:
-        return _All(tuple(children))
-
-    def negation(self, children: list[_Term]) -> _Term:
-        term = children[0]
+    def negation(self, term: _Term) -> _Term:
         return term.term if isinstance(term, _Not) else _Not(term)
 
-    def task(self, children: list[Token]) -> _Term:
-        return _Task(str(children[0]), None)
+    def task(self, token: Token) -> _Term:
+        return _Task(str(token), None)
 
-    def result(self, children: list[Token]) -> _Term:
-        name, _, result = children[0].partition(".")
+    def result(self, token: Token) -> _Term:
+        name, _, result = token.partition(".")
         if result not in RESULTS:
             error = Invalid(f"task result '{result}' for task '{name}' is invalid")
-            error.offset = children[0].start_pos
+            error.offset = token.start_pos
             raise error
         return _Task(name, result)

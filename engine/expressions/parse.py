@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 from lark import Lark, Token, Transformer, v_args
@@ -46,8 +45,7 @@ def parse(text: str) -> Node:
 
 @cache
 def _parser() -> Lark:
-    grammar = Path(__file__).with_name("expr.lark").read_text()
-    return Lark(grammar, parser="lalr", transformer=_Build(), maybe_placeholders=True)
+    return Lark.open("expr.lark", rel_to=__file__, parser="lalr", transformer=_Build(), maybe_placeholders=True)
 
 
 def _explain(error: UnexpectedInput) -> str:
@@ -78,22 +76,16 @@ def _check_depth(tree: Node, text: str) -> None:
             pending.append((child, depth if leans else depth + 1))
 
 
+@v_args(inline=True)
 class _Build(Transformer[Token, Any]):
     """Makes nodes while the parser runs, so that no parse tree is kept. Methods are named for the grammar's rules."""
 
-    def start(self, children: list[Any]) -> Node:
-        return _node(children[0])
+    def chain(self, *items: Any) -> Node:
+        return fold(items)
 
-    def chain(self, children: list[Any]) -> Node:
-        return fold(children)
+    def word(self, token: Token) -> Node:
+        return nodes.Constant(_offset(token), str(token))
 
-    def prefix(self, children: list[Token]) -> Token:
-        return children[0]
-
-    def property(self, children: list[Any]) -> Node:
-        return nodes.Constant(_offset(children[0]), str(children[0]))
-
-    @v_args(inline=True)
     def number(self, token: Token) -> Node:
         text = token.replace("_", "").lower()
         try:
@@ -107,103 +99,70 @@ class _Build(Transformer[Token, Any]):
             raise misplaced("number literal is too large", token)
         return nodes.Constant(_offset(token), number)
 
-    @v_args(inline=True)
     def string(self, token: Token) -> Node:
         return nodes.Constant(_offset(token), _unescape(token))
 
-    @v_args(inline=True)
     def raw_string(self, token: Token) -> Node:
         return nodes.Constant(_offset(token), str(token)[1:-1])
 
-    @v_args(inline=True)
     def name(self, token: Token) -> Node:
         constants = {"true": True, "false": False, "nil": None}
         if token in constants:
             return nodes.Constant(_offset(token), constants[token])
         return nodes.Name(_offset(token), str(token))
 
-    @v_args(inline=True)
     def pointer(self, token: Token) -> Node:
         return nodes.Pointer(_offset(token), str(token))
 
-    @v_args(inline=True)
     def pointer_member(self, key: Node) -> Node:
         return nodes.Fetch(key.offset, nodes.Pointer(key.offset, "#"), key, optional=False)
 
-    @v_args(inline=True)
     def member(self, container: Node, key: Node) -> Node:
         return nodes.Fetch(key.offset, container, key, optional=False)
 
-    @v_args(inline=True)
     def optional_member(self, container: Node, key: Node) -> Node:
         return nodes.Fetch(key.offset, container, key, optional=True)
 
-    index, optional_index = member, optional_member
-
-    @v_args(inline=True)
     def slice(self, sliced: Node, start: Node | None, stop: Node | None) -> Node:
         return nodes.Slice(sliced.offset, sliced, start, stop)
 
-    def arguments(self, children: list[Any]) -> tuple[Node, ...]:
-        return tuple(child for child in children if child is not None)
+    def arguments(self, *arguments: Node | None) -> tuple[Node, ...]:
+        return tuple(argument for argument in arguments if argument is not None)
 
-    @v_args(inline=True)
     def call(self, callee: Node, arguments: tuple[Node, ...]) -> Node:
         return _call(callee, arguments)
 
-    @v_args(inline=True)
     def piped_call(self, name: Token, arguments: tuple[Node, ...]) -> Node:
         hole = nodes.Hole(_offset(name), nodes.Constant(_offset(name), None))
         return _call(nodes.Name(_offset(name), str(name)), (hole, *arguments))
 
-    @v_args(inline=True)
     def predicate_call(self, name: Token, array: Node, test: Node | None = None, extra: Node | None = None) -> Node:
         return _predicate(name, array, test, extra)
 
-    @v_args(inline=True)
     def piped_predicate(self, name: Token, test: Node | None = None, extra: Node | None = None) -> Node:
         array = nodes.Hole(_offset(name), nodes.Constant(_offset(name), None))
         return _predicate(name, array, test, extra)
 
-    @v_args(inline=True)
-    def predicate(self, body: Node) -> Node:
-        return body
-
-    def array(self, children: list[Any]) -> Node:
-        elements = self.arguments(children)
+    def array(self, *children: Node | None) -> Node:
+        elements = tuple(child for child in children if child is not None)
         return nodes.Array(elements[0].offset if elements else 0, elements)
 
-    def map(self, children: list[Any]) -> Node:
+    def map(self, *children: tuple[Node, Node] | None) -> Node:
         pairs = tuple(child for child in children if child is not None)
         return nodes.Map(pairs[0][0].offset if pairs else 0, pairs)
 
-    @v_args(inline=True)
     def pair(self, key: Node, value: Node) -> tuple[Node, Node]:
         return key, value
 
-    @v_args(inline=True)
-    def name_key(self, token: Token) -> Node:
-        return nodes.Constant(_offset(token), str(token))
-
-    string_key = string
-
-    @v_args(inline=True)
-    def key(self, node: Node) -> Node:
-        return node
-
-    @v_args(inline=True)
     def conditional(self, condition: Node, then: Node, otherwise: Node) -> Node:
         return nodes.Conditional(condition.offset, condition, then, otherwise)
 
-    @v_args(inline=True)
     def elvis(self, condition: Node, otherwise: Node) -> Node:
         return nodes.Conditional(condition.offset, condition, condition, otherwise)
 
-    @v_args(inline=True)
     def let(self, name: Token, bound: Node, body: Node) -> Node:
         return nodes.Let(_offset(name), str(name), bound, body)
 
-    @v_args(inline=True)
     def sequence(self, first: Node, rest: Node) -> Node:
         return nodes.Sequence(first.offset, first, rest)
 
@@ -225,11 +184,6 @@ def _predicate(name: Token, array: Node, test: Node | None, extra: Node | None) 
 
 def _offset(token: Token) -> int:
     return token.start_pos or 0
-
-
-def _node(value: object) -> Node:
-    assert isinstance(value, Node)
-    return value
 
 
 def _unescape(token: Token) -> str:

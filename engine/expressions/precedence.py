@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from lark import Token
@@ -35,7 +36,7 @@ def misplaced(reason: str, token: Token) -> Invalid:
     return error
 
 
-def fold(items: list[Any]) -> Node:
+def fold(items: Sequence[Any]) -> Node:
     """The tree of a chain of operators and operands, as expr's own parser climbs precedences.
 
     ``items`` alternates between nodes and tokens, an operand being a node behind any number of prefix tokens; after a
@@ -47,7 +48,7 @@ def fold(items: list[Any]) -> Node:
 class _Operators:
     """A position in such a list."""
 
-    def __init__(self, items: list[Any]) -> None:
+    def __init__(self, items: Sequence[Any]) -> None:
         self.items = items
         self.position = 0
         self.depth = 0

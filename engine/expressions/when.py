@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
-from lark import Lark, Token, Transformer
+from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
 
 from engine.expressions.budget import budgeted
@@ -83,7 +82,7 @@ def evaluate_when(text: str) -> bool:
 
 @cache
 def _parser() -> Lark:
-    return Lark(Path(__file__).with_name("when.lark").read_text(), parser="lalr", transformer=_Build())
+    return Lark.open("when.lark", rel_to=__file__, parser="lalr", transformer=_Build())
 
 
 def _explain(error: UnexpectedInput, text: str) -> str:
@@ -100,50 +99,45 @@ def _explain(error: UnexpectedInput, text: str) -> str:
             return "Unexpected end of expression"
 
 
+@v_args(inline=True)
 class _Build(Transformer[Token, Any]):
     """Makes thunks while the parser runs; what is not reached (`false && x > 1`) is never evaluated."""
 
-    def start(self, children: list[Thunk]) -> Thunk:
-        return children[0]
+    def chain(self, *items: Any) -> Thunk:
+        return fold(items)
 
-    def chain(self, children: list[Any]) -> Thunk:
-        return fold(children)
+    def values(self, *values: Thunk) -> Thunk:
+        return lambda: [value() for value in values]
 
-    def values(self, children: list[Thunk]) -> Thunk:
-        return lambda: [child() for child in children]
-
-    def number(self, children: list[Token]) -> Thunk:
-        text = str(children[0])
+    def number(self, token: Token) -> Thunk:
         try:
-            value = float(int(text, 16)) if text.startswith("0x") else parse_float(text)
+            value = float(int(token, 16)) if token.startswith("0x") else parse_float(token)
         except OverflowError:
             value = math.inf
         return lambda: value
 
-    def boolean(self, children: list[Token]) -> Thunk:
-        value = children[0] == "true"
+    def boolean(self, token: Token) -> Thunk:
+        value = token == "true"
         return lambda: value
 
-    def string(self, children: list[Token]) -> Thunk:
-        text = _unescape(str(children[0])[1:-1])
+    def string(self, token: Token) -> Thunk:
+        text = _unescape(str(token)[1:-1])
         value = _time(text)
         return lambda: text if value is None else value
 
-    def bracketed(self, children: list[Token]) -> Thunk:
-        text = _unescape(str(children[0])[1:-1])
+    def bracketed(self, token: Token) -> Thunk:
+        text = _unescape(str(token)[1:-1])
         return lambda: text
 
-    def word(self, children: list[Token]) -> Thunk:
-        text = _unescape(str(children[0]))
+    def word(self, token: Token) -> Thunk:
+        text = _unescape(str(token))
         # To govaluate a dot reads a field of a variable, and there are no variables.
         name, dot, _ = text.partition(".")
         if dot:
             raise Invalid(f"No parameter '{name}' found")
         return lambda: text
 
-    def prefix(self, children: list[Any]) -> Thunk:
-        symbol, operand = str(children[0]), children[1]
-
+    def prefix(self, symbol: Token, operand: Thunk) -> Thunk:
         def apply() -> object:
             value = operand()
             if symbol == "!" and isinstance(value, bool):

@@ -95,7 +95,12 @@ def _plain(value: object) -> object:
             raise Invalid(f"json: unsupported type: {type_name(value)}")
 
 
-_HTML: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+def html_safe(text: str) -> str:
+    """A JSON text as Go's json.Marshal writes it: what HTML or JavaScript gives a meaning to is escaped."""
+    for character in "<>&\u2028\u2029":
+        if character in text:
+            text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 def go_json(value: object, *, indent: bool = False, html: bool = True) -> str:
@@ -109,11 +114,7 @@ def go_json(value: object, *, indent: bool = False, html: bool = True) -> str:
             text = orjson.dumps(_plain(value), option=option).decode()
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise Invalid(f"json: {error}") from error
-    if html:
-        for character, escape in _HTML.items():
-            if character in text:
-                text = text.replace(character, escape)
-    return text
+    return html_safe(text) if html else text
 
 
 def from_json(text: str) -> object:

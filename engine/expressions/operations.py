@@ -73,12 +73,13 @@ def remainder(left: Any, right: Any) -> object:
     """The remainder of two integers, with the sign of the dividend."""
     if not (is_number(left) and is_number(right)) or isinstance(left, float) or isinstance(right, float):
         raise _undefined("%", left, right)
+    return left - right * quotient(left, right)
+
+
+def quotient(left: int, right: int) -> int:
+    """The quotient of two integers, towards zero. Raises `Invalid` where the divisor is zero."""
     if right == 0:
         raise Invalid("integer divide by zero")
-    return left - right * _quotient(left, right)
-
-
-def _quotient(left: int, right: int) -> int:
     size = abs(left) // abs(right)
     return size if (left < 0) == (right < 0) else -size
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import total_ordering
 from typing import Final, Self
 from zoneinfo import ZoneInfo
 
@@ -21,14 +21,11 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 
 
-@total_ordering
+@dataclass(frozen=True, order=True, slots=True)
 class Duration:
-    """A span of time in nanoseconds; printed as Go prints it (`1h30m0s`)."""
+    """A span of time; printed as Go prints it (`1h30m0s`)."""
 
-    __slots__ = ("nanoseconds",)
-
-    def __init__(self, nanoseconds: int) -> None:
-        self.nanoseconds = nanoseconds
+    nanoseconds: int
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -53,29 +50,17 @@ class Duration:
             return f"{sign}{hours}h{minutes}m{text}"
         return f"{sign}{minutes}m{text}" if minutes else f"{sign}{text}"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Duration) and self.nanoseconds == other.nanoseconds
-
-    def __lt__(self, other: Duration) -> bool:
-        return self.nanoseconds < other.nanoseconds
-
-    def __hash__(self) -> int:
-        return hash(self.nanoseconds)
-
 
 def _decimal(size: int, unit: int) -> str:
     whole, rest = divmod(size, unit)
     return f"{whole}.{rest:0{len(str(unit)) - 1}d}".rstrip("0").rstrip(".")
 
 
-@total_ordering
+@dataclass(frozen=True, order=True, slots=True)
 class Time:
     """A moment with a time zone; printed as Go prints it."""
 
-    __slots__ = ("moment",)
-
-    def __init__(self, moment: datetime) -> None:
-        self.moment = moment
+    moment: datetime
 
     @classmethod
     def zero(cls) -> Self:
@@ -123,15 +108,6 @@ class Time:
 
     def __str__(self) -> str:
         return self.format("2006-01-02 15:04:05.999999999 -0700 MST")
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Time) and self.moment == other.moment
-
-    def __lt__(self, other: Time) -> bool:
-        return self.moment < other.moment
-
-    def __hash__(self) -> int:
-        return hash(self.moment)
 
 
 class Zone:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from engine.expressions import ExpressionError
+from engine.expressions.gotext import html_safe
 from engine.graph.ends import end_daemon, end_inside, finish
 from engine.graph.expansion import ExpansionError, holds, hook_call
 from engine.graph.graph import Invoking
@@ -16,7 +17,7 @@ from engine.graph.nodes import pod_name
 from engine.graph.shutdown import expire_at
 from engine.model.node import ERROR, OMITTED, SKIPPED, SUCCEEDED, UNSUCCESSFUL, Node
 from engine.model.pace import PIECE, Pieces
-from engine.substitution.variables import html_safe, parse_time
+from engine.substitution.variables import parse_time
 from engine.templates.template import Hook, Resolving, read_hooks
 
 Document = Mapping[str, Any]

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from engine.expressions.gotext import html_safe
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, TooLarge, render_string
 from rpc.durations import parse_nanoseconds
@@ -63,14 +64,6 @@ def text_of(value: Any) -> str:
             return f"{Decimal(repr(float(value))):f}".removesuffix(".0")
         case _:
             return ""
-
-
-def html_safe(text: str) -> str:
-    """A JSON text as Go's json.Marshal writes it: what HTML or JavaScript gives a meaning to is escaped."""
-    for character in "<>&\u2028\u2029":
-        if character in text:
-            text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
 
 
 def compact_json(text: bytes) -> str:

@@ -12,6 +12,7 @@ from engine.expressions.budget import bounded
 from engine.expressions.errors import Invalid
 from engine.expressions.functions import Functions
 from engine.expressions.gotext import go_string
+from engine.expressions.operations import quotient
 from engine.expressions.values import int64, parse_float, parse_int, truncate
 
 
@@ -49,11 +50,7 @@ def _add(*values: Any) -> int:
 
 
 def _divide(left: Any, right: Any) -> int:
-    dividend, divisor = to_int(left), to_int(right)
-    if divisor == 0:
-        raise Invalid("integer divide by zero")
-    size = abs(dividend) // abs(divisor)
-    return int64(size if (dividend < 0) == (divisor < 0) else -size)
+    return int64(quotient(to_int(left), to_int(right)))
 
 
 def _multiply(first: Any, *rest: Any) -> int:

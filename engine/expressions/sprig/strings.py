@@ -78,12 +78,6 @@ def _numbered(parts: list[Any]) -> dict[str, Any]:
     return {f"_{index}": part for index, part in enumerate(parts)}
 
 
-def _join(separator: str, value: Any) -> str:
-    parts = _strings(value)
-    bounded(sum(map(len, parts)) + len(separator) * len(parts))
-    return separator.join(parts)
-
-
 def _sort_alpha(value: Any) -> list[Any]:
     return sorted(_strings(value)) if isinstance(value, list) else [go_string(value)]
 
@@ -104,7 +98,7 @@ FUNCTIONS: Final[Functions] = {
     "hello()": lambda: "Hello!",
     "indent(int, string)": _indent,
     "initials(string)": lambda text: "".join(word[0] for word in text.split()),
-    "join(string, any)": _join,
+    "join(string, any)": lambda separator, value: texts.join(_strings(value), separator),
     "kebabcase(string)": lambda text: "-".join(_words(text)),
     "lower(string)": str.lower,
     "nindent(int, string)": lambda spaces, text: f"\n{_indent(spaces, text)}",

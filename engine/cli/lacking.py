@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from engine.cli.unmatched import guess
 from engine.model.workflow import Workflow
+from engine.shape import Document
 from engine.substitution.variables import text_of
 from engine.templates.library import Library
 from engine.templates.specification import InvalidSpec, UnknownTemplate, spec_in_force
 from engine.templates.template import InvalidTemplate
-
-Document = Mapping[str, Any]
 
 
 class _Parameters(NamedTuple):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from engine.manifests import Manifests
 from engine.model.naming import told
-
-Document = Mapping[str, Any]
+from engine.shape import Document
 
 
 def absent_sizes(manifests: Manifests) -> dict[str, dict[str, Any]]:

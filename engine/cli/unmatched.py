@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from engine.executors.outcomes import NODE, Outcomes, split
 from engine.manifests import Manifests
 from engine.model.workflow import Workflow
-
-Document = Mapping[str, Any]
+from engine.shape import Document
 
 _LATER: Final = re.compile(r"(\(\d+\)|\.onExit|\.hooks\.[^.]*)+$", re.DOTALL)
 """What a node's name ends with that may or may not come to be: an attempt, a hook."""

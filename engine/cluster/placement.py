@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from xxhash import xxh3_64_intdigest
@@ -23,7 +23,6 @@ from engine.templates.catalog import Templates
 from engine.templates.specification import InvalidSpec, UnknownTemplate, spec_in_force
 from engine.templates.storing import callable_templates, library_of
 
-Document = Mapping[str, Any]
 Groups = frozenset[str]
 
 ANYWHERE: Final = "*"

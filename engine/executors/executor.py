@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,9 +11,8 @@ import msgspec
 from engine.executors.logs import Log
 from engine.model.node import RUNNING, Node
 from engine.model.workflow import Workflow
+from engine.shape import Document
 from engine.templates.catalog import Templates
-
-Document = Mapping[str, Any]
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Final
 
 from engine.executors.executor import Executor, Hosted, Result
 from engine.executors.outcomes import SUCCESS, Outcome, Outcomes, outputs_of
 from engine.model.clock import SimulatedClock
 from engine.model.node import ERROR, FAILED, RUNNING, SUCCEEDED, Node
 from engine.model.workflow import Workflow
+from engine.shape import Document
 from engine.templates.kinds import KINDS, has_main, has_result
 from engine.templates.reads import Output
-
-Document = Mapping[str, Any]
 
 _TELLING: Final = frozenset({"outputs", "containerSet", "suspend", "daemon"})
 """The fields of a template that may have a say in how its leaf ends."""

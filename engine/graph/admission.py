@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import orjson
@@ -20,11 +20,10 @@ from engine.graph.retry import Retry
 from engine.graph.series import Many, Series
 from engine.model.node import ERROR, FAILED, FLAGS, PENDING, RETRY, RUNNING, SUCCEEDED, Node
 from engine.model.pace import Pieces
+from engine.shape import Document
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, render_string
 from engine.templates.template import InvalidTemplate, Plain, Step
-
-Document = Mapping[str, Any]
 
 MAX_DEPTH: Final = 100
 """How deep templates may call templates (the default of Argo's controller)."""

@@ -9,13 +9,11 @@ import msgspec
 import orjson
 
 from engine.expressions.budget import budgeted
+from engine.shape import Document
 from engine.substitution.scope import Scope
 from engine.substitution.text import MAX_FILLED, SubstitutionError, Text, TooLarge, render_string
 from engine.substitution.variables import absent_key, config_map_value, json_parameters, text_of
 from engine.templates.template import Template
-
-Document = Mapping[str, Any]
-
 
 _encoder = msgspec.json.Encoder()
 

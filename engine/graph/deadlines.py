@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from engine.graph.ends import finish
 from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
 from engine.model.node import ERROR, FAILED, PENDING, PLUGIN, POD, SUSPEND, Node
+from engine.shape import Document
 from engine.substitution.text import SubstitutionError
 from engine.substitution.variables import parse_time, seconds
-
-Document = Mapping[str, Any]
 
 POD_DEADLINE: Final = "Pod was active on the node longer than the specified deadline"
 """What Kubernetes says of a pod that ran out of time, be that its own or what is left of its template's `timeout`."""

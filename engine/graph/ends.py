@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from operator import attrgetter
 from typing import Any, Final
@@ -12,8 +11,7 @@ from engine.graph.graph import Graph
 from engine.graph.invocation import Inside, Invocation
 from engine.model.node import DAG, ERROR, FAILED, FLAGS, RETRY, SKIPPED_TYPE, STEPS, SUCCEEDED, Node
 from engine.model.pace import Pieces
-
-Document = Mapping[str, Any]
+from engine.shape import Document
 
 FAIL_FAST: Final = "template has failed or errored children and failFast enabled"
 

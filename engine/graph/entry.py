@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from typing import Any, Final
+from collections.abc import Generator
+from typing import Final
 
 import orjson
 
@@ -17,10 +17,9 @@ from engine.graph.nodes import pod_name
 from engine.graph.shutdown import expire_at
 from engine.model.node import ERROR, OMITTED, SKIPPED, SUCCEEDED, UNSUCCESSFUL, Node
 from engine.model.pace import PIECE, Pieces
+from engine.shape import Document
 from engine.substitution.variables import parse_time
 from engine.templates.template import Hook, Resolving, read_hooks
-
-Document = Mapping[str, Any]
 
 ROOT: Final = 0
 EXIT: Final = 1

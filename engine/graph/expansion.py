@@ -13,11 +13,11 @@ from engine.expressions import ExpressionError, evaluate
 from engine.expressions.when import evaluate_when
 from engine.graph.items import Item, LoopError, Turns, items
 from engine.graph.outputs import OutputError, resolve_artifact
+from engine.shape import Document
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, Text, UnresolvedError, environment, render_string
 from engine.templates.template import Hook, Step, read_hooks
 
-Document = Mapping[str, Any]
 Hooks = tuple[dict[str, Hook], Hook | None]
 
 _PRODUCED: Final = ("steps", "tasks")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Final, Protocol
@@ -24,11 +24,10 @@ from engine.graph.turns import Timers, Turns
 from engine.model.clock import timestamp
 from engine.model.node import FAILED, FULFILLED, PLUGIN, RUNNING, UNSUCCESSFUL, Node
 from engine.model.pace import PIECE, Pieces, batched, in_order, used_up
+from engine.shape import Document
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, render_string
 from engine.templates.template import Condition, Resolving, Template
-
-Document = Mapping[str, Any]
 
 ORDER: Final = attrgetter("order")
 """That in which the nodes of invocations came to be."""

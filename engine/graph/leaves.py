@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -18,8 +18,6 @@ from engine.model.node import ERROR, FAILED, FULFILLED, PENDING, RUNNING, SUCCEE
 from engine.shape import WrongType, check_outputs
 from engine.substitution.text import SubstitutionError, Text
 from rpc.progress import EXPECTED, is_progress
-
-Document = Mapping[str, Any]
 
 BEGINNINGS: Final[dict[str, Callable[[Graph, Invocation, Node], None]]] = {
     "suspend": suspending.begin,

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from engine.shape import Document
 from engine.substitution.variables import absent_key, config_map_value, text_of
 
-Document = Mapping[str, Any]
 ConfigMaps = Callable[[str], Mapping[str, Document]]
 """The ConfigMaps of a namespace, by name."""
 

@@ -13,13 +13,11 @@ from engine.expressions.gotext import go_json, go_string
 from engine.graph.nodes import NodeStore
 from engine.model.node import POD, RETRY, SUCCEEDED, Node
 from engine.model.pace import PIECE
+from engine.shape import Document
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, environment, item_text, render_string
 from engine.substitution.variables import compact_json, text_of
 from engine.templates.template import Template
-
-Document = Mapping[str, Any]
-
 
 THIS_HOST: Final = "localhost"
 """Where a pod is of which its executor does not say: a workflow that reads it is not to wait for ever."""

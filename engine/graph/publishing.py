@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from engine.shape import Document
 from engine.substitution.scope import Scope
 from engine.substitution.variables import text_of
-
-Document = Mapping[str, Any]
 
 
 class GlobalOutputs:

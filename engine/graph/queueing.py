@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from engine.graph.invocation import Invocation
 from engine.graph.locks import Locks, Place, Priority, Request
-
-Document = Mapping[str, Any]
+from engine.shape import Document
 
 
 class LockQueue:

@@ -18,11 +18,10 @@ from engine.graph.invocation import Invocation, Parent, Turn
 from engine.graph.nodes import PROGRESS, relative_name
 from engine.model.ids import ids_after
 from engine.model.node import PENDING, Node
+from engine.shape import Document
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError
 from engine.templates.template import Step, Template
-
-Document = Mapping[str, Any]
 
 AT_A_TIME: Final = 256
 """Turns whose ids are found together."""

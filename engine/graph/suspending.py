@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import msgspec
 import orjson
@@ -15,10 +14,9 @@ from engine.graph.ends import finish
 from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
 from engine.model.node import ERROR, FAILED, SUCCEEDED, Node
+from engine.shape import Document
 from engine.substitution.text import SubstitutionError
 from engine.substitution.variables import seconds, text_of
-
-Document = Mapping[str, Any]
 
 
 def begin(graph: Graph, invocation: Invocation, node: Node) -> None:

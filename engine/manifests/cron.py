@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from engine.shape import Document
 from engine.substitution.variables import CRON_WORKFLOW
-
-Document = Mapping[str, Any]
 
 _INSTANCE: Final = "workflows.argoproj.io/controller-instanceid"
 

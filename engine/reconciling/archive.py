@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
 from engine.model.workflow import Workflow
 from engine.reconciling.entries import DESCRIPTION, document_of, read
+from engine.shape import Document
 from engine.storage.store import WorkflowStore
-
-Document = Mapping[str, Any]
 
 
 class Archive:

@@ -20,9 +20,8 @@ from engine.model.encoding import encode
 from engine.model.node import Node
 from engine.model.pace import Pieces, batched
 from engine.model.workflow import Workflow
+from engine.shape import Document
 from engine.storage.store import Entry, StoreError
-
-Document = Mapping[str, Any]
 
 DOCUMENT: Final = "document"
 STATUS: Final = "status"

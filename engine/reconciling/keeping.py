@@ -25,6 +25,7 @@ from engine.model.workflow import Workflow, has_ended
 from engine.plugins import Caller, Jobs, Memory, Rooms
 from engine.reconciling.ledger import Books, Ledger
 from engine.reconciling.walking import Walk
+from engine.shape import Document
 from engine.storage.store import WorkflowStore
 from engine.substitution.variables import parse_time
 from engine.templates.catalog import Templates
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from engine.recording.recording import Recording
     from registry import Plugin, PluginConfig
 
-Document = Mapping[str, Any]
 
 WORKERS: Final = 128
 """How many nodes of one workflow are being visited at a time; how many calls travel is each plugin's own limit."""

@@ -32,10 +32,10 @@ from engine.reconciling.entries import (
     marks,
 )
 from engine.reconciling.staging import Staged
+from engine.shape import Document
 from engine.storage.store import Change, Head, StoreError, WorkflowStore
 from rpc.logs import get_logger
 
-Document = Mapping[str, Any]
 Said = dict[str, dict[str, None]]
 """Keys by kind."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from engine.reconciling.entries import LEAF, REPORT
 from engine.reconciling.keeping import Kept, Surroundings
 from engine.reconciling.ledger import Ledger
 from engine.reconciling.pass_ import Pass, is_suspended, refuse_while_open
+from engine.shape import Document
 from engine.templates.template import Plain
 from rpc.logs import Logger, get_logger
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from engine.recording.recording import Recording
     from registry import Plugin
 
-Document = Mapping[str, Any]
 
 _log = get_logger(__name__)
 

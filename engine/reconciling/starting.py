@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from engine.executors.executor import Adopting, Document, Executor, Result, StartingMany
+from engine.executors.executor import Adopting, Executor, Result, StartingMany
 from engine.executors.simulated import SimulatedExecutor
 from engine.graph import Invocation
 from engine.model.node import ERROR, SUSPEND, Node
@@ -14,6 +14,7 @@ from engine.model.pace import Pieces
 from engine.model.workflow import Workflow
 from engine.reconciling.active import Active
 from engine.reconciling.run import Run
+from engine.shape import Document
 from engine.substitution.text import SubstitutionError
 from rpc.logs import Logger
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 from engine.executors.executor import Result
 from engine.graph import Invocation, leaves
@@ -16,10 +16,9 @@ from engine.graph.shutdown import shut_down
 from engine.graph.visits import Visits
 from engine.model.node import Node
 from engine.model.pace import FEW, Pace, Pieces
+from engine.shape import Document
 from engine.substitution.variables import add_metadata
 from engine.templates.library import Context
-
-Document = Mapping[str, Any]
 
 MOST: Final = 3
 """Of what is waited for, the reasons that are told, and the names with each."""

@@ -15,6 +15,7 @@ from engine.model.large import is_large
 from engine.model.naming import InvalidName, check_namespace
 from engine.model.workflow import InvalidWorkflow, Workflow
 from engine.serving.errors import ApiError, Code, invalid
+from engine.serving.requests import Document
 from engine.serving.selectors import check_annotations, check_labels
 from engine.serving.texts import make_texts
 from engine.shape import WrongType, explain
@@ -22,8 +23,6 @@ from engine.templates.catalog import Templates
 from engine.templates.library import Library
 from engine.templates.specification import InvalidSpec, UnknownTemplate, spec_in_force
 from engine.validation import validate
-
-Document = dict[str, Any]
 
 _T = TypeVar("_T")
 

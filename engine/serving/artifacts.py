@@ -14,7 +14,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import orjson
@@ -27,10 +27,9 @@ from engine.serving.archives import packed
 from engine.serving.errors import ApiError, Code, invalid, not_found
 from engine.serving.guard import Handler
 from engine.serving.records import Record, Records
+from engine.shape import Document
 from engine.substitution.variables import text_of
 from rpc.logs import get_logger
-
-Document = Mapping[str, Any]
 
 HEADERS: Final = {
     "Content-Security-Policy": (

@@ -18,13 +18,12 @@ from engine.expressions.times import Time
 from engine.expressions.when import evaluate_when
 from engine.manifests.cron import one_run
 from engine.model.clock import timestamp
+from engine.serving.requests import Document
 from engine.serving.schedules import InvalidSchedule, Schedule, parse_schedule
 from engine.shape import explain
 from engine.shape.values import Flag, Shape, Text, Whole
 from engine.substitution.text import SubstitutionError, find_tags, item_text
 from engine.substitution.variables import json_map
-
-Document = dict[str, Any]
 
 KIND: Final = "CronWorkflow"
 SCHEDULED: Final = "workflows.argoproj.io/scheduled-time"

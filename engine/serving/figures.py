@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from operator import sub
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
 from engine.model.figures import Figures, PluginFigures
 from engine.reconciler import Seen
+from engine.serving.requests import Document
 from engine.serving.streams import ending_of, stream
 from rpc import Method, Outcome
 from rpc.methods import BATCHES, Route
@@ -28,8 +29,6 @@ SAMPLES: Final = 300
 
 _NO_ERRORS: Final = (Outcome.ANSWERED, Outcome.UNSUPPORTED)
 """A method that a plugin does not have is none of its errors."""
-
-Document = dict[str, Any]
 
 
 class Durations(NamedTuple):

@@ -19,7 +19,8 @@ from engine.serving import cron
 from engine.serving.cron import Cron, Finished, InvalidCron
 from engine.serving.errors import ApiError, Code
 from engine.serving.records import Record, Records
-from engine.serving.shelf import Document, Key, Shelf
+from engine.serving.requests import Document
+from engine.serving.shelf import Key, Shelf
 from engine.storage.store import StoreError
 from rpc.logs import get_logger
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
-from typing import Any, AnyStr, Final
+from typing import AnyStr, Final
 
 import orjson
 from aiohttp import web
@@ -24,6 +24,7 @@ from engine.serving.figures import Plugins
 from engine.serving.hub import DELETED
 from engine.serving.logs import template_of
 from engine.serving.records import Record, Records
+from engine.serving.requests import Document
 from engine.serving.stories import Stories
 from engine.serving.streams import stream
 from rpc.credentials import without
@@ -33,8 +34,6 @@ EVERY: Final = 0.5
 
 PIECE: Final = 512
 """Nodes that are told at once, in a millisecond."""
-
-Document = dict[str, Any]
 
 
 class Live:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -25,11 +25,9 @@ from engine.serving.errors import invalid, not_found
 from engine.serving.guard import Handler
 from engine.serving.hub import DELETED
 from engine.serving.records import Record, Records
-from engine.serving.requests import flag, number, time_of
+from engine.serving.requests import Document, flag, number, time_of
 from engine.serving.selectors import Selector, label_selector
 from engine.serving.streams import stream
-
-Document = dict[str, Any]
 
 MAIN: Final = "main"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from engine.model.clock import timestamp
 from engine.model.large import is_large
@@ -15,9 +15,8 @@ from engine.reconciling.results import Commit
 from engine.serving.errors import ApiError, Code, exists, not_found
 from engine.serving.hub import Hub
 from engine.serving.removal import Removals
+from engine.serving.requests import Document
 from engine.storage.store import Store, StoreError
-
-Document = dict[str, Any]
 
 WORKFLOWS: Final = "workflows.argoproj.io"
 

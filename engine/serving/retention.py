@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from engine.serving.hub import DELETED, Event
 from engine.serving.records import Record, Records
+from engine.shape import Document
 from engine.storage.store import StoreError
 from rpc.logs import get_logger
-
-Document = Mapping[str, Any]
 
 _MARGIN: Final = 1.0
 """Seconds that a workflow is shown for after its end at the least, so that whoever waits sees it (Argo's, too)."""

@@ -14,10 +14,10 @@ from engine.model.clock import timestamp
 from engine.model.naming import InvalidName, check_name, generated_name
 from engine.serving.admission import anew
 from engine.serving.errors import ApiError, Code, exists, invalid, not_found
+from engine.serving.requests import Document
 from engine.storage.store import Item, Store
 from engine.templates.catalog import CLUSTER_WORKFLOW_TEMPLATE, WORKFLOW_TEMPLATE
 
-Document = dict[str, Any]
 Key = tuple[str, str]
 """Namespace, empty for what has none, and name."""
 

@@ -16,7 +16,8 @@ from engine.serving.errors import ApiError, Code, invalid
 from engine.serving.firing import Firing
 from engine.serving.guard import Handler
 from engine.serving.records import Records
-from engine.serving.shelf import CRON_WORKFLOW, KINDS, Document, Key, Shelf
+from engine.serving.requests import Document
+from engine.serving.shelf import CRON_WORKFLOW, KINDS, Key, Shelf
 from engine.shape import WrongType, check_shape
 from engine.storage.store import Store
 from engine.templates.catalog import CLUSTER_WORKFLOW_TEMPLATE, WORKFLOW_TEMPLATE

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from engine.recording.recorder import PassTold, Recorder, Told
+from engine.serving.requests import Document
 from rpc.credentials import without
 
 EVENTS: Final = 50_000
@@ -19,8 +20,6 @@ OF_A_NODE: Final = 30
 
 MAX_VALUE: Final = 1000
 """Characters of a value that was changed."""
-
-Document = dict[str, Any]
 
 
 class _Event(NamedTuple):

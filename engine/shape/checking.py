@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 from engine.shape.specs import Template
-from engine.shape.states import Document, NodeStatus, Outputs
+from engine.shape.states import Manifest, NodeStatus, Outputs
 
 
 class WrongType(ValueError):
@@ -58,7 +58,7 @@ def check_shape(document: Mapping[str, Any]) -> None:
         orjson.dumps({**document, "status": {**status, "nodes": {}}} if isinstance(status, dict) else document)
     except TypeError as error:  # a lone surrogate, an integer of more than 64 bits, a key that is no string
         raise WrongType(f"not a JSON document: {error}") from None
-    whole = _convert(document, Document)
+    whole = _convert(document, Manifest)
     if whole.metadata is not None:
         _check_time("metadata.creationTimestamp", whole.metadata.creation_timestamp)
     if whole.status is not None:

@@ -118,7 +118,7 @@ class NodeStatus(Shape):
     node_flag: dict[str, Any] | None = None
 
 
-class Document(Shape):
+class Manifest(Shape):
     """A Workflow, a WorkflowTemplate or a ClusterWorkflowTemplate."""
 
     metadata: ObjectMetadata | None = None

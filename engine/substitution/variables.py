@@ -13,11 +13,10 @@ from typing import Any, Final
 import orjson
 
 from engine.expressions.gotext import html_safe
+from engine.shape import Document
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, TooLarge, render_string
 from rpc.durations import parse_nanoseconds
-
-Document = Mapping[str, Any]
 
 _DIRECTIVES: Final = "aAbBdHImMpSyYzZ"
 """Those for which Argo defines ``workflow.creationTimestamp.<char>`` (its util/strftime), but for its `L`,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from engine.model.encoding import UNENCODABLE, encode
 from engine.model.large import is_large
 from engine.model.naming import DEFAULT, InvalidName, check_name, check_namespace
-from engine.shape import WrongType, check_shape, kind_of
+from engine.shape import Document, WrongType, check_shape, kind_of
 from engine.templates.library import NONE, Library
 
-Document = Mapping[str, Any]
 Documents = Mapping[str, Document] | Iterable[Document]
 """Documents of one kind: by ``NAME`` or ``NAMESPACE/NAME``, or one after the other, each by its own metadata."""
 

@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
 import orjson
 
 from engine.model.large import is_large
 from engine.model.sharing import Shared
-from engine.shape import WrongType, check_shape
+from engine.shape import Document, WrongType, check_shape
 from engine.substitution.text import SubstitutionError
 from engine.templates.merging import merge_defaults
 from engine.templates.template import InvalidTemplate, Template
-
-Document = Mapping[str, Any]
 
 NONE: Final[Document] = MappingProxyType({})
 """A mapping with nothing in it."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
 
+from engine.shape import Document
 from engine.templates.kinds import KINDS
-
-Document = Mapping[str, Any]
 
 _KEYS: Final = {
     **dict.fromkeys(("parameters", "artifacts", "volumes", "sidecars", "initContainers", "env"), "name"),

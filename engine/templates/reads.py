@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
 from engine.model.naming import DEFAULT
-
-Document = Mapping[str, Any]
+from engine.shape import Document
 
 _NAME: Final = r"""(?:\.([\w-]+)|\[\\?['"]([^'"\\\]]+)\\?['"]\])"""
 _OUTPUT: Final = re.compile(rf"(?:steps|tasks){_NAME}\.(?:outputs\.(result|parameters{_NAME})|(exitCode))")

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
 from engine.expressions import ExpressionError, evaluate
+from engine.shape import Document
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, compile_json, environment
 from engine.substitution.variables import text_of
 from engine.templates.library import Library
 from engine.templates.merging import merge
 from engine.templates.template import InvalidTemplate
-
-Document = Mapping[str, Any]
 
 LABEL: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 """What Kubernetes allows as the value of a label."""

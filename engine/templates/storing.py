@@ -9,14 +9,13 @@ reference leads to whose name is computed at runtime is not known by then.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from engine.shape import Document
 from engine.templates.library import Context, Library
 from engine.templates.template import InvalidTemplate
-
-Document = Mapping[str, Any]
 
 
 def with_stored(document: dict[str, Any], spec: Document, context: Context) -> dict[str, Any]:

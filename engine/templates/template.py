@@ -14,11 +14,10 @@ from typing import Any, Final, Protocol
 import msgspec
 import orjson
 
+from engine.shape import Document
 from engine.substitution.text import NO_NAMES, Text, compile_json
 from engine.substitution.variables import text_of
 from engine.templates.kinds import KINDS, Kind
-
-Document = Mapping[str, Any]
 
 LOOPS: Final = ("withItems", "withParam", "withSequence")
 

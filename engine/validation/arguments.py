@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from engine.graph.arguments import is_located
+from engine.shape import Document
 from engine.substitution.variables import text_of
 from engine.templates.kinds import Kind
 from engine.templates.specification import InvalidSpec
 from engine.validation.names import check_names, is_parameter, value_problem
-
-Document = Mapping[str, Any]
 
 _SOURCES: Final = ("path", "jqFilter", "jsonPath", "parameter", "expression")
 _KERBEROS: Final = {

@@ -6,9 +6,10 @@ import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from engine.graph.ancestry import Ancestry
+from engine.shape import Document
 from engine.templates.library import Context
 from engine.templates.specification import InvalidSpec
 from engine.templates.template import LOOPS
@@ -16,8 +17,6 @@ from engine.validation.arguments import check_arguments
 from engine.validation.cycles import find_cycle, ordered
 from engine.validation.names import check_names, field_problem, is_parameter
 from engine.validation.tags import Names, items_of
-
-Document = Mapping[str, Any]
 
 Checking = Generator["Checking", Document | None, Document | None]
 """A check that may ask for other ones: it yields them, and is sent the template that each of them has looked at."""

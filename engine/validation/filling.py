@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
 from engine.graph.arguments import is_located
-from engine.shape import WrongType, check_template
+from engine.shape import Document, WrongType, check_template
 from engine.substitution.scope import Scope
 from engine.substitution.text import SubstitutionError, compile_json
 from engine.substitution.variables import json_parameters, text_of
 from engine.templates.specification import InvalidSpec
-
-Document = Mapping[str, Any]
 
 PLACEHOLDER: Final = "argo-placeholder-"
 """What placeholders begin with; they are valid as names of any kind."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
+from engine.shape import Document
 from engine.substitution.text import find_tags
 from engine.templates.kinds import Kind
 from engine.templates.library import Context
@@ -14,8 +14,6 @@ from engine.validation.cycles import find_cycle
 from engine.validation.filling import is_open
 from engine.validation.names import check_names
 from registry.documents import BadDocument, check_yaml
-
-Document = Mapping[str, Any]
 
 _ACTIONS: Final = ("get", "create", "apply", "delete", "replace", "patch")
 _INTEGER: Final = re.compile(r"[+-]?\d+")

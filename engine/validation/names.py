@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
+from engine.shape import Document
 from engine.templates.specification import InvalidSpec
-
-Document = Mapping[str, Any]
 
 LONGEST: Final = 128
 LONGEST_WORKFLOW: Final = 63

@@ -7,14 +7,13 @@ Only what begins like a variable of Argo's is looked at: a bare unknown name suc
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
+from engine.shape import Document
 from engine.substitution.text import find_tags
 from engine.templates.specification import InvalidSpec
-
-Document = Mapping[str, Any]
 
 _CHECKED: Final = ("item.", "steps.", "inputs.", "outputs.", "pod.", "workflow.", "tasks.")
 _LEFT_TO_RUNTIME: Final = (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from engine.graph.retry import POLICIES
+from engine.shape import Document
 from engine.substitution.scope import Scope
 from engine.templates.kinds import Kind, has_result
 from engine.templates.library import Context
@@ -19,8 +19,6 @@ from engine.validation.leaves import check_leaf
 from engine.validation.metrics import check_metrics
 from engine.validation.names import is_parameter
 from engine.validation.tags import COMMON, Names
-
-Document = Mapping[str, Any]
 
 _WHOLE: Final = re.compile(r"[+-]?\d+")
 _BODIES: Final = {"steps": check_steps, "dag": check_dag}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
+from engine.shape import Document
 from engine.substitution.scope import Scope
 from engine.substitution.variables import text_of
 from engine.templates.library import Context
@@ -15,8 +15,6 @@ from engine.validation.filling import Placeholders
 from engine.validation.names import LONGEST_WORKFLOW, check_names, is_parameter
 from engine.validation.selectors import check_selector
 from engine.validation.templates import Templates, drive
-
-Document = Mapping[str, Any]
 
 _POD_GC: Final = ("", "OnPodCompletion", "OnPodSuccess", "OnWorkflowCompletion", "OnWorkflowSuccess")
 

@@ -12,14 +12,13 @@ import shutil
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from engine.executors.local.configuration import CannotRun
 from engine.executors.local.folders import Runs
 from engine.executors.local.paths import Escape, Paths
+from engine.shape import Document
 from engine.substitution.variables import text_of
-
-Document = Mapping[str, Any]
 
 KEYS: Final = {"s3": "key", "gcs": "key", "oss": "key", "azure": "blob"}
 """Where artifacts may lie, and the field that is their key; buckets and credentials are of no matter here."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
+from engine.shape import Document
 from engine.substitution.variables import text_of
-
-Document = Mapping[str, Any]
 
 
 class CannotRun(ValueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -24,10 +24,9 @@ from engine.executors.local.readiness import until_ready
 from engine.executors.logs import Log, follow
 from engine.model.node import ERROR, RUNNING, Node
 from engine.model.workflow import Workflow
+from engine.shape import Document
 from engine.templates.catalog import Templates
 from rpc.permits import Permits
-
-Document = Mapping[str, Any]
 
 _T = TypeVar("_T")
 

@@ -6,9 +6,7 @@ import asyncio
 import marshal
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import orjson
@@ -27,8 +25,7 @@ from engine.executors.local.supervising import replace
 from engine.executors.local.volumes import Volumes
 from engine.model.node import ERROR, SUCCEEDED, Node
 from engine.model.workflow import Workflow
-
-Document = Mapping[str, Any]
+from engine.shape import Document
 
 
 class Limits(msgspec.Struct, frozen=True):

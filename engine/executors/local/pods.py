@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from engine.executors.local.configuration import CannotRun, Environment, expand
 from engine.executors.local.paths import Paths
+from engine.shape import Document
 from engine.substitution.variables import text_of
-
-Document = Mapping[str, Any]
 
 MAIN: Final = "main"
 INIT: Final = "init"

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import marshal
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ import msgspec
 
 from engine.executors.local.configuration import CannotRun
 from engine.executors.local.shapes import checked
+from engine.shape import Document
 from engine.shape.values import Shape, Text
 from engine.substitution.variables import text_of
-
-Document = Mapping[str, Any]
 
 
 class _Exec(Shape):

@@ -14,9 +14,8 @@ from engine.executors.local.configuration import CannotRun
 from engine.executors.local.paths import Escape, Paths
 from engine.executors.local.pods import INIT, MAIN, SIDECAR, Member
 from engine.model.node import ERROR, FAILED, SUCCEEDED
+from engine.shape import Document
 from engine.templates.kinds import has_main, has_result
-
-Document = Mapping[str, Any]
 
 MAX_VALUE: Final = 256 * 1024
 """Bytes of a result, of which the last are kept, and of a parameter, which may not have more (CaptureScriptResult)."""

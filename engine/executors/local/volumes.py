@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from engine.executors.local.configuration import CannotRun, ConfigMaps
 from engine.executors.local.folders import named
 from engine.executors.local.paths import clean
-
-Document = Mapping[str, Any]
+from engine.shape import Document
 
 CLAIMED = ("persistentVolumeClaim", "ephemeral")
 

@@ -143,7 +143,7 @@ class Entry:
 
     def _fire(self, name: str, hook: Hook) -> Pieces:
         self.graph.scope["workflow.failures"] = yield from self._failures()
-        call = hook_call(hook, self.graph.scope, {})
+        call = hook_call(hook, self.graph.scope, {}, inside=False)
         self._fired += 1
         self._running += 1
         self._invoke(self._fired, f"{self.graph.store.workflow}.hooks.{name}", call)
@@ -169,7 +169,7 @@ class Entry:
             self._finish(*self._judge(None))
             return
         try:
-            call = hook_call(hook, self.graph.scope, self.graph.arguments)
+            call = hook_call(hook, self.graph.scope, self.graph.arguments, inside=False)
         except ExpansionError as error:
             self._finish(ERROR, f"error in exit template execution : {error}")
             return

@@ -190,13 +190,14 @@ def holds(hook: Hook, scope: Scope, known: Mapping[str, Any]) -> bool:
     return result
 
 
-def hook_call(hook: Hook, scope: Scope, arguments: Document) -> Document:
+def hook_call(hook: Hook, scope: Scope, arguments: Document, *, inside: bool = True) -> Document:
     """The call that a hook makes; without arguments of its own it has those given. Raises `ExpansionError`.
 
-    Tags that cannot be filled in stay as they are, as in Argo's resolveExitTmplArgument.
+    Tags that cannot be filled in stay as they are, as in Argo's resolveExitTmplArgument, which finds the artifacts that
+    hooks take of others: only ``inside`` a template, and not for those of the workflow.
     """
     try:
-        call = _call(hook.step, scope, required=()).document
+        call = _call(hook.step, scope, required=()).document if inside else _document(hook.step, scope, required=())
     except Waiting as waiting:  # pragma: no cover - nothing is required
         raise ExpansionError(str(waiting)) from waiting
     given = call.get("arguments") or {}

@@ -305,6 +305,24 @@ class TestOfTheWorkflow:
         ran = run(self.SPEC.replace("HOOKS", "hooks: {bad: {template: leaf, expression: 'workflow.status +'}}"))
         assert (ran["wf"].phase, ran.phase) == ("Error", "Error")
 
+    def test_they_take_no_artifacts_of_others_as_those_inside_templates_do(self) -> None:  # executeWfLifeCycleHook
+        ran = run(
+            """
+            hooks:
+              exit: {template: read, arguments: {artifacts: [{name: a, from: "{{workflow.outputs.artifacts.g}}"}]}}
+            templates:
+            - name: main
+              steps:
+              - - name: x
+                  template: left
+                  hooks:
+                    exit: {template: read, arguments: {artifacts: [{name: a, from: "{{steps.x.outputs.artifacts.a}}"}]}}
+            - {name: left, container: {image: i}, outputs: {artifacts: [{name: a, path: /a, globalName: g}]}}
+            """
+        )
+        assert (ran["x.onExit"].phase, ran["wf.onExit"].phase, ran.phase) == ("Succeeded", "Error", "Error")
+        assert ran["wf.onExit"].message == "inputs.artifacts.a missing location information"
+
     def test_an_exit_handler_that_cannot_be_called(self) -> None:
         ran = run(self.SPEC.replace("HOOKS", "hooks: {exit: {template: nowhere}}"))
         assert ran.phase == "Error"

@@ -9,9 +9,9 @@ from typing import Final
 from engine.expressions.errors import Invalid
 
 # fmt: off
-_MONTHS: Final = ("January", "February", "March", "April", "May", "June",
+MONTHS: Final = ("January", "February", "March", "April", "May", "June",
                   "July", "August", "September", "October", "November", "December")
-_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _DIGITS: Final = {
     "2006": ("year", r"\d{4}"), "06": ("short_year", r"\d\d"),
     "01": ("month", r"\d\d"), "1": ("month", r"\d{1,2}"),
@@ -22,8 +22,8 @@ _DIGITS: Final = {
     "05": ("second", r"\d\d"), "5": ("second", r"\d{1,2}"),
 }
 _WORDS: Final = {
-    "January": ("monthname", "|".join(_MONTHS)), "Jan": ("monthname", "|".join(month[:3] for month in _MONTHS)),
-    "Monday": ("weekday", "|".join(_DAYS)), "Mon": ("weekday", "|".join(day[:3] for day in _DAYS)),
+    "January": ("monthname", "|".join(MONTHS)), "Jan": ("monthname", "|".join(month[:3] for month in MONTHS)),
+    "Monday": ("weekday", "|".join(DAYS)), "Mon": ("weekday", "|".join(day[:3] for day in DAYS)),
     "MST": ("zonename", "[A-Z]{3,5}"), "PM": ("noon", "AM|PM"), "pm": ("noon", "am|pm"),
 }
 # fmt: on
@@ -60,10 +60,10 @@ def _write(part: str, moment: datetime) -> str:
         return part[0] + digits if digits else ""
     hour = moment.hour % 12 or 12
     written: dict[str, object] = {
-        "January": _MONTHS[moment.month - 1],
-        "Jan": _MONTHS[moment.month - 1][:3],
-        "Monday": _DAYS[moment.weekday()],
-        "Mon": _DAYS[moment.weekday()][:3],
+        "January": MONTHS[moment.month - 1],
+        "Jan": MONTHS[moment.month - 1][:3],
+        "Monday": DAYS[moment.weekday()],
+        "Mon": DAYS[moment.weekday()][:3],
         "MST": moment.tzname() or "UTC",
         "2006": f"{moment.year:04d}",
         "06": f"{moment.year % 100:02d}",
@@ -144,7 +144,7 @@ def _assemble(found: dict[str, str], zone: tzinfo) -> datetime:
         year = numbers["short_year"] + (1900 if numbers["short_year"] >= 69 else 2000)
     month = numbers.get("month", 1)
     if "monthname" in found:
-        month = next(i for i, name in enumerate(_MONTHS, 1) if name[:3].lower() == found["monthname"][:3].lower())
+        month = next(i for i, name in enumerate(MONTHS, 1) if name[:3].lower() == found["monthname"][:3].lower())
     hour = numbers.get("hour", numbers.get("hour12", 0))
     if "noon" in found:
         hour = hour % 12 + (12 if found["noon"].lower() == "pm" else 0)

@@ -8,7 +8,7 @@ from typing import Final, Self
 from zoneinfo import ZoneInfo
 
 from engine.expressions.errors import Invalid
-from engine.expressions.layouts import format_moment, parse_moment
+from engine.expressions.layouts import DAYS, MONTHS, format_moment, parse_moment
 from rpc.durations import parse_nanoseconds
 
 RFC3339: Final = "2006-01-02T15:04:05Z07:00"
@@ -19,6 +19,20 @@ MILLISECOND: Final = 10**6
 SECOND: Final = 10**9
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
+
+
+class Month(int):
+    """A month as Go has it: a number, from 1 on, that is printed as its name."""
+
+    def __str__(self) -> str:
+        return MONTHS[self - 1]
+
+
+class Weekday(int):
+    """A day of the week, likewise; Sunday is 0."""
+
+    def __str__(self) -> str:
+        return DAYS[(self + 6) % 7]
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -49,6 +63,18 @@ class Duration:
         if hours:
             return f"{sign}{hours}h{minutes}m{text}"
         return f"{sign}{minutes}m{text}" if minutes else f"{sign}{text}"
+
+    def truncate(self, multiple: Duration) -> Duration:
+        """As much of it as is so many times another one, towards zero; all of it where that is not more than none."""
+        if multiple.nanoseconds <= 0:
+            return self
+        whole = abs(self.nanoseconds) // multiple.nanoseconds * multiple.nanoseconds
+        return Duration(whole if self.nanoseconds >= 0 else -whole)
+
+    def round(self, multiple: Duration) -> Duration:
+        """Likewise, to the nearest multiple, halves away from zero."""
+        half = max(multiple.nanoseconds, 0) // 2
+        return Duration(self.nanoseconds + (half if self.nanoseconds >= 0 else -half)).truncate(multiple)
 
 
 def _decimal(size: int, unit: int) -> str:
@@ -94,6 +120,26 @@ class Time:
     def minus(self, other: Time) -> Duration:
         """How much later this moment is than another."""
         return Duration((self.moment - other.moment) // timedelta(microseconds=1) * MICROSECOND)
+
+    def add_date(self, years: int, months: int, days: int) -> Time:
+        """The same time of another day; one that a month does not have is one of the next. Raises `Invalid`."""
+        year, month = divmod(self.moment.month - 1 + months, 12)
+        try:
+            first = self.moment.replace(year=self.moment.year + years + year, month=month + 1, day=1)
+            return Time(first + timedelta(days=self.moment.day - 1 + days))
+        except (OverflowError, ValueError) as error:
+            raise Invalid(f"time out of range: {self}, {years} years, {months} months and {days} days on") from error
+
+    def truncate(self, multiple: Duration) -> Time:
+        """The last moment before it that is so many times a duration after the zero time."""
+        return self.add(Duration(self._since().truncate(multiple).nanoseconds - self._since().nanoseconds))
+
+    def round(self, multiple: Duration) -> Time:
+        """The nearest one, halves later."""
+        return self.add(Duration(self._since().round(multiple).nanoseconds - self._since().nanoseconds))
+
+    def _since(self) -> Duration:
+        return self.minus(Time.zero())
 
     def within(self, zone: tzinfo) -> Time:
         """The same moment on the clocks of a time zone; raises `Invalid` outside the years 1 to 9999."""

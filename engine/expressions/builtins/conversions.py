@@ -19,7 +19,7 @@ def integer(value: Any) -> int:
         return parse_int(value)
     if not is_number(value):
         raise Invalid(f"invalid operation: int({type_name(value)})")
-    return truncate(value) if isinstance(value, float) else value
+    return truncate(value) if isinstance(value, float) else int(value)
 
 
 def floating(value: Any) -> float:

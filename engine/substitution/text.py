@@ -144,6 +144,8 @@ class _Expression:
         try:
             program = self._program = self._program or compile_expression(self.name)
         except ExpressionError as error:
+            if mode.tolerant:
+                return as_it_is
             raise SubstitutionError(f"failed to evaluate expression: {error}") from error
         try:
             env = _variables(program, scope)

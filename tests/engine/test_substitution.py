@@ -197,7 +197,11 @@ def test_tags_that_cannot_be_filled_in_yet_stay_where_that_is_allowed(text: str)
 
 
 @pytest.mark.parametrize(
-    "text", ["{{=1 + 'a'}}", "{{=nil}}", "{{=1 / 0}}", "{{=fromJSON(workflow.name)['k']}}", "{{=workflow.name.k}}"]
+    "text",
+    [
+        *("{{=1 + 'a'}}", "{{=nil}}", "{{=1 / 0}}", "{{=fromJSON(workflow.name)['k']}}", "{{=workflow.name.k}}"),
+        *("{{= 1 / }}", "{{=<% %>=}}"),  # the latter is Mustache's
+    ],
 )
 def test_an_expression_that_fails_stays_where_nothing_has_to_be_filled_in(text: str) -> None:
     assert filled(text, allow_unresolved=True) == text

@@ -136,6 +136,16 @@ async def test_what_died_without_a_status_is_an_error_and_leaves_nothing(machine
         await until_gone(int(each))
 
 
+async def test_what_could_not_be_written_down_is_an_error_that_says_why(machine: Machine) -> None:
+    workflow = workflow_of(shell("main", 'rm -rf "$OARLOCK_ROOT/../containers"'))
+    await machine.engine.run([workflow])
+    node = named(workflow, "w")
+    assert (node.phase, node.message) == (
+        "Error",
+        "its processes could not be gone on with (No such file or directory), and left no exit code behind",
+    )
+
+
 async def test_what_another_process_began_may_be_stopped(machine: Machine, note: Path) -> None:
     workflow = workflow_of(shell("main", f"echo $$ >> {note}; sleep 1000"))
     pid = await crash(machine.executor.folder, workflow, note)

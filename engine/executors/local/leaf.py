@@ -114,15 +114,15 @@ class Leaf:
     def result(self) -> Result:
         """What it came to, now that its supervisor has ended. Raises `OSError`."""
         assert self.folder is not None
-        if self.supervisor is not None:
-            lifeline.reap(self.supervisor)
+        why = lifeline.reap(self.supervisor) if self.supervisor is not None else ""
         kept = self.folder / "result.json"
         if kept.exists():
             return msgspec.json.decode(kept.read_bytes(), type=Result)
         exits = read_exits(self.folder)
         if exits is None:
             lifeline.kill_orphans(self.folder / "root")
-            return Result(ERROR, "its processes were ended from outside, and left no exit code behind")
+            cause = f"could not be gone on with ({why})" if why else "were ended from outside"
+            return Result(ERROR, f"its processes {cause}, and left no exit code behind")
         layout = msgspec.json.decode((self.folder / "layout.json").read_bytes(), type=_Layout)
         paths = self._paths(self.folder, layout)
         result = collect(self._template, self.containers, exits, self.folder, paths, self._artifacts(paths))

@@ -44,10 +44,13 @@ def start(leaf: Path) -> int:
             os.close(each)
 
 
-def reap(supervisor: int) -> None:
-    """Wait for the process that `start` began."""
+def reap(supervisor: int) -> str:
+    """Wait for the process that `start` began; why it could not go on, where it has said so."""
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(supervisor, 0)
+        code = os.waitstatus_to_exitcode(os.waitpid(supervisor, 0)[1])
+        if code > 1:  # 1 is that of any other mistake
+            return os.strerror(code)
+    return ""
 
 
 def is_alive(leaf: Path) -> bool:

@@ -273,4 +273,8 @@ class Supervisor:
 def main() -> None:
     """The argument is the leaf's folder; orders come by standard input, and events go to standard output."""
     os.closerange(3, 256)  # what somebody up there has left open is not to be kept open by a leaf
-    Supervisor(sys.argv[1], 0, 1).run()
+    try:
+        Supervisor(sys.argv[1], 0, 1).run()
+    except OSError as error:  # a full disk, most likely, so all that is left to say why is the exit code
+        sys.excepthook(type(error), error, error.__traceback__)
+        os._exit(error.errno or 1)

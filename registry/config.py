@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +22,7 @@ from rpc.credentials import check_names
 from rpc.destinations import Destinations, parse_rule
 from rpc.durations import parse_duration
 from rpc.lanes import Balance
+from rpc.replies import Phase
 from rpc.spellings import NOT_FOUND_TTL
 from rpc.tls import MinVersion
 
@@ -128,6 +129,19 @@ class BatchSettings(Settings, frozen=True):
     max_bytes: Annotated[int, Meta(ge=1, description="a number of bytes, 1 or more")] = _BATCH.max_bytes
 
 
+TYPES: Final = (
+    *("container", "script", "containerSet", "resource", "data", "steps", "dag", "suspend", "http", "plugin"),
+    *("Pod", "Steps", "DAG", "Suspend", "HTTP", "Plugin"),
+)
+"""What a template may be, and the types of its nodes."""
+
+_NAMES: Final[tuple[tuple[str, str, Iterable[str]], ...]] = (
+    ("methods", "node.*", Method),
+    ("types", "Pod", TYPES),
+    ("phases", "Running", get_args(Phase)),
+)
+
+
 class MatchSettings(Settings, frozen=True):
     """``match = {...}``: the calls that a plugin is sent. Of each key that is given something must match.
 
@@ -144,9 +158,11 @@ class MatchSettings(Settings, frozen=True):
     labels: Annotated[dict[str, Glob], Meta(description='a table of strings, such as { team = "a*" }')] = {}
 
     def __post_init__(self) -> None:
-        for glob in self.methods:
-            if not any(fnmatchcase(method, glob) for method in Method):
-                raise FieldError("methods", f'expected names of methods, such as "node.*", got {show(glob)}')
+        """A glob that nothing will ever match is a mistake: the plugin would never be asked, and nobody would hear."""
+        for field, such_as, names in _NAMES:
+            for glob in getattr(self, field):
+                if not any(fnmatchcase(name, glob) for name in names):
+                    raise FieldError(field, f'expected names of {field}, such as "{such_as}", got {show(glob)}')
 
 
 FileName = Annotated[str, Meta(min_length=1, description="the name of a file")]

@@ -7,6 +7,7 @@ that we want of them.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -55,12 +56,19 @@ class ConfigMaps:
                 load(client_configuration=found)
             else:
                 named = named or KUBE_CONFIG_DEFAULT_LOCATION
+                _check_there(named)
                 await config.load_kube_config(
                     named, self._settings.context, client_configuration=found, persist_config=False
                 )
         except Exception as error:  # it raises whatever comes of reading the file, and of running what it names
             raise ClusterError(f"cannot read {named or 'the service account'}: {error}") from error
         return found
+
+
+def _check_there(named: str) -> None:
+    """Raises `FileNotFoundError` where none of these kubeconfigs is there: the client would go on without."""
+    if not any(os.path.exists(os.path.expanduser(each)) for each in named.split(os.pathsep)):
+        raise FileNotFoundError(os.strerror(errno.ENOENT))
 
 
 class _Session:

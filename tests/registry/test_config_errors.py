@@ -113,6 +113,12 @@ def test_tables_that_are_wrong(toml: Callable[[str | bytes], Path], text: str, e
         ("max_body = '4MiB'", 'max_body: expected a number of bytes, 2 or more, got "4MiB"'),
         ("token_file = ''", 'token_file: expected the name of a file, got ""'),
         ("token_file = 7", "token_file: expected the name of a file, got 7"),
+        (
+            "match = { methods = ['node.*', 'nodes.*'] }",
+            'match.methods: expected names of methods, such as "node.*", got "nodes.*"',
+        ),
+        ("match = { types = ['pod'] }", 'match.types: expected names of types, such as "Pod", got "pod"'),
+        ("match = { phases = ['Done'] }", 'match.phases: expected names of phases, such as "Running", got "Done"'),
         ("retry = 3", "retry: expected a table, got 3"),
         ("retry = { attempts = 0 }", "retry.attempts: expected a whole number, 1 or more, got 0"),
         ("retry = { tries = 3 }", "retry.tries: unknown key, expected one of attempts, backoff, max_backoff"),

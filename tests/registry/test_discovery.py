@@ -196,10 +196,13 @@ async def test_a_server_that_refuses_is_named_with_what_it_was_asked(
             pass
 
 
-async def test_nobody_there_and_no_kubeconfig(toml: Callable[[str], Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"kubernetes: cannot read .*/kubeconfig: "):
+async def test_nobody_there_and_no_kubeconfig(
+    toml: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigError, match=r"kubernetes: cannot read .*/kubeconfig: No such file or directory$"):
         async with Registry(toml(ON)):
             pass
+    assert not caplog.records
     write_kubeconfig(tmp_path, "http://127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"kubernetes: cannot list configmaps in namespace argo: .*Cannot connect"):
         async with Registry(toml(ON)):

@@ -21,7 +21,8 @@ _log = get_logger(__name__)
 def draining(engine: Reconciler, hurry: Callable[[], None] = lambda: None) -> Iterator[list[signal.Signals]]:
     """Within this block SIGTERM and SIGINT drain the engine instead of ending the process; yields those that came.
 
-    ``hurry`` is called where there is a second one, for whoever has more to end than the engine.
+    ``hurry`` is called where there is a second one, for whoever has more to end than the engine. What came was taken
+    note of, and the process is to end in order: behind the block another SIGTERM does not cut that off any more.
     """
     loop = asyncio.get_running_loop()
     received: list[signal.Signals] = []
@@ -42,4 +43,5 @@ def draining(engine: Reconciler, hurry: Callable[[], None] = lambda: None) -> It
     finally:
         for number, handler in before.items():
             loop.remove_signal_handler(number)
-            signal.signal(number, handler)
+            ignored = number is signal.SIGTERM and number in received
+            signal.signal(number, signal.SIG_IGN if ignored else handler)

@@ -105,6 +105,22 @@ def test_it_drains_and_goes_on(start: Start, tmp_path: Path) -> None:
     assert server.ask("/api/v1/workflows/")["items"] == []
 
 
+def test_a_second_signal_does_not_cut_off_how_it_ends(start: Start, tmp_path: Path) -> None:
+    wait = "while [ ! -e go ]; do sleep 0.01; done"
+    source = f"cd {tmp_path}; trap 'touch ending; {wait}; exit' TERM; touch begun; {wait}"
+    main = {"name": "main", "container": {"image": "any", "command": ["sh", "-c", source]}}
+    made = {"metadata": {"name": "one"}, "spec": {"entrypoint": "main", "templates": [main]}}
+    server = start("--executor", "local", "--work-dir", str(tmp_path / "runs"))
+    server.ask("/api/v1/workflows/default", {"workflow": made})
+    for happened in ("begun", "ending"):
+        while not (tmp_path / happened).exists():
+            assert server.process.poll() is None
+        server.process.send_signal(signal.SIGTERM)
+    (tmp_path / "go").touch()
+    code, said = server.end()
+    assert code == 0, said
+
+
 def test_finished_workflows_are_there_after_a_start(start: Start) -> None:
     server = start("--store", "oarlock.db")
     server.ask("/api/v1/workflows/default", {"workflow": workflow("one")})

@@ -94,7 +94,7 @@ async def requests(*manifests: str, protocol: Spelling, payload: Payload, batche
         )
         async with Engine(Registry(Config(engine=EngineSettings(enabled=True), plugins=(plugin,)))) as engine:
             for manifest in manifests:
-                workflow = Workflow(yaml.safe_load(manifest))
+                workflow = Workflow(yaml.load(manifest, yaml.CSafeLoader))
                 await engine.reconcile(workflow)
                 if workflow.name == "stopped":
                     engine.terminate(workflow)

@@ -30,8 +30,8 @@ from rpc.plugin import Plugin
 from tests import ports
 
 ROOT = Path(__file__).parents[2]
-MANIFESTS = list(yaml.safe_load_all((ROOT / "deploy/kubernetes/oarlock.yaml").read_text()))
-ELSEWHERE = list(yaml.safe_load_all((ROOT / "deploy/kubernetes/plugin-mtls.yaml").read_text()))
+MANIFESTS = list(yaml.load_all((ROOT / "deploy/kubernetes/oarlock.yaml").read_text(), yaml.CSafeLoader))
+ELSEWHERE = list(yaml.load_all((ROOT / "deploy/kubernetes/plugin-mtls.yaml").read_text(), yaml.CSafeLoader))
 PAGE = (ROOT / "docs/deploying.md").read_text()
 CONTAINERFILE = (ROOT / "deploy/Containerfile").read_text()
 
@@ -58,7 +58,7 @@ def test_manifests_are_what_kubernetes_takes(document: Any) -> None:
 
 
 def test_what_the_page_shows_is_what_kubernetes_and_oarlock_take(tmp_path: Path) -> None:
-    one, service, deployment = yaml.safe_load_all("---\n".join(shown("yaml")))
+    one, service, deployment = yaml.load_all("---\n".join(shown("yaml")), yaml.CSafeLoader)
     for document in (one, service, deployment):
         kubernetes_validate.validate(document, "1.31", strict=True)
     assert plugin_of(one, tmp_path, "", ("localhost",)).address == "http://localhost:4356"

@@ -11,7 +11,11 @@ LEAF = "{name: leaf, container: {image: i}}"
 
 def found(*templates: str, kind: str = "Workflow") -> dict[tuple[str, str], list[Reader]]:
     """By the template of the leaf, all in one namespace, and the output."""
-    document = {"kind": kind, "metadata": {"name": "w"}, "spec": {"templates": [*map(yaml.safe_load, templates)]}}
+    document = {
+        "kind": kind,
+        "metadata": {"name": "w"},
+        "spec": {"templates": [yaml.load(text, yaml.CSafeLoader) for text in templates]},
+    }
     return {(output.template, output.name): readers for output, readers in reads([document]).items()}
 
 

@@ -108,7 +108,7 @@ class Stage:
 
 
 def load(templates: str, **spec: Any) -> Workflow:
-    document = {"entrypoint": "main", **spec, "templates": yaml.safe_load(templates + LEAVES)}
+    document = {"entrypoint": "main", **spec, "templates": yaml.load(templates + LEAVES, yaml.CSafeLoader)}
     return Workflow({"kind": "Workflow", "metadata": {"name": "w"}, "spec": document})
 
 

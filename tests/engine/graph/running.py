@@ -122,9 +122,9 @@ class Ran:
 
 def workflow(spec: str, name: str = "wf", **metadata: Any) -> Workflow:
     """A workflow that begins with the template `main`, unless its spec says otherwise."""
-    document = yaml.safe_load(spec)
+    document = yaml.load(spec, yaml.CSafeLoader)
     known = {template.get("name") for template in document.get("templates") or ()}
-    leaves = [template for template in yaml.safe_load(LEAVES) if template["name"] not in known]
+    leaves = [template for template in yaml.load(LEAVES, yaml.CSafeLoader) if template["name"] not in known]
     templates = [*(document.get("templates") or ()), *leaves]
     if document.get("workflowTemplateRef"):
         templates = []
@@ -137,7 +137,7 @@ def workflow(spec: str, name: str = "wf", **metadata: Any) -> Workflow:
 
 def outcomes(text: str) -> Outcomes:
     """An outcomes file."""
-    document = yaml.safe_load(text) or {}
+    document = yaml.load(text, yaml.CSafeLoader) or {}
     return Outcomes(
         {
             key: msgspec.convert(value if isinstance(value, list) else [value], list[Outcome])

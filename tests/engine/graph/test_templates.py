@@ -10,7 +10,7 @@ from tests.engine.graph.running import run
 
 
 def shared(text: str, name: str = "lib") -> dict[str, Any]:
-    return {name: {"metadata": {"name": name}, "spec": yaml.safe_load(text)}}
+    return {name: {"metadata": {"name": name}, "spec": yaml.load(text, yaml.CSafeLoader)}}
 
 
 LIB = """

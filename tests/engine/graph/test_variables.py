@@ -139,7 +139,7 @@ class TestOfTheWorkflow:
         ran = run(workflow(spec), workflow_templates={"t": template})
         found = json.loads(ran.text("wf"))
         assert [each["name"] for each in found] == names.split()
-        given = {each["name"]: each for each in yaml.safe_load(own)}
+        given = {each["name"]: each for each in yaml.load(own, yaml.CSafeLoader)}
         assert all(each == given.get(each["name"], {"description": "d", **each}) for each in found)
 
     def test_a_parameter_with_a_value_is_the_workflows_as_a_whole(self) -> None:  # JoinWorkflowSpec

@@ -78,7 +78,7 @@ KNOWN = [
 
 def manifest(directory: Path, spec: str, kind: str = "Workflow", **more: Any) -> Path:
     path = directory / "work.yaml"
-    document = {"kind": kind, "metadata": {"name": "a"}, "spec": yaml.safe_load(spec), **more}
+    document = {"kind": kind, "metadata": {"name": "a"}, "spec": yaml.load(spec, yaml.CSafeLoader), **more}
     path.write_text(yaml.safe_dump(document))
     return path
 

@@ -200,8 +200,13 @@ def refer(spec: str, shared: str, *, cluster: bool = False) -> Ran:
     """A workflow that is nothing but a reference to a shared template, and what `spec` adds."""
     kind = "cluster_workflow_templates" if cluster else "workflow_templates"
     reference = {"name": "lib", "clusterScope": cluster}
-    document = {"metadata": {"name": "wf"}, "spec": {"workflowTemplateRef": reference, **(yaml.safe_load(spec) or {})}}
-    options: dict[str, Any] = {kind: {"lib": {"metadata": {"name": "lib"}, "spec": yaml.safe_load(shared)}}}
+    document = {
+        "metadata": {"name": "wf"},
+        "spec": {"workflowTemplateRef": reference, **(yaml.load(spec, yaml.CSafeLoader) or {})},
+    }
+    options: dict[str, Any] = {
+        kind: {"lib": {"metadata": {"name": "lib"}, "spec": yaml.load(shared, yaml.CSafeLoader)}}
+    }
     return run(Workflow(document), **options)
 
 

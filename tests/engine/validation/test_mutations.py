@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine import InvalidDocument, InvalidWorkflow, Workflow
 from tests.engine.graph.running import run
 
-WHOLE = yaml.safe_load(
+WHOLE = yaml.load(
     """
     kind: Workflow
     metadata: {name: wf, labels: {l: x}, annotations: {a: y}, creationTimestamp: "2023-11-14T10:00:00Z"}
@@ -109,7 +109,8 @@ WHOLE = yaml.safe_load(
         daemon: true
         container: {image: i, args: ["{{workflow.failures}}"]}
         annotations: {workflows.argoproj.io/display-name: hello}
-    """
+    """,
+    yaml.CSafeLoader,
 )
 OPTIONAL = {"artifacts": [{"name": "f", "path": "/f", "optional": True}]}
 TEMPLATE = {"name": "t", "inputs": OPTIONAL, "http": {"url": "x"}}

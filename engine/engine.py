@@ -16,7 +16,7 @@ from engine.model.figures import Figures, RegistryFigures
 from engine.model.node import Node
 from engine.model.statistics import EngineHealth, EngineStats, EngineTimings
 from engine.model.workflow import Workflow
-from engine.reconciler import Options, Reconciler, Subject
+from engine.reconciler import Options, Reconciler, Subject, check_options
 from engine.reconciling.active import Active
 from engine.reconciling.archive import Archive
 from engine.reconciling.keeping import WORKERS, Surroundings
@@ -29,8 +29,8 @@ from engine.reconciling.promise import DONE
 from engine.reconciling.restoring import Restoring
 from engine.reconciling.results import PassResult
 from engine.reconciling.run import Run
-from engine.reconciling.starting import Leaves, check_executor
-from engine.storage.store import Entry, WorkflowStore, check_store
+from engine.reconciling.starting import Leaves
+from engine.storage.store import Entry, WorkflowStore
 from engine.templates.catalog import CONFIG_MAP, Change, Documents, Templates
 from rpc.spans import no_spans
 from rpc.tracers import find_tracing
@@ -84,19 +84,16 @@ class Engine(Reconciler):
         recorder: Recorder | None = None,
         store: WorkflowStore | None = None,
     ) -> None:
-        """Raises `TypeError` for an executor, store or provider that is none, and `ValueError` for a bound below 1."""
-        if max_workflows is not None and max_workflows < 1:
-            raise ValueError(f"max_workflows: expected 1 or more, or None for any number, got {max_workflows!r}")
+        """Raises `TypeError` for an executor, store or the like that is none, and `ValueError` for a bound below 1."""
+        self.executor: Executor = executor if executor is not None else SimulatedExecutor()
+        bounds = {"workers": workers, "max_nodes": max_nodes, "max_workflows": max_workflows}
+        check_options(registry, self.executor, store, recorder, **bounds)
         self.registry = registry
         if registry is not None and observer is not None:
             registry.observer = observer
         tracing = find_tracing(tracer_provider)
         if registry is not None and tracing is not None:
             registry.trace(tracing)
-        self.executor: Executor = executor if executor is not None else SimulatedExecutor()
-        check_executor(self.executor)
-        if store is not None:
-            check_store(store)
         if clock is None:
             clock = self.executor.clock if isinstance(self.executor, SimulatedExecutor) else time.time
         self.clock = clock

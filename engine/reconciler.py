@@ -21,7 +21,8 @@ from engine.reconciling.operating import begin_again
 from engine.reconciling.promise import DONE
 from engine.reconciling.results import Commit
 from engine.reconciling.roll import Roll
-from engine.storage.store import WorkflowStore
+from engine.reconciling.starting import check_executor
+from engine.storage.store import WorkflowStore, check_store
 from engine.templates.catalog import Documents, Templates
 
 if TYPE_CHECKING:  # most engines have no use for it
@@ -44,6 +45,20 @@ class Options(TypedDict, total=False):
     observer: Observer | None
     recorder: Recorder | None
     store: WorkflowStore | None
+
+
+def check_options(registry: object, executor: object, store: object, recorder: object, **bounds: int | None) -> None:
+    """Raises `TypeError` for what is none of these, and `ValueError` for a bound below 1."""
+    if registry is not None and not hasattr(registry, "lease"):
+        raise TypeError(f"registry: expected a Registry, as `from_config` makes one of a file, got {registry!r}")
+    check_executor(executor)
+    if store is not None:
+        check_store(store)
+    if recorder is not None and not hasattr(recorder, "listeners"):
+        raise TypeError(f"recorder: expected a Recorder, got {recorder!r}")
+    for name, bound in bounds.items():
+        if bound is not None and (not isinstance(bound, int) or bound < 1):
+            raise ValueError(f"{name}: expected 1 or more, got {bound!r}")
 
 
 class Seen(Protocol):

@@ -31,7 +31,7 @@ from engine.model.node import Node
 from engine.model.statistics import EngineHealth, EngineStats, EngineTimings
 from engine.model.workflow import Workflow
 from engine.operations.errors import OperationError, UnknownWorkflow
-from engine.reconciler import Reconciler, Subject
+from engine.reconciler import Reconciler, Subject, check_options
 from engine.reconciling.archive import Archive
 from engine.reconciling.entries import read
 from engine.reconciling.keeping import WORKERS
@@ -39,9 +39,8 @@ from engine.reconciling.ledger import opened
 from engine.reconciling.observing import Observer
 from engine.reconciling.operating import decide, refuse_finished
 from engine.reconciling.promise import DONE, Promise
-from engine.reconciling.starting import check_executor
 from engine.recording.recorder import Recorder
-from engine.storage.store import WorkflowStore, check_store, refused
+from engine.storage.store import WorkflowStore, refused
 from engine.templates.catalog import Documents, Templates
 from registry import Registry
 
@@ -84,17 +83,13 @@ class Fleet(Reconciler):
         max_workflows: int | None = None,
         deadline: float = DEADLINE,
     ) -> None:
-        """Raises `TypeError` for an executor or a store that is none, and `ValueError` for what else cannot be."""
-        for name, number in (("shards", shards), ("max_workflows", max_workflows)):
-            if number is not None and (not isinstance(number, int) or number < 1):
-                raise ValueError(f"{name}: expected 1 or more, got {number!r}")
+        """Raises `TypeError` for an executor, store or the like that is none, and `ValueError` for what cannot be."""
+        self.executor: Executor = executor if executor is not None else SimulatedExecutor()
+        bounds = {"shards": shards, "workers": workers, "max_nodes": max_nodes, "max_workflows": max_workflows}
+        check_options(registry, self.executor, store, recorder, **bounds)
         if not 0 < deadline < math.inf:
             raise ValueError(f"deadline: expected a number of seconds, got {deadline!r}")
         self.registry = registry
-        self.executor: Executor = executor if executor is not None else SimulatedExecutor()
-        check_executor(self.executor)
-        if store is not None:
-            check_store(store)
         simulated = self.executor.clock if isinstance(self.executor, SimulatedExecutor) else None
         self.clock: Callable[[], float] = clock or simulated or time.time
         if self.clock not in (simulated, time.time):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,9 +85,9 @@ class Outcomes:
         self._starts: dict[str, int] = {}
 
     @classmethod
-    def load(cls, path: Path) -> Outcomes:
+    def load(cls, path: str | PathLike[str]) -> Outcomes:
         """Read a YAML or JSON file. Raises `ManifestError` that names the file, the place and what was expected."""
-        return cls.read(load_mapping(path), str(path))
+        return cls.read(load_mapping(Path(path)), str(path))
 
     @classmethod
     def read(cls, document: Mapping[str, Any], named: str = "outcomes") -> Outcomes:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from inspect import iscoroutine
 from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary, WeakSet, ref
 
@@ -302,7 +303,10 @@ class Roll(Generic[R]):
         """Let the listeners know."""
         for listener in list(self.listeners):
             try:
-                listener(commit)
+                said: object = listener(commit)
+                if iscoroutine(said):
+                    said.close()
+                    raise TypeError("expected a function that is no `async def`: begin a task, or fill a queue")
             except Exception:
                 _log.bind(workflow=commit.workflow.key).exception("a listener failed")
 

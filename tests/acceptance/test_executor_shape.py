@@ -154,6 +154,36 @@ def test_a_store_that_is_none_is_refused(engine: Callable[..., object], store: o
         engine(store=store)
 
 
+@pytest.mark.parametrize("engine", [Engine, Fleet])
+def test_what_has_plugins_or_records_has_to_be_that(engine: Callable[..., object]) -> None:
+    with pytest.raises(
+        TypeError, match=r"registry: expected a Registry, as `from_config` makes .*, got 'plugins.toml'"
+    ):
+        engine("plugins.toml")
+    with pytest.raises(TypeError, match=r"recorder: expected a Recorder, got 'calls.jsonl'"):
+        engine(recorder="calls.jsonl")
+
+
+@pytest.mark.parametrize("engine", [Engine, Fleet])
+@pytest.mark.parametrize("bound", ["workers", "max_nodes", "max_workflows"])
+@pytest.mark.parametrize("number", [0, -1, "5", 1.5])
+def test_a_bound_is_one_or_more(engine: Callable[..., object], bound: str, number: object) -> None:
+    with pytest.raises(ValueError, match=f"^{bound}: expected 1 or more, got {number!r}$"):
+        engine(**{bound: number})
+
+
+async def test_a_listener_that_is_a_coroutine_is_told_to_be_none(caplog: pytest.LogCaptureFixture) -> None:
+    async def listen(commit: Commit) -> None:
+        raise AssertionError("it was called")
+
+    listeners: list[Any] = [listen]
+    engine = Engine()
+    engine.listeners += listeners
+    await engine.run([work := workflow(container("main"))])
+    assert work.phase == "Succeeded"
+    assert "expected a function that is no `async def`" in caplog.text
+
+
 @pytest.mark.parametrize(("document", "kind"), [("kind: Workflow", "a string"), (None, "nothing"), ([], "a list")])
 def test_a_document_that_is_no_mapping_is_refused(document: Any, kind: str) -> None:
     with pytest.raises(InvalidWorkflow, match=f"expected a mapping, got {kind}"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from engine import Engine, Outcomes, SimulatedExecutor, Workflow
 from tests.acceptance.fixtures import RunOarlock
 
 WORKFLOW = """
@@ -22,6 +23,7 @@ spec:
   - {name: list, container: {image: i}}
   - {name: look, script: {image: i, source: x}, outputs: {parameters: [{name: p, valueFrom: {path: /p}}]}}
 """
+LEAF = {"name": "main", "container": {"image": "any"}}
 ITEM = 'arguments: {parameters: [{name: a, value: "{{item}}"}]}'
 LOOPS = [
     'steps: [[{name: l, template: list}], [{name: t, template: leaf, withParam: "{{steps.l.outputs.result}}", %s}]]',
@@ -129,3 +131,12 @@ def test_without_simulation_it_is_an_error_as_in_a_cluster(oarlock: RunOarlock, 
     done = oarlock("run", "wf.yaml", "--executor", "pending", "--output", "json")
     assert done.code == 1
     assert "failed to initialize semaphore" in json.loads(done.out)["status"]["message"]
+
+
+async def test_an_embedder_names_the_file_as_text_or_as_a_path(tmp_path: Path) -> None:
+    file = tmp_path / "outcomes.yaml"
+    file.write_text("main: {phase: Failed}")
+    for name in (file, str(file)):
+        work = Workflow({"metadata": {"name": "w"}, "spec": {"entrypoint": "main", "templates": [LEAF]}})
+        await Engine(executor=SimulatedExecutor(Outcomes.load(name))).run([work])
+        assert work.phase == "Failed"

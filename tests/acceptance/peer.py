@@ -15,6 +15,18 @@ Answer = Mapping[str, Any] | int | Callable[[dict[str, Any]], Any]
 """A reply, an HTTP status to refuse with, or a function of the arguments that gives one of the two."""
 
 
+class Hanging:
+    """Answers `{}` once the test says so: it waits for `leave`, and ``asked`` tells that somebody waits for it."""
+
+    def __init__(self) -> None:
+        self.asked, self.leave = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.asked.set()
+        await self.leave.wait()
+        return {}
+
+
 class Peer:
     """A plugin whose answers a test may change at any time; it remembers what it was asked, by method and by path."""
 

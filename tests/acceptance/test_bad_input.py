@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from engine import Engine, InvalidWorkflow, Workflow
 from tests.acceptance.fixtures import RunOarlock, RunPython
 from tests.acceptance.manifests import WHOLE
+from tests.fuzz.values import places, replaced
 from tests.security.servers import server_context, serving
 
 GOOD = """\
@@ -285,22 +285,6 @@ def test_a_process_shows_no_traceback_either(process: RunPython, tmp_path: Path)
     done = process("-m", "engine", "run", "wf.yaml")
     assert (done.code, done.out) == (2, "")
     assert done.err == "Error: wf.yaml:2:7: mapping values are not allowed in this context\n"
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of everything inside a document."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield (*path, key)
-        yield from places(inner, (*path, key))
-
-
-def replaced(value: Any, path: tuple[Any, ...], by: Any) -> Any:
-    if not path:
-        return by
-    copy: Any = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = replaced(value[path[0]], path[1:], by)
-    return copy
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -14,16 +14,12 @@ from rpc import TransientError
 from rpc.ledger import Ledger
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import container, loop, workflow
+from tests.acceptance.peer import Hanging
 from tests.undisturbed import undisturbed
 
 
 async def test_a_hung_plugin_ends_the_pass_at_the_deadline_and_is_sent_nothing_more(plugin: StartPlugin) -> None:
-    leave = asyncio.Event()
-
-    async def hang(args: dict[str, Any]) -> dict[str, Any]:
-        await leave.wait()
-        return {}
-
+    hang = Hanging()
     peer = await plugin({"node.preExecute": hang})
     config = Config(
         engine=EngineSettings(enabled=True, loop_deadline=Seconds(0.2)),
@@ -38,7 +34,7 @@ async def test_a_hung_plugin_ends_the_pass_at_the_deadline_and_is_sent_nothing_m
         assert len(peer.args("node.preExecute")) <= 4
         assert oarlock.registry is not None
         assert oarlock.registry.snapshot()[0].client.stats.in_flight == 0
-        leave.set()
+        hang.leave.set()
 
 
 @undisturbed
@@ -180,41 +176,29 @@ async def test_one_workflow_that_always_fails_holds_up_nobody_else(plugin: Start
 async def test_draining_lets_the_pass_under_way_end_and_begins_no_other(
     plugin: StartPlugin, engine: StartEngine
 ) -> None:
-    entered, leave = asyncio.Event(), asyncio.Event()
-
-    async def wait(args: dict[str, Any]) -> dict[str, Any]:
-        entered.set()
-        await leave.wait()
-        return {}
-
-    peer = await plugin({"workflow.preOperate": wait})
+    hang = Hanging()
+    peer = await plugin({"workflow.preOperate": hang})
     oarlock = await engine(peer, executor=PendingExecutor())
     work = workflow(container("leaf"))
     run = asyncio.create_task(oarlock.run([work]))
-    await entered.wait()
+    await hang.asked.wait()
     oarlock.drain(60)
-    leave.set()
+    hang.leave.set()
     await run
     assert work.phase == "Running"
     assert oarlock.stats.passes == 1
 
 
 async def test_draining_without_grace_aborts_the_pass_under_way(plugin: StartPlugin, engine: StartEngine) -> None:
-    entered, leave = asyncio.Event(), asyncio.Event()
-
-    async def hang(args: dict[str, Any]) -> dict[str, Any]:
-        entered.set()
-        await leave.wait()
-        return {}
-
+    hang = Hanging()
     oarlock = await engine((await plugin({"workflow.preOperate": hang}), {"timeout": 60.0}))
     work = workflow(container("leaf"))
     before = work.encode()
     run = asyncio.create_task(oarlock.run([work]))
-    await entered.wait()
+    await hang.asked.wait()
     oarlock.drain(0)
     await run
-    leave.set()
+    hang.leave.set()
     assert work.encode() == before
 
 

@@ -13,6 +13,7 @@ from registry import Registry
 from registry.config import RetrySettings
 from rpc import Outcome, Request
 from tests.acceptance.manifests import container, workflow
+from tests.acceptance.peer import Hanging
 from tests.storage.doubles import Slow
 
 
@@ -67,20 +68,14 @@ async def test_an_aborted_pass_is_told_with_why(plugin: Any, engine: Any) -> Non
 
 
 async def test_a_cancelled_pass_is_told_as_aborted(plugin: Any, engine: Any) -> None:
-    seen, asked, leave = Seen(), asyncio.Event(), asyncio.Event()
-
-    async def hang(args: dict[str, Any]) -> dict[str, Any]:
-        asked.set()
-        await leave.wait()
-        return {}
-
+    seen, hang = Seen(), Hanging()
     oarlock = await engine((await plugin({"workflow.preOperate": hang}), {"timeout": 60.0}), observer=seen)
     task = asyncio.create_task(oarlock.reconcile(workflow(container("leaf"))))
-    await asked.wait()
+    await hang.asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    leave.set()
+    hang.leave.set()
     assert seen.passes == [("default/work", "", "cancelled")]
     assert [it.outcome for it in seen.requests] == [Outcome.CANCELLED]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -20,6 +19,7 @@ from engine import (
 )
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import by_name, container, steps, workflow
+from tests.acceptance.peer import Hanging
 from tests.acceptance.staying import Runs, leaf, serving
 
 
@@ -111,20 +111,14 @@ async def test_a_leaf_that_is_stopped_and_started_again_takes_its_whole_time() -
 
 
 async def test_a_pass_over_what_is_deleted_is_undone(plugin: StartPlugin, engine: StartEngine) -> None:
-    asked, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hang(args: dict[str, Any]) -> dict[str, Any]:
-        asked.set()
-        await go_on.wait()
-        return {}
-
+    hang = Hanging()
     executor = Runs()
     running = await engine(await plugin({"node.preExecute": hang}), executor=executor)
     work = leaf()
     before = work.encode()
     served = asyncio.create_task(running.serve())
     running.submit(work)
-    await asked.wait()
+    await hang.asked.wait()
     deleted = running.delete(work)
     with pytest.raises(AlreadySubmitted, match="it is not gone yet: await what `forget` returned"):
         running.submit(work)
@@ -134,4 +128,4 @@ async def test_a_pass_over_what_is_deleted_is_undone(plugin: StartPlugin, engine
     running.submit(work)
     running.drain(0.0)
     await served
-    go_on.set()
+    hang.leave.set()

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from rpc.methods import PATHS, Method
-from tests.acceptance.fixtures import RunPython
+from tests.acceptance.fixtures import Ended, RunPython
 from tests.acceptance.manifests import container, loop, workflow
 from tests.processes import started
 
@@ -63,20 +63,23 @@ def proposal_plugin(tmp_path: Path) -> Iterator[Callable[[str], Running]]:
         yield lambda path: Running(path, tmp_path, stack)
 
 
+def a_hundred_nodes(running: Running, process: RunPython, folder: Path) -> Ended:
+    """`oarlock run` of a loop with the plugin."""
+    (folder / "plugins.toml").write_text(
+        f'[engine]\nenabled = true\n[[plugins]]\nname = "hello"\naddress = "{running.address}"\n'
+    )
+    (folder / "work.yaml").write_text(yaml.safe_dump(workflow(loop(100), container("leaf")).to_dict()))
+    done = process("-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--output", "json")
+    assert done.code == 0, done.err
+    return done
+
+
 @pytest.mark.parametrize("path", ["/workflow.preOperate", "/WorkflowLifecycleHook.WorkflowPreOperate"])
 def test_the_proposals_own_plugin_sees_a_hundred_nodes_succeed(
     path: str, proposal_plugin: Callable[[str], Running], process: RunPython, tmp_path: Path
 ) -> None:
     running = proposal_plugin(path)
-    (tmp_path / "plugins.toml").write_text(
-        f'[engine]\nenabled = true\n[[plugins]]\nname = "hello"\naddress = "{running.address}"\n'
-    )
-    document = workflow(loop(100), container("leaf")).to_dict()
-    (tmp_path / "work.yaml").write_text(yaml.safe_dump(document))
-
-    done = process("-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--output", "json")
-
-    assert done.code == 0, done.err
+    done = a_hundred_nodes(running, process, tmp_path)
     ended = json.loads(done.out)
     assert ended["status"]["phase"] == "Succeeded"
     leaves = [node for node in ended["status"]["nodes"].values() if node["type"] == "Pod"]
@@ -98,15 +101,7 @@ def test_it_is_not_hurt_by_concurrency(
 ) -> None:
     """It implements a node hook: hundreds of calls at a time would overflow its listen backlog of five."""
     running = proposal_plugin("/node.preExecute")
-    (tmp_path / "plugins.toml").write_text(
-        f'[engine]\nenabled = true\n[[plugins]]\nname = "hello"\naddress = "{running.address}"\n'
-    )
-    document = workflow(loop(100), container("leaf")).to_dict()
-    (tmp_path / "work.yaml").write_text(yaml.safe_dump(document))
-
-    done = process("-m", "engine", "run", "work.yaml", "--config", "plugins.toml", "--output", "json")
-
-    assert done.code == 0, done.err
+    done = a_hundred_nodes(running, process, tmp_path)
     assert json.loads(done.out)["status"]["phase"] == "Succeeded"
     asked = running.asked()
     assert asked["/node.preExecute", "200"] >= 100

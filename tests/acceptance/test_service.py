@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from itertools import product
-from typing import Any
 
 import pytest
 
@@ -22,6 +21,7 @@ from engine import (
 )
 from tests.acceptance.fixtures import StartEngine, StartPlugin
 from tests.acceptance.manifests import by_name, container, steps, workflow
+from tests.acceptance.peer import Hanging
 from tests.acceptance.staying import Runs, leaf, serving, turns
 
 
@@ -81,26 +81,19 @@ async def test_runs_at_the_same_time_share_a_loop() -> None:
 async def test_a_run_that_is_cancelled_leaves_its_workflow_queued_and_whole(
     plugin: StartPlugin, engine: StartEngine
 ) -> None:
-    go_on = asyncio.Event()
-
-    async def hang(args: dict[str, Any]) -> dict[str, Any]:
-        asked.set()
-        await go_on.wait()
-        return {}
-
-    asked = asyncio.Event()
+    hang = Hanging()
     executor = Runs()
     running = await engine(await plugin({"node.preExecute": hang}), executor=executor)
     work = leaf()
     before = work.encode()
     run = asyncio.create_task(running.run([work]))
-    await asked.wait()
+    await hang.asked.wait()
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
     assert work.encode() == before
     assert running.stats.queued == 1
-    go_on.set()
+    hang.leave.set()
     handle = running.submit(work)
     run = asyncio.create_task(running.run([work]))
     await executor.heard("+work a")
@@ -223,20 +216,14 @@ async def test_an_error_of_the_loop_reaches_whoever_it_turns_for(monkeypatch: py
 
 
 async def test_passes_over_one_workflow_do_not_overlap(plugin: StartPlugin, engine: StartEngine) -> None:
-    asked, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hang(args: dict[str, Any]) -> dict[str, Any]:
-        asked.set()
-        await go_on.wait()
-        return {}
-
+    hang = Hanging()
     running = await engine(await plugin({"node.preExecute": hang}))
     work = leaf()
     first = asyncio.create_task(running.reconcile(work))
-    await asked.wait()
+    await hang.asked.wait()
     with pytest.raises(ValueError, match="a pass over the workflow is under way"):
         await running.reconcile(work)
-    go_on.set()
+    hang.leave.set()
     await first
 
 

@@ -29,6 +29,7 @@ from rpc.plugin import Plugin
 from rpc.spans import Subject
 from rpc.tracing import MAX_LINKS, Tracing
 from tests.acceptance.manifests import container, loop, workflow
+from tests.acceptance.peer import Hanging
 
 _DOCS: Final = Path(__file__).parents[2] / "docs"
 _LANES: Final = ["wire", "aiohttp"]
@@ -225,19 +226,13 @@ async def test_a_reply_that_is_none_is_an_error_though_its_status_is_good(
 
 
 async def test_a_request_that_is_cancelled_ends_its_span(traced: Traced, plugin: Any, engine: Any) -> None:
-    asked, leave = asyncio.Event(), asyncio.Event()
-
-    async def hang(args: dict[str, Any]) -> dict[str, Any]:
-        asked.set()
-        await leave.wait()
-        return {}
-
+    hang = Hanging()
     oarlock = await engine(await plugin({"workflow.preOperate": hang}), tracer_provider=traced.provider)
     passing = asyncio.create_task(oarlock.reconcile(workflow(container("leaf"))))
-    await asked.wait()
+    await hang.asked.wait()
     passing.cancel()
     await asyncio.gather(passing, return_exceptions=True)
-    leave.set()
+    hang.leave.set()
     assert [_attributes(each)["error.type"] for each in traced.spans] == ["cancelled", "CancelledError"]
 
 

@@ -19,6 +19,7 @@ from engine import Engine, Node, PendingExecutor, Result, Workflow
 from engine.cli.progress import waiting_for
 from registry.config import BreakerSettings, RetrySettings
 from tests.acceptance.manifests import container, loop, workflow
+from tests.acceptance.peer import Hanging
 from tests.processes import started_here
 
 _ONCE = {"retry": RetrySettings(attempts=1)}
@@ -89,19 +90,13 @@ async def test_the_backoff_of_a_retry() -> None:
 
 
 async def test_a_plugin_that_has_not_answered_yet(plugin: Any, engine: Any) -> None:
-    asked, leave = asyncio.Event(), asyncio.Event()
-
-    async def hang(args: Mapping[str, Any]) -> Any:
-        asked.set()
-        await leave.wait()
-        return {}
-
+    hang = Hanging()
     oarlock = await engine(await plugin({"node.preExecute": hang}), executor=PendingExecutor())
     work = workflow(container("leaf"))
     passing = asyncio.create_task(oarlock.reconcile(work))
-    await asked.wait()
+    await hang.asked.wait()
     assert oarlock.waiting_for(work) == "plugin 'plugin-1' to answer"
-    leave.set()
+    hang.leave.set()
     await passing
     assert oarlock.waiting_for(work) == "1 running (work)"
 

@@ -68,11 +68,7 @@ def encoded_as_yaml(documents: list[Any]) -> bytes:
 
 def places(document: Any, path: Path = ()) -> Iterator[Path]:
     """The path of everything inside a document."""
-    items: Any = ()
-    if isinstance(document, dict):
-        items = document.items()
-    elif isinstance(document, list):
-        items = enumerate(document)
+    items = document.items() if isinstance(document, dict) else enumerate(document if type(document) is list else ())
     for key, inner in items:
         yield (*path, key)
         yield from places(inner, (*path, key))

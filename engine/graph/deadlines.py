@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from engine.graph.closing import DEADLINE
 from engine.graph.ends import finish
 from engine.graph.graph import Graph
 from engine.graph.invocation import Invocation
@@ -17,7 +18,6 @@ from engine.substitution.variables import parse_time, seconds
 POD_DEADLINE: Final = "Pod was active on the node longer than the specified deadline"
 """What Kubernetes says of a pod that ran out of time, be that its own or what is left of its template's `timeout`."""
 
-STEP_DEADLINE: Final = "Step exceeded its deadline"
 TIMEOUT: Final = "timeout"
 
 SHORTEST: Final = 2.0
@@ -37,7 +37,7 @@ def limit_leaf(graph: Graph, invocation: Invocation, node: Node) -> None:
     alone: here of what a plugin executes, too.
     """
     if invocation.deadline is not None:
-        _limit(graph, invocation, invocation.deadline, partial(_expire, graph, invocation, STEP_DEADLINE))
+        _limit(graph, invocation, invocation.deadline, partial(_expire, graph, invocation, DEADLINE))
     timeout, active = _limits(graph, invocation)
     since = started(graph, node)
     is_new = not graph.restoring and graph.store.before(node.id).phase == PENDING

@@ -182,7 +182,7 @@ def cut_off(graph: Graph, invocation: Invocation) -> Pieces:
         if node.id in seen:
             continue
         seen.add(node.id)
-        found = graph.find(node.id)
+        found = graph.live.get(node.id)
         stack += _below(graph, node.id, found)
         if found is not None and found.is_inside(invocation):
             _drop(graph, found, node)

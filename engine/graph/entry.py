@@ -151,7 +151,7 @@ class Entry:
     def _fail_root(self, message: str) -> None:
         """A hook that cannot be called makes the root Error (Argo's executeTmplLifeCycleHook), if it is not over."""
         self.graph.turns.unwatch(self)
-        invocation = self.graph.find(self._root_id)
+        invocation = self.graph.live.get(self._root_id)
         if invocation is not None and self.graph.is_open(invocation):
             if invocation.body is not None:
                 self.graph.turns.at_length(end_inside(self.graph, invocation, ERROR, message))

@@ -66,7 +66,7 @@ class Graph:
         self.held: list[Invocation] = []
         """Calls without a node that were met while restoring."""
         self.live: dict[str, Invocation] = {}
-        """Invocations that are not finished."""
+        """Invocations that are not finished, by node."""
         self.fresh: list[Invocation] = []
         """Invocations that were created or ended and were not visited since."""
         self.starts: list[Invocation] = []
@@ -233,10 +233,6 @@ class Graph:
     def unfinished(self) -> Generator[None, None, list[Invocation]]:
         """All invocations in `live`, in the order in which their nodes came to be."""
         return in_order(list(self.live.values()), ORDER)
-
-    def find(self, node_id: str) -> Invocation | None:
-        """The unfinished invocation of a node."""
-        return self.live.get(node_id)
 
     def is_open(self, invocation: Invocation) -> bool:
         """Whether the invocation can still be ended, or have anything new happen inside."""

@@ -184,15 +184,12 @@ class NodeStore:
             boundary_id=boundary.id if boundary is not None else "",
             **fields,
         )
-        self.add(node)
+        self.add_all([node])
         return node
 
-    def add(self, node: Node) -> str:
-        """Take in a node that is new; where its id is taken it gets another one. Its id. Raises `TooManyNodes`."""
-        return self.add_all([node])[0]
-
     def add_all(self, new: Sequence[Node]) -> list[str]:
-        """The same for nodes of one type that are all as far as each other."""
+        """Take in nodes that are new, of one type and all as far as each other; one whose id is taken gets another.
+        Their ids. Raises `TooManyNodes`."""
         nodes, undo, text = self.nodes, self.undo, 0
         keys: list[str] = []  # `list[str]()` takes longer than all else here
         if len(nodes) + len(new) > self.limit:

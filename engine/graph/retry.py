@@ -69,7 +69,7 @@ class Retry(Body):
         self.attempts: list[str] = []
         self.deadline: float | None = None
         """When the attempts are to be over that follow the first one."""
-        self._waiting = False
+        self.backs_off = False
         """Whether the last attempt failed, and the next one waits for its time."""
 
     def start(self) -> None:
@@ -115,11 +115,11 @@ class Retry(Body):
     def running(self) -> Invocation | None:
         """The attempt under way, if it has its node."""
         last = self.attempts[-1] if self.attempts else ""
-        return self.graph.find(last)
+        return self.graph.live.get(last)
 
     def reconsider(self) -> None:
-        """The workflow was told to end: there is no use in waiting."""
-        if self._waiting:
+        """The time has come for the next attempt, or the workflow was told to end: there is no use in waiting."""
+        if self.backs_off:
             self._consider(self.graph.store[self.attempts[-1]])
 
     def _policy(self) -> str:
@@ -133,7 +133,7 @@ class Retry(Body):
         """Decide, by Argo's rules and in their order, whether an attempt that has ended is followed by another."""
         if not self.graph.is_open(self.invocation):
             return
-        self._waiting = False
+        self.backs_off = False
         node = self.graph.store[self.invocation.node_id]
         if node.message and not self.graph.replaying:
             self.graph.store.touch(node.id).message = ""
@@ -146,14 +146,14 @@ class Retry(Body):
                 self._attempt()  # that was decided before this walk began
                 return
             verdict = self._closed() or self._wait(last)
-            if verdict is None and not self._waiting:
+            if verdict is None and not self.backs_off:
                 verdict = self._verdict(last)
         except (RetryError, ExpressionError) as error:
             finish(self.graph, self.invocation, ERROR, str(error), outputs=last.outputs, raised=True)
             return
         if verdict is not None:
             self._end(last.phase, verdict, last)
-        elif not self._waiting:
+        elif not self.backs_off:
             self._go_on(last)
 
     def _closed(self) -> str | None:
@@ -201,21 +201,13 @@ class Retry(Body):
         else:
             self._attempt()
 
-    @property
-    def backs_off(self) -> bool:
-        """Whether the next attempt is still to come."""
-        return self._waiting
-
     def _sleep(self, until: float) -> None:
-        self._waiting = True
+        self.backs_off = True
         sleeps = partial(self._sleeps, len(self.attempts))
-        self.graph.timers.at(until, self.invocation.order, sleeps, self._after_backoff)
+        self.graph.timers.at(until, self.invocation.order, sleeps, self.reconsider)
 
     def _sleeps(self, attempts: int) -> bool:
-        return self._waiting and len(self.attempts) == attempts and self.graph.is_open(self.invocation)
-
-    def _after_backoff(self) -> None:
-        self._consider(self.graph.store[self.attempts[-1]])
+        return self.backs_off and len(self.attempts) == attempts and self.graph.is_open(self.invocation)
 
     def _delay(self, backoff: Mapping[str, Any]) -> float:
         """Seconds to wait: duration x factor^(attempts - 1), at most `cap`."""

@@ -64,11 +64,8 @@ def _fail_unfinished(graph: Graph) -> Pieces:
 
 def _end_blocked_soon(graph: Graph) -> None:
     """Once what else runs in them has ended."""
-    graph.timers.at(math.nextafter(graph.now, math.inf), -1, lambda: True, partial(_end_blocked_at_length, graph))
-
-
-def _end_blocked_at_length(graph: Graph) -> None:
-    graph.turns.at_length(_end_blocked(graph))
+    soon = math.nextafter(graph.now, math.inf)
+    graph.timers.at(soon, -1, lambda: True, lambda: graph.turns.at_length(_end_blocked(graph)))
 
 
 def _end_blocked(graph: Graph) -> Pieces:

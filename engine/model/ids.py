@@ -73,18 +73,16 @@ def node_id(workflow: str, name: str, taken: Container[str]) -> str:
     counter appended. Which of two colliding nodes yields depends on which came first, and the graph is walked in one
     order whatever the timing; callers remember the id they were given rather than derive it anew.
     """
-    return name if name == workflow else _free(workflow, name, _hash(name), taken)
-
-
-def ids_after(workflow: str, prefix: str, ends: Sequence[str]) -> list[str]:
-    """What `node_id` gives for the nodes of names that begin alike, as long as none of these ids is taken."""
-    return [f"{workflow}-{found}" for found in fnv1a32_all(ends, fnv1a32(prefix))]
-
-
-def _free(workflow: str, name: str, found: int, taken: Container[str]) -> str:
-    candidate = f"{workflow}-{found}"
+    if name == workflow:
+        return name
+    candidate = f"{workflow}-{_hash(name)}"
     suffix = 1
     while candidate in taken:
         candidate = f"{workflow}-{fnv1a32(f'{name}#{suffix}')}"
         suffix += 1
     return candidate
+
+
+def ids_after(workflow: str, prefix: str, ends: Sequence[str]) -> list[str]:
+    """What `node_id` gives for the nodes of names that begin alike, as long as none of these ids is taken."""
+    return [f"{workflow}-{found}" for found in fnv1a32_all(ends, fnv1a32(prefix))]

@@ -53,9 +53,9 @@ class Engine(Reconciler):
     `executor` runs the leaves, by default a `SimulatedExecutor`. `workflow_templates`, `cluster_workflow_templates`
     and `config_maps` are what workflows may refer to, by ``NAME`` or ``NAMESPACE/NAME``, or as documents that say so
     themselves; `templates` has them, and changes them. `clock` gives seconds since the epoch; by default it is
-    the executor's if that is simulated, else the machine's. A workflow of more than `max_nodes` nodes ends in Error.
-    No more than `max_workflows` unfinished ones are taken in, any number without it. `observer` is told of every pass,
-    and of every request to the plugins, `recorder` of every call and of what it changed. Spans of them go to
+    the executor's if that is simulated, else the machine's. A workflow that would have more than `max_nodes` nodes
+    fails. No more than `max_workflows` unfinished ones are taken in, any number without it. `observer` is told of every
+    pass, and of every request to the plugins, `recorder` of every call and of what it changed. Spans of them go to
     OpenTelemetry's `tracer_provider`, by default to the process's own, if one was set before; see ``docs/tracing.md``.
 
     With a `store` workflows survive the process: entering the engine opens it, which raises `StoreError` where that

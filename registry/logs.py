@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from typing import Final, Literal
 
 from rpc.logs import Event, logfmt
@@ -38,10 +39,14 @@ class LogfmtFormatter(logging.Formatter):
 
 
 class StandardError(logging.Handler):
-    """Looked up for each line: a progress bar that redirects standard error is meant to be seen."""
+    """Looked up for each line: a progress bar that redirects standard error is meant to be seen.
+
+    Where nobody reads it any more, or its disk is full, lines are lost, and nothing else is.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        with suppress(OSError):
+            print(self.format(record), file=sys.stderr)
 
 
 def configure_logs(level: Level = "info") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -33,8 +34,9 @@ def printable(text: object) -> str:
 
 
 def tell(text: str) -> None:
-    """A line to standard error."""
-    click.echo(printable(text), err=True)
+    """A line to standard error, which is lost where nobody reads that any more, or its disk is full."""
+    with suppress(OSError):
+        click.echo(printable(text), err=True)
 
 
 def console(*, stderr: bool = False) -> Console:

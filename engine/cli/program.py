@@ -8,7 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 
@@ -37,9 +37,14 @@ def _writing() -> Iterator[None]:
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise
-        with contextlib.suppress(OSError):  # and Python does not try again when it ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up(sys.stdout)
         raise BadInput(f"standard output: {error.strerror}") from None
+
+
+def _give_up(stream: TextIO) -> None:
+    """Have Python not try again to write what is left when it ends, which would be another exit code."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Commands(click.Group):
@@ -71,7 +76,7 @@ for command in (
 def run_program(*args: Any, **extra: Any) -> int:
     """Run the command that the arguments name, as click does; returns the exit code."""
     if sys.stderr is None:
-        sys.stderr = io.StringIO()
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     try:
         if sys.stdout is None:
             raise BadInput("standard output is closed")
@@ -86,6 +91,11 @@ def run_program(*args: Any, **extra: Any) -> int:
         return _complain(error)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _give_up(sys.stderr)
     return code
 
 
@@ -102,7 +112,6 @@ def _complain(error: click.ClickException) -> int:
     text = io.StringIO()
     error.show(text)
     lines = text.getvalue().splitlines() if isinstance(error, click.UsageError) else [f"Error: {error.message}"]
-    with contextlib.suppress(OSError):
-        for line in lines:
-            tell(line)
+    for line in lines:
+        tell(line)
     return error.exit_code

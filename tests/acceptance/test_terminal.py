@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import yaml
 from registry.terminal import printable
 from tests.acceptance.fixtures import RunOarlock, RunPython
 from tests.acceptance.manifests import container, workflow
-from tests.processes import started
+from tests.processes import PATIENCE, started
 
 HOSTILE = "\x1b[2Jgone \x9b31m\u202etxt\x07\x7f\nforged"
 
@@ -112,6 +114,37 @@ class TestOutput:
         done = subprocess.run(["/bin/sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
         assert done.returncode == 2
         assert done.stderr == ("Error: standard output is closed\n" if redirection == ">&-" else "")
+
+
+class TestStandardError:
+    """What is told there is lost where it cannot be written, and nothing else is."""
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+    @pytest.mark.parametrize(("names", "code"), [((), 0), (("gone.yaml",), 2)])
+    def test_a_full_one_changes_no_exit_code(self, file: Path, names: tuple[str, ...], code: int) -> None:
+        command = [sys.executable, "-m", "engine", "run", str(file), "--no-strict", "--verbose", *names]
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+        assert done.returncode == code
+        assert bool(done.stdout) == (code == 0)
+
+    def test_one_that_nobody_reads_any_more_does_not_end_a_server(self, file: Path) -> None:
+        """Each pass is aborted, since the plugin is not there, and each of them is logged."""
+        (file.parent / "plugins.toml").write_text(
+            '[engine]\nenabled = true\n[[plugins]]\nname = "gone"\naddress = "http://127.0.0.1:1"\n'
+        )
+        command = (sys.executable, "-m", "engine", "serve", file.name, "--config", "plugins.toml")
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with started(*command, "--listen", "127.0.0.1:0", cwd=file.parent, stderr=subprocess.PIPE) as server:
+            assert server.stderr is not None
+            url = next(line for line in server.stderr if line.startswith("listening on ")).split()[-1]
+            server.stderr.close()
+            aborted, told = "", re.compile(r'duration_seconds_count{result="aborted"} ([0-9.]+)')
+            while not aborted or float(aborted) < 3:
+                with opener.open(f"{url}/metrics") as metrics:
+                    (aborted,) = told.findall(metrics.read().decode())
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(PATIENCE) == 0
 
 
 class TestInterrupting:

@@ -45,8 +45,8 @@ class Dag(Body):
         self.graph = graph = calls.graph
         self.calls = calls
         self.invocation = invocation
-        self.template = invocation.resolved
         self.own = graph.scope_of(invocation)
+        self.template = invocation.resolved.arranged(self.own)
         self.tasks = {task.name: task for task in self.template.tasks}
         self.names = list(self.tasks)
         self.index = {name: key for key, name in enumerate(self.names)}

@@ -47,8 +47,8 @@ class Steps(Body):
         self.graph = calls.graph
         self.calls = calls
         self.invocation = invocation
-        self.template = invocation.resolved
         self.own = self.graph.scope_of(invocation)
+        self.template = invocation.resolved.arranged(self.own)
         self.scope = Scope(self.own)
         self.index = -1
         self.group = ""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final, Protocol
 
 import msgspec
 import orjson
 
 from engine.shape import Document
+from engine.substitution.scope import Scope
 from engine.substitution.text import NO_NAMES, Text, compile_json
 from engine.substitution.variables import text_of
 from engine.templates.kinds import KINDS, Kind
@@ -110,6 +112,14 @@ class Plain(dict[str, Any]):
         """What its arguments come to, where that is the same each time: inputs and variables."""
         self.document: Document | None = None
         """The template filled in, where these variables are all that it names."""
+
+
+_ARRANGED: Final = ("name", "depends", "dependencies")
+
+
+def _arranged(call: Document, scope: Scope) -> Document:
+    fields = compile_json({field: call[field] for field in _ARRANGED if call.get(field)})
+    return {**call, **orjson.loads(fields.render(scope, allow_unresolved=True))}
 
 
 def _is_derived(parameter: Document) -> bool:
@@ -272,6 +282,8 @@ class Template:
         self.steps: list[list[Step]] = [[Step(step) for step in group] for group in document.get("steps") or ()]
         self.dag: Document = document.get("dag") or {}
         self.tasks: list[Step] = [Step(task) for task in self.dag.get("tasks") or ()]
+        calls = (step.document for step in (*chain(*self.steps), *self.tasks))
+        self._arrangeable = any("{{" in str(call.get(field) or "") for call in calls for field in _ARRANGED)
         self.display_name: str | None = (document.get("annotations") or {}).get(DISPLAY_NAME)
         gates = ("synchronization", "memoize", "retryStrategy")
         self.gated = bool(self.settings.tags) or self.display_name is not None or any(map(document.get, gates))
@@ -312,6 +324,17 @@ class Template:
         """Those of them in which there is something to fill in."""
         self.conditions: dict[str, Condition | None] | None = None
         """On what the tasks of a DAG run, once that has been read; None for one that waits for nothing."""
+
+    def arranged(self, scope: Scope) -> Template:
+        """This one with what tags say of its tasks or steps as a whole: what they are called, and depend on."""
+        if not self._arrangeable:
+            return self
+        document = dict(self.document)
+        if document.get("steps"):
+            document["steps"] = [[_arranged(step, scope) for step in group] for group in document["steps"]]
+        if self.dag:
+            document["dag"] = {**self.dag, "tasks": [_arranged(task, scope) for task in self.dag.get("tasks") or ()]}
+        return Template(document, self.context)
 
     @cached_property
     def as_json(self) -> Document:

@@ -27,6 +27,22 @@ def test_tasks_run_when_what_they_depend_on_is_done() -> None:
     assert ran["wf"].outbound_nodes == (ran["d"].id,)
 
 
+@pytest.mark.parametrize(
+    ("second", "phase"),
+    [
+        ("name: b, template: leaf, depends: '{{workflow.parameters.a}}'", "Succeeded"),
+        ("name: b, template: leaf, depends: '{{workflow.parameters.a}}.Failed'", "Omitted"),
+        ("name: b, template: leaf, dependencies: ['{{workflow.parameters.a}}']", "Succeeded"),
+        ("name: '{{workflow.parameters.b}}', template: leaf, depends: a", "Succeeded"),
+    ],
+)
+def test_what_tasks_are_called_and_depend_on_may_be_the_workflows_parameters(second: str, phase: str) -> None:
+    arguments = "arguments: {parameters: [{name: a, value: a}, {name: b, value: b}]}\n"
+    ran = run(arguments + dag("name: a, template: leaf", second), "{leaf: {duration: 1s}}")
+    assert (ran["b"].phase, ran.executor.begun.get("b", 1), ran.phase) == (phase, 1, "Succeeded")
+    assert ran.children("a") == ["b"]
+
+
 class TestDepends:
     @pytest.mark.parametrize(
         ("depends", "phase", "runs"),

@@ -50,6 +50,20 @@ def test_the_first_failed_child_fails_the_group_once_all_are_done() -> None:
     assert "d" not in ran.nodes
 
 
+def test_what_a_step_is_called_may_be_a_parameter_of_the_workflow() -> None:
+    ran = run(
+        """
+        arguments: {parameters: [{name: n, value: a}]}
+        templates:
+        - name: main
+          steps: [[{name: "{{workflow.parameters.n}}", template: gen}], [{name: b, template: echo,
+            arguments: {parameters: [{name: text, value: "{{steps.a.outputs.result}}"}]}}]]
+        """,
+        "{gen: {result: hello}}",
+    )
+    assert (ran["a"].name, ran.text("b")) == ("wf[0].a", "hello")
+
+
 def test_a_later_step_reads_what_an_earlier_one_left() -> None:
     ran = run(
         """

@@ -11,7 +11,7 @@ from engine.model.node import CONTAINER, POD, RUNNING, Node
 
 def open_all(graph: Graph, invocation: Invocation, node: Node) -> None:
     """Let the pod's containers run."""
-    containers = (invocation.resolved.document.get("containerSet") or {}).get("containers") or ()
+    containers = (graph.settings(invocation).get("containerSet") or {}).get("containers") or ()
     created: dict[str, str] = {}
     for container in containers:
         name = f"{node.name}.{container['name']}"

@@ -18,7 +18,14 @@ from engine.templates.template import InvalidTemplate
 
 LABEL: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 """What Kubernetes allows as the value of a label."""
-_FILLED_IN: Final = ("arguments", "retryStrategy", "synchronization", "workflowMetadata")
+_FILLED_IN: Final = (
+    "arguments",
+    "retryStrategy",
+    "synchronization",
+    "volumeClaimTemplates",
+    "volumes",
+    "workflowMetadata",
+)
 """The fields of a spec whose tags are filled in once. Those of hooks are when they fire, those of templates later."""
 
 

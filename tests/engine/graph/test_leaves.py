@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -152,6 +153,12 @@ class TestContainerSets:
         assert ran.children("main") == ["[1]"], "what follows hangs under the last container"
         assert ran.text("b") == "out"
 
+    def test_they_may_be_named_by_a_parameter(self) -> None:
+        tag = "'{{workflow.parameters.p}}'"
+        names = self.SPEC.replace("name: x,", f"name: {tag},").replace("[x]", f"[{tag}]")
+        ran = run("arguments: {parameters: [{name: p, value: x}]}\n" + textwrap.dedent(names))
+        assert (ran.children("a"), ran.children("x")) == (["x"], ["main"])
+
     def test_a_failed_container_fails_it_and_what_waits_for_it_gives_up(self) -> None:
         ran = run(self.SPEC, "{'node:x': {phase: Failed, exitCode: 3}}")
         assert (ran["x"].phase, ran["a"].phase, ran.phase) == ("Failed", "Failed", "Failed")
@@ -284,6 +291,8 @@ class TestVolumes:
         assert ran.executor.started == {}
         assert run("volumes: [{name: v, emptyDir: {}}]\n" + spec).phase == "Succeeded"
         assert run("volumeClaimTemplates: [{metadata: {name: v}}]\n" + spec).phase == "Succeeded"
+        named = "arguments: {parameters: [{name: p, value: v}]}\nvolumes: [{name: '{{workflow.parameters.p}}'}]\n"
+        assert run(named + spec).phase == "Succeeded"
         assert (
             run(spec.replace("{name: main,", "{name: main, volumes: [{name: v, emptyDir: {}}],", 1)).phase
             == "Succeeded"

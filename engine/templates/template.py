@@ -33,9 +33,10 @@ _EXPRESSION: Final = re.compile(
     r"""\{\{=(?:[^}]|\}(?!\}))*+(?:\}\}|\Z)|"(?:e|fromE)xpression":"(?:[^"\\]|\\.)*+(?:"|\Z)"""
 )
 _COMPUTED: Final = re.compile(r"""\$env|\b(?:steps|tasks)\b(?!\.[\w-]|\[\\*['"])""")
-# One whose name another tag completes, `{{tasks.{{inputs.parameters.which}}.status}}`, or is.
+# One whose name another tag completes, `{{tasks.{{inputs.parameters.which}}.status}}`, or is, or is a part of.
 _COMPLETED: Final = re.compile(
-    r"""\b(?:steps|tasks)(?:\.|\[\\*['"])[\w-]*\{\{|"(?:from|parameter)":"\{\{\s*(?:inputs|workflow)\.parameters"""
+    r"""\b(?:steps|tasks)(?:\.|\[\\*['"])[\w-]*\{\{|"(?:from|parameter)":"\{\{\s*(?:inputs|workflow)\.parameters|"""
+    r""""(?:e|fromE)xpression":"(?:[^"\\{]|\\.|\{(?!\{))*+\{\{"""
 )
 _ITEM: Final = re.compile(r"\bitem\b")
 # A tag without braces in it, of which the spaces are no part: what is between is stripped where it is taken.

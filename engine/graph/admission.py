@@ -268,7 +268,7 @@ class Admission:
         graph = self.graph
         try:
             text = invocation.resolved.display_name or ""
-            name = render_string(text, graph.scope_of(invocation), allow_unresolved=True)
+            name = render_string(text, graph.scope_of(invocation))
             if not _DISPLAY_NAME.fullmatch(name):
                 raise SubstitutionError(f"displayName must match the regex ^{_DISPLAY_NAME.pattern}$")
         except SubstitutionError as error:

@@ -82,7 +82,7 @@ def _complete(left: list[dict[str, Any]], bound: list[dict[str, Any]], scope: Sc
             known = Scope(scope, {f"inputs.parameters.{each['name']}": each["value"] for each in bound})
             size = 0
             for each in left:
-                each["value"] = render_string(each["value"], known, allow_unresolved=True)
+                each["value"] = render_string(each["value"], known)
                 size += len(each["value"])
                 if size > MAX_FILLED:
                     raise TooLarge("what the inputs stand for is too large")

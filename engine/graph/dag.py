@@ -107,7 +107,7 @@ class Dag(Body):
     def _find_targets(self) -> list[str]:
         target = self.template.dag.get("target")
         if target:
-            names = render_string(target, self.own, allow_unresolved=True).split()
+            names = render_string(target, self.own).split()
             for name in names:
                 if name not in self.tasks:
                     raise InvalidTemplate(f"target '{name}' is not defined")

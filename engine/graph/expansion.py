@@ -181,7 +181,7 @@ def holds(hook: Hook, scope: Scope, known: Mapping[str, Any]) -> bool:
     Raises `ExpressionError`, and `ExpansionError` for a tag that cannot be filled in.
     """
     try:
-        expression = render_string(hook.expression, known, allow_unresolved=True)
+        expression = render_string(hook.expression, known)
     except SubstitutionError as error:
         raise ExpansionError(str(error)) from error
     result = evaluate(expression, environment(scope), clock=scope.clock)

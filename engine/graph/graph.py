@@ -168,7 +168,7 @@ class Graph:
             scope.update(invocation.extra)
         for name, path in invocation.resolved.unfixed.items():
             with suppress(SubstitutionError):
-                scope[name] = render_string(path, scope, allow_unresolved=True)
+                scope[name] = render_string(path, scope)
         return scope
 
     def names_of(self, invocation: Invocation) -> Scope:

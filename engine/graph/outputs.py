@@ -70,7 +70,7 @@ def default_variables(prefix: str, template: Template, scope: Scope, *, artifact
     variables: dict[str, Any] = {}
     for parameter in template.outputs.get("parameters") or ():
         default = (parameter.get("valueFrom") or {}).get("default")
-        value = None if default is None else render_string(text_of(default), scope, allow_unresolved=True)
+        value = None if default is None else render_string(text_of(default), scope)
         variables[f"{prefix}.outputs.parameters.{parameter['name']}"] = value
     if artifacts:
         for artifact in template.outputs.get("artifacts") or ():

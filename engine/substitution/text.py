@@ -262,18 +262,11 @@ def compile_json(document: object) -> Text:
     return Text(orjson.dumps(document).decode())
 
 
-def render_string(
-    text: str,
-    scope: Scope,
-    *,
-    allow_unresolved: bool = False,
-    required: Collection[str] = (),
-) -> str:
-    """A single string with its tags filled in, by the same rules as `Text.render`."""
+def render_string(text: str, scope: Scope) -> str:
+    """A single string with its tags filled in, as `Text.render` does it; those that cannot be stay as they are."""
     if "{{" not in text:
         return text
-    rendered = _compile_string(text).render(scope, allow_unresolved=allow_unresolved, required=required)
-    result: str = orjson.loads(rendered)
+    result: str = orjson.loads(_compile_string(text).render(scope, allow_unresolved=True))
     return result
 
 

@@ -197,7 +197,7 @@ def _creation(timestamp: str) -> Mapping[str, str]:
 def filled_in(text: str, scope: Scope) -> str:
     """A text with those of its tags filled in that can be; the others, and what is wrong with them, are for later."""
     try:
-        return render_string(text, scope, allow_unresolved=True)
+        return render_string(text, scope)
     except TooLarge:
         raise
     except SubstitutionError:

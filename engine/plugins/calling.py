@@ -33,18 +33,11 @@ class Caller:
     """Asks plugins on behalf of one workflow: passes over the failures of those that may fail, remembers what they
     have answered and execute."""
 
-    def __init__(
-        self,
-        memory: Memory,
-        counts: Counts,
-        pace: Pace | None = None,
-        recording: Recording | None = None,
-        jobs: Jobs | None = None,
-    ) -> None:
+    def __init__(self, memory: Memory, counts: Counts, pace: Pace, recording: Recording | None, jobs: Jobs) -> None:
         self.memory = memory
         self.counts = counts
-        self.pace = pace or Pace()
-        self.jobs = jobs if jobs is not None else Jobs()
+        self.pace = pace
+        self.jobs = jobs
         self.patience = Patience()
         """That of the pass under way."""
         self.recording = recording

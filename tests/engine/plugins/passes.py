@@ -11,7 +11,9 @@ import orjson
 from engine.graph.invocation import Invocation
 from engine.graph.nodes import NodeStore
 from engine.model.node import Node
+from engine.model.pace import Pace
 from engine.model.statistics import Counts
+from engine.plugins import Jobs
 from engine.plugins.asking import Asking
 from engine.plugins.calling import Caller
 from engine.plugins.chain import Chain, Course
@@ -67,7 +69,7 @@ class Workflow:
         before = dict(self.store.nodes) if method is POST else {}
         text = b'{"name":"leaf"}' if method is Method.PARAMETERS_ADD else None
         self.questions = [Question(each, before.get(each.node_id), text) for each in self._invocations]
-        caller = Caller(self.memory, self.counts)
+        caller = Caller(self.memory, self.counts, Pace(), None, Jobs())
         graph: Any = self.ground
         try:
             course = Course(method, plugins, chunks=1, workers=7)

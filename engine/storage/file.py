@@ -72,6 +72,8 @@ def opened(path: Path, stack: ExitStack) -> sqlite3.Connection:
         raise StoreError(f"{path}: expected a file in a directory that exists, {path.parent} is none")
     if path.exists() and not path.is_file():
         raise StoreError(f"{path}: expected a file")
+    if path.name == ":memory:":  # as SQLite calls what is no file
+        raise StoreError(f"{path}: expected a file; a MemoryStore, or no store, is what does not outlive the process")
     _lock(path, stack)
     try:
         with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:  # parameters of workflows will be in it

@@ -54,6 +54,11 @@ async def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     assert "expected a file" in await refusal(tmp_path)
 
 
+async def test_what_sqlite_calls_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "expected a file; a MemoryStore" in await refusal(Path(":memory:"))
+
+
 @pytest.mark.parametrize("content", [b"apiVersion: v1\n" * 300, b"\0" * 8192, b"x"])
 async def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "oarlock.db"

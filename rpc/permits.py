@@ -31,7 +31,7 @@ class Permits:
     Whenever some wait, as many as the limit allows are in flight.
     """
 
-    __slots__ = ("in_flight", "limit", "turns", "waits")
+    __slots__ = ("_handing_over", "in_flight", "limit", "turns", "waits")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -41,6 +41,7 @@ class Permits:
         """How many have had to wait so far."""
         self.turns: deque[Waiting] = deque()
         """Those that wait, the first in front, and some that do not any more."""
+        self._handing_over = False
 
     @property
     def waiting(self) -> int:
@@ -76,10 +77,20 @@ class Permits:
             self.hand_over()
 
     def hand_over(self) -> None:
-        """Give permits that are free to those who wait for one."""
+        """Give permits that are free to those who wait for one.
+
+        Whoever is told may give theirs back on the spot, as all do that are not sent because a breaker has opened. That
+        one is handed on from here: from within it would take a stack as deep as the queue is long.
+        """
+        if self._handing_over:
+            return
+        self._handing_over = True
         turns = self.turns
-        while turns and self.in_flight < self.limit:
-            turn = turns.popleft()
-            if not turn.done():  # else cancelled: it was left here, since searching the queue for it takes longer
-                self.in_flight += 1
-                turn.set_result(None)
+        try:
+            while turns and self.in_flight < self.limit:
+                turn = turns.popleft()
+                if not turn.done():  # else cancelled: it was left here, since searching the queue for it takes longer
+                    self.in_flight += 1
+                    turn.set_result(None)
+        finally:
+            self._handing_over = False

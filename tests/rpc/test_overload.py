@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rpc import BreakerPolicy, Client, Method, Outcome, RetryPolicy, TransientError
+from rpc import BreakerPolicy, Client, Method, NotSent, Outcome, RetryPolicy, TransientError
 from rpc.limiter import START
 from tests.undisturbed import undisturbed
 
@@ -47,6 +47,30 @@ async def test_a_full_listen_backlog_is_transient_and_the_limit_falls(
         assert before == START
         assert client.stats.limit < before
         assert client.stats.outcomes[Outcome.UNREACHABLE] == 1
+
+
+@pytest.mark.parametrize("why", ["breaker", "deadline", "closed"])
+async def test_a_long_queue_that_is_not_sent_any_more_is_told_at_once(
+    lane: Any, scripted: Any, http: Any, why: str
+) -> None:
+    """Each that hears of it gives its permit to the next: not from within, or the stack would not suffice."""
+    peer = await scripted(http("503 Busy"))
+    loop = asyncio.get_running_loop()
+    breaker = BreakerPolicy(min_calls=2) if why == "breaker" else PATIENT
+    async with Client(
+        peer.address, lane=lane, protocol="short", concurrency=2, retry=ONCE, breaker=breaker, timeout=30
+    ) as client:
+        with pytest.raises(TransientError):  # where the method is has to be known
+            await client.call(NODE, {})
+        deadline = loop.time() if why == "deadline" else None
+        calls = [asyncio.create_task(client.call(NODE, {}, deadline=deadline)) for _ in range(2000)]
+        if why == "closed":
+            await asyncio.sleep(0)
+            await client.aclose()
+        failures = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(failure, TransientError) for failure in failures)
+        assert sum(isinstance(failure, NotSent) for failure in failures) > 1900
+        assert (client.stats.in_flight, client.stats.waiting) == (0, 0)
 
 
 async def test_retry_after_is_waited_for_within_the_deadline_and_not_beyond(

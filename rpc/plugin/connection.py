@@ -48,14 +48,14 @@ class Connection(asyncio.Protocol):
         self._reader = reads(plugin, self)
         self._transport: asyncio.Transport
         self.lost: asyncio.Future[None] = loop.create_future()
-        """Done when the connection is closed."""
+        """Done when the connection is closed, and its function over."""
         self._waiting: deque[Request] = deque()
         self._refusal: bytes | None = None
         """What is answered after all that is waiting, and then no more."""
         self._closing = False
         """Whether nothing more is written."""
         self._stopping = False
-        self._ended = False
+        self._ended = self._gone = False
         self._unread = False
         self._running = 0
         self._held = 0
@@ -74,12 +74,18 @@ class Connection(asyncio.Protocol):
             self._listener.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._listener.connections.discard(self)
         self._shut()
         self._waiting.clear()
-        self._reader.body, self._running = b"", 0
+        self._reader.body = b""
+        self._gone = True
+        self._leave()
+
+    def _leave(self) -> None:
+        """Count no more, once it is closed: but what a function was given is there until that has ended."""
         self._account()
-        self.lost.set_result(None)
+        if self._gone and self.task is None:
+            self._listener.connections.discard(self)
+            self.lost.set_result(None)
 
     def pause_writing(self) -> None:
         self._unread = True
@@ -166,6 +172,8 @@ class Connection(asyncio.Protocol):
         finally:
             self.task = None
             self._running = 0
+            if self._gone:
+                self._leave()
         while self._waiting and self.task is None and not self._closing:
             self._answer(self._waiting.popleft())
         self._account()
@@ -178,7 +186,7 @@ class Connection(asyncio.Protocol):
 
     def _reply(self, url: bytes, reply: object, keep_alive: bool) -> None:
         if reply is None or reply == {}:
-            if keep_alive and not self._stopping and not self._ended:
+            if keep_alive and not self._stopping and not self._ended and not self._closing:
                 self._transport.write(NOTHING)
             else:
                 self._send(200, b"{}", keep_alive)
@@ -233,10 +241,10 @@ class Connection(asyncio.Protocol):
 
     def look_at_clock(self, now: float) -> None:
         """End this connection if its peer is waited for, and has been for too long."""
-        if self.task is not None or self._closing:
+        if self.task is not None:
             self._seen = None
             return
-        waits_for = _READER if self._unread else self._reader.doing
+        waits_for = _READER if self._unread or self._closing else self._reader.doing
         seen = waits_for, self._reader.requests
         if seen != self._seen:
             self._seen, self._since = seen, now
@@ -252,7 +260,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_busy(self) -> bool:
         """Whether a request is on its way here, or under way."""
-        return not self._closing and (self.task is not None or self._reader.is_amid)
+        return self.task is not None or (not self._closing and self._reader.is_amid)
 
     def stop(self) -> None:
         """Take no more requests after the one that is under way, or on its way: close once that has been answered.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 from rpc.plugin import Plugin
@@ -34,6 +36,12 @@ class Peer:
     async def rest(self) -> bytes:
         """What comes until the plugin closes."""
         return await self.reader.read()
+
+    def reset(self) -> None:
+        """Be gone, with no word of it that a plugin might take for an end of what is sent."""
+        connected = self.writer.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
 
     async def close(self) -> None:
         self.writer.close()

@@ -89,6 +89,34 @@ async def test_bodies_of_functions_that_run_count_until_they_are_answered() -> N
         assert (await crowd[0].answer())[0] == 200
 
 
+async def test_bodies_of_functions_that_run_count_though_their_peers_are_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plugin, go_on, running = Plugin("p", max_body=1000), asyncio.Event(), asyncio.Semaphore(0)
+
+    @plugin.on("node.preExecute")
+    async def wait(args: dict[str, Any]) -> None:
+        running.release()
+        await go_on.wait()
+
+    plugin.on("workflow.preOperate")(lambda args: None)
+    large = request("/node.preExecute", orjson.dumps({"a": "x" * 900}))
+    async with plugin.serve() as address:
+        for _ in range(5):
+            async with peers(address, 1) as (peer,):
+                await peer.send(large)
+                await running.acquire()
+                peer.reset()
+        async with peers(address, 1) as (peer,):
+            await peer.send(head(1000), b"x")
+            assert (await peer.answer())[0] == 503
+            go_on.set()
+        async with peers(address, 1) as (peer,):
+            await peer.send(large)
+            assert (await peer.answer())[0] == 200
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(("token", "status"), [(None, 401), ("wrong", 403)])
 async def test_a_token_is_asked_for_before_any_of_the_body_is_read(token: str | None, status: int) -> None:
     headers = () if token is None else (f"Authorization: Bearer {token}",)
@@ -227,12 +255,13 @@ async def test_an_idle_connection_is_closed_in_the_end(plugin: Plugin) -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-async def test_a_peer_that_does_not_read_is_cut_off() -> None:
+@pytest.mark.parametrize("headers", [(), ("Connection: close",)])
+async def test_a_peer_that_does_not_read_is_cut_off(headers: tuple[str, ...]) -> None:
     plugin = Plugin("p")
     plugin.on("workflow.preOperate")(lambda args: {"workflow": {"x": "y" * 8 * MIB}})
     async with plugin.serve() as address:
         _, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]), limit=1024)
-        writer.write(request(PATH))
+        writer.write(request(PATH, b"{}", *headers))
         with suppress(ConnectionError):  # the stream reads no further than its limit, but notices when it is cut off
             while not writer.is_closing():
                 writer.write(b"x")

@@ -154,8 +154,8 @@ class Reader:
         self._limit = plugin.max_body if endpoint is None else endpoint.max_body
         if self._length and int(self._length) > self._limit:
             refuse(413, f"the request's body is over {self._limit} bytes")
-        elif self._expects and not self.deaf:
-            self._owner.proceed()
+        elif self._expects and not self.deaf and self._parser.get_http_version() != "1.0":
+            self._owner.proceed()  # who speaks HTTP/1.0 would take that for the answer (RFC 9110, 15.2)
 
     def on_body(self, piece: bytes) -> None:
         if self.deaf:

@@ -186,6 +186,7 @@ class Plugin:
         if unix is not None:
             socket = _absolute(unix)
             server = await loop.create_unix_server(accept, socket, backlog=1024)
+            ours = socket.stat()
             address = f"unix://{socket}"
         else:
             server = await loop.create_server(accept, host, port, backlog=1024)
@@ -198,12 +199,14 @@ class Plugin:
         finally:
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
+            if unix is not None:  # while we listen nobody else's can have this inode
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(ours, socket.stat()):  # else whoever comes after us listens there already
+                        socket.unlink()
             server.close()
             await listener.close(grace)
             self._threads.close()
             await server.wait_closed()
-            if unix is not None:
-                socket.unlink(missing_ok=True)
 
     def run(
         self,

@@ -61,6 +61,12 @@ async def test_an_offer_with_a_body_over_the_limit_is_refused() -> None:
         assert (await talk(address, request(BOTH[0], b"x" * 1001, *OFFER))).startswith(b"HTTP/1.1 413 ")
 
 
+async def test_who_speaks_http_1_0_is_sent_nothing_before_the_answer(plugin: Plugin) -> None:
+    async with plugin.serve() as address:
+        answer = await talk(address, request(BOTH[0], b"{}", "Expect: 100-continue", version="1.0"))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize(
     ("target", "status"),
     [

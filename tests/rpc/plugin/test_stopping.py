@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,6 +107,39 @@ async def test_who_has_connected_and_was_not_taken_in_yet_is_answered(plugin: Pl
                 answer += piece
             assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
             assert b"Connection: close\r\n" in answer
+
+
+async def test_a_function_whose_caller_is_gone_comes_to_its_end() -> None:
+    plugin, begun, go_on, ended = Plugin("p"), asyncio.Event(), asyncio.Event(), False
+
+    @plugin.on("workflow.preOperate")
+    async def work(args: dict[str, Any]) -> None:
+        nonlocal ended
+        begun.set()
+        await go_on.wait()
+        ended = True
+
+    async def ask(address: str) -> None:
+        peer = await Peer.of(address)
+        await peer.send(request(BOTH[0]))
+        await begun.wait()
+        peer.reset()
+        await peer.close()
+
+    async with stopping(plugin, ask):
+        go_on.set()
+    assert ended
+
+
+async def test_a_unix_socket_of_whoever_comes_after_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    async with AsyncExitStack() as after:
+        async with Plugin("before").serve(unix=path):
+            await after.enter_async_context(Plugin("after").serve(unix=path))
+        _, writer = await asyncio.open_unix_connection(path)
+        writer.close()
+        await writer.wait_closed()
+    assert not path.exists()
 
 
 async def test_nobody_is_taken_in_any_more(plugin: Plugin) -> None:

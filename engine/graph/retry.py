@@ -97,10 +97,10 @@ class Retry(Body):
         self.graph.store.link(self.invocation.node_id, node_id)
 
     def child_done(self, key: int, node: Node) -> None:
-        if node.daemoned and not node.fulfilled:
-            come_up(self.graph, self.invocation, node.pod_ip)
-        else:
+        if not node.daemoned:
             self._consider(node)
+        elif not node.fulfilled:  # of one that has ended since it came up, that is told next
+            come_up(self.graph, self.invocation, node.pod_ip)
 
     def child_raised(self, key: int, node: Node) -> None:
         if self._policy() in (ALWAYS, ON_ERROR, ON_TRANSIENT):

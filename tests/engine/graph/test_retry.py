@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.graph.running import START, Ran, run
+from engine import Engine, PendingExecutor, Result
+from tests.engine.graph.running import START, Ran, run, workflow
 
 
 def retried(strategy: str, fields: str = "", head: str = "") -> str:
@@ -183,6 +184,24 @@ class TestBackoff:
 
 
 class TestWhatIsRetried:
+    async def test_a_daemon_that_comes_up_as_its_time_is_over(self) -> None:
+        work = workflow(
+            """
+            templates:
+            - {name: main, steps: [[{name: d, template: up}]]}
+            - {name: up, daemon: true, activeDeadlineSeconds: 2, retryStrategy: {limit: 1}, container: {image: i}}
+            """
+        )
+        now = START
+        engine = Engine(executor=PendingExecutor(), clock=lambda: now)
+        await engine.reconcile(work)
+        (first,) = (node for node in work.nodes.values() if node.display_name == "d(0)")
+        now += 2
+        engine.report(work, first.id, Result("Running", pod_ip="10.0.0.1"))
+        await engine.reconcile(work)
+        phases = {node.display_name: node.phase for node in work.nodes.values()}
+        assert (phases["d(0)"], phases["d(1)"], phases["d"]) == ("Failed", "Running", "Running")
+
     def test_steps_and_dags(self) -> None:
         ran = run(
             "templates: [{name: main, retryStrategy: {limit: 1}, steps: [[{name: a, template: leaf}]]}]",

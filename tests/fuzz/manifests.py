@@ -13,14 +13,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-import orjson
 import yaml
 
 from engine import Engine, InvalidWorkflow, ManifestError, Workflow, load
 from engine.shape import WrongType, check_shape
 from tests.fuzz.expressions import tagged
 from tests.fuzz.values import at, damaged, damaged_text, encoded, encoded_as_yaml, places, replaced
-from tests.fuzz.verdicts import Wrong, told_in_a_line
+from tests.fuzz.verdicts import Wrong, check_written, told_in_a_line
 
 SIMULATED: Final = 600.0
 """Seconds of simulated time, in which attempts without limit are one a second."""
@@ -106,12 +105,7 @@ async def check(case: Case) -> str:
             raise Wrong(work.message, case)
         if not work.finished and not engine.waiting_for(work):
             raise Wrong(f"{work.key} is not finished, and waits for nothing", case)
-        try:
-            again = Workflow(orjson.loads(work.encode()))
-        except Exception as error:
-            raise Wrong(f"what was written cannot be read: {error!r}", case) from error
-        if again.encode() != work.encode():
-            raise Wrong("what was written is read as something else", case)
+        check_written(work, case)
     phases = sorted({work.phase or "not begun" for work in works.values()})
     return ", ".join(phases) or "no workflow"
 

@@ -19,7 +19,7 @@ from registry import Config, EngineSettings, PluginConfig, Registry
 from rpc.lanes import Response, Waiting
 from rpc.methods import PATHS, Method, Route
 from tests.fuzz.values import at, damaged, damaged_text, encoded, places, replaced, value
-from tests.fuzz.verdicts import Wrong
+from tests.fuzz.verdicts import Wrong, check_written
 
 PASSES: Final = 8
 """More than the workflow needs, where nobody asks for a requeue."""
@@ -232,12 +232,7 @@ async def check(case: Case) -> str:
             if script.calls > CALLS:
                 raise Wrong(f"{script.calls} calls", case)
         waits = "" if work.finished else engine.waiting_for(work)
-    try:
-        again = Workflow(orjson.loads(work.encode()))
-    except Exception as error:
-        raise Wrong(f"what was written cannot be read: {error!r}", case) from error
-    if again.encode() != work.encode():
-        raise Wrong("what was written is read as something else", case)
+    check_written(work, case)
     if not work.finished and not waits:
         raise Wrong("it is not finished, and waits for nothing", case)
     return work.phase or "not begun"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -93,8 +93,9 @@ async def test_an_open_breaker_sends_nothing_and_says_so(lane: Any, caplog: pyte
         assert client.stats.outcomes[Outcome.BREAKER_OPEN] == 100
 
 
-async def test_one_probe_closes_it_again(lane: Any) -> None:
-    moody = Moody()
+@contextlib.asynccontextmanager
+async def probing(moody: Moody, lane: Any) -> AsyncIterator[tuple[Client, asyncio.Future[Any]]]:
+    """A client whose breaker was open for long enough, and the call on its way by which it looks."""
     async with (
         moody.plugin.serve() as address,
         Client(address, lane=lane, timeout=30, retry=ONCE, breaker=TOUCHY) as client,
@@ -107,6 +108,12 @@ async def test_one_probe_closes_it_again(lane: Any) -> None:
         moody.gate.clear()
         probe = asyncio.ensure_future(client.call(NODE, {}))
         await moody.arrived(5)
+        yield client, probe
+
+
+async def test_one_probe_closes_it_again(lane: Any) -> None:
+    moody = Moody()
+    async with probing(moody, lane) as (client, probe):
         with pytest.raises(NotSent):
             await client.call(NODE, {})
         patient = [asyncio.ensure_future(ask(client, NODE)) for _ in range(3)]
@@ -121,18 +128,7 @@ async def test_one_probe_closes_it_again(lane: Any) -> None:
 
 async def test_a_cancelled_probe_leaves_the_way_free_for_another(lane: Any) -> None:
     moody = Moody()
-    async with (
-        moody.plugin.serve() as address,
-        Client(address, lane=lane, timeout=30, retry=ONCE, breaker=TOUCHY) as client,
-    ):
-        moody.mood = [Unavailable("no") for _ in range(4)]
-        for _ in range(4):
-            with contextlib.suppress(TransientError):
-                await client.call(NODE, {})
-        open_after(client._ledger.breaker, 3600)
-        moody.gate.clear()
-        probe = asyncio.ensure_future(client.call(NODE, {}))
-        await moody.arrived(5)
+    async with probing(moody, lane) as (client, probe):
         probe.cancel()
         await asyncio.gather(probe, return_exceptions=True)
         moody.gate.set()

@@ -141,6 +141,7 @@ class Engine(Reconciler):
         self._active.bind()
         if self._entered:
             raise RuntimeError("expected an engine that is not entered")
+        self._active.settled = self._is_draining
         async with AsyncExitStack() as stack:
             if self.recorder is not None:
                 stack.enter_context(self.recorder)

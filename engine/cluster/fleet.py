@@ -145,6 +145,7 @@ class Fleet(Reconciler):
         self._roster.bind()
         if self._stack is not None:
             raise RuntimeError("expected a fleet that is not entered")
+        self._roster.settled = self._is_draining
         async with AsyncExitStack() as stack:
             if self.recorder is not None:
                 stack.enter_context(self.recorder)

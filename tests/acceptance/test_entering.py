@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from engine import Engine, MemoryStore, Recorder, Result, Workflow
+from engine import Draining, Engine, Fleet, MemoryStore, Recorder, Result, Workflow
 from registry import Config, EngineSettings, PluginConfig, Registry
 from registry.config import Seconds
 from tests.acceptance.fixtures import StartPlugin
@@ -73,6 +75,22 @@ async def test_an_engine_is_entered_once_at_a_time() -> None:
     async with engine:
         await engine.run([work := Workflow(DOCUMENT)])
     assert work.phase == "Succeeded"
+
+
+@pytest.mark.parametrize("make", [Engine, lambda: Fleet(shards=1)], ids=["engine", "fleet"])
+async def test_who_waits_in_one_that_is_entered_again_is_told_of_the_end(make: Callable[[], Engine | Fleet]) -> None:
+    engine = make()
+    async with engine:
+        await engine.run([Workflow(DOCUMENT)])
+    async with engine:
+        handle = engine.submit(Workflow(DOCUMENT))
+        serving = asyncio.create_task(engine.serve())
+        assert (await handle.finished()).phase == "Succeeded"
+        engine.drain(0)
+        await serving
+    async with engine:
+        with pytest.raises(Draining):
+            engine.submit(Workflow(DOCUMENT))
 
 
 async def test_a_phase_that_no_leaf_has_is_an_error_that_says_which_there_are() -> None:

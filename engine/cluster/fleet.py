@@ -142,6 +142,8 @@ class Fleet(Reconciler):
         return cls(Registry(path), **options)
 
     async def __aenter__(self) -> Self:
+        if self._roster.loop not in (None, asyncio.get_running_loop()):
+            raise RuntimeError("expected the event loop that the fleet was entered in before: it belongs to that one")
         self._roster.bind()
         if self._stack is not None:
             raise RuntimeError("expected a fleet that is not entered")

@@ -26,6 +26,12 @@ class Active(Roll[Run]):
         self._surroundings = surroundings
         self.pace = surroundings.pace
 
+    def bind(self) -> None:
+        before = self.loop
+        super().bind()
+        if self.loop is not before:  # an event is of the loop that somebody waited in, which is over by now
+            self.news = asyncio.Event()
+
     def _new(self, workflow: Workflow) -> Run:
         run = Run(workflow, self._surroundings)
         run.say()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engine import Draining, Engine, Fleet, MemoryStore, Recorder, Result, Workflow
+from engine import Draining, Engine, Fleet, MemoryStore, Node, Recorder, Result, Workflow
 from registry import Config, EngineSettings, PluginConfig, Registry
 from registry.config import Seconds
 from tests.acceptance.fixtures import StartPlugin
@@ -91,6 +93,34 @@ async def test_who_waits_in_one_that_is_entered_again_is_told_of_the_end(make: C
     async with engine:
         with pytest.raises(Draining):
             engine.submit(Workflow(DOCUMENT))
+
+
+def test_an_engine_goes_on_in_another_event_loop_once_the_first_is_over() -> None:
+    class Late:
+        def start(self, workflow: Workflow, template: Mapping[str, Any], node: Node) -> None:
+            report = partial(engine.report, workflow, node.id, Result("Succeeded"))
+            asyncio.get_running_loop().call_later(0.01, report)  # so that the engine waits in its loop
+
+        def stop(self, *_: object) -> None: ...
+
+    async def run() -> str:
+        async with engine:
+            await engine.run([work := Workflow(DOCUMENT)])
+        return work.phase
+
+    engine = Engine(executor=Late())
+    assert [asyncio.run(run()) for _ in range(2)] == ["Succeeded"] * 2
+
+
+def test_a_fleet_does_not() -> None:
+    async def enter() -> None:
+        async with fleet:
+            pass
+
+    fleet = Fleet(shards=1)
+    asyncio.run(enter())
+    with pytest.raises(RuntimeError, match="expected the event loop that the fleet was entered in before"):
+        asyncio.run(enter())
 
 
 async def test_a_phase_that_no_leaf_has_is_an_error_that_says_which_there_are() -> None:

@@ -25,7 +25,7 @@ from rpc.judging import Judge
 from rpc.lanes import Balance, Broken, OwnLane, Waiting
 from rpc.ledger import Ledger
 from rpc.logs import get_logger
-from rpc.methods import Method, Route, Spelling
+from rpc.methods import SPELLINGS, Method, Route, Spelling
 from rpc.observing import RequestObserver
 from rpc.renewal import Renewal
 from rpc.replies import Unknown, decode_object, validate
@@ -116,8 +116,14 @@ class Client:
             raise ValueError(f"concurrency must be at least 1, or 'adaptive', not {concurrency}")
         if max_body < 2:
             raise ValueError(f"max_body must be at least 2 bytes, the size of an empty object, not {max_body}")
-        if balance not in typing.get_args(Balance):
-            raise ValueError(f'balance must be "first" or "all", not {balance!r}')
+        for option, value, choices in (
+            ("protocol", protocol, ("auto", *SPELLINGS)),
+            ("lane", lane, typing.get_args(LaneName)),
+            ("balance", balance, typing.get_args(Balance)),
+        ):
+            if value not in choices:
+                expected = " or ".join(f'"{choice}"' for choice in choices)
+                raise ValueError(f"{option} must be {expected}, not {value!r}")
         if tls is not None and self.address.scheme != "https":
             raise ValueError(f"tls is for https addresses, not {self.address}")
         self._credentials = Credentials(token, headers or {}, tls)

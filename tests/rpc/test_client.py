@@ -291,6 +291,8 @@ async def test_a_client_that_was_never_opened_says_so() -> None:
         {"token": "a\r\nb"},
         {"token": ""},
         {"balance": "some"},
+        {"lane": "fast"},
+        {"protocol": "v2"},
     ],
 )
 def test_options_without_sense_are_refused(options: dict[str, Any]) -> None:

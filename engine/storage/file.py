@@ -59,10 +59,15 @@ _REASONS: Final = {
 }
 
 
+def code_of(error: BaseException | None) -> int:
+    """SQLite's primary result code; 0 where the error is none of SQLite's."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
 def described(path: Path, error: sqlite3.Error) -> StoreError:
     """SQLite's error, as whoever operates the engine can use it."""
-    code = getattr(error, "sqlite_errorcode", None)
-    reason = _REASONS.get(code & 0xFF) if code is not None else None
+    reason = _REASONS.get(code_of(error))
     return StoreError(f"{path}: {f'{reason} ({error})' if reason else error}")
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from engine.model.encoding import UNENCODABLE, encode
 from engine.storage.changes import Changes, rows_of
-from engine.storage.file import described, opened
+from engine.storage.file import code_of, described, opened
 from engine.storage.store import Change, Entry, Head, Item, StoreError, refused
 
 _T = TypeVar("_T")
@@ -160,10 +160,14 @@ class SqliteStore:
     async def _items(self, where: str, *values: str) -> list[Item]:
         columns = "kind, namespace, name, value, revision"
         statement = f"SELECT {columns} FROM documents WHERE {where} ORDER BY namespace, name"
-        rows = await self._read(lambda: self._run(statement, *values))
-        return [
-            Item(kind, space, name, msgspec.json.decode(text), revision) for kind, space, name, text, revision in rows
-        ]
+
+        def read() -> list[Item]:
+            return [
+                Item(kind, space, name, msgspec.json.decode(text), revision)
+                for kind, space, name, text, revision in self._run(statement, *values)
+            ]
+
+        return await self._read(read)
 
     async def remove(self, kind: str, namespace: str, name: str) -> bool:
         statement = "DELETE FROM documents WHERE kind = ? AND namespace = ? AND name = ? RETURNING kind"
@@ -222,8 +226,10 @@ class SqliteStore:
         writes = [write for write, _ in wanted]
         try:
             results = self._transaction(writes)
-        except Exception:
-            results = [self._alone(write) for write in writes]
+        except Exception as error:
+            # Who has it locked may have it for minutes, and each of them would be waited for.
+            locked = code_of(error.__cause__) == sqlite3.SQLITE_BUSY
+            results = [error] * len(writes) if locked else [self._alone(write) for write in writes]
         loop.call_soon_threadsafe(self._written, loop, [done for _, done in wanted], results)
 
     def _alone(self, write: _Write) -> Any:
@@ -285,9 +291,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise described(self.path, error) from error
         except msgspec.DecodeError as error:
-            raise StoreError(
-                f"{self.path}: expected what has changed of a workflow, got something else: {error}"
-            ) from error
+            raise StoreError(f"{self.path}: expected what was written there, got something else: {error}") from error
 
 
 def _failed(error: StoreError) -> asyncio.Future[Any]:

@@ -225,8 +225,32 @@ async def test_what_is_no_change_is_told(path: Path) -> None:
     async with SqliteStore(path) as store:
         assert store._connection is not None
         store._connection.execute("UPDATE changes SET value = 'x'")
-        with pytest.raises(StoreError, match=f"{path}: expected what has changed of a workflow"):
+        with pytest.raises(StoreError, match=f"{path}: expected what was written there"):
             await store.entries("u1")
+
+
+async def test_what_is_no_document_is_told(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        await store.put("ConfigMap", "default", "a", {})
+        assert store._connection is not None
+        store._connection.execute("UPDATE documents SET value = 'x'")
+        with pytest.raises(StoreError, match=f"{path}: expected what was written there"):
+            await store.items("ConfigMap")
+
+
+async def test_of_many_changes_one_waits_for_who_has_it_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.storage.file.BUSY", 0.01)
+    begun: list[str] = []
+    async with SqliteStore(path) as store:
+        assert store._connection is not None
+        store._connection.set_trace_callback(lambda statement: begun.append(statement))
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        told = await asyncio.gather(*(store.commit(node("a", 1, f"w{n}")) for n in range(9)), return_exceptions=True)
+        other.close()
+        assert {type(each) for each in told} == {StoreError}
+        assert begun.count("BEGIN IMMEDIATE") == 1
+        await store.commit(node("a", 1))
 
 
 async def test_only_its_owner_may_read_what_is_in_it(path: Path) -> None:

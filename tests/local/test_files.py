@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
+from engine.executors.local.artifacts import Artifacts
+from engine.executors.local.folders import Runs
+from engine.executors.local.leaf import remove
+from engine.executors.local.paths import Paths
 from tests.local.conftest import Machine, named, parameters, python, shell, steps
 
 
@@ -288,3 +296,66 @@ class TestVolumes:
         template["script"]["volumeMounts"] = [{"name": "h", "mountPath": "/h"}]
         workflow = await machine.run(template)
         assert named(workflow, "w").message == "volumes.h.hostPath: is not run by the local executor"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder in which anybody may do anything, for a process that is not the administrator's."""
+    with TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o777)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(user)
+
+
+@contextmanager
+def as_another_user() -> Iterator[None]:
+    user = os.geteuid()
+    if os.getuid() != 0:
+        pytest.skip("only the administrator may make files that are another user's")
+    os.seteuid(0)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def artifacts_in(place: Path) -> Artifacts:
+    """Those of a leaf whose root is a folder ``root`` there."""
+    (place / "root").mkdir()
+    return Artifacts(Runs(place), "u", "n", Paths(place / "root", {}, ["/out"], []))
+
+
+OUT = {"name": "out", "path": "/out"}
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_in_part(place: Path) -> None:
+    artifacts = artifacts_in(place)
+    locked = place / "root" / "out" / "locked"
+    locked.mkdir(parents=True)
+    locked.chmod(0)
+    with pytest.raises(PermissionError, match="locked"):
+        artifacts.save(OUT)
+    locked.chmod(0o700)
+
+
+def test_files_of_another_user_are_left_as_copies(place: Path) -> None:
+    artifacts = artifacts_in(place)
+    with as_another_user():
+        (place / "root" / "out").write_text("by a container of this machine's")
+    artifacts.save(OUT)
+    assert artifacts.kept("u/n/out", "").read_text() == "by a container of this machine's"
+
+
+def test_folders_of_another_user_stay_and_all_else_goes(place: Path) -> None:
+    root = place / "root"
+    (root / "own").mkdir(parents=True)
+    (root / "own" / "file").touch()
+    with as_another_user():
+        (root / "others" / "below").mkdir(parents=True)
+    assert not remove(root)
+    assert [each.name for each in root.iterdir()] == ["others"]

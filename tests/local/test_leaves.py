@@ -51,6 +51,7 @@ async def test_a_command_that_is_not_there_is_an_error_that_names_it(machine: Ma
 
 
 VOLUME = {"name": "v", "emptyDir": {}}
+NO_PORT = "readinessProbe.port: expected the name of one of the container's ports"
 PROBE = {"exec": {"command": ["true"]}}
 
 
@@ -128,6 +129,23 @@ PROBE = {"exec": {"command": ["true"]}}
                 "daemon": True,
             },
             "readinessProbe.periodSeconds: expected a number, got a string",
+        ),
+        *(
+            (
+                {
+                    "container": {"image": "a", "command": ["true"], "ports": ports, "readinessProbe": probe},
+                    "daemon": True,
+                },
+                message,
+            )
+            for probe, ports, message in (
+                ({"tcpSocket": {"port": 70000}}, [], "readinessProbe.tcpSocket.port: expected a whole number <= 65535"),
+                ({"httpGet": {"port": 0}}, [], "readinessProbe.httpGet.port: expected a whole number >= 1"),
+                ({"httpGet": {"port": "70000"}}, [], f"{NO_PORT}, got '70000'"),
+                ({"httpGet": {"port": "web"}}, [{"name": "api", "containerPort": 80}], f"{NO_PORT}, got 'web'"),
+                ({"httpGet": {"port": "web"}}, [{"name": "web"}], f"{NO_PORT}, got 'web'"),
+                ({**PROBE, "periodSeconds": -1}, [], "readinessProbe.periodSeconds: expected a number >= 0.0"),
+            )
         ),
     ],
 )
@@ -257,6 +275,29 @@ class TestContainerSets:
         assert workflow.phase == "Succeeded", named(workflow, "w").message
         log = machine.executor.folder_of(workflow) / "volumes" / "shared" / "log"
         assert log.read_text() == "init\nmain\nend\n"
+
+    async def test_a_sidecar_is_told_to_end_once(self, machine: Machine) -> None:
+        shared = [{"name": "shared", "mountPath": "/shared"}]
+        says_so_and_ends_at_its_leisure = (
+            "trap 'echo told; told=$((told + 1))' TERM; touch /shared/up; while [ -z \"$told\" ]; do sleep 0.01; done;"
+            " for i in $(seq 20); do echo $i; sleep 0.01; done; echo told $told times"
+        )
+        workflow = await machine.run(
+            {
+                "name": "main",
+                "volumes": [{"name": "shared", "emptyDir": {}}],
+                "container": {
+                    "image": "a",
+                    "command": ["sh", "-c", "while [ ! -e /shared/up ]; do sleep 0.01; done"],
+                    "volumeMounts": shared,
+                },
+                "sidecars": [
+                    {"name": "b", "command": ["sh", "-c", says_so_and_ends_at_its_leisure], "volumeMounts": shared}
+                ],
+            }
+        )
+        assert workflow.phase == "Succeeded", named(workflow, "w").message
+        assert (await machine.log(workflow, "w", "b")).endswith("told 1 times\n")
 
     async def test_a_failed_init_container_keeps_the_others_from_starting(self, machine: Machine) -> None:
         template = shell("main", "echo never", initContainers=[{"name": "first", "command": ["false"]}])

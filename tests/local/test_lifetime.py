@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from engine import LocalExecutor, Workflow
+from engine.executors.local import lifeline
 from tests import ports
 from tests.local.conftest import Machine, named, python, shell, steps, until, workflow_of
 from tests.processes import is_alive
@@ -40,6 +43,34 @@ async def test_stopping_ends_the_whole_process_group(machine: Machine, tmp_path:
     assert named(workflow, "w").phase == "Failed"
     for pid in pids:
         await until_gone(pid)
+
+
+async def test_it_is_ended_also_where_that_cannot_be_written_down(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touch(path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "touch", touch)
+    note = tmp_path / "pids"
+    workflow = workflow_of(shell("main", f"echo $$ > {note}; sleep 1000"))
+    for pid in await stop_once_it_has_said(machine, workflow, note):
+        await until_gone(pid)
+
+
+async def test_what_cannot_be_started_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_ = os.open
+
+    def opened(path: Path, flags: int) -> int:
+        if path.name == "events":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return open_(path, flags)
+
+    monkeypatch.setattr(os, "open", opened)
+    with pytest.raises(OSError, match="Too many open files"):
+        lifeline.start(tmp_path)
+    monkeypatch.undo()
+    assert not lifeline.is_alive(tmp_path)
 
 
 async def test_what_does_not_heed_sigterm_is_killed(machine: Machine, tmp_path: Path) -> None:

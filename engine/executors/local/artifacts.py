@@ -12,7 +12,7 @@ import shutil
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from engine.executors.local.configuration import CannotRun
 from engine.executors.local.folders import Runs
@@ -87,7 +87,7 @@ class Artifacts:
         _remove(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         # What is in the leaf's root nobody writes any more, so that a second name for it does.
-        _copy(source, target, field, os.link if source.is_relative_to(self._paths.root) else shutil.copy2)
+        _copy(source, target, field, _link if source.is_relative_to(self._paths.root) else shutil.copy2)
         return {"name": artifact["name"]} if is_located else {"name": artifact["name"], "s3": {"key": key}}
 
 
@@ -126,7 +126,7 @@ def _copy(source: Path, target: Path, field: str, copy: Callable[[str, str], obj
         copy(str(source), str(target))
         return
     target.mkdir(exist_ok=True)
-    for folder, folders, files in os.walk(source):
+    for folder, folders, files in os.walk(source, onerror=_raise):
         there = target / os.path.relpath(folder, source)
         for name in (*folders, *files):
             own = Path(folder, name)
@@ -140,6 +140,18 @@ def _copy(source: Path, target: Path, field: str, copy: Callable[[str, str], obj
             else:
                 _check_file(own, field)
                 copy(str(own), str(there / name))
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for a file; a copy of one that is another user's, of which the kernel allows none."""
+    try:
+        os.link(source, target)
+    except PermissionError:
+        shutil.copy2(source, target)
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _check_file(path: Path, field: str) -> None:

@@ -311,13 +311,16 @@ class LocalExecutor:
     async def _remove(self, folder: Path, tasks: list[asyncio.Task[None]], before: asyncio.Task[None] | None) -> None:
         """A workflow's folder, once nothing runs in it any more."""
         awaited = [*tasks, *([before] if before is not None else ())]
-        if awaited:
-            await asyncio.wait(awaited)
-        for each in await self._in_thread(partial(alive_in, folder)):
-            await lifeline.watch(each, lambda: None)
-        await self._in_thread(partial(remove, folder))
-        if self._removals.get(folder.name) is asyncio.current_task():
-            del self._removals[folder.name]
+        try:
+            if awaited:
+                await asyncio.wait(awaited)
+            for each in await self._in_thread(partial(alive_in, folder)):
+                await lifeline.watch(each, lambda: None)
+            if not await self._in_thread(partial(remove, folder)):
+                raise OSError(f"{folder}: not all that is in it could be removed")
+        finally:
+            if self._removals.get(folder.name) is asyncio.current_task():
+                del self._removals[folder.name]
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import marshal
 import os
 import shutil
@@ -163,7 +164,8 @@ class Leaf:
 
 def mark_stopped(folder: Path) -> None:
     """Have a leaf end that was begun, by whomever, and be begun anew by whoever is to start it."""
-    (folder / "stopped").touch()
+    with contextlib.suppress(OSError):  # where the disk is full it is to end all the same
+        (folder / "stopped").touch()
     lifeline.stop(folder)
 
 
@@ -182,10 +184,13 @@ def has_started(folder: Path | None) -> bool:
     return folder is not None and (folder / "started").exists()
 
 
-def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it, also what its owner may not write."""
+def remove(folder: Path) -> bool:
+    """Remove a folder with all that is in it, also what its owner may not write; whether nothing is left, such as what
+    is another user's."""
     for place, folders, _ in os.walk(folder):
         for name in folders:
             if not os.path.islink(os.path.join(place, name)):
-                os.chmod(os.path.join(place, name), 0o700)
+                with contextlib.suppress(OSError):  # another user's, or gone by now
+                    os.chmod(os.path.join(place, name), 0o700)
     shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()

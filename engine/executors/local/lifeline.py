@@ -24,10 +24,16 @@ def start(leaf: Path) -> int:
     """
     for name in ("orders", "events"):
         os.mkfifo(leaf / name, 0o600)
-    orders = os.open(leaf / "orders", os.O_RDWR)  # with an end to write to: others look in, and that is no order
-    reader = os.open(leaf / "events", os.O_RDONLY | os.O_NONBLOCK)
-    events = os.open(leaf / "events", os.O_WRONLY)
-    try:
+    with contextlib.ExitStack() as ends:
+
+        def opened(name: str, flags: int) -> int:
+            end = os.open(leaf / name, flags)
+            ends.callback(os.close, end)
+            return end
+
+        orders = opened("orders", os.O_RDWR)  # with an end to write to: others look in, and that is no order
+        opened("events", os.O_RDONLY | os.O_NONBLOCK)  # without a reader it could not be opened by who writes
+        events = opened("events", os.O_WRONLY)
         return os.posix_spawn(
             sys.executable,
             [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(__file__).parent), str(leaf)],
@@ -39,9 +45,6 @@ def start(leaf: Path) -> int:
             ],
             setsid=True,
         )
-    finally:
-        for each in (orders, reader, events):
-            os.close(each)
 
 
 def reap(supervisor: int) -> str:

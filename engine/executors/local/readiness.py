@@ -7,15 +7,17 @@ import contextlib
 import marshal
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from engine.executors.local.configuration import CannotRun
-from engine.executors.local.shapes import checked
+from engine.executors.local.shapes import PORTS, Port, checked
 from engine.shape import Document
 from engine.shape.values import Shape, Text
 from engine.substitution.variables import text_of
+
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class _Exec(Shape):
@@ -23,7 +25,7 @@ class _Exec(Shape):
 
 
 class _Socket(Shape):
-    port: int | str
+    port: Port | str
     host: Text = None
 
 
@@ -44,9 +46,9 @@ class Probe(Shape):
     exec: _Exec | None = None
     http_get: _Get | None = None
     tcp_socket: _Socket | None = None
-    initial_delay_seconds: float | None = None
-    period_seconds: float | None = None
-    timeout_seconds: float | None = None
+    initial_delay_seconds: Seconds | None = None
+    period_seconds: Seconds | None = None
+    timeout_seconds: Seconds | None = None
     success_threshold: int | None = None
 
 
@@ -63,6 +65,8 @@ def check_probe(container: Document) -> Probe | None:
     assert probe is not None
     if not (probe.exec or probe.http_get or probe.tcp_socket):
         raise CannotRun("readinessProbe", "expected one of exec, httpGet, tcpSocket")
+    if asked := probe.http_get or probe.tcp_socket:
+        _port(asked.port, container)
     return probe
 
 
@@ -113,13 +117,12 @@ async def _get(host: str, port: int, asked: _Get) -> bool:
 
 
 def _port(port: int | str, container: Document) -> int:
-    """The number of a port, which may be given by its name. Raises `OSError` where there is none of that name."""
-    if isinstance(port, int) or port.isdecimal():
-        return int(port)
-    for each in container.get("ports") or ():
-        if each.get("name") == port:
-            return int(each["containerPort"])
-    raise OSError(f"no port is called {port!r}")
+    """The number of a port, which may be given by its name. Raises `CannotRun` where there is none of that name."""
+    named = {each.get("name"): each.get("containerPort") for each in container.get("ports") or ()}
+    number: int = int(port) if isinstance(port, int) or (port.isdecimal() and len(port) < 6) else named.get(port) or 0
+    if number not in PORTS:
+        raise CannotRun("readinessProbe.port", f"expected the name of one of the container's ports, got {port!r}")
+    return number
 
 
 async def _run(command: list[str], leaf: Path) -> bool:

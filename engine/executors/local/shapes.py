@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -15,6 +15,9 @@ from engine.shape.values import Flag, KeyReference, Scalar, Shape, Text
 Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$", max_length=63)]
 """Of a container: it names a folder."""
 Path = Annotated[str, msgspec.Meta(min_length=1)]
+
+PORTS: Final = range(1, 65536)
+Port = Annotated[int, msgspec.Meta(ge=PORTS.start, lt=PORTS.stop)]
 
 T = TypeVar("T")
 
@@ -53,7 +56,7 @@ class _Mount(Shape):
 
 class _Port(Shape):
     name: Text = None
-    container_port: int | None = None
+    container_port: Port | None = None
 
 
 class _Container(Shape):

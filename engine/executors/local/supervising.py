@@ -44,6 +44,8 @@ class Container:
         self.exit: int | None = None
         self.why = ""
         self.pid = 0
+        self.told = False
+        """Whether it was told to end: to many programs a second SIGTERM says not to wait for anything."""
         self.ready: dict[int, Callable[[], None]] = {}
         """What to do when which file descriptor is ready."""
         self._settings = settings
@@ -236,7 +238,7 @@ class Supervisor:
                 self._start(each)
         mains = [each for each in self._containers if each.role == "main"]
         if all(not each.runs and (self._stopped or not each.waits) for each in mains):
-            self._terminate([each for each in self._containers if each.role == "sidecar" and each.runs])
+            self._terminate([each for each in self._containers if each.role == "sidecar"])
 
     def _next(self) -> Container | None:
         """One that need not wait any longer, for better or worse."""
@@ -264,10 +266,11 @@ class Supervisor:
             return  # the engine is not there, and will look when it is
 
     def _terminate(self, containers: list[Container]) -> None:
-        for each in containers:
+        for each in [each for each in containers if each.runs and not each.told]:
+            each.told = True
             each.kill(TERM)
-        if containers and self._kill_at is None:
-            self._kill_at = monotonic() + self._grace
+            if self._kill_at is None:
+                self._kill_at = monotonic() + self._grace
 
 
 def main() -> None:

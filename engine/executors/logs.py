@@ -122,7 +122,9 @@ class Lines:
             self._at = self._begin()
         lines = list[Line]()
         while self._at is not None and not lines:
-            chunk = self._log.read(self._at + len(self._rest), _CHUNK if self._left is None else self._left)
+            chunk = self._log.read(
+                self._at + len(self._rest), _CHUNK if self._left is None else min(self._left, _CHUNK)
+            )
             if self._left is not None:
                 self._left -= len(chunk)
             *whole, self._rest = (self._rest + chunk).split(b"\n")

@@ -109,10 +109,12 @@ class Catalog:
 
     async def delete(self, request: web.Request) -> web.Response:
         """Forget one. What was made from it goes on."""
-        key = self._key(request)
-        own = self._shelf.get(key)["metadata"]
-        if wants_deletion(request, own["uid"], own["resourceVersion"]):
-            await self._shelf.delete(key)
+
+        def wanted(document: Document) -> bool:
+            own = document["metadata"]
+            return wants_deletion(request, own["uid"], own["resourceVersion"])
+
+        await self._shelf.delete(self._key(request), wanted)
         return answer_json({})
 
     def _key(self, request: web.Request) -> Key:

@@ -47,10 +47,10 @@ class Live:
 
     def add_to(self, app: web.Application) -> None:
         """Have an application answer with them."""
-        app.router.add_get("/api/oarlock/workflows", self.workflows)
-        app.router.add_get("/api/oarlock/workflows/{namespace}/{name}", self.workflow)
+        app.router.add_get("/api/oarlock/workflows", self.workflows, allow_head=False)
+        app.router.add_get("/api/oarlock/workflows/{namespace}/{name}", self.workflow, allow_head=False)
         app.router.add_get("/api/oarlock/workflows/{namespace}/{name}/{node}", self.node)
-        app.router.add_get("/api/oarlock/plugins", self._plugins.watch)
+        app.router.add_get("/api/oarlock/plugins", self._plugins.watch, allow_head=False)
         app.cleanup_ctx.append(self._plugins.kept)
 
     async def workflows(self, request: web.Request) -> web.StreamResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from typing import Final, Self
+from weakref import WeakSet
 
 from engine.model.clock import timestamp
 from engine.model.large import is_large
@@ -75,6 +76,8 @@ class Records:
         self._removals = Removals(engine, store)
         self._leaving = set[str]()
         """Those that are about to be deleted: nobody is to have them go on meanwhile."""
+        self._refused: WeakSet[Workflow] = WeakSet()
+        """Those that the store did not take: a pass over one may be under way, and be committed yet."""
 
     async def __aenter__(self) -> Self:
         await self._removals.go_on()
@@ -161,15 +164,19 @@ class Records:
         try:
             await self._engine.saved(workflow)
         except StoreError:
-            if record.workflow is not None:  # it would be lost with the process: nobody is to rely on it
+            if record.workflow is not None and self._is_there(record):  # else it would be lost with the process
+                self._refused.add(workflow)
                 self._engine.delete(workflow)
                 self._remove(record)
             raise
 
     def check_there(self, record: Record) -> None:
         """Raises `ApiError` where a workflow that was found is deleted, or is about to be: nothing is done to it."""
-        if record.uid in self._leaving or record.uid not in self.hub.items:
+        if not self._is_there(record):
             raise not_found(WORKFLOWS, record.key[1])
+
+    def _is_there(self, record: Record) -> bool:
+        return record.uid in self.hub.items and record.uid not in self._leaving
 
     async def delete(self, record: Record) -> None:
         """Stop what runs of it, and forget it, with all that it has left. Raises `StoreError`."""
@@ -201,7 +208,8 @@ class Records:
         workflow = commit.workflow
         record = self.hub.items.get(workflow.uid)
         if record is None:
-            self._add(Record(workflow.uid, workflow.document, self._next(), workflow))
+            if workflow not in self._refused:
+                self._add(Record(workflow.uid, workflow.document, self._next(), workflow))
             return
         if not commit.nodes and record.document is workflow.document:
             return

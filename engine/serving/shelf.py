@@ -156,10 +156,12 @@ class Shelf:
                 changed = {**changed, "metadata": {**changed["metadata"], "generation": generation}}
             return await self._put(changed)
 
-    async def delete(self, key: Key) -> None:
-        """Forget one. Raises `ApiError` where there is none, and `StoreError`."""
+    async def delete(self, key: Key, wanted: Callable[[Document], bool]) -> None:
+        """Forget one, if that is ``wanted`` of it as it is by now. Raises `ApiError` where there is none, `StoreError`,
+        and what `wanted` does."""
         async with self._lock:
-            self.get(key)
+            if not wanted(self.get(key)):
+                return
             await self._store.remove(self.kind.name, *key)
             del self._documents[key]
         self._tell(key, None)

@@ -34,6 +34,14 @@ async def messages(server: Inside, path: str) -> AsyncGenerator[Document]:
                 yield json.loads(line[6:])["result"]
 
 
+async def test_of_a_stream_there_is_no_head() -> None:
+    async with inside(PendingExecutor()) as server:
+        await server.submit(workflow("w"))
+        for path in (WORKFLOWS, f"{WORKFLOWS}/default/w", "/api/oarlock/plugins"):
+            async with server.session.head(server.url + path) as response:
+                assert response.status == 405
+
+
 def fan(count: int) -> Document:
     return {"name": "main", "steps": [[{"name": "loop", "template": "work", "withSequence": {"count": str(count)}}]]}
 

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from engine import PendingExecutor
+from engine import MemoryStore, PendingExecutor, StoreError
+from engine.storage.store import Change
 from tests.serving.inside import inside, workflow
 from tests.storage.doubles import Sick
 
@@ -29,6 +30,34 @@ async def test_a_store_that_cannot_be_written_is_told_and_takes_in_nothing() -> 
         store.is_sick = False
         await server.submit(workflow("lost"))
         assert (await server.ask("GET", "/healthz")).status == 200
+
+
+class OnceSick(MemoryStore):
+    """Cannot be written the first time that it is asked, and is slow from then on, until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.go_on = asyncio.Event()
+
+    async def commit(self, change: Change) -> int:
+        self.asked += 1
+        if self.asked == 1:
+            await asyncio.sleep(0)
+            raise StoreError("oarlock.db: the disk is full")
+        await self.go_on.wait()
+        return await super().commit(change)
+
+
+async def test_of_what_was_not_taken_in_a_pass_under_way_makes_nothing() -> None:
+    async with inside(PendingExecutor(), store := OnceSick()) as server:
+        answer = await server.ask("POST", PATH, {"workflow": workflow("lost")})
+        assert answer.error == (503, 14, "oarlock.db: the disk is full")
+        store.go_on.set()
+        await server.submit(workflow("next"))
+        await server.until("next", "Running")
+        assert (await server.ask("GET", f"{PATH}/lost")).error[:2] == (404, 5)
+        await server.submit(workflow("lost"))
 
 
 async def test_a_server_that_is_full_is_not_ready_and_says_so() -> None:

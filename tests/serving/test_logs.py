@@ -75,6 +75,10 @@ def test_a_bound_on_bytes_cuts_the_last_line(served: Served, numbers: str) -> No
     assert log(served, numbers, limitBytes=len(first) + 1 + len("line 1\nli")) == ["line 1", "li"]
 
 
+def test_a_bound_may_be_larger_than_any_log(served: Served, numbers: str) -> None:
+    assert log(served, numbers, limitBytes=10**18 - 1, tailLines=1) == ["line 11"]
+
+
 def test_timestamps_are_those_of_the_lines(served: Served) -> None:
     name = ran(served, shell("echo a; sleep 0.3; echo b"))
     first, second = (line.split(" ") for line in log(served, name, timestamps="true"))

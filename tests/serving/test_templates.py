@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -113,6 +115,37 @@ async def test_one_is_deleted(path: str) -> None:
         for method in ("GET", "DELETE"):
             found = await it.refused(method, f"{path}/build")
             assert found == (404, 5, f'{KINDS[path].lower()}s.argoproj.io "build" not found')
+
+
+class Waiting(MemoryStore):
+    """Lets a document wait until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+        self.go_on.set()
+
+    async def put(self, kind: str, namespace: str, name: str, document: Mapping[str, Any]) -> int:
+        self.asked.set()
+        await self.go_on.wait()
+        return await super().put(kind, namespace, name, document)
+
+
+@both
+async def test_what_changes_meanwhile_is_not_deleted_for_what_it_was(path: str) -> None:
+    async with served(store := Waiting()) as it:
+        made = await it.ok("POST", path, {"template": template()})
+        store.asked.clear()
+        store.go_on.clear()
+        change = asyncio.create_task(it.ask("PUT", f"{path}/build", {"template": template(labels={"a": "b"})}))
+        await store.asked.wait()
+        version = {"deleteOptions.preconditions.resourceVersion": made["metadata"]["resourceVersion"]}
+        deletion = asyncio.create_task(it.ask("DELETE", f"{path}/build", **version))
+        await it.ok("GET", path)  # the deletion has come by now
+        store.go_on.set()
+        assert (await change)[0] == 200
+        assert (await deletion)[0] == 409
+        assert (await it.ok("GET", f"{path}/build"))["metadata"]["labels"] == {"a": "b"}
 
 
 @both

@@ -70,6 +70,13 @@ class Token(Secret):
     called = "token"
 
 
+def check_token(token: str) -> None:
+    """Raises `ValueError` for one that no request could carry, such as what `read` returns of a file with a line in it;
+    which is not quoted."""
+    if not (token and token.isascii() and token.isprintable() and token == token.strip()):
+        raise ValueError("a token is printable ASCII, one character or more, with no space before or behind it")
+
+
 @dataclass(frozen=True)
 class Credentials:
     """``token`` is sent as a bearer token (RFC 6750), ``headers`` as they are; ``tls`` says whom to trust, too.
@@ -83,10 +90,9 @@ class Credentials:
     tls: Tls | None = None
 
     def __post_init__(self) -> None:
-        token = self.token
-        if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
-            raise ValueError("a token is printable ASCII")
-        check_names(self.headers, token=token is not None)
+        if self.token is not None:
+            check_token(self.token)
+        check_names(self.headers, token=self.token is not None)
         for name, value in self.headers.items():
             if not _VALUE.fullmatch(value):
                 raise ValueError(f"the value of {name} is not one line of printable ASCII")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import orjson
 import uvloop
 
+from rpc.credentials import check_token
 from rpc.durations import parse_duration
 from rpc.methods import BATCHES, SPELLINGS, Method, Route, path
 from rpc.plugin.answers import BatchHandler, Handler
@@ -55,7 +56,7 @@ class Plugin:
 
     Requests go on with the trace that they are part of: spans of them go to OpenTelemetry's ``tracer_provider``, by
     default to the process's own, where one is set by the time that the plugin is served. Raises `ValueError` for a
-    duration that is none, an announcement that would not be made, or no threads.
+    duration that is none, an announcement that would not be made, a bound below 1, or a token that nobody could send.
     """
 
     def __init__(
@@ -71,6 +72,11 @@ class Plugin:
         resend_after: str | None = None,
         tracer_provider: TracerProvider | None = None,
     ) -> None:
+        if token is not None:
+            check_token(token)
+        for option, bound in (("max_body", max_body), ("max_connections", max_connections)):
+            if bound < 1:
+                raise ValueError(f"{option}: expected 1 or more, got {bound}")
         self.name = name
         self.max_body = max_body
         self.max_connections = max_connections

@@ -290,6 +290,7 @@ async def test_a_client_that_was_never_opened_says_so() -> None:
         {"max_body": 0},
         {"token": "a\r\nb"},
         {"token": ""},
+        {"token": "secret "},
         {"balance": "some"},
         {"lane": "fast"},
         {"protocol": "v2"},

@@ -294,6 +294,20 @@ def test_a_method_that_is_none_or_taken_cannot_be_registered(plugin: Plugin) -> 
         plugin.on("workflow.preOperate")
 
 
+@pytest.mark.parametrize("token", ["", " ", "secret\n", " secret", "s\u00e9cret"])
+def test_a_token_that_nobody_could_send_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match=r"^a token is printable ASCII") as refused:
+        Plugin("p", token=token)
+    assert "cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("bound", ["max_body", "max_connections"])
+def test_a_plugin_that_could_answer_nobody_is_refused(bound: str) -> None:
+    options: dict[str, Any] = {bound: 0}
+    with pytest.raises(ValueError, match=f"^{bound}: expected 1 or more, got 0$"):
+        Plugin("p", **options)
+
+
 def test_run_ends_in_one_line_where_it_cannot_listen(plugin: Plugin, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as ended:
         plugin.run(port=taken.getsockname()[1])

@@ -75,6 +75,7 @@ def _load(file: Path, known: Config | None, sources: list[Path]) -> Config:
             why = getattr(error, "strerror", None) or error
             shown = source if str(source).isprintable() else show(str(source))
             raise ConfigError(file, f"configmaps[{index}]", f"cannot read {shown}: {why}") from None
+        sources += [manifest for manifest in manifests if manifest.is_symlink()]  # to a file that may change elsewhere
         for manifest in manifests:
             found += plugins_in(manifest, allowed)
     _refuse_duplicates(found)

@@ -280,6 +280,19 @@ async def test_a_file_behind_a_link_is_followed(follow: Follow, records: asyncio
         assert (await records.get()).added == ("b",)
 
 
+async def test_a_manifest_behind_a_link_in_a_folder_is_followed(
+    toml: Callable[[str], Path], follow: Follow, records: asyncio.Queue[Reload], tmp_path: Path
+) -> None:
+    for folder in ("real", "manifests"):
+        (tmp_path / folder).mkdir()
+    real = tmp_path / "real" / "a.yaml"
+    real.write_text(manifest("a"))
+    (tmp_path / "manifests" / "a.yaml").symlink_to(real)
+    async with follow(toml('configmaps = ["manifests"]\n[engine]\nenabled = true\n')):
+        real.write_text(manifest("b"))
+        assert (await records.get()).added == ("b",)
+
+
 async def test_a_rotated_token_is_used_from_then_on(
     toml: Callable[[str], Path],
     follow: Follow,

@@ -28,7 +28,7 @@ async def can_connect(
     """
     dialer: Dialer[object] = Dialer(address, timeout=timeout, clock=monotonic, destinations=destinations)
     try:
-        connected = await dialer.dial()
+        connected, _ = await dialer.dial()
     except Forbidden as error:
         return str(error)
     except LaneError as error:

@@ -10,7 +10,7 @@ from rpc.address import Address
 from rpc.destinations import Destinations
 from rpc.lanes import Balance, LaneError, Unreachable, Untrusted
 from rpc.lanes.connection import Connection, Owner
-from rpc.lanes.dialing import Dialer, address_of, connect_timeout
+from rpc.lanes.dialing import Dialer, connect_timeout
 from rpc.lanes.securing import Handshakes
 from rpc.tls import Tls
 
@@ -72,9 +72,9 @@ class Connector:
         loop, addresses = asyncio.get_running_loop(), self.dialer.addresses
         until = loop.time() + self._connect_timeout
         deadline = self._clock() + self._timeout
-        connected = await self.dialer.dial()
+        connected, address = await self.dialer.dial()
         connection = Connection(self._owner, connected, deadline)
-        addresses.opened(connection, address_of(connected))
+        addresses.opened(connection, address)
         made = False
         try:
             if handshakes is not None:

@@ -106,11 +106,15 @@ class Dialer(Generic[C]):
         self._looking_up: asyncio.Task[None] | None = None
         self.addresses: Addresses[C] = Addresses(balance)
 
-    async def dial(self) -> socket.socket:
-        """A connected, non-blocking socket, the caller's to close. Raises `Unreachable`, `Exhausted`, `Forbidden`."""
+    async def dial(self) -> tuple[socket.socket, SocketAddress | None]:
+        """A connected, non-blocking socket, the caller's to close, and which of the name's addresses it leads to.
+
+        None where that cannot be told: whoever dials 0.0.0.0 is connected to 127.0.0.1. Raises `Unreachable`,
+        `Exhausted`, `Forbidden`.
+        """
         try:
             async with asyncio.timeout(self._timeout):
-                return await (self._dial_unix() if self._address.scheme == "unix" else self._dial_tcp())
+                return (await self._dial_unix(), None) if self._address.scheme == "unix" else await self._dial_tcp()
         except TimeoutError as error:
             raise Unreachable(f"no connection to {self._address} within the connect timeout") from error
         except (OSError, RuntimeError, ValueError) as error:  # uvloop's RuntimeError, a name without any address
@@ -140,7 +144,7 @@ class Dialer(Generic[C]):
             raise
         return connecting
 
-    async def _dial_tcp(self) -> socket.socket:
+    async def _dial_tcp(self) -> tuple[socket.socket, SocketAddress | None]:
         addresses = self.addresses
         if not addresses.any_good or addresses.is_stale(self._clock()):
             await self._know()
@@ -155,11 +159,12 @@ class Dialer(Generic[C]):
             else:
                 addresses.reached(race, None, self._clock())
             raise
-        if (address := address_of(connected)) is None:
+        address = address_of(connected)
+        if all(address != info[4] for info in race):
             addresses.called_off(race)
-        else:
-            addresses.reached(race, address, self._clock())
-        return connected
+            return connected, None
+        addresses.reached(race, address, self._clock())
+        return connected, address
 
     async def _know(self) -> None:
         """Wait for the addresses, or where there are older ones, not too long: whoever tells names may be away."""

@@ -15,7 +15,7 @@ from aiohttp.tracing import Trace
 
 from rpc.address import Address
 from rpc.lanes import MAX_HEAD, MAX_HEADERS, MAX_NEWCOMERS, Unreachable, Untrusted
-from rpc.lanes.dialing import Dialer, address_of
+from rpc.lanes.dialing import Dialer
 from rpc.lanes.watched import WatchedProtocol
 from rpc.permits import Permits
 from rpc.tls import Tls, foreign_protocol
@@ -133,10 +133,10 @@ class Sessions:
         """None where it came to nothing, and another address is next."""
         loop = asyncio.get_running_loop()
         addresses = self._dialer.addresses
-        connected = await self._dialer.dial()
+        connected, address = await self._dialer.dial()
         protocol = WatchedProtocol(loop, self.permits)
         protocol.on_end = self._ended
-        addresses.opened(protocol, address_of(connected))
+        addresses.opened(protocol, address)
         made = False
         try:
             if self._context is not None:

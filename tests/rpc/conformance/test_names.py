@@ -8,10 +8,11 @@ import socket
 
 import pytest
 
+from rpc.address import parse_address
 from rpc.lanes import TimedOut
 from tests.asking import post
 from tests.rpc.conformance.names import SECURE, SHORT, Name, closed, together
-from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, outcome
+from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, Peer, outcome, serve_well
 from tests.undisturbed import undisturbed
 
 
@@ -37,6 +38,20 @@ async def test_the_first_address_that_answers_has_all_connections(lane: MakeLane
     under_test = lane(name.address)
     assert set(await asyncio.gather(*(outcome(post(under_test, "/", b"{}")) for _ in range(6)))) == {GOOD_REPLY}
     assert name.connections() == [0, 0, 6]
+
+
+async def test_a_connection_is_kept_to_who_answers_by_another_address(lane: MakeLane) -> None:
+    """Nothing says that it left the record: it was never in it."""
+    peer = Peer(serve_well)
+    server = await asyncio.start_server(peer.accept, "127.0.0.1", 0)
+    address = parse_address(f"http://0.0.0.0:{server.sockets[0].getsockname()[1]}")
+    under_test = lane(address)
+    for _ in range(3):
+        assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
+        await asyncio.sleep(0.1)  # two sweeps
+    assert len(peer.lines) == 1
+    server.close()
+    await peer.stop()
 
 
 @pytest.mark.usefixtures("at_once")

@@ -56,6 +56,7 @@ async def test_in_whatever_turn_it_is_cancelled_it_is_or_has_its_socket(
         dialer: Dialer[object] = Dialer(Address("http", "plugin.test", good[1]), timeout=30, clock=time.monotonic)
         dial = asyncio.create_task(dialer.dial())
         with suppress(asyncio.CancelledError):
-            (await dial).close()
+            connected, _ = await dial
+            connected.close()
         dialer.close()
     assert dial.cancelled() == (taken == [True])

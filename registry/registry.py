@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -212,6 +212,7 @@ class Registry:
     async def reload(self) -> Reload:
         """Read the configuration again now, from its file, and put it in force; a bad one changes nothing.
 
+        Where the cluster is not followed it is asked again, too.
         Only news is logged and told: neither an unchanged configuration nor the same fault as last time.
         """
         if self._file is None:
@@ -220,6 +221,8 @@ class Registry:
             self._check_open()
             try:
                 config = await asyncio.to_thread(self._load, self._file)
+                if not self._watch:
+                    await self._discovered.find(config)
             except ConfigError as error:
                 record = Reload(self._generations.current.number, error=error)
                 last, self._last_error = self._last_error, error
@@ -230,7 +233,7 @@ class Registry:
             else:
                 self._last_error = None
                 self._tell_expired(config)
-                if config == self._read:
+                if config == self._read and self._discovered.added_to(config) == self._config:
                     return Reload(self._generations.current.number)
                 record = await self._take(config)
         self._tell(record)
@@ -371,11 +374,8 @@ class Registry:
         for name in record.removed:
             _log.info("removing plugin", name=name)
         routes = {name: (what_connects(plugin), config.destinations(plugin)) for name, plugin in after.items()}
-        clients = await self._open_clients({routes[name]: plugin for name, plugin in after.items()})
+        clients = await self._open_clients({routes[name]: plugin for name, plugin in after.items()}, record.changed)
         plugins = tuple(Plugin(plugin, clients[routes[name]]) for name, plugin in after.items())
-        for plugin in plugins:
-            if plugin.name in record.changed:
-                await plugin.client.reread(plugin.config.credentials)
         self._config, self._in_force, self._clients = config, after, clients
         self._close(self._generations.replace(plugins))
         return record
@@ -386,12 +386,19 @@ class Registry:
         self._tell_secrets(client)
         return await client.__aenter__()
 
-    async def _open_clients(self, routes: Mapping[Route, PluginConfig]) -> dict[Route, Client]:
-        """The client of each plugin, those that there are and new ones; where one cannot be had, no new one stays."""
+    async def _open_clients(
+        self, routes: Mapping[Route, PluginConfig], changed: Collection[str]
+    ) -> dict[Route, Client]:
+        """The client of each plugin, those that there are and new ones; where one cannot be had, no new one stays.
+
+        Those of ``changed`` plugins have the credentials that are in their files by now.
+        """
         clients: dict[Route, Client] = {}
         try:
             for route, plugin in routes.items():
                 clients[route] = self._clients.get(route) or await self._connect(plugin, route[1])
+                if plugin.name in changed:
+                    await clients[route].reread(plugin.credentials)
         except BaseException:
             self._close(client for route, client in clients.items() if route not in self._clients)
             raise

@@ -158,6 +158,24 @@ async def test_another_namespace_or_none_is_followed_from_then_on(
         assert (await following.next()).removed == ("a",)
 
 
+async def test_a_cluster_that_is_not_followed_is_asked_again_on_demand(
+    cluster: ApiServer, toml: Callable[[str], Path]
+) -> None:
+    cluster.put("a", address="http://localhost:1")
+    file = toml("[engine]\nenabled = true\n")
+    async with Registry(file, watch=False) as registry:
+        toml(ON)
+        assert await registry.reload() == Reload(2, added=("a",))
+        assert await registry.reload() == Reload(2)
+        cluster.put("b", address="http://localhost:2")
+        assert await registry.reload() == Reload(3, added=("b",))
+        toml(ON.replace('"argo"', '"elsewhere"'))
+        assert isinstance((await registry.reload()).error, ConfigError)
+        assert [plugin.name for plugin in registry.snapshot()] == ["a", "b"]
+        toml("[engine]\nenabled = true\n")
+        assert await registry.reload() == Reload(4, removed=("a", "b"))
+
+
 @pytest.mark.parametrize("verb", ["list", "watch"])
 async def test_a_role_that_lacks_a_verb_is_said_in_one_line(
     cluster: ApiServer, toml: Callable[[str], Path], caplog: pytest.LogCaptureFixture, verb: str

@@ -15,7 +15,7 @@ import trustme
 import watchfiles
 
 from registry import Config, Registry, Reload, load_config, watching
-from rpc import Method, TransientError
+from rpc import Client, Method, TransientError
 
 Follow = Callable[[Path], Any]
 
@@ -329,6 +329,41 @@ async def test_the_settings_of_the_engine_are_reloaded(
         toml('[engine]\nloop_deadline = "2s"')
         assert await records.get() == Reload(2)
         assert registry.config.engine.loop_deadline == 2
+
+
+async def test_a_reload_that_is_cancelled_leaves_no_client_open(
+    toml: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the credentials of a plugin that has changed, when another one has its client already."""
+    (tmp_path / "token").write_text("secret")
+    opened: list[str] = []
+    closed: list[str] = []
+    reading = asyncio.Event()
+    open_, close = Client.__aenter__, Client.aclose
+
+    async def opening(client: Client) -> Client:
+        opened.append(client.name)
+        return await open_(client)
+
+    async def closing(client: Client) -> None:
+        closed.append(client.name)
+        await close(client)
+
+    async def reread(client: Client, credentials: object) -> None:
+        reading.set()
+        await asyncio.Event().wait()
+
+    for name, replacement in (("__aenter__", opening), ("aclose", closing), ("reread", reread)):
+        monkeypatch.setattr(Client, name, replacement)
+    file = toml(enabled(plugin("a")))
+    async with Registry(file, watch=False) as registry:
+        toml(enabled(plugin("new"), plugin("a", more='token_file = "token"\n')))
+        reload = asyncio.create_task(registry.reload())
+        await reading.wait()
+        reload.cancel()
+        await asyncio.wait([reload])
+        assert (opened, names(registry)) == (["a", "new"], ["a"])
+    assert sorted(closed) == ["a", "new"]
 
 
 async def test_reloading_on_demand_tells_only_news(toml: Callable[[str], Path], records: asyncio.Queue[Reload]) -> None:

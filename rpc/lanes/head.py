@@ -124,9 +124,12 @@ class HeadReader:
                     raise Malformed(f"the reply has Content-Encoding {_show(value)}, and none was asked for")
             elif name == b"retry-after" and retry_after is None:
                 retry_after = value.rstrip(b" \t").decode(errors="surrogateescape")
+        keep_alive = self._parser.should_keep_alive()
         if status in (204, 304):
+            # A 204 that says how long its body is may have one, against the rules, which comes a little later.
+            keep_alive = keep_alive and (status == 304 or length in (0, UNTIL_CLOSE))
             length = 0
-        return Head(status, length, self._parser.should_keep_alive(), retry_after, len(self._headers))
+        return Head(status, length, keep_alive, retry_after, len(self._headers))
 
 
 def _show(value: bytes) -> str:

@@ -122,6 +122,8 @@ class WatchedProtocol(ResponseHandler):
         self.chunked = bool(message.chunked)
         length = message.headers.get("Content-Length", "")
         self._remaining = int(length) if length.isdecimal() and not message.chunked else None
+        if message.code == 204 and (self.chunked or self._remaining):  # it may have a body, against the rules
+            self.force_close()
         if self.replies == 0:  # not a newcomer any more: there is room for another
             self._permits.resize(self._permits.limit + 1)
         self.replies += 1

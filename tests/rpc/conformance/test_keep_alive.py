@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rpc.lanes import MAX_NEWCOMERS, Broken
+from rpc.lanes import MAX_NEWCOMERS, Broken, Response
 from tests.asking import post
 from tests.rpc.conformance.peers import GOOD, GOOD_REPLY, PATIENCE, Line, MakeLane, MakePeer, outcome, serve_well
 
@@ -217,6 +217,22 @@ async def test_garbage_while_idle_closes(lane: MakeLane, peer: MakePeer) -> None
     await asyncio.wait_for(it.lines[0].closed.wait(), PATIENCE)
     assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
     assert len(it.lines) == 2
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 2", b"Transfer-Encoding: chunked"])
+async def test_the_body_of_a_204_that_comes_late_is_no_part_of_the_next_reply(
+    framing: bytes, lane: MakeLane, peer: MakePeer
+) -> None:
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.send(b"HTTP/1.1 204 No Content\r\n" + framing + b"\r\n\r\n")
+        await line.request()
+        await line.send(b"{}" + GOOD)
+
+    it = await peer(script, serve_well)
+    under_test = lane(it.address)
+    assert await outcome(post(under_test, "/", b"{}")) == Response(204, b"")
+    assert await outcome(post(under_test, "/", b"{}")) == GOOD_REPLY
 
 
 async def test_few_connections_serve_many_calls(lane: MakeLane, peer: MakePeer) -> None:

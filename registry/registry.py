@@ -199,9 +199,7 @@ class Registry:
     @contextmanager
     def lease(self) -> Iterator[tuple[Plugin, ...]]:
         """The plugins at this moment; their clients stay open until the end of the ``with``, whatever is reloaded.
-
-        Raises `RuntimeError` where the registry is not entered: that it has no plugins would be wrong.
-        """
+        Raises `RuntimeError` where the registry is not entered: that it has no plugins would be wrong."""
         self._check_open()
         generation = self._generations.lease()
         try:
@@ -329,10 +327,7 @@ class Registry:
         try:
             if self._on_reload is not None:
                 self._on_reload(record)
-        except (
-            Exception,
-            asyncio.CancelledError,
-        ):  # the latter from a future that it asked
+        except (Exception, asyncio.CancelledError):  # the latter from a future that it asked
             _log.exception("on_reload failed", generation=record.generation)
 
     def _sources(self) -> tuple[Path, ...]:

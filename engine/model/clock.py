@@ -6,6 +6,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Final
+
+LONGEST_NAP: Final = 30.0
+"""Seconds after which whoever waits for a time looks at the clock again: it may have been set, or the machine have
+slept."""
 
 
 def timestamp(now: float) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from engine.executors.executor import Executor
 from engine.executors.simulated import SimulatedExecutor, is_silent
-from engine.model.clock import SimulatedClock
+from engine.model.clock import LONGEST_NAP, SimulatedClock
 from engine.model.pace import FEW, Pieces
 from engine.model.workflow import Workflow
 from engine.reconciling.active import Active
@@ -237,10 +237,10 @@ class Loop:
         self._active.wake(key)
 
     async def _watch(self, *times: float | None) -> None:
-        """Wait for news: a pass that is over, a report, or the first of `times`."""
+        """Wait for news: a pass that is over, a report, or the first of `times`, for a nap at the most."""
         due = min((when for when in times if when is not None), default=None)
         try:
-            async with asyncio.timeout(None if due is None else max(due - self._clock(), 0.0)):
+            async with asyncio.timeout(None if due is None else min(max(due - self._clock(), 0.0), LONGEST_NAP)):
                 await self._active.news.wait()
         except TimeoutError:
             pass

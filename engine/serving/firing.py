@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple, Self
 
+from engine.model.clock import LONGEST_NAP
 from engine.model.workflow import Workflow
 from engine.operations.errors import Draining, OperationError
 from engine.reconciler import Reconciler
@@ -23,9 +24,6 @@ from engine.serving.requests import Document
 from engine.serving.shelf import Key, Shelf
 from engine.storage.store import StoreError
 from rpc.logs import get_logger
-
-LONGEST_NAP: Final = 30.0
-"""Seconds after which the clock is looked at again: it may have been set, or the machine have slept."""
 
 AGAIN: Final = 5.0
 """Seconds until what a store would not take is tried again."""

@@ -9,9 +9,13 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
+from engine.model.clock import LONGEST_NAP
 from engine.serving.hub import DELETED, Event
 from engine.serving.records import Record, Records
 from engine.shape import Document
+from engine.shape.specs import TTLStrategy
 from engine.storage.store import StoreError
 from rpc.logs import get_logger
 
@@ -21,19 +25,20 @@ _MARGIN: Final = 1.0
 _AGAIN: Final = 10.0
 """Seconds until what the store refused is tried again."""
 
-_FIELDS: Final = {"Succeeded": "secondsAfterSuccess", "Failed": "secondsAfterFailure"}
-
 _log = get_logger(__name__)
 
 
 def time_to_live(document: Document) -> float | None:
     """For how many seconds a finished workflow is to be kept, None where it does not say (Argo's gc_controller)."""
     stored = document["status"].get("storedWorkflowTemplateSpec") or {}
-    strategy = document["spec"].get("ttlStrategy") or stored.get("ttlStrategy") or {}
-    seconds = strategy.get(_FIELDS.get(document["status"].get("phase") or "", ""))
-    if seconds is None:
-        seconds = strategy.get("secondsAfterCompletion")
-    return None if seconds is None else float(seconds)
+    given = document["spec"].get("ttlStrategy") or stored.get("ttlStrategy") or {}
+    try:
+        strategy = msgspec.convert(given, TTLStrategy)
+    except msgspec.ValidationError:  # a plugin may have made anything of it
+        return None
+    by_phase = {"Succeeded": strategy.seconds_after_success, "Failed": strategy.seconds_after_failure}
+    seconds = by_phase.get(document["status"].get("phase") or "")
+    return strategy.seconds_after_completion if seconds is None else seconds
 
 
 class Retention:
@@ -80,7 +85,7 @@ class Retention:
         """Seconds until something is to be done if nothing happens; what has happened is heard first."""
         if self._ended and len(self._finished) > self._keep and self._clock() >= self._not_before:
             return 0.0
-        return max(self._due[0][0] - self._clock(), 0.0) if self._due else None
+        return min(max(self._due[0][0] - self._clock(), 0.0), LONGEST_NAP) if self._due else None
 
     def _hear(self, event: Event[Record]) -> None:
         record = event.item

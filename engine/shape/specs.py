@@ -328,6 +328,14 @@ class PodGC(Shape):
     label_selector: Selector | None = None
 
 
+class TTLStrategy(Shape):
+    """``ttlStrategy``, in seconds."""
+
+    seconds_after_completion: Whole = None
+    seconds_after_success: Whole = None
+    seconds_after_failure: Whole = None
+
+
 class Spec(Shape):
     """``spec`` of a Workflow or a WorkflowTemplate."""
 
@@ -350,3 +358,4 @@ class Spec(Shape):
     priority: Whole = None
     service_account_name: Text = None
     pod_gc: PodGC | None = msgspec.field(default=None, name="podGC")
+    ttl_strategy: TTLStrategy | None = None

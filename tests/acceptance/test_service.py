@@ -50,6 +50,24 @@ async def test_it_sleeps_while_there_is_nothing_to_do() -> None:
         assert engine._loop.turned_at == turned
 
 
+async def test_it_sees_that_the_clock_was_set_while_it_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.reconciling.looping.LONGEST_NAP", 0.01)
+    ahead = 0.0
+    executor = Runs()
+    async with serving(Engine(executor=executor, clock=lambda: 1e9 + ahead)) as engine:
+        rows = [[{"name": "a", "template": "leaf"}], [{"name": "b", "template": "pause"}]]
+        pause = {"name": "pause", "suspend": {"duration": "1h"}}
+        work = engine.submit(workflow({"name": "main", "steps": rows}, container("leaf"), pause))
+        await executor.heard(f"+{work.workflow.name} a")
+        executor.end(engine)
+        while True:
+            if "b" in by_name(work.workflow):
+                break
+            await asyncio.sleep(0)
+        ahead = 7200.0
+        assert (await work.finished()).phase == "Succeeded"
+
+
 @pytest.mark.parametrize("executor", [SimulatedExecutor(), PendingExecutor()])
 async def test_it_serves_a_simulation_too(executor: Executor) -> None:
     work = workflow({"name": "main", "suspend": {"duration": "1h"}})

@@ -34,6 +34,8 @@ def document(phase: str = "", **spec: Any) -> dict[str, Any]:
         ("Failed", {"secondsAfterCompletion": 9}, 9),
         ("Error", {"secondsAfterFailure": 3, "secondsAfterCompletion": 9}, 9),
         ("Failed", None, None),
+        ("Failed", {"secondsAfterCompletion": "soon"}, None),
+        ("Failed", "soon", None),
     ],
 )
 def test_time_to_live_depends_on_the_phase(phase: str, strategy: Any, seconds: float | None) -> None:
@@ -114,6 +116,19 @@ async def test_they_go_by_the_clock_of_the_engine() -> None:
             await watching
             assert sorted(record.key[1] for record in records.hub.items.values()) == ["another", "later", "never"]
         assert [head.name for head in await store.heads(finished=True)] == ["later", "never", "another"]
+
+
+async def test_they_go_also_where_the_clock_is_set_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.serving.retention.LONGEST_NAP", 0.01)
+    clock, store = SimulatedClock(), MemoryStore()
+    async with Engine(store=store, clock=clock) as engine, Records(engine, store) as records:
+        await records.submit(workflow_of("w", ttlStrategy={"secondsAfterCompletion": 3600}))
+        await engine.run()
+        async with Retention(records, clock, 10).kept():
+            watching = asyncio.ensure_future(gone(records, "w"))
+            await asyncio.sleep(0)
+            clock.jump(clock() + 3700)
+            await watching
 
 
 async def test_of_too_many_those_go_that_ended_first() -> None:

@@ -29,6 +29,7 @@ WRONG = {
     "hooks: {exit: {template: a}, b: {}, c: main, d: {}}": "spec.hooks.c: expected a mapping, got a string",
     STEP % "hooks: {b: {}, c: {expression: 1}}": "hooks.c.expression: expected a string, got a whole number",
     "workflowMetadata: {labels: {a.b/c: x, d: y, e: [z]}}": "spec.workflowMetadata.labels.e: expected a boolean or",
+    "ttlStrategy: {secondsAfterSuccess: soon}": "spec.ttlStrategy.secondsAfterSuccess: expected a whole number, got a",
     "podGC: {labelSelector: {matchExpressions: x}}": "matchExpressions: expected a list, got a string",
 }
 

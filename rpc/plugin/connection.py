@@ -277,6 +277,10 @@ class Connection(asyncio.Protocol):
         if not self.is_busy and not self._closing:
             self._close()
 
+    def deafen(self) -> None:
+        """Read nothing more."""
+        self._reader.deaf = True
+
     def abort(self) -> None:
         """Close at once, whatever is not yet sent."""
         self._shut()

@@ -40,6 +40,10 @@ class Connected(Protocol):
         """Close if nothing is under way."""
         ...
 
+    def deafen(self) -> None:
+        """Begin nothing more."""
+        ...
+
     def abort(self) -> None:
         """Close at once."""
         ...
@@ -88,6 +92,9 @@ class Listener:
             connection.hang_up()
         busy = {connection for connection in connections if connection.is_busy}
         await self._closed(busy, until - asyncio.get_running_loop().time())
+        for connection in connections:
+            connection.deafen()
+        await asyncio.sleep(0)  # who is cancelled before the first step is never awaited, nor comes to an end
         late = [connection.task for connection in connections if connection.task is not None]
         for task in late:
             task.cancel()

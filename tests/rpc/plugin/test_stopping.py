@@ -131,6 +131,32 @@ async def test_a_function_whose_caller_is_gone_comes_to_its_end() -> None:
     assert ended
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_request_that_comes_at_the_last_moment_keeps_nobody_from_stopping(turns: int) -> None:
+    """In one of these turns its function is cancelled before it has made its first step."""
+    plugin = Plugin("p")
+    plugin.on("workflow.preOperate")(lambda args: None)
+
+    @plugin.on("workflow.postOperate")
+    async def wait(args: dict[str, Any]) -> None:
+        await asyncio.Event().wait()
+
+    with socket.socket() as connected:
+
+        async def ask() -> None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            connected.sendall(request(BOTH[1]))
+
+        async with asyncio.timeout(GRACE), plugin.serve() as address:
+            connected.connect(("127.0.0.1", int(address.rpartition(":")[2])))
+            connected.setblocking(False)
+            await asyncio.get_running_loop().sock_sendall(connected, request(BOTH[0]))
+            await asyncio.get_running_loop().sock_recv(connected, 65536)
+            asking = asyncio.create_task(ask())
+        await asyncio.gather(asking, return_exceptions=True)
+
+
 async def test_a_unix_socket_of_whoever_comes_after_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "s"
     async with AsyncExitStack() as after:

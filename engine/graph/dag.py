@@ -279,6 +279,8 @@ class Dag(Body):
     def _go_on(self, dependents: Sequence[str]) -> Pieces:
         """A task is done: those that waited for nothing else are next, and where there are none the end."""
         for dependent in dependents:
+            if not self.graph.is_open(self.invocation):  # a hook of the very task that is done has ended it
+                return
             self.waits[dependent] -= 1
             if self.waits[dependent] == 0:
                 yield from self._execute(dependent)

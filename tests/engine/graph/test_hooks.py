@@ -210,6 +210,19 @@ class TestLifecycleHooks:
         ran = run(TASK.replace("HOOKS", "hooks: {r: {template: leaf, expression: '1 +'}}"))
         assert ran["wf"].phase == "Error"
 
+    def test_nothing_follows_a_task_whose_hook_has_ended_the_dag(self) -> None:
+        ran = run(
+            """
+            templates:
+            - name: main
+              dag: {tasks: [{name: b, template: leaf, depends: a}, {name: a, template: leaf,
+                hooks: {h: {expression: 'tasks.a.status == "Succeeded"', template: hurried}}}]}
+            - {name: hurried, timeout: 1s, container: {image: i}}
+            """
+        )
+        assert ran.phases == {"wf": "Error", "a": "Succeeded", "a.hooks.h": "Error"}
+        assert ran.message == "error in entry template execution: wf.a.hooks.h exceeded its deadline"
+
     def test_a_turn_of_a_steps_loop_goes_by_its_own_name(self) -> None:
         loop = "withItems: [1], hooks: {r: {template: leaf, expression: 'EXPRESSION == \"Running\"'}}"
         ran = run(STEP.replace("HOOKS", loop.replace("EXPRESSION", 'steps["a(0:1)"].status')))

@@ -83,7 +83,8 @@ class Connection(asyncio.Protocol):
     def _leave(self) -> None:
         """Count no more, once it is closed: but what a function was given is there until that has ended."""
         self._account()
-        if self._gone and self.task is None:
+        over = self.task is None or self.task.done()  # the latter of one that was cancelled before its first step
+        if self._gone and over and not self.lost.done():
             self._listener.connections.discard(self)
             self.lost.set_result(None)
 
@@ -285,6 +286,7 @@ class Connection(asyncio.Protocol):
         """Close at once, whatever is not yet sent."""
         self._shut()
         self._transport.abort()
+        self._leave()
 
     def _close(self) -> None:
         self._shut()

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from registry.errors import ConfigError
     from registry.generations import Plugin
     from registry.loading import load_config
-    from registry.registry import Registry, RegistryStats, Reload
+    from registry.records import RegistryStats, Reload
+    from registry.registry import Registry
     from rpc.credentials import Token
 else:
     _HOMES = {
@@ -43,7 +44,8 @@ else:
         "errors": ("ConfigError",),
         "generations": ("Plugin",),
         "loading": ("load_config",),
-        "registry": ("Registry", "RegistryStats", "Reload"),
+        "records": ("RegistryStats", "Reload"),
+        "registry": ("Registry",),
     }
     __getattr__ = on_demand(__name__, _HOMES)
 

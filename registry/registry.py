@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -19,6 +18,7 @@ from registry.discovering import LONGEST_PAUSE, Manifests, follow
 from registry.errors import ConfigError
 from registry.generations import Generations, Plugin
 from registry.loading import load_config
+from registry.records import RegistryStats, Reload
 from registry.watching import changes
 from rpc import BadTls, Budget, Client, RequestObserver
 from rpc.destinations import Destinations
@@ -31,34 +31,6 @@ _PAUSE: Final = 1.0
 """Seconds before the configuration is followed again after something went wrong."""
 
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Reload:
-    """What came of reading the configuration again: plugin names, by what happened to them.
-
-    ``generation`` is the number of the list now in force. With ``error`` set nothing changed.
-    """
-
-    generation: int
-    added: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    error: ConfigError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryStats:
-    """``generation`` counts the lists of plugins so far, ``draining`` those replaced and still leased.
-
-    ``reloads`` and ``rejected`` count the times the configuration was found changed, for better and for worse.
-    """
-
-    generation: int
-    plugins: int
-    draining: int
-    reloads: int
-    rejected: int
 
 
 def enabled_by(config: Config) -> str | None:

@@ -15,7 +15,7 @@ from engine.cluster.mail import News, PluginNews
 from engine.model.figures import Calling, Figures, LoopFigures, PluginFigures, RegistryFigures
 from engine.model.statistics import PASS_RESULTS, EngineStats, EngineTimings
 from engine.reconciler import Seen
-from registry.registry import RegistryStats
+from registry.records import RegistryStats
 from rpc import Method
 from rpc.breaker import BreakerState
 from rpc.methods import BATCHES, Route

@@ -21,7 +21,7 @@ from engine.recording import recorder
 from engine.recording.recorder import Told
 from engine.storage.store import Change, Head, Values
 from engine.templates.reads import Output
-from registry.registry import RegistryStats
+from registry.records import RegistryStats
 from rpc.breaker import BreakerState
 from rpc.stats import Outcome, Spread
 from rpc.tally import Growth

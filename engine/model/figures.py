@@ -13,7 +13,7 @@ from rpc.tally import Tally
 
 if TYPE_CHECKING:  # an engine without plugins needs none of it
     from registry import Plugin, Registry
-    from registry.registry import RegistryStats
+    from registry.records import RegistryStats
 
 
 class PluginFigures(NamedTuple):

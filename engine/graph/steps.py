@@ -54,6 +54,8 @@ class Steps(Body):
         self.group = ""
         self.owners: list[tuple[int, Step]] = []
         """The steps of the group that make calls, each with the number of its first child."""
+        self.firsts: dict[str, int] = {}
+        """Those numbers by the names of the steps."""
         self.children: list[str] = []
         self.pending = 0
         self.failure: tuple[int, str] | None = None
@@ -98,7 +100,7 @@ class Steps(Body):
         yield from self._start_group(group)
 
     def _start_group(self, group: Node) -> Pieces:
-        self.owners, self.children, self.pending, self.failure = [], [], 0, None
+        self.owners, self.firsts, self.children, self.pending, self.failure = [], {}, [], 0, None
         try:
             made_of, room, steps = self.template.steps[self.index], self.graph.store.room, []
             for step in made_of:
@@ -128,6 +130,7 @@ class Steps(Body):
         key = len(self.children)
         if not self.owners or self.owners[-1][1] is not step:
             self.owners.append((key, step))
+            self.firsts[step.name] = key
         self.children += [""] * len(calls)
         self.pending += len(calls)
         if series is not None and series.at_once and all_run(calls):
@@ -163,22 +166,20 @@ class Steps(Body):
     ) -> bool:
         parent: Parent = self
         if call.hooks != ({}, None):
-            prefix, others = f"steps.{step.name}", partial(self._siblings, step)
+            prefix, others = f"steps.{step.name}", partial(self._phases, self.children, self._earlier(step))
             parent = HookedCall(call.hooks, self, key, prefix, self.scope, self.invocation, self.calls, others)
         invocation = kind(parent, key, name, call.document, self.template.context, self.invocation)
         self.calls.invoke(invocation, existing)
         return not invocation.raised
 
-    def _siblings(self, step: Step) -> dict[str, str]:
-        """How far those are that stand before this step in its group and that it mentions, which its hooks may ask."""
-        found = {}
-        for first, other in self.owners:
-            if other is step:
-                break
-            if other.name in step.mentions and self.children[first]:
-                node = self.graph.store[self.children[first]]
-                found[f"steps.{node.display_name}.status"] = node.phase
-        return found
+    def _earlier(self, step: Step) -> list[int]:
+        """The steps that stand before this one in its group and that it mentions, by their first children."""
+        return [self.firsts[name] for name in step.mentions.among(self.firsts) if name != step.name]
+
+    def _phases(self, children: Sequence[str], keys: Sequence[int]) -> dict[str, str]:
+        """How far these are, which the hooks of a step after them may ask."""
+        nodes = (self.graph.store[children[key]] for key in keys if children[key])
+        return {f"steps.{node.display_name}.status": node.phase for node in nodes}
 
     def _skip(self, key: int, name: str, call: Call, phase: str, message: str) -> None:
         node = create_skipped(self.graph, name, call.document, self.invocation, phase, message)
